@@ -1,0 +1,22 @@
+#!/bin/sh
+# Makes .venv: uv where there is one, else Python's own venv and pip.
+set -eu
+cd "$(dirname "$0")/.."
+echo "installing into .venv ..." >&2
+rm -f .venv/ready
+if command -v uv >/dev/null 2>&1; then
+    [ -x .venv/bin/python ] || uv venv --quiet --python '>=3.11' .venv
+    export VIRTUAL_ENV="$PWD/.venv"
+    uv pip sync --quiet --compile-bytecode --require-hashes .dev/requirements.lock
+    uv pip install --quiet --no-deps --editable .
+else
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+        echo "galaxy-jobs needs Python 3.11 or newer; this is $(python3 --version)" >&2
+        exit 2
+    }
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+        --no-deps --requirement .dev/requirements.lock
+    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+fi
+touch .venv/ready

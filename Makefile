@@ -1,0 +1,46 @@
+# What a newcomer types. Everything is installed into .venv from a lock file.
+.POSIX:
+.SUFFIXES:
+.PHONY: help demo test unit check format galaxy galaxy-stop lock clean
+
+# Compiled bytecode makes every start several times faster.
+unexport PYTHONDONTWRITEBYTECODE
+PY = .venv/bin/python
+GJ = .venv/bin/galaxy-jobs
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+
+.venv/ready: .dev/requirements.lock pyproject.toml
+	@.dev/install.sh
+
+demo: .venv/ready ## a real Galaxy, a real job, and the service left running
+	@$(GJ) demo $(if $(DEMO_EXIT),--exit)
+
+test: .venv/ready ## all tests, on a real PostgreSQL and a real Galaxy
+	@$(PY) -m pytest
+
+unit: .venv/ready ## the tests that need no service
+	@$(PY) -m pytest tests/unit
+
+check: .venv/ready ## formatter, linter, types, layers
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+
+format: .venv/ready ## put the code into shape
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+galaxy: .venv/ready ## install and start the local Galaxy alone
+	@$(GJ) galaxy start
+
+galaxy-stop: .venv/ready ## stop it
+	@$(GJ) galaxy stop
+
+lock: ## resolve the lock file anew (needs uv)
+	@.dev/lock.sh --upgrade
+
+clean: ## forget the environment and caches
+	rm -rf .venv dist build .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,300 @@
+"""Everything the core can refuse, and everything a port may report.
+
+Rule of the file: an adapter raises these and nothing else. An exception of a
+library that crosses a port is a bug; the low-level cause stays on
+``__cause__``. Every message is fit to show to a user: what was read, what was
+expected, what to do. It holds no key, no token, no SQL and no traceback.
+
+``code`` is the error's stable name, the same over HTTP, on the command line
+and in a stored submission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+from uuid import UUID
+
+
+class DomainError(Exception):
+    """Base class: catch it to catch everything this library raises."""
+
+    code: ClassVar[str] = "error"
+
+    def extra(self) -> Mapping[str, object]:
+        """Return what a program may want to know besides the message."""
+        return {}
+
+
+# --- what was asked for is wrong, or not there --------------------------------
+
+
+class InvalidValue(DomainError):
+    """A value that can never be right, whatever is stored and whatever runs."""
+
+    code = "malformed-request"
+
+
+class JobNotFound(DomainError):
+    """No invocation is recorded under that id."""
+
+    code = "job-not-found"
+
+    def __init__(self, invocation_id: str) -> None:
+        super().__init__(f"There is no job {invocation_id!r}.")
+        self.invocation_id = invocation_id
+
+
+class DatasetNotFound(DomainError):
+    """No dataset is registered under that id."""
+
+    code = "dataset-not-found"
+
+    def __init__(self, dataset_id: str) -> None:
+        super().__init__(
+            f"There is no dataset {dataset_id!r}. Register it first (POST /datasets)."
+        )
+        self.dataset_id = dataset_id
+
+
+class SubmissionNotFound(DomainError):
+    """No submission is recorded under that id."""
+
+    code = "submission-not-found"
+
+    def __init__(self, submission_id: UUID) -> None:
+        super().__init__(f"There is no submission {str(submission_id)!r}.")
+        self.submission_id = submission_id
+
+
+class DatasetExists(DomainError):
+    """Another dataset is registered under that id."""
+
+    code = "dataset-exists"
+
+    def __init__(self, dataset_id: str) -> None:
+        super().__init__(
+            f"Dataset {dataset_id!r} exists already, with another name or source. "
+            "Choose another dataset_id, or leave it out to be given one."
+        )
+        self.dataset_id = dataset_id
+
+
+class WorkflowNotAllowed(DomainError):
+    """The workflow is not on the allowlist."""
+
+    code = "workflow-not-allowed"
+
+    def __init__(self, name: str, allowed: Sequence[str]) -> None:
+        known = ", ".join(repr(one) for one in sorted(allowed))
+        super().__init__(
+            f"Workflow {name!r} may not be run here. Allowed are: {known}."
+        )
+        self.name = name
+        self.allowed = tuple(allowed)
+
+
+class WorkflowNotFound(DomainError):
+    """Galaxy has no such workflow, or only a deleted one."""
+
+    code = "workflow-not-found"
+
+    def __init__(self, name: str, detail: str | None = None) -> None:
+        super().__init__(
+            detail
+            or f"Galaxy shows no workflow named {name!r} to the configured key. "
+            "Check the name (it is case-sensitive), or share the workflow with "
+            "that user."
+        )
+        self.name = name
+
+
+class WorkflowAmbiguous(DomainError):
+    """Several workflows in Galaxy have that name: names are not unique there."""
+
+    code = "workflow-ambiguous"
+
+    def __init__(self, name: str, ids: Sequence[str]) -> None:
+        super().__init__(
+            f"Galaxy has {len(ids)} workflows named {name!r}: {', '.join(ids)}. "
+            "Pin one by `id` in the configuration's [[workflows]], or rename the "
+            "others in Galaxy."
+        )
+        self.name = name
+        self.ids = tuple(ids)
+
+    def extra(self) -> Mapping[str, object]:
+        return {"workflow_ids": list(self.ids)}
+
+
+class InvalidParameters(DomainError):
+    """Some parameters do not fit what the workflow declares.
+
+    Galaxy ignores an unknown input name without a word and lets a value of the
+    wrong type fail hours later inside a job, so this is found before invoking.
+    """
+
+    code = "invalid-parameters"
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = dict(problems)
+
+    def extra(self) -> Mapping[str, object]:
+        return {"parameters": self.problems}
+
+
+class IllegalTransition(DomainError):
+    """The state does not accept that event; nothing was changed."""
+
+    code = "already-ended"
+
+    def __init__(self, state: str, event: str) -> None:
+        super().__init__(f"What is {state} does not accept {event!r}.")
+        self.state = state
+        self.event = event
+
+
+class AlreadyEnded(DomainError):
+    """The job has completed or failed: there is nothing left to cancel."""
+
+    code = "already-ended"
+
+    def __init__(self, invocation_id: str, state: str) -> None:
+        super().__init__(
+            f"Job {invocation_id!r} is {state}; what has ended cannot be cancelled."
+        )
+        self.invocation_id = invocation_id
+        self.state = state
+
+
+# --- idempotency keys ---------------------------------------------------------
+
+
+class KeyReused(DomainError):
+    """The idempotency key was used before, for another request."""
+
+    code = "idempotency-key-reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used for another request. "
+            "Use a new key for a new request."
+        )
+
+
+class KeyInProgress(DomainError):
+    """The first request with that idempotency key is not settled yet."""
+
+    code = "in-progress"
+
+    def __init__(self, submission_id: UUID) -> None:
+        super().__init__(
+            "The first request with this Idempotency-Key is not settled yet. "
+            "Repeat it later, or look at GET /submissions/"
+            f"{submission_id}."
+        )
+        self.submission_id = submission_id
+
+    def extra(self) -> Mapping[str, object]:
+        return {"submission_id": str(self.submission_id)}
+
+
+# --- a race -------------------------------------------------------------------
+
+
+class StaleVersion(DomainError):
+    """Somebody else saved a newer version since this one was read."""
+
+    code = "conflict"
+
+    def __init__(self, what: str, version: int) -> None:
+        super().__init__(
+            f"{what} changed meanwhile (it is past version {version}). Read it again."
+        )
+        self.version = version
+
+
+# --- the other side -----------------------------------------------------------
+
+
+class RunnerError(DomainError):
+    """The workflow engine did not do what was asked."""
+
+
+class RunnerUnavailable(RunnerError):
+    """The engine gave no usable answer, and **nothing was started by asking**.
+
+    Raised where connecting failed, on time-outs, 429 and 5xx answers and on
+    answers that could not be understood, to any question; to an invoke only
+    where it is certain that nothing was started. Asking again is safe.
+
+    Attributes:
+        retry_after: Seconds the engine asked to wait, or None.
+    """
+
+    code = "galaxy-unavailable"
+
+    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class RunnerRefusedUs(RunnerError):
+    """The engine does not accept our key (401, or 403 without one)."""
+
+    code = "galaxy-refused-us"
+
+
+class RunRejected(RunnerError):
+    """The engine understood the request and will never do it.
+
+    Attributes:
+        galaxy_message: Galaxy's own sentence (``err_msg``).
+        galaxy_code: Galaxy's own number (``err_code``), or None.
+    """
+
+    code = "galaxy-rejected"
+
+    def __init__(self, galaxy_message: str, galaxy_code: int | None = None) -> None:
+        super().__init__(f"Galaxy refused: {galaxy_message}")
+        self.galaxy_message = galaxy_message
+        self.galaxy_code = galaxy_code
+
+    def extra(self) -> Mapping[str, object]:
+        return {
+            "galaxy_message": self.galaxy_message,
+            "galaxy_code": self.galaxy_code,
+        }
+
+
+class RunNotFound(RunnerError):
+    """The engine says that it has no such invocation, job or history (a 404)."""
+
+    code = "gone"
+
+
+class OutcomeUnknown(RunnerError):
+    """The answer to an invoke was lost: it may run, or may not.
+
+    Attributes:
+        submission_id: Where to look later; None as long as it is not known to
+            which submission the invoke belonged.
+    """
+
+    code = "outcome-unknown"
+
+    def __init__(self, detail: str, submission_id: UUID | None = None) -> None:
+        super().__init__(detail)
+        self.submission_id = submission_id
+
+    def extra(self) -> Mapping[str, object]:
+        if self.submission_id is None:
+            return {}
+        return {"submission_id": str(self.submission_id)}
+
+
+class StoreUnavailable(DomainError):
+    """The database could not be reached, or broke off; nothing is certain."""
+
+    code = "database-unavailable"

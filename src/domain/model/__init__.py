@@ -1,0 +1,1 @@
+"""What the service speaks of: values without I/O, clocks or random numbers."""

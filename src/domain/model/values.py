@@ -1,0 +1,66 @@
+"""Names for plain values, so that one kind of id cannot be passed for another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NewType, TypeAlias
+from uuid import UUID
+
+from attrs import Attribute, frozen
+
+from galaxy_jobs.domain.errors import InvalidValue
+
+
+DatasetId = NewType("DatasetId", str)
+"""Ours; chosen by whoever registers the dataset."""
+
+SubmissionId = NewType("SubmissionId", UUID)
+"""Ours; it also names the Galaxy history made for the run."""
+
+InvocationId = NewType("InvocationId", str)
+"""Galaxy's encoded id of a workflow invocation."""
+
+WorkflowId = NewType("WorkflowId", str)
+"""Galaxy's encoded id of a stored workflow."""
+
+HistoryId = NewType("HistoryId", str)
+"""Galaxy's encoded id of a history."""
+
+JobId = NewType("JobId", str)
+"""Galaxy's encoded id of a job."""
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+"""What JSON can say."""
+
+Parameters: TypeAlias = Mapping[str, Json]
+"""Values by the names of workflow inputs, as the client sent them."""
+
+
+@frozen
+class Identity:
+    """Which Galaxy, and as which of its users.
+
+    Every row we keep belongs to one identity, and whoever polls touches only
+    its own, so that a wrong ``GALAXY_URL`` harms nothing.
+
+    Attributes:
+        url: The server's address as configured, without a trailing slash.
+        user_id: Galaxy's encoded id of the user that owns the key.
+    """
+
+    url: str
+    user_id: str
+
+    def __str__(self) -> str:
+        return f"{self.url}#{self.user_id}"
+
+
+def aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
+    """Refuse a time without a zone (an attrs validator).
+
+    Raises:
+        InvalidValue: *value* is naive.
+    """
+    if value is not None and value.utcoffset() is None:
+        raise InvalidValue(f"{attribute.name} needs a time zone, got {value!r}.")
