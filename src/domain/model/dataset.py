@@ -26,16 +26,16 @@ class Src(Enum):
     HDCA = "hdca"  #: a collection in a history
 
 
-def _filled(_: object, attribute: Attribute[Any], value: str) -> None:
+def _filled(_: object, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         raise InvalidValue(f"{attribute.name} must be a non-empty text, got {value!r}.")
 
 
-def _fetchable(_: object, attribute: Attribute[Any], value: str) -> None:
+def _fetchable(_: object, attribute: Attribute[Any], value: object) -> None:
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(str(value))
         fine = parts.scheme.lower() in URL_SCHEMES and bool(parts.hostname)
-    except (ValueError, AttributeError):
+    except ValueError:
         fine = False
     if not fine:
         raise InvalidValue(

@@ -30,7 +30,9 @@ HistoryId = NewType("HistoryId", str)
 JobId = NewType("JobId", str)
 """Galaxy's encoded id of a job."""
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = (
+    "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+)
 """What JSON can say."""
 
 Parameters: TypeAlias = Mapping[str, Json]

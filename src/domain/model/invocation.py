@@ -1,0 +1,338 @@
+"""One run of one workflow on one dataset, and the rules for how it changes.
+
+Rule 1: every fact about which change is allowed stands in :data:`TRANSITIONS`.
+Rule 2: nothing here does I/O, reads a clock or makes an id.
+
+A poll is level-triggered: it tells how things stand *now*. What leads back to
+the same state is no news, and the table says so by naming the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+
+from attrs import evolve, field, frozen
+from attrs.validators import ge
+
+from galaxy_jobs.domain.errors import AlreadyEnded, IllegalTransition
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    HistoryId,
+    Identity,
+    InvocationId,
+    Parameters,
+    SubmissionId,
+    aware,
+)
+
+
+class InvocationState(Enum):
+    """Where an invocation stands. The values are what is stored and served."""
+
+    QUEUED = "queued"  #: Galaxy has it; no job has started
+    IN_PROGRESS = "in_progress"  #: a job has started, and not everything is settled
+    CANCELLING = "cancelling"  #: a stop was asked for; jobs may still be running
+    COMPLETED = "completed"  #: every job ended well
+    FAILED = "failed"  #: something went wrong for good
+    CANCELLED = "cancelled"  #: stopped on request
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it never changes again."""
+        return not TRANSITIONS[self]
+
+
+class Event(Enum):
+    """What can happen to an invocation."""
+
+    CANCEL_REQUESTED = "cancel requested"  #: a client of ours asked for the end
+    SEEN_QUEUED = "seen queued"
+    SEEN_IN_PROGRESS = "seen in progress"
+    SEEN_CANCELLING = "seen cancelling"  #: also where asked for in Galaxy itself
+    SEEN_COMPLETED = "seen completed"
+    SEEN_FAILED = "seen failed"
+    SEEN_CANCELLED = "seen cancelled"
+
+
+SEEN: Mapping[InvocationState, Event] = MappingProxyType(
+    {state: Event[f"SEEN_{state.name}"] for state in InvocationState}
+)
+"""The event of a poll that found an invocation in that state."""
+
+_ENDS: Mapping[Event, InvocationState] = {
+    Event.SEEN_COMPLETED: InvocationState.COMPLETED,
+    Event.SEEN_FAILED: InvocationState.FAILED,
+    Event.SEEN_CANCELLED: InvocationState.CANCELLED,
+}
+
+TRANSITIONS: Mapping[InvocationState, Mapping[Event, InvocationState]] = (
+    MappingProxyType(
+        {
+            InvocationState.QUEUED: {
+                Event.CANCEL_REQUESTED: InvocationState.CANCELLING,
+                Event.SEEN_QUEUED: InvocationState.QUEUED,
+                Event.SEEN_IN_PROGRESS: InvocationState.IN_PROGRESS,
+                Event.SEEN_CANCELLING: InvocationState.CANCELLING,
+                **_ENDS,
+            },
+            InvocationState.IN_PROGRESS: {
+                Event.CANCEL_REQUESTED: InvocationState.CANCELLING,
+                # A job was resubmitted and waits again: still under way.
+                Event.SEEN_QUEUED: InvocationState.IN_PROGRESS,
+                Event.SEEN_IN_PROGRESS: InvocationState.IN_PROGRESS,
+                Event.SEEN_CANCELLING: InvocationState.CANCELLING,
+                **_ENDS,
+            },
+            InvocationState.CANCELLING: {
+                Event.CANCEL_REQUESTED: InvocationState.CANCELLING,
+                # While a cancel is pending, whatever has not ended is cancelling.
+                Event.SEEN_QUEUED: InvocationState.CANCELLING,
+                Event.SEEN_IN_PROGRESS: InvocationState.CANCELLING,
+                Event.SEEN_CANCELLING: InvocationState.CANCELLING,
+                **_ENDS,
+            },
+            InvocationState.COMPLETED: {},
+            InvocationState.FAILED: {},
+            InvocationState.CANCELLED: {},
+        }
+    )
+)
+
+
+@frozen(kw_only=True)
+class Progress:
+    """How many jobs there are, and how many of them are how far.
+
+    ``ok + running + waiting + failed == total``; jobs that Galaxy has not made
+    yet are not counted, since nobody knows how many there will be.
+
+    Attributes:
+        total: All jobs Galaxy has made, those of sub-workflows included.
+        ok: Ended well, skipped ones included.
+        running: Started and not settled.
+        waiting: Not started; held ones included.
+        failed: In error, deleted, stopped, or blocked by one that is.
+    """
+
+    total: int = 0
+    ok: int = 0
+    running: int = 0
+    waiting: int = 0
+    failed: int = 0
+
+
+@frozen(kw_only=True)
+class Failure:
+    """Why an invocation failed, or what has failed so far while it still runs.
+
+    Attributes:
+        reason: ``job-failed``, ``gone``, or Galaxy's own code, such as
+            ``when_not_boolean`` or ``dataset_failed``.
+        step: The label of the first failing step, or ``step 3``; None where no
+            step is to blame.
+        step_index: Its place in its workflow, counting from 0.
+        path: The labels down to it through sub-workflows, its own last.
+        tool: The id of its tool.
+        exit_code: What the job's process ended with; None where it never ran.
+        stderr: The tail of what the job wrote there.
+        message: Galaxy's own sentence.
+    """
+
+    reason: str
+    step: str | None = None
+    step_index: int | None = None
+    path: tuple[str, ...] = ()
+    tool: str | None = None
+    exit_code: int | None = None
+    stderr: str | None = None
+    message: str | None = None
+
+
+@frozen(kw_only=True)
+class StepSummary:
+    """One step, as it is shown.
+
+    Attributes:
+        index: Its place in the workflow, counting from 0.
+        label: Its label, or ``step 3`` (counting from 1).
+        tool: The id of its tool, or None.
+        state: ``waiting``, ``running``, ``ok``, ``failed``, or ``blocked`` by a failed one.
+        jobs: How many of its jobs (those of a sub-workflow included) stand in
+            each state, by Galaxy's words.
+    """
+
+    index: int
+    label: str
+    tool: str | None
+    state: str
+    jobs: Mapping[str, int] = field(hash=False)
+
+
+@frozen(kw_only=True)
+class Sighting:
+    """What one full look at an invocation found, verdict included.
+
+    Attributes:
+        state: The verdict.
+        galaxy_state: Galaxy's own word for it.
+        progress: The count of its jobs.
+        steps: Its steps.
+        failure: What failed, if anything has.
+        attention: A sentence, where somebody should look at it.
+    """
+
+    state: InvocationState
+    galaxy_state: str
+    progress: Progress = Progress()
+    steps: tuple[StepSummary, ...] = ()
+    failure: Failure | None = None
+    attention: str | None = None
+
+
+@frozen(kw_only=True)
+class Invocation:
+    """A run that Galaxy has accepted, and how far it got.
+
+    Values are never changed in place: each method returns the next one, or
+    ``self`` where there is no news. ``version`` counts what was news and is
+    what a repository compares to refuse a lost update.
+
+    Attributes:
+        invocation_id: Galaxy's id; the key.
+        submission_id: The submission it came from.
+        identity: The Galaxy it runs on.
+        history_id: The Galaxy history made for it.
+        dataset_id: What it runs on.
+        workflow_name: What it runs, as the client said it.
+        parameters: As the client sent them.
+        overwrite: Whether it supersedes earlier ones once it has completed.
+        rerun_of: The invocation it repeats, or None.
+        superseded_by: The later one that took its place, or None.
+        state: Where it stands.
+        galaxy_state: Galaxy's own word for that.
+        progress: The count of its jobs.
+        steps: Its steps.
+        failure: Why it failed; while it runs, what has failed so far.
+        attention: A sentence, where somebody should look at it.
+        created_at: When Galaxy accepted it.
+        updated_at: When anything shown of it last changed, but `observed_at`.
+        observed_at: When Galaxy was last asked about it with success.
+        version: How often it changed.
+    """
+
+    invocation_id: InvocationId
+    submission_id: SubmissionId
+    identity: Identity
+    history_id: HistoryId | None
+    dataset_id: DatasetId
+    workflow_name: str
+    parameters: Parameters = field(factory=dict, hash=False)
+    overwrite: bool = False
+    rerun_of: InvocationId | None = None
+    superseded_by: InvocationId | None = None
+    state: InvocationState = InvocationState.QUEUED
+    galaxy_state: str = "new"
+    progress: Progress = Progress()
+    steps: tuple[StepSummary, ...] = ()
+    failure: Failure | None = None
+    attention: str | None = None
+    created_at: datetime = field(validator=aware)
+    updated_at: datetime = field(validator=aware)
+    observed_at: datetime = field(validator=aware)
+    version: int = field(default=0, validator=ge(0))
+
+    def seen(self, sighting: Sighting, at: datetime) -> Invocation:
+        """Return this invocation as it stands after a look at it.
+
+        Args:
+            sighting: What the look found.
+            at: When it was begun; time-zone aware. Becomes `observed_at`.
+
+        Raises:
+            IllegalTransition: It has ended already; nothing changes.
+        """
+        after = evolve(
+            self,
+            state=_next(self.state, SEEN[sighting.state]),
+            galaxy_state=sighting.galaxy_state,
+            progress=sighting.progress,
+            steps=sighting.steps,
+            failure=sighting.failure,
+            attention=sighting.attention,
+        )
+        if after != self:
+            after = evolve(after, version=self.version + 1, updated_at=at)
+        return evolve(after, observed_at=at)
+
+    def request_cancel(self, at: datetime) -> Invocation:
+        """Return this invocation with a cancel pending.
+
+        One that is cancelled, or about to be, is returned as it is.
+
+        Raises:
+            AlreadyEnded: It has completed or failed.
+        """
+        if self.state is InvocationState.CANCELLED:
+            return self
+        try:
+            state = _next(self.state, Event.CANCEL_REQUESTED)
+        except IllegalTransition:
+            raise AlreadyEnded(self.invocation_id, self.state.value) from None
+        if state is self.state:
+            return self
+        return evolve(self, state=state, version=self.version + 1, updated_at=at)
+
+    def lost(self, at: datetime) -> Invocation:
+        """Return this invocation as failed, since Galaxy knows it no more.
+
+        Raises:
+            IllegalTransition: It has ended already; nothing changes.
+        """
+        return evolve(
+            self,
+            state=_next(self.state, Event.SEEN_FAILED),
+            failure=Failure(
+                reason="gone",
+                message="Galaxy does not know this invocation any more.",
+            ),
+            attention=None,
+            version=self.version + 1,
+            updated_at=at,
+        )
+
+
+def _next(state: InvocationState, event: Event) -> InvocationState:
+    """Look the event up in the table."""
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise IllegalTransition(state.value, event.value) from None
+
+
+@frozen(kw_only=True)
+class Transition:
+    """A change of state that was recorded, for ever.
+
+    Attributes:
+        id: Grows with every transition of any invocation, in the order in which
+            they became visible: streams resume by it.
+        invocation_id: Whose.
+        from_state: None for the first, when Galaxy accepted it.
+        to_state: What it became.
+        at: When it was noticed.
+        galaxy_state: Galaxy's own word then.
+        progress: The count of jobs then.
+        failure: What had failed by then.
+    """
+
+    id: int
+    invocation_id: InvocationId
+    from_state: InvocationState | None
+    to_state: InvocationState
+    at: datetime
+    galaxy_state: str
+    progress: Progress
+    failure: Failure | None = None

@@ -1,0 +1,228 @@
+"""What a runner says of an invocation *now*: facts, not yet a verdict.
+
+Rule of the file: the words are Galaxy's own, and nothing is interpreted but
+one thing that only the adapter can find out: why a paused job is paused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+
+from attrs import field, frozen
+
+from galaxy_jobs.domain.model.values import HistoryId, InvocationId, JobId
+
+
+class GalaxyState(Enum):
+    """The state that Galaxy gives an invocation.
+
+    ``scheduled`` only says that every step became jobs; ``completed`` (servers
+    from 26.0 on) only that every job settled, failed ones included.
+    """
+
+    REQUIRES_MATERIALIZATION = "requires_materialization"
+    NEW = "new"
+    READY = "ready"
+    SCHEDULED = "scheduled"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+
+class JobState(Enum):
+    """The state of a job, in Galaxy's words and two of ours."""
+
+    NEW = "new"
+    RESUBMITTED = "resubmitted"
+    UPLOAD = "upload"
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    OK = "ok"
+    ERROR = "error"
+    FAILED = "failed"
+    PAUSED = "paused"  #: held for a quota or by a user: it may still go on
+    BLOCKED = "blocked"  #: Galaxy says paused: an input failed or is gone, for good
+    DELETING = "deleting"
+    DELETED = "deleted"
+    STOPPING = "stop"
+    STOPPED = "stopped"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"  #: a word of a newer Galaxy: counts as not settled
+
+
+NOT_STARTED = frozenset(
+    {
+        JobState.NEW,
+        JobState.RESUBMITTED,
+        JobState.WAITING,
+        JobState.QUEUED,
+        JobState.PAUSED,
+    }
+)
+"""Jobs that nothing has been done for yet."""
+
+GOOD = frozenset({JobState.OK, JobState.SKIPPED})
+"""Jobs that ended well."""
+
+BAD = frozenset(
+    {
+        JobState.ERROR,
+        JobState.FAILED,
+        JobState.BLOCKED,
+        JobState.DELETED,
+        JobState.STOPPED,
+    }
+)
+"""Jobs that ended, or stand still for ever, without having done their work."""
+
+SETTLED = GOOD | BAD
+"""Jobs that will not change by themselves any more."""
+
+
+@frozen
+class JobReport:
+    """One job of a step.
+
+    Attributes:
+        job_id: Galaxy's id of it.
+        state: How it stands.
+        tool: The id of the tool it runs, or None where Galaxy does not say.
+    """
+
+    job_id: JobId
+    state: JobState
+    tool: str | None = None
+
+
+@frozen(kw_only=True)
+class StepReport:
+    """One step of an invocation.
+
+    Attributes:
+        index: Its place in the workflow, counting from 0.
+        label: Its label, or None.
+        scheduled: Whether Galaxy has turned it into jobs (or needed none).
+        expanding: Whether more jobs are still to come (a mapped collection).
+        jobs: Its own jobs, in Galaxy's order; none for inputs.
+        sub: The invocation of the sub-workflow that the step runs, or None.
+    """
+
+    index: int
+    label: str | None = None
+    scheduled: bool = True
+    expanding: bool = False
+    jobs: tuple[JobReport, ...] = ()
+    sub: InvocationReport | None = None
+
+    @property
+    def name(self) -> str:
+        """Its label, or ``step 3`` (counting from 1) where it has none."""
+        return self.label or f"step {self.index + 1}"
+
+    @property
+    def tool(self) -> str | None:
+        """The tool its jobs run, as far as it is known."""
+        return next((job.tool for job in self.jobs if job.tool), None)
+
+
+@frozen(kw_only=True)
+class InvocationReport:
+    """How an invocation stands now, sub-workflows and all.
+
+    Attributes:
+        invocation_id: Galaxy's id of it.
+        state: Galaxy's word.
+        steps: Every step Galaxy has recorded so far, in the workflow's order.
+            Empty while an invocation is new: the steps come with scheduling.
+        history_id: Where its outputs go.
+        messages: Why Galaxy failed or cancelled it, fit to be shown.
+        reasons: The same in Galaxy's codes, such as ``history_deleted``.
+    """
+
+    invocation_id: InvocationId
+    state: GalaxyState
+    steps: tuple[StepReport, ...] = ()
+    history_id: HistoryId | None = None
+    messages: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    def tree(
+        self, path: tuple[str, ...] = ()
+    ) -> Iterator[tuple[tuple[str, ...], InvocationReport]]:
+        """Yield this invocation and all below it, each with its path of labels."""
+        yield path, self
+        for step in self.steps:
+            if step.sub is not None:
+                yield from step.sub.tree((*path, step.name))
+
+    def walk(
+        self, path: tuple[str, ...] = ()
+    ) -> Iterator[tuple[tuple[str, ...], StepReport]]:
+        """Yield every step in order, sub-workflows in place, with its path."""
+        for step in self.steps:
+            yield (*path, step.name), step
+            if step.sub is not None:
+                yield from step.sub.walk((*path, step.name))
+
+    def jobs(self) -> Iterator[JobReport]:
+        """Yield every job, those of sub-workflows too."""
+        for _, step in self.walk():
+            yield from step.jobs
+
+
+@frozen(kw_only=True)
+class JobDetails:
+    """What is worth knowing of a job that went wrong.
+
+    Attributes:
+        tool: The id of its tool.
+        exit_code: What its process ended with, or None where it never ran.
+        stderr: The tail of what it wrote there, at most a few kilobytes.
+        message: Galaxy's own sentence, mostly from the output's ``misc_info``.
+    """
+
+    tool: str | None = None
+    exit_code: int | None = None
+    stderr: str | None = None
+    message: str | None = None
+
+
+@frozen(kw_only=True)
+class Output:
+    """One output of an invocation, as Galaxy labels it.
+
+    Attributes:
+        label: The workflow output's label.
+        src: ``hda`` or ``hdca``.
+        id: Galaxy's id of the dataset or collection.
+        name: Its name in the history, or None where it could not be read.
+        extension: Its format; None for a collection.
+        size: In bytes; None for a collection, or where it is not known.
+        state: Galaxy's state of the dataset, such as ``ok``.
+    """
+
+    label: str
+    src: str
+    id: str
+    name: str | None = None
+    extension: str | None = None
+    size: int | None = None
+    state: str | None = None
+
+
+@frozen(kw_only=True)
+class JobsSummary:
+    """What Galaxy's bulk answer says of one invocation: enough to see a change.
+
+    Attributes:
+        states: How many jobs stand in each of Galaxy's states, the jobs of
+            sub-workflows and mapped collections included.
+        populated: ``new`` while it is still expanding, ``ok`` once all steps
+            are scheduled, ``failed`` if it failed or was cancelled.
+    """
+
+    states: Mapping[str, int] = field(hash=False)
+    populated: str

@@ -1,0 +1,274 @@
+"""What a runner's report means: the one place that decides.
+
+Rule of the file: pure functions of an :class:`InvocationReport`. The first row
+of :data:`ROWS` that matches wins. Galaxy's own word is not the verdict: it says
+``scheduled`` while jobs fail, and ``completed`` when they have all failed.
+
+A verdict may end an invocation, so it is only as good as the look it is made
+from: the report must have been read in the order invocation, sub-invocations,
+jobs, or a job made in between could be missed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from attrs import frozen
+
+from galaxy_jobs.domain.model.invocation import (
+    Failure,
+    InvocationState,
+    Progress,
+    Sighting,
+    StepSummary,
+)
+from galaxy_jobs.domain.model.report import (
+    BAD,
+    GOOD,
+    NOT_STARTED,
+    SETTLED,
+    GalaxyState,
+    InvocationReport,
+    JobDetails,
+    JobReport,
+    JobState,
+    StepReport,
+)
+
+
+STDERR_TAIL = 4000
+"""How many characters of a failed job's stderr are kept."""
+
+
+@frozen
+class _Facts:
+    """What the rows of the table ask of a report."""
+
+    report: InvocationReport
+    jobs: tuple[JobReport, ...]
+
+    @classmethod
+    def of(cls, report: InvocationReport) -> _Facts:
+        return cls(report, tuple(report.jobs()))
+
+    @property
+    def state(self) -> GalaxyState:
+        return self.report.state
+
+    @property
+    def failed(self) -> InvocationReport | None:
+        """The first invocation of the tree that Galaxy gave up.
+
+        A sub-workflow that was cancelled alone has failed its parent: what
+        it should have made will never come.
+        """
+        for _, one in self.report.tree():
+            lost = one.state is GalaxyState.CANCELLED and one is not self.report
+            if one.state is GalaxyState.FAILED or lost:
+                return one
+        return None
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether every step has become jobs and none is still expanding.
+
+        An invocation without steps is one that the scheduler has not seen yet:
+        the steps are recorded when it first does.
+        """
+        return all(
+            one.steps and all(s.scheduled and not s.expanding for s in one.steps)
+            for _, one in self.report.tree()
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether Galaxy, too, is done with scheduling."""
+        return self.scheduled and all(
+            one.state not in _UNSCHEDULED for _, one in self.report.tree()
+        )
+
+    @property
+    def good(self) -> bool:
+        return all(job.state in GOOD for job in self.jobs)
+
+    @property
+    def settled(self) -> bool:
+        return all(job.state in SETTLED for job in self.jobs)
+
+    @property
+    def started(self) -> bool:
+        return any(job.state not in NOT_STARTED for job in self.jobs)
+
+
+_UNSCHEDULED = frozenset(
+    {GalaxyState.REQUIRES_MATERIALIZATION, GalaxyState.NEW, GalaxyState.READY}
+)
+
+
+class Row(Enum):
+    """The rows of the verdict, in their order; the values say what they see."""
+
+    RUN_WON = "`cancelled`, though every step was scheduled and all jobs are good"
+    ENDING = "`cancelled`, some job not settled"
+    CANCELLED = "`cancelled`"
+    CANCELLING = "`cancelling`"
+    GALAXY_FAILED = "`failed`, itself or a sub-workflow's invocation"
+    NO_JOBS = "every step scheduled, nothing still expanding, and no job at all"
+    NOTHING_STARTED = "no job started, or none made yet"
+    UNSETTLED = "some job not settled"
+    UNSCHEDULED = "some step not scheduled yet, or still expanding"
+    ALL_GOOD = "all jobs ok or skipped"
+    SOME_BAD = "some job in error, failed, deleted, stopped, or blocked for good"
+
+
+_S = InvocationState
+_G = GalaxyState
+
+ROWS: Mapping[Row, tuple[Callable[[_Facts], bool], InvocationState]] = {
+    Row.RUN_WON: (
+        lambda f: f.state is _G.CANCELLED and f.scheduled and f.good,
+        _S.COMPLETED,
+    ),
+    Row.ENDING: (
+        lambda f: f.state is _G.CANCELLED and not f.settled,
+        _S.CANCELLING,
+    ),
+    Row.CANCELLED: (lambda f: f.state is _G.CANCELLED, _S.CANCELLED),
+    Row.CANCELLING: (lambda f: f.state is _G.CANCELLING, _S.CANCELLING),
+    Row.GALAXY_FAILED: (lambda f: f.failed is not None, _S.FAILED),
+    Row.NO_JOBS: (lambda f: f.over and not f.jobs, _S.COMPLETED),
+    Row.NOTHING_STARTED: (lambda f: not f.started, _S.QUEUED),
+    Row.UNSETTLED: (lambda f: not f.settled, _S.IN_PROGRESS),
+    Row.UNSCHEDULED: (lambda f: not f.over, _S.IN_PROGRESS),
+    Row.ALL_GOOD: (lambda f: f.good, _S.COMPLETED),
+    Row.SOME_BAD: (lambda _: True, _S.FAILED),
+}
+"""The verdict: for each row, when it matches and the state it gives."""
+
+
+def row_of(report: InvocationReport) -> Row:
+    """Return the first row that matches."""
+    facts = _Facts.of(report)
+    return next(row for row, (matches, _) in ROWS.items() if matches(facts))
+
+
+def culprit(report: InvocationReport) -> JobReport | None:
+    """Return the job that a failure is told of, if any has gone wrong.
+
+    That is the first, in the workflow's order, that ended badly by itself; one
+    that is only blocked by another comes after all of those.
+    """
+    bad = _bad_jobs(report)
+    return bad[0][2] if bad else None
+
+
+def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighting:
+    """Say what a report means.
+
+    Args:
+        report: How the invocation stands now.
+        details: What is known of the job that :func:`culprit` names; None where
+            it names none, or where nothing could be learned.
+    """
+    row = row_of(report)
+    state = ROWS[row][1]
+    failure = None
+    # A run that was stopped has jobs that were stopped: no failure of theirs.
+    if state in {_S.IN_PROGRESS, _S.QUEUED, _S.FAILED}:
+        failure = _failure(report, details, ended=state is _S.FAILED)
+    held = any(job.state is JobState.PAUSED for job in report.jobs())
+    return Sighting(
+        state=state,
+        galaxy_state=report.state.value,
+        progress=_progress(report),
+        steps=tuple(_summary(step) for step in report.steps),
+        failure=failure,
+        attention=PAUSED if held and not state.is_terminal else None,
+    )
+
+
+PAUSED = (
+    "Galaxy has paused jobs of this run, for a quota or on a user's wish. They go "
+    "on when resumed in Galaxy."
+)
+
+
+def _bad_jobs(
+    report: InvocationReport,
+) -> list[tuple[tuple[str, ...], StepReport, JobReport]]:
+    bad = [
+        (path, step, job)
+        for path, step in report.walk()
+        for job in step.jobs
+        if job.state in BAD
+    ]
+    # The sort is stable: within each kind the workflow's own order stays.
+    return sorted(bad, key=lambda one: one[2].state is JobState.BLOCKED)
+
+
+def _failure(
+    report: InvocationReport, details: JobDetails | None, *, ended: bool
+) -> Failure | None:
+    given_up = _Facts.of(report).failed
+    bad = _bad_jobs(report)
+    details = details or JobDetails()
+    message = details.message
+    reason = "job-failed"
+    if given_up is not None and ended:
+        reason = given_up.reasons[0] if given_up.reasons else given_up.state.value
+        message = "; ".join(given_up.messages) or message
+        message = message or f"Galaxy says only that it is {given_up.state.value}."
+    if not bad:
+        return Failure(reason=reason, message=message) if ended else None
+    path, step, job = bad[0]
+    if message is None and details.exit_code is None:
+        message = f"Galaxy says only that a job is {job.state.value}."
+    return Failure(
+        reason=reason,
+        step=step.name,
+        step_index=step.index,
+        path=path,
+        tool=details.tool or job.tool,
+        exit_code=details.exit_code,
+        stderr=details.stderr[-STDERR_TAIL:] if details.stderr else None,
+        message=message,
+    )
+
+
+def _progress(report: InvocationReport) -> Progress:
+    states = [job.state for job in report.jobs()]
+    ok = sum(state in GOOD for state in states)
+    failed = sum(state in BAD for state in states)
+    waiting = sum(state in NOT_STARTED for state in states)
+    return Progress(
+        total=len(states),
+        ok=ok,
+        failed=failed,
+        waiting=waiting,
+        running=len(states) - ok - failed - waiting,
+    )
+
+
+def _summary(step: StepReport) -> StepSummary:
+    jobs = [*step.jobs, *(step.sub.jobs() if step.sub else ())]
+    return StepSummary(
+        index=step.index,
+        label=step.name,
+        tool=step.tool,
+        state=_step_state(step, jobs),
+        jobs=dict(sorted(Counter(job.state.value for job in jobs).items())),
+    )
+
+
+def _step_state(step: StepReport, jobs: list[JobReport]) -> str:
+    states = {job.state for job in jobs}
+    subs = {one.state for _, one in step.sub.tree()} if step.sub else set()
+    if GalaxyState.FAILED in subs or states & (BAD - {JobState.BLOCKED}):
+        return "failed"
+    if states & {JobState.BLOCKED}:
+        return "blocked"
+    if states <= GOOD and step.scheduled and not step.expanding:
+        return "ok"
+    return "running" if states - NOT_STARTED else "waiting"

@@ -1,0 +1,42 @@
+"""What the core needs from outside, in the core's own words.
+
+Subclass a port to implement it: the abstract methods make a forgotten one fail
+when the adapter is built, not when it is first called. Each docstring is meant
+to be enough to write another adapter from; the contract suites in
+``galaxy_jobs.adapters.contract`` prove it.
+"""
+
+from galaxy_jobs.domain.ports.clock import Clock
+from galaxy_jobs.domain.ports.repositories import (
+    Claim,
+    Cursor,
+    DatasetRepository,
+    InvocationRepository,
+    JobFilter,
+    Look,
+    Page,
+    PollQueue,
+    SubmissionRepository,
+)
+from galaxy_jobs.domain.ports.runner import (
+    RunHistories,
+    WorkflowCatalog,
+    WorkflowRunner,
+)
+
+
+__all__ = [
+    "Claim",
+    "Clock",
+    "Cursor",
+    "DatasetRepository",
+    "InvocationRepository",
+    "JobFilter",
+    "Look",
+    "Page",
+    "PollQueue",
+    "RunHistories",
+    "SubmissionRepository",
+    "WorkflowCatalog",
+    "WorkflowRunner",
+]

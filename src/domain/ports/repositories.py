@@ -1,0 +1,339 @@
+"""The ports to what is kept: datasets, submissions, invocations, the poll queue.
+
+Every method is one transaction, may be called from several threads and
+processes at once, and may raise :class:`StoreUnavailable`, which is not repeated
+below: the store could not be reached, or broke off, and a write may or may not
+have happened.
+
+Durations handed in are measured by the store's own clock.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
+
+from attrs import frozen
+
+from galaxy_jobs.domain.model.dataset import Dataset
+from galaxy_jobs.domain.model.invocation import (
+    Invocation,
+    InvocationState,
+    Transition,
+)
+from galaxy_jobs.domain.model.submission import IdempotencyKey, Submission
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    Identity,
+    InvocationId,
+    SubmissionId,
+)
+
+
+T = TypeVar("T")
+
+
+@frozen
+class Cursor:
+    """A place in a list that runs from the newest to the oldest.
+
+    Attributes:
+        created_at: Of the last item seen.
+        id: Of the last item seen; parts items of the same moment.
+    """
+
+    created_at: datetime
+    id: str
+
+
+@frozen
+class Page(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        items: Newest first.
+        next: Where the next page begins, or None if this is the last.
+    """
+
+    items: tuple[T, ...]
+    next: Cursor | None
+
+
+@frozen(kw_only=True)
+class JobFilter:
+    """Which jobs to list; what is given must all hold.
+
+    Attributes:
+        dataset_id: Only those on this dataset.
+        workflow_name: Only those of this workflow.
+        states: Only those in one of these; empty: in any.
+    """
+
+    dataset_id: DatasetId | None = None
+    workflow_name: str | None = None
+    states: frozenset[InvocationState] = frozenset()
+
+
+class DatasetRepository(Protocol):
+    """Keeps datasets. Other programs may add some behind our back."""
+
+    @abstractmethod
+    def add(self, dataset: Dataset) -> Dataset:
+        """Store a dataset and return it as it is stored.
+
+        The same one (by :meth:`Dataset.same_as`) again is no error: the first
+        stays, with its time.
+
+        Raises:
+            DatasetExists: Another one has that id.
+        """
+
+    @abstractmethod
+    def get(self, dataset_id: DatasetId) -> Dataset:
+        """Fetch one.
+
+        Raises:
+            DatasetNotFound: There is none.
+        """
+
+    @abstractmethod
+    def get_many(
+        self, dataset_ids: Collection[DatasetId]
+    ) -> Mapping[DatasetId, Dataset]:
+        """Fetch those that exist."""
+
+    @abstractmethod
+    def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
+        """List at most *limit*, newest first, beyond *after*."""
+
+
+class SubmissionRepository(Protocol):
+    """Keeps submissions, and records the invocations they lead to."""
+
+    @abstractmethod
+    def holder(self, key: IdempotencyKey) -> Submission | None:
+        """Return the submission that holds the key now.
+
+        That is the last one opened with it, unless that was rejected, or was
+        accepted longer ago than its lifetime. One not settled holds it for
+        ever.
+        """
+
+    @abstractmethod
+    def open(
+        self, submission: Submission, *, deadline: timedelta, key_lifetime: timedelta
+    ) -> Submission | None:
+        """Store a submission, and reserve its key with it, atomically.
+
+        Of several with one key at the same time exactly one is stored.
+
+        Args:
+            submission: Not stored yet.
+            deadline: After this the reconciler may look at it.
+            key_lifetime: How long the key is held from now on, once accepted.
+
+        Returns:
+            None if it was stored; else who holds the key: nothing was stored.
+
+        Raises:
+            DatasetNotFound: Its dataset is not registered.
+        """
+
+    @abstractmethod
+    def get(self, submission_id: SubmissionId) -> Submission:
+        """Fetch one.
+
+        Raises:
+            SubmissionNotFound: There is none.
+        """
+
+    @abstractmethod
+    def save(
+        self, before: Submission, after: Submission, *, look_in: timedelta | None
+    ) -> None:
+        """Replace *before* by *after*, if *before* is still what is stored.
+
+        Args:
+            before: As it was read.
+            after: What is to be stored, of a higher version.
+            look_in: When the reconciler is to look at it next; None: never.
+
+        Raises:
+            StaleVersion: What is stored is not at ``before.version``.
+            SubmissionNotFound: There is none.
+        """
+
+    @abstractmethod
+    def accept(
+        self, before: Submission, after: Submission, invocation: Invocation
+    ) -> Invocation:
+        """Record a run: the submission as accepted, and its invocation.
+
+        In the one transaction: *before* becomes *after*, the invocation is
+        stored, queued for polling at once, and its first transition recorded.
+        An invocation that is stored already stays as it is.
+
+        Returns:
+            The invocation as it is stored.
+
+        Raises:
+            StaleVersion: The submission is not at ``before.version``; nothing
+                was stored.
+        """
+
+    @abstractmethod
+    def claim_due(
+        self, identity: Identity, *, limit: int, lease: timedelta
+    ) -> Sequence[Submission]:
+        """Take submissions that are due for a look, longest due first.
+
+        They are not due again for *lease*, so that no two reconcilers look at
+        one at the same time unless one of them takes longer than that.
+        """
+
+
+class InvocationRepository(Protocol):
+    """Keeps invocations and their transitions."""
+
+    @abstractmethod
+    def get(self, invocation_id: InvocationId) -> Invocation:
+        """Fetch one.
+
+        Raises:
+            JobNotFound: There is none.
+        """
+
+    @abstractmethod
+    def get_many(
+        self, invocation_ids: Collection[InvocationId]
+    ) -> Mapping[InvocationId, Invocation]:
+        """Fetch those that exist."""
+
+    @abstractmethod
+    def page(
+        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+    ) -> Page[Invocation]:
+        """List at most *limit* of those wanted, newest first, beyond *after*.
+
+        Rows added meanwhile do not shift what the next page shows.
+        """
+
+    @abstractmethod
+    def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
+        """Return the changes of its state, oldest first; the first is its birth.
+
+        Raises:
+            JobNotFound: There is no such invocation.
+        """
+
+    @abstractmethod
+    def save(self, before: Invocation, after: Invocation) -> None:
+        """Replace *before* by *after*, if *before* is still what is stored.
+
+        A change of state is recorded as a transition in the same transaction,
+        and makes the invocation due for a poll at once; ended ones leave the
+        poll queue.
+
+        Raises:
+            StaleVersion: What is stored is not at ``before.version``.
+            JobNotFound: There is none.
+        """
+
+
+@frozen(kw_only=True)
+class Claim:
+    """An invocation that a poller has to itself until its lease runs out.
+
+    Attributes:
+        invocation_id: Which.
+        lease: The fencing number: the store counts it up with each claim, and
+            takes a :class:`Look` only with the number it gave out last.
+        cancelling: Whether a cancel of ours is pending.
+        summary: The fingerprint of the last bulk answer, or None.
+        age: How long ago it was accepted.
+        quiet_for: How long ago anything of it last changed.
+        unlooked_for: How long ago it was last looked at in full.
+        missing_for: Since when Galaxy answers that it has no such invocation;
+            None while it has.
+        misses: How often in a row Galaxy answered that.
+        failures: How often in a row it could not be asked about.
+    """
+
+    invocation_id: InvocationId
+    lease: int
+    cancelling: bool
+    summary: str | None
+    age: timedelta
+    quiet_for: timedelta
+    unlooked_for: timedelta
+    missing_for: timedelta | None
+    misses: int
+    failures: int
+
+
+@frozen(kw_only=True)
+class Look:
+    """What came of a claim.
+
+    Attributes:
+        claim: Which.
+        before: The invocation as it was read; None where it was not needed.
+        after: What it is now; None if there is no news. With news, *before* is
+            there, and a stored invocation at another version is not touched.
+        answered: Whether Galaxy told how it stands: it counts as observed.
+        full: Whether that was a full look, and not the bulk answer alone.
+        missing: Whether Galaxy said that it has no such invocation.
+        summary: The fingerprint of the bulk answer, to compare the next with;
+            None keeps the one that is stored.
+        next_in: When it is due again.
+    """
+
+    claim: Claim
+    before: Invocation | None = None
+    after: Invocation | None = None
+    answered: bool = False
+    full: bool = False
+    missing: bool = False
+    summary: str | None = None
+    next_in: timedelta
+
+
+class PollQueue(Protocol):
+    """Says which invocations are to be asked about, and takes what was found.
+
+    Only invocations that have not ended are in it. It shares them out among any
+    number of pollers: a claim is leased, and comes back if its holder dies.
+    """
+
+    @abstractmethod
+    def claim(
+        self, identity: Identity, *, limit: int, lease: timedelta
+    ) -> Sequence[Claim]:
+        """Take invocations of that Galaxy that are due, longest due first.
+
+        None of them is given to anybody else for *lease*. No transaction stays
+        open while the claim is held.
+        """
+
+    @abstractmethod
+    def write_back(self, looks: Sequence[Look]) -> int:
+        """Store what came of claims, and give them back.
+
+        In one transaction: each change with its transition, as
+        :meth:`InvocationRepository.save` does; when each is due next; when it
+        was observed. A look whose claim has been given to somebody else since,
+        or whose invocation is at another version, is left out; in the latter
+        case it becomes due at once.
+
+        Returns:
+            How many changes were stored.
+        """
+
+    @abstractmethod
+    def overdue(self, identity: Identity) -> timedelta | None:
+        """Return for how long the most overdue invocation has been due.
+
+        None if there is nothing to poll; zero if nothing is due yet.
+        """
