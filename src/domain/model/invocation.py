@@ -159,7 +159,8 @@ class StepSummary:
         index: Its place in the workflow, counting from 0.
         label: Its label, or ``step 3`` (counting from 1).
         tool: The id of its tool, or None.
-        state: ``waiting``, ``running``, ``ok``, ``failed``, or ``blocked`` by a failed one.
+        state: ``waiting``, ``running``, ``ok``, ``failed``, or ``blocked`` (by a
+            failed one).
         jobs: How many of its jobs (those of a sub-workflow included) stand in
             each state, by Galaxy's words.
     """

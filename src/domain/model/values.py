@@ -31,7 +31,7 @@ JobId = NewType("JobId", str)
 """Galaxy's encoded id of a job."""
 
 Json: TypeAlias = (
-    "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+    "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 )
 """What JSON can say."""
 
