@@ -1,1 +1,135 @@
-"""The core."""
+"""The core of galaxy-jobs: import it from any service; it needs attrs alone.
+
+What it knows: which states an invocation can have and how it changes
+(:mod:`~galaxy_jobs.domain.model.invocation`), what Galaxy's answers mean
+(:mod:`~galaxy_jobs.domain.model.verdict`), how a run is submitted so that it is
+neither lost nor doubled (:mod:`~galaxy_jobs.domain.model.submission`), what it
+needs from outside (:mod:`~galaxy_jobs.domain.ports`), and what can be asked of
+it (:mod:`~galaxy_jobs.domain.use_cases`).
+"""
+
+from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain.model.invocation import (
+    Event,
+    Failure,
+    Invocation,
+    InvocationState,
+    Progress,
+    Sighting,
+    StepSummary,
+    Transition,
+)
+from galaxy_jobs.domain.model.report import (
+    GalaxyState,
+    InvocationReport,
+    JobDetails,
+    JobReport,
+    JobsSummary,
+    JobState,
+    Output,
+    StepReport,
+)
+from galaxy_jobs.domain.model.submission import (
+    IdempotencyKey,
+    Problem,
+    Request,
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+)
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    HistoryId,
+    Identity,
+    InvocationId,
+    JobId,
+    Json,
+    Parameters,
+    SubmissionId,
+    WorkflowId,
+)
+from galaxy_jobs.domain.model.verdict import culprit, judge
+from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
+    Allowlist,
+    InputKind,
+    Workflow,
+    WorkflowInput,
+)
+from galaxy_jobs.domain.ports import (
+    Claim,
+    Clock,
+    Cursor,
+    DatasetRepository,
+    InvocationRepository,
+    JobFilter,
+    Look,
+    Page,
+    PollQueue,
+    RunHistories,
+    SubmissionRepository,
+    WorkflowCatalog,
+    WorkflowRunner,
+)
+
+
+__all__ = [
+    "AllowedWorkflow",
+    "Allowlist",
+    "Claim",
+    "Clock",
+    "Cursor",
+    "Dataset",
+    "DatasetId",
+    "DatasetRepository",
+    "DomainError",
+    "Event",
+    "Failure",
+    "GalaxyData",
+    "GalaxyState",
+    "HistoryId",
+    "IdempotencyKey",
+    "Identity",
+    "InputKind",
+    "Invocation",
+    "InvocationId",
+    "InvocationReport",
+    "InvocationRepository",
+    "InvocationState",
+    "JobDetails",
+    "JobFilter",
+    "JobId",
+    "JobReport",
+    "JobState",
+    "JobsSummary",
+    "Json",
+    "Look",
+    "Output",
+    "Page",
+    "Parameters",
+    "PollQueue",
+    "Problem",
+    "Progress",
+    "Request",
+    "RunHistories",
+    "Sighting",
+    "Source",
+    "Src",
+    "StepReport",
+    "StepSummary",
+    "Submission",
+    "SubmissionEvent",
+    "SubmissionId",
+    "SubmissionRepository",
+    "SubmissionState",
+    "Transition",
+    "UrlData",
+    "Workflow",
+    "WorkflowCatalog",
+    "WorkflowId",
+    "WorkflowInput",
+    "WorkflowRunner",
+    "culprit",
+    "judge",
+]

@@ -218,6 +218,10 @@ class Submission:
         """Return it with its history known to be deleted; the state stays."""
         return evolve(self, fenced=True, version=self.version + 1, updated_at=at)
 
+    def touch(self) -> Submission:
+        """Return it as looked at without news, so that a stale copy is noticed."""
+        return evolve(self, version=self.version + 1)
+
     def accepted(self, invocation_id: InvocationId, at: datetime) -> Submission:
         """Return it with its run.
 

@@ -309,12 +309,25 @@ class PollQueue(Protocol):
 
     @abstractmethod
     def claim(
-        self, identity: Identity, *, limit: int, lease: timedelta
+        self,
+        identity: Identity,
+        *,
+        limit: int,
+        lease: timedelta,
+        due_for: timedelta = timedelta(0),
     ) -> Sequence[Claim]:
         """Take invocations of that Galaxy that are due, longest due first.
 
         None of them is given to anybody else for *lease*. No transaction stays
         open while the claim is held.
+
+        Args:
+            identity: Whose.
+            limit: How many at most.
+            lease: How long they are the caller's own.
+            due_for: Only those that have been due for at least so long. A sweep
+                gives the time since it began, and so ends, though what it wrote
+                back first may be due again by then.
         """
 
     @abstractmethod

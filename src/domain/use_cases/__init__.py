@@ -1,0 +1,57 @@
+"""What can be asked of the service: small callables over the ports.
+
+Rule of the package: a use case gets what it needs in its constructor and is
+called with the request. Whatever delivers it (HTTP, command line, cron) adds no
+rule of its own, and nothing here logs: numbers and values are returned.
+"""
+
+from galaxy_jobs.domain.use_cases.datasets import (
+    ListDatasets,
+    RegisterDataset,
+    ShowDataset,
+)
+from galaxy_jobs.domain.use_cases.jobs import (
+    CancelJob,
+    JobHistory,
+    JobOutputs,
+    ListJobs,
+    ShowJob,
+    ShowSubmission,
+)
+from galaxy_jobs.domain.use_cases.poll import Poll, PollPolicy, Sweep
+from galaxy_jobs.domain.use_cases.reconcile import Reconcile, ReconcilePolicy
+from galaxy_jobs.domain.use_cases.submit import (
+    Check,
+    Plan,
+    Rerun,
+    Submit,
+    SubmitPolicy,
+    Submitted,
+)
+from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
+
+
+__all__ = [
+    "CancelJob",
+    "Check",
+    "JobHistory",
+    "JobOutputs",
+    "ListDatasets",
+    "ListJobs",
+    "ListWorkflows",
+    "Plan",
+    "Poll",
+    "PollPolicy",
+    "Reconcile",
+    "ReconcilePolicy",
+    "RegisterDataset",
+    "Rerun",
+    "ShowDataset",
+    "ShowJob",
+    "ShowSubmission",
+    "ShowWorkflow",
+    "Submit",
+    "SubmitPolicy",
+    "Submitted",
+    "Sweep",
+]

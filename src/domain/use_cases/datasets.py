@@ -1,0 +1,74 @@
+"""Register datasets and look them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from attrs import frozen
+
+from galaxy_jobs.domain.model.dataset import Dataset, Source
+from galaxy_jobs.domain.model.values import DatasetId
+from galaxy_jobs.domain.ports import Clock, Cursor, DatasetRepository, Page
+
+
+@frozen
+class RegisterDataset:
+    """Tells the service of data that jobs can be run on."""
+
+    datasets: DatasetRepository
+    clock: Clock
+    new_id: Callable[[], UUID] = uuid4
+
+    def __call__(
+        self, name: str, source: Source, dataset_id: DatasetId | None = None
+    ) -> Dataset:
+        """Register a dataset; the same one again changes nothing.
+
+        Galaxy is not asked: it decides what it can use when a job is submitted.
+
+        Args:
+            name: For people.
+            source: Where Galaxy finds it.
+            dataset_id: Its id; None: one is made.
+
+        Raises:
+            InvalidValue: An id or name that is empty or too long.
+            DatasetExists: Another dataset has that id.
+        """
+        return self.datasets.add(
+            Dataset(
+                dataset_id=DatasetId(str(self.new_id()))
+                if dataset_id is None
+                else dataset_id,
+                name=name,
+                source=source,
+                created_at=self.clock(),
+            )
+        )
+
+
+@frozen
+class ShowDataset:
+    """Looks one dataset up."""
+
+    datasets: DatasetRepository
+
+    def __call__(self, dataset_id: DatasetId) -> Dataset:
+        """Return it.
+
+        Raises:
+            DatasetNotFound: There is none.
+        """
+        return self.datasets.get(dataset_id)
+
+
+@frozen
+class ListDatasets:
+    """Lists datasets."""
+
+    datasets: DatasetRepository
+
+    def __call__(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
+        """Return at most *limit*, newest first, beyond *after*."""
+        return self.datasets.page(limit, after)

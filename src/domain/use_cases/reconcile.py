@@ -1,0 +1,231 @@
+"""Find out what became of submissions that nobody settled.
+
+A submitter can die, or be paused for an hour, between any two of its steps, and
+its request to Galaxy can still be on the way. Waiting alone proves nothing. So
+the history made for the run is the fence: Galaxy cancels whatever is invoked
+into a deleted history, and says so (``history_deleted``). Nothing here ever
+invokes: a run is adopted if there is one, and made impossible if there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from attrs import frozen
+
+from galaxy_jobs.domain.errors import (
+    RunnerError,
+    RunNotFound,
+    StaleVersion,
+)
+from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport
+from galaxy_jobs.domain.model.submission import Problem, Submission
+from galaxy_jobs.domain.model.values import (
+    HistoryId,
+    Identity,
+    InvocationId,
+    SubmissionId,
+)
+from galaxy_jobs.domain.ports import (
+    Clock,
+    RunHistories,
+    SubmissionRepository,
+    WorkflowRunner,
+)
+from galaxy_jobs.domain.use_cases.submit import born
+
+
+FENCED_OFF = "history_deleted"
+"""Galaxy's reason for cancelling what was invoked into a deleted history."""
+
+NOTHING_STARTED = Problem(
+    "galaxy-unavailable",
+    "The request was broken off before Galaxy had started anything, and it will "
+    "not start any more. It is safe to submit it again.",
+)
+"""Why a submission is rejected that nothing was found of."""
+
+
+@frozen(kw_only=True)
+class ReconcilePolicy:
+    """How long to wait, and how often to look again.
+
+    Attributes:
+        lease: How long a submission is one reconciler's own.
+        batch: How many are taken at once.
+        fence_wait: Between deleting a history and trusting that it is empty: a
+            request that had passed the check must have become visible by then.
+        retry_in: Until the next look where Galaxy could not be asked.
+        afterwards: When to look once more after it was rejected; a run that
+            turns up is adopted all the same.
+    """
+
+    lease: timedelta = timedelta(minutes=2)
+    batch: int = 20
+    fence_wait: timedelta = timedelta(seconds=10)
+    retry_in: timedelta = timedelta(seconds=15)
+    afterwards: timedelta = timedelta(minutes=10)
+
+
+@frozen(kw_only=True)
+class Reconciled:
+    """What came of one pass.
+
+    Attributes:
+        adopted: Submissions whose run was found.
+        rejected: Submissions that have none and never will.
+        waiting: Submissions to be looked at again.
+    """
+
+    adopted: int = 0
+    rejected: int = 0
+    waiting: int = 0
+
+
+@frozen(kw_only=True)
+class Reconcile:
+    """Looks into the submissions that are due, one after the other."""
+
+    submissions: SubmissionRepository
+    runner: WorkflowRunner
+    histories: RunHistories
+    clock: Clock
+    policy: ReconcilePolicy = ReconcilePolicy()
+
+    def __call__(self, identity: Identity) -> Reconciled:
+        """Look into every submission of that Galaxy that is due.
+
+        Safe with any number of others doing the same, and with submitters that
+        come back to life: each step is a compare-and-set.
+
+        Raises:
+            StoreUnavailable: The database could not be reached.
+        """
+        count = {"adopted": 0, "rejected": 0, "waiting": 0}
+        seen: set[SubmissionId] = set()
+        while True:
+            batch = [
+                one
+                for one in self.submissions.claim_due(
+                    identity, limit=self.policy.batch, lease=self.policy.lease
+                )
+                if one.submission_id not in seen
+            ]
+            if not batch:  # all done, or come round again in a slow pass
+                return Reconciled(**count)
+            for submission in batch:
+                seen.add(submission.submission_id)
+                count[self._settle(submission)] += 1
+
+    def _settle(self, submission: Submission) -> str:
+        try:
+            if submission.history_id is None:
+                return self._without_history(submission)
+            return self._with_history(submission, submission.history_id)
+        except RunnerError:
+            return self._later(submission)
+        except StaleVersion:
+            return "waiting"  # its submitter, or another reconciler, was faster
+
+    def _without_history(self, submission: Submission) -> str:
+        """Nothing was invoked, and once this is written nothing can be.
+
+        The submitter invokes only into a history that it has committed, and it
+        can commit none to a submission that is rejected.
+        """
+        if submission.open:
+            after = submission.rejected(NOTHING_STARTED, self.clock())
+            self.submissions.save(submission, after, look_in=self.policy.afterwards)
+            submission = after
+            self._tidy(submission)
+            return "rejected"
+        # Rejected some time ago: a history whose making was slow shows by now.
+        self._tidy(submission)
+        self._close(submission)
+        return "rejected"
+
+    def _with_history(self, submission: Submission, history_id: HistoryId) -> str:
+        runs = self.histories.runs_in(history_id)
+        reports = [self._report(one) for one in runs]
+        if run := _genuine(reports, fenced=submission.fenced):
+            return self._adopt(submission, history_id, run)
+        if not submission.fenced:
+            self.histories.delete(history_id)
+            after = submission.fence(self.clock())
+            self.submissions.save(submission, after, look_in=self.policy.fence_wait)
+            return "waiting"
+        if any(one is not None and _undecided(one) for one in reports):
+            # Galaxy has taken it in and not looked at it yet; when it does, it
+            # will cancel it, or has started it just before the fence.
+            return self._later(submission)
+        if submission.open:
+            after = submission.rejected(NOTHING_STARTED, self.clock())
+            self.submissions.save(submission, after, look_in=self.policy.afterwards)
+            return "rejected"
+        self._close(submission)
+        return "rejected"
+
+    def _adopt(
+        self, submission: Submission, history_id: HistoryId, run: InvocationId
+    ) -> str:
+        # First the history: were it the other way round, a crash in between
+        # would leave a recorded run whose history Galaxy empties.
+        if submission.fenced:
+            self.histories.undelete(history_id)
+        now = self.clock()
+        self.submissions.accept(
+            submission, submission.accepted(run, now), born(submission, run, now)
+        )
+        return "adopted"
+
+    def _report(self, run: InvocationId) -> InvocationReport | None:
+        try:
+            return self.runner.report(run)
+        except RunNotFound:
+            return None
+
+    def _tidy(self, submission: Submission) -> None:
+        for history_id in self.histories.find(submission.history_name):
+            self.histories.delete(history_id)
+
+    def _later(self, submission: Submission) -> str:
+        with suppress(StaleVersion):  # somebody else is at it: all the better
+            self.submissions.save(
+                submission, submission.touch(), look_in=self.policy.retry_in
+            )
+        return "waiting"
+
+    def _close(self, submission: Submission) -> None:
+        """Nothing has turned up: look no more."""
+        self.submissions.save(submission, submission.touch(), look_in=None)
+
+
+def _genuine(
+    reports: Sequence[InvocationReport | None], *, fenced: bool
+) -> InvocationId | None:
+    """Return the oldest run that Galaxy really runs, or has run.
+
+    Behind a fence, one that Galaxy cancelled because of it does not count, and
+    one that it has not looked at yet does not count yet.
+    """
+    for one in reports:
+        if one is None:
+            continue
+        if not fenced or not (_fenced_off(one) or _undecided(one)):
+            return one.invocation_id
+    return None
+
+
+def _fenced_off(one: InvocationReport) -> bool:
+    stopped = one.state in {GalaxyState.CANCELLED, GalaxyState.CANCELLING}
+    return stopped and FENCED_OFF in one.reasons
+
+
+def _undecided(one: InvocationReport) -> bool:
+    return not one.steps and one.state in {
+        GalaxyState.NEW,
+        GalaxyState.REQUIRES_MATERIALIZATION,
+        GalaxyState.READY,
+    }

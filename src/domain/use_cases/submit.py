@@ -1,0 +1,382 @@
+"""Run a workflow on a dataset: once, whatever dies at whatever moment.
+
+The four steps, and what is known if the process dies behind each:
+
+1. the submission is stored: nothing was asked of Galaxy;
+2. its history is made and stored: nothing was invoked, unless step 3 began;
+3. Galaxy is invoked into that history: the run can be found in it;
+4. the run is stored.
+
+The reconciler (:mod:`galaxy_jobs.domain.use_cases.reconcile`) finishes what was
+begun. Every step is a compare-and-set against it: who loses, stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from attrs import frozen
+
+from galaxy_jobs.domain.errors import (
+    KeyInProgress,
+    KeyReused,
+    OutcomeUnknown,
+    RunnerError,
+    RunnerUnavailable,
+    StaleVersion,
+    StoreUnavailable,
+)
+from galaxy_jobs.domain.model.dataset import Source
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.submission import (
+    IdempotencyKey,
+    Problem,
+    Request,
+    Submission,
+    SubmissionState,
+)
+from galaxy_jobs.domain.model.values import (
+    HistoryId,
+    Identity,
+    InvocationId,
+    Json,
+    Parameters,
+    SubmissionId,
+)
+from galaxy_jobs.domain.model.workflow import (
+    Allowlist,
+    DatasetRef,
+    Workflow,
+    bind,
+    resolve,
+)
+from galaxy_jobs.domain.ports import (
+    Clock,
+    DatasetRepository,
+    InvocationRepository,
+    RunHistories,
+    SubmissionRepository,
+    WorkflowCatalog,
+    WorkflowRunner,
+)
+
+
+@frozen(kw_only=True)
+class SubmitPolicy:
+    """How long things are waited for and remembered.
+
+    Attributes:
+        deadline: After this, somebody else may look into a submission that is
+            not settled. Longer than two requests to Galaxy can take, or they
+            would be fenced off while still at it.
+        key_lifetime: How long an idempotency key replays an accepted answer.
+    """
+
+    deadline: timedelta = timedelta(minutes=2)
+    key_lifetime: timedelta = timedelta(hours=24)
+
+
+@frozen(kw_only=True)
+class Plan:
+    """What would be run.
+
+    Attributes:
+        workflow: As Galaxy declares it now.
+        inputs: What each input would be given; others take their defaults.
+    """
+
+    workflow: Workflow
+    inputs: Mapping[str, Source | Json]
+
+
+@frozen
+class Check:
+    """Checks a request without running it."""
+
+    datasets: DatasetRepository
+    catalog: WorkflowCatalog
+    allowlist: Allowlist
+
+    def __call__(self, request: Request) -> Plan:
+        """Return what would be run.
+
+        Raises:
+            DatasetNotFound: The job's dataset, or one named in a parameter, is
+                not registered.
+            WorkflowNotAllowed: It is not on the allowlist.
+            WorkflowNotFound, WorkflowAmbiguous: Galaxy has none, or several.
+            InvalidParameters: They do not fit what the workflow declares.
+            RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
+        """
+        dataset = self.datasets.get(request.dataset_id)
+        allowed = self.allowlist.admit(request.workflow_name)
+        workflow = self.catalog.find(allowed)
+        bound = bind(
+            workflow,
+            source=dataset.source,
+            dataset_input=allowed.input,
+            parameters=request.parameters,
+        )
+        named = {v.dataset_id for v in bound.values() if isinstance(v, DatasetRef)}
+        found = self.datasets.get_many(named)
+        sources = {one: dataset.source for one, dataset in found.items()}
+        return Plan(workflow=workflow, inputs=resolve(bound, sources))
+
+
+@frozen(kw_only=True)
+class Submitted:
+    """The answer to a submission that was accepted.
+
+    Attributes:
+        invocation_id: The run.
+        state: Its state as it was accepted: what a replay says again.
+        replayed: Whether this repeats an earlier answer, and nothing was run.
+    """
+
+    invocation_id: InvocationId
+    state: InvocationState = InvocationState.QUEUED
+    replayed: bool = False
+
+
+@frozen(kw_only=True)
+class Submit:
+    """Runs a workflow on a dataset."""
+
+    check: Check
+    submissions: SubmissionRepository
+    runner: WorkflowRunner
+    histories: RunHistories
+    identity: Callable[[], Identity]
+    clock: Clock
+    policy: SubmitPolicy = SubmitPolicy()
+    new_id: Callable[[], UUID] = uuid4
+
+    def __call__(
+        self, request: Request, key: IdempotencyKey | None = None
+    ) -> Submitted:
+        """Invoke it on Galaxy now, once, and record the run.
+
+        Args:
+            request: What to run.
+            key: Repeating a request with its key is safe: it never runs twice.
+
+        Raises:
+            DatasetNotFound, WorkflowNotAllowed, WorkflowNotFound,
+            WorkflowAmbiguous, InvalidParameters: As for :class:`Check`.
+            KeyReused: The key belongs to another request.
+            KeyInProgress: The first request with that key is not settled yet.
+            RunRejected: Galaxy declined.
+            RunnerRefusedUs: Our key to Galaxy is bad; nothing was started.
+            RunnerUnavailable: Galaxy could not be reached; nothing was started.
+            OutcomeUnknown: It may run or not; the submission will tell.
+            StoreUnavailable: The database could not be reached; nothing was
+                started.
+        """
+        # Before anything is asked of Galaxy: a replay works while it is down.
+        if key is not None and (holder := self.submissions.holder(key)):
+            return _replay(holder, request)
+        plan = self.check(request)
+        now = self.clock()
+        submission = Submission(
+            submission_id=SubmissionId(self.new_id()),
+            identity=self.identity(),
+            request=request,
+            key=key,
+            created_at=now,
+            updated_at=now,
+        )
+        holder = self.submissions.open(
+            submission,
+            deadline=self.policy.deadline,
+            key_lifetime=self.policy.key_lifetime,
+        )
+        if holder is not None:
+            return _replay(holder, request)
+        submission = self._make_history(submission)
+        return self._invoke(submission, plan)
+
+    def _make_history(self, submission: Submission) -> Submission:
+        """Step 2."""
+        try:
+            history_id = self.histories.create(submission.history_name)
+        except RunnerError as error:
+            # One may exist all the same, but nothing can be invoked into it:
+            # nobody knows its id. The reconciler will remove it.
+            self._reject(submission, error)
+            raise
+        after = submission.with_history(history_id, self.clock())
+        try:
+            self.submissions.save(submission, after, look_in=self.policy.deadline)
+        except StaleVersion:
+            self._discard(history_id)
+            raise _overtaken(submission) from None
+        return after
+
+    def _invoke(self, submission: Submission, plan: Plan) -> Submitted:
+        """Steps 3 and 4."""
+        assert submission.history_id is not None
+        try:
+            invocation_id = self.runner.invoke(
+                plan.workflow.workflow_id, plan.inputs, submission.history_id
+            )
+        except OutcomeUnknown as error:
+            self._lose(submission)
+            raise OutcomeUnknown(
+                f"{error} Whether the run was started will be found out; look at "
+                f"GET /submissions/{submission.submission_id}.",
+                submission.submission_id,
+            ) from error
+        except RunnerError as error:
+            self._reject(submission, error)
+            self._discard(submission.history_id)
+            raise
+        now = self.clock()
+        try:
+            stored = self.submissions.accept(
+                submission,
+                submission.accepted(invocation_id, now),
+                born(submission, invocation_id, now),
+            )
+        except (StaleVersion, StoreUnavailable) as error:
+            return self._settled_otherwise(submission, error)
+        return Submitted(invocation_id=stored.invocation_id)
+
+    def _settled_otherwise(self, submission: Submission, error: Exception) -> Submitted:
+        """Answer for a run that could not be recorded as ours to record.
+
+        Either the reconciler took us for dead, and adopted the run or fenced it
+        off; or the database went away and it is going to.
+        """
+        try:
+            stored = self.submissions.get(submission.submission_id)
+        except StoreUnavailable:
+            stored = submission
+        if stored.state is SubmissionState.ACCEPTED and stored.invocation_id:
+            return Submitted(invocation_id=stored.invocation_id)
+        raise OutcomeUnknown(
+            "Galaxy was invoked, but the run could not be recorded in time. What "
+            "became of it will be found out; look at "
+            f"GET /submissions/{submission.submission_id}.",
+            submission.submission_id,
+        ) from error
+
+    def _reject(self, submission: Submission, error: RunnerError) -> None:
+        """Record that nothing runs, and free the key.
+
+        Should that fail, the reconciler comes to the same end.
+        """
+        problem = Problem.of(error)
+        after = submission.rejected(problem, self.clock())
+        try:
+            self.submissions.save(submission, after, look_in=self.policy.deadline)
+        except (StaleVersion, StoreUnavailable):
+            return
+
+    def _lose(self, submission: Submission) -> None:
+        """Record that nobody knows; the reconciler is to look at once."""
+        try:
+            self.submissions.save(
+                submission, submission.lost(self.clock()), look_in=timedelta(0)
+            )
+        except (StaleVersion, StoreUnavailable):
+            return
+
+    def _discard(self, history_id: HistoryId) -> None:
+        """Remove a history that nothing was invoked into, if Galaxy lets us.
+
+        If it does not, the reconciler tidies it away later.
+        """
+        try:
+            self.histories.delete(history_id)
+        except RunnerError:
+            return
+
+
+@frozen
+class Rerun:
+    """Runs a job's workflow on its dataset once more: always a new job."""
+
+    invocations: InvocationRepository
+    submit: Submit
+
+    def __call__(
+        self,
+        invocation_id: InvocationId,
+        *,
+        parameters: Parameters | None = None,
+        overwrite: bool | None = None,
+        key: IdempotencyKey | None = None,
+    ) -> Submitted:
+        """Submit it again.
+
+        Args:
+            invocation_id: The job to repeat, in whatever state it is.
+            parameters: Instead of the earlier ones, name by name; those that
+                are not named stay as they were.
+            overwrite: Instead of the earlier choice.
+            key: As for :class:`Submit`.
+
+        Raises:
+            JobNotFound: There is no such job.
+            DomainError: As for :class:`Submit`.
+        """
+        earlier = self.invocations.get(invocation_id)
+        request = Request(
+            dataset_id=earlier.dataset_id,
+            workflow_name=earlier.workflow_name,
+            parameters={**earlier.parameters, **(parameters or {})},
+            overwrite=earlier.overwrite if overwrite is None else overwrite,
+            rerun_of=earlier.invocation_id,
+        )
+        return self.submit(request, key)
+
+
+def born(
+    submission: Submission, invocation_id: InvocationId, at: datetime
+) -> Invocation:
+    """Return the invocation that a submission has led to.
+
+    Args:
+        submission: Where it comes from.
+        invocation_id: Galaxy's id of it.
+        at: When it was accepted, or found; time-zone aware.
+    """
+    request = submission.request
+    return Invocation(
+        invocation_id=invocation_id,
+        submission_id=submission.submission_id,
+        identity=submission.identity,
+        history_id=submission.history_id,
+        dataset_id=request.dataset_id,
+        workflow_name=request.workflow_name,
+        parameters=request.parameters,
+        overwrite=request.overwrite,
+        rerun_of=request.rerun_of,
+        created_at=at,
+        updated_at=at,
+        observed_at=at,
+    )
+
+
+def _replay(holder: Submission, request: Request) -> Submitted:
+    """Answer for a key that somebody holds.
+
+    Raises:
+        KeyReused: For another request.
+        KeyInProgress: For this one, which is not settled yet.
+    """
+    if holder.request.fingerprint != request.fingerprint:
+        raise KeyReused
+    if holder.invocation_id is None:
+        raise KeyInProgress(holder.submission_id)
+    return Submitted(invocation_id=holder.invocation_id, replayed=True)
+
+
+def _overtaken(submission: Submission) -> RunnerUnavailable:
+    return RunnerUnavailable(
+        "This request took too long and was given up before Galaxy was invoked "
+        f"(submission {submission.submission_id}). Nothing was started; repeat it.",
+        retry_after=1,
+    )
