@@ -28,12 +28,14 @@ from galaxy_jobs.domain.use_cases.submit import (
     SubmitPolicy,
     Submitted,
 )
+from galaxy_jobs.domain.use_cases.whoami import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
 
 
 __all__ = [
     "CancelJob",
     "Check",
+    "GalaxyNews",
     "JobHistory",
     "JobOutputs",
     "ListDatasets",
@@ -54,4 +56,5 @@ __all__ = [
     "SubmitPolicy",
     "Submitted",
     "Sweep",
+    "WhoAmI",
 ]

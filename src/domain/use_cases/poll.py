@@ -70,8 +70,8 @@ class PollPolicy:
         gone_misses: How often it must have answered that.
         stuck_after: How long an invocation may be waiting for Galaxy's
             scheduler before somebody is told.
-        stale_after: A job is shown as stale if it was not observed for longer
-            than this and three of its own longest intervals.
+        stale_after: A job is shown as stale if it was not observed for three of
+            its intervals and this time on top.
     """
 
     batch: int = 200
@@ -83,6 +83,7 @@ class PollPolicy:
     gone_after: timedelta = timedelta(hours=1)
     gone_misses: int = 3
     stuck_after: timedelta = timedelta(hours=1)
+    stale_after: timedelta = timedelta(minutes=2)
 
     def interval(self, quiet_for: timedelta, chance: float = 0.5) -> timedelta:
         """Return the time until the next look.
@@ -93,6 +94,20 @@ class PollPolicy:
         """
         wanted = min(max(quiet_for * self.patience, self.least), self.most)
         return wanted * (1 + self.jitter * (2 * chance - 1))
+
+    def stale(self, invocation: Invocation, now: datetime) -> bool:
+        """Say whether what is known of an invocation may be out of date.
+
+        One that has ended never is.
+
+        Args:
+            invocation: As it is recorded.
+            now: Time-zone aware.
+        """
+        if invocation.state.is_terminal:
+            return False
+        usual = self.interval(invocation.observed_at - invocation.updated_at)
+        return now - invocation.observed_at > 3 * usual + self.stale_after
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,209 @@
+"""The one place that knows which adapter fills which port.
+
+Rule of the file: it builds and closes; it decides nothing. Providers are
+annotated with the ports they fill, since dependency-injector does not check
+what it hands over; a test builds every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from attrs import field, frozen
+from dependency_injector import containers, providers
+from sqlalchemy import Engine
+
+from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.adapters.galaxy import Galaxy
+from galaxy_jobs.adapters.postgres import (
+    PostgresDatasets,
+    PostgresInvocations,
+    PostgresPollQueue,
+    PostgresSubmissions,
+    make_engine,
+)
+from galaxy_jobs.adapters.system import SystemClock
+from galaxy_jobs.domain.model.workflow import Allowlist
+from galaxy_jobs.domain.ports import (
+    Clock,
+    DatasetRepository,
+    InvocationRepository,
+    PollQueue,
+    RunHistories,
+    SubmissionRepository,
+    WorkflowCatalog,
+    WorkflowRunner,
+)
+from galaxy_jobs.domain.use_cases import (
+    CancelJob,
+    Check,
+    JobHistory,
+    JobOutputs,
+    ListDatasets,
+    ListJobs,
+    ListWorkflows,
+    Poll,
+    PollPolicy,
+    Reconcile,
+    RegisterDataset,
+    Rerun,
+    ShowDataset,
+    ShowJob,
+    ShowSubmission,
+    ShowWorkflow,
+    Submit,
+    SubmitPolicy,
+    WhoAmI,
+)
+from galaxy_jobs.entrypoints.readiness import Readiness
+from galaxy_jobs.entrypoints.settings import Settings
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@frozen
+class Threads:
+    """Asks about several invocations at once: the poller's threads."""
+
+    pool: ThreadPoolExecutor
+
+    @classmethod
+    def of(cls, count: int) -> Threads:
+        """Return so many of them."""
+        return cls(ThreadPoolExecutor(count, thread_name_prefix="galaxy"))
+
+    def __call__(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Return the results in the order of the items."""
+        return self.pool.map(function, items)
+
+
+@frozen
+class Database:
+    """The database that is used: the one configured, or the embedded one.
+
+    Attributes:
+        settings: Where it is.
+        embedded: Ours; started when it is first needed.
+    """
+
+    settings: Settings
+    embedded: EmbeddedPostgres
+    pool_size: int = field(default=10, kw_only=True)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is ours, so that its schema is ours to bring up to date."""
+        return self.settings.database_url is None
+
+    def engine(self) -> Engine:
+        """Return an engine; the embedded server is up then.
+
+        Raises:
+            EmbeddedError: The embedded server could not be started.
+            InvalidValue: The address is malformed.
+        """
+        if self.settings.database_url is None:
+            url = self.embedded.acquire()
+        else:
+            url = self.settings.database_url.get_secret_value()
+        return make_engine(url, pool_size=self.pool_size)
+
+
+def _galaxy(settings: Settings) -> Galaxy:
+    url, key = settings.galaxy()
+    return Galaxy(url, key, timeout=settings.galaxy_timeout)
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything, wired. Give it `settings`; call :func:`close` at the end."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(
+        instance_of=Settings
+    )
+    clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
+    allowlist: providers.Provider[Allowlist] = settings.provided.allowlist
+    poll_policy: providers.Provider[PollPolicy] = settings.provided.poll
+    submit_policy: providers.Provider[SubmitPolicy] = providers.Singleton(SubmitPolicy)
+
+    embedded: providers.Provider[EmbeddedPostgres] = providers.Singleton(
+        EmbeddedPostgres, settings.provided.home
+    )
+    database: providers.Provider[Database] = providers.Singleton(
+        Database, settings, embedded
+    )
+    engine: providers.Provider[Engine] = providers.Singleton(Database.engine, database)
+    datasets: providers.Provider[DatasetRepository] = providers.Singleton(
+        PostgresDatasets, engine
+    )
+    submissions: providers.Provider[SubmissionRepository] = providers.Singleton(
+        PostgresSubmissions, engine
+    )
+    invocations: providers.Provider[InvocationRepository] = providers.Singleton(
+        PostgresInvocations, engine
+    )
+    queue: providers.Provider[PollQueue] = providers.Singleton(
+        PostgresPollQueue, engine
+    )
+
+    galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings)
+    runner: providers.Provider[WorkflowRunner] = galaxy
+    catalog: providers.Provider[WorkflowCatalog] = galaxy
+    histories: providers.Provider[RunHistories] = galaxy
+    whoami: providers.Provider[WhoAmI] = providers.Singleton(WhoAmI, runner, clock)
+
+    register_dataset = providers.Singleton(RegisterDataset, datasets, clock)
+    show_dataset = providers.Singleton(ShowDataset, datasets)
+    list_datasets = providers.Singleton(ListDatasets, datasets)
+    list_workflows = providers.Singleton(ListWorkflows, catalog, allowlist)
+    show_workflow = providers.Singleton(ShowWorkflow, catalog, allowlist)
+    check = providers.Singleton(Check, datasets, catalog, allowlist)
+    submit = providers.Singleton(
+        Submit,
+        check=check,
+        submissions=submissions,
+        runner=runner,
+        histories=histories,
+        identity=whoami,
+        clock=clock,
+        policy=submit_policy,
+    )
+    rerun = providers.Singleton(Rerun, invocations, submit)
+    show_submission = providers.Singleton(ShowSubmission, submissions)
+    show_job = providers.Singleton(ShowJob, invocations)
+    list_jobs = providers.Singleton(ListJobs, invocations)
+    job_history = providers.Singleton(JobHistory, invocations)
+    job_outputs = providers.Singleton(JobOutputs, invocations, runner)
+    cancel_job = providers.Singleton(CancelJob, invocations, clock)
+    reconcile = providers.Singleton(
+        Reconcile,
+        submissions=submissions,
+        runner=runner,
+        histories=histories,
+        clock=clock,
+    )
+    threads: providers.Provider[Threads] = providers.Singleton(
+        Threads.of, settings.provided.threads
+    )
+    poll = providers.Singleton(
+        Poll,
+        queue=queue,
+        invocations=invocations,
+        runner=runner,
+        reconcile=reconcile,
+        clock=clock,
+        policy=poll_policy,
+        mapper=threads,
+    )
+    readiness: providers.Provider[Readiness] = providers.Singleton(
+        Readiness, engine, whoami
+    )
+
+
+def close(container: Container) -> None:
+    """Let go of the database, and of the embedded one, if it was used."""
+    container.engine().dispose()
+    container.embedded().release()

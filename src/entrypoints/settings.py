@@ -1,0 +1,364 @@
+"""The settings: read from the environment, a ``.env`` file and a TOML file.
+
+Rule of the file: every setting stands here once, with its default, its meaning
+and what is expected of it; README's table is tested against it. Whatever is
+wrong is told in one line that names the setting, what was read and what is
+expected, and never shows a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+import dotenv
+import typed_settings
+from attrs import frozen
+from typed_settings.exceptions import TsError
+from typed_settings.types import Secret
+
+from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.model.values import WorkflowId
+from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
+from galaxy_jobs.domain.use_cases import PollPolicy
+
+
+class BadSetting(Exception):
+    """A setting is missing or malformed; the message is one line for people."""
+
+
+@frozen(kw_only=True)
+class _Environment:
+    """What is read from the environment; the names there are upper case."""
+
+    galaxy_url: str | None = None
+    galaxy_api_key: Secret[str] | None = None
+    galaxy_timeout: float = 30.0
+    database_url: Secret[str] | None = None
+    galaxy_jobs_home: Path | None = None
+    galaxy_jobs_config: Path | None = None
+
+
+@frozen(kw_only=True)
+class Setting:
+    """What there is to say of one setting.
+
+    Attributes:
+        name: The environment variable.
+        default: In words.
+        expected: What it has to look like.
+        meaning: What it is for.
+    """
+
+    name: str
+    default: str
+    expected: str
+    meaning: str
+
+
+SETTINGS = (
+    Setting(
+        name="GALAXY_URL",
+        default="none: needed to serve and poll",
+        expected="the address of a Galaxy server, such as https://usegalaxy.eu",
+        meaning="the Galaxy server",
+    ),
+    Setting(
+        name="GALAXY_API_KEY",
+        default="none: needed to serve and poll",
+        expected="an API key of that server (User > Preferences > Manage API Key)",
+        meaning="whose workflows and histories are used there",
+    ),
+    Setting(
+        name="GALAXY_TIMEOUT",
+        default="30",
+        expected="a number of seconds above 0",
+        meaning="the limit of one request to Galaxy, in seconds",
+    ),
+    Setting(
+        name="DATABASE_URL",
+        default="an embedded PostgreSQL",
+        expected="postgresql://user@host/database",
+        meaning="the database",
+    ),
+    Setting(
+        name="GALAXY_JOBS_HOME",
+        default="~/.local/share/galaxy-jobs",
+        expected="a folder that may be written to",
+        meaning="where the embedded database and the local Galaxy live",
+    ),
+    Setting(
+        name="GALAXY_JOBS_CONFIG",
+        default="none",
+        expected="a TOML file that can be read",
+        meaning="the allowlist of workflows, and how to poll",
+    ),
+)
+"""Every setting of the service, in the order in which they matter."""
+
+
+@frozen(kw_only=True)
+class WorkflowRow:
+    """One ``[[workflows]]`` table.
+
+    Attributes:
+        name: As clients say it.
+        input: The workflow input that takes the dataset.
+        id: This stored workflow, whatever its name in Galaxy.
+    """
+
+    name: str
+    input: str | None = None
+    id: str | None = None
+
+
+@frozen(kw_only=True)
+class PollTable:
+    """The ``[poll]`` table; times are in seconds.
+
+    Attributes:
+        threads: How many requests to Galaxy may be under way at once.
+        batch: How many invocations are claimed at once.
+        lease: How long a claim is one poller's own.
+        least: The shortest time between two looks at one invocation.
+        most: The longest.
+        patience: The part of its quiet time after which one is asked again.
+        jitter: The part by which every interval is varied.
+        gone_after: For how long Galaxy must deny an invocation before we give
+            it up.
+        stuck_after: How long one may wait for Galaxy's scheduler before
+            `attention` says so.
+        stale_after: How long one may go unobserved before it is `stale`.
+    """
+
+    threads: int = 8
+    batch: int = 200
+    lease: float = 300
+    least: float = 1
+    most: float = 300
+    patience: float = 0.1
+    jitter: float = 0.1
+    gone_after: float = 3600
+    stuck_after: float = 3600
+    stale_after: float = 120
+
+
+@frozen(kw_only=True)
+class _File:
+    """What is read from the TOML file."""
+
+    workflows: list[WorkflowRow] = attrs.field(factory=list)
+    poll: PollTable = PollTable()
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Everything that can be set, checked.
+
+    Attributes:
+        galaxy_url: Without a trailing slash; None: not set.
+        galaxy_api_key: None: not set.
+        galaxy_timeout: In seconds.
+        database_url: None: the embedded PostgreSQL.
+        home: Where embedded things live.
+        allowlist: Which workflows may be run.
+        poll: How to poll.
+        threads: How many requests to Galaxy may be under way at once.
+    """
+
+    galaxy_url: str | None = None
+    galaxy_api_key: Secret[str] | None = None
+    galaxy_timeout: float = 30.0
+    database_url: Secret[str] | None = None
+    home: Path
+    allowlist: Allowlist = attrs.field(factory=Allowlist)
+    poll: PollPolicy = attrs.field(factory=PollPolicy)
+    threads: int = 8
+
+    def galaxy(self) -> tuple[str, str]:
+        """Return Galaxy's address and our key.
+
+        Raises:
+            BadSetting: One of them is not set.
+        """
+        if not self.galaxy_url:
+            raise _missing("GALAXY_URL")
+        if self.galaxy_api_key is None:
+            raise _missing("GALAXY_API_KEY")
+        return self.galaxy_url, self.galaxy_api_key.get_secret_value()
+
+
+def default_home() -> Path:
+    """Return the user's data folder for this program."""
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "galaxy-jobs"
+
+
+def load(env_file: Path | None = Path(".env")) -> Settings:
+    """Read the settings.
+
+    What the environment says wins over the ``.env`` file. An empty value counts
+    as not set.
+
+    Args:
+        env_file: A file of ``NAME=value`` lines, if it exists.
+
+    Raises:
+        BadSetting: One is malformed.
+    """
+    if env_file is not None:
+        dotenv.load_dotenv(env_file, override=False)
+    for setting in SETTINGS:
+        if os.environ.get(setting.name) == "":
+            del os.environ[setting.name]
+    try:
+        env = typed_settings.load(
+            _Environment, appname="galaxy-jobs", config_files=[], env_prefix=""
+        )
+    except TsError as error:
+        raise _malformed(error) from None
+    file = _read_file(env.galaxy_jobs_config)
+    if env.galaxy_timeout <= 0 or env.galaxy_timeout == float("inf"):
+        raise _bad("GALAXY_TIMEOUT", os.environ["GALAXY_TIMEOUT"])
+    try:
+        allowlist = Allowlist(
+            tuple(
+                AllowedWorkflow(
+                    name=row.name,
+                    input=row.input,
+                    workflow_id=None if row.id is None else WorkflowId(row.id),
+                )
+                for row in file.workflows
+            )
+        )
+        poll = _poll_policy(file.poll)
+    except InvalidValue as error:
+        raise BadSetting(
+            f"GALAXY_JOBS_CONFIG ({env.galaxy_jobs_config}): {error}"
+        ) from None
+    home = env.galaxy_jobs_home or default_home()
+    return Settings(
+        galaxy_url=_galaxy_url(env.galaxy_url),
+        galaxy_api_key=env.galaxy_api_key,
+        galaxy_timeout=env.galaxy_timeout,
+        database_url=_database_url(env.database_url),
+        home=home.expanduser().absolute(),
+        allowlist=allowlist,
+        poll=poll,
+        threads=file.poll.threads,
+    )
+
+
+def _read_file(path: Path | None) -> _File:
+    if path is None:
+        return _File()
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise BadSetting(
+            f"GALAXY_JOBS_CONFIG is {str(path)!r}; it could not be read "
+            f"({error.strerror}). Expected: a TOML file that can be read."
+        ) from None
+    loader = typed_settings.FileLoader(
+        files=[path],
+        env_var=None,
+        formats={"*": typed_settings.TomlFormat(section=None)},
+    )
+    try:
+        return typed_settings.load_settings(_File, loaders=[loader])
+    except TsError as error:
+        causes = getattr(error, "exceptions", None) or [error]
+        raise BadSetting(
+            f"GALAXY_JOBS_CONFIG ({path}): {_in_file(str(causes[0]))}."
+        ) from None
+
+
+def _in_file(said: str) -> str:
+    """Say what is wrong in the file in our words, where we know better."""
+    found = re.search(r"convert value (.*) for option '([\w.]+)'", said, re.DOTALL)
+    if found is None:
+        return _one_line(said)
+    value, option = found.groups()
+    wanted = (
+        "[[workflows]] tables with a `name` each, and `input` and `id` if wanted"
+        if option == "workflows"
+        else "a number above 0"
+    )
+    return f"{option} is {_one_line(value)}; expected {wanted}"
+
+
+def _poll_policy(table: PollTable) -> PollPolicy:
+    for one in attrs.fields(PollTable):
+        value = getattr(table, one.name)
+        if not 0 <= value < float("inf") or (one.name != "jitter" and value == 0):
+            raise InvalidValue(
+                f"[poll] {one.name} is {value!r}; expected a number above 0."
+            )
+    if table.least > table.most:
+        raise InvalidValue(
+            f"[poll] least ({table.least:g}) is above most ({table.most:g})."
+        )
+    return PollPolicy(
+        batch=table.batch,
+        lease=timedelta(seconds=table.lease),
+        least=timedelta(seconds=table.least),
+        most=timedelta(seconds=table.most),
+        patience=table.patience,
+        jitter=table.jitter,
+        gone_after=timedelta(seconds=table.gone_after),
+        stuck_after=timedelta(seconds=table.stuck_after),
+        stale_after=timedelta(seconds=table.stale_after),
+    )
+
+
+def _galaxy_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        fine = fine and not parts.query and parts.username is None
+    except ValueError:
+        fine = False
+    if not fine:
+        raise _bad("GALAXY_URL", url)
+    return url.rstrip("/")
+
+
+def _database_url(url: Secret[str] | None) -> Secret[str] | None:
+    if url is None:
+        return None
+    scheme = url.get_secret_value().partition("://")[0]
+    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise _bad("DATABASE_URL", f"{scheme[:20]}://…")
+    return url
+
+
+def _bad(name: str, read: str) -> BadSetting:
+    wanted = next(one.expected for one in SETTINGS if one.name == name)
+    return BadSetting(f"{name} is {read!r}; expected {wanted}.")
+
+
+def _missing(name: str) -> BadSetting:
+    wanted = next(one.expected for one in SETTINGS if one.name == name)
+    return BadSetting(
+        f"{name} is not set; expected {wanted}. "
+        "(`galaxy-jobs galaxy start` gives you a local Galaxy to try.)"
+    )
+
+
+def _malformed(error: TsError) -> BadSetting:
+    """Say in our words which option could not be converted."""
+    for cause in getattr(error, "exceptions", [error]):
+        if found := re.search(r"for option '(\w+)'", str(cause)):
+            name = found[1].upper()
+            return _bad(name, os.environ.get(name, ""))
+    return BadSetting(_one_line(str(error)))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")
