@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from dependency_injector import containers, providers
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
@@ -22,7 +23,9 @@ from galaxy_jobs.adapters.postgres import (
     PostgresInvocations,
     PostgresPollQueue,
     PostgresSubmissions,
+    check_schema,
     make_engine,
+    migrate,
 )
 from galaxy_jobs.adapters.system import SystemClock
 from galaxy_jobs.domain.model.workflow import Allowlist
@@ -81,18 +84,20 @@ class Threads:
         return self.pool.map(function, items)
 
 
-@frozen
+@define
 class Database:
     """The database that is used: the one configured, or the embedded one.
 
     Attributes:
         settings: Where it is.
         embedded: Ours; started when it is first needed.
+        pool_size: How many connections one process may hold.
     """
 
     settings: Settings
     embedded: EmbeddedPostgres
     pool_size: int = field(default=10, kw_only=True)
+    _engine: Engine | None = field(default=None, init=False)
 
     @property
     def is_embedded(self) -> bool:
@@ -100,17 +105,30 @@ class Database:
         return self.settings.database_url is None
 
     def engine(self) -> Engine:
-        """Return an engine; the embedded server is up then.
+        """Return the engine; the embedded server is up then.
 
         Raises:
             EmbeddedError: The embedded server could not be started.
             InvalidValue: The address is malformed.
         """
-        if self.settings.database_url is None:
-            url = self.embedded.acquire()
-        else:
-            url = self.settings.database_url.get_secret_value()
-        return make_engine(url, pool_size=self.pool_size)
+        if self._engine is None:
+            if self.settings.database_url is None:
+                url = self.embedded.acquire()
+            else:
+                url = self.settings.database_url.get_secret_value()
+            self._engine = make_engine(url, pool_size=self.pool_size)
+            if self.is_embedded:
+                # Should our server have been killed: bring it back first.
+                event.listen(
+                    self._engine, "do_connect", lambda *_: self.embedded.revive()
+                )
+        return self._engine
+
+    def close(self) -> None:
+        """Let go of the connections; the last user's leaving stops our server."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self.embedded.release()
 
 
 def _galaxy(settings: Settings) -> Galaxy:
@@ -203,7 +221,33 @@ class Container(containers.DeclarativeContainer):
     )
 
 
-def close(container: Container) -> None:
-    """Let go of the database, and of the embedded one, if it was used."""
-    container.engine().dispose()
-    container.embedded().release()
+@contextmanager
+def opened(settings: Settings) -> Iterator[Container]:
+    """Wire everything, and let go of it at the end.
+
+    Nothing is connected yet: the database, embedded or not, is reached when it
+    is first needed, and Galaxy when it is first asked.
+    """
+    container = Container(settings=settings)
+    try:
+        yield container
+    finally:
+        container.database().close()
+
+
+def prepare(container: Container) -> None:
+    """Make sure that this process can do its work.
+
+    The embedded database is brought up to date; one that is configured is only
+    looked at: when its schema changes is for its owner to say.
+
+    Raises:
+        BadSetting: Galaxy's address or key is not set.
+        EmbeddedError: The embedded database could not be started.
+        StoreUnavailable: The database could not be reached.
+        SchemaBehind: Its schema is older than this program.
+    """
+    container.settings().galaxy()
+    if container.database().is_embedded:
+        migrate(container.engine())
+    check_schema(container.engine())

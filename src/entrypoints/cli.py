@@ -1,0 +1,141 @@
+"""The command line: ``galaxy-jobs``.
+
+Rules of the file: a command holds no rule of its own; it reads its arguments,
+calls one thing and says what came of it. Exit codes: 0 done, 1 it failed or was
+refused, 2 usage or settings, 3 the service could not be reached. What an
+ordinary command does not need (BioBlend, Alembic, Litestar) is imported inside
+the command that does.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import cyclopts
+from cyclopts import Parameter
+
+from galaxy_jobs.domain.errors import DomainError
+
+
+app = cyclopts.App(
+    name="galaxy-jobs",
+    help="Runs Galaxy workflows on request and tells the truth about how they went.",
+    help_format="plaintext",
+    version_flags=["--version"],
+)
+
+EXTRA = "pip install 'galaxy-jobs[server]'"
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = app(result_action="return_value")
+    except KeyboardInterrupt:
+        code = 130
+    except ModuleNotFoundError as error:
+        _say(f"{error.name} is not installed. Install it with: {EXTRA}")
+        code = 1
+    except _expected_errors() as error:
+        _say(str(error))
+        code = 2 if type(error).__name__ == "BadSetting" else 1
+    sys.exit(code or 0)
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """Return the errors whose message is all that a person needs."""
+    from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+    from galaxy_jobs.entrypoints.settings import BadSetting
+
+    return (DomainError, EmbeddedError, BadSetting)
+
+
+def _say(line: str) -> None:
+    print(f"galaxy-jobs: {line}", file=sys.stderr)
+
+
+@app.command
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[
+        int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))
+    ] = 8000,
+) -> int:
+    """Serve the HTTP API.
+
+    Args:
+        host: The address to listen on.
+        port: The port to listen on; 0 takes a free one.
+    """
+    from galaxy_jobs.entrypoints import server
+
+    return server.serve(host, port)
+
+
+@app.command
+def poll(
+    *,
+    once: Annotated[bool, Parameter(negative=())] = False,
+    every: Annotated[
+        float | None, Parameter(validator=cyclopts.validators.Number(gt=0))
+    ] = None,
+) -> int:
+    """Ask Galaxy about every job that has not ended, and write what changed.
+
+    Any number of pollers may run at the same time, on any number of machines.
+
+    Args:
+        once: One sweep, a line of counts, and out: for cron.
+        every: Sweep for ever, every so many seconds (5 if not given).
+    """
+    from galaxy_jobs.entrypoints import poller
+
+    if once and every is not None:
+        _say("--once and --every exclude each other.")
+        return 2
+    return poller.sweep_once() if once else poller.sweep_for_ever(every or 5.0)
+
+
+@app.command
+def migrate() -> int:
+    """Bring the database's schema up to date; forward only, safe to repeat."""
+    from galaxy_jobs.adapters.postgres import migrate as upgrade
+    from galaxy_jobs.entrypoints import container, settings
+
+    with container.opened(settings.load()) as wired:
+        upgrade(wired.engine())
+    print("The schema is up to date.")
+    return 0
+
+
+@app.command
+def galaxy(action: Literal["start", "stop", "status"], /) -> int:
+    """Start, stop or look at the local Galaxy.
+
+    Args:
+        action: What to do.
+    """
+    from galaxy_jobs.entrypoints import local_galaxy
+
+    return local_galaxy.run(action)
+
+
+@app.command
+def demo(*, exit: Annotated[bool, Parameter(negative=())] = False) -> int:  # noqa: A002
+    """Show it all working, on a real Galaxy: a job from its submission to its end.
+
+    Uses GALAXY_URL and GALAXY_API_KEY if they are set, else a local Galaxy that
+    is installed and started for it.
+
+    Args:
+        exit: End when the job has ended, and do not keep serving.
+    """
+    from galaxy_jobs.entrypoints import demo as show
+
+    return show.run(keep_serving=not exit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""``galaxy-jobs serve``: the HTTP API in one process, until told to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+import threading
+
+import structlog
+
+from galaxy_jobs.domain.errors import RunnerError
+from galaxy_jobs.entrypoints import logs, settings
+from galaxy_jobs.entrypoints.container import Container, opened, prepare
+from galaxy_jobs.entrypoints.http.app import create_app
+from galaxy_jobs.entrypoints.http.server import run_server
+
+
+log = structlog.get_logger()
+
+
+def serve(host: str, port: int) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Returns:
+        0 once stopped; 1 where the port could not be had; 2 where the address
+        may not be served.
+    """
+    logs.configure()
+    if not is_loopback(host):
+        print(
+            f"galaxy-jobs: not serving on {host}: there are no tokens yet, so anybody "
+            "who reaches that address could run workflows. Serve on 127.0.0.1, "
+            "behind a proxy that asks for a password.",
+            file=sys.stderr,
+        )
+        return 2
+    with opened(settings.load()) as container:
+        prepare(container)
+        # In the background: reads are served whether Galaxy is there or not.
+        threading.Thread(target=_greet, args=(container,), daemon=True).start()
+        return run_server(
+            create_app(container),
+            host,
+            port,
+            on_ready=lambda url: log.info("serving", url=url, docs=f"{url}/docs"),
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach *host*."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _greet(container: Container) -> None:
+    try:
+        identity = container.whoami().ask()
+    except RunnerError as error:
+        log.warning("no Galaxy yet; reads work without it", problem=str(error))
+    else:
+        log.info("Galaxy answers", url=identity.url, user=identity.user_id)
