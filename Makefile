@@ -5,6 +5,9 @@
 
 # Compiled bytecode makes every start several times faster.
 unexport PYTHONDONTWRITEBYTECODE
+# In a clone, everything that is installed or kept stays in the clone.
+GALAXY_JOBS_HOME ?= $(CURDIR)/.local
+export GALAXY_JOBS_HOME
 PY = .venv/bin/python
 GJ = .venv/bin/galaxy-jobs
 

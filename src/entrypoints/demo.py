@@ -1,0 +1,243 @@
+"""``make demo``: the whole path on real parts, told as it goes.
+
+A PostgreSQL, a Galaxy, the API and a poller, each a process of its own as in
+real life; the job is submitted and watched over HTTP, as any client would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.samples import (
+    SAMPLE_TEXT,
+    SAMPLE_WORKFLOW,
+    import_workflow,
+    upload_text,
+)
+from galaxy_jobs.entrypoints.settings import load
+
+
+PORT = 8000
+JOB_LIMIT = 300.0
+READY_LIMIT = 60.0
+
+
+class DemoFailed(Exception):
+    """The demo did not get to its end; the message says why."""
+
+
+def run(*, keep_serving: bool) -> int:
+    """Run the demo.
+
+    Args:
+        keep_serving: Whether to go on serving until Ctrl-C.
+
+    Returns:
+        0; 1 where anything failed.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    told = _Told()
+    try:
+        with ExitStack() as stack:
+            _show(stack, told, keep_serving=keep_serving)
+    except KeyboardInterrupt:
+        told("stopped")
+        return 0
+    except (DemoFailed, requests.RequestException) as error:
+        told(f"failed: {error}")
+        return 1
+    return 0
+
+
+def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
+    settings = load()
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    if settings.galaxy_url and settings.galaxy_api_key:
+        url, key = settings.galaxy()
+        told(f"Galaxy        {url} (as configured)")
+    else:
+        galaxy = LocalGalaxy(settings.home / "galaxy")
+        if not galaxy.status().running:
+            stack.callback(galaxy.stop)
+        access = galaxy.start(told.galaxy)
+        url, key = access.url, access.key
+        told(f"Galaxy        {url} is up")
+    env = {**os.environ, "GALAXY_URL": url, "GALAXY_API_KEY": key}
+    port = _port()
+    api = f"http://127.0.0.1:{port}"
+    serve = stack.enter_context(
+        _process(["serve", "--port", str(port)], env, logs / "serve.log")
+    )
+    _wait_ready(api, serve, logs / "serve.log")
+    told(f"API           {api} is ready (docs at {api}/docs)")
+    poll = stack.enter_context(
+        _process(["poll", "--every", "1"], env, logs / "poll.log")
+    )
+    workflow = import_workflow(url, key, SAMPLE_WORKFLOW)
+    told(f"workflow      {workflow!r} imported into Galaxy")
+    hda = upload_text(url, key, SAMPLE_TEXT.name, SAMPLE_TEXT.read_text())
+    told(f"dataset       {SAMPLE_TEXT.name} uploaded to Galaxy as {hda}")
+    dataset = _post(
+        api,
+        "/datasets",
+        {"name": SAMPLE_TEXT.name, "source": {"src": "hda", "id": hda}},
+    )
+    told(f"POST /datasets  -> {_json(dataset)}")
+    wish = {
+        "dataset_id": dataset["dataset_id"],
+        "workflow_name": workflow,
+        "parameters": {"sleep_s": 2},
+    }
+    told(f"POST /jobs      {_json(wish)}")
+    answer = _post(api, "/jobs", wish)
+    told(f"                -> {_json(answer)}")
+    job = _watch(api, answer["invocation_id"], told, poll, logs / "poll.log")
+    print(json.dumps(job, indent=2))
+    if job["state"] != "completed":
+        raise DemoFailed(f"the job is {job['state']}, not completed")
+    for output in _get(api, f"/jobs/{job['invocation_id']}/outputs")["items"]:
+        told(
+            f"output        {output['label']}: {output['name']}, {output['size']} bytes"
+        )
+    told(f"completed; try  curl {api}/jobs")
+    if keep_serving:
+        told(f"serving at {api} until Ctrl-C (logs: {logs})")
+        while serve.poll() is None and poll.poll() is None:
+            time.sleep(0.5)
+        raise DemoFailed(f"a process of the service ended; see {logs}")
+
+
+class _Told:
+    """Says one line a stage, with the time since the beginning."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        print(f"[{time.monotonic() - self._began:6.1f} s] {line}", flush=True)
+
+    def galaxy(self, stage: str) -> None:
+        """Tell a stage of the local Galaxy's start."""
+        self(f"Galaxy        {stage}")
+
+
+def _watch(
+    api: str,
+    invocation_id: str,
+    told: _Told,
+    poll: subprocess.Popen[bytes],
+    log: Path,
+) -> Mapping[str, Any]:
+    """Show every change of a job until it has ended."""
+    shown = None
+    limit = time.monotonic() + JOB_LIMIT
+    while time.monotonic() < limit:
+        job = _get(api, f"/jobs/{invocation_id}")
+        progress = job["progress"]
+        now = (
+            f"{job['state']:<12}  {progress['ok']} of {progress['total']} jobs ok, "
+            f"{progress['running']} running, {progress['waiting']} waiting, "
+            f"{progress['failed']} failed"
+        )
+        if now != shown:
+            told(now)
+            shown = now
+        if job["state"] in {"completed", "failed", "cancelled"}:
+            return job
+        if poll.poll() is not None:
+            raise DemoFailed(f"the poller ended; see {log}")
+        time.sleep(0.25)
+    raise DemoFailed(f"the job has not ended after {JOB_LIMIT:.0f} s; see {log}")
+
+
+@contextmanager
+def _process(
+    arguments: list[str], env: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one of our commands until the block ends, its output in a file."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            # Ctrl-C is for the demo: it ends the others in their turn.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_ready(api: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    limit = time.monotonic() + READY_LIMIT
+    while time.monotonic() < limit:
+        if process.poll() is not None:
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise DemoFailed(f"the API did not start: {' '.join(last)}")
+        try:
+            if requests.get(f"{api}/health/ready", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.1)
+    raise DemoFailed(f"the API is not ready after {READY_LIMIT:.0f} s; see {log}")
+
+
+def _port() -> int:
+    """Return the usual port, or a free one where something else has it."""
+    for wanted in (PORT, 0):
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind(("127.0.0.1", wanted))
+            except OSError:
+                continue
+            port: int = one.getsockname()[1]
+            return port
+    raise DemoFailed("there is no free port")
+
+
+def _get(api: str, path: str) -> Any:
+    return _answer(requests.get(api + path, timeout=30))
+
+
+def _post(api: str, path: str, body: Mapping[str, Any]) -> Any:
+    return _answer(requests.post(api + path, json=body, timeout=90))
+
+
+def _answer(response: requests.Response) -> Any:
+    body = response.json()
+    if not response.ok:
+        raise DemoFailed(f"{response.status_code} {body.get('detail')}")
+    return body
+
+
+def _json(value: object) -> str:
+    return json.dumps(value)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt

@@ -1,0 +1,92 @@
+"""What others install: built as a wheel, tried in an environment of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[2]
+
+ONLY_ATTRS = """
+import sys
+before = set(sys.modules)
+import galaxy_jobs.domain as domain
+roots = {name.partition(".")[0] for name in set(sys.modules) - before}
+ours = {"galaxy_jobs", "attr", "attrs"}
+print(sorted(r for r in roots - ours if r not in sys.stdlib_module_names))
+for name in domain.__all__:
+    getattr(domain, name)
+"""
+
+
+def run(*command: object) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        out,
+        ROOT,
+    )
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def bare_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the wheel and what the wheel says it needs."""
+    home = tmp_path_factory.mktemp("bare")
+    run(sys.executable, "-m", "venv", home)
+    python = home / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", wheel)
+    return python
+
+
+def test_the_wheel_brings_all_of_the_package_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    sources = {
+        "galaxy_jobs/" + str(path.relative_to(ROOT / "src"))
+        for path in (ROOT / "src").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in names if ".dist-info/" not in name} == sources
+
+
+def test_the_wheel_alone_needs_attrs_alone(bare_python: Path) -> None:
+    listed = run(bare_python, "-m", "pip", "list", "--format", "freeze")
+    installed = {line.partition("==")[0] for line in listed.split()}
+    assert installed - {"pip", "setuptools"} == {"attrs", "galaxy-jobs"}
+
+
+def test_the_domain_loads_no_other_third_party_module(bare_python: Path) -> None:
+    assert run(bare_python, "-c", ONLY_ATTRS).strip() == "[]"
+
+
+def test_a_command_whose_extra_is_missing_says_which(bare_python: Path) -> None:
+    command = bare_python.parent / "galaxy-jobs"
+    done = subprocess.run(
+        [command, "poll", "--once"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "pip install 'galaxy-jobs[server]'" in done.stderr
+    assert "Traceback" not in done.stderr
