@@ -1,0 +1,1 @@
+"""A PostgreSQL and a Galaxy of our own, started and stopped by us."""
