@@ -30,6 +30,8 @@ def counts(sweep: Sweep, seconds: float) -> Mapping[str, int | float]:
     return {
         "due": sweep.due,
         "asked": sweep.asked,
+        "bulk": sweep.bulk,
+        "looks": sweep.looks,
         "changed": sweep.changed,
         "ended": sweep.ended,
         "failed": sweep.failed,

@@ -123,7 +123,9 @@ class PollTable:
     Attributes:
         threads: How many requests to Galaxy may be under way at once.
         batch: How many invocations are claimed at once.
+        bulk: How many are asked about in one bulk question.
         lease: How long a claim is one poller's own.
+        full_look_every: For how long bulk answers alone are trusted.
         least: The shortest time between two looks at one invocation.
         most: The longest.
         patience: The part of its quiet time after which one is asked again.
@@ -136,8 +138,10 @@ class PollTable:
     """
 
     threads: int = 8
-    batch: int = 200
+    batch: int = 1000
+    bulk: int = 200
     lease: float = 300
+    full_look_every: float = 1800
     least: float = 1
     most: float = 300
     patience: float = 0.1
@@ -304,6 +308,8 @@ def _poll_policy(table: PollTable) -> PollPolicy:
         )
     return PollPolicy(
         batch=table.batch,
+        bulk=table.bulk,
+        full_look_every=timedelta(seconds=table.full_look_every),
         lease=timedelta(seconds=table.lease),
         least=timedelta(seconds=table.least),
         most=timedelta(seconds=table.most),

@@ -226,3 +226,26 @@ class JobsSummary:
 
     states: Mapping[str, int] = field(hash=False)
     populated: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A short text that is equal as long as nothing has moved."""
+        counts = " ".join(f"{name}={n}" for name, n in sorted(self.states.items()))
+        return f"{self.populated} {counts}".strip()
+
+    @property
+    def moving(self) -> bool:
+        """Whether this alone shows that the invocation cannot have ended.
+
+        It is still expanding, or some job has yet to settle. ``paused`` shows
+        nothing: such a job is held, or blocked for good, and only a full look
+        tells which.
+        """
+        if self.populated == "failed":
+            return False
+        return self.populated == "new" or not _PERHAPS_SETTLED.issuperset(self.states)
+
+
+_PERHAPS_SETTLED = frozenset(
+    {state.value for state in SETTLED} | {JobState.PAUSED.value}
+)

@@ -279,6 +279,8 @@ class Look:
 
     Attributes:
         claim: Which.
+        asked: Whether Galaxy was asked at all; if not, the claim is given back
+            as it was, due at once, and nothing else here counts.
         before: The invocation as it was read; None where it was not needed.
         after: What it is now; None if there is no news. With news, *before* is
             there, and a stored invocation at another version is not touched.
@@ -291,13 +293,14 @@ class Look:
     """
 
     claim: Claim
+    asked: bool = True
     before: Invocation | None = None
     after: Invocation | None = None
     answered: bool = False
     full: bool = False
     missing: bool = False
     summary: str | None = None
-    next_in: timedelta
+    next_in: timedelta = timedelta(0)
 
 
 class PollQueue(Protocol):

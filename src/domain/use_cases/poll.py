@@ -4,25 +4,38 @@ Rule 1: a poll that failed changes no state. Galaxy being down, slow, rate-
 limiting or talking garbage says nothing about a run.
 Rule 2: no transaction is open while Galaxy is asked: what is asked about is
 leased, and what is written back is checked against the lease.
+
+Galaxy is first asked in bulk. Where the bulk answer is the same as last time and
+shows that the run cannot have ended, that is all; what moved, what may have
+ended, and now and then everything, gets a full look. Only a full look changes a
+state: the bulk answer does not tell all that the verdict needs.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from threading import Lock
 from typing import Protocol, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     IllegalTransition,
     RunnerError,
+    RunnerUnavailable,
     RunNotFound,
 )
 from galaxy_jobs.domain.model.invocation import Invocation, Sighting
-from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport, JobDetails
-from galaxy_jobs.domain.model.values import Identity
+from galaxy_jobs.domain.model.report import (
+    GalaxyState,
+    InvocationReport,
+    JobDetails,
+    JobsSummary,
+)
+from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.model.verdict import culprit, judge
 from galaxy_jobs.domain.ports import (
     Claim,
@@ -57,7 +70,12 @@ class PollPolicy:
 
     Attributes:
         batch: How many invocations are claimed at once.
+        bulk: How many are asked about in one bulk question. Servers before 26.0
+            answer it with several queries for each, so it is bounded.
         lease: How long a claim is one poller's own: longer than a batch takes.
+        full_look_every: How long bulk answers alone are trusted.
+        give_up_after: After so many failures in a row, with none between that
+            succeeded, Galaxy is left alone until the next sweep.
         least: The shortest time between two looks at one invocation.
         most: The longest.
         patience: An invocation is asked about again after this part of the time
@@ -74,8 +92,11 @@ class PollPolicy:
             its intervals and this time on top.
     """
 
-    batch: int = 200
+    batch: int = 1000
+    bulk: int = 200
     lease: timedelta = timedelta(minutes=5)
+    full_look_every: timedelta = timedelta(minutes=30)
+    give_up_after: int = 8
     least: timedelta = timedelta(seconds=1)
     most: timedelta = timedelta(minutes=5)
     patience: float = 0.1
@@ -117,16 +138,20 @@ class Sweep:
     Attributes:
         due: Invocations that were claimed.
         asked: Of these, those that Galaxy told about.
+        bulk: Bulk questions.
+        looks: Full looks.
         changed: Changes that were written.
         ended: Of these, the ends.
         failed: Invocations that could not be asked about.
         missing: Invocations that Galaxy says it does not know.
         reconciled: What became of submissions that were left open.
-        problem: Why Galaxy could not be asked at all, or None.
+        problem: Why Galaxy could not be asked, or not to the end; or None.
     """
 
     due: int = 0
     asked: int = 0
+    bulk: int = 0
+    looks: int = 0
     changed: int = 0
     ended: int = 0
     failed: int = 0
@@ -137,12 +162,36 @@ class Sweep:
 
 @frozen
 class _Answer:
-    """What asking about one claim brought."""
+    """What a full look at one claim brought; nothing, if Galaxy was left alone."""
 
     claim: Claim
     sighting: Sighting | None = None
     missing: bool = False
     error: RunnerError | None = None
+
+
+@define
+class _Breaker:
+    """Leaves Galaxy alone for the rest of a sweep once it is in trouble.
+
+    The next sweep begins with one question, whose failure ends it: the probe.
+    """
+
+    limit: int
+    problem: RunnerError | None = None
+    _failures: int = field(default=0, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    def succeeded(self) -> None:
+        with self._lock:
+            self._failures = 0
+
+    def failed(self, error: RunnerError) -> None:
+        asked_to_wait = isinstance(error, RunnerUnavailable) and error.retry_after
+        with self._lock:
+            self._failures += 1
+            if asked_to_wait or self._failures >= self.limit:
+                self.problem = error
 
 
 @frozen(kw_only=True)
@@ -176,8 +225,9 @@ class Poll:
         except RunnerError as error:
             return Sweep(problem=error)
         began = self.clock()
+        breaker = _Breaker(self.policy.give_up_after)
         sweep = Sweep(reconciled=self.reconcile(identity))
-        while sweep.problem is None:
+        while breaker.problem is None:
             claims = self.queue.claim(
                 identity,
                 limit=self.policy.batch,
@@ -186,41 +236,118 @@ class Poll:
             )
             if not claims:
                 break
-            sweep = self._batch(sweep, identity, claims)
-        return sweep
+            sweep = self._batch(sweep, identity, claims, breaker)
+        return evolve(sweep, problem=breaker.problem)
 
     def _batch(
-        self, sweep: Sweep, identity: Identity, claims: Sequence[Claim]
+        self,
+        sweep: Sweep,
+        identity: Identity,
+        claims: Sequence[Claim],
+        breaker: _Breaker,
     ) -> Sweep:
         at = self.clock()
-        answers = list(self.mapper(self._ask, claims))
-        told = [one for one in answers if one.error is None]
-        invocations = self.invocations.get_many(
-            [one.claim.invocation_id for one in told]
-        )
-        # A 404 counts only from the Galaxy, and as the user, that had the run.
-        known = not any(one.missing for one in told) or self._is_still(identity)
-        looks = [
-            self._look(one, invocations.get(one.claim.invocation_id), at, known=known)
-            for one in answers
+        chunks = [
+            claims[i : i + self.policy.bulk]
+            for i in range(0, len(claims), self.policy.bulk)
         ]
+        summaries: dict[InvocationId, JobsSummary] = {}
+        for told in self.mapper(partial(self._in_bulk, breaker), chunks):
+            summaries.update(told)
+        looks = []
+        moved = []
+        for claim in claims:
+            summary = summaries.get(claim.invocation_id)
+            if summary is not None and self._is_quiet(claim, summary):
+                looks.append(self._quiet(claim))
+            else:
+                moved.append(claim)
+        answers = list(self.mapper(partial(self._ask, breaker), moved))
+        looks += self._looks(identity, answers, summaries, at)
         changed = self.queue.write_back(looks)
-        errors = [one.error for one in answers if one.error is not None]
+        full = [one for one in answers if one.sighting is not None]
         return evolve(
             sweep,
             due=sweep.due + len(claims),
             asked=sweep.asked + sum(look.answered for look in looks),
+            bulk=sweep.bulk + len(chunks),
+            looks=sweep.looks + len(full),
             changed=sweep.changed + changed,
             ended=sweep.ended
             + sum(bool(look.after and look.after.state.is_terminal) for look in looks),
-            failed=sweep.failed + len(errors),
+            failed=sweep.failed + sum(one.error is not None for one in answers),
             missing=sweep.missing + sum(look.missing for look in looks),
-            # Not one answer in a whole batch: leave Galaxy alone until later.
-            problem=errors[-1] if len(errors) == len(claims) else None,
         )
 
-    def _ask(self, claim: Claim) -> _Answer:
+    def _in_bulk(
+        self, breaker: _Breaker, claims: Sequence[Claim]
+    ) -> Mapping[InvocationId, JobsSummary]:
+        """Ask in bulk; what could not be told of gets a full look."""
+        if breaker.problem is not None:
+            return {}
+        try:
+            return self.runner.summaries([one.invocation_id for one in claims])
+        except RunnerError as error:
+            breaker.failed(error)
+            return {}
+
+    def _is_quiet(self, claim: Claim, summary: JobsSummary) -> bool:
+        """Whether the bulk answer says all there is to say."""
+        return (
+            summary.fingerprint == claim.summary
+            and summary.moving
+            and not claim.cancelling
+            and claim.missing_for is None
+            and claim.failures == 0
+            and claim.unlooked_for < self.policy.full_look_every
+        )
+
+    def _quiet(self, claim: Claim) -> Look:
+        return Look(claim=claim, answered=True, next_in=self._next_in(claim.quiet_for))
+
+    def _looks(
+        self,
+        identity: Identity,
+        answers: Sequence[_Answer],
+        summaries: Mapping[InvocationId, JobsSummary],
+        at: datetime,
+    ) -> list[Look]:
+        """Say what came of full looks."""
+        invocations = self.invocations.get_many(
+            [one.claim.invocation_id for one in answers if one.error is None]
+        )
+        # A 404 counts only from the Galaxy, and as the user, that had the run.
+        known = not any(one.missing for one in answers) or self._is_still(identity)
+        looks = []
+        for one in answers:
+            before = invocations.get(one.claim.invocation_id)
+            summary = summaries.get(one.claim.invocation_id)
+            if one.sighting is not None and before is not None:
+                look = self._seen(one.claim, before, one.sighting, at)
+                # The bulk answer came first: if anything moved in between, the
+                # next one will differ, and nothing is missed.
+                look = evolve(look, summary=summary and summary.fingerprint)
+            elif one.missing and known and before is not None:
+                look = self._missing(one.claim, before, at)
+            elif one.error is not None or one.missing:
+                look = self._failed(one.claim)
+            else:
+                look = Look(claim=one.claim, asked=False)
+            looks.append(look)
+        return looks
+
+    def _ask(self, breaker: _Breaker, claim: Claim) -> _Answer:
         """Look at one invocation in full; runs in one of several threads."""
+        if breaker.problem is not None:
+            return _Answer(claim)
+        answer = self._ask_now(claim)
+        if answer.error is not None:
+            breaker.failed(answer.error)
+        else:
+            breaker.succeeded()
+        return answer
+
+    def _ask_now(self, claim: Claim) -> _Answer:
         try:
             report = self.runner.report(claim.invocation_id)
             sighting = judge(report, self._details(report))
@@ -258,14 +385,7 @@ class Poll:
         except RunnerError:
             return False
 
-    def _look(
-        self, answer: _Answer, before: Invocation | None, at: datetime, *, known: bool
-    ) -> Look:
-        claim = answer.claim
-        if answer.sighting is not None and before is not None:
-            return self._seen(claim, before, answer.sighting, at)
-        if answer.missing and known and before is not None:
-            return self._missing(claim, before, at)
+    def _failed(self, claim: Claim) -> Look:
         # Doubled with every failure: what cannot be asked about is left alone.
         failing_for = self.policy.least * 2 ** min(claim.failures, 20)
         quiet_for = max(failing_for / self.policy.patience, claim.quiet_for)
