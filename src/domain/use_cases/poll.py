@@ -326,7 +326,7 @@ class Poll:
                 look = self._seen(one.claim, before, one.sighting, at)
                 # The bulk answer came first: if anything moved in between, the
                 # next one will differ, and nothing is missed.
-                look = evolve(look, summary=summary and summary.fingerprint)
+                look = evolve(look, summary=summary.fingerprint if summary else None)
             elif one.missing and known and before is not None:
                 look = self._missing(one.claim, before, at)
             elif one.error is not None or one.missing:
