@@ -69,6 +69,7 @@ from galaxy_jobs.domain.ports import (
     PollQueue,
     RunHistories,
     SubmissionRepository,
+    SupersededRuns,
     WorkflowCatalog,
     WorkflowRunner,
 )
@@ -123,6 +124,7 @@ __all__ = [
     "SubmissionId",
     "SubmissionRepository",
     "SubmissionState",
+    "SupersededRuns",
     "Transition",
     "UrlData",
     "Workflow",

@@ -23,6 +23,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresInvocations,
     PostgresPollQueue,
     PostgresSubmissions,
+    PostgresSupersededRuns,
     check_schema,
     make_engine,
     migrate,
@@ -36,12 +37,14 @@ from galaxy_jobs.domain.ports import (
     PollQueue,
     RunHistories,
     SubmissionRepository,
+    SupersededRuns,
     WorkflowCatalog,
     WorkflowRunner,
 )
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     Check,
+    ClearSuperseded,
     JobHistory,
     JobOutputs,
     ListDatasets,
@@ -167,6 +170,10 @@ class Container(containers.DeclarativeContainer):
         PostgresPollQueue, engine
     )
 
+    superseded: providers.Provider[SupersededRuns] = providers.Singleton(
+        PostgresSupersededRuns, engine
+    )
+
     galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings)
     runner: providers.Provider[WorkflowRunner] = galaxy
     catalog: providers.Provider[WorkflowCatalog] = galaxy
@@ -203,6 +210,7 @@ class Container(containers.DeclarativeContainer):
         histories=histories,
         clock=clock,
     )
+    clear = providers.Singleton(ClearSuperseded, superseded, histories)
     threads: providers.Provider[Threads] = providers.Singleton(
         Threads.of, settings.provided.threads
     )
@@ -212,6 +220,7 @@ class Container(containers.DeclarativeContainer):
         invocations=invocations,
         runner=runner,
         reconcile=reconcile,
+        clear=clear,
         clock=clock,
         policy=poll_policy,
         mapper=threads,

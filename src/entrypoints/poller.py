@@ -39,6 +39,7 @@ def counts(sweep: Sweep, seconds: float) -> Mapping[str, int | float]:
         "adopted": sweep.reconciled.adopted,
         "rejected": sweep.reconciled.rejected,
         "open": sweep.reconciled.waiting,
+        "cleared": sweep.cleared,
         "seconds": round(seconds, 3),
     }
 

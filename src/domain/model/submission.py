@@ -155,6 +155,11 @@ class IdempotencyKey:
     key: str = field(validator=_short)
 
 
+def history_name(submission_id: SubmissionId) -> str:
+    """Return the exact name of the Galaxy history made for a submission."""
+    return f"galaxy-jobs {submission_id}"
+
+
 @frozen(kw_only=True)
 class Submission:
     """A request that is being, or was, handed to Galaxy.
@@ -191,7 +196,7 @@ class Submission:
     @property
     def history_name(self) -> str:
         """The exact name of the Galaxy history made for it."""
-        return f"galaxy-jobs {self.submission_id}"
+        return history_name(self.submission_id)
 
     @property
     def open(self) -> bool:

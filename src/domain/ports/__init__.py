@@ -17,6 +17,7 @@ from galaxy_jobs.domain.ports.repositories import (
     Page,
     PollQueue,
     SubmissionRepository,
+    SupersededRuns,
 )
 from galaxy_jobs.domain.ports.runner import (
     RunHistories,
@@ -37,6 +38,7 @@ __all__ = [
     "PollQueue",
     "RunHistories",
     "SubmissionRepository",
+    "SupersededRuns",
     "WorkflowCatalog",
     "WorkflowRunner",
 ]

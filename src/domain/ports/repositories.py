@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 
 from attrs import frozen
 
-from galaxy_jobs.domain.model.dataset import Dataset
+from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData
 from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
@@ -174,6 +174,14 @@ class SubmissionRepository(Protocol):
         In the one transaction: *before* becomes *after*, the invocation is
         stored, queued for polling at once, and its first transition recorded.
         An invocation that is stored already stays as it is.
+
+        If the request says `overwrite`, then under a lock on the dataset and
+        workflow, still in the one transaction: every other invocation of that
+        Galaxy, dataset and workflow whose successor has not completed gets this
+        one as its `superseded_by` and enters :class:`SupersededRuns`; those
+        that have not ended are asked to stop
+        (:meth:`Invocation.request_cancel`). Of two at once, the one that comes
+        second supersedes the first.
 
         Returns:
             The invocation as it is stored.
@@ -352,4 +360,38 @@ class PollQueue(Protocol):
         """Return for how long the most overdue invocation has been due.
 
         None if there is nothing to poll; zero if nothing is due yet.
+        """
+
+
+class SupersededRuns(Protocol):
+    """Keeps account of the Galaxy histories that a rerun has made superfluous.
+
+    :meth:`SubmissionRepository.accept` puts a run in when it is superseded.
+    """
+
+    @abstractmethod
+    def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
+        """Return runs whose history may go now, oldest first.
+
+        Those that have ended, whose successor (`superseded_by`) has *completed*,
+        and that are not :meth:`done`.
+        """
+
+    @abstractmethod
+    def drawn_by(
+        self, identity: Identity, data: Collection[GalaxyData]
+    ) -> Sequence[str]:
+        """Say who needs some of that data, in words; empty: nobody.
+
+        Registered datasets whose source it is, and invocations that have not
+        ended and name it in their parameters; ``dataset 'd1'``, ``job 'f2db'``.
+        """
+
+    @abstractmethod
+    def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
+        """Record that its history is dealt with, for ever.
+
+        Args:
+            invocation_id: One that :meth:`due` returned; again is no error.
+            attention: What to say of it from now on, or None for no change.
         """

@@ -13,10 +13,10 @@ Adapters are called from several threads at once.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from galaxy_jobs.domain.model.dataset import Source
+from galaxy_jobs.domain.model.dataset import GalaxyData, Source
 from galaxy_jobs.domain.model.report import (
     InvocationReport,
     JobDetails,
@@ -196,4 +196,11 @@ class RunHistories(Protocol):
         Raises:
             RunRejected: It was purged.
             RunNotFound: Galaxy has no such history.
+        """
+
+    @abstractmethod
+    def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
+        """Return the datasets and collections that a history holds.
+
+        Empty where Galaxy has no such history, or it is purged.
         """

@@ -5,6 +5,7 @@ called with the request. Whatever delivers it (HTTP, command line, cron) adds no
 rule of its own, and nothing here logs: numbers and values are returned.
 """
 
+from galaxy_jobs.domain.use_cases.clear import ClearSuperseded
 from galaxy_jobs.domain.use_cases.datasets import (
     ListDatasets,
     RegisterDataset,
@@ -35,6 +36,7 @@ from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
 __all__ = [
     "CancelJob",
     "Check",
+    "ClearSuperseded",
     "GalaxyNews",
     "JobHistory",
     "JobOutputs",

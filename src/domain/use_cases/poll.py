@@ -45,6 +45,7 @@ from galaxy_jobs.domain.ports import (
     PollQueue,
     WorkflowRunner,
 )
+from galaxy_jobs.domain.use_cases.clear import ClearSuperseded
 from galaxy_jobs.domain.use_cases.reconcile import Reconcile, Reconciled
 
 
@@ -145,6 +146,7 @@ class Sweep:
         failed: Invocations that could not be asked about.
         missing: Invocations that Galaxy says it does not know.
         reconciled: What became of submissions that were left open.
+        cleared: Histories of superseded runs that were dealt with.
         problem: Why Galaxy could not be asked, or not to the end; or None.
     """
 
@@ -157,6 +159,7 @@ class Sweep:
     failed: int = 0
     missing: int = 0
     reconciled: Reconciled = field(factory=Reconciled)
+    cleared: int = 0
     problem: RunnerError | None = None
 
 
@@ -202,6 +205,7 @@ class Poll:
     invocations: InvocationRepository
     runner: WorkflowRunner
     reconcile: Reconcile
+    clear: ClearSuperseded
     clock: Clock
     policy: PollPolicy = PollPolicy()
     mapper: Mapper = one_by_one
@@ -237,6 +241,9 @@ class Poll:
             if not claims:
                 break
             sweep = self._batch(sweep, identity, claims, breaker)
+        # Last, so that what this sweep saw complete is dealt with at once.
+        if breaker.problem is None:
+            sweep = evolve(sweep, cleared=self.clear(identity))
         return evolve(sweep, problem=breaker.problem)
 
     def _batch(
