@@ -28,7 +28,7 @@ class Command:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         self.process.send_signal(number)
 
     def stop(self, number: int = signal.SIGTERM, limit: float = 20) -> int:
