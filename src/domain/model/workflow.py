@@ -207,6 +207,23 @@ def bind(
     return bound
 
 
+def takes_dataset(workflow: Workflow, configured: str | None) -> WorkflowInput | None:
+    """Return the input that takes the job's dataset, whatever its parameters are.
+
+    Args:
+        workflow: What Galaxy declares of it.
+        configured: The name of that input, if the allowlist says so.
+
+    Returns:
+        None where it depends on which inputs the parameters fill, or where there
+        is no such input.
+    """
+    try:
+        return _target(workflow, configured, {})
+    except InvalidParameters:
+        return None
+
+
 def _target(
     workflow: Workflow, configured: str | None, parameters: Parameters
 ) -> WorkflowInput:

@@ -1,0 +1,141 @@
+"""The application: every route, wired to the container."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from dependency_injector import providers
+from litestar import Litestar, Request, Router
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.exceptions import NotFoundException, ValidationException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.http import datasets, edge, health, jobs, wire, workflows
+from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
+from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
+
+
+BODY_LIMIT = 1024 * 1024
+"""How many bytes a body may have."""
+
+THREADS = 40
+"""How many requests may be at work at once; further ones wait their turn. Most
+of the time they wait for Galaxy or the database, whatever the number of cores."""
+
+USED = (
+    "allowlist",
+    "cancel_job",
+    "check",
+    "job_history",
+    "job_outputs",
+    "list_datasets",
+    "list_jobs",
+    "list_workflows",
+    "readiness",
+    "register_dataset",
+    "rerun",
+    "show_dataset",
+    "show_job",
+    "show_submission",
+    "show_workflow",
+    "submit",
+)
+"""The providers of the container that routes ask for, by name."""
+
+
+class Service(Litestar):
+    """Litestar, behind our own edge.
+
+    Litestar's middleware comes behind its router, where it would not see what
+    is not found.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Take one request, or a word about the process's life."""
+        if scope["type"] == ScopeType.HTTP:
+            await edge.serve(super().__call__, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(container: Container) -> Litestar:
+    """Return the service.
+
+    Args:
+        container: Where use cases come from; its owner closes it.
+    """
+    return Service(
+        # Routers and not single routes: of two threaded handlers on one path,
+        # Litestar 2.25 breaks the first unless a router has put them together.
+        route_handlers=[
+            Router("/jobs", route_handlers=jobs.ROUTES, tags=["jobs"]),
+            Router("/submissions", route_handlers=jobs.SUBMISSIONS, tags=["jobs"]),
+            Router("/datasets", route_handlers=datasets.ROUTES, tags=["datasets"]),
+            Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),
+            Router("/health", route_handlers=health.ROUTES, tags=["health"]),
+        ],
+        dependencies={
+            **{name: _use(getattr(container, name)) for name in USED},
+            "shown": Provide(
+                lambda: wire.Shown(
+                    clock=container.clock(), policy=container.poll_policy()
+                ),
+                sync_to_thread=False,
+            ),
+        },
+        middleware=[edge.decoded],
+        before_request=refuse_unknown,
+        exception_handlers={**EXCEPTION_HANDLERS, ValidationException: invalid},
+        request_max_body_size=BODY_LIMIT,
+        lifespan=[_threads],
+        # structlog tells what there is to tell; Litestar would set up its own.
+        logging_config=None,
+        debug=False,
+        openapi_config=OpenAPIConfig(
+            title="galaxy-jobs",
+            version=version("galaxy-jobs"),
+            description="Runs Galaxy workflows on request, once each, and tells the "
+            "truth about how they went.",
+            openapi_router=Router(
+                "/schema",
+                route_handlers=[],
+                include_in_schema=False,
+                before_request=_only_json,
+            ),
+            render_plugins=[JsonRenderPlugin()],
+        ),
+    )
+
+
+def _use(provider: providers.Provider[Any]) -> Provide:
+    """Make a dependency of a provider, which has no signature to be read."""
+    return Provide(lambda: provider(), sync_to_thread=False)  # noqa: PLW0108 - see above
+
+
+async def _only_json(request: Request[Any, Any, Any]) -> None:
+    """Refuse what else Litestar would answer with a page there.
+
+    Raises:
+        NotFoundException: It is not the document.
+    """
+    if request.scope["path"] not in {"/schema", "/schema/openapi.json"}:
+        raise NotFoundException
+
+
+@asynccontextmanager
+async def _threads(_: Litestar) -> AsyncIterator[None]:
+    """Give the handlers threads: the default is a handful on a small machine."""
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="http")
+    asyncio.get_running_loop().set_default_executor(pool)
+    try:
+        yield
+    finally:
+        pool.shutdown(wait=False)

@@ -1,0 +1,96 @@
+"""Whether this process is alive, and whether it can serve."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from attrs import frozen
+from litestar import Response, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+
+from galaxy_jobs.entrypoints.http import wire
+from galaxy_jobs.entrypoints.http.parameters import Needs
+from galaxy_jobs.entrypoints.readiness import Readiness
+
+
+@frozen(kw_only=True, slots=False)
+class Live:
+    """That the process answers."""
+
+    status: str = "alive"
+
+
+@frozen(kw_only=True, slots=False)
+class GalaxyJson:
+    """What was last heard of Galaxy; nothing depends on it here."""
+
+    ok: bool
+    problem: str | None
+    at: datetime
+
+
+@frozen(kw_only=True, slots=False)
+class ReadyJson:
+    """Whether requests can be served, and what is in the way."""
+
+    status: Annotated[str, Parameter(description="`ready` or `unavailable`.")]
+    database: Annotated[bool, Parameter(description="Whether it answers.")]
+    migrations: Annotated[
+        str | None, Parameter(description="`current`, `ahead`, `behind` or `empty`.")
+    ]
+    galaxy: GalaxyJson | None
+    problem: str | None
+
+
+@get(
+    "/live",
+    sync_to_thread=False,
+    operation_id="live",
+    summary="Say whether this process is alive",
+    response_description="It is.",
+)
+def get_live() -> Live:
+    """Say that the process answers."""
+    return Live()
+
+
+@get(
+    "/ready",
+    sync_to_thread=True,
+    operation_id="ready",
+    summary="Say whether requests can be served",
+    description="That takes the database and its schema. Galaxy is information: reads "
+    "work without it.",
+    response_description="They can.",
+    responses={
+        503: ResponseSpec(
+            ReadyJson, generate_examples=False, description="They cannot."
+        )
+    },
+)
+def get_ready(readiness: Needs[Readiness]) -> Response[ReadyJson]:
+    """Say whether requests can be served."""
+    found = readiness()
+    news = found.galaxy
+    return Response(
+        ReadyJson(
+            status="ready" if found.ok else "unavailable",
+            database=found.database,
+            migrations=found.migrations,
+            galaxy=None
+            if news is None
+            else GalaxyJson(
+                ok=news.identity is not None,
+                problem=news.problem,
+                at=wire.utc(news.at),
+            ),
+            problem=found.problem,
+        ),
+        status_code=200 if found.ok else 503,
+    )
+
+
+ROUTES = [get_live, get_ready]
+"""Below ``/health``."""

@@ -1,0 +1,284 @@
+"""Jobs: submit, look, cancel, run again; and what became of a submission."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+from litestar import Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.submission import Request
+from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
+from galaxy_jobs.domain.ports import JobFilter
+from galaxy_jobs.domain.use_cases import (
+    CancelJob,
+    Check,
+    JobHistory,
+    JobOutputs,
+    ListJobs,
+    Rerun,
+    ShowJob,
+    ShowSubmission,
+    Submit,
+    Submitted,
+)
+from galaxy_jobs.entrypoints.http import cursors, wire
+from galaxy_jobs.entrypoints.http.bodies import Strict
+from galaxy_jobs.entrypoints.http.parameters import (
+    CursorText,
+    KeyHeader,
+    Limit,
+    Needs,
+    idempotency_key,
+)
+from galaxy_jobs.entrypoints.http.problems import Refused, refusals
+
+
+_SUBMITTING = (
+    "unsupported-media-type",
+    "too-large",
+    "dataset-not-found",
+    "workflow-not-allowed",
+    "workflow-not-found",
+    "workflow-ambiguous",
+    "invalid-parameters",
+    "galaxy-rejected",
+    "idempotency-key-reused",
+    "in-progress",
+    "galaxy-refused-us",
+    "galaxy-unavailable",
+    "outcome-unknown",
+)
+
+
+@post(
+    "/",
+    dto=Strict[wire.NewJob],
+    return_dto=None,
+    sync_to_thread=True,
+    operation_id="submit_job",
+    summary="Run a workflow on a dataset",
+    description="Galaxy is invoked at once. With `validate_only`, nothing is run and "
+    "the answer tells what would be.",
+    response_description="Galaxy has accepted it.",
+    responses={
+        200: ResponseSpec(
+            wire.PlanJson,
+            generate_examples=False,
+            description="What would be run (`validate_only`).",
+        ),
+        **refusals(*_SUBMITTING),
+    },
+)
+def submit_job(
+    *,
+    data: JSONBody[wire.NewJob],
+    submit: Needs[Submit],
+    check: Needs[Check],
+    validate_only: Annotated[bool, QueryParameter(description="true or false")] = False,
+    key: KeyHeader = None,
+) -> Response[wire.Accepted | wire.PlanJson]:
+    """Submit a job, or tell what would be run."""
+    request = Request(
+        dataset_id=DatasetId(data.dataset_id),
+        workflow_name=data.workflow_name,
+        parameters=data.parameters,
+        overwrite=data.overwrite,
+    )
+    if validate_only:
+        return Response(wire.plan(data.dataset_id, check(request)), status_code=200)
+    return _created(submit(request, idempotency_key(key)))
+
+
+@post(
+    "/{invocation_id:str}/rerun",
+    dto=Strict[wire.NewRun],
+    return_dto=None,
+    sync_to_thread=True,
+    operation_id="rerun_job",
+    summary="Run a job again",
+    description="Always a new job, which carries `rerun_of`. The body may be left out.",
+    response_description="Galaxy has accepted it.",
+    responses=refusals("job-not-found", *_SUBMITTING),
+)
+def rerun_job(
+    invocation_id: FromPath[str],
+    rerun: Needs[Rerun],
+    data: JSONBody[wire.NewRun | None] = None,
+    key: KeyHeader = None,
+) -> Response[wire.Accepted]:
+    """Submit a job once more."""
+    wanted = data or wire.NewRun()
+    return _created(
+        rerun(
+            InvocationId(invocation_id),
+            parameters=wanted.parameters,
+            overwrite=wanted.overwrite,
+            key=idempotency_key(key),
+        )
+    )
+
+
+@get(
+    "/",
+    sync_to_thread=True,
+    operation_id="list_jobs",
+    summary="List jobs, newest first",
+    response_description="A page of them.",
+    responses=refusals(),
+)
+def get_jobs(
+    *,
+    list_jobs: Needs[ListJobs],
+    shown: Needs[wire.Shown],
+    dataset_id: Annotated[
+        str | None, QueryParameter(description="a text: only jobs on this dataset")
+    ] = None,
+    workflow_name: Annotated[
+        str | None, QueryParameter(description="a text: only jobs of this workflow")
+    ] = None,
+    # A parameter *named* state would be given the application's state.
+    states: Annotated[
+        list[InvocationState] | None,
+        QueryParameter(
+            name="state",
+            description="one of "
+            + ", ".join(state.value for state in InvocationState)
+            + " (repeat it for several)",
+        ),
+    ] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> wire.Jobs:
+    """List jobs."""
+    wanted = JobFilter(
+        dataset_id=None if dataset_id is None else DatasetId(dataset_id),
+        workflow_name=workflow_name,
+        states=frozenset(states or ()),
+    )
+    here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in wanted.states)]
+    page = list_jobs(wanted, limit, cursors.read(cursor, here))
+    return wire.Jobs(
+        items=[shown.job(one) for one in page.items],
+        next_cursor=cursors.write(page.next, here),
+    )
+
+
+@get(
+    "/{invocation_id:str}",
+    sync_to_thread=True,
+    operation_id="show_job",
+    summary="Show a job",
+    response_description="All that is known of it.",
+    responses=refusals("job-not-found"),
+)
+def get_job(
+    invocation_id: FromPath[str],
+    show_job: Needs[ShowJob],
+    shown: Needs[wire.Shown],
+) -> wire.JobDetailJson:
+    """Show a job."""
+    return shown.detail(show_job(InvocationId(invocation_id)))
+
+
+@get(
+    "/{invocation_id:str}/history",
+    sync_to_thread=True,
+    operation_id="job_history",
+    summary="Show how a job came to where it is",
+    response_description="All changes of its state, oldest first.",
+    responses=refusals("job-not-found"),
+)
+def get_history(
+    invocation_id: FromPath[str], job_history: Needs[JobHistory]
+) -> wire.Transitions:
+    """Show a job's transitions."""
+    found = job_history(InvocationId(invocation_id))
+    return wire.Transitions(items=[wire.transition(one) for one in found])
+
+
+@get(
+    "/{invocation_id:str}/outputs",
+    sync_to_thread=True,
+    operation_id="job_outputs",
+    summary="Show what a job has made",
+    description="Galaxy is asked. `gone` says that it has forgotten the job.",
+    response_description="All its labelled outputs, by label.",
+    responses=refusals(
+        "job-not-found", "gone", "galaxy-refused-us", "galaxy-unavailable"
+    ),
+)
+def get_outputs(
+    invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
+) -> wire.Outputs:
+    """Show a job's outputs."""
+    found = job_outputs(InvocationId(invocation_id))
+    return wire.Outputs(items=[wire.output(one) for one in found])
+
+
+@post(
+    "/{invocation_id:str}/cancel",
+    status_code=202,
+    sync_to_thread=True,
+    operation_id="cancel_job",
+    summary="Ask a job to stop",
+    description="Galaxy is asked by the poller, until it agrees. Asking for what is "
+    "cancelled already is fine.",
+    response_description="It is cancelled, or going to be.",
+    responses=refusals("job-not-found", "already-ended"),
+)
+def post_cancel(
+    invocation_id: FromPath[str],
+    cancel_job: Needs[CancelJob],
+    shown: Needs[wire.Shown],
+) -> wire.JobDetailJson:
+    """Ask a job to stop."""
+    return shown.detail(cancel_job(InvocationId(invocation_id)))
+
+
+@get(
+    "/{submission_id:str}",
+    sync_to_thread=True,
+    operation_id="show_submission",
+    summary="Show what became of a submission",
+    description="For where the answer to `POST /jobs` was lost or not known yet.",
+    response_description="What is known of it.",
+    responses=refusals("submission-not-found"),
+)
+def get_submission(
+    submission_id: FromPath[str], show_submission: Needs[ShowSubmission]
+) -> wire.SubmissionJson:
+    """Show what became of a submission."""
+    try:
+        wanted = SubmissionId(UUID(submission_id))
+    except ValueError:
+        raise Refused(
+            "submission-not-found", f"There is no submission {submission_id!r}."
+        ) from None
+    return wire.submission(show_submission(wanted))
+
+
+def _created(one: Submitted) -> Response[Any]:
+    headers = {"Location": f"/jobs/{quote(one.invocation_id, safe='')}"}
+    if one.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Response(wire.accepted(one), status_code=201, headers=headers)
+
+
+ROUTES = [
+    submit_job,
+    rerun_job,
+    get_jobs,
+    get_job,
+    get_history,
+    get_outputs,
+    post_cancel,
+]
+"""Below ``/jobs``."""
+
+SUBMISSIONS = [get_submission]
+"""Below ``/submissions``."""

@@ -1,0 +1,123 @@
+"""What a route takes besides a body: what stands behind the ``?``, headers, use cases.
+
+Rule of the file: a query parameter that a route does not know is refused, since
+a misspelt ``validate_only`` would run what was only to be checked. The
+description of each says what is expected, in the OpenAPI document and in the
+refusal alike.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.exceptions import ValidationException
+from litestar.handlers import BaseRouteHandler
+from litestar.params import HeaderParameter, QueryParameter, SkipValidation
+
+from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.model.submission import KEY_LENGTH, IdempotencyKey
+from galaxy_jobs.entrypoints.http import problems
+from galaxy_jobs.entrypoints.http.problems import Refused
+
+
+T = TypeVar("T")
+
+Needs: TypeAlias = NamedDependency[SkipValidation[T]]
+"""What a route needs of the container, by the name of the provider. Not validated:
+it is ours, and may as well be something that stands in for it."""
+
+Limit: TypeAlias = Annotated[
+    int,
+    QueryParameter(ge=1, le=200, description="a whole number from 1 to 200"),
+]
+
+CursorText: TypeAlias = Annotated[
+    str | None,
+    QueryParameter(
+        name="cursor", description="the `next_cursor` of the page before, as it is"
+    ),
+]
+
+KeyHeader: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="Your name for this request, 1 to 255 characters: repeating the "
+        "request with it is safe, it never runs twice.",
+    ),
+]
+
+
+def idempotency_key(header: str | None) -> IdempotencyKey | None:
+    """Return the key that a client sent, if it sent one.
+
+    Raises:
+        InvalidValue: It is empty, too long, or has characters of no use in it.
+    """
+    if header is None:
+        return None
+    if not header.isprintable():
+        raise InvalidValue(
+            f"Idempotency-Key has characters that cannot be printed; expected 1 to "
+            f"{KEY_LENGTH} that can."
+        )
+    # Callers without a token share one namespace.
+    return IdempotencyKey(caller="", key=header)
+
+
+def known(handler: BaseRouteHandler) -> dict[str, str]:
+    """Return the query parameters of a route, by the names of its arguments."""
+    return {
+        field.name: field.kwarg_definition.name or field.name
+        for field in handler.parsed_fn_signature.parameters.values()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
+
+
+async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
+    """Let no query parameter go unread (a hook before each request).
+
+    Raises:
+        Refused: There is one that the route does not know.
+    """
+    names = set(known(request.route_handler).values())
+    for name in request.query_params:
+        if name not in names:
+            takes = ", ".join(sorted(names)) or "none"
+            raise Refused(
+                "malformed-request",
+                f"There is no query parameter {name!r} here; there are: {takes}.",
+                extra={"field": name},
+            )
+
+
+def invalid(
+    request: Request[Any, Any, Any], error: ValidationException
+) -> Response[bytes]:
+    """Say which parameter does not fit, what was read and what is expected."""
+    return problems.refused(request, _misfit(request, error))
+
+
+def _misfit(request: Request[Any, Any, Any], error: ValidationException) -> Refused:
+    extra = error.extra if isinstance(error.extra, list) else []
+    names = known(request.route_handler)
+    for one in extra:
+        key = str(one.get("key", "")).partition(".")[0]
+        if key in names:
+            name = names[key]
+            read = ", ".join(repr(v) for v in request.query_params.getall(name, []))
+            field = request.route_handler.parsed_fn_signature.parameters[key]
+            assert isinstance(field.kwarg_definition, QueryParameter)
+            return Refused(
+                "malformed-request",
+                f"Query parameter {name!r} is {read}; expected "
+                f"{field.kwarg_definition.description}.",
+                extra={"field": name},
+            )
+        if key == "data":
+            return Refused(
+                "malformed-request", "The body is empty; expected a JSON object."
+            )
+    return Refused("malformed-request", f"{error.detail}.")

@@ -1,0 +1,139 @@
+"""The server: one process that listens until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from litestar import Litestar
+
+
+GRACE = 30
+"""For how many seconds a request may go on once the server is told to stop: a
+submission may be waiting for Galaxy, and its client would not know how it went."""
+
+HEAD_LIMIT = 64 * 1024
+"""How many bytes a request's line and headers may have."""
+
+
+class CannotListen(Exception):
+    """The address cannot be had; the message is one line for people."""
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, that tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._ready()
+
+
+def run_server(
+    app: Litestar,
+    host: str,
+    port: int,
+    *,
+    on_ready: Callable[[str], object] = lambda _: None,
+    grace: int = GRACE,
+) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    What runs then is finished, and nothing new is taken.
+
+    Args:
+        app: The service.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        on_ready: Called with the real address once requests are answered.
+        grace: How many seconds what runs may still take.
+
+    Returns:
+        0 once stopped; 1 where the address could not be had, or the service did
+        not start, after a line that says so.
+    """
+    try:
+        listening = listen(host, port)
+    except CannotListen as error:
+        print(f"galaxy-jobs: {error}", file=sys.stderr)
+        return 1
+    url = _url(host, listening.getsockname()[1])
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # A proxy's word about the client is not needed, and could be forged.
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=grace,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=HEAD_LIMIT,
+    )
+    server = _Server(config, lambda: on_ready(url))
+    with listening, _signals_survived(), suppress(SystemExit):
+        server.run([listening])
+    return 0 if server.started else 1
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises:
+        CannotListen: It cannot be had.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        listening = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise CannotListen(f"{host!r} is no address: {error.strerror}.") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise CannotListen(
+            f"cannot listen on {_url(host, port)}: {error.strerror}. Is another one "
+            "running there? Choose another --port, or 0 for a free one."
+        ) from None
+    listening.setblocking(False)
+    return listening
+
+
+@contextmanager
+def _signals_survived() -> Iterator[None]:
+    """Outlive the signal that ends the server, so that its owner can tidy up.
+
+    Uvicorn raises it again once it has stopped.
+    """
+
+    def ignored(_signal: int, _frame: FrameType | None) -> None:
+        return
+
+    before: dict[signal.Signals, Any] = {}
+    with suppress(ValueError):  # not in the main thread: uvicorn does nothing then
+        for one in (signal.SIGTERM, signal.SIGINT):
+            before[one] = signal.signal(one, ignored)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

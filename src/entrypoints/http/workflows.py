@@ -1,0 +1,59 @@
+"""Workflows: which may be run, and what they take."""
+
+from __future__ import annotations
+
+from litestar import get
+from litestar.params import FromPath
+
+from galaxy_jobs.domain.model.workflow import Allowlist, takes_dataset
+from galaxy_jobs.domain.use_cases import ListWorkflows, ShowWorkflow
+from galaxy_jobs.entrypoints.http import wire
+from galaxy_jobs.entrypoints.http.parameters import Needs
+from galaxy_jobs.entrypoints.http.problems import refusals
+
+
+@get(
+    "/",
+    sync_to_thread=True,
+    operation_id="list_workflows",
+    summary="List the workflows that may be run",
+    description="Galaxy is asked only where every workflow may be run.",
+    response_description="All of them, by name.",
+    responses=refusals("galaxy-refused-us", "galaxy-unavailable"),
+)
+def get_workflows(list_workflows: Needs[ListWorkflows]) -> wire.Workflows:
+    """List the workflows that may be run."""
+    return wire.Workflows(
+        items=[wire.WorkflowName(name=one) for one in list_workflows()]
+    )
+
+
+@get(
+    "/{name:str}",
+    sync_to_thread=True,
+    operation_id="show_workflow",
+    summary="Show what a workflow takes",
+    description="As Galaxy declares it now.",
+    response_description="Its inputs, as a JSON Schema of a job's `parameters`.",
+    responses=refusals(
+        "workflow-not-allowed",
+        "workflow-not-found",
+        "workflow-ambiguous",
+        "galaxy-refused-us",
+        "galaxy-unavailable",
+        addressed=True,
+    ),
+)
+def get_workflow(
+    name: FromPath[str],
+    show_workflow: Needs[ShowWorkflow],
+    allowlist: Needs[Allowlist],
+) -> wire.WorkflowJson:
+    """Show what a workflow takes."""
+    found = show_workflow(name)
+    target = takes_dataset(found, allowlist.admit(name).input)
+    return wire.workflow(found, target.name if target else None)
+
+
+ROUTES = [get_workflows, get_workflow]
+"""Below ``/workflows``."""
