@@ -148,7 +148,7 @@ class Container(containers.DeclarativeContainer):
     clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
     allowlist: providers.Provider[Allowlist] = settings.provided.allowlist
     poll_policy: providers.Provider[PollPolicy] = settings.provided.poll
-    submit_policy: providers.Provider[SubmitPolicy] = providers.Singleton(SubmitPolicy)
+    submit_policy: providers.Provider[SubmitPolicy] = settings.provided.submit
 
     embedded: providers.Provider[EmbeddedPostgres] = providers.Singleton(
         EmbeddedPostgres, settings.provided.home
@@ -209,8 +209,11 @@ class Container(containers.DeclarativeContainer):
         runner=runner,
         histories=histories,
         clock=clock,
+        policy=settings.provided.reconcile,
     )
-    clear = providers.Singleton(ClearSuperseded, superseded, histories)
+    clear = providers.Singleton(
+        ClearSuperseded, superseded, histories, settings.provided.purge
+    )
     threads: providers.Provider[Threads] = providers.Singleton(
         Threads.of, settings.provided.threads
     )

@@ -24,7 +24,7 @@ from typed_settings.types import Secret
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.values import WorkflowId
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
-from galaxy_jobs.domain.use_cases import PollPolicy
+from galaxy_jobs.domain.use_cases import PollPolicy, ReconcilePolicy, SubmitPolicy
 
 
 class BadSetting(Exception):
@@ -152,11 +152,34 @@ class PollTable:
 
 
 @frozen(kw_only=True)
+class SubmitTable:
+    """The ``[submit]`` table; times are in seconds.
+
+    Attributes:
+        deadline: After this, a submission that nobody settled is looked into.
+        key_lifetime: For how long an idempotency key replays its answer.
+        fence_wait: How long after deleting a run's history it is trusted that
+            nothing can start in it any more.
+        look_again: How long after a submission was found to have no run it is
+            looked at once more.
+        purge: Whether the histories of superseded runs are purged, not only
+            deleted.
+    """
+
+    deadline: float = 120
+    key_lifetime: float = 86400
+    fence_wait: float = 10
+    look_again: float = 600
+    purge: bool = False
+
+
+@frozen(kw_only=True)
 class _File:
     """What is read from the TOML file."""
 
     workflows: list[WorkflowRow] = attrs.field(factory=list)
     poll: PollTable = PollTable()
+    submit: SubmitTable = SubmitTable()
 
 
 @frozen(kw_only=True)
@@ -172,6 +195,9 @@ class Settings:
         allowlist: Which workflows may be run.
         poll: How to poll.
         threads: How many requests to Galaxy may be under way at once.
+        submit: How long submissions are waited for and keys remembered.
+        reconcile: How what was left open is looked into.
+        purge: Whether superseded histories are purged, not only deleted.
     """
 
     galaxy_url: str | None = None
@@ -182,6 +208,9 @@ class Settings:
     allowlist: Allowlist = attrs.field(factory=Allowlist)
     poll: PollPolicy = attrs.field(factory=PollPolicy)
     threads: int = 8
+    submit: SubmitPolicy = attrs.field(factory=SubmitPolicy)
+    reconcile: ReconcilePolicy = attrs.field(factory=ReconcilePolicy)
+    purge: bool = False
 
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
@@ -240,6 +269,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
             )
         )
         poll = _poll_policy(file.poll)
+        _check_times("submit", file.submit)
     except InvalidValue as error:
         raise BadSetting(
             f"GALAXY_JOBS_CONFIG ({env.galaxy_jobs_config}): {error}"
@@ -254,6 +284,15 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         allowlist=allowlist,
         poll=poll,
         threads=file.poll.threads,
+        submit=SubmitPolicy(
+            deadline=timedelta(seconds=file.submit.deadline),
+            key_lifetime=timedelta(seconds=file.submit.key_lifetime),
+        ),
+        reconcile=ReconcilePolicy(
+            fence_wait=timedelta(seconds=file.submit.fence_wait),
+            afterwards=timedelta(seconds=file.submit.look_again),
+        ),
+        purge=file.submit.purge,
     )
 
 
@@ -295,13 +334,18 @@ def _in_file(said: str) -> str:
     return f"{option} is {_one_line(value)}; expected {wanted}"
 
 
-def _poll_policy(table: PollTable) -> PollPolicy:
-    for one in attrs.fields(PollTable):
+def _check_times(section: str, table: PollTable | SubmitTable) -> None:
+    for one in attrs.fields(type(table)):
         value = getattr(table, one.name)
-        if not 0 <= value < float("inf") or (one.name != "jitter" and value == 0):
+        may_be_0 = one.name in {"jitter", "purge"}
+        if not 0 <= value < float("inf") or (value == 0 and not may_be_0):
             raise InvalidValue(
-                f"[poll] {one.name} is {value!r}; expected a number above 0."
+                f"[{section}] {one.name} is {value!r}; expected a number above 0."
             )
+
+
+def _poll_policy(table: PollTable) -> PollPolicy:
+    _check_times("poll", table)
     if table.least > table.most:
         raise InvalidValue(
             f"[poll] least ({table.least:g}) is above most ({table.most:g})."

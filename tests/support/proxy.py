@@ -143,7 +143,7 @@ class Proxy:
             return gate.hold(passing, self._stop)
         return self.whim(passing)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - one class
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
