@@ -4,9 +4,3 @@ Rule of the package: it holds no rule of its own. What may be done, and what
 becomes of it, is the domain's; what is written here is how that is spelt on the
 wire. The core is synchronous, so every handler that touches it runs in a thread.
 """
-
-from galaxy_jobs.entrypoints.http.app import create_app
-from galaxy_jobs.entrypoints.http.server import CannotListen, run_server
-
-
-__all__ = ["CannotListen", "create_app", "run_server"]

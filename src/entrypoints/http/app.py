@@ -18,7 +18,15 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.http import datasets, edge, health, jobs, wire, workflows
+from galaxy_jobs.entrypoints.http import (
+    datasets,
+    docs,
+    edge,
+    health,
+    jobs,
+    wire,
+    workflows,
+)
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
 
@@ -81,6 +89,7 @@ def create_app(container: Container) -> Litestar:
             Router("/datasets", route_handlers=datasets.ROUTES, tags=["datasets"]),
             Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),
             Router("/health", route_handlers=health.ROUTES, tags=["health"]),
+            Router("/docs", route_handlers=docs.ROUTES, include_in_schema=False),
         ],
         dependencies={
             **{name: _use(getattr(container, name)) for name in USED},

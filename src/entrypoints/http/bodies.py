@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import (
     Annotated,
     Any,
@@ -24,7 +25,7 @@ from typing import (
 
 import attrs
 from litestar.dto import AbstractDTO, DTOFieldDefinition
-from litestar.openapi.spec import Reference, Schema
+from litestar.openapi.spec import Operation, Reference, RequestBody, Schema
 from litestar.typing import FieldDefinition
 
 from galaxy_jobs.entrypoints.http.problems import Refused
@@ -78,8 +79,11 @@ class Strict(AbstractDTO[T]):
         described: Reference | Schema = schema_creator.for_field_definition(
             FieldDefinition.from_annotation(cls.model_type)
         )
-        if isinstance(described, Reference):
-            registered = schema_creator.schema_registry.from_reference(described)
+        for model in _models(cls.model_type):
+            reference = schema_creator.for_field_definition(
+                FieldDefinition.from_annotation(model)
+            )
+            registered = schema_creator.schema_registry.from_reference(reference)
             registered.schema.additional_properties = False
         return described
 
@@ -94,6 +98,16 @@ class Strict(AbstractDTO[T]):
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
         """Not used."""
         raise NotImplementedError
+
+
+@dataclass
+class WithoutBody(Operation):
+    """Documents a route whose body may be left out (``operation_class=``)."""
+
+    def __post_init__(self) -> None:
+        """Say so: Litestar would call it required."""
+        if isinstance(self.request_body, RequestBody):
+            self.request_body.required = False
 
 
 def check_content_type(given: str | None) -> None:
@@ -290,6 +304,17 @@ def _object(value: Any, kind: type[Any], at: str) -> Any:
 def _fields(kind: type[Any]) -> Mapping[str, Any]:
     """Return the types of a model's fields, by name and in order."""
     return get_type_hints(kind)
+
+
+def _models(kind: Any) -> Iterator[type[Any]]:
+    """Yield the models that a body is made of."""
+    if attrs.has(kind):
+        yield kind
+        for inner in _fields(kind).values():
+            yield from _models(inner)
+    elif get_origin(kind) in {Annotated, Union, types.UnionType}:
+        for inner in get_args(kind):
+            yield from _models(inner)
 
 
 def _inner(at: str, name: str) -> str:

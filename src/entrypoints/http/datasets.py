@@ -11,7 +11,7 @@ from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.use_cases import ListDatasets, RegisterDataset, ShowDataset
 from galaxy_jobs.entrypoints.http import cursors, wire
 from galaxy_jobs.entrypoints.http.bodies import Strict
-from galaxy_jobs.entrypoints.http.parameters import CursorText, Limit, Needs
+from galaxy_jobs.entrypoints.http.parameters import LOCATION, CursorText, Limit, Needs
 from galaxy_jobs.entrypoints.http.problems import refusals
 
 
@@ -25,7 +25,10 @@ from galaxy_jobs.entrypoints.http.problems import refusals
     description="Galaxy is not asked: it decides what it can use when a job is "
     "submitted. Registering the same again changes nothing.",
     response_description="It is registered.",
-    responses=refusals("unsupported-media-type", "too-large", "dataset-exists"),
+    response_headers=[LOCATION],
+    responses=refusals(
+        "unsupported-media-type", "too-large", "dataset-exists", "database-unavailable"
+    ),
 )
 def post_dataset(
     data: JSONBody[wire.NewDataset],
@@ -50,7 +53,7 @@ def post_dataset(
     operation_id="list_datasets",
     summary="List datasets, newest first",
     response_description="A page of them.",
-    responses=refusals(),
+    responses=refusals("database-unavailable"),
 )
 def get_datasets(
     list_datasets: Needs[ListDatasets],
@@ -72,7 +75,7 @@ def get_datasets(
     operation_id="show_dataset",
     summary="Show a dataset",
     response_description="It.",
-    responses=refusals("dataset-not-found", addressed=True),
+    responses=refusals("dataset-not-found", "database-unavailable", addressed=True),
 )
 def get_dataset(
     dataset_id: FromPath[str], show_dataset: Needs[ShowDataset]

@@ -12,6 +12,7 @@ from litestar.params import Parameter
 
 from galaxy_jobs.entrypoints.http import wire
 from galaxy_jobs.entrypoints.http.parameters import Needs
+from galaxy_jobs.entrypoints.http.problems import refusals
 from galaxy_jobs.entrypoints.readiness import Readiness
 
 
@@ -50,6 +51,7 @@ class ReadyJson:
     operation_id="live",
     summary="Say whether this process is alive",
     response_description="It is.",
+    responses=refusals(),
 )
 def get_live() -> Live:
     """Say that the process answers."""
@@ -67,7 +69,8 @@ def get_live() -> Live:
     responses={
         503: ResponseSpec(
             ReadyJson, generate_examples=False, description="They cannot."
-        )
+        ),
+        **refusals(),
     },
 )
 def get_ready(readiness: Needs[Readiness]) -> Response[ReadyJson]:

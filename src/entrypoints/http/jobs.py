@@ -7,6 +7,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from litestar import Response, get, post
+from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
@@ -27,8 +28,9 @@ from galaxy_jobs.domain.use_cases import (
     Submitted,
 )
 from galaxy_jobs.entrypoints.http import cursors, wire
-from galaxy_jobs.entrypoints.http.bodies import Strict
+from galaxy_jobs.entrypoints.http.bodies import Strict, WithoutBody
 from galaxy_jobs.entrypoints.http.parameters import (
+    LOCATION,
     CursorText,
     KeyHeader,
     Limit,
@@ -51,8 +53,20 @@ _SUBMITTING = (
     "in-progress",
     "galaxy-refused-us",
     "galaxy-unavailable",
+    "database-unavailable",
     "outcome-unknown",
 )
+
+
+CREATED_HEADERS = [
+    LOCATION,
+    ResponseHeader(
+        name="Idempotent-Replayed",
+        description="`true` where the `Idempotency-Key` was used before: this is the "
+        "answer of then, and nothing new was run.",
+        documentation_only=True,
+    ),
+]
 
 
 @post(
@@ -65,6 +79,7 @@ _SUBMITTING = (
     description="Galaxy is invoked at once. With `validate_only`, nothing is run and "
     "the answer tells what would be.",
     response_description="Galaxy has accepted it.",
+    response_headers=CREATED_HEADERS,
     responses={
         200: ResponseSpec(
             wire.PlanJson,
@@ -81,7 +96,7 @@ def submit_job(
     check: Needs[Check],
     validate_only: Annotated[bool, QueryParameter(description="true or false")] = False,
     key: KeyHeader = None,
-) -> Response[wire.Accepted | wire.PlanJson]:
+) -> Response[wire.Accepted]:
     """Submit a job, or tell what would be run."""
     request = Request(
         dataset_id=DatasetId(data.dataset_id),
@@ -90,7 +105,10 @@ def submit_job(
         overwrite=data.overwrite,
     )
     if validate_only:
-        return Response(wire.plan(data.dataset_id, check(request)), status_code=200)
+        plan: Response[Any] = Response(
+            wire.plan(data.dataset_id, check(request)), status_code=200
+        )
+        return plan
     return _created(submit(request, idempotency_key(key)))
 
 
@@ -103,6 +121,8 @@ def submit_job(
     summary="Run a job again",
     description="Always a new job, which carries `rerun_of`. The body may be left out.",
     response_description="Galaxy has accepted it.",
+    response_headers=CREATED_HEADERS,
+    operation_class=WithoutBody,
     responses=refusals("job-not-found", *_SUBMITTING),
 )
 def rerun_job(
@@ -129,7 +149,7 @@ def rerun_job(
     operation_id="list_jobs",
     summary="List jobs, newest first",
     response_description="A page of them.",
-    responses=refusals(),
+    responses=refusals("database-unavailable"),
 )
 def get_jobs(
     *,
@@ -174,7 +194,7 @@ def get_jobs(
     operation_id="show_job",
     summary="Show a job",
     response_description="All that is known of it.",
-    responses=refusals("job-not-found"),
+    responses=refusals("job-not-found", "database-unavailable"),
 )
 def get_job(
     invocation_id: FromPath[str],
@@ -191,7 +211,7 @@ def get_job(
     operation_id="job_history",
     summary="Show how a job came to where it is",
     response_description="All changes of its state, oldest first.",
-    responses=refusals("job-not-found"),
+    responses=refusals("job-not-found", "database-unavailable"),
 )
 def get_history(
     invocation_id: FromPath[str], job_history: Needs[JobHistory]
@@ -209,7 +229,11 @@ def get_history(
     description="Galaxy is asked. `gone` says that it has forgotten the job.",
     response_description="All its labelled outputs, by label.",
     responses=refusals(
-        "job-not-found", "gone", "galaxy-refused-us", "galaxy-unavailable"
+        "job-not-found",
+        "gone",
+        "galaxy-refused-us",
+        "galaxy-unavailable",
+        "database-unavailable",
     ),
 )
 def get_outputs(
@@ -229,7 +253,7 @@ def get_outputs(
     description="Galaxy is asked by the poller, until it agrees. Asking for what is "
     "cancelled already is fine.",
     response_description="It is cancelled, or going to be.",
-    responses=refusals("job-not-found", "already-ended"),
+    responses=refusals("job-not-found", "already-ended", "database-unavailable"),
 )
 def post_cancel(
     invocation_id: FromPath[str],
@@ -247,7 +271,7 @@ def post_cancel(
     summary="Show what became of a submission",
     description="For where the answer to `POST /jobs` was lost or not known yet.",
     response_description="What is known of it.",
-    responses=refusals("submission-not-found"),
+    responses=refusals("submission-not-found", "database-unavailable"),
 )
 def get_submission(
     submission_id: FromPath[str], show_submission: Needs[ShowSubmission]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from litestar import Request, Response
+from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
@@ -48,6 +49,11 @@ KeyHeader: TypeAlias = Annotated[
         "request with it is safe, it never runs twice.",
     ),
 ]
+
+
+LOCATION = ResponseHeader(
+    name="Location", description="The path of what was made.", documentation_only=True
+)
 
 
 def idempotency_key(header: str | None) -> IdempotencyKey | None:

@@ -82,12 +82,7 @@ RETRY_AFTER: Mapping[str, int] = MappingProxyType(
 """After how many seconds to try again, where nobody knows better."""
 
 
-_EVERYWHERE = (
-    "malformed-request",
-    "forbidden",
-    "internal-error",
-    "database-unavailable",
-)
+_EVERYWHERE = ("malformed-request", "forbidden", "internal-error")
 
 
 class Refused(Exception):
@@ -160,7 +155,7 @@ def refusals(*codes: str, addressed: bool = False) -> dict[int, ResponseSpec]:
     """Return what a route's documentation says of its refusals.
 
     Args:
-        codes: Those of its own; those that any route has are added.
+        codes: Those of its own; those that every route has are added.
         addressed: As for :func:`status_of`.
     """
     by_status: dict[int, list[str]] = defaultdict(list)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 from attrs import field, frozen
+from litestar.openapi.spec import Example
 from litestar.params import Parameter
 
 from galaxy_jobs.domain.model.dataset import (
@@ -129,8 +130,20 @@ def dataset(one: Dataset) -> DatasetJson:
 class NewJob:
     """A job to be run."""
 
-    dataset_id: Annotated[str, Parameter(description="A registered dataset.")]
-    workflow_name: Annotated[str, Parameter(description="As `GET /workflows` says it.")]
+    dataset_id: Annotated[
+        str,
+        Parameter(
+            description="A registered dataset.",
+            examples=[Example(value="reads-1")],
+        ),
+    ]
+    workflow_name: Annotated[
+        str,
+        Parameter(
+            description="As `GET /workflows` says it.",
+            examples=[Example(value="Count lines")],
+        ),
+    ]
     overwrite: Annotated[
         bool,
         Parameter(
