@@ -109,8 +109,8 @@ def path_of(scope: HTTPScope) -> str:
     Raises:
         Refused: It has bytes that no id can have: not UTF-8, or NUL.
     """
-    raw = scope["raw_path"].partition(b"?")[0].decode("latin-1")
-    segments = [unquote_to_bytes(one) for one in raw.split("/")]
+    raw = scope["raw_path"].partition(b"?")[0]
+    segments = [unquote_to_bytes(one) for one in raw.split(b"/")]
     path = "/".join(quote(one, safe="") for one in segments)
     try:
         fine = all("\0" not in one.decode() for one in segments)
