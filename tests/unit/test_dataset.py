@@ -60,6 +60,12 @@ def test_what_galaxy_can_fetch_is_taken_as_it_is(url: str) -> None:
         "http://user@/a.txt",
         "http://[::1/a.txt",
         "http:\\\\example.org",
+        "ht\ntp://example.org/a.txt",
+        "http://example.org/a\r\n.txt",
+        " http://example.org/a.txt",
+        "http://example.org/a.txt ",
+        "http://example.org/\x00",
+        "http://example.org/\ud800",
         "",
         " ",
         None,
@@ -79,7 +85,8 @@ def test_an_address_is_taken_or_refused_and_never_breaks_anything(url: str) -> N
         UrlData(url, "txt")
     except InvalidValue:
         return
-    assert url.strip().lower().startswith(("http://", "https://", "ftp://"))
+    assert url.lower().startswith(("http://", "https://", "ftp://"))
+    assert url.encode()
 
 
 EMPTY: list[Any] = ["", " ", "\n\t", None, 7, b"x"]

@@ -32,9 +32,11 @@ def _filled(_: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def _fetchable(_: object, attribute: Attribute[Any], value: object) -> None:
+    # urlsplit overlooks line breaks, and blanks before the address: we do not.
+    fine = isinstance(value, str) and value.isprintable() and value == value.strip()
     try:
         parts = urlsplit(str(value))
-        fine = parts.scheme.lower() in URL_SCHEMES and bool(parts.hostname)
+        fine &= parts.scheme.lower() in URL_SCHEMES and bool(parts.hostname)
     except ValueError:
         fine = False
     if not fine:
