@@ -65,20 +65,28 @@ class _Facts:
         it should have made will never come.
         """
         for _, one in self.report.tree():
-            lost = one.state is GalaxyState.CANCELLED and one is not self.report
+            lost = one is not self.report and _Facts.of(one).stopped
             if one.state is GalaxyState.FAILED or lost:
                 return one
         return None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was cancelled, and that before its work was done."""
+        done = self.scheduled and self.good
+        return self.state is GalaxyState.CANCELLED and self.settled and not done
 
     @property
     def scheduled(self) -> bool:
         """Whether every step has become jobs and none is still expanding.
 
         An invocation without steps is one that the scheduler has not seen yet:
-        the steps are recorded when it first does.
+        the steps are recorded when it first does. If it has, and says so, the
+        workflow is an empty one.
         """
         return all(
-            one.steps and all(s.scheduled and not s.expanding for s in one.steps)
+            all(s.scheduled and not s.expanding for s in one.steps)
+            and (one.steps or one.state in _SCHEDULED)
             for _, one in self.report.tree()
         )
 
@@ -105,6 +113,7 @@ class _Facts:
 _UNSCHEDULED = frozenset(
     {GalaxyState.REQUIRES_MATERIALIZATION, GalaxyState.NEW, GalaxyState.READY}
 )
+_SCHEDULED = frozenset({GalaxyState.SCHEDULED, GalaxyState.COMPLETED})
 
 
 class Row(Enum):
@@ -114,7 +123,8 @@ class Row(Enum):
     ENDING = "`cancelled`, some job not settled"
     CANCELLED = "`cancelled`"
     CANCELLING = "`cancelling`"
-    GALAXY_FAILED = "`failed`, itself or a sub-workflow's invocation"
+    GALAXY_FAILED = "`failed`"
+    SUB_FAILED = "a sub-workflow's invocation `failed` or stopped, all jobs settled"
     NO_JOBS = "every step scheduled, nothing still expanding, and no job at all"
     NOTHING_STARTED = "no job started, or none made yet"
     UNSETTLED = "some job not settled"
@@ -128,7 +138,9 @@ _G = GalaxyState
 
 ROWS: Mapping[Row, tuple[Callable[[_Facts], bool], InvocationState]] = {
     Row.RUN_WON: (
-        lambda f: f.state is _G.CANCELLED and f.scheduled and f.good,
+        lambda f: (
+            f.state is _G.CANCELLED and f.scheduled and f.good and f.failed is None
+        ),
         _S.COMPLETED,
     ),
     Row.ENDING: (
@@ -137,7 +149,9 @@ ROWS: Mapping[Row, tuple[Callable[[_Facts], bool], InvocationState]] = {
     ),
     Row.CANCELLED: (lambda f: f.state is _G.CANCELLED, _S.CANCELLED),
     Row.CANCELLING: (lambda f: f.state is _G.CANCELLING, _S.CANCELLING),
-    Row.GALAXY_FAILED: (lambda f: f.failed is not None, _S.FAILED),
+    Row.GALAXY_FAILED: (lambda f: f.state is _G.FAILED, _S.FAILED),
+    # Not to wait for what is not scheduled: it may never be.
+    Row.SUB_FAILED: (lambda f: f.failed is not None and f.settled, _S.FAILED),
     Row.NO_JOBS: (lambda f: f.over and not f.jobs, _S.COMPLETED),
     Row.NOTHING_STARTED: (lambda f: not f.started, _S.QUEUED),
     Row.UNSETTLED: (lambda f: not f.settled, _S.IN_PROGRESS),
@@ -177,7 +191,7 @@ def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighti
     failure = None
     # A run that was stopped has jobs that were stopped: no failure of theirs.
     if state in {_S.IN_PROGRESS, _S.QUEUED, _S.FAILED}:
-        failure = _failure(report, details, ended=state is _S.FAILED)
+        failure = _failure(report, details)
     held = any(job.state is JobState.PAUSED for job in report.jobs())
     return Sighting(
         state=state,
@@ -208,33 +222,42 @@ def _bad_jobs(
     return sorted(bad, key=lambda one: one[2].state is JobState.BLOCKED)
 
 
-def _failure(
-    report: InvocationReport, details: JobDetails | None, *, ended: bool
-) -> Failure | None:
+def _failure(report: InvocationReport, details: JobDetails | None) -> Failure | None:
     given_up = _Facts.of(report).failed
     bad = _bad_jobs(report)
     details = details or JobDetails()
     message = details.message
     reason = "job-failed"
-    if given_up is not None and ended:
+    if given_up is not None:
         reason = given_up.reasons[0] if given_up.reasons else given_up.state.value
         message = "; ".join(given_up.messages) or message
         message = message or f"Galaxy says only that it is {given_up.state.value}."
-    if not bad:
-        return Failure(reason=reason, message=message) if ended else None
-    path, step, job = bad[0]
-    if message is None and details.exit_code is None:
-        message = f"Galaxy says only that a job is {job.state.value}."
-    return Failure(
-        reason=reason,
-        step=step.name,
-        step_index=step.index,
-        path=path,
-        tool=details.tool or job.tool,
-        exit_code=details.exit_code,
-        stderr=details.stderr[-STDERR_TAIL:] if details.stderr else None,
-        message=message,
-    )
+    if bad:
+        path, step, job = bad[0]
+        if message is None and details.exit_code is None:
+            message = f"Galaxy says only that a job is {job.state.value}."
+        return Failure(
+            reason=reason,
+            step=step.name,
+            step_index=step.index,
+            path=path,
+            tool=details.tool or job.tool,
+            exit_code=details.exit_code,
+            stderr=details.stderr[-STDERR_TAIL:] if details.stderr else None,
+            message=message,
+        )
+    if given_up is None:
+        return None
+    for path, step in report.walk():
+        if step.sub is given_up:
+            return Failure(
+                reason=reason,
+                step=step.name,
+                step_index=step.index,
+                path=path,
+                message=message,
+            )
+    return Failure(reason=reason, message=message)
 
 
 def _progress(report: InvocationReport) -> Progress:
@@ -264,11 +287,13 @@ def _summary(step: StepReport) -> StepSummary:
 
 def _step_state(step: StepReport, jobs: list[JobReport]) -> str:
     states = {job.state for job in jobs}
-    subs = {one.state for _, one in step.sub.tree()} if step.sub else set()
-    if GalaxyState.FAILED in subs or states & (BAD - {JobState.BLOCKED}):
+    sub = _Facts.of(step.sub) if step.sub else None
+    given_up = sub is not None and (sub.failed is not None or sub.stopped)
+    if given_up or states & (BAD - {JobState.BLOCKED}):
         return "failed"
     if states & {JobState.BLOCKED}:
         return "blocked"
-    if states <= GOOD and step.scheduled and not step.expanding:
+    over = step.scheduled and not step.expanding and (sub is None or sub.over)
+    if states <= GOOD and over:
         return "ok"
     return "running" if states - NOT_STARTED else "waiting"

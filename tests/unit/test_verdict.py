@@ -1,0 +1,524 @@
+"""The verdict: row by row, against an oracle of its own, and what it never does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import event, given, settings
+
+from galaxy_jobs.domain import (
+    GalaxyState,
+    InvocationReport,
+    InvocationState,
+    JobDetails,
+    JobsSummary,
+    JobState,
+    Sighting,
+    StepReport,
+    culprit,
+    judge,
+)
+from galaxy_jobs.domain.model.verdict import ROWS, STDERR_TAIL, Row, row_of
+from tests.support import oracle
+from tests.support.build import a_report, a_step
+from tests.support.reports import REPORTS
+
+
+G = GalaxyState
+J = JobState
+S = InvocationState
+
+STALLED = [G.NEW, G.READY, G.REQUIRES_MATERIALIZATION]
+
+
+# --- row by row ---------------------------------------------------------------
+
+
+def check(report: InvocationReport, row: Row, state: InvocationState) -> None:
+    assert row_of(report) is row
+    assert judge(report).state is state
+    assert oracle.judge(report).state == state.value, "the oracle sees it otherwise"
+
+
+def test_the_rows_come_in_the_order_in_which_they_are_told() -> None:
+    assert list(ROWS) == list(Row)
+    assert [row.name for row in ROWS] == [
+        "RUN_WON",
+        "ENDING",
+        "CANCELLED",
+        "CANCELLING",
+        "GALAXY_FAILED",
+        "SUB_FAILED",
+        "NO_JOBS",
+        "NOTHING_STARTED",
+        "UNSETTLED",
+        "UNSCHEDULED",
+        "ALL_GOOD",
+        "SOME_BAD",
+    ]
+
+
+@pytest.mark.parametrize("state", [J.OK, J.SKIPPED])
+def test_row_1_a_cancel_that_came_too_late_changes_nothing(state: JobState) -> None:
+    report = a_report(a_step(), a_step(J.OK, state), state=G.CANCELLED)
+    check(report, Row.RUN_WON, S.COMPLETED)
+
+
+def test_row_1_is_not_for_a_run_whose_steps_are_not_all_scheduled() -> None:
+    steps = [a_step(J.OK), a_step(scheduled=False)]
+    check(a_report(*steps, state=G.CANCELLED), Row.CANCELLED, S.CANCELLED)
+
+
+def test_row_1_is_not_for_a_run_that_was_still_expanding() -> None:
+    report = a_report(a_step(J.OK, expanding=True), state=G.CANCELLED)
+    check(report, Row.CANCELLED, S.CANCELLED)
+
+
+def test_row_1_is_not_for_a_run_of_which_a_sub_workflow_failed() -> None:
+    sub = a_report(a_step(J.OK), state=G.FAILED)
+    report = a_report(a_step(sub=sub), state=G.CANCELLED)
+    check(report, Row.CANCELLED, S.CANCELLED)
+
+
+def test_row_1_is_for_sub_workflows_that_were_cancelled_with_it_too_late() -> None:
+    sub = a_report(a_step(J.OK), state=G.CANCELLED)
+    report = a_report(a_step(sub=sub), state=G.CANCELLED)
+    check(report, Row.RUN_WON, S.COMPLETED)
+
+
+@pytest.mark.parametrize("state", [J.RUNNING, J.DELETING, J.STOPPING, J.PAUSED, J.NEW])
+def test_row_2_cancelled_is_not_the_end_while_jobs_are(state: JobState) -> None:
+    report = a_report(a_step(J.DELETED, state, J.OK), state=G.CANCELLED)
+    check(report, Row.ENDING, S.CANCELLING)
+
+
+@pytest.mark.parametrize("state", [J.DELETED, J.ERROR, J.STOPPED, J.BLOCKED])
+def test_row_3_cancelled_with_every_job_settled_is_the_end(state: JobState) -> None:
+    report = a_report(a_step(J.OK, state), state=G.CANCELLED)
+    check(report, Row.CANCELLED, S.CANCELLED)
+
+
+def test_row_3_a_run_cancelled_before_it_had_steps_is_cancelled() -> None:
+    check(a_report(state=G.CANCELLED), Row.CANCELLED, S.CANCELLED)
+
+
+def test_row_4_galaxy_is_at_stopping_it() -> None:
+    for report in [
+        a_report(state=G.CANCELLING),
+        a_report(a_step(J.OK), state=G.CANCELLING),
+        a_report(a_step(J.ERROR), state=G.CANCELLING),
+    ]:
+        check(report, Row.CANCELLING, S.CANCELLING)
+
+
+def test_row_5_galaxy_gave_it_up_whatever_its_jobs_do() -> None:
+    for report in [
+        a_report(state=G.FAILED),
+        a_report(a_step(J.OK), state=G.FAILED),
+        a_report(a_step(J.RUNNING), a_step(scheduled=False), state=G.FAILED),
+    ]:
+        check(report, Row.GALAXY_FAILED, S.FAILED)
+
+
+@pytest.mark.parametrize("state", [G.FAILED, G.CANCELLED])
+def test_row_5_a_sub_workflow_that_galaxy_gave_up_has_failed_the_run(
+    state: GalaxyState,
+) -> None:
+    sub = a_report(a_step(J.OK), a_step(scheduled=False), state=state)
+    for parent in [G.SCHEDULED, G.COMPLETED, G.READY]:
+        report = a_report(a_step(J.OK), a_step(sub=sub), state=parent)
+        check(report, Row.SUB_FAILED, S.FAILED)
+
+
+@pytest.mark.parametrize("state", [G.FAILED, G.CANCELLED])
+def test_row_5_other_jobs_may_end_before_a_failed_sub_workflow_ends_the_run(
+    state: GalaxyState,
+) -> None:
+    sub = a_report(a_step(J.OK), a_step(scheduled=False), state=state)
+    report = a_report(a_step(J.RUNNING), a_step(sub=sub))
+    check(report, Row.UNSETTLED, S.IN_PROGRESS)
+    assert judge(report).failure is not None, "but it is shown already"
+
+
+def test_row_5_a_cancelled_sub_workflow_is_not_over_while_its_jobs_are_not() -> None:
+    sub = a_report(a_step(J.OK, J.DELETING), state=G.CANCELLED)
+    check(a_report(a_step(sub=sub)), Row.UNSETTLED, S.IN_PROGRESS)
+
+
+def test_row_5_a_sub_workflow_cancelled_too_late_has_failed_nothing() -> None:
+    sub = a_report(a_step(J.OK), state=G.CANCELLED)
+    check(a_report(a_step(sub=sub)), Row.ALL_GOOD, S.COMPLETED)
+
+
+@pytest.mark.parametrize("state", [G.SCHEDULED, G.COMPLETED])
+def test_row_6_where_there_is_nothing_to_do_it_is_done(state: GalaxyState) -> None:
+    sub = a_report(a_step(), state=state)
+    for steps in [[a_step()], [a_step(), a_step(sub=sub)], []]:
+        check(a_report(*steps, state=state), Row.NO_JOBS, S.COMPLETED)
+
+
+def test_row_6_an_empty_sub_workflow_holds_nothing_up() -> None:
+    report = a_report(a_step(J.OK), a_step(sub=a_report()), state=G.COMPLETED)
+    check(report, Row.ALL_GOOD, S.COMPLETED)
+
+
+@pytest.mark.parametrize("state", STALLED)
+def test_row_7_what_the_scheduler_has_not_looked_at_is_queued(
+    state: GalaxyState,
+) -> None:
+    for steps in [[], [a_step()], [a_step(scheduled=False)]]:
+        check(a_report(*steps, state=state), Row.NOTHING_STARTED, S.QUEUED)
+
+
+def test_row_7_no_job_yet_is_not_no_job() -> None:
+    late = a_report(a_step(), a_step(scheduled=False))
+    growing = a_report(a_step(), a_step(expanding=True))
+    below = a_report(a_step(sub=a_report(a_step(), state=G.NEW)))
+    for report in [late, growing, below]:
+        check(report, Row.NOTHING_STARTED, S.QUEUED)
+
+
+@pytest.mark.parametrize("state", [J.NEW, J.QUEUED, J.WAITING, J.RESUBMITTED, J.PAUSED])
+def test_row_7_jobs_that_wait_are_queued(state: JobState) -> None:
+    check(a_report(a_step(J.NEW, state)), Row.NOTHING_STARTED, S.QUEUED)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [J.NEW, J.RUNNING, J.UPLOAD, J.PAUSED, J.DELETING, J.STOPPING, J.UNKNOWN],
+)
+@pytest.mark.parametrize("other", [J.OK, J.ERROR])
+def test_row_8_a_job_that_is_not_settled_keeps_it_in_progress(
+    state: JobState, other: JobState
+) -> None:
+    report = a_report(a_step(other), a_step(state), state=G.COMPLETED)
+    check(report, Row.UNSETTLED, S.IN_PROGRESS)
+
+
+@pytest.mark.parametrize("state", [J.OK, J.ERROR, J.BLOCKED])
+def test_row_9_more_is_to_come(state: JobState) -> None:
+    for steps in [
+        [a_step(state), a_step(scheduled=False)],
+        [a_step(state, expanding=True)],
+        [a_step(state), a_step(sub=a_report(state=G.NEW))],
+        [a_step(state), a_step(sub=a_report(a_step(scheduled=False)))],
+    ]:
+        check(a_report(*steps), Row.UNSCHEDULED, S.IN_PROGRESS)
+
+
+@pytest.mark.parametrize("state", STALLED)
+def test_row_9_galaxy_says_that_it_is_not_done_with_scheduling(
+    state: GalaxyState,
+) -> None:
+    check(a_report(a_step(J.OK), state=state), Row.UNSCHEDULED, S.IN_PROGRESS)
+
+
+@pytest.mark.parametrize("state", [G.SCHEDULED, G.COMPLETED])
+def test_row_10_every_job_ended_well(state: GalaxyState) -> None:
+    sub = a_report(a_step(J.OK, J.OK), state=state)
+    report = a_report(a_step(), a_step(J.SKIPPED), a_step(sub=sub), state=state)
+    check(report, Row.ALL_GOOD, S.COMPLETED)
+
+
+@pytest.mark.parametrize("state", [G.SCHEDULED, G.COMPLETED])
+@pytest.mark.parametrize("bad", [J.ERROR, J.FAILED, J.DELETED, J.STOPPED, J.BLOCKED])
+def test_row_11_one_bad_job_fails_the_run_though_galaxy_is_content(
+    bad: JobState, state: GalaxyState
+) -> None:
+    flat = a_report(a_step(J.OK), a_step(J.OK, bad, J.OK), state=state)
+    deep = a_report(a_step(sub=a_report(a_step(sub=flat), state=state)), state=state)
+    for report in [flat, deep]:
+        check(report, Row.SOME_BAD, S.FAILED)
+
+
+def test_row_11_an_input_that_failed_leaves_its_job_paused_and_the_run_failed() -> None:
+    check(a_report(a_step(), a_step(J.BLOCKED)), Row.SOME_BAD, S.FAILED)
+
+
+# --- against the oracle, and what never happens -------------------------------
+
+
+@settings(max_examples=300)
+@given(REPORTS)
+def test_it_agrees_with_the_prose(report: InvocationReport) -> None:
+    wanted = oracle.judge(report)
+    found = judge(report)
+    event(found.state.value)
+    assert found.state.value == wanted.state
+    assert (found.failure is not None) == wanted.failed
+
+
+@given(REPORTS)
+def test_completed_means_that_everything_was_done_and_done_well(
+    report: InvocationReport,
+) -> None:
+    if judge(report).state is S.COMPLETED:
+        for step in oracle.steps_of(report):
+            assert step.scheduled
+            assert not step.expanding
+            assert {job.state for job in step.jobs} <= {J.OK, J.SKIPPED}
+        states = {one.state for one in [report, *oracle.subs_of(report)]}
+        assert G.FAILED not in states
+
+
+@given(REPORTS)
+def test_nothing_ends_while_a_job_goes_on_unless_galaxy_gave_it_up(
+    report: InvocationReport,
+) -> None:
+    words = set(oracle.words_of(report))
+    goes_on = words & {"new", "queued", "running", "paused", "deleting", "stop"}
+    if goes_on and report.state is not G.FAILED:
+        assert judge(report).state in {S.QUEUED, S.IN_PROGRESS, S.CANCELLING}
+
+
+@given(REPORTS)
+def test_the_counts_add_up_and_count_every_job(report: InvocationReport) -> None:
+    sighting = judge(report)
+    told = sighting.progress
+    words = oracle.words_of(report)
+    assert told.total == len(words)
+    assert told.ok + told.running + told.waiting + told.failed == told.total
+    assert min(told.ok, told.running, told.waiting, told.failed) >= 0
+    assert told.ok == sum(map(oracle.is_well, words))
+    assert told.failed == sum(map(oracle.is_bad, words))
+    by_step = [n for step in sighting.steps for n in step.jobs.values()]
+    assert sum(by_step) == told.total
+
+
+@given(REPORTS)
+def test_a_failure_is_told_of_a_step_where_a_job_is_to_blame(
+    report: InvocationReport,
+) -> None:
+    sighting = judge(report)
+    blamed = culprit(report)
+    assert (blamed.job_id if blamed else None) == oracle.blamed(report)
+    if sighting.state is S.FAILED:
+        assert sighting.failure is not None
+        assert sighting.failure.message
+    if sighting.failure is not None and blamed is not None:
+        assert blamed in step_at(report, sighting.failure.path).jobs
+        assert sighting.failure.step == sighting.failure.path[-1]
+        assert sighting.failure.step == f"step {1 + (sighting.failure.step_index or 0)}"
+        assert sighting.failure.tool == blamed.tool
+
+
+def step_at(report: InvocationReport, path: tuple[str, ...]) -> StepReport:
+    """The step that the names lead to."""
+    number, *below = path
+    step = report.steps[int(number.removeprefix("step ")) - 1]
+    if not below:
+        return step
+    assert step.sub is not None
+    return step_at(step.sub, tuple(below))
+
+
+@given(REPORTS)
+def test_only_what_goes_on_asks_for_attention_and_only_for_held_jobs(
+    report: InvocationReport,
+) -> None:
+    sighting = judge(report)
+    held = "paused" in oracle.words_of(report)
+    ended = sighting.state in {S.COMPLETED, S.FAILED, S.CANCELLED}
+    assert (sighting.attention is not None) == (held and not ended)
+
+
+# --- what is told of a failure ------------------------------------------------
+
+
+def failure_of(
+    report: InvocationReport, details: JobDetails | None = None
+) -> tuple[object, ...]:
+    failure = judge(report, details).failure
+    assert failure is not None
+    return (failure.reason, failure.step, failure.step_index, failure.path)
+
+
+def test_the_first_job_that_failed_by_itself_is_to_blame() -> None:
+    blocked, first, second = a_step(J.BLOCKED), a_step(J.OK, J.ERROR), a_step(J.FAILED)
+    report = a_report(blocked, first, second)
+    assert culprit(report) is report.steps[1].jobs[1]
+
+
+def test_a_blocked_job_is_to_blame_only_where_no_other_is() -> None:
+    report = a_report(a_step(), a_step(J.BLOCKED), a_step(J.BLOCKED))
+    assert culprit(report) is report.steps[1].jobs[0]
+    assert judge(report).failure is not None
+    assert culprit(a_report(a_step(J.OK, J.RUNNING, J.DELETING, J.PAUSED))) is None
+
+
+def test_a_step_without_a_label_is_called_by_its_number() -> None:
+    report = a_report(a_step(), a_step(), a_step(J.ERROR))
+    assert failure_of(report) == ("job-failed", "step 3", 2, ("step 3",))
+
+
+def test_the_path_leads_down_through_sub_workflows() -> None:
+    lowest = a_report(a_step(), a_step(J.ERROR, label="sort"))
+    middle = a_report(a_step(sub=lowest))
+    report = a_report(a_step(), a_step(sub=middle, label="clean"))
+    path = ("clean", "step 1", "sort")
+    assert failure_of(report) == ("job-failed", "sort", 1, path)
+
+
+def test_everything_that_is_known_of_the_job_is_told() -> None:
+    details = JobDetails(tool="sort/1.2", exit_code=3, stderr="no", message="sorry")
+    failure = judge(a_report(a_step(J.ERROR)), details).failure
+    assert failure is not None
+    assert (failure.tool, failure.exit_code) == ("sort/1.2", 3)
+    assert (failure.stderr, failure.message) == ("no", "sorry")
+
+
+def test_the_end_of_stderr_is_kept_since_it_says_what_broke() -> None:
+    details = JobDetails(exit_code=1, stderr="x" * STDERR_TAIL + "the end")
+    failure = judge(a_report(a_step(J.ERROR)), details).failure
+    assert failure is not None
+    assert failure.stderr is not None
+    assert failure.stderr.endswith("the end")
+    assert len(failure.stderr) == STDERR_TAIL
+
+
+def test_where_galaxy_gives_no_reason_the_failure_says_so() -> None:
+    failure = judge(a_report(a_step(J.DELETED))).failure
+    assert failure is not None
+    assert failure.message == "Galaxy says only that a job is deleted."
+    assert failure.tool == "sort"
+
+
+def test_galaxys_own_reason_is_told_where_it_gave_the_run_up() -> None:
+    report = a_report(
+        a_step(),
+        state=G.FAILED,
+        messages=("Step 2: `when` is no boolean.", "Sorry."),
+        reasons=("when_not_boolean", "other"),
+    )
+    failure = judge(report).failure
+    assert failure is not None
+    assert failure.reason == "when_not_boolean"
+    assert failure.message == "Step 2: `when` is no boolean.; Sorry."
+    assert failure.step is None
+
+
+def test_galaxy_giving_up_without_a_word_is_told_as_that() -> None:
+    failure = judge(a_report(state=G.FAILED)).failure
+    assert failure is not None
+    assert failure.reason == "failed"
+    assert failure.message == "Galaxy says only that it is failed."
+
+
+def test_a_sub_workflow_that_was_given_up_is_named_with_its_reason() -> None:
+    sub = a_report(
+        a_step(), state=G.FAILED, messages=("No file.",), reasons=("dataset_failed",)
+    )
+    middle = a_report(a_step(sub=sub, label="inner"))
+    report = a_report(a_step(J.OK), a_step(sub=middle, label="outer"))
+    assert failure_of(report) == ("dataset_failed", "inner", 0, ("outer", "inner"))
+    assert [step.state for step in judge(report).steps] == ["ok", "failed"]
+
+
+def test_a_failure_is_shown_while_other_jobs_go_on() -> None:
+    report = a_report(a_step(J.ERROR, label="sort"), a_step(J.RUNNING))
+    assert judge(report).state is S.IN_PROGRESS
+    assert failure_of(report) == ("job-failed", "sort", 0, ("sort",))
+
+
+@pytest.mark.parametrize("state", [G.CANCELLED, G.CANCELLING])
+def test_jobs_that_were_stopped_with_the_run_are_no_failure(state: GalaxyState) -> None:
+    assert judge(a_report(a_step(J.DELETED), state=state)).failure is None
+
+
+# --- how its steps are shown --------------------------------------------------
+
+
+def steps(report: InvocationReport) -> list[str]:
+    return [step.state for step in judge(report).steps]
+
+
+def test_steps_are_shown_as_far_as_they_are() -> None:
+    report = a_report(
+        a_step(),
+        a_step(J.OK, J.SKIPPED),
+        a_step(J.OK, J.ERROR, J.BLOCKED),
+        a_step(J.BLOCKED),
+        a_step(J.NEW, J.QUEUED),
+        a_step(J.OK, J.NEW),
+        a_step(J.PAUSED),
+        a_step(scheduled=False),
+        a_step(J.OK, expanding=True),
+    )
+    assert steps(report) == [
+        "ok",
+        "ok",
+        "failed",
+        "blocked",
+        "waiting",
+        "running",
+        "waiting",
+        "waiting",
+        "running",
+    ]
+
+
+def test_a_step_tells_of_all_jobs_of_its_sub_workflow() -> None:
+    lowest = a_report(a_step(J.OK, J.ERROR))
+    middle = a_report(a_step(J.OK), a_step(sub=lowest))
+    (step,) = judge(a_report(a_step(sub=middle, label="clean"))).steps
+    assert (step.label, step.state) == ("clean", "failed")
+    assert step.jobs == {"error": 1, "ok": 2}
+
+
+@pytest.mark.parametrize(
+    ("sub", "shown"),
+    [
+        (a_report(state=G.NEW), "waiting"),
+        (a_report(a_step(J.OK), a_step(scheduled=False)), "running"),
+        (a_report(a_step(), state=G.FAILED), "failed"),
+        (a_report(state=G.CANCELLED), "failed"),
+        (a_report(a_step(J.OK), state=G.CANCELLED), "ok"),
+        (a_report(a_step(J.OK)), "ok"),
+    ],
+)
+def test_a_step_is_not_better_than_the_sub_workflow_it_runs(
+    sub: InvocationReport, shown: str
+) -> None:
+    assert steps(a_report(a_step(sub=sub))) == [shown]
+
+
+@given(REPORTS)
+def test_every_step_is_ok_where_the_run_has_completed(report: InvocationReport) -> None:
+    sighting: Sighting = judge(report)
+    if sighting.state is S.COMPLETED:
+        assert {step.state for step in sighting.steps} <= {"ok"}
+
+
+# --- the bulk answer ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("states", "populated", "moving"),
+    [
+        ({"ok": 2}, "ok", False),
+        ({"ok": 1, "error": 1, "skipped": 1}, "ok", False),
+        ({"ok": 1, "paused": 1}, "ok", False),
+        ({}, "ok", False),
+        ({"ok": 1, "running": 1}, "ok", True),
+        ({"ok": 1, "deleting": 1}, "ok", True),
+        ({"ok": 1, "some new word": 1}, "ok", True),
+        ({"ok": 1}, "new", True),
+        ({}, "new", True),
+        ({"running": 1}, "failed", False),
+    ],
+)
+def test_the_bulk_answer_alone_shows_only_that_it_goes_on(
+    states: dict[str, int], populated: str, *, moving: bool
+) -> None:
+    assert JobsSummary(states=states, populated=populated).moving == moving
+
+
+def test_the_bulk_answers_fingerprint_changes_with_anything_in_it() -> None:
+    one = JobsSummary(states={"ok": 1, "new": 2}, populated="ok")
+    same = JobsSummary(states={"new": 2, "ok": 1}, populated="ok")
+    others = [
+        JobsSummary(states={"ok": 2, "new": 1}, populated="ok"),
+        JobsSummary(states={"ok": 1, "new": 2}, populated="new"),
+        JobsSummary(states={"ok": 1}, populated="ok"),
+    ]
+    assert one.fingerprint == same.fingerprint
+    assert one.fingerprint not in {other.fingerprint for other in others}
