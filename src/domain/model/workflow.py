@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from reprlib import repr as shown  # no longer, nor deeper, than people read
 from typing import TypeAlias
 
 from attrs import field, frozen
@@ -266,7 +267,9 @@ def _unknown(workflow: Workflow, name: str, taken: str) -> str:
     close = difflib.get_close_matches(name, others, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     known = ", ".join(repr(one) for one in others) or "none"
-    return f"Workflow {workflow.name!r} has no input {name!r}.{hint} It has: {known}."
+    return (
+        f"Workflow {workflow.name!r} has no input {shown(name)}.{hint} It has: {known}."
+    )
 
 
 def _misfit(one: WorkflowInput, source: Source) -> str | None:
@@ -308,12 +311,16 @@ def _data(one: WorkflowInput, value: Json) -> Bound:
                 if misfit := _misfit(one, source):
                     raise InvalidValue(misfit)
                 return source
-    raise InvalidValue(f"Input {one.name!r} takes {_expected(one)}, got {value!r}.")
+    raise InvalidValue(
+        f"Input {one.name!r} takes {_expected(one)}, got {shown(value)}."
+    )
 
 
 def _check_value(one: WorkflowInput, value: Json) -> None:
     if not (_has_kind(one.kind, value) and _is_option(one, value)):
-        raise InvalidValue(f"Input {one.name!r} takes {_expected(one)}, got {value!r}.")
+        raise InvalidValue(
+            f"Input {one.name!r} takes {_expected(one)}, got {shown(value)}."
+        )
 
 
 def _has_kind(kind: InputKind, value: Json) -> bool:

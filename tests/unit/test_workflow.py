@@ -1,0 +1,442 @@
+"""What is put on a workflow's inputs, and what is found wrong before Galaxy is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galaxy_jobs.domain import (
+    AllowedWorkflow,
+    Allowlist,
+    DatasetId,
+    GalaxyData,
+    InputKind,
+    Json,
+    Parameters,
+    Source,
+    Src,
+    UrlData,
+    Workflow,
+    WorkflowId,
+    WorkflowInput,
+)
+from galaxy_jobs.domain.errors import (
+    DatasetNotFound,
+    InvalidParameters,
+    InvalidValue,
+    WorkflowNotAllowed,
+)
+from galaxy_jobs.domain.model.workflow import (
+    Bound,
+    DatasetRef,
+    bind,
+    resolve,
+    takes_dataset,
+)
+
+
+HDA = GalaxyData(Src.HDA, "a1")
+HDCA = GalaxyData(Src.HDCA, "c1")
+URL = UrlData("https://example.org/a.txt", "txt")
+READS = WorkflowInput(name="reads", kind=InputKind.DATA)
+
+
+def an_input(kind: InputKind, name: str = "p", **more: Any) -> WorkflowInput:
+    return WorkflowInput(name=name, kind=kind, **{"optional": True, **more})
+
+
+def workflow(*inputs: WorkflowInput) -> Workflow:
+    return Workflow(workflow_id=WorkflowId("w1"), name="w", inputs=inputs)
+
+
+def bound(
+    *inputs: WorkflowInput,
+    source: Source = HDA,
+    dataset_input: str | None = None,
+    **parameters: Json,
+) -> dict[str, Bound]:
+    return bind(
+        workflow(*inputs),
+        source=source,
+        dataset_input=dataset_input,
+        parameters=parameters,
+    )
+
+
+def problems(
+    *inputs: WorkflowInput,
+    source: Source = HDA,
+    dataset_input: str | None = None,
+    **parameters: Json,
+) -> dict[str, str]:
+    with pytest.raises(InvalidParameters) as caught:
+        bound(*inputs, source=source, dataset_input=dataset_input, **parameters)
+    return dict(caught.value.problems)
+
+
+# --- where the dataset goes ---------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [HDA, HDCA, URL, GalaxyData(Src.LDDA, "l1")])
+def test_the_dataset_goes_on_the_only_data_input(source: Source) -> None:
+    assert bound(an_input(InputKind.TEXT), READS, source=source) == {"reads": source}
+
+
+def test_the_only_data_input_takes_it_though_it_is_optional() -> None:
+    assert bound(an_input(InputKind.DATA)) == {"p": HDA}
+
+
+def test_the_configured_input_takes_it() -> None:
+    other = WorkflowInput(name="other", kind=InputKind.DATA, optional=True)
+    assert bound(other, READS, dataset_input="reads") == {"reads": HDA}
+    assert bound(other, READS, dataset_input="other", reads={"dataset_id": "d2"}) == {
+        "other": HDA,
+        "reads": DatasetRef(DatasetId("d2")),
+    }
+
+
+@pytest.mark.parametrize("configured", ["nothing", "p"])
+def test_a_configured_input_that_takes_no_data_is_named(configured: str) -> None:
+    told = problems(an_input(InputKind.TEXT), READS, dataset_input=configured)
+    assert list(told) == [configured]
+    assert repr(configured) in told[configured]
+    assert "'reads'" in told[configured], "it says which there are"
+
+
+def test_of_several_data_inputs_the_one_left_over_takes_it() -> None:
+    one = WorkflowInput(name="one", kind=InputKind.DATA)
+    two = WorkflowInput(name="two", kind=InputKind.DATA)
+    spare = WorkflowInput(name="spare", kind=InputKind.DATA, optional=True)
+    assert bound(one, two, spare, two={"src": "hda", "id": "b2"}) == {
+        "one": HDA,
+        "two": GalaxyData(Src.HDA, "b2"),
+    }
+
+
+def test_several_data_inputs_and_none_configured_are_listed() -> None:
+    one = WorkflowInput(name="one", kind=InputKind.DATA)
+    two = WorkflowInput(name="two", kind=InputKind.COLLECTION)
+    told = problems(one, two)
+    assert list(told) == ["dataset_id"]
+    assert "'one', 'two'" in told["dataset_id"]
+    assert "[[workflows]]" in told["dataset_id"], "it says what to do"
+
+
+def test_a_workflow_without_a_data_input_cannot_take_a_dataset() -> None:
+    assert "no data input" in problems(an_input(InputKind.TEXT))["dataset_id"]
+
+
+def test_the_datasets_own_input_cannot_be_given_twice() -> None:
+    told = problems(READS, reads={"dataset_id": "d2"})
+    assert "the dataset of the job itself" in told["reads"]
+
+
+@pytest.mark.parametrize("source", [HDA, URL, GalaxyData(Src.LDDA, "l1")])
+def test_a_collection_input_takes_no_single_dataset(source: Source) -> None:
+    told = problems(an_input(InputKind.COLLECTION), source=source)
+    assert "collection" in told["p"]
+    assert bound(an_input(InputKind.COLLECTION), source=HDCA) == {"p": HDCA}
+
+
+def test_which_input_takes_it_is_told_where_it_is_certain() -> None:
+    two = workflow(READS, WorkflowInput(name="more", kind=InputKind.DATA))
+    assert takes_dataset(workflow(READS), None) == READS
+    assert takes_dataset(two, "reads") == READS
+    assert takes_dataset(two, None) is None
+    assert takes_dataset(workflow(), None) is None
+
+
+# --- data given by parameters -------------------------------------------------
+
+MORE = an_input(InputKind.DATA, "more")
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ({"dataset_id": "d2"}, DatasetRef(DatasetId("d2"))),
+        ({"src": "hda", "id": "x"}, GalaxyData(Src.HDA, "x")),
+        ({"src": "ldda", "id": "x"}, GalaxyData(Src.LDDA, "x")),
+        ({"src": "hdca", "id": "x"}, GalaxyData(Src.HDCA, "x")),
+        (None, None),
+    ],
+)
+def test_a_further_data_input_takes_data(value: Json, wanted: Bound) -> None:
+    assert bound(READS, MORE, dataset_input="reads", more=value)["more"] == wanted
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "d2",
+        5,
+        True,
+        [],
+        [{"dataset_id": "d2"}],
+        {},
+        {"dataset_id": 5},
+        {"dataset_id": "d2", "src": "hda"},
+        {"src": "hda"},
+        {"src": "hda", "id": ""},
+        {"src": "hda", "id": 5},
+        {"src": "hda", "id": "x", "more": 1},
+        {"src": "url", "url": "http://example.org", "ext": "txt"},
+        {"src": "file", "id": "/etc/passwd"},
+    ],
+)
+def test_a_further_data_input_takes_nothing_else(value: Json) -> None:
+    assert "more" in problems(READS, MORE, dataset_input="reads", more=value)
+
+
+def test_a_further_collection_input_takes_collections_only() -> None:
+    more = an_input(InputKind.COLLECTION, "more")
+    fits: Json = {"src": "hdca", "id": "x"}
+    assert bound(READS, more, dataset_input="reads", more=fits)["more"] == GalaxyData(
+        Src.HDCA, "x"
+    )
+    told = problems(READS, more, dataset_input="reads", more={"src": "hda", "id": "x"})
+    assert "collection" in told["more"]
+
+
+def test_registered_datasets_are_replaced_by_their_data() -> None:
+    before: dict[str, Bound] = {
+        "a": DatasetRef(DatasetId("d1")),
+        "b": 5,
+        "c": None,
+        "d": URL,
+    }
+    found = resolve(before, {DatasetId("d1"): HDCA})
+    assert found == {"a": HDCA, "b": 5, "c": None, "d": URL}
+
+
+def test_a_dataset_that_is_not_registered_is_named() -> None:
+    with pytest.raises(DatasetNotFound, match="'d1'"):
+        resolve({"a": DatasetRef(DatasetId("d1"))}, {DatasetId("d2"): HDA})
+
+
+# --- values -------------------------------------------------------------------
+
+RANGE: dict[str, Any] = {"minimum": 1, "maximum": 5}
+OPTIONS: dict[str, Any] = {"options": ("fast", "slow")}
+
+
+@pytest.mark.parametrize(
+    ("one", "value"),
+    [
+        (an_input(InputKind.TEXT), ""),
+        (an_input(InputKind.TEXT), "5"),
+        (an_input(InputKind.TEXT, **OPTIONS), "slow"),
+        (an_input(InputKind.COLOR), "#ff0000"),
+        (an_input(InputKind.BOOLEAN), False),
+        (an_input(InputKind.INTEGER), -7),
+        (an_input(InputKind.INTEGER), 2.0),
+        (an_input(InputKind.INTEGER, **RANGE), 1),
+        (an_input(InputKind.INTEGER, **RANGE), 5),
+        (an_input(InputKind.FLOAT), 2),
+        (an_input(InputKind.FLOAT, **RANGE), 4.99),
+        (an_input(InputKind.OTHER), {"any": ["thing"]}),
+        (an_input(InputKind.TEXT, multiple=True), ["a", "b"]),
+        (an_input(InputKind.TEXT, multiple=True), "a"),
+        (an_input(InputKind.TEXT, multiple=True), []),
+        (an_input(InputKind.TEXT, multiple=True, **OPTIONS), ["slow", "fast"]),
+        (an_input(InputKind.INTEGER), None),
+        (an_input(InputKind.INTEGER, optional=False, default=5), None),
+    ],
+)
+def test_a_value_that_fits_is_handed_on_as_it_is(
+    one: WorkflowInput, value: Json
+) -> None:
+    assert bound(READS, one, p=value) == {"reads": HDA, "p": value}
+    assert type(bound(READS, one, p=value)["p"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("one", "value", "expected"),
+    [
+        (an_input(InputKind.TEXT), 5, "a text"),
+        (an_input(InputKind.TEXT), ["a"], "a text"),
+        (an_input(InputKind.TEXT, **OPTIONS), "medium", "one of 'fast', 'slow'"),
+        (an_input(InputKind.COLOR), 255, "a color"),
+        (an_input(InputKind.BOOLEAN), 1, "true or false"),
+        (an_input(InputKind.BOOLEAN), "true", "true or false"),
+        (an_input(InputKind.INTEGER), True, "an integer"),
+        (an_input(InputKind.INTEGER), 2.5, "an integer"),
+        (an_input(InputKind.INTEGER), "2", "an integer"),
+        (an_input(InputKind.INTEGER), float("inf"), "an integer"),
+        (an_input(InputKind.INTEGER, **RANGE), 0, "an integer from 1 to 5"),
+        (an_input(InputKind.INTEGER, **RANGE), 6, "an integer from 1 to 5"),
+        (an_input(InputKind.INTEGER, minimum=1), 0, "an integer of at least 1"),
+        (an_input(InputKind.FLOAT, maximum=0.5), 0.51, "a number of at most 0.5"),
+        (an_input(InputKind.FLOAT, **RANGE), 5.01, "a number from 1 to 5"),
+        (an_input(InputKind.FLOAT), False, "a number"),
+        (an_input(InputKind.TEXT, multiple=True), ["a", 5], "a text"),
+        (an_input(InputKind.TEXT, multiple=True), {"a": 1}, "a text"),
+        (an_input(InputKind.INTEGER, multiple=True, **RANGE), [1, 6], "from 1 to 5"),
+        (an_input(InputKind.TEXT, optional=False), None, "a text"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_with_what_would(
+    one: WorkflowInput, value: Json, expected: str
+) -> None:
+    told = problems(READS, one, p=value)
+    assert list(told) == ["p"]
+    assert "'p' takes" in told["p"]
+    assert expected in told["p"]
+
+
+# --- names --------------------------------------------------------------------
+
+
+def test_an_unknown_name_is_refused_with_the_one_that_was_meant() -> None:
+    told = problems(READS, an_input(InputKind.TEXT, "threshold"), treshold="5")
+    assert "Did you mean 'threshold'?" in told["treshold"]
+
+
+def test_an_unknown_name_that_resembles_none_is_told_which_there_are() -> None:
+    inputs = [an_input(InputKind.TEXT, "one"), an_input(InputKind.TEXT, "two")]
+    told = problems(READS, *inputs, zzzzzz="5")["zzzzzz"]
+    assert "Did you mean" not in told
+    assert "It has: 'one', 'two'." in told
+
+
+def test_a_name_must_be_written_as_it_is() -> None:
+    told = problems(READS, an_input(InputKind.TEXT, "Threshold"), threshold="5")
+    assert "Did you mean 'Threshold'?" in told["threshold"]
+
+
+# --- what is required ---------------------------------------------------------
+
+
+def test_a_required_input_that_is_missing_is_named() -> None:
+    required = an_input(InputKind.INTEGER, optional=False, minimum=1)
+    told = problems(READS, required)
+    assert "'p' (an integer of at least 1) is required" in told["p"]
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        an_input(InputKind.INTEGER, optional=False, default=5),
+        an_input(InputKind.BOOLEAN, optional=False, default=False),
+        an_input(InputKind.TEXT, optional=False, default=""),
+        an_input(InputKind.TEXT),
+    ],
+)
+def test_what_has_a_default_or_is_optional_is_left_out(one: WorkflowInput) -> None:
+    assert bound(READS, one) == {"reads": HDA}
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    required = an_input(InputKind.TEXT, "need", optional=False)
+    number = an_input(InputKind.INTEGER, "number")
+    told = problems(READS, required, number, number="five", other=1)
+    assert set(told) == {"need", "number", "other"}
+
+
+# --- whatever comes -----------------------------------------------------------
+
+JSON: st.SearchStrategy[Json] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["hda", "hdca", "fast"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["src", "id", "dataset_id", "x"]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(["a", "b", "c", "d", "e", ""])
+INPUTS = st.builds(
+    WorkflowInput,
+    name=NAMES,
+    kind=st.sampled_from(InputKind),
+    optional=st.booleans(),
+    default=JSON,
+    multiple=st.booleans(),
+    options=st.lists(JSON, max_size=2).map(tuple),
+    minimum=st.none() | st.integers() | st.floats(),
+    maximum=st.none() | st.integers() | st.floats(),
+)
+
+
+@given(
+    st.lists(INPUTS, max_size=4),
+    st.sampled_from([HDA, HDCA, URL]),
+    st.none() | NAMES,
+    st.dictionaries(NAMES, JSON, max_size=4),
+)
+def test_it_fits_or_is_refused_and_never_breaks_anything(
+    inputs: list[WorkflowInput],
+    source: Source,
+    configured: str | None,
+    parameters: Parameters,
+) -> None:
+    one = workflow(*inputs)
+    try:
+        result = bind(
+            one, source=source, dataset_input=configured, parameters=parameters
+        )
+    except InvalidParameters:
+        return
+    names = {each.name for each in inputs}
+    assert set(result) <= names, "Galaxy ignores an unknown name without a word"
+    assert set(parameters) <= set(result), "nothing that was given is dropped"
+    assert source in result.values()
+    for each in inputs:
+        if each.required and [other.name for other in inputs].count(each.name) == 1:
+            assert each.name in result
+
+
+def nested(depth: int) -> Json:
+    value: Json = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [nested(20_000), ["x"] * 100_000, {"x" * 10_000: 1}])
+@pytest.mark.parametrize("kind", [InputKind.TEXT, InputKind.DATA])
+def test_a_huge_value_is_refused_in_a_sentence_that_can_be_read(
+    kind: InputKind, value: Json
+) -> None:
+    told = problems(READS, an_input(kind), dataset_input="reads", p=value)
+    assert len(told["p"]) < 500
+
+
+def test_a_huge_name_is_refused_in_a_sentence_that_can_be_read() -> None:
+    huge: dict[str, Any] = {"x" * 100_000: 1}
+    told = problems(READS, **huge)
+    assert [len(one) < 500 for one in told.values()] == [True]
+
+
+# --- the allowlist ------------------------------------------------------------
+
+
+def test_without_a_list_every_workflow_may_be_run() -> None:
+    assert Allowlist().admit("any") == AllowedWorkflow(name="any")
+
+
+def test_the_row_that_allows_a_workflow_says_how_it_is_run() -> None:
+    row = AllowedWorkflow(name="b", input="reads", workflow_id=WorkflowId("w7"))
+    assert Allowlist((AllowedWorkflow(name="a"), row)).admit("b") is row
+
+
+@pytest.mark.parametrize("name", ["c", "A", "a ", ""])
+def test_a_workflow_that_is_not_on_the_list_is_refused(name: str) -> None:
+    allowed = Allowlist((AllowedWorkflow(name="b"), AllowedWorkflow(name="a")))
+    with pytest.raises(WorkflowNotAllowed, match="'a', 'b'") as caught:
+        allowed.admit(name)
+    assert caught.value.name == name
+
+
+def test_a_list_that_names_a_workflow_twice_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="'a' more than once"):
+        Allowlist((AllowedWorkflow(name="a"), AllowedWorkflow(name="a")))
