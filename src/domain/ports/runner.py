@@ -167,11 +167,11 @@ class RunHistories(Protocol):
 
         Raises:
             RunnerUnavailable: Also where the answer was lost; then one may
-                exist, which :meth:`find` will show.
+                exist, which :meth:`named` will show.
         """
 
     @abstractmethod
-    def find(self, name: str) -> Sequence[HistoryId]:
+    def named(self, name: str) -> Sequence[HistoryId]:
         """Return the histories of exactly that name, deleted ones included."""
 
     @abstractmethod

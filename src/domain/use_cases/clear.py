@@ -66,4 +66,4 @@ class ClearSuperseded:
 
         Whoever renamed it has taken it over, and may want to keep it.
         """
-        return history_id in self.histories.find(history_name(run.submission_id))
+        return history_id in self.histories.named(history_name(run.submission_id))

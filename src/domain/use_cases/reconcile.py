@@ -187,7 +187,7 @@ class Reconcile:
             return None
 
     def _tidy(self, submission: Submission) -> None:
-        for history_id in self.histories.find(submission.history_name):
+        for history_id in self.histories.named(submission.history_name):
             self.histories.delete(history_id)
 
     def _later(self, submission: Submission) -> str:
