@@ -40,7 +40,8 @@ from psycopg import pq
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.system import (
-    birth,
+    absolute,
+    is_alive,
     locked,
     need_proc,
     processes,
@@ -72,11 +73,6 @@ SETTINGS = {
 }
 
 
-def _absolute(path: Path) -> Path:
-    # Not resolve(): it raises on folders that we may not enter.
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
-
-
 @define(eq=False)
 class EmbeddedPostgres:
     """A PostgreSQL server under *home*, started by the first user, stopped by the last.
@@ -87,7 +83,7 @@ class EmbeddedPostgres:
         patience: Seconds to wait for a start, crash recovery included.
     """
 
-    home: Path = field(converter=_absolute)
+    home: Path = field(converter=absolute)
     patience: float = 120.0
     _held: int | None = field(default=None, init=False, repr=False)
     _busy: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
@@ -351,7 +347,7 @@ class EmbeddedPostgres:
             same = os.path.samefile(folder, self.data)  # noqa: PTH121
         except OSError:
             return False
-        return same and program.endswith("/postgres") and birth(pid) is not None
+        return same and program.endswith("/postgres") and is_alive(pid)
 
     def _disarm(self) -> None:
         """Clear away what a killed server left, if its postmaster is gone.

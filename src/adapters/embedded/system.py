@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,18 +17,30 @@ from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file *path* alone; wait for whoever holds it.
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file *path* alone; wait for whoever holds it, and say so.
 
     Each call opens the file anew, so that threads exclude each other too. Python
     opens with ``O_CLOEXEC``: no program started meanwhile keeps the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def absolute(path: Path) -> Path:
+    """Return *path* from the root on, ``~`` filled in; links are left as they are.
+
+    ``Path.resolve`` would raise on folders that we may not enter.
+    """
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - see above
 
 
 def need_proc() -> None:
@@ -44,24 +56,14 @@ def need_proc() -> None:
         )
 
 
-def birth(pid: int) -> str | None:
-    """Return when *pid* was started, in the kernel's ticks; None if it is not alive.
-
-    A zombie is not alive. Number and birth together name a process for ever, as
-    long as the machine is not booted anew: the number alone is given out again.
-    """
+def is_alive(pid: int) -> bool:
+    """Tell whether there is a process *pid*. A zombie is not one."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
+        return False
     # The second field is the program's name and may hold spaces and brackets.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def boot() -> str:
-    """Return what names the present run of this machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def processes() -> Iterator[int]:

@@ -1,0 +1,103 @@
+"""Something to run, and how to bring it into a Galaxy: for the demo and for tests.
+
+Rule of the file: plain HTTP with a URL and a key, nothing of ours in between. What
+the tests prepare here must not go through what they test.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+
+
+_FILES = Path(__file__).with_name("sample_files")
+
+SAMPLE_TEXT = _FILES / "fruits.txt"
+"""A few lines."""
+
+SAMPLE_WORKFLOW = _FILES / "sort-and-count.ga"
+"""Sorts a text, then counts its lines; inputs ``text``, ``sleep_s``, ``exit_code``."""
+
+ANSWER_LIMIT = 60.0
+UPLOAD_LIMIT = 120.0
+
+
+def import_workflow(url: str, key: str, path: Path) -> str:
+    """Bring the workflow in the ``.ga`` file *path* into Galaxy; return its name.
+
+    A workflow of that name that the user has already is left as it is: names are
+    not unique in Galaxy, and two of one name could not be told apart.
+
+    Raises:
+        EmbeddedError: Galaxy did not take it.
+    """
+    workflow = json.loads(path.read_text(encoding="utf-8"))
+    name: str = workflow["name"]
+    known = call(url, key, "GET", "workflows")
+    if not any(one["name"] == name for one in known):
+        call(url, key, "POST", "workflows", {"workflow": workflow})
+    return name
+
+
+def upload_text(
+    url: str, key: str, name: str, text: str, history: str | None = None
+) -> str:
+    """Upload *text* as a dataset called *name* and wait until it is ready.
+
+    It goes into *history*; where that is None, into a new one. What is returned is
+    the dataset's id, an ``hda``.
+
+    Raises:
+        EmbeddedError: Galaxy refused it, or did not get it ready in time.
+    """
+    if history is None:
+        history = call(url, key, "POST", "histories", {"name": "uploads"})["id"]
+    element = {"src": "pasted", "paste_content": text, "ext": "txt", "name": name}
+    target = {"destination": {"type": "hdas"}, "elements": [element]}
+    # Not upload1: the same text would take it three times as long.
+    fetched = call(
+        url, key, "POST", "tools/fetch", {"history_id": history, "targets": [target]}
+    )
+    dataset: str = fetched["outputs"][0]["id"]
+    deadline = time.monotonic() + UPLOAD_LIMIT
+    while (now := call(url, key, "GET", f"datasets/{dataset}"))["state"] != "ok":
+        if now["state"] == "error" or time.monotonic() > deadline:
+            raise EmbeddedError(
+                f"Galaxy did not get {name!r} ready: it is in state {now['state']!r} "
+                f"({now.get('misc_info') or 'no reason given'})."
+            )
+        time.sleep(0.2)
+    return dataset
+
+
+def call(url: str, key: str, method: str, path: str, body: object = None) -> Any:
+    """Ask Galaxy's API at *url* for *path* and return what it answers.
+
+    Raises:
+        EmbeddedError: It could not be reached, or answered with an error.
+    """
+    try:
+        answer = requests.request(
+            method,
+            f"{url.rstrip('/')}/api/{path}",
+            headers={"x-api-key": key},
+            json=body,
+            timeout=ANSWER_LIMIT,
+        )
+        answer.raise_for_status()
+        return answer.json()
+    except requests.HTTPError as error:
+        raise EmbeddedError(
+            f"Galaxy refused {method} {path}: {error.response.status_code} "
+            f"{error.response.text[:300]}"
+        ) from error
+    except requests.RequestException as error:
+        raise EmbeddedError(
+            f"Galaxy at {url} did not answer {method} {path}: {error}"
+        ) from error
