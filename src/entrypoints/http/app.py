@@ -12,7 +12,6 @@ from typing import Any
 from dependency_injector import providers
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
-from litestar.enums import ScopeType
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -59,28 +58,13 @@ USED = (
 """The providers of the container that routes ask for, by name."""
 
 
-class Service(Litestar):
-    """Litestar, behind our own edge.
-
-    Litestar's middleware comes behind its router, where it would not see what
-    is not found.
-    """
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Take one request, or a word about the process's life."""
-        if scope["type"] == ScopeType.HTTP:
-            await edge.serve(super().__call__, scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-
 def create_app(container: Container) -> Litestar:
     """Return the service.
 
     Args:
         container: Where use cases come from; its owner closes it.
     """
-    return Service(
+    return edge.Service(
         # Routers and not single routes: of two threaded handlers on one path,
         # Litestar 2.25 breaks the first unless a router has put them together.
         route_handlers=[
@@ -142,9 +126,7 @@ async def _only_json(request: Request[Any, Any, Any]) -> None:
 @asynccontextmanager
 async def _threads(_: Litestar) -> AsyncIterator[None]:
     """Give the handlers threads: the default is a handful on a small machine."""
+    # The event loop waits for what runs there when it is closed.
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="http")
     asyncio.get_running_loop().set_default_executor(pool)
-    try:
-        yield
-    finally:
-        pool.shutdown(wait=False)
+    yield

@@ -12,6 +12,7 @@ rebinding) or another `Origin`, and are refused.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import time
@@ -21,6 +22,8 @@ from typing import Any, cast
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 import structlog
+from litestar import Litestar
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from galaxy_jobs.entrypoints.http import problems
@@ -34,6 +37,21 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 QUIET = "/health/"
 """Asked every few seconds by machines: not worth a line each."""
+
+
+class Service(Litestar):
+    """Litestar, behind the edge.
+
+    Its own middleware comes behind its router, where it would not see what is not
+    found.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Take one request, or a word about the life of the process."""
+        if scope["type"] == ScopeType.HTTP:
+            await serve(super().__call__, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 async def serve(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send) -> None:
@@ -58,10 +76,14 @@ async def serve(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send) ->
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             _admit(scope, headers)
+            await app(scope, receive, sending)
         except Refused as refusal:
             await _refuse(refusal, scope, request_id, sending)
-        else:
-            await app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if status:
+                raise
+            # The server stops and waits no longer; the task ends here anyhow.
+            await _refuse(_cut_off(scope["method"]), scope, request_id, sending)
         finally:
             if not scope["path"].startswith(QUIET):
                 log.info(
@@ -176,6 +198,16 @@ def _request_id(given: str | None) -> str:
     return uuid.uuid4().hex
 
 
+def _cut_off(method: str) -> Refused:
+    if method in {"GET", "HEAD", "OPTIONS"}:
+        return Refused("shutting-down", "The service is being stopped. Ask again.")
+    return Refused(
+        "outcome-unknown",
+        "The service was stopped while it was at this. What was asked for may have "
+        "been done, or not: look, or repeat the request with its Idempotency-Key.",
+    )
+
+
 async def _refuse(refusal: Refused, scope: HTTPScope, id_: str, send: Send) -> None:
     found = problems.members(refusal.code, refusal.detail, refusal.extra)
     said = problems.body(found, path=scope["path"], request_id=id_)
@@ -185,6 +217,10 @@ async def _refuse(refusal: Refused, scope: HTTPScope, id_: str, send: Send) -> N
         "headers": [
             (b"content-type", PROBLEM_JSON.encode()),
             (b"content-length", str(len(said)).encode()),
+            *(
+                (name.lower().encode(), value.encode())
+                for name, value in problems.headers_of(refusal.code).items()
+            ),
         ],
     }
     await send(cast("Message", start))

@@ -65,6 +65,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "galaxy-refused-us": 502,
         "galaxy-unavailable": 503,
         "database-unavailable": 503,
+        "shutting-down": 503,
         "outcome-unknown": 504,
     }
 )
@@ -77,7 +78,12 @@ ADDRESSED = frozenset(
 mentions it is understood and cannot be done, which is what STATUS says."""
 
 RETRY_AFTER: Mapping[str, int] = MappingProxyType(
-    {"in-progress": 2, "galaxy-unavailable": 10, "database-unavailable": 5}
+    {
+        "in-progress": 2,
+        "galaxy-unavailable": 10,
+        "database-unavailable": 5,
+        "shutting-down": 5,
+    }
 )
 """After how many seconds to try again, where nobody knows better."""
 
@@ -172,6 +178,11 @@ def refusals(*codes: str, addressed: bool = False) -> dict[int, ResponseSpec]:
     }
 
 
+def headers_of(code: str) -> dict[str, str]:
+    """Return what goes with every problem of that code."""
+    return {"Retry-After": str(RETRY_AFTER[code])} if code in RETRY_AFTER else {}
+
+
 def body(found: Mapping[str, object], *, path: str, request_id: str) -> bytes:
     """Return a problem as it goes over the wire."""
     said = {**found, "instance": path, "request_id": request_id}
@@ -190,7 +201,6 @@ def _answer(
     found = members(
         code, detail, extra or {}, addressed=request.method in {"GET", "HEAD"}
     )
-    wait = {"Retry-After": str(RETRY_AFTER[code])} if code in RETRY_AFTER else {}
     return Response(
         body(
             found,
@@ -199,7 +209,7 @@ def _answer(
         ),
         status_code=status_of(code, addressed=request.method in {"GET", "HEAD"}),
         media_type=PROBLEM_JSON,
-        headers={**wait, **(headers or {})},
+        headers={**headers_of(code), **(headers or {})},
     )
 
 

@@ -15,8 +15,9 @@ from litestar import Litestar
 
 
 GRACE = 30
-"""For how many seconds a request may go on once the server is told to stop: a
-submission may be waiting for Galaxy, and its client would not know how it went."""
+"""For how many seconds a client is still answered once the server is told to stop.
+Who waits longer is cut off. The work itself is finished all the same, so that what
+was begun on Galaxy is recorded: each request to Galaxy has a limit of its own."""
 
 HEAD_LIMIT = 64 * 1024
 """How many bytes a request's line and headers may have."""
@@ -56,7 +57,7 @@ def run_server(
         host: The address to listen on.
         port: The port; 0 takes a free one.
         on_ready: Called with the real address once requests are answered.
-        grace: How many seconds what runs may still take.
+        grace: For how many seconds clients are still answered then.
 
     Returns:
         0 once stopped; 1 where the address could not be had, or the service did

@@ -1,0 +1,137 @@
+"""The HTTP server as a process: how it starts, and how it stops."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.support import http_server
+from tests.support.wait import until
+
+
+class Server:
+    """One of them, running."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, grace: int = 20) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, http_server.__file__, host, str(port), str(grace)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def says(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def answer_held(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def ended(self) -> tuple[int, str, str]:
+        """Return its exit code and the rest of what it said."""
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server()
+    try:
+        yield one
+    finally:
+        one.process.kill()
+        one.process.communicate()
+
+
+def refuses(url: str) -> bool:
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    try:
+        socket.create_connection((parts.hostname, parts.port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_port_0_takes_a_free_one_and_tells_which(server: Server) -> None:
+    url = server.says()
+    assert urlsplit(url).port
+    answer = requests.get(url, timeout=10)
+    assert answer.text == "here"
+    assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_its_owner_may_tidy_up(
+    server: Server, number: signal.Signals
+) -> None:
+    server.says()
+    server.process.send_signal(number)
+    code, said, _ = server.ended()
+    assert (code, said) == (0, "returned 0\n")
+
+
+def test_told_to_stop_it_finishes_what_runs_and_takes_nothing_new(
+    server: Server,
+) -> None:
+    url = server.says()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requests.get, f"{url}/held", timeout=30)
+        assert server.says() == "held"
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: refuses(url))
+        assert not running.done()
+        server.answer_held("finished")
+        assert running.result().text == "finished"
+    assert server.ended()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "code"),
+    [("GET", 503, "shutting-down"), ("POST", 504, "outcome-unknown")],
+)
+def test_who_waits_too_long_is_told_so_and_the_work_is_finished(
+    method: str, status: int, code: str
+) -> None:
+    server = Server(grace=1)
+    url = server.says()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requests.request, method, f"{url}/held", timeout=30)
+        assert server.says() == "held"
+        server.process.send_signal(signal.SIGTERM)
+        answer = running.result()
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"].endswith(f":{code}")
+    assert server.process.poll() is None
+    server.answer_held("recorded")
+    assert server.ended()[:2] == (0, "returned 0\n")
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(server: Server) -> None:
+    taken = urlsplit(server.says()).port
+    assert taken
+    code, said, err = Server(port=taken).ended()
+    assert code == 1
+    assert said == "returned 1\n"
+    assert len(err.splitlines()) == 1
+    assert f"cannot listen on http://127.0.0.1:{taken}: Address already in use" in err
+
+
+def test_what_is_no_address_is_told_in_one_line() -> None:
+    code, _, err = Server(host="no such host").ended()
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "'no such host' is no address" in err

@@ -1,0 +1,46 @@
+"""A process that serves two paths as the service is served: ``HOST PORT GRACE``.
+
+``/held`` says "held" on standard output and answers with the next line of standard
+input. The address is said first, and the exit code last.
+"""
+
+# ruff: noqa: T201 - it speaks to the test over standard output
+from __future__ import annotations
+
+import logging
+import sys
+
+from litestar import get, route
+
+from galaxy_jobs.entrypoints import logs
+from galaxy_jobs.entrypoints.http.edge import Service
+from galaxy_jobs.entrypoints.http.server import run_server
+
+
+@get("/", sync_to_thread=False)
+def at_once() -> str:
+    return "here"
+
+
+@route("/held", http_method=["GET", "POST"], sync_to_thread=True)
+def held() -> str:
+    print("held", flush=True)
+    return sys.stdin.readline().strip()
+
+
+def main() -> None:
+    logs.configure(level=logging.ERROR)
+    host, port, grace = sys.argv[1:]
+    code = run_server(
+        Service([at_once, held], openapi_config=None, logging_config=None),
+        host,
+        int(port),
+        on_ready=lambda url: print(url, flush=True),
+        grace=int(grace),
+    )
+    print(f"returned {code}", flush=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
