@@ -241,6 +241,7 @@ OPTIONS: dict[str, Any] = {"options": ("fast", "slow")}
         (an_input(InputKind.TEXT, multiple=True), ["a", "b"]),
         (an_input(InputKind.TEXT, multiple=True), "a"),
         (an_input(InputKind.TEXT, multiple=True), []),
+        (an_input(InputKind.TEXT, multiple=True, **OPTIONS), "slow"),
         (an_input(InputKind.TEXT, multiple=True, **OPTIONS), ["slow", "fast"]),
         (an_input(InputKind.INTEGER), None),
         (an_input(InputKind.INTEGER, optional=False, default=5), None),
