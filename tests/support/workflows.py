@@ -1,0 +1,188 @@
+"""Workflows for tests on a real Galaxy, in a few lines each.
+
+A workflow is written as its steps in order; a connection names the step it comes
+from by its label. :data:`SCENARIOS` holds one for everything that can become of
+a run; each takes a data input ``text`` (``texts``, a collection, for the mapped
+ones).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+TOOL = "gxj_text"
+"""Sorts, counts or copies lines; sleeps and fails on demand."""
+
+Step = dict[str, Any]
+
+
+def data(label: str | None, *, optional: bool = False) -> Step:
+    """One dataset."""
+    return _step("data_input", label, {"optional": optional, "tag": None})
+
+
+def collection(label: str, kind: str = "list") -> Step:
+    """A collection."""
+    state = {"optional": False, "tag": None, "collection_type": kind}
+    return _step("data_collection_input", label, state)
+
+
+def parameter(label: str | None, kind: str = "integer", **state: Any) -> Step:
+    """A value; with a ``default``, or not."""
+    state = {"parameter_type": kind, "optional": "default" in state, **state}
+    return _step("parameter_input", label, state)
+
+
+def tool(label: str | None, source: str, **values: Any) -> Step:
+    """Run the text tool on the output of the step named *source*.
+
+    Args:
+        label: Of the step.
+        source: A label of an input or of another tool step.
+        values: ``operation``, ``sleep_s`` or ``exit_code``, as values or as the
+            labels of inputs (``exit_code="@code"``); ``when``, an expression;
+            ``tool``, the id of another tool; ``after``, the label of a step to
+            end well first.
+    """
+    name = values.pop("tool", TOOL)
+    when, after = values.pop("when", None), values.pop("after", None)
+    state: dict[str, Any] = {"operation": "copy", "sleep_s": 0, "exit_code": 0}
+    sources = {"input1": source}
+    for key, value in values.items():
+        if isinstance(value, str) and value.startswith("@"):
+            sources[key] = value[1:]
+        else:
+            state[key] = value
+    for key in sources:
+        state[key] = {"__class__": "ConnectedValue"}
+    step = _step("tool", label, {**state, "__page__": 0})
+    step |= {"content_id": name, "tool_id": name, "tool_version": "1.0.0"}
+    step |= {"sources": sources, "when": when, "after": after}
+    return step
+
+
+def sub(label: str, workflow: Mapping[str, Any], **sources: str) -> Step:
+    """Run another workflow: its inputs by name, each from a step's label."""
+    step = _step("subworkflow", label, None)
+    return step | {"subworkflow": workflow, "sources": sources}
+
+
+def _step(kind: str, label: str | None, state: Any) -> Step:
+    return {
+        "type": kind,
+        "label": label,
+        "name": label or kind,
+        "tool_state": json.dumps(state),
+        "tool_id": None,
+        "sources": {},
+    }
+
+
+def workflow(name: str, *steps: Step) -> dict[str, Any]:
+    """Return a workflow in Galaxy's own format, ready to be imported."""
+    places = {step["label"]: index for index, step in enumerate(steps)}
+    made = {}
+    for index, original in enumerate(steps):
+        step = dict(original)
+        connections: dict[str, Any] = {
+            key: _connection(steps, places[source])
+            for key, source in step.pop("sources").items()
+        }
+        if after := step.pop("after", None):
+            connections["__NO_INPUT_OUTPUT_NAME__"] = {
+                "id": places[after],
+                "output_name": "__NO_INPUT_OUTPUT_NAME__",
+            }
+        if step["type"] == "subworkflow":
+            for connection in connections.values():
+                connection["input_subworkflow_step_id"] = 0
+        outputs = []
+        if step["type"] == "tool" and step["label"]:
+            outputs = [{"output_name": "output1", "label": f"{step['label']}_out"}]
+        made[str(index)] = {
+            "annotation": "",
+            "inputs": [],
+            "outputs": [],
+            "position": {"left": 200 * index, "top": 0},
+            "when": None,
+            **step,
+            "id": index,
+            "input_connections": connections,
+            "workflow_outputs": outputs,
+        }
+    return {
+        "a_galaxy_workflow": "true",
+        "format-version": "0.1",
+        "name": name,
+        "annotation": f"{name}, for tests",
+        "tags": [],
+        "steps": made,
+    }
+
+
+def _connection(steps: tuple[Step, ...], place: int) -> dict[str, Any]:
+    is_input = steps[place]["type"].endswith("_input")
+    return {"id": place, "output_name": "output" if is_input else "output1"}
+
+
+def scenarios() -> dict[str, dict[str, Any]]:
+    """Return a workflow for each way in which a run can go, by what it shows."""
+    text, texts = data("text"), collection("texts")
+    inner_bad = workflow(
+        "inner",
+        text,
+        tool("inner good", "text", operation="sort"),
+        tool("inner bad", "inner good", exit_code=5),
+    )
+    made = {
+        "success": [text, tool("sort", "text", operation="sort")],
+        "two steps": [
+            text,
+            parameter("sleep_s", default=0, validators=[_in_range(0, 60)]),
+            parameter("exit_code", default=0),
+            tool("sort", "text", sleep_s="@sleep_s", exit_code="@exit_code"),
+            tool("count", "sort", operation="count"),
+        ],
+        "first fails": [
+            text,
+            tool("bad", "text", exit_code=3),
+            tool("behind", "bad"),
+            tool("far behind", "behind"),
+            tool("apart", "text"),
+        ],
+        "sub fails": [text, sub("nested", inner_bad, text="text")],
+        "sub works": [
+            text,
+            sub("nested", workflow("inner", text, tool("a", "text")), text="text"),
+            tool("last", "text"),
+        ],
+        "mapped": [texts, tool("each", "texts"), tool("again", "each")],
+        "mapped, one fails": [
+            texts,
+            tool("each", "texts", operation="fail_on_poison"),
+            tool("again", "each"),
+        ],
+        "skipped": [
+            text,
+            tool("never", "text", when="$(false)"),
+            tool("always", "text"),
+        ],
+        "no jobs": [text],
+        "missing tool": [text, tool("absent", "text", tool="not_installed")],
+        "wrong when": [text, tool("odd", "text", when="$(1 + 1)")],
+        "slow": [text, tool("sleep", "text", sleep_s=20), tool("behind", "sleep")],
+        "waits for its turn": [
+            text,
+            tool("first", "text", sleep_s=2),
+            tool("second", "text", after="first"),
+        ],
+        "bad parameter": [text, tool("off", "text", exit_code=999)],
+    }
+    return {name: workflow(name, *steps) for name, steps in made.items()}
+
+
+def _in_range(least: int, most: int) -> dict[str, Any]:
+    return {"type": "in_range", "min": least, "max": most}
