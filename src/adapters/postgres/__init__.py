@@ -1,0 +1,38 @@
+"""What is kept, kept in PostgreSQL: the single source of truth.
+
+SQLAlchemy Core and explicit rows, since mapping classes would break the frozen
+objects of the domain.
+"""
+
+from galaxy_jobs.adapters.postgres.datasets import PostgresDatasets
+from galaxy_jobs.adapters.postgres.engine import make_engine
+from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
+from galaxy_jobs.adapters.postgres.queue import PostgresPollQueue
+from galaxy_jobs.adapters.postgres.schema import (
+    SchemaBehind,
+    SchemaConflict,
+    SchemaState,
+    check_schema,
+    migrate,
+    schema_state,
+)
+from galaxy_jobs.adapters.postgres.submissions import PostgresSubmissions
+from galaxy_jobs.adapters.postgres.superseded import PostgresSupersededRuns
+from galaxy_jobs.adapters.postgres.tables import CHANNEL
+
+
+__all__ = [
+    "CHANNEL",
+    "PostgresDatasets",
+    "PostgresInvocations",
+    "PostgresPollQueue",
+    "PostgresSubmissions",
+    "PostgresSupersededRuns",
+    "SchemaBehind",
+    "SchemaConflict",
+    "SchemaState",
+    "check_schema",
+    "make_engine",
+    "migrate",
+    "schema_state",
+]

@@ -1,0 +1,247 @@
+"""Changes of invocations, stored in bulk: the parts that transactions share.
+
+Rule of the file: the order of the locks. Whoever needs several takes them in
+this order, and so nobody waits in a circle:
+
+1. the lock on (Galaxy, dataset, workflow), where a run supersedes others;
+2. the submission;
+3. rows of ``workflow_invocations``, by their ids;
+4. rows of ``active_invocations``, by their ids;
+5. the lock on transitions, which inserting takes and which all others wait for:
+   the very last statement before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from attrs import asdict
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.engine import to_json
+from galaxy_jobs.adapters.postgres.rows import (
+    cleaned,
+    failure_to_json,
+    steps_to_json,
+)
+from galaxy_jobs.domain.model.invocation import Invocation
+from galaxy_jobs.domain.model.values import InvocationId
+
+
+Change: TypeAlias = tuple[Invocation | None, Invocation]
+"""What was stored, and what is to be; a birth has nothing before it."""
+
+_I = tables.invocations
+_A = tables.active
+_T = tables.transitions
+
+
+def unnested(name: str, **columns: sa.types.TypeEngine[Any]) -> Any:
+    """Return a table of rows that are handed in as arrays, one for each column.
+
+    Args:
+        name: What the statement calls it.
+        columns: Types by name; the parameters are called ``name_column``.
+    """
+    given = [sa.bindparam(f"{name}_{c}", type_=ARRAY(t)) for c, t in columns.items()]
+    return (
+        sa.func.unnest(*given)
+        .table_valued(*(sa.column(c, t) for c, t in columns.items()))
+        .render_derived(name=name)
+    )
+
+
+def arrays(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the parameters of :func:`unnested` for these rows."""
+    return {f"{name}_{column}": [row[column] for row in rows] for column in rows[0]}
+
+
+def among(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that a column is one of the parameter ``ids``."""
+    return column == sa.func.any(sa.bindparam("ids", type_=ARRAY(sa.Text)))
+
+
+_new = unnested(
+    "new",
+    invocation_id=sa.Text(),
+    before=sa.BigInteger(),
+    version=sa.BigInteger(),
+    superseded_by=sa.Text(),
+    state=sa.Text(),
+    galaxy_state=sa.Text(),
+    progress=sa.Text(),
+    steps=sa.Text(),
+    failure=sa.Text(),
+    attention=sa.Text(),
+    updated_at=tables.Time,
+    observed_at=tables.Time,
+)
+_REPLACE = (
+    sa.update(_I)
+    .values(
+        version=_new.c.version,
+        superseded_by=_new.c.superseded_by,
+        state=_new.c.state,
+        galaxy_state=_new.c.galaxy_state,
+        progress=sa.cast(_new.c.progress, JSONB),
+        steps=sa.cast(_new.c.steps, JSONB),
+        failure=sa.cast(_new.c.failure, JSONB),
+        attention=_new.c.attention,
+        updated_at=_new.c.updated_at,
+        observed_at=_new.c.observed_at,
+    )
+    .where(_I.c.invocation_id == _new.c.invocation_id, _I.c.version == _new.c.before)
+    .returning(_I.c.invocation_id)
+)
+
+_LOCK_ACTIVE = (
+    sa.select(_A.c.invocation_id, _A.c.lease_no, _A.c.woken)
+    .where(among(_A.c.invocation_id))
+    .order_by(_A.c.invocation_id)
+    .with_for_update(key_share=True)
+)
+_LEAVE = sa.delete(_A).where(among(_A.c.invocation_id))
+
+_woken = unnested(
+    "woken",
+    invocation_id=sa.Text(),
+    cancelling=sa.Boolean(),
+    moved=sa.Boolean(),
+    observed_at=tables.Time,
+)
+_WAKE = (
+    sa.update(_A)
+    .values(
+        cancelling=_woken.c.cancelling,
+        observed_at=sa.func.greatest(_A.c.observed_at, _woken.c.observed_at),
+        last_change_at=sa.func.now(),
+        next_poll_at=sa.case((_woken.c.moved, sa.func.now()), else_=_A.c.next_poll_at),
+        # Whoever is asking Galaxy about it just now asked too early.
+        woken=_A.c.woken | _woken.c.moved,
+    )
+    .where(_A.c.invocation_id == _woken.c.invocation_id)
+)
+
+_told = unnested(
+    "told",
+    invocation_id=sa.Text(),
+    from_state=sa.Text(),
+    to_state=sa.Text(),
+    at=tables.Time,
+    galaxy_state=sa.Text(),
+    progress=sa.Text(),
+    failure=sa.Text(),
+)
+_RECORD = sa.insert(_T).from_select(
+    list(_told.c.keys()),
+    sa.select(
+        *(
+            sa.cast(column, JSONB) if column.name in {"progress", "failure"} else column
+            for column in _told.c
+        )
+    ),
+)
+
+
+def replace(connection: Connection, changes: Sequence[Change]) -> set[InvocationId]:
+    """Store each change whose invocation is still as it was before.
+
+    Rows must be locked already, unless there is only one.
+
+    Returns:
+        The ids of those that were stored.
+    """
+    rows = [
+        {
+            "invocation_id": after.invocation_id,
+            "before": before.version,
+            "version": after.version,
+            "superseded_by": after.superseded_by,
+            "state": after.state.value,
+            "galaxy_state": cleaned(after.galaxy_state),
+            "progress": to_json(asdict(after.progress)),
+            "steps": to_json(steps_to_json(after.steps)),
+            "failure": _optional_json(failure_to_json(after.failure)),
+            "attention": cleaned(after.attention),
+            "updated_at": after.updated_at,
+            "observed_at": after.observed_at,
+        }
+        for before, after in changes
+        if before is not None
+    ]
+    if not rows:
+        return set()
+    return set(connection.scalars(_REPLACE, arrays("new", rows)))
+
+
+def lock_active(
+    connection: Connection, ids: Collection[InvocationId]
+) -> Mapping[InvocationId, Any]:
+    """Lock those that have not ended, in order; return their leases.
+
+    Returns:
+        For each its number and whether it was woken since it was given out.
+    """
+    rows = connection.execute(_LOCK_ACTIVE, {"ids": list(ids)})
+    return {row.invocation_id: row for row in rows}
+
+
+def leave(connection: Connection, ids: Sequence[InvocationId]) -> None:
+    """Take those that have ended out of the poll queue."""
+    if ids:
+        connection.execute(_LEAVE, {"ids": ids})
+
+
+def follow(connection: Connection, changes: Sequence[Change]) -> None:
+    """Bring the poll queue in line with changes that no poll has found.
+
+    A change of state makes an invocation due at once; the end takes it out.
+    """
+    changes = sorted(changes, key=lambda change: change[1].invocation_id)
+    rows = [
+        {
+            "invocation_id": after.invocation_id,
+            "cancelling": cancelling(after),
+            "moved": before is None or after.state is not before.state,
+            "observed_at": after.observed_at,
+        }
+        for before, after in changes
+        if not after.state.is_terminal
+    ]
+    if len(changes) > 1:
+        lock_active(connection, [after.invocation_id for _, after in changes])
+    if rows:
+        connection.execute(_WAKE, arrays("woken", rows))
+    leave(connection, [b.invocation_id for _, b in changes if b.state.is_terminal])
+
+
+def record(connection: Connection, changes: Sequence[Change]) -> None:
+    """Record the changes of state among them: the last thing before the commit."""
+    rows = [
+        {
+            "invocation_id": after.invocation_id,
+            "from_state": before and before.state.value,
+            "to_state": after.state.value,
+            "at": after.updated_at,
+            "galaxy_state": cleaned(after.galaxy_state),
+            "progress": to_json(asdict(after.progress)),
+            "failure": _optional_json(failure_to_json(after.failure)),
+        }
+        for before, after in changes
+        if before is None or before.state is not after.state
+    ]
+    if rows:
+        connection.execute(_RECORD, arrays("told", rows))
+
+
+def cancelling(invocation: Invocation) -> bool:
+    """Say whether Galaxy is still to be told to stop it."""
+    return invocation.state.value == "cancelling"
+
+
+def _optional_json(value: Any) -> str | None:
+    return None if value is None else to_json(value)

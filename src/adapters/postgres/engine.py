@@ -1,0 +1,238 @@
+"""Connections and transactions, and what it means when they fail.
+
+Rule of the file: what leaves :func:`read` and :func:`write` is a domain error or
+a bug. A transaction that certainly did not happen (its connection broke before
+the commit was sent, or PostgreSQL undid it) is run again; whether a commit
+happened whose answer was lost, nobody knows, and that is what is said.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
+
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""How often a transaction is tried that certainly did not happen."""
+
+STATEMENT_TIMEOUT = 30
+"""Seconds after which PostgreSQL gives a statement up."""
+
+_UNDONE = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+_MISSING = frozenset({"42P01", "42703"})  # no such table, no such column
+_FORBIDDEN = frozenset({"25006", "42501"})  # a standby, missing privileges
+_TOO_LARGE = "54"  # such as a text too long for an index
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """Return an engine; nothing is connected yet.
+
+    Args:
+        url: ``postgresql://user@host/db``; libpq's parameters may follow a ``?``.
+        pool_size: How many connections there are at most. Whoever needs one
+            more waits.
+
+    Raises:
+        InvalidValue: The URL is malformed, or is not PostgreSQL's.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise _malformed("it cannot be parsed") from None
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise _malformed(f"it begins with {parsed.drivername!r}")
+    parsed = parsed.set(drivername="postgresql+psycopg")
+    options = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT}s"
+    given = parsed.query.get("options")
+    if isinstance(given, str):
+        options = f"{options} {given}"  # the later of two wins
+    engine = sa.create_engine(
+        parsed.difference_update_query(["options"]),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=STATEMENT_TIMEOUT,
+        # The fewest connections are kept busy, and idle ones can be closed.
+        pool_use_lifo=True,
+        json_serializer=to_json,
+        hide_parameters=True,
+        connect_args={
+            "application_name": parsed.query.get("application_name", "galaxy-jobs"),
+            "connect_timeout": parsed.query.get("connect_timeout", 5),
+            "options": options,
+            # A peer that vanished without a word is noticed within a minute.
+            "keepalives": 1,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 60_000,
+        },
+    )
+    _, parameters = engine.dialect.create_connect_args(engine.url)
+    try:
+        make_conninfo(**{k: v for k, v in parameters.items() if k != "context"})
+    except psycopg.Error as error:
+        raise _malformed(_first_line(error)) from None
+    return engine
+
+
+def to_json(value: Any) -> str:
+    """Return *value* as JSON that PostgreSQL can store and give back unchanged.
+
+    Raises:
+        InvalidValue: It holds what JSON or PostgreSQL has no place for.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _unstorable(_first_line(error)) from error
+    if _NUL.search(text):
+        raise _unstorable("a text holds a NUL character")
+    return text
+
+
+def read(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run *work*, a single query, outside any transaction.
+
+    PostgreSQL makes one of each statement anyway, and BEGIN and ROLLBACK would
+    be two more round trips.
+
+    Raises:
+        StoreUnavailable: The server could not be reached, or broke off.
+        InvalidValue: A value that PostgreSQL cannot hold was asked for.
+    """
+
+    def query() -> T:
+        with engine.connect() as connection:
+            return work(connection.execution_options(isolation_level="AUTOCOMMIT"))
+
+    return _persistently(engine, query, lambda: False)
+
+
+def write(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run *work* in one transaction.
+
+    It may be run several times, so it changes nothing but the database.
+
+    Raises:
+        StoreUnavailable: The server could not be reached, or broke off; whether
+            anything was written is not known.
+        InvalidValue: A value that PostgreSQL cannot store.
+    """
+    committing = False
+
+    def transact() -> T:
+        nonlocal committing
+        committing = False
+        with engine.connect() as connection:
+            result = work(connection)
+            committing = True
+            connection.commit()
+            return result
+
+    return _persistently(engine, transact, lambda: committing)
+
+
+def reason(error: BaseException) -> str:
+    """Return what PostgreSQL or its driver said, in one line without any SQL."""
+    original = getattr(error, "orig", None) or error
+    if isinstance(original, psycopg.Error) and original.diag.message_primary:
+        return original.diag.message_primary
+    return _first_line(original)
+
+
+def unavailable(engine: Engine, error: BaseException) -> StoreUnavailable:
+    """Return the error that says that the server did not do its part."""
+    url = engine.url
+    host = url.host or url.query.get("host") or "localhost"
+    said = reason(error)
+    if url.password and str(url.password) in said:
+        said = "the connection failed"
+    return StoreUnavailable(
+        f"The database {url.database or ''!r} at {host} (port {url.port or 5432}) "
+        f"is not available: {said}. Check that it runs and that DATABASE_URL is "
+        "right."
+    )
+
+
+def _persistently(
+    engine: Engine, attempt: Callable[[], T], committing: Callable[[], bool]
+) -> T:
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return attempt()
+        except DBAPIError as error:
+            broke_off = error.connection_invalidated and not committing()
+            undone = _state(error) in _UNDONE
+            if tries >= ATTEMPTS or not (broke_off or undone):
+                raise _translated(engine, error) from error
+            if undone:  # apart, or the same two would meet again
+                time.sleep(random.uniform(0, 0.02) * tries)  # noqa: S311
+        except PoolTimeoutError as error:
+            raise StoreUnavailable(
+                "All connections to the database have been busy for "
+                f"{STATEMENT_TIMEOUT} s. Try again later."
+            ) from error
+        except StatementError as error:  # a value was refused before it was sent
+            if isinstance(error.orig, InvalidValue):
+                raise error.orig from error
+            raise
+        except UnicodeEncodeError as error:
+            raise _unstorable(error.reason) from error
+
+
+def _translated(engine: Engine, error: DBAPIError) -> Exception:
+    state = _state(error) or ""
+    if state in _MISSING:
+        return StoreUnavailable(
+            f"The database's schema is not this program's: {reason(error)}. "
+            "Run `galaxy-jobs migrate`."
+        )
+    if isinstance(error.orig, psycopg.DataError) or state.startswith(_TOO_LARGE):
+        return _unstorable(reason(error))
+    if (
+        isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+        or error.connection_invalidated
+        or state in _FORBIDDEN
+    ):
+        return unavailable(engine, error)
+    return error
+
+
+def _state(error: DBAPIError) -> str | None:
+    return error.orig.sqlstate if isinstance(error.orig, psycopg.Error) else None
+
+
+def _unstorable(why: str) -> InvalidValue:
+    return InvalidValue(f"A value cannot be stored: {why}.")
+
+
+def _malformed(why: str) -> InvalidValue:
+    # The URL itself is not shown: it may hold a password.
+    return InvalidValue(
+        f"The database's URL is malformed: {why}. "
+        "Expected postgresql://user:password@host:5432/database."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,170 @@
+"""Invocations in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+from sqlalchemy import Connection, Engine
+
+from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.changes import (
+    among,
+    follow,
+    record,
+    replace,
+    unnested,
+)
+from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.rows import (
+    invocation_from_row,
+    storable,
+    transition_from_row,
+)
+from galaxy_jobs.domain.errors import InvalidValue, JobNotFound, StaleVersion
+from galaxy_jobs.domain.model.invocation import (
+    Invocation,
+    InvocationState,
+    Transition,
+)
+from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.ports import Cursor, InvocationRepository, JobFilter, Page
+
+
+_I = tables.invocations
+_A = tables.active
+_T = tables.transitions
+
+# While it is polled, when it was last observed stands in the narrow table.
+SELECT = sa.select(
+    *(c for c in _I.c if c.name not in {"observed_at", "history_dealt_with_at"}),
+    sa.func.coalesce(_A.c.observed_at, _I.c.observed_at).label("observed_at"),
+).outerjoin_from(_I, _A, _A.c.invocation_id == _I.c.invocation_id)
+
+ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
+_MANY = SELECT.where(among(_I.c.invocation_id))
+_EXISTS = sa.select(sa.exists().where(_I.c.invocation_id == sa.bindparam("id")))
+_HISTORY = (
+    sa.select(_T).where(_T.c.invocation_id == sa.bindparam("id")).order_by(_T.c.id)
+)
+
+
+@frozen
+class PostgresInvocations(InvocationRepository):
+    """Lists by keys, each list from an index of its own."""
+
+    engine: Engine
+
+    def get(self, invocation_id: InvocationId) -> Invocation:
+        found = self.get_many([invocation_id])
+        if invocation_id not in found:
+            raise JobNotFound(invocation_id)
+        return found[invocation_id]
+
+    def get_many(
+        self, invocation_ids: Collection[InvocationId]
+    ) -> Mapping[InvocationId, Invocation]:
+        ids = [one for one in invocation_ids if storable(one)]
+        if not ids:
+            return {}
+        rows = read(
+            self.engine, lambda c: c.execute(_MANY, {"ids": ids}).mappings().all()
+        )
+        return {row["invocation_id"]: invocation_from_row(row) for row in rows}
+
+    def page(
+        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+    ) -> Page[Invocation]:
+        said: dict[str, Any] = {"limit": limit + 1}
+        if wanted.dataset_id is not None:
+            said["dataset"] = wanted.dataset_id
+        if wanted.workflow_name is not None:
+            said["workflow"] = wanted.workflow_name
+        if wanted.states or len(said) > 1:
+            states = wanted.states or InvocationState
+            said["wanted_state"] = [one.value for one in states]
+        if after is not None:
+            said |= {"created_at": after.created_at, "id": after.id}
+        if not storable(*(one for one in said.values() if isinstance(one, str))):
+            if after is not None and not storable(after.id):
+                raise InvalidValue("The cursor is malformed.")
+            return Page((), None)
+        statement = page_statement(frozenset(said))
+        rows = read(self.engine, lambda c: c.execute(statement, said).mappings().all())
+        items = tuple(invocation_from_row(row) for row in rows[:limit])
+        more = len(rows) > limit
+        last = Cursor(items[-1].created_at, items[-1].invocation_id) if more else None
+        return Page(items, last)
+
+    def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
+        if not storable(invocation_id):
+            raise JobNotFound(invocation_id)
+
+        def work(connection: Connection) -> Sequence[sa.RowMapping]:
+            rows = connection.execute(_HISTORY, {"id": invocation_id}).mappings().all()
+            if not rows and not connection.scalar(_EXISTS, {"id": invocation_id}):
+                raise JobNotFound(invocation_id)
+            return rows
+
+        return [transition_from_row(row) for row in read(self.engine, work)]
+
+    def save(self, before: Invocation, after: Invocation) -> None:
+        def work(connection: Connection) -> None:
+            if not replace(connection, [(before, after)]):
+                if not connection.scalar(_EXISTS, {"id": before.invocation_id}):
+                    raise JobNotFound(before.invocation_id)
+                raise StaleVersion(f"Job {before.invocation_id!r}", before.version)
+            follow(connection, [(before, after)])
+            record(connection, [(before, after)])
+
+        if not storable(before.invocation_id):
+            raise JobNotFound(before.invocation_id)
+        write(self.engine, work)
+
+
+@cache
+def page_statement(said: frozenset[str]) -> sa.Select[Any]:
+    """Return the statement for a page.
+
+    The newest of each wanted state are looked up by an index that ends with
+    (created_at, id), and the newest of these are the page: an index on many
+    states at once would have to be sorted.
+
+    Args:
+        said: The names of the parameters given; without ``wanted_state``, there is no
+            filter at all.
+    """
+    keys = [_I.c.created_at, _I.c.invocation_id]
+    newest = [key.desc() for key in keys]
+    limit = sa.bindparam("limit", type_=sa.Integer)
+    inner = sa.select(*keys).order_by(*newest).limit(limit)
+    if "dataset" in said:
+        inner = inner.where(_I.c.dataset_id == sa.bindparam("dataset"))
+    if "workflow" in said:
+        inner = inner.where(_I.c.workflow_name == sa.bindparam("workflow"))
+    if "id" in said:
+        inner = inner.where(
+            sa.tuple_(*keys)
+            < sa.tuple_(
+                sa.bindparam("created_at", type_=tables.Time),
+                sa.bindparam("id", type_=sa.Text),
+            )
+        )
+    if "wanted_state" in said:
+        wanted = unnested("wanted", state=sa.Text())
+        each = inner.where(_I.c.state == wanted.c.state).lateral("each")
+        page = (
+            sa.select(each.c.invocation_id)
+            .select_from(wanted.join(each, sa.true()))
+            .order_by(each.c.created_at.desc(), each.c.invocation_id.desc())
+            .limit(limit)
+            .subquery("page")
+        )
+    else:
+        page = inner.subquery("page")
+    return SELECT.join(page, page.c.invocation_id == _I.c.invocation_id).order_by(
+        *newest
+    )

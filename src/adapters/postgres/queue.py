@@ -1,0 +1,248 @@
+"""The poll queue in PostgreSQL, which spreads the work; we have no engine of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+from sqlalchemy import Connection, Engine
+
+from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.changes import (
+    among,
+    arrays,
+    cancelling,
+    leave,
+    lock_active,
+    record,
+    replace,
+    unnested,
+)
+from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.rows import cleaned
+from galaxy_jobs.domain.model.invocation import Invocation
+from galaxy_jobs.domain.model.values import Identity, InvocationId
+from galaxy_jobs.domain.ports import Claim, Look, PollQueue
+
+
+_I = tables.invocations
+_A = tables.active
+_now = sa.func.now()
+
+_mine = sa.and_(
+    _A.c.galaxy_url == sa.bindparam("url"), _A.c.galaxy_user == sa.bindparam("user")
+)
+_due = (
+    sa.select(_A.c.invocation_id, _A.c.next_poll_at)
+    .where(
+        _mine,
+        _A.c.next_poll_at <= _now - sa.bindparam("due_for", type_=sa.Interval),
+        sa.or_(_A.c.lease_until.is_(None), _A.c.lease_until <= _now),
+    )
+    .order_by(_A.c.next_poll_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True, key_share=True)
+    # Materialized: run again for each row of a join, it would take more.
+    .cte("due")
+    .prefix_with("MATERIALIZED")
+)
+# Indexed columns stay as they are, so that a claim costs no index entry.
+CLAIM = (
+    sa.update(_A)
+    .values(
+        lease_no=_A.c.lease_no + 1,
+        lease_until=_now + sa.bindparam("lease", type_=sa.Interval),
+        woken=sa.false(),
+    )
+    .where(_A.c.invocation_id == _due.c.invocation_id)
+    .returning(
+        _A.c.invocation_id,
+        _A.c.lease_no,
+        _A.c.cancelling,
+        _A.c.summary,
+        (_now - _A.c.accepted_at).label("age"),
+        (_now - _A.c.last_change_at).label("quiet_for"),
+        (_now - _A.c.last_full_look_at).label("unlooked_for"),
+        (_now - _A.c.missing_since).label("missing_for"),
+        _A.c.misses,
+        _A.c.failures,
+        _due.c.next_poll_at,
+    )
+)
+
+_VERSIONS = (
+    sa.select(_I.c.invocation_id, _I.c.version)
+    .where(among(_I.c.invocation_id))
+    .order_by(_I.c.invocation_id)
+)
+_LOCK_VERSIONS = _VERSIONS.with_for_update(key_share=True)
+
+_GIVE_BACK = sa.update(_A).values(lease_until=None).where(among(_A.c.invocation_id))
+_AT_ONCE = _GIVE_BACK.values(next_poll_at=_now)
+
+_look = unnested(
+    "look",
+    invocation_id=sa.Text(),
+    next_in=sa.Interval(),
+    answered=sa.Boolean(),
+    full=sa.Boolean(),
+    missing=sa.Boolean(),
+    summary=sa.Text(),
+    observed_at=tables.Time,
+    cancelling=sa.Boolean(),
+)
+_changed = _look.c.cancelling.isnot(None)
+_NOTE = (
+    sa.update(_A)
+    .values(
+        lease_until=None,
+        next_poll_at=_now + _look.c.next_in,
+        summary=sa.func.coalesce(_look.c.summary, _A.c.summary),
+        observed_at=sa.case(
+            (_look.c.answered, sa.func.coalesce(_look.c.observed_at, _now)),
+            else_=_A.c.observed_at,
+        ),
+        last_full_look_at=sa.case((_look.c.full, _now), else_=_A.c.last_full_look_at),
+        last_change_at=sa.case((_changed, _now), else_=_A.c.last_change_at),
+        cancelling=sa.func.coalesce(_look.c.cancelling, _A.c.cancelling),
+        missing_since=sa.case(
+            (_look.c.missing, sa.func.coalesce(_A.c.missing_since, _now)),
+            (_look.c.answered, None),
+            else_=_A.c.missing_since,
+        ),
+        misses=sa.case(
+            (_look.c.missing, _A.c.misses + 1),
+            (_look.c.answered, 0),
+            else_=_A.c.misses,
+        ),
+        failures=sa.case(
+            (_look.c.missing | _look.c.answered, 0), else_=_A.c.failures + 1
+        ),
+    )
+    .where(_A.c.invocation_id == _look.c.invocation_id)
+)
+
+_OVERDUE = (
+    sa.select(sa.func.greatest(_now - _A.c.next_poll_at, sa.cast("0", sa.Interval)))
+    .where(_mine)
+    .order_by(_A.c.next_poll_at)
+    .limit(1)
+)
+
+
+@frozen
+class PostgresPollQueue(PollQueue):
+    """Leases rows; a number that each claim counts up keeps late writers out."""
+
+    engine: Engine
+
+    def claim(
+        self,
+        identity: Identity,
+        *,
+        limit: int,
+        lease: timedelta,
+        due_for: timedelta = timedelta(0),
+    ) -> Sequence[Claim]:
+        said = {
+            "url": identity.url,
+            "user": identity.user_id,
+            "limit": limit,
+            "lease": lease,
+            "due_for": due_for,
+        }
+        rows = write(self.engine, lambda c: c.execute(CLAIM, said).all())
+        return [
+            Claim(
+                invocation_id=row.invocation_id,
+                lease=row.lease_no,
+                cancelling=row.cancelling,
+                summary=row.summary,
+                age=row.age,
+                quiet_for=row.quiet_for,
+                unlooked_for=row.unlooked_for,
+                missing_for=row.missing_for,
+                misses=row.misses,
+                failures=row.failures,
+            )
+            for row in sorted(rows, key=lambda row: row.next_poll_at)
+        ]
+
+    def write_back(self, looks: Sequence[Look]) -> int:
+        if not looks:
+            return 0
+        return write(self.engine, lambda connection: _write_back(connection, looks))
+
+    def overdue(self, identity: Identity) -> timedelta | None:
+        said = {"url": identity.url, "user": identity.user_id}
+        return read(self.engine, lambda c: c.scalar(_OVERDUE, said))
+
+
+def _write_back(connection: Connection, looks: Sequence[Look]) -> int:
+    versions = _versions(connection, looks)
+    leases = lock_active(connection, [one.claim.invocation_id for one in looks])
+    given_back: list[InvocationId] = []
+    overtaken: list[InvocationId] = []
+    told: list[Look] = []
+    changes: list[tuple[Invocation, Invocation]] = []
+    for look in looks:
+        id_ = look.claim.invocation_id
+        held = leases.get(id_)
+        if held is None or held.lease_no != look.claim.lease:
+            continue
+        if not look.asked:
+            given_back.append(id_)
+        elif held.woken or (look.before and look.before.version != versions.get(id_)):
+            overtaken.append(id_)
+        else:
+            if look.before is not None and look.after is not None:
+                changes.append((look.before, look.after))
+            if look.after is None or not look.after.state.is_terminal:
+                told.append(look)
+    if given_back:
+        connection.execute(_GIVE_BACK, {"ids": given_back})
+    if overtaken:
+        connection.execute(_AT_ONCE, {"ids": overtaken})
+    if told:
+        connection.execute(_NOTE, arrays("look", [_noted(look) for look in told]))
+    stored = replace(connection, changes)
+    leave(connection, [b.invocation_id for _, b in changes if b.state.is_terminal])
+    record(connection, changes)
+    return len(stored)
+
+
+def _versions(
+    connection: Connection, looks: Sequence[Look]
+) -> Mapping[InvocationId, int]:
+    """Return the versions stored; lock the rows that are to change.
+
+    The others are only read: a look without news touches no wide row.
+    """
+    news = [one.claim.invocation_id for one in looks if one.after is not None]
+    rest = [
+        one.claim.invocation_id
+        for one in looks
+        if one.after is None and one.before is not None
+    ]
+    versions: dict[InvocationId, int] = {}
+    for ids, statement in (news, _LOCK_VERSIONS), (rest, _VERSIONS):
+        if ids:
+            rows = connection.execute(statement, {"ids": ids})
+            versions.update((row.invocation_id, row.version) for row in rows)
+    return versions
+
+
+def _noted(look: Look) -> dict[str, Any]:
+    return {
+        "invocation_id": look.claim.invocation_id,
+        "next_in": look.next_in,
+        "answered": look.answered,
+        "full": look.full,
+        "missing": look.missing,
+        "summary": cleaned(look.summary),
+        "observed_at": look.after and look.after.observed_at,
+        "cancelling": None if look.after is None else cancelling(look.after),
+    }

@@ -1,0 +1,307 @@
+"""From the domain's objects to rows and back, field by field.
+
+Rule of the file: no SQL. What clients send is stored as it is or refused; what
+Galaxy says is stored in any case: a NUL or half a character in the output of
+some tool must not keep a state from being recorded, so it is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import asdict
+from sqlalchemy import RowMapping
+
+from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain.model.invocation import (
+    Failure,
+    Invocation,
+    InvocationState,
+    Progress,
+    StepSummary,
+    Transition,
+)
+from galaxy_jobs.domain.model.submission import (
+    IdempotencyKey,
+    Problem,
+    Request,
+    Submission,
+    SubmissionState,
+)
+from galaxy_jobs.domain.model.values import Identity, Json
+
+
+Row = Mapping[str, Any] | RowMapping
+
+
+def storable(*texts: str) -> bool:
+    """Say whether PostgreSQL can hold these texts: what it cannot is not there."""
+    try:
+        return b"\0" not in "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def cleaned(value: Any) -> Any:
+    """Return *value* with what PostgreSQL cannot hold replaced in all its texts."""
+    match value:
+        case str():
+            return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+        case Mapping():
+            return {cleaned(key): cleaned(one) for key, one in value.items()}
+        case list() | tuple():
+            return [cleaned(one) for one in value]
+        case _:
+            return value
+
+
+# --- datasets -------------------------------------------------------------------
+
+
+def dataset_to_row(dataset: Dataset) -> dict[str, Any]:
+    """Return the row of a dataset."""
+    return {
+        "dataset_id": dataset.dataset_id,
+        "name": dataset.name,
+        "source": source_to_json(dataset.source),
+        "created_at": dataset.created_at,
+    }
+
+
+def source_to_json(source: Source) -> dict[str, str]:
+    """Return a source as clients and frontends write it."""
+    match source:
+        case GalaxyData(src=src, id=id_):
+            return {"src": src.value, "id": id_}
+        case UrlData(url=url, ext=ext):
+            return {"src": "url", "url": url, "ext": ext}
+
+
+def dataset_from_row(row: Row) -> Dataset:
+    """Return the dataset of a row, which another program may have written.
+
+    Args:
+        row: Its source as text: a number in it may be longer than Python reads.
+
+    Raises:
+        InvalidValue: It makes no sense.
+    """
+    try:
+        source = _source(json.loads(row["source"] or "null"))
+        return Dataset(
+            dataset_id=row["dataset_id"],
+            name=row["name"] if (row["name"] or "").strip() else row["dataset_id"],
+            source=source,
+            created_at=row["created_at"],
+        )
+    except (InvalidValue, ValueError, RecursionError) as error:
+        raise InvalidValue(
+            f"Dataset {row['dataset_id']!r} was registered wrongly, by another "
+            f"program: {error} Correct its row in the table `datasets`."
+        ) from error
+
+
+def _source(value: Any) -> Source:
+    match value:
+        case {"src": "url", "url": str(url), "ext": str(ext)}:
+            return UrlData(url, ext)
+        case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
+            return GalaxyData(Src(src), id_)
+        case _:
+            raise _odd(json.dumps(value))
+
+
+def _odd(said: str) -> InvalidValue:
+    return InvalidValue(
+        f"its source is {said if len(said) <= 200 else said[:200] + '…'}; expected "  # noqa: PLR2004
+        '{"src": "hda"|"ldda"|"hdca", "id": "…"} or '
+        '{"src": "url", "url": "…", "ext": "…"}.'
+    )
+
+
+# --- submissions ----------------------------------------------------------------
+
+
+def submission_to_row(submission: Submission) -> dict[str, Any]:
+    """Return the row of a submission, without what only the table knows."""
+    request, key = submission.request, submission.key
+    return {
+        "submission_id": submission.submission_id,
+        "galaxy_url": submission.identity.url,
+        "galaxy_user": submission.identity.user_id,
+        "dataset_id": request.dataset_id,
+        "workflow_name": request.workflow_name,
+        "parameters": dict(request.parameters),
+        "overwrite": request.overwrite,
+        "rerun_of": request.rerun_of,
+        "key_caller": key.caller if key else None,
+        "key": key.key if key else None,
+        "state": submission.state.value,
+        "history_id": submission.history_id,
+        "invocation_id": submission.invocation_id,
+        "fenced": submission.fenced,
+        "problem": _problem_to_json(submission.problem),
+        "created_at": submission.created_at,
+        "updated_at": submission.updated_at,
+        "version": submission.version,
+    }
+
+
+def submission_from_row(row: Row) -> Submission:
+    """Return the submission of a row."""
+    problem = row["problem"]
+    return Submission(
+        submission_id=row["submission_id"],
+        identity=Identity(row["galaxy_url"], row["galaxy_user"]),
+        request=Request(
+            dataset_id=row["dataset_id"],
+            workflow_name=row["workflow_name"],
+            parameters=row["parameters"],
+            overwrite=row["overwrite"],
+            rerun_of=row["rerun_of"],
+        ),
+        key=None
+        if row["key"] is None
+        else IdempotencyKey(row["key_caller"], row["key"]),
+        state=SubmissionState(row["state"]),
+        history_id=row["history_id"],
+        invocation_id=row["invocation_id"],
+        fenced=row["fenced"],
+        problem=None if problem is None else Problem(**problem),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        version=row["version"],
+    )
+
+
+def _problem_to_json(problem: Problem | None) -> dict[str, Any] | None:
+    if problem is None:
+        return None
+    return {
+        "code": problem.code,
+        "detail": cleaned(problem.detail),
+        "extra": cleaned(problem.extra),
+    }
+
+
+# --- invocations ----------------------------------------------------------------
+
+
+def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
+    """Return the row of an invocation, without what only the table knows."""
+    return {
+        "invocation_id": invocation.invocation_id,
+        "submission_id": invocation.submission_id,
+        "galaxy_url": invocation.identity.url,
+        "galaxy_user": invocation.identity.user_id,
+        "history_id": invocation.history_id,
+        "dataset_id": invocation.dataset_id,
+        "workflow_name": invocation.workflow_name,
+        "parameters": dict(invocation.parameters),
+        "overwrite": invocation.overwrite,
+        "rerun_of": invocation.rerun_of,
+        "superseded_by": invocation.superseded_by,
+        "state": invocation.state.value,
+        "galaxy_state": cleaned(invocation.galaxy_state),
+        "progress": asdict(invocation.progress),
+        "steps": steps_to_json(invocation.steps),
+        "failure": failure_to_json(invocation.failure),
+        "attention": cleaned(invocation.attention),
+        "created_at": invocation.created_at,
+        "updated_at": invocation.updated_at,
+        "observed_at": invocation.observed_at,
+        "version": invocation.version,
+    }
+
+
+def invocation_from_row(row: Row) -> Invocation:
+    """Return the invocation of a row."""
+    return Invocation(
+        invocation_id=row["invocation_id"],
+        submission_id=row["submission_id"],
+        identity=Identity(row["galaxy_url"], row["galaxy_user"]),
+        history_id=row["history_id"],
+        dataset_id=row["dataset_id"],
+        workflow_name=row["workflow_name"],
+        parameters=row["parameters"],
+        overwrite=row["overwrite"],
+        rerun_of=row["rerun_of"],
+        superseded_by=row["superseded_by"],
+        state=InvocationState(row["state"]),
+        galaxy_state=row["galaxy_state"],
+        progress=Progress(**row["progress"]),
+        steps=tuple(StepSummary(**step) for step in row["steps"]),
+        failure=_failure(row["failure"]),
+        attention=row["attention"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        observed_at=row["observed_at"],
+        version=row["version"],
+    )
+
+
+def steps_to_json(steps: tuple[StepSummary, ...]) -> list[dict[str, Any]]:
+    """Return steps as JSON."""
+    return [
+        {
+            "index": step.index,
+            "label": cleaned(step.label),
+            "tool": cleaned(step.tool),
+            "state": step.state,
+            "jobs": cleaned(step.jobs),
+        }
+        for step in steps
+    ]
+
+
+def failure_to_json(failure: Failure | None) -> dict[str, Any] | None:
+    """Return a failure as JSON, as the view shows it to other programs."""
+    return None if failure is None else cleaned(asdict(failure))
+
+
+def _failure(value: dict[str, Any] | None) -> Failure | None:
+    if value is None:
+        return None
+    return Failure(**{**value, "path": tuple(value["path"])})
+
+
+def transition_from_row(row: Row) -> Transition:
+    """Return the transition of a row."""
+    before = row["from_state"]
+    return Transition(
+        id=row["id"],
+        invocation_id=row["invocation_id"],
+        from_state=None if before is None else InvocationState(before),
+        to_state=InvocationState(row["to_state"]),
+        at=row["at"],
+        galaxy_state=row["galaxy_state"],
+        progress=Progress(**row["progress"]),
+        failure=_failure(row["failure"]),
+    )
+
+
+def draws(parameters: Mapping[str, Json]) -> list[str]:
+    """Return what of Galaxy's data these parameters name, as :func:`drawn` says it."""
+    return sorted(set(_draws(parameters)))
+
+
+def drawn(data: GalaxyData) -> str:
+    """Return one word for data that Galaxy has."""
+    return f"{data.src.value}:{data.id}"
+
+
+def _draws(value: Any) -> Iterator[str]:
+    match value:
+        case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
+            yield drawn(GalaxyData(Src(src), id_))
+        case Mapping():
+            for one in value.values():
+                yield from _draws(one)
+        case list() | tuple():
+            for one in value:
+                yield from _draws(one)
+        case _:
+            return

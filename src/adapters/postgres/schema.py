@@ -1,0 +1,153 @@
+"""The schema: which one the database has, and bringing it up to date.
+
+Rule of the file: Alembic is imported only to migrate. It takes longer to import
+than everything else we do at a start.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from importlib.resources import as_file, files
+from typing import ClassVar
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from galaxy_jobs.adapters.postgres.engine import read, reason, unavailable
+from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
+from galaxy_jobs.domain.errors import DomainError, StoreUnavailable
+
+
+LOCK_TIMEOUT = 5
+"""Seconds a migration waits for a lock; whoever came later waits behind it."""
+
+LOCK_ATTEMPTS = 6
+"""How often it tries again, having let everybody else pass."""
+
+
+class SchemaState(Enum):
+    """How the database's schema relates to this program's."""
+
+    EMPTY = "empty"  #: there is none
+    BEHIND = "behind"  #: older: it has to be migrated
+    CURRENT = "current"  #: the same
+    AHEAD = "ahead"  #: newer: migrations leave the version before working
+
+
+class SchemaBehind(DomainError):
+    """The database's schema is older than this program, or is not there."""
+
+    code: ClassVar[str] = "schema-behind"
+
+
+class SchemaConflict(DomainError):
+    """The database has tables of our names that are not ours."""
+
+    code: ClassVar[str] = "schema-conflict"
+
+
+def schema_state(engine: Engine) -> SchemaState:
+    """Compare the database's schema with this program's.
+
+    Raises:
+        StoreUnavailable: The server could not be reached.
+    """
+    return read(engine, _state)
+
+
+def check_schema(engine: Engine) -> None:
+    """Make sure that this program can work with the database's schema.
+
+    Raises:
+        SchemaBehind: It is older, or there is none.
+        StoreUnavailable: The server could not be reached.
+    """
+    match schema_state(engine):
+        case SchemaState.EMPTY:
+            raise SchemaBehind(
+                "The database has no tables of ours yet. Run `galaxy-jobs migrate`."
+            )
+        case SchemaState.BEHIND:
+            raise SchemaBehind(
+                "The database's schema is older than this program. "
+                "Run `galaxy-jobs migrate`."
+            )
+        case SchemaState.CURRENT | SchemaState.AHEAD:
+            return
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema up to date: all of it or nothing; a newer one stays.
+
+    Several processes may do so at once.
+
+    Raises:
+        StoreUnavailable: The server could not be reached, or somebody held on
+            to what has to be changed.
+        SchemaConflict: There are tables of our names that we did not make.
+    """
+    for attempt in range(LOCK_ATTEMPTS):
+        try:
+            # Whoever waits for a migration in progress finds the work done.
+            with engine.begin() as connection:
+                _migrate(connection)
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                if attempt + 1 < LOCK_ATTEMPTS:
+                    continue
+                raise StoreUnavailable(
+                    "The schema could not be changed: other programs held on to "
+                    f"its tables for {LOCK_ATTEMPTS * LOCK_TIMEOUT} s. Stop them, "
+                    "or repeat `galaxy-jobs migrate` at a quieter time."
+                ) from error
+            if isinstance(error.orig, psycopg.errors.DuplicateTable):
+                raise SchemaConflict(
+                    f"The database has something of that name already: "
+                    f"{reason(error)}. Give galaxy-jobs a database of its own, or "
+                    "a schema (?options=-csearch_path%3Dgalaxy_jobs)."
+                ) from error
+            if isinstance(error.orig, psycopg.OperationalError):
+                raise unavailable(engine, error) from error
+            if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+                raise unavailable(engine, error) from error
+            raise
+        else:
+            return
+
+
+def _migrate(connection: Connection) -> None:
+    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"))
+    connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+    connection.execute(
+        sa.select(
+            sa.func.pg_advisory_xact_lock(
+                sa.func.hashtextextended("galaxy-jobs migrate", 0)
+            )
+        )
+    )
+    if _state(connection) in {SchemaState.CURRENT, SchemaState.AHEAD}:
+        return
+    from alembic import command  # noqa: PLC0415 - see the module
+    from alembic.config import Config  # noqa: PLC0415
+
+    with as_file(files(__package__) / "migrations") as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _state(connection: Connection) -> SchemaState:
+    found = connection.scalar(sa.select(sa.func.to_regclass(VERSION_TABLE).isnot(None)))
+    version = (
+        connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
+        if found
+        else None
+    )
+    if version is None:
+        return SchemaState.EMPTY
+    if version not in REVISIONS:
+        return SchemaState.AHEAD
+    return SchemaState.CURRENT if version == REVISIONS[-1] else SchemaState.BEHIND

@@ -1,0 +1,292 @@
+"""Submissions in PostgreSQL, and the birth of invocations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import evolve, frozen
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql import insert
+
+from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.changes import (
+    Change,
+    cancelling,
+    follow,
+    record,
+    replace,
+)
+from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.invocations import ONE, SELECT
+from galaxy_jobs.adapters.postgres.rows import (
+    draws,
+    invocation_from_row,
+    invocation_to_row,
+    storable,
+    submission_from_row,
+    submission_to_row,
+)
+from galaxy_jobs.domain.errors import (
+    DatasetNotFound,
+    StaleVersion,
+    SubmissionNotFound,
+)
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.submission import (
+    IdempotencyKey,
+    Submission,
+    SubmissionState,
+)
+from galaxy_jobs.domain.model.values import Identity, SubmissionId
+from galaxy_jobs.domain.ports import SubmissionRepository
+
+
+_S = tables.submissions
+_I = tables.invocations
+_A = tables.active
+
+_OWN = {"key_lifetime", "key_expires_at", "opened_at", "look_at"}
+"""What the table knows and the domain does not."""
+
+_SELECT = sa.select(*(column for column in _S.c if column.name not in _OWN))
+_ONE = _SELECT.where(_S.c.submission_id == sa.bindparam("id"))
+_HOLDER = (
+    _SELECT.where(
+        _S.c.key_caller == sa.bindparam("caller"),
+        _S.c.key == sa.bindparam("name"),
+        _S.c.state != SubmissionState.REJECTED.value,
+        sa.or_(
+            _S.c.state != SubmissionState.ACCEPTED.value,
+            _S.c.key_expires_at > sa.func.now(),
+        ),
+    )
+    .order_by(_S.c.opened_at.desc())
+    .limit(1)
+)
+_LOCK = sa.select(
+    sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(sa.bindparam("what"), 0))
+)
+_DATASET = sa.select(
+    sa.exists().where(tables.datasets.c.dataset_id == sa.bindparam("id"))
+)
+
+_due = (
+    sa.select(_S.c.submission_id, _S.c.look_at)
+    .where(
+        _S.c.galaxy_url == sa.bindparam("url"),
+        _S.c.galaxy_user == sa.bindparam("user"),
+        _S.c.look_at <= sa.func.now(),
+    )
+    .order_by(_S.c.look_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+    # Materialized: run again for each row of a join, it would take more.
+    .cte("due")
+    .prefix_with("MATERIALIZED")
+)
+_CLAIM = (
+    sa.update(_S)
+    .values(look_at=sa.func.now() + sa.bindparam("lease", type_=sa.Interval))
+    .where(_S.c.submission_id == _due.c.submission_id)
+    .returning(*_SELECT.selected_columns, _due.c.look_at.label("was_due_at"))
+)
+
+_successor = _I.alias("successor")
+_EARLIER = (
+    SELECT.outerjoin(_successor, _successor.c.invocation_id == _I.c.superseded_by)
+    .where(
+        _I.c.galaxy_url == sa.bindparam("url"),
+        _I.c.galaxy_user == sa.bindparam("user"),
+        _I.c.dataset_id == sa.bindparam("dataset"),
+        _I.c.workflow_name == sa.bindparam("workflow"),
+        _I.c.invocation_id != sa.bindparam("id"),
+        sa.or_(
+            _successor.c.state.is_(None),
+            _successor.c.state != InvocationState.COMPLETED.value,
+        ),
+    )
+    .order_by(_I.c.invocation_id)
+    .with_for_update(of=_I, key_share=True)
+)
+
+
+@frozen
+class PostgresSubmissions(SubmissionRepository):
+    """Decides races by locks and versions in PostgreSQL."""
+
+    engine: Engine
+
+    def holder(self, key: IdempotencyKey) -> Submission | None:
+        if not storable(key.caller, key.key):
+            return None
+        return read(self.engine, lambda connection: _holder(connection, key))
+
+    def open(
+        self, submission: Submission, *, deadline: timedelta, key_lifetime: timedelta
+    ) -> Submission | None:
+        key, dataset_id = submission.key, submission.request.dataset_id
+
+        def work(connection: Connection) -> Submission | None:
+            if key is not None:
+                # A unique index alone would let a second one in that looked
+                # before the first was stored, and stored after it was accepted.
+                _lock(connection, "key", key.caller, key.key)
+                holder = _holder(connection, key)
+                if holder is not None:
+                    return holder
+            if not connection.scalar(_DATASET, {"id": dataset_id}):
+                raise DatasetNotFound(dataset_id)
+            connection.execute(
+                sa.insert(_S).values(
+                    **submission_to_row(submission),
+                    key_lifetime=key_lifetime,
+                    opened_at=sa.func.clock_timestamp(),  # in the lock's order
+                    look_at=sa.func.now() + deadline,
+                )
+            )
+            return None
+
+        return write(self.engine, work)
+
+    def get(self, submission_id: SubmissionId) -> Submission:
+        row = read(
+            self.engine,
+            lambda c: c.execute(_ONE, {"id": submission_id}).mappings().first(),
+        )
+        if row is None:
+            raise SubmissionNotFound(submission_id)
+        return submission_from_row(row)
+
+    def save(
+        self, before: Submission, after: Submission, *, look_in: timedelta | None
+    ) -> None:
+        write(self.engine, lambda c: _replace(c, before, after, look_in))
+
+    def accept(
+        self, before: Submission, after: Submission, invocation: Invocation
+    ) -> Invocation:
+        def work(connection: Connection) -> Invocation:
+            if invocation.overwrite:
+                _lock(
+                    connection,
+                    "overwrite",
+                    invocation.identity.url,
+                    invocation.identity.user_id,
+                    invocation.dataset_id,
+                    invocation.workflow_name,
+                )
+            _replace(connection, before, after, None)
+            if not _insert(connection, invocation):
+                row = connection.execute(ONE, {"id": invocation.invocation_id})
+                return invocation_from_row(row.mappings().one())
+            earlier = _supersede(connection, invocation) if invocation.overwrite else []
+            record(connection, [(None, invocation), *earlier])
+            return invocation
+
+        return write(self.engine, work)
+
+    def claim_due(
+        self, identity: Identity, *, limit: int, lease: timedelta
+    ) -> Sequence[Submission]:
+        said = {
+            "url": identity.url,
+            "user": identity.user_id,
+            "limit": limit,
+            "lease": lease,
+        }
+        rows = write(self.engine, lambda c: c.execute(_CLAIM, said).mappings().all())
+        rows = sorted(rows, key=lambda row: row["was_due_at"])
+        return [submission_from_row(row) for row in rows]
+
+
+def _lock(connection: Connection, *what: str) -> None:
+    """Be the only one at it until the transaction ends."""
+    connection.execute(_LOCK, {"what": json.dumps(["galaxy-jobs", *what])})
+
+
+def _holder(connection: Connection, key: IdempotencyKey) -> Submission | None:
+    row = connection.execute(_HOLDER, {"caller": key.caller, "name": key.key})
+    found = row.mappings().first()
+    return None if found is None else submission_from_row(found)
+
+
+def _replace(
+    connection: Connection,
+    before: Submission,
+    after: Submission,
+    look_in: timedelta | None,
+) -> None:
+    changes: dict[str, Any] = submission_to_row(after)
+    changes["look_at"] = None if look_in is None else sa.func.now() + look_in
+    if after.state is SubmissionState.ACCEPTED is not before.state:
+        changes["key_expires_at"] = sa.func.now() + _S.c.key_lifetime
+    done = connection.execute(
+        sa.update(_S)
+        .values(**changes)
+        .where(
+            _S.c.submission_id == before.submission_id, _S.c.version == before.version
+        )
+        .returning(_S.c.version)
+    )
+    if done.first() is None:
+        if connection.execute(_ONE, {"id": before.submission_id}).first() is None:
+            raise SubmissionNotFound(before.submission_id)
+        raise StaleVersion(f"Submission {before.submission_id}", before.version)
+
+
+def _insert(connection: Connection, invocation: Invocation) -> bool:
+    """Store a run and queue it for polling, unless it is stored already."""
+    stored = connection.execute(
+        insert(_I)
+        .values(**invocation_to_row(invocation))
+        .on_conflict_do_nothing(index_elements=[_I.c.invocation_id])
+        .returning(_I.c.invocation_id)
+    ).first()
+    if stored is None:
+        return False
+    if not invocation.state.is_terminal:
+        connection.execute(
+            sa.insert(_A).values(
+                invocation_id=invocation.invocation_id,
+                galaxy_url=invocation.identity.url,
+                galaxy_user=invocation.identity.user_id,
+                draws=draws(invocation.parameters),
+                cancelling=cancelling(invocation),
+                observed_at=invocation.observed_at,
+            )
+        )
+    return True
+
+
+def _supersede(connection: Connection, later: Invocation) -> list[Change]:
+    """Mark the runs that a later one takes the place of; ask them to stop."""
+    rows = connection.execute(
+        _EARLIER,
+        {
+            "url": later.identity.url,
+            "user": later.identity.user_id,
+            "dataset": later.dataset_id,
+            "workflow": later.workflow_name,
+            "id": later.invocation_id,
+        },
+    ).mappings()
+    changes: list[Change] = []
+    for row in rows:
+        before = invocation_from_row(row)
+        at = later.created_at
+        after = before if before.state.is_terminal else before.request_cancel(at)
+        after = evolve(
+            after,
+            superseded_by=later.invocation_id,
+            version=before.version + 1,
+            updated_at=at,
+        )
+        changes.append((before, after))
+    replace(connection, changes)
+    if changes:
+        follow(connection, changes)
+    return changes

@@ -1,0 +1,117 @@
+"""What PostgreSQL knows of histories that a rerun has made superfluous."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+from attrs import frozen
+from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.changes import among
+from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.invocations import SELECT
+from galaxy_jobs.adapters.postgres.rows import (
+    cleaned,
+    drawn,
+    invocation_from_row,
+    storable,
+)
+from galaxy_jobs.domain.model.dataset import GalaxyData
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.values import Identity, InvocationId
+from galaxy_jobs.domain.ports import SupersededRuns
+
+
+_I = tables.invocations
+_A = tables.active
+_D = tables.datasets
+
+_ENDED = [state.value for state in InvocationState if state.is_terminal]
+_successor = _I.alias("successor")
+_DUE = (
+    SELECT.join(_successor, _successor.c.invocation_id == _I.c.superseded_by)
+    .where(
+        _I.c.galaxy_url == sa.bindparam("url"),
+        _I.c.galaxy_user == sa.bindparam("user"),
+        _I.c.superseded_by.isnot(None),
+        _I.c.history_dealt_with_at.is_(None),
+        _I.c.state.in_(_ENDED),
+        _successor.c.state == InvocationState.COMPLETED.value,
+    )
+    .order_by(_I.c.created_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_DATASETS = (
+    sa.select(_D.c.dataset_id)
+    .where(
+        among(_D.c.source["id"].astext),
+        (_D.c.source["src"].astext + ":" + _D.c.source["id"].astext)
+        == sa.func.any(sa.bindparam("data", type_=ARRAY(sa.Text))),
+    )
+    .order_by(_D.c.dataset_id)
+)
+_RUNS = (
+    sa.select(_A.c.invocation_id)
+    .where(
+        _A.c.galaxy_url == sa.bindparam("url"),
+        _A.c.galaxy_user == sa.bindparam("user"),
+        sa.text("draws <> '{}'"),
+        _A.c.draws.overlap(sa.bindparam("data", type_=ARRAY(sa.Text))),
+    )
+    .order_by(_A.c.invocation_id)
+)
+_DONE = (
+    sa.update(_I)
+    .values(history_dealt_with_at=sa.func.now())
+    .where(
+        _I.c.invocation_id == sa.bindparam("id"), _I.c.history_dealt_with_at.is_(None)
+    )
+)
+_DONE_SAYING = _DONE.values(
+    attention=sa.bindparam("said"),
+    version=_I.c.version + 1,
+    updated_at=sa.func.now(),
+)
+
+
+@frozen
+class PostgresSupersededRuns(SupersededRuns):
+    """Finds what is due by an index of those not dealt with."""
+
+    engine: Engine
+
+    def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
+        said = {"url": identity.url, "user": identity.user_id, "limit": limit}
+        rows = read(self.engine, lambda c: c.execute(_DUE, said).mappings().all())
+        return [invocation_from_row(row) for row in rows]
+
+    def drawn_by(
+        self, identity: Identity, data: Collection[GalaxyData]
+    ) -> Sequence[str]:
+        ids = [one.id for one in data if storable(one.id)]
+        if not ids:
+            return []
+        said = {
+            "url": identity.url,
+            "user": identity.user_id,
+            "ids": ids,
+            "data": [drawn(one) for one in data if storable(one.id)],
+        }
+
+        def work(connection: Connection) -> list[str]:
+            datasets = connection.scalars(_DATASETS, said).all()
+            runs = connection.scalars(_RUNS, said).all()
+            return [
+                *(f"dataset {one!r}" for one in datasets),
+                *(f"job {one!r}" for one in runs),
+            ]
+
+        return read(self.engine, work)
+
+    def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
+        said = {"id": invocation_id, "said": cleaned(attention)}
+        statement = _DONE if attention is None else _DONE_SAYING
+        write(self.engine, lambda c: c.execute(statement, said))

@@ -1,0 +1,234 @@
+"""The tables. What the migrations make is the same, and a test says so.
+
+Three kinds of rows, by how often they are written:
+
+* ``workflow_invocations`` is wide, and written when something changed;
+* ``active_invocations`` is narrow, holds what has not ended, and is written with
+  every poll; nothing else refers to its changing columns, and its pages keep
+  room, so that a claim costs no index entry;
+* ``invocation_transitions`` is only ever appended to. Triggers see to that, to
+  its ids becoming visible in their order, and to listeners being told.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
+
+from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.submission import SubmissionState
+
+
+CHANNEL = "galaxy_jobs_transitions"
+"""Where a NOTIFY tells of new transitions, once they are visible."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Time = sa.DateTime(timezone=True)
+
+
+def _one_of(
+    column: str, values: type[InvocationState | SubmissionState]
+) -> sa.CheckConstraint:
+    listed = ", ".join(f"'{one.value}'" for one in values)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+# Frontends insert here: what they may have got wrong is judged when it is read,
+# but for times that no program could read.
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("dataset_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text),
+    sa.Column("source", JSONB(none_as_null=True)),
+    sa.Column("created_at", Time, nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint(
+        "created_at >= '0001-01-02Z' AND created_at < '9999-12-31Z'",
+        name="created_at",
+    ),
+)
+sa.Index(None, datasets.c.created_at, datasets.c.dataset_id)
+sa.Index("ix_datasets_source_id", datasets.c.source["id"].astext)
+
+submissions = sa.Table(
+    "submissions",
+    metadata,
+    sa.Column("submission_id", sa.Uuid, primary_key=True),
+    sa.Column("galaxy_url", sa.Text, nullable=False),
+    sa.Column("galaxy_user", sa.Text, nullable=False),
+    sa.Column("dataset_id", sa.Text, nullable=False),
+    sa.Column("workflow_name", sa.Text, nullable=False),
+    # Not jsonb, which turns 1e16 into another spelling of itself: a repeated
+    # request is recognized by how it was spelled.
+    sa.Column("parameters", JSON, nullable=False),
+    sa.Column("overwrite", sa.Boolean, nullable=False),
+    sa.Column("rerun_of", sa.Text),
+    sa.Column("key_caller", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("key_lifetime", sa.Interval),
+    sa.Column("key_expires_at", Time),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("history_id", sa.Text),
+    sa.Column("invocation_id", sa.Text),
+    sa.Column("fenced", sa.Boolean, nullable=False),
+    sa.Column("problem", JSON(none_as_null=True)),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("updated_at", Time, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("opened_at", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("look_at", Time),
+    _one_of("state", SubmissionState),
+    sa.CheckConstraint(
+        "(state = 'accepted') = (invocation_id IS NOT NULL)", name="invocation_id"
+    ),
+)
+sa.Index(
+    "ix_submissions_due",
+    submissions.c.galaxy_url,
+    submissions.c.galaxy_user,
+    submissions.c.look_at,
+    postgresql_where=submissions.c.look_at.isnot(None),
+)
+sa.Index(
+    "ix_submissions_key",
+    submissions.c.key_caller,
+    submissions.c.key,
+    submissions.c.opened_at,
+    postgresql_where=submissions.c.key.isnot(None),
+)
+# The lock taken in `open` sees to this already; this is what makes it certain.
+sa.Index(
+    "uq_submissions_open_key",
+    submissions.c.key_caller,
+    submissions.c.key,
+    unique=True,
+    postgresql_where=sa.text("key IS NOT NULL AND state IN ('submitting', 'unknown')"),
+)
+
+invocations = sa.Table(
+    "workflow_invocations",
+    metadata,
+    sa.Column("invocation_id", sa.Text, primary_key=True),
+    sa.Column("submission_id", sa.Uuid, nullable=False),
+    sa.Column("galaxy_url", sa.Text, nullable=False),
+    sa.Column("galaxy_user", sa.Text, nullable=False),
+    sa.Column("history_id", sa.Text),
+    sa.Column("dataset_id", sa.Text, nullable=False),
+    sa.Column("workflow_name", sa.Text, nullable=False),
+    sa.Column("parameters", JSON, nullable=False),
+    sa.Column("overwrite", sa.Boolean, nullable=False),
+    sa.Column("rerun_of", sa.Text),
+    sa.Column("superseded_by", sa.Text),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("galaxy_state", sa.Text, nullable=False),
+    sa.Column("progress", JSONB, nullable=False),
+    sa.Column("steps", JSONB, nullable=False),
+    sa.Column("failure", JSONB(none_as_null=True)),
+    sa.Column("attention", sa.Text),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("updated_at", Time, nullable=False),
+    sa.Column("observed_at", Time, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("history_dealt_with_at", Time),
+    _one_of("state", InvocationState),
+    sa.UniqueConstraint("submission_id"),
+    # Changes that keep the state touch no index, if their page has room.
+    postgresql_with={"fillfactor": "85"},
+)
+# Each list by its own index, the state always within: a rare state among
+# millions of rows is found as fast as a common one.
+sa.Index(None, invocations.c.created_at, invocations.c.invocation_id)
+for _prefix in (("state",), ("dataset_id", "state"), ("workflow_name", "state")):
+    sa.Index(
+        f"ix_workflow_invocations_by_{'_'.join(_prefix)}",
+        *(invocations.c[name] for name in _prefix),
+        invocations.c.created_at,
+        invocations.c.invocation_id,
+    )
+sa.Index(
+    "ix_workflow_invocations_by_both",
+    invocations.c.dataset_id,
+    invocations.c.workflow_name,
+    invocations.c.state,
+    invocations.c.created_at,
+    invocations.c.invocation_id,
+)
+sa.Index(
+    "ix_workflow_invocations_superseded",
+    invocations.c.galaxy_url,
+    invocations.c.galaxy_user,
+    invocations.c.created_at,
+    postgresql_where=sa.text(
+        "superseded_by IS NOT NULL AND history_dealt_with_at IS NULL"
+    ),
+)
+
+active = sa.Table(
+    "active_invocations",
+    metadata,
+    sa.Column(
+        "invocation_id",
+        sa.Text,
+        sa.ForeignKey(invocations.c.invocation_id, ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("galaxy_url", sa.Text, nullable=False),
+    sa.Column("galaxy_user", sa.Text, nullable=False),
+    sa.Column("draws", ARRAY(sa.Text), nullable=False),
+    sa.Column("accepted_at", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("next_poll_at", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("woken", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("lease_no", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("lease_until", Time),
+    sa.Column("cancelling", sa.Boolean, nullable=False),
+    sa.Column("summary", sa.Text),
+    sa.Column("last_change_at", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("last_full_look_at", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("observed_at", Time, nullable=False),
+    sa.Column("missing_since", Time),
+    sa.Column("misses", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("failures", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    postgresql_with={"fillfactor": "60", "autovacuum_vacuum_scale_factor": "0.05"},
+)
+sa.Index(
+    "ix_active_invocations_due",
+    active.c.galaxy_url,
+    active.c.galaxy_user,
+    active.c.next_poll_at,
+)
+sa.Index(
+    "ix_active_invocations_drawing",
+    active.c.galaxy_url,
+    active.c.galaxy_user,
+    postgresql_where=sa.text("draws <> '{}'"),
+)
+
+transitions = sa.Table(
+    "invocation_transitions",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column(
+        "invocation_id",
+        sa.Text,
+        sa.ForeignKey(invocations.c.invocation_id),
+        nullable=False,
+    ),
+    sa.Column("from_state", sa.Text),
+    sa.Column("to_state", sa.Text, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("galaxy_state", sa.Text, nullable=False),
+    sa.Column("progress", JSONB, nullable=False),
+    sa.Column("failure", JSONB(none_as_null=True)),
+    _one_of("from_state", InvocationState),
+    _one_of("to_state", InvocationState),
+)
+sa.Index(None, transitions.c.invocation_id, transitions.c.id)
