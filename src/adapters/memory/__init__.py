@@ -5,6 +5,24 @@ stand in for them in tests and demos, here and in services that use us.
 """
 
 from galaxy_jobs.adapters.memory.galaxy import SimulatedGalaxy
+from galaxy_jobs.adapters.memory.repositories import (
+    ManualClock,
+    MemoryDatasets,
+    MemoryInvocations,
+    MemoryPollQueue,
+    MemoryStore,
+    MemorySubmissions,
+    MemorySupersededRuns,
+)
 
 
-__all__ = ["SimulatedGalaxy"]
+__all__ = [
+    "ManualClock",
+    "MemoryDatasets",
+    "MemoryInvocations",
+    "MemoryPollQueue",
+    "MemoryStore",
+    "MemorySubmissions",
+    "MemorySupersededRuns",
+    "SimulatedGalaxy",
+]

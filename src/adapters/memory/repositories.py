@@ -1,0 +1,652 @@
+"""Datasets, submissions, invocations and the poll queue, kept in this process.
+
+Rule of the file: one lock, and each method checks everything before it changes
+anything, so that a refusal leaves nothing half done. Held to the same contract
+as PostgreSQL, down to what it refuses to store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from threading import RLock
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from galaxy_jobs.domain.errors import (
+    DatasetExists,
+    DatasetNotFound,
+    InvalidValue,
+    JobNotFound,
+    StaleVersion,
+    SubmissionNotFound,
+)
+from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Src, UrlData
+from galaxy_jobs.domain.model.invocation import (
+    Failure,
+    Invocation,
+    InvocationState,
+    Transition,
+)
+from galaxy_jobs.domain.model.submission import (
+    IdempotencyKey,
+    Problem,
+    Submission,
+)
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    Identity,
+    InvocationId,
+    SubmissionId,
+)
+from galaxy_jobs.domain.ports import (
+    Claim,
+    Clock,
+    Cursor,
+    DatasetRepository,
+    InvocationRepository,
+    JobFilter,
+    Look,
+    Page,
+    PollQueue,
+    SubmissionRepository,
+    SupersededRuns,
+)
+
+
+@define
+class ManualClock(Clock):
+    """A clock that stands still until it is told otherwise.
+
+    Attributes:
+        now: What it shows.
+    """
+
+    now: datetime = field(default=datetime(2026, 1, 2, 12, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, by: timedelta) -> datetime:
+        """Let time pass, and return what it shows then."""
+        self.now += by
+        return self.now
+
+
+@define
+class _Opened:
+    """A submission, and what only the store knows of it."""
+
+    submission: Submission
+    key_lifetime: timedelta
+    look_at: datetime | None
+    accepted_at: datetime | None = None
+
+
+@define
+class _Active:
+    """The poll bookkeeping of an invocation that has not ended."""
+
+    accepted_at: datetime
+    next_poll_at: datetime
+    last_change_at: datetime
+    last_full_look_at: datetime
+    woken: bool = False
+    lease_no: int = 0
+    lease_until: datetime | None = None
+    summary: str | None = None
+    missing_since: datetime | None = None
+    misses: int = 0
+    failures: int = 0
+
+
+@define
+class MemoryStore:
+    """What the repositories of one process share.
+
+    Attributes:
+        now: The store's own clock: leases, deadlines and expiries go by it.
+    """
+
+    now: Callable[[], datetime] = field(factory=ManualClock)
+    lock: RLock = field(factory=RLock, init=False, repr=False)
+    datasets: dict[DatasetId, Dataset] = field(factory=dict, init=False)
+    submissions: dict[SubmissionId, _Opened] = field(factory=dict, init=False)
+    invocations: dict[InvocationId, Invocation] = field(factory=dict, init=False)
+    active: dict[InvocationId, _Active] = field(factory=dict, init=False)
+    transitions: list[Transition] = field(factory=list, init=False)
+    dealt_with: set[InvocationId] = field(factory=set, init=False)
+
+    def put(self, before: Invocation | None, after: Invocation) -> None:
+        """Store an invocation, and its change of state as a transition."""
+        after = _cleaned(after)
+        self.invocations[after.invocation_id] = after
+        if before is not None and before.state is after.state:
+            return
+        self.transitions.append(
+            Transition(
+                id=len(self.transitions) + 1,
+                invocation_id=after.invocation_id,
+                from_state=None if before is None else before.state,
+                to_state=after.state,
+                at=after.updated_at,
+                galaxy_state=after.galaxy_state,
+                progress=after.progress,
+                failure=after.failure,
+            )
+        )
+
+    def follow(self, before: Invocation, after: Invocation) -> None:
+        """Bring the poll queue in line with a change that no poll has found."""
+        held = self.active.get(after.invocation_id)
+        if held is None:
+            return
+        held.last_change_at = self.now()
+        if after.state.is_terminal:
+            del self.active[after.invocation_id]
+        elif after.state is not before.state:
+            held.next_poll_at = self.now()
+            held.woken = True  # whoever is asking about it just now asked too early
+
+    def mine(self, identity: Identity) -> Iterator[tuple[InvocationId, _Active]]:
+        """Yield what is in the queue for a Galaxy, longest due first."""
+        held = [
+            (id_, row)
+            for id_, row in self.active.items()
+            if self.invocations[id_].identity == identity
+        ]
+        yield from sorted(held, key=lambda one: one[1].next_poll_at)
+
+
+@frozen
+class MemoryDatasets(DatasetRepository):
+    """Keeps datasets in a dict."""
+
+    store: MemoryStore
+
+    def add(self, dataset: Dataset) -> Dataset:
+        match dataset.source:
+            case GalaxyData(id=id_):
+                _refuse_unstorable(id_)
+            case UrlData(url=url, ext=ext):
+                _refuse_unstorable([url, ext])
+        _refuse_unstorable([dataset.dataset_id, dataset.name])
+        with self.store.lock:
+            stored = self.store.datasets.setdefault(dataset.dataset_id, dataset)
+            if not stored.same_as(dataset):
+                raise DatasetExists(dataset.dataset_id)
+            return stored
+
+    def get(self, dataset_id: DatasetId) -> Dataset:
+        with self.store.lock:
+            try:
+                return self.store.datasets[dataset_id]
+            except KeyError:
+                raise DatasetNotFound(dataset_id) from None
+
+    def get_many(
+        self, dataset_ids: Collection[DatasetId]
+    ) -> Mapping[DatasetId, Dataset]:
+        with self.store.lock:
+            known = self.store.datasets
+            return {one: known[one] for one in dataset_ids if one in known}
+
+    def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
+        with self.store.lock:
+            found = {
+                Cursor(one.created_at, one.dataset_id): one
+                for one in self.store.datasets.values()
+            }
+        return _page(found, limit, after)
+
+
+@frozen
+class MemorySubmissions(SubmissionRepository):
+    """Keeps submissions in a dict, in the order in which they were opened."""
+
+    store: MemoryStore
+
+    def holder(self, key: IdempotencyKey) -> Submission | None:
+        with self.store.lock:
+            now = self.store.now()
+            for opened in reversed(self.store.submissions.values()):
+                submission = opened.submission
+                if submission.key != key:
+                    continue
+                if submission.open:
+                    return submission
+                if (
+                    opened.accepted_at is not None
+                    and now < opened.accepted_at + opened.key_lifetime
+                ):
+                    return submission
+            return None
+
+    def open(
+        self, submission: Submission, *, deadline: timedelta, key_lifetime: timedelta
+    ) -> Submission | None:
+        request, key = submission.request, submission.key
+        _refuse_unstorable(
+            [
+                request.dataset_id,
+                request.workflow_name,
+                request.parameters,
+                request.rerun_of,
+                [key.caller, key.key] if key else None,
+            ]
+        )
+        with self.store.lock:
+            if key is not None and (holder := self.holder(key)):
+                return holder
+            if request.dataset_id not in self.store.datasets:
+                raise DatasetNotFound(request.dataset_id)
+            self.store.submissions[submission.submission_id] = _Opened(
+                submission=submission,
+                key_lifetime=key_lifetime,
+                look_at=self.store.now() + deadline,
+            )
+            return None
+
+    def get(self, submission_id: SubmissionId) -> Submission:
+        with self.store.lock:
+            return self._opened(submission_id).submission
+
+    def save(
+        self, before: Submission, after: Submission, *, look_in: timedelta | None
+    ) -> None:
+        with self.store.lock:
+            opened = self._at(before)
+            opened.submission = evolve(after, problem=_cleaned_problem(after.problem))
+            opened.look_at = None if look_in is None else self.store.now() + look_in
+
+    def accept(
+        self, before: Submission, after: Submission, invocation: Invocation
+    ) -> Invocation:
+        store = self.store
+        with store.lock:
+            opened = self._at(before)
+            opened.submission = after
+            opened.look_at = None
+            now = opened.accepted_at = store.now()
+            stored = store.invocations.get(invocation.invocation_id)
+            if stored is not None:
+                return stored
+            store.put(None, invocation)
+            if not invocation.state.is_terminal:
+                store.active[invocation.invocation_id] = _Active(now, now, now, now)
+            if invocation.overwrite:
+                self._supersede(invocation)
+            return store.invocations[invocation.invocation_id]
+
+    def claim_due(
+        self, identity: Identity, *, limit: int, lease: timedelta
+    ) -> Sequence[Submission]:
+        with self.store.lock:
+            now = self.store.now()
+            due = [
+                (opened.look_at, opened)
+                for opened in self.store.submissions.values()
+                if opened.submission.identity == identity
+                and opened.look_at is not None
+                and opened.look_at <= now
+            ]
+            due.sort(key=lambda one: one[0])
+            for _, opened in due[:limit]:
+                opened.look_at = now + lease
+            return [opened.submission for _, opened in due[:limit]]
+
+    def _opened(self, submission_id: SubmissionId) -> _Opened:
+        try:
+            return self.store.submissions[submission_id]
+        except KeyError:
+            raise SubmissionNotFound(submission_id) from None
+
+    def _at(self, before: Submission) -> _Opened:
+        opened = self._opened(before.submission_id)
+        if opened.submission.version != before.version:
+            raise StaleVersion(f"Submission {before.submission_id}", before.version)
+        return opened
+
+    def _supersede(self, later: Invocation) -> None:
+        """Mark the runs that a later one takes the place of; ask them to stop."""
+        for before in list(self.store.invocations.values()):
+            if (
+                before.invocation_id == later.invocation_id
+                or before.identity != later.identity
+                or before.dataset_id != later.dataset_id
+                or before.workflow_name != later.workflow_name
+                or self._is_replaced(before)
+            ):
+                continue
+            at = later.created_at
+            after = before if before.state.is_terminal else before.request_cancel(at)
+            after = evolve(
+                after,
+                superseded_by=later.invocation_id,
+                version=before.version + 1,
+                updated_at=at,
+            )
+            self.store.put(before, after)
+            self.store.follow(before, after)
+
+    def _is_replaced(self, run: Invocation) -> bool:
+        """Whether a run that has completed has taken its place."""
+        if run.superseded_by is None:
+            return False
+        successor = self.store.invocations.get(run.superseded_by)
+        return successor is not None and successor.state is InvocationState.COMPLETED
+
+
+@frozen
+class MemoryInvocations(InvocationRepository):
+    """Keeps invocations in a dict that refuses lost updates."""
+
+    store: MemoryStore
+
+    def get(self, invocation_id: InvocationId) -> Invocation:
+        with self.store.lock:
+            try:
+                return self.store.invocations[invocation_id]
+            except KeyError:
+                raise JobNotFound(invocation_id) from None
+
+    def get_many(
+        self, invocation_ids: Collection[InvocationId]
+    ) -> Mapping[InvocationId, Invocation]:
+        with self.store.lock:
+            known = self.store.invocations
+            return {one: known[one] for one in invocation_ids if one in known}
+
+    def page(
+        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+    ) -> Page[Invocation]:
+        with self.store.lock:
+            found = {
+                Cursor(one.created_at, one.invocation_id): one
+                for one in self.store.invocations.values()
+                if wanted.dataset_id in {None, one.dataset_id}
+                and wanted.workflow_name in {None, one.workflow_name}
+                and (not wanted.states or one.state in wanted.states)
+            }
+        return _page(found, limit, after)
+
+    def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
+        with self.store.lock:
+            self.get(invocation_id)
+            return [
+                one
+                for one in self.store.transitions
+                if one.invocation_id == invocation_id
+            ]
+
+    def save(self, before: Invocation, after: Invocation) -> None:
+        with self.store.lock:
+            if self.get(before.invocation_id).version != before.version:
+                raise StaleVersion(f"Job {before.invocation_id!r}", before.version)
+            self.store.put(before, after)
+            self.store.follow(before, after)
+
+
+@frozen
+class MemoryPollQueue(PollQueue):
+    """Leases invocations by the store's clock."""
+
+    store: MemoryStore
+
+    def claim(
+        self,
+        identity: Identity,
+        *,
+        limit: int,
+        lease: timedelta,
+        due_for: timedelta = timedelta(0),
+    ) -> Sequence[Claim]:
+        with self.store.lock:
+            now = self.store.now()
+            due = [
+                (id_, row)
+                for id_, row in self.store.mine(identity)
+                if row.next_poll_at <= now - due_for
+                and (row.lease_until is None or row.lease_until <= now)
+            ][:limit]
+            claims = []
+            for id_, row in due:
+                row.lease_no += 1
+                row.lease_until = now + lease
+                row.woken = False
+                claims.append(self._claim(id_, row, now))
+            return claims
+
+    def write_back(self, looks: Sequence[Look]) -> int:
+        with self.store.lock:
+            return sum(self._take(look) for look in looks)
+
+    def overdue(self, identity: Identity) -> timedelta | None:
+        with self.store.lock:
+            for _, row in self.store.mine(identity):
+                return max(self.store.now() - row.next_poll_at, timedelta(0))
+            return None
+
+    def _claim(self, id_: InvocationId, row: _Active, now: datetime) -> Claim:
+        state = self.store.invocations[id_].state
+        return Claim(
+            invocation_id=id_,
+            lease=row.lease_no,
+            cancelling=state is InvocationState.CANCELLING,
+            summary=row.summary,
+            age=now - row.accepted_at,
+            quiet_for=now - row.last_change_at,
+            unlooked_for=now - row.last_full_look_at,
+            missing_for=None if row.missing_since is None else now - row.missing_since,
+            misses=row.misses,
+            failures=row.failures,
+        )
+
+    def _take(self, look: Look) -> bool:
+        """Take what came of a claim; say whether that was a change."""
+        id_ = look.claim.invocation_id
+        row = self.store.active.get(id_)
+        if row is None or row.lease_no != look.claim.lease:
+            return False
+        row.lease_until = None
+        if not look.asked:
+            return False
+        now = self.store.now()
+        stored = self.store.invocations[id_]
+        if row.woken or (look.before and look.before.version != stored.version):
+            row.next_poll_at = now
+            return False
+        self._note(row, look, now)
+        if look.after is None:
+            if look.answered:
+                self.store.invocations[id_] = evolve(stored, observed_at=now)
+            return False
+        row.last_change_at = now
+        self.store.put(stored, look.after)
+        if look.after.state.is_terminal:
+            del self.store.active[id_]
+        return True
+
+    def _note(self, row: _Active, look: Look, now: datetime) -> None:
+        row.next_poll_at = now + look.next_in
+        if look.summary is not None:
+            row.summary = _clean(look.summary)
+        if look.full:
+            row.last_full_look_at = now
+        if look.missing:
+            row.missing_since = row.missing_since or now
+            row.misses += 1
+            row.failures = 0
+        elif look.answered:
+            row.missing_since = None
+            row.misses = row.failures = 0
+        else:
+            row.failures += 1
+
+
+@frozen
+class MemorySupersededRuns(SupersededRuns):
+    """Looks through everything there is."""
+
+    store: MemoryStore
+
+    def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
+        with self.store.lock:
+            known = self.store.invocations
+            found = [
+                run
+                for run in known.values()
+                if run.identity == identity
+                and run.state.is_terminal
+                and run.superseded_by in known
+                and known[run.superseded_by].state is InvocationState.COMPLETED
+                and run.invocation_id not in self.store.dealt_with
+            ]
+        return sorted(found, key=lambda run: run.created_at)[:limit]
+
+    def drawn_by(
+        self, identity: Identity, data: Collection[GalaxyData]
+    ) -> Sequence[str]:
+        wanted = set(data)
+        with self.store.lock:
+            datasets = sorted(
+                one.dataset_id
+                for one in self.store.datasets.values()
+                if one.source in wanted
+            )
+            runs = sorted(
+                run.invocation_id
+                for run in self.store.invocations.values()
+                if run.identity == identity
+                and not run.state.is_terminal
+                and wanted.intersection(_named(run.parameters))
+            )
+        return [
+            *(f"dataset {one!r}" for one in datasets),
+            *(f"job {one!r}" for one in runs),
+        ]
+
+    def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
+        with self.store.lock:
+            run = self.store.invocations.get(invocation_id)
+            if run is None or invocation_id in self.store.dealt_with:
+                return
+            self.store.dealt_with.add(invocation_id)
+            if attention is not None:
+                self.store.invocations[invocation_id] = evolve(
+                    run,
+                    attention=_clean(attention),
+                    version=run.version + 1,
+                    updated_at=self.store.now(),
+                )
+
+
+def _page(found: Mapping[Cursor, Any], limit: int, after: Cursor | None) -> Page[Any]:
+    def place(cursor: Cursor) -> tuple[datetime, str]:
+        return cursor.created_at, cursor.id
+
+    if after is not None and not _is_storable(after.id):
+        raise InvalidValue("The cursor is malformed.")
+    cursors = sorted(found, key=place, reverse=True)
+    if after is not None:
+        cursors = [one for one in cursors if place(one) < place(after)]
+    shown = cursors[:limit]
+    more = len(cursors) > limit
+    return Page(tuple(found[one] for one in shown), shown[-1] if more else None)
+
+
+def _named(value: Any) -> Iterator[GalaxyData]:
+    """Yield the data of Galaxy that parameters name."""
+    match value:
+        case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
+            yield GalaxyData(Src(src), id_)
+        case Mapping():
+            for one in value.values():
+                yield from _named(one)
+        case list() | tuple():
+            for one in value:
+                yield from _named(one)
+        case _:
+            return
+
+
+# --- what a database can hold -----------------------------------------------------
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _refuse_unstorable(value: Any) -> None:
+    """Refuse what is not JSON, or has a text in it that no database takes.
+
+    Raises:
+        InvalidValue: It is, or has.
+    """
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidValue(f"A value cannot be stored: {error}.") from error
+    if not all(map(_is_storable, _texts(value))):
+        raise InvalidValue("A value cannot be stored: a text is not Unicode.")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            yield from value
+            yield from _all_texts(value.values())
+        case list() | tuple():
+            yield from _all_texts(value)
+        case _:
+            return
+
+
+def _all_texts(values: Iterable[Any]) -> Iterator[str]:
+    for one in values:
+        yield from _texts(one)
+
+
+def _clean(text: str | None) -> Any:
+    """Return a text of Galaxy's with what no database takes replaced."""
+    if text is None:
+        return None
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _cleaned(invocation: Invocation) -> Invocation:
+    failure = invocation.failure
+    return evolve(
+        invocation,
+        galaxy_state=_clean(invocation.galaxy_state),
+        attention=_clean(invocation.attention),
+        failure=None if failure is None else _cleaned_failure(failure),
+        steps=tuple(
+            evolve(step, label=_clean(step.label), tool=_clean(step.tool))
+            for step in invocation.steps
+        ),
+    )
+
+
+def _cleaned_failure(failure: Failure) -> Failure:
+    return Failure(
+        reason=_clean(failure.reason),
+        step=_clean(failure.step),
+        step_index=failure.step_index,
+        path=tuple(_clean(one) for one in failure.path),
+        tool=_clean(failure.tool),
+        exit_code=failure.exit_code,
+        stderr=_clean(failure.stderr),
+        message=_clean(failure.message),
+    )
+
+
+def _cleaned_problem(problem: Problem | None) -> Problem | None:
+    return problem and evolve(problem, detail=_clean(problem.detail))
