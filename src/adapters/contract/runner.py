@@ -1,0 +1,421 @@
+"""What whatever runs workflows must do: Galaxy, or what stands in for it.
+
+Subclass the contracts of the ports you fill and supply two fixtures::
+
+    class TestMine(WorkflowRunnerContract):
+        @pytest.fixture
+        def engine(self) -> Engine: ...   # yours; fills all three ports
+
+        @pytest.fixture
+        def scene(self) -> Scene: ...     # prepares what the ports cannot
+
+Rule of the file: a test says what the ports' docstrings say, and nothing that only
+one engine does.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Protocol, TypeVar
+from uuid import uuid4
+
+import pytest
+
+from galaxy_jobs.domain.errors import (
+    RunNotFound,
+    RunRejected,
+    WorkflowAmbiguous,
+    WorkflowNotFound,
+)
+from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
+from galaxy_jobs.domain.model.invocation import InvocationState, Sighting
+from galaxy_jobs.domain.model.report import (
+    GalaxyState,
+    InvocationReport,
+    JobsSummary,
+    JobState,
+)
+from galaxy_jobs.domain.model.values import (
+    HistoryId,
+    InvocationId,
+    JobId,
+    WorkflowId,
+)
+from galaxy_jobs.domain.model.verdict import culprit, judge
+from galaxy_jobs.domain.model.workflow import AllowedWorkflow, InputKind
+from galaxy_jobs.domain.ports.runner import (
+    RunHistories,
+    WorkflowCatalog,
+    WorkflowRunner,
+)
+
+
+T = TypeVar("T")
+
+LIMIT = 120.0
+"""Seconds that anything may take to happen."""
+
+
+class Kind(Enum):
+    """What a workflow does. Each has one data input, required, named ``text``."""
+
+    SUCCESS = "success"  #: one job, which works and makes a labelled output
+    FAILURE = "failure"  #: a job that fails with an exit code, and one that needs it
+    SLOW = "slow"  #: a job that runs long enough to be stopped
+    EMPTY = "empty"  #: no step but its input
+
+
+class Engine(WorkflowCatalog, WorkflowRunner, RunHistories, Protocol):
+    """All three ports in one, as the adapters here are."""
+
+
+class Scene(Protocol):
+    """What must be prepared outside of the ports."""
+
+    @property
+    @abstractmethod
+    def absent(self) -> str:
+        """An id that is well-formed, and of nothing."""
+
+    @abstractmethod
+    def add_workflow(self, name: str, kind: Kind) -> WorkflowId:
+        """Store another workflow of that name."""
+
+    @abstractmethod
+    def delete_workflow(self, workflow_id: WorkflowId) -> None:
+        """Delete a stored workflow."""
+
+    @abstractmethod
+    def data(self) -> Source:
+        """Return data that a workflow can be run on."""
+
+    @abstractmethod
+    def pass_time(self) -> None:
+        """Let the engine get on with its work for a moment."""
+
+
+class _Contract:
+    """What the contracts share: the fixtures to supply, and some words."""
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        """Return the engine, as if newly started."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def scene(self) -> Scene:
+        """Return what prepares that engine."""
+        raise NotImplementedError
+
+    def _fresh(self, what: str) -> str:
+        return f"{what} {uuid4()}"
+
+    def _until(self, scene: Scene, look: Callable[[], T | None]) -> T:
+        """Let time pass until *look* sees something."""
+        deadline = time.monotonic() + LIMIT
+        while not (seen := look()):
+            assert time.monotonic() < deadline, f"not within {LIMIT:g} s: {seen!r}"
+            scene.pass_time()
+        return seen
+
+    def _run(
+        self, engine: Engine, scene: Scene, kind: Kind
+    ) -> tuple[InvocationId, HistoryId]:
+        workflow_id = scene.add_workflow(self._fresh(kind.value), kind)
+        history_id = engine.create(self._fresh("run"))
+        run = engine.invoke(workflow_id, {"text": scene.data()}, history_id)
+        return run, history_id
+
+    def _ended(self, engine: Engine, scene: Scene, run: InvocationId) -> Sighting:
+        """Return the verdict that ends the run."""
+
+        def look() -> Sighting | None:
+            report = engine.report(run)
+            job = culprit(report)
+            sighting = judge(report, engine.details(job.job_id) if job else None)
+            return sighting if sighting.state.is_terminal else None
+
+        return self._until(scene, look)
+
+
+class WorkflowCatalogContract(_Contract):
+    """For :class:`WorkflowCatalog`."""
+
+    def test_finds_by_exact_name_with_what_is_declared(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        name = self._fresh("Sort")
+        workflow_id = scene.add_workflow(name, Kind.SUCCESS)
+        found = engine.find(AllowedWorkflow(name=name))
+        assert (found.workflow_id, found.name) == (workflow_id, name)
+        (declared,) = found.inputs
+        assert (declared.name, declared.kind) == ("text", InputKind.DATA)
+        assert declared.required
+        with pytest.raises(WorkflowNotFound):
+            engine.find(AllowedWorkflow(name=name.lower()))
+
+    def test_does_not_choose_among_several_of_one_name(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        name = self._fresh("twice")
+        ids = {scene.add_workflow(name, Kind.EMPTY) for _ in range(2)}
+        with pytest.raises(WorkflowAmbiguous) as refusal:
+            engine.find(AllowedWorkflow(name=name))
+        assert set(refusal.value.ids) == ids
+        for workflow_id in ids:
+            pinned = AllowedWorkflow(name="ours", workflow_id=workflow_id)
+            found = engine.find(pinned)
+            assert (found.workflow_id, found.name) == (workflow_id, "ours")
+
+    def test_never_finds_a_deleted_one(self, engine: Engine, scene: Scene) -> None:
+        name = self._fresh("gone")
+        workflow_id = scene.add_workflow(name, Kind.EMPTY)
+        engine.find(AllowedWorkflow(name=name))
+        scene.delete_workflow(workflow_id)
+        with pytest.raises(WorkflowNotFound):
+            engine.find(AllowedWorkflow(name=name))
+        with pytest.raises(WorkflowNotFound):
+            engine.find(AllowedWorkflow(name=name, workflow_id=workflow_id))
+
+    def test_finds_the_one_that_took_a_deleted_ones_place(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        name = self._fresh("replaced")
+        old = scene.add_workflow(name, Kind.EMPTY)
+        assert engine.find(AllowedWorkflow(name=name)).workflow_id == old
+        scene.delete_workflow(old)
+        new = scene.add_workflow(name, Kind.SUCCESS)
+        assert engine.find(AllowedWorkflow(name=name)).workflow_id == new
+
+    def test_knows_nothing_of_an_id_that_is_of_nothing(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        with pytest.raises(WorkflowNotFound):
+            engine.find(AllowedWorkflow(name="x", workflow_id=WorkflowId(scene.absent)))
+
+    def test_names_each_name_once(self, engine: Engine, scene: Scene) -> None:
+        twice, gone = self._fresh("twice"), self._fresh("gone")
+        for _ in range(2):
+            scene.add_workflow(twice, Kind.EMPTY)
+        scene.delete_workflow(scene.add_workflow(gone, Kind.EMPTY))
+        names = engine.names()
+        assert list(names).count(twice) == 1
+        assert gone not in names
+        assert list(names) == sorted(names)
+
+
+class WorkflowRunnerContract(_Contract):
+    """For :class:`WorkflowRunner`."""
+
+    def test_says_who_we_are(self, engine: Engine) -> None:
+        identity = engine.identity()
+        assert identity == engine.identity()
+        assert identity.user_id
+        assert not identity.url.endswith("/")
+
+    def test_runs_a_workflow_to_its_good_end(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        run, history_id = self._run(engine, scene, Kind.SUCCESS)
+        sighting = self._ended(engine, scene, run)
+        assert sighting.state is InvocationState.COMPLETED
+        assert sighting.progress.ok == sighting.progress.total == 1
+        report = engine.report(run)
+        assert (report.invocation_id, report.history_id) == (run, history_id)
+        assert report.messages == report.reasons == ()
+
+    def test_tells_of_outputs_by_label(self, engine: Engine, scene: Scene) -> None:
+        run, _ = self._run(engine, scene, Kind.SUCCESS)
+        self._ended(engine, scene, run)
+        outputs = engine.outputs(run)
+        assert outputs
+        assert [one.label for one in outputs] == sorted(one.label for one in outputs)
+        assert all(one.id and one.src in {"hda", "hdca"} for one in outputs)
+
+    def test_tells_why_a_run_failed(self, engine: Engine, scene: Scene) -> None:
+        run, _ = self._run(engine, scene, Kind.FAILURE)
+        sighting = self._ended(engine, scene, run)
+        assert sighting.state is InvocationState.FAILED
+        assert sighting.failure is not None
+        assert sighting.failure.reason == "job-failed"
+        assert sighting.failure.exit_code not in {0, None}
+        states = [job.state for job in engine.report(run).jobs()]
+        assert states == [JobState.ERROR, JobState.BLOCKED]
+        assert sighting.attention is None
+
+    def test_completes_a_run_without_jobs(self, engine: Engine, scene: Scene) -> None:
+        run, _ = self._run(engine, scene, Kind.EMPTY)
+        sighting = self._ended(engine, scene, run)
+        assert sighting.state is InvocationState.COMPLETED
+        assert sighting.progress.total == 0
+
+    def test_says_why_it_will_not_run_something(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        workflow_id = scene.add_workflow(self._fresh("refused"), Kind.SUCCESS)
+        history_id, inputs = engine.create(self._fresh("run")), {"text": scene.data()}
+        with pytest.raises(RunRejected) as refusal:
+            engine.invoke(workflow_id, {}, history_id)
+        assert refusal.value.galaxy_message
+        with pytest.raises(RunRejected):
+            engine.invoke(WorkflowId(scene.absent), inputs, history_id)
+        with pytest.raises(RunRejected):
+            engine.invoke(workflow_id, inputs, HistoryId(scene.absent))
+        assert engine.runs_in(history_id) == []
+        engine.delete(history_id, purge=True)
+        with pytest.raises(RunRejected):
+            engine.invoke(workflow_id, inputs, history_id)
+
+    def test_runs_a_deleted_workflow_without_a_word(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        workflow_id = scene.add_workflow(self._fresh("deleted"), Kind.EMPTY)
+        scene.delete_workflow(workflow_id)
+        inputs = {"text": scene.data()}
+        assert engine.invoke(workflow_id, inputs, engine.create(self._fresh("run")))
+
+    def test_ignores_an_input_that_is_not_there(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        workflow_id = scene.add_workflow(self._fresh("ignored"), Kind.EMPTY)
+        inputs = {"text": scene.data(), "nothing": 1}
+        assert engine.invoke(workflow_id, inputs, engine.create(self._fresh("run")))
+
+    def test_does_not_know_what_is_not_there(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        absent = InvocationId(scene.absent)
+        for ask in (engine.report, engine.outputs, engine.cancel):
+            with pytest.raises(RunNotFound):
+                ask(absent)
+        with pytest.raises(RunNotFound):
+            engine.details(JobId(scene.absent))
+
+    def test_tells_in_bulk_what_it_knows(self, engine: Engine, scene: Scene) -> None:
+        good, _ = self._run(engine, scene, Kind.SUCCESS)
+        bad, _ = self._run(engine, scene, Kind.FAILURE)
+        for run in (good, bad):
+            self._ended(engine, scene, run)
+        absent = InvocationId(scene.absent)
+        assert engine.summaries([]) == {}
+        assert engine.summaries([absent, good, bad]) == {
+            good: JobsSummary(states={"ok": 1}, populated="ok"),
+            bad: JobsSummary(states={"error": 1, "paused": 1}, populated="ok"),
+        }
+
+    def test_stops_a_run(self, engine: Engine, scene: Scene) -> None:
+        run, _ = self._run(engine, scene, Kind.SLOW)
+
+        def at_work() -> bool:
+            jobs = [job.state for job in engine.report(run).jobs()]
+            return JobState.RUNNING in jobs
+
+        self._until(scene, at_work)
+        engine.cancel(run)
+        engine.cancel(run)
+        assert self._ended(engine, scene, run).state is InvocationState.CANCELLED
+        assert "user_request" in engine.report(run).reasons
+
+    def test_stops_a_run_before_it_has_begun(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        run, _ = self._run(engine, scene, Kind.SLOW)
+        engine.cancel(run)
+        assert self._ended(engine, scene, run).state is InvocationState.CANCELLED
+
+    def test_a_cancel_that_comes_too_late_does_not_undo_the_run(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        run, _ = self._run(engine, scene, Kind.SUCCESS)
+        self._ended(engine, scene, run)
+        engine.cancel(run)
+
+        def stopped() -> InvocationReport | None:
+            report = engine.report(run)
+            return report if report.state is GalaxyState.CANCELLED else None
+
+        report = self._until(scene, stopped)
+        assert judge(report).state is InvocationState.COMPLETED
+
+
+class RunHistoriesContract(_Contract):
+    """For :class:`RunHistories`."""
+
+    def test_finds_all_of_exactly_that_name(self, engine: Engine) -> None:
+        name = self._fresh("Name")
+        kept, deleted, purged = (engine.create(name) for _ in range(3))
+        engine.create(name + " not")
+        engine.create(name.lower())
+        engine.delete(deleted)
+        engine.delete(purged, purge=True)
+        assert set(engine.named(name)) == {kept, deleted, purged}
+        assert engine.named(self._fresh("none")) == []
+
+    def test_tells_what_ran_in_one_even_if_deleted(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        run, history_id = self._run(engine, scene, Kind.EMPTY)
+        workflow_id = scene.add_workflow(self._fresh("again"), Kind.EMPTY)
+        again = engine.invoke(workflow_id, {"text": scene.data()}, history_id)
+        self._run(engine, scene, Kind.EMPTY)
+        assert engine.runs_in(history_id) == [run, again]
+        engine.delete(history_id)
+        assert engine.runs_in(history_id) == [run, again]
+        assert engine.runs_in(HistoryId(scene.absent)) == []
+        assert engine.runs_in(engine.create(self._fresh("empty"))) == []
+
+    def test_deletes_and_brings_back(self, engine: Engine, scene: Scene) -> None:
+        history_id = engine.create(self._fresh("back"))
+        engine.undelete(history_id)
+        for _ in range(2):
+            engine.delete(history_id)
+        engine.undelete(history_id)
+        for _ in range(2):
+            engine.delete(history_id, purge=True)
+        engine.delete(history_id)
+        with pytest.raises(RunRejected):
+            engine.undelete(history_id)
+        engine.delete(HistoryId(scene.absent))
+        with pytest.raises(RunNotFound):
+            engine.undelete(HistoryId(scene.absent))
+
+    def test_a_deleted_one_is_a_fence(self, engine: Engine, scene: Scene) -> None:
+        workflow_id = scene.add_workflow(self._fresh("fenced"), Kind.SUCCESS)
+        history_id = engine.create(self._fresh("fence"))
+        engine.delete(history_id)
+        run = engine.invoke(workflow_id, {"text": scene.data()}, history_id)
+        sighting = self._ended(engine, scene, run)
+        assert sighting.state is InvocationState.CANCELLED
+        report = engine.report(run)
+        assert "history_deleted" in report.reasons
+        assert list(report.jobs()) == []
+
+    def test_one_that_is_back_is_none(self, engine: Engine, scene: Scene) -> None:
+        workflow_id = scene.add_workflow(self._fresh("open"), Kind.SUCCESS)
+        history_id = engine.create(self._fresh("no fence"))
+        engine.delete(history_id)
+        engine.undelete(history_id)
+        run = engine.invoke(workflow_id, {"text": scene.data()}, history_id)
+        assert self._ended(engine, scene, run).state is InvocationState.COMPLETED
+
+    def test_tells_what_one_holds(self, engine: Engine, scene: Scene) -> None:
+        run, history_id = self._run(engine, scene, Kind.SUCCESS)
+        self._ended(engine, scene, run)
+        assert _data(engine, run) <= set(engine.contents(history_id))
+        engine.delete(history_id)
+        assert _data(engine, run) <= set(engine.contents(history_id))
+        engine.delete(history_id, purge=True)
+        assert not engine.contents(history_id)
+        assert not engine.contents(HistoryId(scene.absent))
+        assert not engine.contents(engine.create(self._fresh("empty")))
+
+
+def _data(engine: Engine, run: InvocationId) -> set[GalaxyData]:
+    outputs: Sequence[GalaxyData] = [
+        GalaxyData(Src(one.src), one.id) for one in engine.outputs(run)
+    ]
+    assert outputs
+    return set(outputs)

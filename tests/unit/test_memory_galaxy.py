@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import pytest
+from attrs import frozen
+
+from galaxy_jobs.adapters.contract.runner import (
+    Engine,
+    Kind,
+    RunHistoriesContract,
+    Scene,
+    WorkflowCatalogContract,
+    WorkflowRunnerContract,
+)
+from galaxy_jobs.adapters.memory import SimulatedGalaxy
+from galaxy_jobs.adapters.memory.galaxy import EMPTY, FAILURE, SUCCESS, Moment
+from galaxy_jobs.domain import (
+    AllowedWorkflow,
+    GalaxyData,
+    HistoryId,
+    InvocationId,
+    InvocationState,
+    JobDetails,
+    JobState,
+    Output,
+    Src,
+    WorkflowId,
+    judge,
+)
+from galaxy_jobs.domain.errors import (
+    OutcomeUnknown,
+    RunnerUnavailable,
+    RunNotFound,
+    RunRejected,
+)
+
+
+SLOW = (
+    Moment("new"),
+    *[Moment("scheduled", {"text": "", "sleep": "running"})] * 100,
+)
+PLANS = {
+    Kind.SUCCESS: SUCCESS,
+    Kind.FAILURE: FAILURE,
+    Kind.SLOW: SLOW,
+    Kind.EMPTY: EMPTY,
+}
+DATA = GalaxyData(Src.HDA, "d1")
+LOST = OutcomeUnknown("The answer was lost.")
+
+
+@frozen
+class SimulatedScene(Scene):
+    galaxy: SimulatedGalaxy
+
+    @property
+    def absent(self) -> str:
+        return "absent"
+
+    def add_workflow(self, name: str, kind: Kind) -> WorkflowId:
+        return self.galaxy.add_workflow(
+            name,
+            plan=PLANS[kind],
+            details={"sort": JobDetails(tool="tool", exit_code=3)},
+            outputs=[Output(label="sorted", src="hda", id=f"output of {name}")],
+        )
+
+    def delete_workflow(self, workflow_id: WorkflowId) -> None:
+        self.galaxy.delete_workflow(workflow_id)
+
+    def data(self) -> GalaxyData:
+        return DATA
+
+    def pass_time(self) -> None:
+        self.galaxy.tick()
+
+
+class Simulated:
+    @pytest.fixture
+    def galaxy(self) -> SimulatedGalaxy:
+        return SimulatedGalaxy()
+
+    @pytest.fixture
+    def engine(self, galaxy: SimulatedGalaxy) -> Engine:
+        return galaxy
+
+    @pytest.fixture
+    def scene(self, galaxy: SimulatedGalaxy) -> Scene:
+        return SimulatedScene(galaxy)
+
+
+class TestCatalog(Simulated, WorkflowCatalogContract):
+    pass
+
+
+class TestRunner(Simulated, WorkflowRunnerContract):
+    pass
+
+
+class TestHistories(Simulated, RunHistoriesContract):
+    pass
+
+
+@pytest.fixture
+def galaxy() -> SimulatedGalaxy:
+    return SimulatedGalaxy()
+
+
+def invoke(galaxy: SimulatedGalaxy, history_id: HistoryId) -> InvocationId:
+    workflow_id = galaxy.add_workflow("w")
+    return galaxy.invoke(workflow_id, {"text": DATA}, history_id)
+
+
+def test_a_lost_answer_leaves_the_run(galaxy: SimulatedGalaxy) -> None:
+    history_id = galaxy.create("h")
+    galaxy.fail_next("invoke", LOST, after=True)
+    with pytest.raises(OutcomeUnknown):
+        invoke(galaxy, history_id)
+    (run,) = galaxy.runs
+    assert galaxy.runs_in(history_id) == [run.invocation_id]
+    assert not galaxy.at_work
+    galaxy.tick()
+    assert galaxy.at_work == [run]
+
+
+def test_a_lost_request_leaves_nothing(galaxy: SimulatedGalaxy) -> None:
+    galaxy.fail_next("invoke", RunnerUnavailable("refused"))
+    with pytest.raises(RunnerUnavailable):
+        invoke(galaxy, galaxy.create("h"))
+    assert not galaxy.runs
+    invoke(galaxy, galaxy.create("h"))
+    assert len(galaxy.runs) == 1
+
+
+def test_a_late_request_meets_the_fence(galaxy: SimulatedGalaxy) -> None:
+    history_id = galaxy.create("h")
+    galaxy.fail_next("invoke", LOST, later=True)
+    with pytest.raises(OutcomeUnknown):
+        invoke(galaxy, history_id)
+    assert galaxy.runs_in(history_id) == []
+    galaxy.delete(history_id)
+    galaxy.land()
+    (run,) = galaxy.runs_in(history_id)
+    galaxy.tick(9)
+    assert galaxy.report(run).reasons == ("history_deleted",)
+    assert not galaxy.at_work
+
+
+def test_a_late_request_may_be_refused_unheard(galaxy: SimulatedGalaxy) -> None:
+    history_id = galaxy.create("h")
+    galaxy.fail_next("invoke", LOST, later=True)
+    with pytest.raises(OutcomeUnknown):
+        invoke(galaxy, history_id)
+    galaxy.delete(history_id, purge=True)
+    galaxy.land()
+    assert not galaxy.runs
+
+
+def test_an_outage_ends_every_question(galaxy: SimulatedGalaxy) -> None:
+    galaxy.outage = RunnerUnavailable("down")
+    for ask in (galaxy.identity, galaxy.names, lambda: galaxy.create("h")):
+        with pytest.raises(RunnerUnavailable):
+            ask()
+    galaxy.outage = None
+    assert galaxy.identity() == galaxy.who
+    assert galaxy.calls["identity"] == 2
+
+
+def test_what_it_forgot_is_gone(galaxy: SimulatedGalaxy) -> None:
+    history_id = galaxy.create("h")
+    run = invoke(galaxy, history_id)
+    galaxy.forget(run)
+    with pytest.raises(RunNotFound):
+        galaxy.report(run)
+    assert galaxy.runs_in(history_id) == []
+    assert galaxy.summaries([run]) == {}
+
+
+def test_deleting_a_history_stops_no_run_that_has_its_jobs(
+    galaxy: SimulatedGalaxy,
+) -> None:
+    history_id = galaxy.create("h")
+    run = invoke(galaxy, history_id)
+    galaxy.tick()
+    galaxy.delete(history_id)
+    galaxy.tick(9)
+    assert judge(galaxy.report(run)).state is InvocationState.COMPLETED
+
+
+def test_purging_a_history_breaks_what_runs_in_it(galaxy: SimulatedGalaxy) -> None:
+    history_id = galaxy.create("h")
+    run = invoke(galaxy, history_id)
+    galaxy.tick()
+    galaxy.delete(history_id, purge=True)
+    galaxy.tick(9)
+    assert judge(galaxy.report(run)).state is InvocationState.FAILED
+
+
+def test_a_plan_may_hold_collections_and_sub_workflows(
+    galaxy: SimulatedGalaxy,
+) -> None:
+    inner = Moment("completed", {"each": ["ok", "error"]})
+    plan = [
+        Moment("new"),
+        Moment("completed", {"text": "", "nested": inner, "later": None}),
+    ]
+    workflow_id = galaxy.add_workflow(
+        "w", plan=plan, details={"each": JobDetails(exit_code=7)}
+    )
+    run = galaxy.invoke(workflow_id, {"text": DATA}, galaxy.create("h"))
+    galaxy.tick()
+    report = galaxy.report(run)
+    jobs = list(report.jobs())
+    assert [job.state for job in jobs] == [JobState.OK, JobState.ERROR]
+    assert [path for path, _ in report.walk()][2] == ("nested", "each")
+    assert not report.steps[2].scheduled
+    assert galaxy.details(jobs[1].job_id).exit_code == 7
+    assert galaxy.summaries([run])[run].states == {"ok": 1, "error": 1}
+
+
+def test_without_bulk_answers_nothing_is_told(galaxy: SimulatedGalaxy) -> None:
+    run = invoke(galaxy, galaxy.create("h"))
+    galaxy.answers_in_bulk = False
+    assert galaxy.summaries([run]) == {}
+
+
+def test_refuses_to_undo_a_purge(galaxy: SimulatedGalaxy) -> None:
+    history_id = galaxy.create("h")
+    galaxy.delete(history_id, purge=True)
+    with pytest.raises(RunRejected):
+        galaxy.undelete(history_id)
+
+
+def test_finds_by_the_configured_id_under_the_clients_name(
+    galaxy: SimulatedGalaxy,
+) -> None:
+    workflow_id = galaxy.add_workflow("in Galaxy")
+    wanted = AllowedWorkflow(name="ours", workflow_id=workflow_id)
+    assert galaxy.find(wanted).name == "ours"
