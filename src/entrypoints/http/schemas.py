@@ -58,7 +58,9 @@ def parameters(workflow: Workflow, dataset_input: str | None) -> Schema:
 def _input(one: WorkflowInput) -> Schema:
     schema = _data(one) if one.kind.is_data else _value(one)
     if one.multiple and not one.kind.is_data:
-        schema = {"anyOf": [schema, {"type": "array", "items": schema}]}
+        # Without a type (an input of a kind unknown here) a list would fit both.
+        single = schema if "type" in schema else {**schema, "not": {"type": "array"}}
+        schema = {"anyOf": [single, {"type": "array", "items": schema}]}
     if not one.required:
         schema = {"anyOf": [schema, {"type": "null"}]}
     schema = {"title": one.name, **schema}
@@ -88,7 +90,10 @@ def _data(one: WorkflowInput) -> Schema:
             {
                 "title": "Data in Galaxy",
                 "type": "object",
-                "properties": {"src": {"enum": sources}, "id": {"type": "string"}},
+                "properties": {
+                    "src": {"enum": sources},
+                    "id": {"type": "string", "pattern": "\\S"},
+                },
                 "required": ["src", "id"],
                 "additionalProperties": False,
             },

@@ -1,0 +1,88 @@
+"""The HTTP API in this process, with whatever is to stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+from dependency_injector import providers
+from httpx import Response
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from galaxy_jobs.domain.model.workflow import Allowlist
+from galaxy_jobs.domain.use_cases import PollPolicy
+from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.http.app import create_app
+from tests.support.build import NOON
+
+
+@define
+class StandIn:
+    """Stands in for a use case: remembers how it was called, and does as told."""
+
+    answer: Any = None
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(factory=list)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls.append((args, kwargs))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+USE_CASES = (
+    "cancel_job",
+    "check",
+    "job_history",
+    "job_outputs",
+    "list_datasets",
+    "list_jobs",
+    "list_workflows",
+    "readiness",
+    "register_dataset",
+    "rerun",
+    "show_dataset",
+    "show_job",
+    "show_submission",
+    "show_workflow",
+    "submit",
+)
+
+
+@contextmanager
+def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
+    """Serve the API.
+
+    Args:
+        instead: What stands in for providers of the container, by their names.
+            A use case that is not named gives None. The clock stands at noon.
+    """
+    container = Container()
+    standing_in: dict[str, Any] = {
+        **{name: StandIn() for name in USE_CASES},
+        "clock": lambda: NOON,
+        "allowlist": Allowlist(),
+        "poll_policy": PollPolicy(),
+        **instead,
+    }
+    for name, thing in standing_in.items():
+        getattr(container, name).override(providers.Object(thing))
+    with TestClient(create_app(container), base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+def code_of(answer: Response) -> str:
+    """Return the code of a problem, once its form has been looked at."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    said = answer.json()
+    assert said["status"] == answer.status_code
+    assert said["title"]
+    assert said["detail"]
+    assert said["instance"].startswith("/")
+    assert said["request_id"] == answer.headers["x-request-id"]
+    kind, _, code = said["type"].rpartition(":")
+    assert kind == "urn:galaxy-jobs:problem"
+    return str(code)
