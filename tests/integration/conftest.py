@@ -5,15 +5,23 @@ What is missing is an error, never a skip: a suite that tests nothing would pass
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from tests.support.galaxy import Lab
+
+
+GALAXY_HOME = Path(__file__).parents[2] / ".local/galaxy"
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +39,19 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def database_url(postgres_url: str) -> Iterator[str]:
     """The URL of a database that is new and empty; it is dropped afterwards."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database_url(postgres_url: str) -> Iterator[str]:
+    """The same, for all tests of a module together."""
+    with _database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def _database(postgres_url: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -38,3 +59,36 @@ def database_url(postgres_url: str) -> Iterator[str]:
         connection.execute(
             sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
         )
+
+
+@pytest.fixture(scope="session")
+def galaxy(pytestconfig: pytest.Config) -> Iterator[LocalGalaxy]:
+    """A Galaxy that runs; left running only where it ran before.
+
+    Its environment, data and keys stay from one session to the next: a test makes
+    what it needs anew, under names of its own. Several sessions may share it: the
+    last one that leaves stops it, if one of them started it.
+    """
+    local = LocalGalaxy(GALAXY_HOME)
+    GALAXY_HOME.mkdir(parents=True, exist_ok=True)
+    ours = GALAXY_HOME / "started-by-tests"
+    terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
+    with (GALAXY_HOME / "sessions.lock").open("w") as sessions:
+        fcntl.flock(sessions, fcntl.LOCK_SH)
+        if not local.status().running:
+            ours.touch()
+        try:
+            local.start(lambda stage: terminal.write_line(stage) if terminal else None)
+            yield local
+        finally:
+            with suppress(BlockingIOError):
+                fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if ours.exists():
+                    local.stop()
+                    ours.unlink()
+
+
+@pytest.fixture(scope="session")
+def lab(galaxy: LocalGalaxy) -> Lab:
+    """A new user of that Galaxy, with data and every scenario."""
+    return Lab(galaxy.url, galaxy.user_key(f"tests-{uuid4().hex[:8]}"))

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from galaxy_jobs.adapters.embedded import postgres
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
-from galaxy_jobs.adapters.embedded.system import birth
+from galaxy_jobs.adapters.embedded.system import is_alive
 from tests.support import postgres_user
 from tests.support.wait import until
 
@@ -75,7 +75,7 @@ def postmaster(server: EmbeddedPostgres) -> int | None:
         pid = int((server.data / "postmaster.pid").read_text().split()[0])
     except (FileNotFoundError, IndexError):
         return None
-    return pid if birth(pid) else None
+    return pid if is_alive(pid) else None
 
 
 def running(server: EmbeddedPostgres) -> int:
@@ -86,7 +86,7 @@ def running(server: EmbeddedPostgres) -> int:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    until(lambda: birth(pid) is None)
+    until(lambda: not is_alive(pid))
 
 
 def away(server: EmbeddedPostgres) -> None:
@@ -210,7 +210,7 @@ def test_a_killed_server_comes_back_with_every_committed_row(
     else:
         users().do("acquire")
     assert running(server) != killed
-    assert birth(orphan) is None
+    assert not is_alive(orphan)
     assert holder.do("sql select count(*) from t") == [[1000]]
 
 

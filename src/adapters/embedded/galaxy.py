@@ -2,9 +2,9 @@
 
 Rules of the file:
 
-* No process id is written down. Everything that belongs to a Galaxy carries the path
-  of its configuration in its environment, and the kernel shows that: a record would
-  be wrong after a ``kill -9``, a reboot, or when the number is given out again.
+* No process id is written down. Everything that belongs to a Galaxy carries a mark
+  in its environment, and the kernel shows that: a record would be wrong after a
+  ``kill -9``, a reboot, or when the number is given out again.
 * Installing, starting and stopping happen under one lock, so that several processes
   may want the same Galaxy at once. The server itself holds nothing of its starter.
 * An installation counts only once its mark is written, last of all.
@@ -29,11 +29,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import requests
-from attrs import define, evolve, field, frozen
+from attrs import asdict, define, evolve, field, fields_dict, frozen
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.samples import call
@@ -94,7 +94,6 @@ class _State:
     port: int
     admin_key: str = field(factory=lambda: secrets.token_hex(16), repr=False)
     id_secret: str = field(factory=lambda: secrets.token_hex(16), repr=False)
-    keys: dict[str, str] = field(factory=dict[str, str], repr=False)
 
 
 @define(eq=False)
@@ -184,7 +183,7 @@ class LocalGalaxy:
         )
 
     def user_key(self, name: str) -> str:
-        """Return an API key of the user *name*, who is created if need be.
+        """Return the API key of the user *name*, who is created if need be.
 
         Raises:
             EmbeddedError: Galaxy does not run, or refused.
@@ -268,11 +267,19 @@ class LocalGalaxy:
     def _serve(self) -> Path:
         return self.home / "recipe/serve.py"
 
+    @property
+    def _family_mark(self) -> str:
+        """An entry of PATH that leads nowhere.
+
+        It is in PATH, for Galaxy hands hardly anything else on to its jobs.
+        """
+        return str(self.home / "mark")
+
     def _launch(self, progress: Progress) -> None:
         self._kill()  # what a killed server left, a job for instance
         state = self._state()
         if not _is_free(state.port):
-            state = evolve(state, port=_free_port())
+            state = evolve(state, port=_free_port(state.port))
             progress(f"port {self._state().port} is taken: using {state.port}")
         self._save(state)
         self._write_recipe(state)
@@ -280,10 +287,11 @@ class LocalGalaxy:
             self.log.replace(self.log.with_suffix(".log.1"))
         progress(f"starting Galaxy; its log is {self.log}")
         binaries = self._environment / "bin"
+        path = os.environ.get("PATH", os.defpath)
         environment = _clean_environment() | {
             "GALAXY_CONFIG_FILE": str(self._config),
             "VIRTUAL_ENV": str(self._environment),
-            "PATH": f"{binaries}:{os.environ.get('PATH', os.defpath)}",
+            "PATH": f"{self._family_mark}:{binaries}:{path}",
         }
         with self.log.open("wb") as log:
             # It forks itself off and returns.
@@ -364,13 +372,15 @@ class LocalGalaxy:
 
     def _family(self) -> Iterator[int]:
         """Yield all processes of this Galaxy: server, task processes, jobs."""
-        mark = os.fsencode(f"GALAXY_CONFIG_FILE={self._config}")
+        mark = os.fsencode(self._family_mark)
         for pid in processes():
             # Another user's are not readable, and a zombie has none.
             with contextlib.suppress(OSError):
                 environment = Path(f"/proc/{pid}/environ").read_bytes()
-                if mark in environment.split(b"\0"):
-                    yield pid
+                for variable in environment.split(b"\0"):
+                    name, _, value = variable.partition(b"=")
+                    if name == b"PATH" and mark in value.split(b":"):
+                        yield pid
 
     def _server(self) -> int | None:
         """Return the process that is Galaxy itself, None if it is not alive."""
@@ -411,46 +421,33 @@ class LocalGalaxy:
 
     def _state(self) -> _State:
         try:
-            return _State(**json.loads(self._state_file.read_text(encoding="utf-8")))
+            known = json.loads(self._state_file.read_text(encoding="utf-8"))
+            return _State(**{name: known[name] for name in fields_dict(_State)})
         except FileNotFoundError:
             return _State(port=self.port)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EmbeddedError(
+                f"{self._state_file} is damaged ({error!r}). Remove it: Galaxy then "
+                "gets a new port and new keys."
+            ) from error
 
     def _save(self, state: _State) -> None:
-        content: dict[str, Any] = {
-            "port": state.port,
-            "admin_key": state.admin_key,
-            "id_secret": state.id_secret,
-            "keys": state.keys,
-        }
-        _write_private(self._state_file, json.dumps(content, indent=1))
+        _write_private(self._state_file, json.dumps(asdict(state), indent=1))
 
     def _key_of(self, name: str) -> str:
-        state = self._state()
-        key = state.keys.get(name)
-        if key is None or not self._is_known(key):
-            key = self._make_key(name, state.admin_key)
-            self._save(evolve(state, keys={**state.keys, name: key}))
-        return key
-
-    def _is_known(self, key: str) -> bool:
-        # The data may have been removed and made anew, the keys kept.
-        try:
-            return call(self.url, key, "GET", "whoami") is not None
-        except EmbeddedError:
-            return False
-
-    def _make_key(self, name: str, admin_key: str) -> str:
-        url = self.url
-        users = call(url, admin_key, "GET", "users")
-        found = [user for user in users if user["username"] == name]
+        ask = partial(call, self.url, self._state().admin_key)
+        found = [user for user in ask("GET", "users") if user["username"] == name]
         if not found:
             wanted = {
                 "username": name,
                 "email": f"{name}@example.org",
                 "password": secrets.token_hex(16),  # nobody is to sign in with it
             }
-            found = [call(url, admin_key, "POST", "users", wanted)]
-        key: str = call(url, admin_key, "POST", f"users/{found[0]['id']}/api_key")
+            found = [ask("POST", "users", wanted)]
+        path = f"users/{found[0]['id']}/api_key"
+        # To make one is to take the former away from whoever uses it.
+        detailed = ask("GET", f"{path}/detailed")
+        key: str = detailed["key"] if detailed else ask("POST", path)
         return key
 
 
@@ -491,11 +488,16 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _free_port() -> int:
-    with socket.socket() as asking:
-        asking.bind((HOST, 0))
-        port: int = asking.getsockname()[1]
-        return port
+def _free_port(taken: int) -> int:
+    """Return the next free port above *taken*.
+
+    Not one of the kernel's choice: it chooses among those that it gives to outgoing
+    connections too, and the next start might find it in use.
+    """
+    for port in range(taken + 1, taken + 1000):
+        if _is_free(port):
+            return port
+    raise EmbeddedError(f"No port from {taken} to {taken + 999} is free for Galaxy.")
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -91,7 +91,7 @@ def call(url: str, key: str, method: str, path: str, body: object = None) -> Any
             timeout=ANSWER_LIMIT,
         )
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
     except requests.HTTPError as error:
         raise EmbeddedError(
             f"Galaxy refused {method} {path}: {error.response.status_code} "

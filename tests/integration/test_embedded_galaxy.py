@@ -1,0 +1,387 @@
+"""The local Galaxy: started twice, killed, started again, stopped; what it can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+
+from galaxy_jobs.adapters.embedded import galaxy as module
+from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.samples import (
+    SAMPLE_TEXT,
+    SAMPLE_WORKFLOW,
+    call,
+    import_workflow,
+    upload_text,
+)
+from tests.support.wait import until
+
+
+START = """
+import sys
+from pathlib import Path
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+access = LocalGalaxy(Path(sys.argv[1]), port=int(sys.argv[2])).start()
+print(access.url, access.key)
+"""
+
+
+# --- one that these tests may kill ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def taken() -> Iterator[int]:
+    """A port that something else listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def victim(
+    galaxy: LocalGalaxy, taken: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalGalaxy]:
+    """A Galaxy of these tests' own; only the installation is the other one's."""
+    home = tmp_path_factory.mktemp("galaxy")
+    (home / "venv").symlink_to(galaxy.home / "venv")
+    local = LocalGalaxy(home, port=taken)
+    yield local
+    local.kill()
+
+
+def family(local: LocalGalaxy) -> set[int]:
+    return set(local._family())
+
+
+def test_two_that_start_it_at_once_get_one_server_which_outlives_them(
+    victim: LocalGalaxy, taken: int
+) -> None:
+    command = [sys.executable, "-c", START, str(victim.home), str(taken)]
+    starters = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    said = [starter.communicate(timeout=120)[0].split() for starter in starters]
+    assert said[0] == said[1]
+    url, key = said[0]
+    assert victim.status().running
+    assert call(url, key, "GET", "whoami")["username"] == "demo"
+    # The port that was wished for is not ours to take.
+    assert url != f"http://127.0.0.1:{taken}"
+    # Whoever holds a lock or a pipe of its starter would keep others waiting.
+    held = [fd.readlink() for fd in Path(f"/proc/{victim._server()}/fd").iterdir()]
+    assert not [path for path in held if path.name == "galaxy.lock"]
+
+
+def test_to_start_what_runs_changes_nothing(victim: LocalGalaxy) -> None:
+    first = victim.start()
+    server = victim._server()
+    assert victim.start() == first
+    assert victim._server() == server
+
+
+def test_its_keys_are_for_nobody_else_to_read(victim: LocalGalaxy) -> None:
+    victim.start()
+    for name in ("galaxy.json", "galaxy.yml"):
+        assert (victim.home / name).stat().st_mode & 0o077 == 0
+    assert victim.start().key not in repr(victim.start())
+
+
+def test_killed_at_work_it_starts_again_with_all_it_had(victim: LocalGalaxy) -> None:
+    before = victim.start()
+    stranger = victim.user_key("stranger")
+    dataset = upload_text(before.url, before.key, "kept", "b\na\n")
+    import_workflow(before.url, before.key, SAMPLE_WORKFLOW)
+    invoke(before.url, before.key, dataset, sleep_s=500)
+    until(lambda: sleepers(victim), 60)
+    server = victim._server()
+    assert server
+    os.kill(server, 9)
+    until(lambda: victim._server() is None)
+    assert not victim.status().running
+    assert sleepers(victim), "the job outlives a server that is killed"
+
+    assert victim.start() == before
+    assert victim.user_key("stranger") == stranger != before.key
+    assert call(before.url, before.key, "GET", f"datasets/{dataset}")["name"] == "kept"
+    assert not sleepers(victim), "nothing of the killed one is left"
+
+
+def test_stopped_it_leaves_nothing_behind(victim: LocalGalaxy) -> None:
+    victim.start()
+    victim.stop()
+    assert family(victim) == set()
+    assert str(victim.status()) == "not running"
+    victim.stop()
+
+
+def sleepers(local: LocalGalaxy) -> list[int]:
+    """Return the processes of jobs that sleep."""
+    found = []
+    for pid in family(local):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if command.startswith(b"sleep"):
+            found.append(pid)
+    return found
+
+
+# --- one that cannot start ------------------------------------------------------
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> LocalGalaxy:
+    """One whose interpreter only complains."""
+    python = tmp_path / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho out of luck\n")
+    python.chmod(0o755)
+    (tmp_path / "venv/installed").write_text(module._lock_digest())
+    return LocalGalaxy(tmp_path)
+
+
+def test_a_start_that_fails_quotes_the_log(broken: LocalGalaxy) -> None:
+    with pytest.raises(EmbeddedError, match=r"out of luck.*galaxy\.log"):
+        broken.start()
+
+
+def test_an_installation_that_failed_half_way_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = tmp_path / "bin/uv"
+    uv.parent.mkdir()
+    uv.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in\n'
+        'venv) mkdir -p "$4/bin"; touch "$4/bin/python" ;;\n'
+        f"pip) [ -e {tmp_path}/works ] || {{ echo no net; exit 1; }} ;;\n"
+        "esac\n"
+    )
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{uv.parent}:{os.environ['PATH']}")
+    local = LocalGalaxy(tmp_path / "home")
+    for _ in range(2):
+        with pytest.raises(EmbeddedError, match=r"no net.*install\.log"):
+            local.install()
+        assert not local.status().installed
+    (tmp_path / "works").touch()
+    (local.home / "venv/half").touch()
+    local.install()
+    assert local.status().installed
+    assert not (local.home / "venv/half").exists()
+
+
+def test_a_path_that_its_scripts_cannot_bear_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match="GALAXY_JOBS_HOME"):
+        LocalGalaxy(tmp_path / "with space").start()
+
+
+# --- what it can do -------------------------------------------------------------
+
+
+def invoke(url: str, key: str, dataset: str, **parameters: Any) -> str:
+    """Run the sample workflow of that user, and return the invocation's id."""
+    name = json.loads(SAMPLE_WORKFLOW.read_text())["name"]
+    mine = call(url, key, "GET", "workflows?show_shared=false&show_published=false")
+    workflow = next(one["id"] for one in mine if one["name"] == name)
+    inputs = {"text": {"src": "hda", "id": dataset}, **parameters}
+    body = {"inputs": inputs, "inputs_by": "name", "new_history_name": "run"}
+    made: str = call(url, key, "POST", f"workflows/{workflow}/invocations", body)["id"]
+    return made
+
+
+class User:
+    """A new user of the shared Galaxy."""
+
+    def __init__(self, galaxy: LocalGalaxy) -> None:
+        self.url = galaxy.url
+        self.key = galaxy.user_key(f"user-{uuid4().hex[:12]}")
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        return call(self.url, self.key, method, path, body)
+
+    def ended(self, invocation: str) -> Any:
+        """Wait until *invocation* has ended, and return it."""
+
+        def look() -> Any:
+            now = self.call("GET", f"invocations/{invocation}")
+            return now["state"] in {"completed", "failed", "cancelled"} and now
+
+        return until(look, 60, every=0.2)
+
+    def states(self, invocation: str) -> Any:
+        return self.call("GET", f"invocations/{invocation}/jobs_summary")["states"]
+
+    def text(self, output: dict[str, str]) -> str:
+        return str(
+            self.call("GET", f"datasets/{output['id']}/get_content_as_text")[
+                "item_data"
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+def user(galaxy: LocalGalaxy) -> User:
+    return User(galaxy)
+
+
+@pytest.fixture(scope="module")
+def dataset(user: User) -> str:
+    import_workflow(user.url, user.key, SAMPLE_WORKFLOW)
+    return upload_text(user.url, user.key, "fruits", SAMPLE_TEXT.read_text())
+
+
+def test_the_sample_workflow_sorts_and_counts(user: User, dataset: str) -> None:
+    import_workflow(user.url, user.key, SAMPLE_WORKFLOW)
+    assert len(user.call("GET", "workflows")) == 1, "imported once, however often"
+    ended = user.ended(invoke(user.url, user.key, dataset))
+    lines = sorted(SAMPLE_TEXT.read_text().splitlines())
+    assert user.text(ended["outputs"]["sorted"]).splitlines() == lines
+    assert user.text(ended["outputs"]["lines"]) == f"{len(lines)}\n"
+
+
+def test_a_failing_step_gives_its_exit_code_and_says_why(
+    user: User, dataset: str
+) -> None:
+    invocation = invoke(user.url, user.key, dataset, exit_code=7)
+    user.ended(invocation)
+    assert user.states(invocation) == {"error": 1, "paused": 1}
+    jobs = user.call("GET", f"jobs?invocation_id={invocation}&state=error")
+    job = user.call("GET", f"jobs/{jobs[0]['id']}?full=true")
+    assert job["exit_code"] == 7
+    assert job["tool_stderr"].splitlines()[-1] == "gxj_text: exit code 7"
+
+
+def test_another_user_sees_nothing_of_it(galaxy: LocalGalaxy, dataset: str) -> None:
+    assert User(galaxy).call("GET", "workflows") == []
+
+
+def step(kind: str, label: str, state: dict[str, Any], **links: str) -> dict[str, Any]:
+    """A step of a workflow; *links* name the step each input comes from."""
+    linked = {name: {"__class__": "ConnectedValue"} for name in links}
+    made: dict[str, Any] = {
+        "type": "tool" if kind.startswith(("gxj", "param_value")) else kind,
+        "label": label,
+        "tool_state": json.dumps({**state, **linked}),
+        "links": links,
+        "annotation": "",
+        "inputs": [],
+        "position": {"left": 0, "top": 0},
+    }
+    if made["type"] == "tool":
+        output = "output1" if kind.startswith("gxj") else "boolean_param"
+        outputs = [{"output_name": output, "label": label}]
+        made |= {"tool_id": kind, "content_id": kind, "workflow_outputs": outputs}
+    return made
+
+
+def _output(of: dict[str, Any]) -> str:
+    """Return what a step calls what comes out of it."""
+    named = of.get("workflow_outputs")
+    return named[0]["output_name"] if named else "output"
+
+
+def workflow(*steps: dict[str, Any]) -> dict[str, Any]:
+    places = {one["label"]: number for number, one in enumerate(steps)}
+    made = {}
+    for number, one in enumerate(steps):
+        links = {}
+        for name, source in one.pop("links").items():
+            output = _output(steps[places[source]])
+            links[name] = {"id": places[source], "output_name": output}
+        made[str(number)] = {**one, "id": number, "input_connections": links}
+    return {
+        "a_galaxy_workflow": "true",
+        "format-version": "0.1",
+        "name": f"test {uuid4().hex}",
+        "annotation": "",
+        "steps": made,
+    }
+
+
+def run(user: User, made: dict[str, Any], inputs: dict[str, Any]) -> str:
+    stored = user.call("POST", "workflows", {"workflow": made})["id"]
+    body = {"inputs": inputs, "inputs_by": "name", "new_history_name": "run"}
+    started = user.call("POST", f"workflows/{stored}/invocations", body)
+    return str(started["id"])
+
+
+TEXT = {"optional": False}
+COPY = {"operation": "copy", "sleep_s": 0, "exit_code": 0}
+
+
+def test_lists_made_by_a_run_are_mapped_over_and_joined(
+    user: User, dataset: str
+) -> None:
+    made = workflow(
+        step("data_input", "text", TEXT),
+        step("gxj_split", "split", {}, input1="text"),
+        step("gxj_text", "each", COPY, input1="split"),
+        step("gxj_join", "join", {}, input1="each"),
+    )
+    invocation = run(user, made, {"text": {"src": "hda", "id": dataset}})
+    ended = user.ended(invocation)
+    lines = SAMPLE_TEXT.read_text()
+    assert user.states(invocation) == {"ok": 2 + len(lines.splitlines())}
+    assert user.text(ended["outputs"]["join"]) == lines
+
+
+def test_a_step_is_skipped_for_what_a_run_found_out(user: User) -> None:
+    truth = upload_text(user.url, user.key, "truth", "false\n")
+    parse = {"param_type": "boolean", "remove_newlines": True}
+    conditional = step("gxj_text", "maybe", COPY, input1="text")
+    # Not in the tool's own state: it is the workflow's question, not the tool's.
+    conditional["links"]["go"] = "parse"
+    made = workflow(
+        step("data_input", "text", TEXT),
+        step("param_value_from_file", "parse", parse, input1="text"),
+        conditional | {"when": "$(inputs.go)"},
+    )
+    invocation = run(user, made, {"text": {"src": "hda", "id": truth}})
+    user.ended(invocation)
+    assert user.states(invocation) == {"ok": 1, "skipped": 1}
+
+
+def test_an_input_may_be_an_address_on_this_machine(user: User, tmp_path: Path) -> None:
+    (tmp_path / "served.txt").write_text("one\ntwo\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = {
+            "src": "url",
+            "url": f"http://127.0.0.1:{server.server_port}/served.txt",
+            "ext": "txt",
+        }
+        made = workflow(
+            step("data_input", "text", TEXT),
+            step("gxj_text", "count", COPY | {"operation": "count"}, input1="text"),
+        )
+        ended = user.ended(run(user, made, {"text": source}))
+        server.shutdown()
+    assert user.text(ended["outputs"]["count"]) == "2\n"
+
+
+def test_the_description_of_its_api_is_made_when_asked_for(user: User) -> None:
+    paths = requests.get(f"{user.url}/openapi.json", timeout=60).json()["paths"]
+    assert "/api/invocations/{invocation_id}" in paths
+
+
+def test_what_is_installed_is_what_the_wheel_brings() -> None:
+    names = {path.name for path in module.RECIPE.rglob("*")}
+    assert {"serve.py", "requirements.lock", "galaxy.yml", "gxj_text.xml"} <= names
