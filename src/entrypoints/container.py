@@ -139,6 +139,10 @@ def _galaxy(settings: Settings) -> Galaxy:
     return Galaxy(url, key, timeout=settings.galaxy_timeout)
 
 
+def _itself(thing: T) -> T:
+    return thing
+
+
 class Container(containers.DeclarativeContainer):
     """Everything, wired. Give it `settings`; call :func:`close` at the end."""
 
@@ -175,9 +179,10 @@ class Container(containers.DeclarativeContainer):
     )
 
     galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings)
-    runner: providers.Provider[WorkflowRunner] = galaxy
-    catalog: providers.Provider[WorkflowCatalog] = galaxy
-    histories: providers.Provider[RunHistories] = galaxy
+    # One adapter fills three ports; each can be replaced by itself.
+    runner: providers.Provider[WorkflowRunner] = providers.Callable(_itself, galaxy)
+    catalog: providers.Provider[WorkflowCatalog] = providers.Callable(_itself, galaxy)
+    histories: providers.Provider[RunHistories] = providers.Callable(_itself, galaxy)
     whoami: providers.Provider[WhoAmI] = providers.Singleton(WhoAmI, runner, clock)
 
     register_dataset = providers.Singleton(RegisterDataset, datasets, clock)

@@ -141,7 +141,7 @@ def _watch(
     told: _Told,
     poll: subprocess.Popen[bytes],
     log: Path,
-) -> Mapping[str, Any]:
+) -> Any:
     """Show every change of a job until it has ended."""
     shown = None
     limit = time.monotonic() + JOB_LIMIT

@@ -1,0 +1,298 @@
+"""What a client sees of everything that can become of a run, on a real Galaxy.
+
+The API and a poller are processes of their own; each test says the state, the
+reason, and the HTTP answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from tests.support import workflows
+from tests.support.galaxy import Lab
+from tests.support.service import Service, service
+from tests.support.wait import until
+
+
+@pytest.fixture(scope="module")
+def jobs(
+    lab: Lab, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    with service(
+        folder, database=module_database_url, galaxy=lab.url, key=lab.key
+    ) as one:
+        one.serve()
+        one.poll()
+        yield one
+
+
+@pytest.fixture(scope="module")
+def text(jobs: Service, lab: Lab) -> str:
+    return jobs.dataset("hda", lab.text)
+
+
+@pytest.fixture(scope="module")
+def texts(jobs: Service, lab: Lab) -> str:
+    return jobs.dataset("hdca", lab.texts)
+
+
+def refusal(jobs: Service, status: int, body: object) -> Any:
+    """Submit what must be refused, and return the problem."""
+    answer = jobs.request("POST", "/jobs", body)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return answer.json()
+
+
+def wish(dataset_id: str, workflow: str, **parameters: object) -> dict[str, Any]:
+    return {
+        "dataset_id": dataset_id,
+        "workflow_name": workflow,
+        "parameters": parameters,
+    }
+
+
+def test_a_job_that_works_completes_with_its_outputs(jobs: Service, text: str) -> None:
+    answer = jobs.request(
+        "POST", "/jobs", wish(text, "two steps", sleep_s=1, exit_code=0)
+    )
+    assert answer.status_code == 201
+    accepted = answer.json()
+    assert accepted == {"invocation_id": accepted["invocation_id"], "state": "queued"}
+    assert answer.headers["Location"] == f"/jobs/{accepted['invocation_id']}"
+    job = jobs.wait(accepted["invocation_id"])
+    assert job["state"] == "completed"
+    assert job["failure"] is None
+    assert job["progress"] == {
+        "total": 2,
+        "ok": 2,
+        "running": 0,
+        "waiting": 0,
+        "failed": 0,
+    }
+    assert [step["state"] for step in job["steps"]] == ["ok"] * 5
+    outputs = jobs.get(f"/jobs/{job['invocation_id']}/outputs")["items"]
+    assert [(one["label"], one["state"]) for one in outputs] == [
+        ("count_out", "ok"),
+        ("sort_out", "ok"),
+    ]
+    states = [
+        one["to_state"]
+        for one in jobs.get(f"/jobs/{job['invocation_id']}/history")["items"]
+    ]
+    assert states[0] == "queued"
+    assert states[-1] == "completed"
+    assert len(states) == len(set(states))
+
+
+def test_a_failing_tool_with_a_paused_one_behind_it(jobs: Service, text: str) -> None:
+    job = jobs.wait(jobs.submit(text, "first fails"))
+    assert job["state"] == "failed"
+    # Galaxy itself says that all is well.
+    until(lambda: job["galaxy_state"] in {"scheduled", "completed"})
+    failure = job["failure"]
+    assert failure["reason"] == "job-failed"
+    assert (failure["step"], failure["step_index"]) == ("bad", 1)
+    assert failure["path"] == ["bad"]
+    assert failure["tool"] == "gxj_text"
+    assert failure["exit_code"] == 3
+    assert "3" in failure["stderr"]
+    steps = {step["label"]: step["state"] for step in job["steps"]}
+    assert steps["behind"] == steps["far behind"] == "blocked"
+    assert steps["apart"] == "ok"
+
+
+def test_a_failure_inside_a_sub_workflow_is_named_with_its_path(
+    jobs: Service, text: str
+) -> None:
+    job = jobs.wait(jobs.submit(text, "sub fails"))
+    assert job["state"] == "failed"
+    assert job["failure"]["path"] == ["nested", "inner bad"]
+    assert job["failure"]["step"] == "inner bad"
+    assert job["failure"]["exit_code"] == 5
+
+
+def test_a_sub_workflow_that_works_counts_its_jobs(jobs: Service, text: str) -> None:
+    job = jobs.wait(jobs.submit(text, "sub works"))
+    assert (job["state"], job["progress"]["total"]) == ("completed", 2)
+
+
+def test_one_failing_element_of_a_mapped_collection(jobs: Service, texts: str) -> None:
+    job = jobs.wait(jobs.submit(texts, "mapped, one fails"))
+    assert job["state"] == "failed"
+    assert job["failure"]["step"] == "each"
+    each = next(step for step in job["steps"] if step["label"] == "each")
+    assert each["jobs"] == {"error": 1, "ok": 2}
+
+
+def test_a_mapped_collection_that_works(jobs: Service, texts: str) -> None:
+    job = jobs.wait(jobs.submit(texts, "mapped"))
+    assert (job["state"], job["progress"]["ok"]) == ("completed", 6)
+
+
+def test_a_skipped_step_is_no_failure(jobs: Service, text: str) -> None:
+    job = jobs.wait(jobs.submit(text, "skipped"))
+    assert job["state"] == "completed"
+    never = next(step for step in job["steps"] if step["label"] == "never")
+    assert never["jobs"] == {"skipped": 1}
+
+
+def test_a_workflow_without_jobs_completes(jobs: Service, text: str) -> None:
+    job = jobs.wait(jobs.submit(text, "no jobs"))
+    assert (job["state"], job["progress"]["total"]) == ("completed", 0)
+
+
+def test_a_condition_that_is_none_fails_with_galaxys_reason(
+    jobs: Service, text: str
+) -> None:
+    job = jobs.wait(jobs.submit(text, "wrong when"))
+    assert job["state"] == "failed"
+    assert job["failure"]["reason"] == "when_not_boolean"
+    assert job["failure"]["message"]
+
+
+def test_a_value_that_only_the_tool_refuses_fails_with_galaxys_sentence(
+    jobs: Service, text: str
+) -> None:
+    job = jobs.wait(jobs.submit(text, "two steps", {"exit_code": 999}))
+    assert job["state"] == "failed"
+    assert job["failure"]["exit_code"] is None
+    assert "999" in job["failure"]["message"]
+
+
+def test_an_address_that_galaxy_cannot_fetch(jobs: Service) -> None:
+    dataset = jobs.post(
+        "/datasets",
+        {
+            "name": "nowhere",
+            "source": {"src": "url", "url": "http://127.0.0.1:9/x.txt", "ext": "txt"},
+        },
+    )["dataset_id"]
+    job = jobs.wait(jobs.submit(dataset, "success"))
+    assert job["state"] == "failed"
+    assert job["failure"]["reason"] == "dataset_failed"
+
+
+def test_a_missing_tool_is_refused_in_galaxys_words(jobs: Service, text: str) -> None:
+    problem = refusal(jobs, 422, wish(text, "missing tool"))
+    assert problem["type"].endswith("galaxy-rejected")
+    assert "not_installed" in problem["galaxy_message"]
+
+
+def test_a_dataset_that_galaxy_does_not_have_is_refused(jobs: Service) -> None:
+    gone = jobs.dataset("hda", "f" * 16)
+    problem = refusal(jobs, 422, wish(gone, "success"))
+    assert problem["type"].endswith("galaxy-rejected")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"sleep": 1}, "sleep"),
+        ({"sleep_s": "long"}, "sleep_s"),
+        ({"sleep_s": 61}, "sleep_s"),
+        ({"sleep_s": True}, "sleep_s"),
+    ],
+)
+def test_a_parameter_that_does_not_fit_is_named_and_nothing_is_invoked(
+    jobs: Service, lab: Lab, text: str, parameters: dict[str, object], named: str
+) -> None:
+    before = len(lab.call("GET", "invocations?limit=100"))
+    problem = refusal(jobs, 422, wish(text, "two steps", **parameters))
+    assert problem["type"].endswith("invalid-parameters")
+    assert named in problem["parameters"]
+    assert len(lab.call("GET", "invocations?limit=100")) == before
+
+
+def test_an_unknown_workflow(jobs: Service, text: str) -> None:
+    problem = refusal(jobs, 422, wish(text, "no such workflow"))
+    assert problem["type"].endswith("workflow-not-found")
+
+
+def test_two_workflows_of_one_name(jobs: Service, lab: Lab, text: str) -> None:
+    twin = workflows.workflow("twin", workflows.data("text"))
+    ids = {lab.add(twin), lab.add(twin)}
+    problem = refusal(jobs, 422, wish(text, "twin"))
+    assert problem["type"].endswith("workflow-ambiguous")
+    assert set(problem["workflow_ids"]) == ids
+
+
+def test_a_workflow_deleted_in_galaxy_is_not_run(
+    jobs: Service, lab: Lab, text: str
+) -> None:
+    stored = lab.add(workflows.workflow("short-lived", workflows.data("text")))
+    jobs.submit(text, "short-lived")
+    lab.call("DELETE", f"workflows/{stored}")
+    problem = refusal(jobs, 422, wish(text, "short-lived"))
+    assert problem["type"].endswith("workflow-not-found")
+
+
+def test_an_unknown_dataset(jobs: Service) -> None:
+    problem = refusal(jobs, 422, wish("nope", "success"))
+    assert problem["type"].endswith("dataset-not-found")
+
+
+def test_a_single_dataset_on_a_collection_input(jobs: Service, text: str) -> None:
+    problem = refusal(jobs, 422, wish(text, "mapped"))
+    assert problem["type"].endswith("invalid-parameters")
+    assert "collection" in problem["detail"]
+
+
+def test_a_wrong_key_is_said_to_be_ours(
+    lab: Lab, module_database_url: str, tmp_path: Path, text: str
+) -> None:
+    with service(
+        tmp_path, database=module_database_url, galaxy=lab.url, key="0" * 32
+    ) as wrong:
+        wrong.serve()
+        problem = refusal(wrong, 502, wish(text, "success"))
+        assert problem["type"].endswith("galaxy-refused-us")
+        done = wrong.run("poll", "--once")
+        assert done.returncode == 1
+        assert "0" * 32 not in done.stdout + done.stderr + str(problem)
+
+
+def test_a_galaxy_that_is_not_there(
+    module_database_url: str, tmp_path: Path, text: str
+) -> None:
+    with service(
+        tmp_path, database=module_database_url, galaxy="http://127.0.0.1:9", key="k"
+    ) as lonely:
+        lonely.serve()
+        answer = lonely.request("POST", "/jobs", wish(text, "success"))
+        assert answer.status_code == 503
+        assert answer.json()["type"].endswith("galaxy-unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert lonely.get("/jobs")["items"]  # reads do not need it
+        done = lonely.run("poll", "--once")
+        assert done.returncode == 1
+        assert "http://127.0.0.1:9" in done.stderr
+
+
+def test_galaxy_killed_during_a_run_changes_no_state_and_the_run_ends_after(
+    jobs: Service, galaxy: LocalGalaxy, text: str
+) -> None:
+    invocation_id = jobs.submit(text, "two steps", {"sleep_s": 8})
+    jobs.wait(invocation_id, "in_progress")
+    poller = jobs.commands[1]
+    galaxy.kill()
+    cut = len(poller.logged())
+    until(
+        lambda: [
+            one for one in poller.logged()[cut:] if one["event"] == "sweep cut short"
+        ],
+        60,
+    )
+    during = jobs.job(invocation_id)
+    assert during["state"] == "in_progress"
+    galaxy.start()
+    # A job that Galaxy itself was running dies with it: the run's end is told
+    # as it is, whichever that turns out to be.
+    job = jobs.wait(invocation_id, "completed", "failed", timeout=120)
+    assert job["progress"]["running"] == job["progress"]["waiting"] == 0

@@ -1,0 +1,61 @@
+"""A user of the tests' own on the real Galaxy, with data and every scenario."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+
+from galaxy_jobs.adapters.embedded.samples import call, upload_text
+from tests.support import workflows
+
+
+@define
+class Lab:
+    """What a user of Galaxy has done by hand before the service is used.
+
+    Attributes:
+        url: Galaxy's address.
+        key: The user's key.
+        text: A text dataset (``hda``).
+        texts: A list of three texts (``hdca``), one of which says ``poison``.
+    """
+
+    url: str
+    key: str
+    text: str = field(init=False)
+    texts: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        history = self.call("POST", "histories", {"name": "test data"})["id"]
+        lines = ("banana\napple\ncherry\n", "poison\n", "date\nelder\n")
+        members = [
+            {
+                "src": "hda",
+                "name": f"text {number}",
+                "id": upload_text(self.url, self.key, f"{number}.txt", text, history),
+            }
+            for number, text in enumerate(lines)
+        ]
+        self.text = members[0]["id"]
+        self.texts = self.call(
+            "POST",
+            f"histories/{history}/contents/dataset_collections",
+            {
+                "name": "texts",
+                "collection_type": "list",
+                "element_identifiers": members,
+            },
+        )["id"]
+        for workflow in workflows.scenarios().values():
+            self.add(workflow)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Ask Galaxy's API."""
+        return call(self.url, self.key, method, path, body)
+
+    def add(self, workflow: dict[str, Any]) -> str:
+        """Import a workflow, and return the id of the stored workflow."""
+        body = {"workflow": workflow}
+        stored: str = self.call("POST", "workflows", body)["id"]
+        return stored
