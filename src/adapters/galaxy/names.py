@@ -19,7 +19,7 @@ from galaxy_jobs.domain.model.values import WorkflowId
 NAMES_KEPT = 60.0
 """Seconds for which the list is remembered."""
 
-NAMES_DOUBTED = 5.0
+NAMES_DOUBTED = 1.0
 """Seconds for which it is believed that there is none of a name, or several."""
 
 
