@@ -16,7 +16,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-import requests
 
 from galaxy_jobs.adapters.embedded import galaxy as module
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
@@ -47,9 +46,11 @@ print(access.url, access.key)
 def taken() -> Iterator[int]:
     """A port that something else listens on."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        # Below those that the kernel gives to anybody who connects somewhere.
+        port = module._free_port(18000)
+        listener.bind(("127.0.0.1", port))
         listener.listen()
-        yield listener.getsockname()[1]
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -247,31 +248,6 @@ def dataset(user: User) -> str:
     return upload_text(user.url, user.key, "fruits", SAMPLE_TEXT.read_text())
 
 
-def test_the_sample_workflow_sorts_and_counts(user: User, dataset: str) -> None:
-    import_workflow(user.url, user.key, SAMPLE_WORKFLOW)
-    assert len(user.call("GET", "workflows")) == 1, "imported once, however often"
-    ended = user.ended(invoke(user.url, user.key, dataset))
-    lines = sorted(SAMPLE_TEXT.read_text().splitlines())
-    assert user.text(ended["outputs"]["sorted"]).splitlines() == lines
-    assert user.text(ended["outputs"]["lines"]) == f"{len(lines)}\n"
-
-
-def test_a_failing_step_gives_its_exit_code_and_says_why(
-    user: User, dataset: str
-) -> None:
-    invocation = invoke(user.url, user.key, dataset, exit_code=7)
-    user.ended(invocation)
-    assert user.states(invocation) == {"error": 1, "paused": 1}
-    jobs = user.call("GET", f"jobs?invocation_id={invocation}&state=error")
-    job = user.call("GET", f"jobs/{jobs[0]['id']}?full=true")
-    assert job["exit_code"] == 7
-    assert job["tool_stderr"].splitlines()[-1] == "gxj_text: exit code 7"
-
-
-def test_another_user_sees_nothing_of_it(galaxy: LocalGalaxy, dataset: str) -> None:
-    assert User(galaxy).call("GET", "workflows") == []
-
-
 def step(kind: str, label: str, state: dict[str, Any], **links: str) -> dict[str, Any]:
     """A step of a workflow; *links* name the step each input comes from."""
     linked = {name: {"__class__": "ConnectedValue"} for name in links}
@@ -326,60 +302,101 @@ TEXT = {"optional": False}
 COPY = {"operation": "copy", "sleep_s": 0, "exit_code": 0}
 
 
-def test_lists_made_by_a_run_are_mapped_over_and_joined(
-    user: User, dataset: str
-) -> None:
-    made = workflow(
-        step("data_input", "text", TEXT),
-        step("gxj_split", "split", {}, input1="text"),
-        step("gxj_text", "each", COPY, input1="split"),
-        step("gxj_join", "join", {}, input1="each"),
-    )
-    invocation = run(user, made, {"text": {"src": "hda", "id": dataset}})
-    ended = user.ended(invocation)
-    lines = SAMPLE_TEXT.read_text()
-    assert user.states(invocation) == {"ok": 2 + len(lines.splitlines())}
-    assert user.text(ended["outputs"]["join"]) == lines
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a text of two lines can be fetched, on this machine."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "two-lines.txt").write_text("one\ntwo\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/two-lines.txt"
+        server.shutdown()
 
 
-def test_a_step_is_skipped_for_what_a_run_found_out(user: User) -> None:
+@pytest.fixture(scope="module")
+def runs(user: User, dataset: str, address: str) -> dict[str, str]:
+    """Invocations by name, all under way at once."""
     truth = upload_text(user.url, user.key, "truth", "false\n")
     parse = {"param_type": "boolean", "remove_newlines": True}
     conditional = step("gxj_text", "maybe", COPY, input1="text")
     # Not in the tool's own state: it is the workflow's question, not the tool's.
     conditional["links"]["go"] = "parse"
-    made = workflow(
+    found_out = workflow(
         step("data_input", "text", TEXT),
         step("param_value_from_file", "parse", parse, input1="text"),
         conditional | {"when": "$(inputs.go)"},
     )
-    invocation = run(user, made, {"text": {"src": "hda", "id": truth}})
-    user.ended(invocation)
-    assert user.states(invocation) == {"ok": 1, "skipped": 1}
+    mapped = workflow(
+        step("data_input", "text", TEXT),
+        step("gxj_split", "split", {}, input1="text"),
+        step("gxj_text", "each", COPY, input1="split"),
+        step("gxj_join", "join", {}, input1="each"),
+    )
+    count = workflow(
+        step("data_input", "text", TEXT),
+        step("gxj_text", "count", COPY | {"operation": "count"}, input1="text"),
+    )
+    fetched = {"src": "url", "url": address, "ext": "txt"}
+    return {
+        "found out": run(user, found_out, {"text": {"src": "hda", "id": truth}}),
+        "mapped": run(user, mapped, {"text": {"src": "hda", "id": dataset}}),
+        "sample": invoke(user.url, user.key, dataset),
+        "failing": invoke(user.url, user.key, dataset, exit_code=7),
+        "fetched": run(user, count, {"text": fetched}),
+    }
 
 
-def test_an_input_may_be_an_address_on_this_machine(user: User, tmp_path: Path) -> None:
-    (tmp_path / "served.txt").write_text("one\ntwo\n")
-    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        source = {
-            "src": "url",
-            "url": f"http://127.0.0.1:{server.server_port}/served.txt",
-            "ext": "txt",
-        }
-        made = workflow(
-            step("data_input", "text", TEXT),
-            step("gxj_text", "count", COPY | {"operation": "count"}, input1="text"),
-        )
-        ended = user.ended(run(user, made, {"text": source}))
-        server.shutdown()
-    assert user.text(ended["outputs"]["count"]) == "2\n"
+def test_the_sample_workflow_sorts_and_counts(user: User, runs: dict[str, str]) -> None:
+    outputs = user.ended(runs["sample"])["outputs"]
+    lines = sorted(SAMPLE_TEXT.read_text().splitlines())
+    assert user.text(outputs["sorted"]).splitlines() == lines
+    assert user.text(outputs["lines"]) == f"{len(lines)}\n"
 
 
-def test_the_description_of_its_api_is_made_when_asked_for(user: User) -> None:
-    paths = requests.get(f"{user.url}/openapi.json", timeout=60).json()["paths"]
-    assert "/api/invocations/{invocation_id}" in paths
+def test_a_failing_step_gives_its_exit_code_and_says_why(
+    user: User, runs: dict[str, str]
+) -> None:
+    user.ended(runs["failing"])
+    assert user.states(runs["failing"]) == {"error": 1, "paused": 1}
+    jobs = user.call("GET", f"jobs?invocation_id={runs['failing']}&state=error")
+    job = user.call("GET", f"jobs/{jobs[0]['id']}?full=true")
+    assert job["exit_code"] == 7
+    assert job["tool_stderr"].splitlines()[-1] == "gxj_text: exit code 7"
+
+
+def test_lists_made_by_a_run_are_mapped_over_and_joined(
+    user: User, runs: dict[str, str]
+) -> None:
+    ended = user.ended(runs["mapped"])
+    text = SAMPLE_TEXT.read_text()
+    assert user.states(runs["mapped"]) == {"ok": 2 + len(text.splitlines())}
+    assert user.text(ended["outputs"]["join"]) == text
+
+
+def test_a_step_is_skipped_for_what_a_run_found_out(
+    user: User, runs: dict[str, str]
+) -> None:
+    user.ended(runs["found out"])
+    assert user.states(runs["found out"]) == {"ok": 1, "skipped": 1}
+
+
+def test_an_input_may_be_an_address_on_this_machine(
+    user: User, runs: dict[str, str]
+) -> None:
+    outputs = user.ended(runs["fetched"])["outputs"]
+    assert user.text(outputs["count"]) == "2\n"
+
+
+def test_a_workflow_is_imported_once_however_often(user: User, dataset: str) -> None:
+    before = user.call("GET", "workflows")
+    name = import_workflow(user.url, user.key, SAMPLE_WORKFLOW)
+    assert name == "sort-and-count"
+    assert user.call("GET", "workflows") == before
+
+
+def test_another_user_sees_nothing_of_it(galaxy: LocalGalaxy, dataset: str) -> None:
+    assert User(galaxy).call("GET", "workflows") == []
 
 
 def test_what_is_installed_is_what_the_wheel_brings() -> None:

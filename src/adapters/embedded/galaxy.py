@@ -39,6 +39,7 @@ from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.samples import call
 from galaxy_jobs.adapters.embedded.system import (
     absolute,
+    is_alive,
     locked,
     need_proc,
     processes,
@@ -54,6 +55,7 @@ DEFAULT_PORT = 8085
 DEFAULT_USER = "demo"
 RECIPE = Path(__file__).with_name("galaxy_recipe")
 
+PORT_LIMIT = 2.0
 STOP_LIMIT = 20.0
 PATIENCE_BETWEEN_WORDS = 15.0
 
@@ -278,6 +280,10 @@ class LocalGalaxy:
     def _launch(self, progress: Progress) -> None:
         self._kill()  # what a killed server left, a job for instance
         state = self._state()
+        # Who knows its address will look for it there: worth a moment's wait.
+        until = time.monotonic() + PORT_LIMIT
+        while not _is_free(state.port) and time.monotonic() < until:
+            time.sleep(0.05)
         if not _is_free(state.port):
             state = evolve(state, port=_free_port(state.port))
             progress(f"port {self._state().port} is taken: using {state.port}")
@@ -361,13 +367,16 @@ class LocalGalaxy:
 
     def _kill(self) -> None:
         deadline = time.monotonic() + STOP_LIMIT
-        # Again and again: what is being killed may just have started another one.
-        while found := list(self._family()):
+        killed: set[int] = set()
+        # Again and again: what is being killed may just have started another one. A
+        # process that is ending has lost its environment, and holds the port still.
+        while (found := set(self._family())) or any(map(is_alive, killed)):
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"Processes {found} of Galaxy cannot be ended.")
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            killed |= found
             time.sleep(0.02)
 
     def _family(self) -> Iterator[int]:
