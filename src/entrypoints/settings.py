@@ -255,7 +255,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
     except TsError as error:
         raise _malformed(error) from None
     file = _read_file(env.galaxy_jobs_config)
-    if env.galaxy_timeout <= 0 or env.galaxy_timeout == float("inf"):
+    if not 0 < env.galaxy_timeout < float("inf"):  # nor nan
         raise _bad("GALAXY_TIMEOUT", os.environ["GALAXY_TIMEOUT"])
     try:
         allowlist = Allowlist(
@@ -300,11 +300,12 @@ def _read_file(path: Path | None) -> _File:
     if path is None:
         return _File()
     try:
-        path.read_bytes()
-    except OSError as error:
+        path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise BadSetting(
-            f"GALAXY_JOBS_CONFIG is {str(path)!r}; it could not be read "
-            f"({error.strerror}). Expected: a TOML file that can be read."
+            f"GALAXY_JOBS_CONFIG is {str(path)!r}; it could not be read ({why}). "
+            "Expected: a TOML file that can be read."
         ) from None
     loader = typed_settings.FileLoader(
         files=[path],

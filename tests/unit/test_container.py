@@ -1,0 +1,35 @@
+"""The container is not type-checked inside; building it is the check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typed_settings.types import Secret
+
+from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.settings import BadSetting, Settings
+
+
+def settings(**given: object) -> Settings:
+    return Settings(
+        **{
+            "galaxy_url": "http://127.0.0.1:9",
+            "galaxy_api_key": Secret("key"),
+            "database_url": Secret("postgresql://nobody@127.0.0.1:9/none"),
+            "home": Path("/nonexistent"),
+            **given,
+        }  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("name", sorted(Container.providers))
+def test_every_provider_can_be_built_and_none_connects(name: str) -> None:
+    container = Container(settings=settings())
+    assert container.providers[name]() is not None
+
+
+def test_what_needs_galaxy_says_which_setting_is_missing() -> None:
+    container = Container(settings=settings(galaxy_api_key=None))
+    with pytest.raises(BadSetting, match="GALAXY_API_KEY is not set"):
+        container.runner()

@@ -1,0 +1,173 @@
+"""Settings: what is read, from where, and what is said of a bad one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from galaxy_jobs.entrypoints.settings import SETTINGS, BadSetting, Settings, load
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for setting in SETTINGS:
+        monkeypatch.delenv(setting.name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+def config(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    monkeypatch.setenv("GALAXY_JOBS_CONFIG", str(path))
+
+
+def test_nothing_needs_to_be_set_to_be_loaded(tmp_path: Path) -> None:
+    settings = load()
+    assert settings.galaxy_url is None
+    assert settings.galaxy_timeout == 30
+    assert settings.home == tmp_path / "data" / "galaxy-jobs"
+    assert settings.allowlist.rows == ()
+
+
+def test_the_environment_wins_over_the_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set and removed, so that what the file sets is undone with it.
+    monkeypatch.setenv("GALAXY_URL", "")
+    monkeypatch.delenv("GALAXY_URL")
+    monkeypatch.setenv("GALAXY_TIMEOUT", "7")
+    (tmp_path / ".env").write_text("GALAXY_URL=http://one/\nGALAXY_TIMEOUT=5\n")
+    settings = load()
+    assert (settings.galaxy_url, settings.galaxy_timeout) == ("http://one", 7)
+
+
+def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert load().database_url is None
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GALAXY_URL", "http://galaxy")
+    monkeypatch.setenv("GALAXY_API_KEY", "sesame")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:sesame@host/db")
+    settings = load()
+    assert settings.galaxy() == ("http://galaxy", "sesame")
+    assert "sesame" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GALAXY_URL", "galaxy.org"),
+        ("GALAXY_URL", "ftp://galaxy.org"),
+        ("GALAXY_URL", "http://user:pw@galaxy.org"),
+        ("GALAXY_URL", "http://"),
+        ("GALAXY_TIMEOUT", "3s"),
+        ("GALAXY_TIMEOUT", "0"),
+        ("GALAXY_TIMEOUT", "-1"),
+        ("GALAXY_TIMEOUT", "inf"),
+        ("GALAXY_TIMEOUT", "nan"),
+        ("DATABASE_URL", "mysql://host/db"),
+        ("DATABASE_URL", "host"),
+        ("GALAXY_JOBS_CONFIG", "/nonexistent/config.toml"),
+    ],
+)
+def test_a_malformed_one_is_one_line_with_name_value_and_what_is_expected(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting) as caught:
+        load()
+    said = str(caught.value)
+    assert said.startswith(name)
+    assert "xpected" in said
+    assert "\n" not in said
+    if name != "DATABASE_URL":  # which may hold a password
+        assert value in said
+
+
+def test_a_database_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresqk://me:sesame@host/db")
+    with pytest.raises(BadSetting) as caught:
+        load()
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["GALAXY_URL", "GALAXY_API_KEY"])
+def test_a_missing_one_says_what_is_expected(name: str, tmp_path: Path) -> None:
+    values = {"GALAXY_URL": "http://galaxy", "GALAXY_API_KEY": None}
+    settings = Settings(
+        home=tmp_path,
+        galaxy_url=None if name == "GALAXY_URL" else values["GALAXY_URL"],
+    )
+    with pytest.raises(BadSetting, match=f"{name} is not set; expected"):
+        settings.galaxy()
+
+
+def test_the_file_holds_the_allowlist_and_how_to_poll(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config(
+        tmp_path,
+        """
+        [[workflows]]
+        name = "one"
+        input = "reads"
+        [[workflows]]
+        name = "two"
+        id = "f597429621d6eb2b"
+        [poll]
+        least = 2
+        threads = 3
+        [submit]
+        key_lifetime = 60
+        """,
+        monkeypatch,
+    )
+    settings = load()
+    one, two = settings.allowlist.rows
+    assert (one.name, one.input, one.workflow_id) == ("one", "reads", None)
+    assert (two.name, two.input, two.workflow_id) == ("two", None, "f597429621d6eb2b")
+    assert settings.poll.least == timedelta(seconds=2)
+    assert settings.threads == 3
+    assert settings.submit.key_lifetime == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("workflows = [", "config.toml"),
+        ("[[workflows]]\ninput = 'x'", "`name`"),
+        ("[[workflows]]\nname = 'a'\nidd = 'x'", "idd"),
+        ("[[workflows]]\nname = 'a'\n[[workflows]]\nname = 'a'", "'a'"),
+        ("[poll]\nleest = 1", "leest"),
+        ("[poll]\nleast = 'x'", "least"),
+        ("[poll]\nleast = 0", "least"),
+        ("[poll]\nleast = 9\nmost = 1", "least"),
+        ("[poll]\nthreads = -1", "threads"),
+        ("[submit]\ndeadline = 0", "deadline"),
+        ("\x00", "config.toml"),
+    ],
+)
+def test_a_bad_file_is_one_line_that_names_the_place(
+    text: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config(tmp_path, text, monkeypatch)
+    with pytest.raises(BadSetting) as caught:
+        load()
+    said = str(caught.value)
+    assert said.startswith("GALAXY_JOBS_CONFIG")
+    assert named in said
+    assert "\n" not in said
+
+
+def test_a_file_that_is_not_text_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config(tmp_path, "", monkeypatch)
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadSetting, match="GALAXY_JOBS_CONFIG"):
+        load()
