@@ -1,0 +1,270 @@
+"""What the contracts of the repositories share: the adapters, and things to store.
+
+Rule of these contracts: a test says what is expected in its own words and
+numbers, and reads back by another method than the one that wrote, where there is
+one, lest a mistake made in both directions be taken for none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from attrs import frozen
+
+from galaxy_jobs.domain.errors import (
+    DomainError,
+)
+from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src
+from galaxy_jobs.domain.model.invocation import (
+    Failure,
+    Invocation,
+    InvocationState,
+    Progress,
+    Sighting,
+    StepSummary,
+)
+from galaxy_jobs.domain.model.submission import (
+    IdempotencyKey,
+    Request,
+    Submission,
+)
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    HistoryId,
+    Identity,
+    InvocationId,
+    Parameters,
+    SubmissionId,
+)
+from galaxy_jobs.domain.ports import (
+    Claim,
+    Cursor,
+    DatasetRepository,
+    InvocationRepository,
+    Page,
+    PollQueue,
+    SubmissionRepository,
+    SupersededRuns,
+)
+
+
+T = TypeVar("T")
+
+S = InvocationState
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=1)
+HERE = Identity("https://galaxy.test", "user1")
+THERE = Identity("https://elsewhere.test", "user1")
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+CROWD = 8
+UNICODE = "Ü日本 👩‍🔬 \u202e\t\r\n\x01 '\"\\ %s :x \\u0000"
+
+#: Parameters in which every kind of JSON value stands, and its odd spellings.
+ODD: Parameters = {
+    "": {},
+    UNICODE: UNICODE,
+    "list": [1, 1.0, -1, True, False, None, [], {"a": {"b": [""]}}],
+    "large": [2**70, 1e16, 1e22, 1e300, -1e-300, 0.1, 5e-324],
+}
+
+
+@frozen(kw_only=True)
+class Repositories:
+    """The adapters under test, over one store that is empty.
+
+    Attributes:
+        pass_time: Lets time pass by the store's own clock, or makes as if: all
+            that is leased, due or expires is so much nearer to it.
+    """
+
+    datasets: DatasetRepository
+    submissions: SubmissionRepository
+    invocations: InvocationRepository
+    queue: PollQueue
+    superseded: SupersededRuns
+    pass_time: Callable[[timedelta], object]
+
+    # --- short ways to what a test is about -----------------------------------
+
+    def register(self, dataset_id: str = "d1") -> Dataset:
+        """Register a dataset, if it is not there."""
+        return self.datasets.add(a_dataset(dataset_id))
+
+    def opened(self, submission: Submission, deadline: timedelta = HOUR) -> Submission:
+        """Open a submission that is to be stored."""
+        self.register(submission.request.dataset_id)
+        holder = self.submissions.open(submission, deadline=deadline, key_lifetime=DAY)
+        assert holder is None
+        return submission
+
+    def begun(self, submission: Submission) -> Submission:
+        """Open a submission and store its history."""
+        before = self.opened(submission)
+        after = before.with_history(HistoryId(f"his {before.submission_id}"), NOON)
+        self.submissions.save(before, after, look_in=HOUR)
+        return after
+
+    def accepted(
+        self, name: str, submission: Submission | None = None, at: datetime = NOON
+    ) -> Invocation:
+        """Have a run accepted, from the beginning."""
+        before = self.begun(submission or a_submission())
+        run = a_run(before, name, at)
+        return self.submissions.accept(before, before.accepted(run.id, at), run.value)
+
+    def moved(self, run: Invocation, *states: InvocationState) -> Invocation:
+        """Have a run seen in one state after the other, without the queue."""
+        for state in states:
+            before = self.invocations.get(run.invocation_id)
+            after = before.seen(Sighting(state=state, galaxy_state="x"), LATER)
+            self.invocations.save(before, after)
+        return self.invocations.get(run.invocation_id)
+
+    def claim(self, limit: int = 100, lease: timedelta = HOUR) -> Sequence[Claim]:
+        """Claim what is due here."""
+        return self.queue.claim(HERE, limit=limit, lease=lease)
+
+    def claimed(self) -> list[InvocationId]:
+        """Claim what is due here; return its ids."""
+        return [one.invocation_id for one in self.claim()]
+
+
+@frozen
+class _Run:
+    value: Invocation
+
+    @property
+    def id(self) -> InvocationId:
+        return self.value.invocation_id
+
+
+def a_dataset(
+    dataset_id: str = "d1",
+    name: str = "reads",
+    source: Source | None = None,
+    at: datetime = NOON,
+) -> Dataset:
+    """Return a dataset."""
+    return Dataset(
+        dataset_id=DatasetId(dataset_id),
+        name=name,
+        source=source or GalaxyData(Src.HDA, f"hda of {dataset_id}"),
+        created_at=at,
+    )
+
+
+def a_submission(
+    dataset_id: str = "d1",
+    workflow: str = "w",
+    *,
+    key: str | None = None,
+    overwrite: bool = False,
+    parameters: Parameters | None = None,
+    identity: Identity = HERE,
+) -> Submission:
+    """Return a new submission."""
+    return Submission(
+        submission_id=SubmissionId(uuid4()),
+        identity=identity,
+        request=Request(
+            dataset_id=DatasetId(dataset_id),
+            workflow_name=workflow,
+            parameters=parameters or {},
+            overwrite=overwrite,
+        ),
+        key=None if key is None else IdempotencyKey("", key),
+        created_at=NOON,
+        updated_at=NOON,
+    )
+
+
+def a_run(submission: Submission, name: str, at: datetime = NOON) -> _Run:
+    """Return the run that a submission leads to."""
+    request = submission.request
+    return _Run(
+        Invocation(
+            invocation_id=InvocationId(name),
+            submission_id=submission.submission_id,
+            identity=submission.identity,
+            history_id=submission.history_id,
+            dataset_id=request.dataset_id,
+            workflow_name=request.workflow_name,
+            parameters=request.parameters,
+            overwrite=request.overwrite,
+            rerun_of=request.rerun_of,
+            created_at=at,
+            updated_at=at,
+            observed_at=at,
+        )
+    )
+
+
+def sighting(
+    state: InvocationState, galaxy_state: str = "scheduled", **said: Any
+) -> Sighting:
+    """Return a sighting in which everything is said."""
+    full: dict[str, Any] = {
+        "progress": Progress(total=4, ok=1, running=1, waiting=1, failed=1),
+        "steps": (
+            StepSummary(
+                index=0, label=UNICODE, tool="t/1.0", state="ok", jobs={"ok": 2}
+            ),
+            StepSummary(index=1, label="b", tool=None, state="waiting", jobs={}),
+        ),
+        "failure": Failure(
+            reason="job-failed",
+            step="a",
+            step_index=0,
+            path=("sub", UNICODE),
+            tool="t/1.0",
+            exit_code=-9,
+            stderr="x" * 10_000,
+            message=UNICODE,
+        ),
+        "attention": UNICODE,
+    }
+    return Sighting(state=state, galaxy_state=galaxy_state, **{**full, **said})
+
+
+def at_once(*functions: Callable[[], T]) -> list[T | DomainError]:
+    """Call functions from as many threads at the same moment.
+
+    Returns:
+        What each returned, or the domain error that it raised.
+    """
+    barrier = threading.Barrier(len(functions))
+
+    def call(function: Callable[[], T]) -> T | DomainError:
+        barrier.wait(timeout=30)
+        try:
+            return function()
+        except DomainError as error:
+            return error
+
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return list(pool.map(call, functions))
+
+
+def about(expected: timedelta, actual: timedelta | None) -> bool:
+    """Say whether a duration is as expected, the time the test takes aside."""
+    return actual is not None and expected <= actual < expected + timedelta(seconds=50)
+
+
+def walk(page: Callable[[int, Cursor | None], Page[T]], limit: int) -> list[list[T]]:
+    """Fetch every page of a list."""
+    pages = []
+    after: Cursor | None = None
+    while True:
+        got = page(limit, after)
+        pages.append(list(got.items))
+        assert len(got.items) <= limit
+        if got.next is None:
+            return pages
+        after = got.next

@@ -1,0 +1,107 @@
+"""The adapters that keep everything in PostgreSQL, held to the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from galaxy_jobs.adapters.contract.datasets import DatasetRepositoryContract
+from galaxy_jobs.adapters.contract.invocations import InvocationRepositoryContract
+from galaxy_jobs.adapters.contract.queue import PollQueueContract
+from galaxy_jobs.adapters.contract.repositories import Repositories
+from galaxy_jobs.adapters.contract.submissions import SubmissionRepositoryContract
+from galaxy_jobs.adapters.contract.superseded import SupersededRunsContract
+from galaxy_jobs.adapters.postgres import (
+    PostgresDatasets,
+    PostgresInvocations,
+    PostgresPollQueue,
+    PostgresSubmissions,
+    PostgresSupersededRuns,
+    make_engine,
+    migrate,
+)
+
+
+TABLES = (
+    "datasets, submissions, workflow_invocations, active_invocations, "
+    "invocation_transitions"
+)
+
+# What the store's own clock is compared with.
+TIMES = {
+    "submissions": ("look_at", "key_expires_at"),
+    "active_invocations": (
+        "accepted_at",
+        "next_poll_at",
+        "lease_until",
+        "last_change_at",
+        "last_full_look_at",
+        "missing_since",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def migrated(module_database_url: str) -> Iterator[Engine]:
+    """A database with the schema, for all tests of this module."""
+    engine = make_engine(module_database_url)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(migrated: Engine) -> Iterator[Engine]:
+    """The engine, on tables that are empty; no connection may leak."""
+    with migrated.begin() as connection:
+        connection.execute(sa.text(f"TRUNCATE {TABLES} RESTART IDENTITY"))
+    yield migrated
+    assert "Current Checked out connections: 0" in migrated.pool.status()
+
+
+def in_postgres(engine: Engine) -> Repositories:
+    def pass_time(by: timedelta) -> None:
+        """Make everything that is stored so much older."""
+        with engine.begin() as connection:
+            for table, columns in TIMES.items():
+                older = ", ".join(f"{column} = {column} - :by" for column in columns)
+                connection.execute(sa.text(f"UPDATE {table} SET {older}"), {"by": by})
+
+    return Repositories(
+        datasets=PostgresDatasets(engine),
+        submissions=PostgresSubmissions(engine),
+        invocations=PostgresInvocations(engine),
+        queue=PostgresPollQueue(engine),
+        superseded=PostgresSupersededRuns(engine),
+        pass_time=pass_time,
+    )
+
+
+class InPostgres:
+    @pytest.fixture
+    def repositories(self, engine: Engine) -> Repositories:
+        return in_postgres(engine)
+
+
+class TestDatasets(InPostgres, DatasetRepositoryContract):
+    pass
+
+
+class TestSubmissions(InPostgres, SubmissionRepositoryContract):
+    pass
+
+
+class TestInvocations(InPostgres, InvocationRepositoryContract):
+    pass
+
+
+class TestPollQueue(InPostgres, PollQueueContract):
+    pass
+
+
+class TestSupersededRuns(InPostgres, SupersededRunsContract):
+    pass

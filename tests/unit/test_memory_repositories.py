@@ -1,0 +1,60 @@
+"""The adapters that keep everything in memory, held to the contracts."""
+
+from __future__ import annotations
+
+import pytest
+
+from galaxy_jobs.adapters.contract.datasets import DatasetRepositoryContract
+from galaxy_jobs.adapters.contract.invocations import InvocationRepositoryContract
+from galaxy_jobs.adapters.contract.queue import PollQueueContract
+from galaxy_jobs.adapters.contract.repositories import Repositories
+from galaxy_jobs.adapters.contract.submissions import SubmissionRepositoryContract
+from galaxy_jobs.adapters.contract.superseded import SupersededRunsContract
+from galaxy_jobs.adapters.memory import (
+    ManualClock,
+    MemoryDatasets,
+    MemoryInvocations,
+    MemoryPollQueue,
+    MemoryStore,
+    MemorySubmissions,
+    MemorySupersededRuns,
+)
+
+
+def in_memory() -> Repositories:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    return Repositories(
+        datasets=MemoryDatasets(store),
+        submissions=MemorySubmissions(store),
+        invocations=MemoryInvocations(store),
+        queue=MemoryPollQueue(store),
+        superseded=MemorySupersededRuns(store),
+        pass_time=clock.advance,
+    )
+
+
+class InMemory:
+    @pytest.fixture
+    def repositories(self) -> Repositories:
+        return in_memory()
+
+
+class TestDatasets(InMemory, DatasetRepositoryContract):
+    pass
+
+
+class TestSubmissions(InMemory, SubmissionRepositoryContract):
+    pass
+
+
+class TestInvocations(InMemory, InvocationRepositoryContract):
+    pass
+
+
+class TestPollQueue(InMemory, PollQueueContract):
+    pass
+
+
+class TestSupersededRuns(InMemory, SupersededRunsContract):
+    pass
