@@ -321,7 +321,10 @@ class Client(GalaxyInstance):
                 body += chunk
                 if len(body) > LARGEST_ANSWER:
                     raise _TooLarge
-            return _Answer(response.status_code, response.headers, bytes(body))
+        if watch.late:
+            # What was cut amid the headers looks like an answer without a body.
+            raise requests.Timeout
+        return _Answer(response.status_code, response.headers, bytes(body))
 
     def _failure(
         self, asked: str, watch: _Watch, error: Exception

@@ -1,0 +1,686 @@
+"""What becomes of a request when the other side misbehaves.
+
+The other side is a server of a few lines, which answers every connection by a
+script: so each test says, byte by byte, what it is about.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Self
+
+import pytest
+from attrs import define, field
+
+from galaxy_jobs.adapters.galaxy import Galaxy, client
+from galaxy_jobs.domain import HistoryId, InvocationId, WorkflowId
+from galaxy_jobs.domain.errors import (
+    DomainError,
+    InvalidValue,
+    OutcomeUnknown,
+    RunnerRefusedUs,
+    RunnerUnavailable,
+    RunNotFound,
+    RunRejected,
+)
+from tests.support.wait import until
+
+
+KEY = "0123456789abcdef-the-key"
+USER = b'{"id": "u1", "email": "a@example.org"}'
+INVOKED = b'{"id": "i1", "state": "new"}'
+
+
+def http(
+    body: bytes | str,
+    status: int = 200,
+    kind: str = "application/json",
+    **headers: str,
+) -> bytes:
+    """Return an answer as it goes over the wire."""
+    content = body.encode() if isinstance(body, str) else body
+    lines = [
+        f"HTTP/1.1 {status} Because",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(content)}",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+Turn = Callable[[socket.socket, bytes], None]
+"""Answers one request on its connection."""
+
+
+def say(answer: bytes) -> Turn:
+    """Answer, and keep the connection."""
+    return lambda sock, _: sock.sendall(answer)
+
+
+def drip(answer: bytes, every: float = 0.05, *, after: bytes = b"") -> Turn:
+    """Answer a byte at a time, but for the beginning."""
+
+    def turn(sock: socket.socket, _: bytes) -> None:
+        sock.sendall(after)
+        for place in range(len(answer)):
+            sock.sendall(answer[place : place + 1])
+            time.sleep(every)
+
+    return turn
+
+
+def hang(sock: socket.socket, _: bytes) -> None:
+    """Say nothing until the other side goes."""
+    sock.recv(1)
+
+
+def slam(sock: socket.socket, _: bytes) -> None:
+    """Close the connection, without a word."""
+    sock.shutdown(socket.SHUT_RDWR)
+
+
+def part_of(answer: bytes) -> Turn:
+    """Close it amid the answer."""
+
+    def turn(sock: socket.socket, _: bytes) -> None:
+        sock.sendall(answer)
+        sock.shutdown(socket.SHUT_RDWR)
+
+    return turn
+
+
+@define
+class Server:
+    """Takes a turn of its script for each request; the last one lasts.
+
+    Attributes:
+        script: What is done.
+        requests: What came, headers and all, with the number of its connection.
+    """
+
+    script: list[Turn]
+    requests: list[tuple[int, bytes]] = field(factory=list)
+    _listener: socket.socket = field(init=False)
+    _open: list[socket.socket] = field(factory=list, init=False)
+    _threads: list[threading.Thread] = field(factory=list, init=False)
+
+    @property
+    def url(self) -> str:
+        host, port = self._listener.getsockname()
+        return f"http://{host}:{port}"
+
+    @property
+    def lines(self) -> list[str]:
+        """The request lines that came."""
+        return [came.partition(b"\r\n")[0].decode() for _, came in self.requests]
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for sock in self._open:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+        for thread in self._threads:
+            thread.join(20)
+        for sock in self._open:
+            sock.close()
+
+    def _start(self, target: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(sock)
+            self._start(self._serve, sock, len(self._open))
+
+    def _serve(self, sock: socket.socket, number: int) -> None:
+        try:
+            while came := _request(sock):
+                self.requests.append((number, came))
+                turn = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+                turn(sock, came)
+        except OSError:
+            return
+
+
+def _request(sock: socket.socket) -> bytes:
+    """Read one request; empty if the other side has gone."""
+    came = b""
+    while b"\r\n\r\n" not in came:
+        if not (more := sock.recv(65536)):
+            return b""
+        came += more
+    head, _, body = came.partition(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    while len(body) < length:
+        body += sock.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@contextmanager
+def serving(*script: Turn, timeout: float = 10.0) -> Iterator[tuple[Server, Galaxy]]:
+    with Server(list(script)) as server:
+        yield server, Galaxy(server.url, KEY, timeout=timeout)
+
+
+def ask(galaxy: Galaxy) -> object:
+    return galaxy.identity()
+
+
+def invoke(galaxy: Galaxy) -> InvocationId:
+    return galaxy.invoke(WorkflowId("w1"), {}, HistoryId("h1"))
+
+
+def report(galaxy: Galaxy) -> object:
+    return galaxy.report(InvocationId("i1"))
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+# --- nothing reached it -------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [ask, invoke, report])
+def test_a_closed_port_is_known_to_have_done_nothing(
+    what: Callable[[Galaxy], object], closed_port: int
+) -> None:
+    galaxy = Galaxy(f"http://127.0.0.1:{closed_port}", KEY, timeout=5)
+    with pytest.raises(RunnerUnavailable, match="could not be reached"):
+        what(galaxy)
+
+
+def test_an_unknown_host_is_known_to_have_done_nothing() -> None:
+    galaxy = Galaxy("http://galaxy.invalid", KEY, timeout=5)
+    with pytest.raises(RunnerUnavailable, match="could not be reached"):
+        invoke(galaxy)
+
+
+def test_no_tls_is_known_to_have_done_nothing() -> None:
+    with serving(say(http("{}"))) as (server, _):
+        galaxy = Galaxy(server.url.replace("http:", "https:"), KEY, timeout=1)
+        with pytest.raises(RunnerUnavailable, match="could not be reached"):
+            invoke(galaxy)
+
+
+def test_a_tls_handshake_that_never_ends_is_bounded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        galaxy = Galaxy(f"https://127.0.0.1:{port}", KEY, timeout=0.5)
+        with took_at_most(3), pytest.raises(RunnerUnavailable, match=r"within 0\.5 s"):
+            invoke(galaxy)
+
+
+def test_a_proxy_that_is_down_is_known_to_have_done_nothing(
+    monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
+    monkeypatch.setenv("no_proxy", "")
+    galaxy = Galaxy("http://galaxy.invalid", KEY, timeout=5)
+    with pytest.raises(RunnerUnavailable, match="could not be reached"):
+        invoke(galaxy)
+
+
+def test_goes_by_way_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([say(http(USER))]) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        galaxy = Galaxy("http://galaxy.invalid", KEY, timeout=5)
+        assert galaxy.identity().user_id == "u1"
+        assert proxy.lines == ["GET http://galaxy.invalid/api/users/current HTTP/1.1"]
+
+
+def test_too_many_requests_means_that_none_was_taken() -> None:
+    with serving(say(http('{"err_msg": "slow"}', 429, Retry_After="7"))) as (_, galaxy):
+        with pytest.raises(RunnerUnavailable) as refusal:
+            invoke(galaxy)
+        assert refusal.value.retry_after == 7
+
+
+def test_a_date_to_come_back_at_is_understood() -> None:
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    with serving(say(http("", 429, Retry_After=at))) as (_, galaxy):
+        with pytest.raises(RunnerUnavailable) as refusal:
+            ask(galaxy)
+        assert refusal.value.retry_after == pytest.approx(90, abs=5)
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "nan", "inf", ""])
+def test_nonsense_to_come_back_at_is_none(nonsense: str) -> None:
+    with serving(say(http("", 503, Retry_After=nonsense))) as (_, galaxy):
+        with pytest.raises(RunnerUnavailable) as refusal:
+            ask(galaxy)
+        assert refusal.value.retry_after is None
+
+
+def test_no_more_requests_at_once_than_allowed() -> None:
+    with Server([hang]) as server:
+        galaxy = Galaxy(server.url, KEY, timeout=1, at_once=2)
+        with ThreadPoolExecutor(5) as threads:
+            asked = [threads.submit(ask, galaxy) for _ in range(5)]
+            errors = [str(one.exception(20)) for one in asked]
+        assert sum("was not sent" in error for error in errors) >= 1
+        assert len(server.requests) <= 4
+
+
+# --- it may have reached it ---------------------------------------------------
+
+LOST = {
+    "no answer": slam,
+    "half a status line": part_of(b"HTTP/1.1 2"),
+    "half the headers": part_of(b"HTTP/1.1 200 OK\r\nContent-Type: appl"),
+    "half the body": part_of(http(INVOKED)[:-5]),
+    "garbage": part_of(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "a 500": say(http("Internal Server Error", 500, "text/plain")),
+    "a 502": say(http("<html>Bad Gateway</html>", 502, "text/html")),
+    "a 503": say(http('{"err_msg": "maintenance"}', 503)),
+    "a 504": say(http("", 504, "text/html")),
+    "a page": say(http("<html>Welcome</html>", 200, "text/html")),
+    "half of its JSON": say(http(INVOKED[:-5])),
+    "nothing": say(http("")),
+    "another JSON": say(http("[]")),
+    "no id": say(http("{}")),
+    "an id that is none": say(http('{"id": 7}')),
+    "a page that forbids": say(http("<html>Forbidden</html>", 403, "text/html")),
+    "a page that misses": say(http("<html>Not Found</html>", 404, "text/html")),
+    "a redirect": say(http("", 302, Location="http://127.0.0.1:9/")),
+    "a redirect for POST": say(http("", 307, Location="http://127.0.0.1:9/")),
+    "bytes": say(http(b"\xff\xfe\x00")),
+}
+
+
+@pytest.mark.parametrize("turn", LOST.values(), ids=LOST)
+def test_an_invoke_without_a_good_answer_is_unknown_and_was_sent_once(
+    turn: Turn,
+) -> None:
+    with serving(turn) as (server, galaxy):
+        with pytest.raises(OutcomeUnknown) as lost:
+            invoke(galaxy)
+        assert server.url in str(lost.value)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("turn", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("what", [ask, report])
+def test_a_question_without_a_good_answer_is_unanswered(
+    what: Callable[[Galaxy], object], turn: Turn
+) -> None:
+    with serving(turn) as (server, galaxy):
+        with pytest.raises((RunnerUnavailable, RunnerRefusedUs)) as error:
+            what(galaxy)
+        assert server.url in str(error.value)
+
+
+def test_a_page_that_misses_is_not_gone() -> None:
+    turn = say(http("<html>Not Found</html>", 404, "text/html"))
+    with (
+        serving(turn) as (_, galaxy),
+        pytest.raises(RunnerUnavailable, match="could not be understood"),
+    ):
+        report(galaxy)
+
+
+def test_galaxys_own_word_is_gone() -> None:
+    turn = say(http('{"err_msg": "not a valid id", "err_code": 404001}', 404))
+    with serving(turn) as (_, galaxy), pytest.raises(RunNotFound, match="valid id"):
+        report(galaxy)
+
+
+@pytest.mark.parametrize("status", [400, 403, 409])
+def test_a_refusal_that_is_not_about_absence_is_not_gone(status: int) -> None:
+    turn = say(http('{"err_msg": "no", "err_code": 400008}', status))
+    with serving(turn) as (_, galaxy), pytest.raises(RunnerUnavailable):
+        report(galaxy)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+def test_galaxy_may_refuse_an_invoke(status: int) -> None:
+    turn = say(http('{"err_msg": "no such tool", "err_code": 7}', status))
+    with serving(turn) as (server, galaxy):
+        with pytest.raises(RunRejected) as refusal:
+            invoke(galaxy)
+        assert refusal.value.galaxy_message == "no such tool"
+        assert refusal.value.galaxy_code == 7
+        assert len(server.requests) == 1
+
+
+BAD_KEY = {
+    "Galaxy's word": say(http('{"err_msg": "Provided API key is not valid."}', 401)),
+    "a page": say(http("<html>Sign in</html>", 401, "text/html")),
+    "not logged in": say(
+        http('{"err_msg": "You need to be logged in", "err_code": 403001}', 403)
+    ),
+}
+
+
+@pytest.mark.parametrize("turn", BAD_KEY.values(), ids=BAD_KEY)
+@pytest.mark.parametrize("what", [ask, invoke, report])
+def test_a_bad_key_is_told_as_that(
+    what: Callable[[Galaxy], object], turn: Turn
+) -> None:
+    with serving(turn) as (_, galaxy), pytest.raises(RunnerRefusedUs):
+        what(galaxy)
+
+
+def test_being_nobody_is_a_bad_key() -> None:
+    with (
+        serving(say(http('{"total_disk_usage": 0}'))) as (_, galaxy),
+        pytest.raises(RunnerRefusedUs, match="takes us for nobody"),
+    ):
+        ask(galaxy)
+
+
+# --- time ---------------------------------------------------------------------
+
+
+@contextmanager
+def took_at_most(seconds: float) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+SLOW = {
+    "silence": hang,
+    "a byte of the headers now and then": drip(http(INVOKED)),
+    "a byte of the body now and then": drip(
+        b" " * 1000, after=http(b" " * 1000)[:-1000]
+    ),
+    "a chunk now and then": drip(
+        b"1\r\n \r\n" * 1000,
+        after=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ),
+    "one header after the other": drip(
+        b"X: y\r\n" * 1000, after=b"HTTP/1.1 200 OK\r\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("turn", SLOW.values(), ids=SLOW)
+def test_the_deadline_is_one_for_all_of_a_request(turn: Turn) -> None:
+    with serving(turn, timeout=0.6) as (server, galaxy):
+        with took_at_most(2), pytest.raises(OutcomeUnknown, match=r"within 0\.6 s"):
+            invoke(galaxy)
+        with took_at_most(2), pytest.raises(RunnerUnavailable, match=r"within 0\.6 s"):
+            ask(galaxy)
+        # Nor is what ran out of time asked a second time.
+        assert len(server.requests) == 2
+
+
+def test_a_slow_answer_in_time_is_an_answer() -> None:
+    with serving(drip(http(USER), 0.002), timeout=10) as (_, galaxy):
+        assert galaxy.identity().user_id == "u1"
+
+
+def test_the_deadline_of_one_request_does_not_hit_the_next() -> None:
+    with serving(say(http(USER)), timeout=0.4) as (server, galaxy):
+        began = time.monotonic()
+        while time.monotonic() < began + 1.2:
+            ask(galaxy)
+        assert {number for number, _ in server.requests} == {1}
+
+
+def test_no_thread_is_left_behind() -> None:
+    with serving(say(http(USER))) as (_, galaxy):
+        ask(galaxy)
+        until(
+            lambda: (
+                not any(
+                    isinstance(thread, threading.Timer)
+                    for thread in threading.enumerate()
+                )
+            )
+        )
+
+
+def test_an_endless_answer_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LARGEST_ANSWER", 2**20)
+
+    def flood(sock: socket.socket, _: bytes) -> None:
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            sock.sendall(b"[" * 2**16)
+
+    with serving(flood) as (_, galaxy):
+        with pytest.raises(RunnerUnavailable, match="more than 1 MiB"):
+            ask(galaxy)
+        with pytest.raises(OutcomeUnknown, match="more than 1 MiB"):
+            invoke(galaxy)
+
+
+# --- connections --------------------------------------------------------------
+
+
+def test_questions_share_a_connection_and_an_invoke_has_its_own() -> None:
+    script = [say(http(USER)), say(http(USER)), say(http(INVOKED)), say(http(USER))]
+    with serving(*script) as (server, galaxy):
+        ask(galaxy)
+        ask(galaxy)
+        assert invoke(galaxy) == "i1"
+        ask(galaxy)
+        assert [number for number, _ in server.requests] == [1, 1, 2, 1]
+
+
+def test_each_thread_keeps_a_connection() -> None:
+    with serving(say(http(USER))) as (server, galaxy):
+        barrier = threading.Barrier(3)
+
+        def both(_: int) -> None:
+            barrier.wait(10)
+            ask(galaxy)
+            ask(galaxy)
+
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(both, range(3)))
+        assert len(server.requests) == 6
+        assert {number for number, _ in server.requests} == {1, 2, 3}
+
+
+def test_a_question_survives_a_kept_connection_that_was_closed() -> None:
+    # Closed at the very moment: no look at the socket beforehand can tell.
+    script = [say(http(USER)), slam, say(http(USER))]
+    with serving(*script) as (server, galaxy):
+        ask(galaxy)
+        ask(galaxy)
+        assert [number for number, _ in server.requests] == [1, 1, 2]
+
+
+def test_a_question_is_not_repeated_on_a_new_connection() -> None:
+    with serving(slam) as (server, galaxy):
+        with pytest.raises(RunnerUnavailable):
+            ask(galaxy)
+        assert len(server.requests) == 1
+
+
+def test_making_a_history_is_sent_once() -> None:
+    with serving(say(http(USER)), slam, say(http('{"id": "h1"}'))) as (server, galaxy):
+        ask(galaxy)
+        with pytest.raises(RunnerUnavailable):
+            galaxy.create("name")
+        assert len(server.requests) == 2
+        assert galaxy.create("name") == "h1"
+
+
+# --- the key ------------------------------------------------------------------
+
+
+def test_the_key_is_in_its_header_and_nowhere_else() -> None:
+    with serving(say(http(USER))) as (server, galaxy):
+        ask(galaxy)
+        ((_, came),) = server.requests
+        assert came.count(KEY.encode()) == 1
+        assert f"x-api-key: {KEY}".encode() in came
+        assert KEY not in repr(galaxy)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("what", [ask, invoke])
+def test_the_key_is_not_taken_elsewhere(
+    what: Callable[[Galaxy], object], status: int
+) -> None:
+    with Server([say(http(USER))]) as elsewhere:
+        away = say(http("", status, Location=f"{elsewhere.url}/api/users/current"))
+        with serving(away) as (_, galaxy):
+            with pytest.raises(DomainError, match="redirect"):
+                what(galaxy)
+            assert not elsewhere.requests
+
+
+def test_no_error_tells_the_key() -> None:
+    for turn in (*LOST.values(), say(http('{"err_msg": "no"}', 400))):
+        with serving(turn) as (_, galaxy), pytest.raises(DomainError) as error:
+            invoke(galaxy)
+        seen: BaseException | None = error.value
+        while seen is not None:
+            assert KEY not in str(seen)
+            assert KEY not in repr(seen)
+            seen = seen.__cause__ or seen.__context__
+
+
+@pytest.mark.parametrize("key", ["", " ", "two words", "line\nbreak", "schlüssel"])
+def test_a_key_that_cannot_be_one_is_refused_without_telling_it(key: str) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        Galaxy("http://127.0.0.1:9", key)
+    assert not key.strip() or key not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "galaxy.example.org",
+        "ftp://galaxy.example.org",
+        "http://",
+        "http://[::1",
+        "http://galaxy.example.org/?key=1",
+        " http://galaxy.example.org",
+    ],
+)
+def test_an_address_that_is_none_is_refused_unasked(url: str) -> None:
+    with pytest.raises(InvalidValue, match="http or https"):
+        Galaxy(url, KEY)
+
+
+def test_credentials_in_the_address_are_used_and_not_shown() -> None:
+    with serving(say(http(USER))) as (server, _):
+        url = server.url.replace("//", "//me:secret@") + "/prefix/"
+        galaxy = Galaxy(url, KEY)
+        identity = galaxy.identity()
+        assert identity.url == f"{server.url}/prefix"
+        assert "secret" not in repr(galaxy)
+        assert server.lines == ["GET /prefix/api/users/current HTTP/1.1"]
+        assert b"Authorization: Basic" in server.requests[0][1]
+
+
+# --- what is asked ------------------------------------------------------------
+
+
+def test_an_invoke_says_what_it_should() -> None:
+    with serving(say(http(INVOKED))) as (server, galaxy):
+        galaxy.invoke(WorkflowId("w1"), {"number": 3}, HistoryId("h1"))
+        assert server.lines == ["POST /api/workflows/w1/invocations HTTP/1.1"]
+        body = json.loads(server.requests[0][1].partition(b"\r\n\r\n")[2])
+        assert body["inputs"] == {"number": 3}
+        assert body["inputs_by"] == "name|step_uuid"
+        assert body["history"] == "hist_id=h1"
+        assert body["require_exact_tool_versions"] is True
+
+
+def bulk(known: set[InvocationId]) -> Turn:
+    """Answer a bulk question as Galaxy does: one id too many spoils it."""
+
+    def turn(sock: socket.socket, came: bytes) -> None:
+        line = came.partition(b"\r\n")[0].decode()
+        ids = line.partition("ids=")[2].partition("&")[0].split(",")
+        if {*map(InvocationId, ids)} <= known:
+            one = {"states": {"ok": 1}, "populated_state": "ok"}
+            sock.sendall(http(json.dumps([{"id": id_, **one} for id_ in ids])))
+        else:
+            sock.sendall(http("Internal Server Error", 500, "text/plain"))
+
+    return turn
+
+
+def ids(count: int) -> list[InvocationId]:
+    return [InvocationId(f"{number:016x}") for number in range(count)]
+
+
+def test_bulk_questions_stay_within_what_servers_take() -> None:
+    with serving(bulk(set(ids(450)))) as (server, galaxy):
+        assert list(galaxy.summaries(ids(450))) == ids(450)
+        assert len(server.lines) == 3
+        assert max(len(line) for line in server.lines) < 8000
+        assert galaxy.bulk_supported is True
+
+
+def test_ids_that_spoil_a_bulk_question_are_left_out() -> None:
+    spoiling = {ids(200)[17], ids(200)[180]}
+    with serving(bulk(set(ids(200)) - spoiling)) as (server, galaxy):
+        assert set(galaxy.summaries(ids(200))) == set(ids(200)) - spoiling
+        assert len(server.lines) < 40
+
+
+def test_a_galaxy_that_always_fails_is_not_asked_for_ever() -> None:
+    with serving(bulk(set())) as (server, galaxy):
+        assert galaxy.summaries(ids(5000)) == {}
+        assert len(server.lines) < 60
+
+
+NO_BULK = {
+    "a page": say(http("<html>Not Found</html>", 404, "text/html")),
+    "no such route": say(http('{"err_msg": "no", "err_code": 404001}', 404)),
+    "no such question": say(http('{"err_msg": "bad", "err_code": 400008}', 400)),
+}
+
+
+@pytest.mark.parametrize("refusal", NO_BULK.values(), ids=NO_BULK)
+def test_a_galaxy_without_bulk_answers_is_left_alone_for_a_while(
+    refusal: Turn,
+) -> None:
+    now = 0.0
+    with Server([refusal]) as server:
+        galaxy = Galaxy(server.url, KEY, monotonic=lambda: now)
+        assert galaxy.summaries(ids(300)) == {}
+        assert galaxy.bulk_supported is False
+        assert galaxy.summaries(ids(300)) == {}
+        assert len(server.lines) == 1
+        now = 1000.0
+        server.script[:] = [bulk(set(ids(300)))]
+        assert len(galaxy.summaries(ids(300))) == 300
+        assert galaxy.bulk_supported is True
+
+
+def test_a_galaxy_that_is_down_is_no_galaxy_without_bulk_answers() -> None:
+    with serving(say(http("", 503))) as (_, galaxy):
+        with pytest.raises(RunnerUnavailable):
+            galaxy.summaries(ids(2))
+        assert galaxy.bulk_supported is None
