@@ -143,7 +143,7 @@ class Sweep:
         looks: Full looks.
         changed: Changes that were written.
         ended: Of these, the ends.
-        failed: Invocations that could not be asked about.
+        failed: Invocations that could not be asked about, or told to stop.
         missing: Invocations that Galaxy says it does not know.
         reconciled: What became of submissions that were left open.
         cleared: Histories of superseded runs that were dealt with.
@@ -321,7 +321,7 @@ class Poll:
     ) -> list[Look]:
         """Say what came of full looks."""
         invocations = self.invocations.get_many(
-            [one.claim.invocation_id for one in answers if one.error is None]
+            [one.claim.invocation_id for one in answers if one.sighting or one.missing]
         )
         # A 404 counts only from the Galaxy, and as the user, that had the run.
         known = not any(one.missing for one in answers) or self._is_still(identity)
@@ -358,13 +358,17 @@ class Poll:
         try:
             report = self.runner.report(claim.invocation_id)
             sighting = judge(report, self._details(report))
-            if claim.cancelling and _stoppable(report, sighting):
-                self.runner.cancel(claim.invocation_id)
         except RunNotFound:
             return _Answer(claim, missing=True)
         except RunnerError as error:
             return _Answer(claim, error=error)
-        return _Answer(claim, self._stuck(claim, sighting))
+        sighting = self._stuck(claim, sighting)
+        if claim.cancelling and _stoppable(report, sighting):
+            try:
+                self.runner.cancel(claim.invocation_id)
+            except RunnerError as error:  # what was seen holds all the same
+                return _Answer(claim, sighting, error=error)
+        return _Answer(claim, sighting)
 
     def _details(self, report: InvocationReport) -> JobDetails | None:
         job = culprit(report)
@@ -379,10 +383,11 @@ class Poll:
         waits = sighting.galaxy_state in _UNSEEN and not sighting.state.is_terminal
         if sighting.attention or not waits or claim.age < self.policy.stuck_after:
             return sighting
-        hours = claim.age / timedelta(hours=1)
+        # Not how long exactly: that would be news again and again.
+        hours = self.policy.stuck_after / timedelta(hours=1)
         return evolve(
             sighting,
-            attention=f"Galaxy has had this run for {hours:.0f} h and it is still "
+            attention=f"Galaxy has had this run for over {hours:g} h and it is still "
             f"{sighting.galaxy_state!r}: its workflow scheduler may be stuck.",
         )
 

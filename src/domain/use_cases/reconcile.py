@@ -18,6 +18,7 @@ from attrs import frozen
 from galaxy_jobs.domain.errors import (
     RunnerError,
     RunNotFound,
+    RunRejected,
     StaleVersion,
 )
 from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport
@@ -171,8 +172,10 @@ class Reconcile:
         self, submission: Submission, history_id: HistoryId, run: InvocationId
     ) -> str:
         # First the history: were it the other way round, a crash in between
-        # would leave a recorded run whose history Galaxy empties.
-        if submission.fenced:
+        # would leave a recorded run whose history Galaxy empties. It may be
+        # deleted without our knowing, by one who died before he had noted it.
+        # If it cannot be brought back, the run is a fact all the same.
+        with suppress(RunRejected, RunNotFound):
             self.histories.undelete(history_id)
         now = self.clock()
         self.submissions.accept(
@@ -207,14 +210,14 @@ def _genuine(
 ) -> InvocationId | None:
     """Return the oldest run that Galaxy really runs, or has run.
 
-    Behind a fence, one that Galaxy cancelled because of it does not count, and
-    one that it has not looked at yet does not count yet.
+    One that Galaxy cancelled because of the fence does not count, though whoever
+    put the fence there may have died before he had noted it. Behind one that was
+    noted, one that Galaxy has not looked at yet does not count yet.
     """
     for one in reports:
-        if one is None:
+        if one is None or _fenced_off(one) or (fenced and _undecided(one)):
             continue
-        if not fenced or not (_fenced_off(one) or _undecided(one)):
-            return one.invocation_id
+        return one.invocation_id
     return None
 
 

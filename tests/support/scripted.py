@@ -1,0 +1,99 @@
+"""A Galaxy that says exactly what a test tells it to say, and notes the questions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from attrs import define, evolve, field
+
+from galaxy_jobs.domain import (
+    GalaxyState,
+    Identity,
+    InvocationId,
+    InvocationReport,
+    JobDetails,
+    JobId,
+    JobsSummary,
+    WorkflowRunner,
+)
+from galaxy_jobs.domain.errors import RunnerError, RunNotFound
+from tests.support.build import HERE
+
+
+@define
+class ScriptedGalaxy(WorkflowRunner):
+    """Answers from a script.
+
+    Attributes:
+        reports: What it says of each invocation, or how it fails to. What is not
+            there it does not know.
+        who: Who it says we are, or how it fails to.
+        trouble: What it answers to everything, or None.
+        bulk: Whether it can be asked in bulk, or how that fails.
+        cancel_fails: What it answers to a cancel, or None: then it stops.
+        asked: Every question, as ``report inv1``.
+    """
+
+    reports: dict[InvocationId, InvocationReport | RunnerError] = field(factory=dict)
+    who: Identity | RunnerError = HERE
+    trouble: RunnerError | None = None
+    bulk: RunnerError | None = None
+    cancel_fails: RunnerError | None = None
+    asked: list[str] = field(factory=list)
+
+    def identity(self) -> Identity:
+        self._hear("identity")
+        if isinstance(self.who, RunnerError):
+            raise self.who
+        return self.who
+
+    def report(self, invocation_id: InvocationId) -> InvocationReport:
+        self._hear(f"report {invocation_id}")
+        said = self.reports.get(invocation_id, RunNotFound("I have no such thing."))
+        if isinstance(said, RunnerError):
+            raise said
+        return said
+
+    def summaries(
+        self, invocation_ids: Sequence[InvocationId]
+    ) -> Mapping[InvocationId, JobsSummary]:
+        self._hear("summaries")
+        if self.bulk is not None:
+            raise self.bulk
+        return {
+            one: _summary(report)
+            for one in invocation_ids
+            if isinstance(report := self.reports.get(one), InvocationReport)
+        }
+
+    def details(self, job_id: JobId) -> JobDetails:
+        self._hear(f"details {job_id}")
+        return JobDetails(exit_code=1, stderr="no")
+
+    def cancel(self, invocation_id: InvocationId) -> None:
+        self._hear(f"cancel {invocation_id}")
+        if self.cancel_fails is not None:
+            raise self.cancel_fails
+        report = self.report(invocation_id)
+        self.reports[invocation_id] = evolve(report, state=GalaxyState.CANCELLING)
+
+    def outputs(self, invocation_id: InvocationId) -> NoReturn:
+        raise NotImplementedError
+
+    def invoke(self, *_: object) -> NoReturn:
+        raise NotImplementedError
+
+    def _hear(self, question: str) -> None:
+        self.asked.append(question)
+        if self.trouble is not None:
+            raise self.trouble
+
+
+def _summary(report: InvocationReport) -> JobsSummary:
+    growing = report.state in {GalaxyState.NEW, GalaxyState.READY}
+    return JobsSummary(
+        states=Counter(job.state.value for job in report.jobs()),
+        populated="new" if growing else "ok",
+    )
