@@ -1,0 +1,387 @@
+"""Finding out what became of submissions, whoever dies at it, and however late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from galaxy_jobs.domain import (
+    IdempotencyKey,
+    Identity,
+    InvocationState,
+    Submission,
+    SubmissionState,
+)
+from galaxy_jobs.domain.errors import (
+    DomainError,
+    OutcomeUnknown,
+    RunnerUnavailable,
+    StoreUnavailable,
+)
+from galaxy_jobs.domain.use_cases.submit import Submitted
+from tests.support.faults import Killed, Paused, When
+from tests.support.world import HDA, KEY, REQUEST, World
+
+
+LOST = OutcomeUnknown("No answer came.")
+DOWN = RunnerUnavailable("Galaxy is down.")
+GONE = StoreUnavailable("The database is gone.")
+
+
+@pytest.fixture
+def world() -> World:
+    return World.made()
+
+
+# --- ways to leave a submission behind ----------------------------------------
+
+
+def died_before_its_history(world: World) -> None:
+    world.faults.kills("histories.create", When.BEFORE)
+    with pytest.raises(Killed):
+        world.submit(REQUEST, KEY)
+
+
+def died_before_its_history_was_noted(world: World) -> None:
+    world.faults.kills("histories.create", When.AFTER)
+    with pytest.raises(Killed):
+        world.submit(REQUEST, KEY)
+
+
+def died_before_the_invoke(world: World) -> None:
+    world.faults.kills("runner.invoke", When.BEFORE)
+    with pytest.raises(Killed):
+        world.submit(REQUEST, KEY)
+
+
+def died_after_the_invoke(world: World) -> None:
+    world.faults.kills("runner.invoke", When.AFTER)
+    with pytest.raises(Killed):
+        world.submit(REQUEST, KEY)
+
+
+def died_and_the_run_is_under_way(world: World) -> None:
+    died_after_the_invoke(world)
+    world.galaxy.tick(2)
+
+
+def died_and_the_run_has_ended(world: World) -> None:
+    died_after_the_invoke(world)
+    world.galaxy.tick(10)
+
+
+def sent_an_invoke_that_arrives_late(world: World) -> None:
+    world.galaxy.fail_next("invoke", LOST, later=True)
+    with pytest.raises(OutcomeUnknown):
+        world.submit(REQUEST, KEY)
+
+
+WAYS = [
+    died_before_its_history,
+    died_before_its_history_was_noted,
+    died_before_the_invoke,
+    died_after_the_invoke,
+    died_and_the_run_is_under_way,
+    died_and_the_run_has_ended,
+    sent_an_invoke_that_arrives_late,
+]
+every_way = pytest.mark.parametrize("leave", WAYS, ids=lambda one: one.__name__)
+
+
+# --- what it comes to ---------------------------------------------------------
+
+
+def only(world: World) -> Submission:
+    (submission,) = world.submissions()
+    return submission
+
+
+def test_nothing_is_looked_into_before_its_deadline(world: World) -> None:
+    died_after_the_invoke(world)
+    world.clock.advance(world.submit.policy.deadline - timedelta(seconds=1))
+    assert world.reconcile(world.galaxy.who).adopted == 0
+    world.clock.advance(timedelta(seconds=2))
+    assert world.reconcile(world.galaxy.who).adopted == 1
+
+
+def test_a_run_that_is_found_is_adopted_as_it_was_asked_for(world: World) -> None:
+    died_after_the_invoke(world)
+    world.settle()
+    (run,) = world.galaxy.runs
+    job = world.job(run.invocation_id)
+    assert (job.dataset_id, job.workflow_name) == ("d1", "w")
+    assert job.submission_id == only(world).submission_id
+    assert job.state is InvocationState.COMPLETED
+    assert only(world).state is SubmissionState.ACCEPTED
+
+
+def test_without_a_run_it_is_fenced_first_and_rejected_only_after_a_wait(
+    world: World,
+) -> None:
+    died_before_the_invoke(world)
+    world.clock.advance(world.submit.policy.deadline)
+    assert world.reconcile(world.galaxy.who).waiting == 1
+    assert only(world).fenced
+    assert only(world).open
+    (history,) = world.galaxy.histories.values()
+    assert history.deleted
+    assert not history.purged, "a purge would break a run that slipped in"
+    world.clock.advance(world.reconcile.policy.fence_wait - timedelta(seconds=1))
+    assert world.reconcile(world.galaxy.who).rejected == 0
+    world.clock.advance(timedelta(seconds=1))
+    assert world.reconcile(world.galaxy.who).rejected == 1
+    assert only(world).problem is not None
+
+
+def test_a_run_that_slipped_in_before_the_fence_is_adopted_with_its_history(
+    world: World,
+) -> None:
+    sent_an_invoke_that_arrives_late(world)
+
+    def it_arrives_and_starts() -> None:
+        world.galaxy.land()
+        world.galaxy.tick()
+
+    world.faults.strikes["histories.delete", When.BEFORE] = it_arrives_and_starts
+    world.settle()
+    (run,) = world.galaxy.at_work
+    assert world.job(run.invocation_id).state is InvocationState.COMPLETED
+    assert not world.galaxy.histories[run.history_id].deleted
+
+
+def test_a_run_behind_the_fence_that_galaxy_has_not_looked_at_is_waited_for(
+    world: World,
+) -> None:
+    sent_an_invoke_that_arrives_late(world)
+    world.reconcile(world.galaxy.who)
+    world.galaxy.land()
+    for _ in range(5):
+        world.clock.advance(timedelta(minutes=1))
+        assert world.reconcile(world.galaxy.who).waiting == 1
+    world.galaxy.tick()
+    world.clock.advance(timedelta(minutes=1))
+    assert world.reconcile(world.galaxy.who).rejected == 1
+
+
+def test_a_run_that_turns_up_after_all_is_adopted_though_it_was_rejected(
+    world: World,
+) -> None:
+    died_before_the_invoke(world)
+    submission = only(world)
+    while only(world).open:
+        world.clock.advance(timedelta(minutes=1))
+        world.reconcile(world.galaxy.who)
+    # Galaxy had taken it in before the fence, and was slow to show it.
+    (history_id,) = world.galaxy.named(submission.history_name)
+    world.galaxy.undelete(history_id)
+    world.galaxy.invoke(world.workflow_id, {"text": HDA}, history_id)
+    world.galaxy.tick()
+    world.clock.advance(world.reconcile.policy.afterwards)
+    assert world.reconcile(world.galaxy.who).adopted == 1
+    assert only(world).state is SubmissionState.ACCEPTED
+
+
+def test_a_run_is_adopted_though_its_history_was_purged_meanwhile(
+    world: World,
+) -> None:
+    died_and_the_run_is_under_way(world)
+    (run,) = world.galaxy.runs
+    world.galaxy.delete(run.history_id, purge=True)
+    world.settle()
+    assert only(world).state is SubmissionState.ACCEPTED
+
+
+def test_another_galaxys_submissions_are_not_looked_into(world: World) -> None:
+    died_after_the_invoke(world)
+    world.clock.advance(timedelta(hours=1))
+    calls = len(world.faults.calls)
+    world.reconcile(Identity("http://other.test", "user1"))
+    assert world.faults.calls[calls:] == ["submissions.claim_due"]
+    assert only(world).open
+
+
+@every_way
+def test_while_galaxy_is_down_nothing_is_decided_that_galaxy_must_know(
+    world: World, leave: Callable[[World], None]
+) -> None:
+    leave(world)
+    runs = list(world.galaxy.runs)
+    world.galaxy.outage = DOWN
+    for _ in range(5):
+        world.clock.advance(timedelta(hours=1))
+        world.reconcile(world.galaxy.who)
+    if only(world).history_id is not None:
+        assert only(world).open
+    world.galaxy.outage = None
+    world.settle()
+    world.check()
+    # One that was on its way may arrive once Galaxy is back, and before the fence.
+    assert len(world.galaxy.at_work) >= len(runs)
+
+
+def test_one_that_galaxy_will_not_speak_of_holds_up_no_other(world: World) -> None:
+    died_after_the_invoke(world)
+    world.faults.kills("runner.invoke", When.AFTER)
+    with pytest.raises(Killed):
+        world.submit(REQUEST)
+    world.clock.advance(timedelta(hours=1))
+    world.galaxy.fail_next("report", RunnerUnavailable("Garbage."))
+    done = world.reconcile(world.galaxy.who)
+    assert (done.adopted, done.waiting) == (1, 1)
+    world.clock.advance(world.reconcile.policy.retry_in)
+    assert world.reconcile(world.galaxy.who).adopted == 1
+
+
+# --- killed, and slow ---------------------------------------------------------
+
+
+def rounds(world: World, times: int = 12) -> None:
+    for _ in range(times):
+        world.round()
+
+
+@every_way
+def test_a_reconciler_killed_at_any_call_leaves_nothing_undone(
+    leave: Callable[[World], None],
+) -> None:
+    rehearsal = World.made()
+    leave(rehearsal)
+    begun = len(rehearsal.faults.calls)
+    rounds(rehearsal)
+    for number in range(begun, len(rehearsal.faults.calls)):
+        for when in When:
+            world = World.made()
+            leave(world)
+            world.faults.kills(number, when)
+            with pytest.raises(Killed):
+                rounds(world)
+            world.settle()
+            world.check()
+            # Not always as in the rehearsal: an invoke that is on its way may
+            # come before the fence in the one and behind it in the other.
+            assert not only(world).open, (number, when)
+
+
+# --- everything at once -------------------------------------------------------
+
+#: What may go wrong at a call: the other side fails, or the process dies.
+AT_GALAXY = ["histories.create", "runner.identity", "catalog.find"]
+AT_STORE = ["submissions.open", "submissions.save", "submissions.accept"]
+FAULTS: list[tuple[str, When, BaseException]] = [
+    *((call, when, Killed()) for call in [*AT_GALAXY, *AT_STORE] for when in When),
+    *((call, when, DOWN) for call in AT_GALAXY for when in When),
+    *((call, when, GONE) for call in AT_STORE for when in When),
+    ("runner.invoke", When.BEFORE, Killed()),
+    ("runner.invoke", When.AFTER, Killed()),
+    ("runner.invoke", When.BEFORE, DOWN),
+    ("runner.invoke", When.BEFORE, LOST),
+    ("runner.invoke", When.AFTER, LOST),
+]
+PAUSES = [*AT_GALAXY, *AT_STORE, "runner.invoke"]
+KEYS = st.sampled_from([IdempotencyKey("", one) for one in "ab"])
+
+
+class Submissions(RuleBasedStateMachine):
+    """Submit, fail, die, wait and look, in any order; then see what is true.
+
+    What Galaxy really ran is what the simulation says, not what we recorded.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World.made()
+        self.slow: list[Paused[Submitted]] = []
+
+    @rule(key=KEYS)
+    def submit(self, key: IdempotencyKey) -> None:
+        try:
+            self.world.submit(REQUEST, key)
+        except (DomainError, Killed) as error:
+            note(repr(error))
+        finally:
+            self.world.faults.strikes.clear()
+
+    @rule(key=KEYS, fault=st.sampled_from(FAULTS))
+    def submit_badly(
+        self, key: IdempotencyKey, fault: tuple[str, When, BaseException]
+    ) -> None:
+        self.world.faults.raises(*fault)
+        self.submit(key)
+
+    @rule(key=KEYS)
+    def submit_and_have_the_invoke_arrive_late(self, key: IdempotencyKey) -> None:
+        self.world.faults.strikes["runner.invoke", When.BEFORE] = lambda: (
+            self.world.galaxy.fail_next("invoke", LOST, later=True)
+        )
+        self.submit(key)
+
+    @rule(key=KEYS, call=st.sampled_from(PAUSES), when=st.sampled_from(When))
+    def submit_and_stop_in_the_middle(
+        self, key: IdempotencyKey, call: str, when: When
+    ) -> None:
+        slow = Paused(lambda: self.world.submit(REQUEST, key))
+        self.world.faults.strikes[call, when] = slow.pause
+        slow.start()
+        self.world.faults.strikes.clear()
+        self.slow.append(slow)
+
+    @precondition(lambda self: self.slow)
+    @rule(data=st.data())
+    def go_on(self, data: st.DataObject) -> None:
+        place = data.draw(st.integers(0, len(self.slow) - 1))
+        self.slow.pop(place).go_on()
+
+    @rule(seconds=st.sampled_from([1, 11, 31, 121, 700]))
+    def wait(self, seconds: int) -> None:
+        self.world.clock.advance(timedelta(seconds=seconds))
+
+    @rule()
+    def galaxy_goes_on(self) -> None:
+        self.world.galaxy.tick()
+
+    @rule()
+    def requests_arrive(self) -> None:
+        self.world.galaxy.land()
+
+    @rule()
+    def reconcile(self) -> None:
+        self.world.reconcile(self.world.galaxy.who)
+
+    @rule(ahead=st.integers(0, 8), when=st.sampled_from(When))
+    def reconcile_and_die(self, ahead: int, when: When) -> None:
+        self.world.faults.kills(len(self.world.faults.calls) + ahead, when)
+        try:
+            self.reconcile()
+        except Killed:
+            note("killed")
+        finally:
+            self.world.faults.strikes.clear()
+
+    @rule(
+        call=st.sampled_from(
+            ["runs_in", "delete", "undelete", "report", "named", "identity"]
+        ),
+        after=st.booleans(),
+    )
+    def reconcile_while_galaxy_fails(self, call: str, *, after: bool) -> None:
+        self.world.galaxy.fail_next(call, DOWN, after=after)
+        self.reconcile()
+
+    @rule()
+    def poll(self) -> None:
+        self.world.poll()
+
+    def teardown(self) -> None:
+        for slow in self.slow:
+            slow.go_on()
+        self.world.settle()
+        self.world.check()
+
+
+TestSubmissions = Submissions.TestCase
+TestSubmissions.settings = settings(max_examples=150, stateful_step_count=25)
