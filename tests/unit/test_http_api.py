@@ -664,6 +664,12 @@ def test_a_request_has_an_id_in_the_answer_and_in_the_log() -> None:
     ]
 
 
+def test_a_long_path_does_not_fill_the_log() -> None:
+    with structlog.testing.capture_logs() as logged, an_api() as api:
+        api.get(f"/nothing/{'x' * 9999}")
+    assert len(logged[0]["path"]) == 300
+
+
 def test_every_route_is_documented_with_its_refusals() -> None:
     with an_api() as api:
         document = api.get("/schema/openapi.json").json()

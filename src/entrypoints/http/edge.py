@@ -39,6 +39,10 @@ QUIET = "/health/"
 """Asked every few seconds by machines: not worth a line each."""
 
 
+LOGGED = 300
+"""How many characters of a path go into the log: a client may send thousands."""
+
+
 class Service(Litestar):
     """Litestar, behind the edge.
 
@@ -89,7 +93,7 @@ async def serve(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send) ->
                 log.info(
                     "request",
                     method=scope["method"],
-                    path=scope["path"],
+                    path=scope["path"][:LOGGED],
                     status=status,
                     ms=round(1000 * (time.perf_counter() - began), 1),
                 )
