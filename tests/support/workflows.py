@@ -1,7 +1,7 @@
 """Workflows for tests on a real Galaxy, in a few lines each.
 
 A workflow is written as its steps in order; a connection names the step it comes
-from by its label. :data:`SCENARIOS` holds one for everything that can become of
+from by its label. :func:`scenarios` makes one for everything that can become of
 a run; each takes a data input ``text`` (``texts``, a collection, for the mapped
 ones).
 """
@@ -32,8 +32,8 @@ def collection(label: str, kind: str = "list") -> Step:
 
 def parameter(label: str | None, kind: str = "integer", **state: Any) -> Step:
     """A value; with a ``default``, or not."""
-    state = {"parameter_type": kind, "optional": "default" in state, **state}
-    return _step("parameter_input", label, state)
+    whole = {"parameter_type": kind, "optional": "default" in state, **state}
+    return _step("parameter_input", label, whole)
 
 
 def tool(label: str | None, source: str, **values: Any) -> Step:
@@ -179,7 +179,11 @@ def scenarios() -> dict[str, dict[str, Any]]:
             tool("first", "text", sleep_s=2),
             tool("second", "text", after="first"),
         ],
-        "bad parameter": [text, tool("off", "text", exit_code=999)],
+        "split": [
+            text,
+            tool("lines", "text", tool="gxj_split"),
+            tool("each", "lines", operation="fail_on_poison"),
+        ],
     }
     return {name: workflow(name, *steps) for name, steps in made.items()}
 

@@ -1,0 +1,202 @@
+"""Record what Galaxy answers, for the unit tests that read it.
+
+    python -m tests.integration.record
+
+A real Galaxy is started (the one the integration tests use), every scenario is run
+in it, and what the adapter would ask is asked and written down as it comes, one
+file an answer. Only where this machine keeps its files is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import requests
+from attrs import define
+
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from tests.integration.conftest import GALAXY_HOME
+from tests.support.galaxy import Lab
+from tests.support.ids import absent_id
+from tests.support.wait import until
+from tests.support.workflows import (
+    collection,
+    data,
+    parameter,
+    tool,
+    workflow,
+)
+
+
+FOLDER = Path(__file__).parents[1] / "unit/recorded"
+LIMIT = 180.0
+
+
+@define
+class Recorder:
+    """Asks a Galaxy and keeps the answers."""
+
+    lab: Lab
+    home: Path
+
+    def ask(
+        self, path: str, key: str | None = None, **params: Any
+    ) -> requests.Response:
+        return requests.get(
+            f"{self.lab.url}/api/{path}",
+            params=params,
+            headers={"x-api-key": self.lab.key if key is None else key},
+            timeout=60,
+        )
+
+    def keep(self, name: str, path: str, key: str | None = None, **params: Any) -> Any:
+        """Record the answer under a name, and return it."""
+        answer = self.ask(path, key, **params)
+        content = answer.json()
+        written = json.dumps(
+            {"asked": path, "status": answer.status_code, "answer": content}, indent=1
+        )
+        written = written.replace(str(self.home), "/srv/galaxy")
+        (FOLDER / f"{name}.json").write_text(written + "\n", encoding="utf-8")
+        return content
+
+    def keep_run(self, name: str, run: str) -> Any:
+        return self.keep(name, f"invocations/{run}", step_details="true")
+
+    def invoke(self, workflow_id: str, **inputs: Any) -> str:
+        history = self.lab.call("POST", "histories", {"name": f"record {uuid4()}"})
+        body = {
+            "inputs": inputs,
+            "inputs_by": "name",
+            "history": f"hist_id={history['id']}",
+            "no_add_to_history": True,
+        }
+        run: str = self.lab.call("POST", f"workflows/{workflow_id}/invocations", body)[
+            "id"
+        ]
+        return run
+
+    def once(self, run: str, seen: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until the invocation looks like that."""
+
+        def look() -> bool:
+            return seen(self.ask(f"invocations/{run}", step_details="true").json())
+
+        until(look, LIMIT, every=0.1)
+
+
+def ended(shown: dict[str, Any]) -> bool:
+    return shown["state"] in {"completed", "failed", "cancelled"}
+
+
+def record(recorder: Recorder, galaxy: LocalGalaxy) -> None:
+    lab = recorder.lab
+    text, texts = {"src": "hda", "id": lab.text}, {"src": "hdca", "id": lab.texts}
+    stored = {one["name"]: one["id"] for one in recorder.ask("workflows").json()} | {
+        "every input": lab.add(every_input())
+    }
+    recorder.keep("user", "users/current")
+    recorder.keep("workflow", f"workflows/{stored['two steps']}")
+    recorder.keep("workflow_every_input", f"workflows/{stored['every input']}")
+
+    runs = {
+        name: recorder.invoke(stored[name], text=text)
+        for name in (
+            "success",
+            "first fails",
+            "sub fails",
+            "skipped",
+            "no jobs",
+            "wrong when",
+        )
+    }
+    runs["mapped"] = recorder.invoke(stored["mapped, one fails"], texts=texts)
+    runs["bad parameter"] = recorder.invoke(
+        stored["two steps"], text=text, exit_code=999
+    )
+    unreachable = {"src": "url", "url": "http://127.0.0.1:9/x.txt", "ext": "txt"}
+    runs["unreachable"] = recorder.invoke(stored["success"], text=unreachable)
+    slow = recorder.invoke(stored["slow"], text=text)
+    recorder.once(slow, lambda s: any(j["state"] == "running" for j in jobs(s)))
+    recorder.keep_run("run_slow", slow)
+    lab.call("DELETE", f"invocations/{slow}")
+    runs["cancelled"] = slow
+    recorder.keep_run("run_new", recorder.invoke(stored["success"], text=text))
+
+    shown = {}
+    for name, run in runs.items():
+        recorder.once(run, ended)
+        recorder.once(run, lambda s: not any(j["state"] == "deleting" for j in jobs(s)))
+        shown[name] = recorder.keep_run("run_" + name.replace(" ", "_"), run)
+    inside = shown["sub fails"]["steps"][1]["subworkflow_invocation_id"]
+    recorder.keep_run("run_sub_fails_inside", inside)
+
+    recorder.keep(
+        "paused_datasets",
+        "datasets",
+        history_id=shown["first fails"]["history_id"],
+        q="state",
+        qv="paused",
+        keys="id,misc_info,creating_job",
+        order="hid-asc",
+    )
+    failed = next(j for j in jobs(shown["first fails"]) if j["state"] == "error")
+    recorder.keep("job_failed", f"jobs/{failed['id']}", full="true")
+    never = next(j for j in jobs(shown["bad parameter"]) if j["state"] == "error")
+    job = recorder.keep("job_never_run", f"jobs/{never['id']}", full="true")
+    recorder.keep("output_never_made", f"datasets/{job['outputs']['output1']['id']}")
+    ids = list(runs.values())
+    recorder.keep(
+        "bulk",
+        f"histories/{ids[0]}/jobs_summary",
+        ids=",".join(ids),
+        types=",".join(["WorkflowInvocation"] * len(ids)),
+    )
+    recorder.keep("refused_absent", f"invocations/{absent_id(galaxy)}")
+    recorder.keep("refused_malformed", "invocations/nonsense")
+    recorder.keep("refused_wrong_key", "users/current", key="wrong")
+
+
+def jobs(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    return [job for step in shown["steps"] for job in step["jobs"]]
+
+
+def every_input() -> dict[str, Any]:
+    """Return a workflow with all kinds of inputs that Galaxy's editor offers."""
+    in_range = {"type": "in_range", "min": 0.5, "max": 9.5}
+    return workflow(
+        "every input",
+        data("reads"),
+        data(None, optional=True),
+        collection("pairs", "list:paired"),
+        parameter("number", "integer", optional=False),
+        parameter("ratio", "float", default=1.5, validators=[in_range]),
+        parameter("flag", "boolean", default=False),
+        parameter("tint", "color", default="#00ff00"),
+        parameter("word", "text", default="a", restrictions=["a", "b"]),
+        parameter("hint", "text", optional=True, suggestions=["x", "y"]),
+        parameter("words", "text", default=["a"], multiple=True),
+        parameter(None, "integer", default=7),
+        tool("sort", "reads"),
+    )
+
+
+def main() -> None:
+    galaxy = LocalGalaxy(GALAXY_HOME)
+    ran_before = galaxy.status().running
+    galaxy.start(print)
+    FOLDER.mkdir(exist_ok=True)
+    try:
+        lab = Lab(galaxy.url, galaxy.user_key(f"record-{uuid4().hex[:8]}"))
+        record(Recorder(lab, galaxy.home), galaxy)
+    finally:
+        if not ran_before:
+            galaxy.stop()
+
+
+if __name__ == "__main__":
+    main()

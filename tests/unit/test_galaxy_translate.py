@@ -1,0 +1,605 @@
+"""What Galaxy said, as it was recorded (``tests/integration/record.py``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from galaxy_jobs.adapters.galaxy import pauses, translate
+from galaxy_jobs.adapters.galaxy.client import Client
+from galaxy_jobs.adapters.galaxy.translate import Unreadable
+from galaxy_jobs.domain import (
+    GalaxyData,
+    GalaxyState,
+    InputKind,
+    InvocationId,
+    InvocationReport,
+    InvocationState,
+    JobsSummary,
+    JobState,
+    Json,
+    Output,
+    Source,
+    Src,
+    UrlData,
+    WorkflowInput,
+    judge,
+)
+
+
+FOLDER = Path(__file__).with_name("recorded")
+
+
+def recorded(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["answer"]
+
+
+def no_sub(invocation_id: InvocationId) -> InvocationReport:
+    raise AssertionError(f"{invocation_id} is no sub-workflow's")
+
+
+def run(name: str) -> InvocationReport:
+    return translate.invocation(recorded(f"run_{name}"), no_sub)
+
+
+def states(report: InvocationReport) -> list[str]:
+    return [job.state.value for job in report.jobs()]
+
+
+# --- workflows ----------------------------------------------------------------
+
+
+@pytest.fixture
+def inputs() -> dict[str, WorkflowInput]:
+    workflow = translate.workflow("ours", recorded("workflow_every_input"))
+    return {one.name: one for one in workflow.inputs}
+
+
+def test_a_workflow_goes_by_our_name_and_galaxys_id() -> None:
+    shown = recorded("workflow")
+    workflow = translate.workflow("ours", shown)
+    assert (workflow.workflow_id, workflow.name) == (shown["id"], "ours")
+    assert workflow.annotation == "two steps, for tests"
+    assert [one.name for one in workflow.inputs] == ["text", "sleep_s", "exit_code"]
+    assert workflow.inputs[1] == WorkflowInput(
+        name="sleep_s",
+        kind=InputKind.INTEGER,
+        optional=True,
+        default=0,
+        minimum=0,
+        maximum=60,
+    )
+
+
+def test_inputs_of_data(inputs: dict[str, WorkflowInput]) -> None:
+    assert inputs["reads"] == WorkflowInput(name="reads", kind=InputKind.DATA)
+    assert inputs["reads"].required
+    assert inputs["pairs"] == WorkflowInput(
+        name="pairs", kind=InputKind.COLLECTION, collection_type="list:paired"
+    )
+
+
+def test_inputs_of_values(inputs: dict[str, WorkflowInput]) -> None:
+    number = WorkflowInput(name="number", kind=InputKind.INTEGER)
+    assert inputs["number"] == number
+    assert number.required
+    assert inputs["ratio"] == WorkflowInput(
+        name="ratio",
+        kind=InputKind.FLOAT,
+        optional=True,
+        default=1.5,
+        minimum=0.5,
+        maximum=9.5,
+    )
+    assert inputs["flag"].kind is InputKind.BOOLEAN
+    assert inputs["flag"].default is False
+    assert not inputs["flag"].required
+    assert inputs["tint"].kind is InputKind.COLOR
+    assert inputs["word"].options == ("a", "b")
+    assert inputs["hint"].options == ()  # suggestions leave other values open
+    assert inputs["words"].multiple
+
+
+def test_inputs_without_a_label_go_by_their_steps_uuid(
+    inputs: dict[str, WorkflowInput],
+) -> None:
+    shown = recorded("workflow_every_input")["inputs"]
+    assert inputs[shown["1"]["uuid"]].kind is InputKind.DATA
+    assert inputs[shown["10"]["uuid"]].default == 7
+    assert not {"Input Dataset", "Input Parameter"} & inputs.keys()
+
+
+def test_inputs_of_one_name_go_by_their_steps_uuids() -> None:
+    shown = recorded("workflow")
+    shown["inputs"]["1"]["label"] = "exit_code"
+    workflow = translate.workflow("ours", shown)
+    uuids = [one["uuid"] for one in shown["inputs"].values()]
+    assert [one.name for one in workflow.inputs] == ["text", uuids[1], uuids[2]]
+
+
+def test_many_inputs_stay_in_the_workflows_order(
+    inputs: dict[str, WorkflowInput],
+) -> None:
+    names = list(inputs)
+    assert (names[0], names[9]) == ("reads", "words")
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({"optional": "true"}, {"optional": True}),
+        ({"optional": "false"}, {"optional": False}),
+        ({"parameter_type": "directory_uri"}, {"kind": InputKind.OTHER}),
+        ({"min": 1, "max": "9"}, {"minimum": 1.0, "maximum": 9.0}),
+        ({"min": "", "max": None}, {"minimum": None, "maximum": None}),
+        (
+            {"validators": [{"type": "in_range", "min": 3, "max": None}], "min": 1},
+            {"minimum": 3.0, "maximum": None},
+        ),
+        (
+            {"validators": [{"type": "in_range", "min": 3, "negate": True}]},
+            {"minimum": None},
+        ),
+        ({"validators": [{"type": "regex", "expression": "a+"}]}, {"options": ()}),
+        (
+            {"restrictions": [{"value": "a", "label": "A"}, "b"]},
+            {"options": ("a", "b")},
+        ),
+    ],
+    ids=str,
+)
+def test_what_workflows_of_other_times_declare(
+    state: dict[str, Json], expected: dict[str, object]
+) -> None:
+    shown = recorded("workflow")
+    shown["steps"]["1"]["tool_inputs"] = {"parameter_type": "integer", **state}
+    one = translate.workflow("w", shown).inputs[1]
+    assert {key: getattr(one, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("formats", ["txt", ["txt"]])
+def test_formats_of_data(formats: object) -> None:
+    shown = recorded("workflow")
+    shown["steps"]["0"]["tool_inputs"]["format"] = formats
+    assert translate.workflow("w", shown).inputs[0].formats == ("txt",)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (GalaxyData(Src.LDDA, "d"), {"src": "ldda", "id": "d"}),
+        (
+            UrlData("https://example.org/x", "txt"),
+            {"src": "url", "url": "https://example.org/x", "ext": "txt"},
+        ),
+        (0, 0),
+        (None, None),
+        (["a"], ["a"]),
+    ],
+    ids=str,
+)
+def test_what_is_put_on_an_input(value: Source | Json, expected: object) -> None:
+    assert translate.given(value) == expected
+
+
+# --- invocations --------------------------------------------------------------
+
+
+def test_a_run_that_is_new_has_no_steps() -> None:
+    report = run("new")
+    assert report.state is GalaxyState.NEW
+    assert report.steps == ()
+    assert judge(report).state is InvocationState.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("name", "galaxy_state", "jobs", "verdict"),
+    [
+        ("success", "completed", ["ok"], "completed"),
+        ("slow", "scheduled", ["running", "new"], "in_progress"),
+        ("cancelled", "cancelled", ["deleted", "deleted"], "cancelled"),
+        ("skipped", "completed", ["skipped", "ok"], "completed"),
+        ("no jobs", "completed", [], "completed"),
+        ("wrong when", "failed", [], "failed"),
+        ("unreachable", "failed", [], "failed"),
+        ("bad parameter", "completed", ["error", "paused"], "in_progress"),
+    ],
+)
+def test_runs_as_galaxy_showed_them(
+    name: str, galaxy_state: str, jobs: list[str], verdict: str
+) -> None:
+    report = run(name.replace(" ", "_"))
+    assert report.state.value == galaxy_state
+    assert states(report) == jobs
+    assert judge(report).state.value == verdict
+
+
+def test_a_mapped_step_lists_all_its_jobs() -> None:
+    report = run("mapped")
+    jobs = {step.label: [job.state for job in step.jobs] for step in report.steps}
+    assert sorted(state.value for state in jobs["each"]) == ["error", "ok", "ok"]
+    assert len(jobs["again"]) == 3
+    assert not any(step.expanding for step in report.steps)
+    assert report.steps[1].tool == "gxj_text"
+
+
+def test_a_mapped_step_that_is_not_through_is_expanding() -> None:
+    shown = recorded("run_mapped")
+    shown["steps"][1]["state"] = "ready"
+    (step,) = [
+        step for step in translate.invocation(shown, no_sub).steps if step.expanding
+    ]
+    assert (step.label, step.scheduled) == ("each", False)
+
+
+def test_sub_workflows_are_looked_at_in_their_place() -> None:
+    looked: list[InvocationId] = []
+
+    def look(invocation_id: InvocationId) -> InvocationReport:
+        looked.append(invocation_id)
+        return translate.invocation(recorded("run_sub_fails_inside"), no_sub)
+
+    report = translate.invocation(recorded("run_sub_fails"), look)
+    assert looked == [recorded("run_sub_fails_inside")["id"]]
+    assert [path for path, _ in report.walk()] == [
+        ("text",),
+        ("nested",),
+        ("nested", "text"),
+        ("nested", "inner good"),
+        ("nested", "inner bad"),
+    ]
+    failure = judge(report).failure
+    assert failure is not None
+    assert failure.path == ("nested", "inner bad")
+
+
+def test_steps_come_in_the_workflows_order() -> None:
+    shown = recorded("run_first_fails")
+    shown["steps"].reverse()
+    steps = translate.invocation(shown, no_sub).steps
+    assert [step.index for step in steps] == [0, 1, 2, 3, 4]
+
+
+def test_a_word_that_is_new_for_a_job_is_not_settled() -> None:
+    for word in ("hibernating", "blocked", "unknown"):
+        shown = recorded("run_success")
+        shown["steps"][1]["jobs"][0]["state"] = word
+        report = translate.invocation(shown, no_sub)
+        assert states(report) == ["unknown"]
+        assert judge(report).state is InvocationState.IN_PROGRESS
+
+
+def break_it(change: Callable[[dict[str, Any]], object]) -> None:
+    shown = recorded("run_success")
+    change(shown)
+    translate.invocation(shown, no_sub)
+
+
+@pytest.mark.parametrize("key", ["id", "state", "steps", "history_id"])
+def test_an_invocation_that_lacks_something_is_unreadable(key: str) -> None:
+    with pytest.raises(Unreadable, match=key):
+        break_it(lambda shown: shown.pop(key))
+
+
+def test_a_word_that_is_new_for_an_invocation_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="hibernating"):
+        break_it(lambda shown: shown.update(state="hibernating"))
+
+
+@pytest.mark.parametrize("content", [None, [], "x", 1, {}, {"steps": 1}], ids=str)
+def test_something_else_is_unreadable(content: object) -> None:
+    with pytest.raises(Unreadable):
+        translate.invocation(content, no_sub)
+    with pytest.raises(Unreadable):
+        translate.workflow("w", content)
+
+
+# --- messages -----------------------------------------------------------------
+
+
+def test_messages_as_galaxy_gave_them() -> None:
+    assert run("wrong_when").reasons == ("when_not_boolean",)
+    assert run("wrong_when").messages == (
+        "The condition of a step is neither true nor false, at step 2: Type is: int.",
+    )
+    assert run("unreachable").reasons == ("dataset_failed",)
+    assert run("unreachable").messages == (
+        "A dataset that the run needs has failed or could not be fetched, at step 1.",
+    )
+    assert run("cancelled").reasons == ("user_request",)
+    assert run("cancelled").messages == ("The run was cancelled on request.",)
+    assert run("success").messages == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            {
+                "reason": "job_failed",
+                "workflow_step_id": 4,
+                "dependent_workflow_step_id": 2,
+                "job_id": "j",
+            },
+            "A job that the run depends on has failed, at step 5, because of step 3.",
+        ),
+        (
+            {
+                "reason": "output_not_found",
+                "workflow_step_id": 1,
+                "workflow_step_index_path": [2, 0],
+                "output_name": "out",
+            },
+            (
+                "An output that the run needs was not made, at step 3 > step 1 > "
+                "step 2: out."
+            ),
+        ),
+        (
+            {"reason": "unexpected_failure", "details": "It broke.", "x": 1},
+            "Galaxy met an unexpected failure: It broke.",
+        ),
+        ({"reason": "of_tomorrow"}, "Galaxy says: of_tomorrow."),
+    ],
+)
+def test_messages_in_words(message: dict[str, Any], expected: str) -> None:
+    assert translate.sentence(message) == expected
+
+
+def test_a_warning_is_no_reason() -> None:
+    shown = recorded("run_success")
+    shown["messages"] = [{"reason": "workflow_output_not_found", "output_name": "x"}]
+    report = translate.invocation(shown, no_sub)
+    assert report.messages == report.reasons == ()
+
+
+# --- bulk, jobs, outputs ------------------------------------------------------
+
+
+def test_the_bulk_answer() -> None:
+    shown = recorded("bulk")
+    summaries = translate.summaries(shown)
+    assert list(summaries) == [one["id"] for one in shown]
+    ids = {
+        name: InvocationId(recorded(f"run_{name}")["id"])
+        for name in ("success", "first_fails", "sub_fails", "mapped", "cancelled")
+    }
+    told = {name: summaries[id_] for name, id_ in ids.items()}
+    assert told == {
+        "success": JobsSummary(states={"ok": 1}, populated="ok"),
+        "first_fails": JobsSummary(
+            states={"error": 1, "ok": 1, "paused": 2}, populated="ok"
+        ),
+        "sub_fails": JobsSummary(states={"ok": 1, "error": 1}, populated="ok"),
+        "mapped": JobsSummary(
+            states={"ok": 4, "error": 1, "paused": 1}, populated="ok"
+        ),
+        "cancelled": JobsSummary(states={"deleted": 2}, populated="failed"),
+    }
+
+
+def test_what_the_bulk_answer_leaves_open_is_left_out() -> None:
+    assert translate.summaries([None]) == {}
+    wrong: list[object] = [{}, [1], [{}]]
+    wrong.append([{"id": "a", "states": [], "populated_state": ""}])
+    for content in wrong:
+        with pytest.raises(Unreadable):
+            translate.summaries(content)
+
+
+def test_a_job_that_failed() -> None:
+    details = translate.details(recorded("job_failed"), None)
+    assert details.tool == "gxj_text"
+    assert details.exit_code == 3
+    assert details.stderr is not None
+    assert "asked to fail" in details.stderr
+    assert details.message == "Fatal error: Exit code 3 ()"
+
+
+def test_a_job_that_never_ran() -> None:
+    info = recorded("output_never_made")["misc_info"]
+    details = translate.details(recorded("job_never_run"), info)
+    assert details.exit_code is None
+    assert details.stderr is None
+    assert details.message is not None
+    assert "'999'" in details.message
+
+
+def test_only_the_tail_of_stderr_is_kept() -> None:
+    shown = recorded("job_failed") | {"tool_stderr": "x" * 9000 + "the end"}
+    stderr = translate.details(shown, None).stderr
+    assert stderr is not None
+    assert len(stderr) == 4000
+    assert stderr.endswith("the end")
+
+
+def test_outputs() -> None:
+    shown = recorded("run_mapped")
+    labelled = sorted(translate.outputs_of(shown))
+    assert [(label, src) for label, src, _ in labelled] == [
+        ("again_out", "hdca"),
+        ("each_out", "hdca"),
+    ]
+    dataset = recorded("output_never_made")
+    assert translate.output("x", "hda", dataset["id"], dataset) == Output(
+        label="x",
+        src="hda",
+        id=dataset["id"],
+        name="copy of dataset 1",
+        extension="txt",
+        size=0,
+        state="error",
+    )
+    assert translate.output("x", "hda", "i", {}) == Output(label="x", src="hda", id="i")
+
+
+# --- why jobs are paused ------------------------------------------------------
+
+DIRECT, TRANSITIVE = (one["misc_info"] for one in recorded("paused_datasets"))
+QUOTA = (
+    "Execution of this dataset's job is paused because you were over your disk quota "
+    "at the time it was ready to run"
+)
+
+
+BROKEN = translate.Pause(broken=True, behind=False)
+NEITHER = translate.Pause(broken=False, behind=False)
+
+
+@pytest.mark.parametrize(
+    ("info", "pause"),
+    [
+        (DIRECT, BROKEN),
+        (TRANSITIVE, translate.Pause(broken=False, behind=True)),
+        ("Input dataset 'a' is in error state. To resume this job fix …", BROKEN),
+        ("Input dataset 'a' was deleted before the job started.", BROKEN),
+        ("Input dataset 'a' failed to properly set metadata.", BROKEN),
+        (f"{TRANSITIVE}, Input dataset 'b' is in error state.", BROKEN),
+        (QUOTA, NEITHER),
+        ("Execution of this dataset's job is paused", NEITHER),
+        ("", NEITHER),
+        (None, NEITHER),
+    ],
+)
+def test_sentences_on_paused_outputs(info: str | None, pause: translate.Pause) -> None:
+    assert translate.pause(info) == pause
+
+
+class Listed(Client):
+    """A client that has been told what is paused, and what is elsewhere."""
+
+    def __init__(
+        self, *infos: str | None, elsewhere: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__("http://127.0.0.1:9", "key", timeout=1, at_once=1)
+        shown = recorded("run_first_fails")
+        self.listed = [
+            {"id": f"d{place}", "creating_job": job["id"], "misc_info": info}
+            for place, (job, info) in enumerate(
+                zip(
+                    (j for j in jobs(shown) if j["state"] == "paused"),
+                    infos,
+                    strict=False,
+                )
+            )
+        ]
+        self.things = elsewhere or {}
+
+    def get(self, path: str, **params: Any) -> Any:
+        assert path == "datasets"
+        assert params["qv"] == "paused"
+        return self.listed
+
+    def make_get_request(self, url: str, **kwargs: Any) -> Any:
+        thing = self.things[url.rpartition("/api/")[2]]
+
+        class Answer:
+            status_code = 200
+            content = b"..."
+
+            def json(self) -> Any:
+                return thing
+
+        return Answer()
+
+
+def jobs(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    return [job for step in shown["steps"] for job in step["jobs"]]
+
+
+def paused(client: Client) -> list[str]:
+    shown = recorded("run_first_fails")
+    report = pauses.with_blocked(client, translate.invocation(shown, no_sub), shown)
+    return states(report)[-2:]
+
+
+GIVEN = "datasets/" + recorded("run_first_fails")["inputs"]["0"]["id"]
+
+
+@pytest.mark.parametrize(
+    ("infos", "expected"),
+    [
+        ([DIRECT, TRANSITIVE], ["blocked", "blocked"]),
+        ([DIRECT, DIRECT], ["blocked", "blocked"]),
+        ([QUOTA, QUOTA], ["paused", "paused"]),
+        # What waits behind a job that is held will go on when that does.
+        ([QUOTA, TRANSITIVE], ["paused", "paused"]),
+        ([DIRECT, QUOTA], ["blocked", "paused"]),
+        # Nobody knows why: then it is not for good.
+        ([DIRECT, None], ["blocked", "paused"]),
+        ([DIRECT], ["blocked", "paused"]),
+        ([], ["paused", "paused"]),
+    ],
+)
+def test_what_is_paused_for_good(infos: list[str | None], expected: list[str]) -> None:
+    assert paused(Listed(*infos)) == expected
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "expected"),
+    [
+        ({GIVEN: {"state": "paused", "misc_info": DIRECT}}, "blocked"),
+        ({GIVEN: {"state": "paused", "misc_info": QUOTA}}, "paused"),
+        ({GIVEN: {"state": "ok"}}, "paused"),
+        (
+            {
+                GIVEN: {
+                    "state": "paused",
+                    "misc_info": TRANSITIVE,
+                    "creating_job": "j",
+                },
+                "jobs/j": {"inputs": {"a": {"src": "hda", "id": "far"}}},
+                "datasets/far": {"state": "paused", "misc_info": DIRECT},
+            },
+            "blocked",
+        ),
+        (
+            {
+                GIVEN: {
+                    "state": "paused",
+                    "misc_info": TRANSITIVE,
+                    "creating_job": "j",
+                },
+                "jobs/j": {"inputs": {"a": {"src": "hdca", "id": "c"}}},
+                "dataset_collections/c": {
+                    "elements": [
+                        {"object": {"elements": [{"object": {"id": "far"}}]}},
+                        {"object": None},
+                    ]
+                },
+                "datasets/far": {"state": "paused", "misc_info": QUOTA},
+            },
+            "paused",
+        ),
+    ],
+    ids=str,
+)
+def test_what_waits_behind_something_outside_of_the_run(
+    elsewhere: dict[str, Any], expected: str
+) -> None:
+    client = Listed(TRANSITIVE, TRANSITIVE, elsewhere=elsewhere)
+    assert paused(client) == [expected, expected]
+
+
+def test_what_waits_behind_too_much_is_not_paused_for_good() -> None:
+    many = {
+        f"datasets/d{n}": {"state": "paused", "misc_info": DIRECT} for n in range(50)
+    }
+    far = {"inputs": {str(n): {"src": "hda", "id": f"d{n}"} for n in range(50)}}
+    given = {"state": "paused", "misc_info": TRANSITIVE, "creating_job": "j"}
+    client = Listed(
+        TRANSITIVE, TRANSITIVE, elsewhere={GIVEN: given, "jobs/j": far, **many}
+    )
+    assert paused(client) == ["paused", "paused"]
+
+
+def test_states_of_jobs_are_galaxys_but_two() -> None:
+    ours = {JobState.BLOCKED, JobState.UNKNOWN}
+    assert {state.value for state in set(JobState) - ours} >= {
+        "new", "resubmitted", "upload", "waiting", "queued", "running", "ok", "error",
+        "failed", "paused", "deleting", "deleted", "stop", "stopped", "skipped",
+    }  # fmt: skip
