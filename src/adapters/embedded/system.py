@@ -36,11 +36,12 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
 
 
 def absolute(path: Path) -> Path:
-    """Return *path* from the root on, ``~`` filled in; links are left as they are.
+    """Return *path* from the root on, ``~`` filled in and links followed.
 
+    One folder by two names must not become two servers on the same data.
     ``Path.resolve`` would raise on folders that we may not enter.
     """
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - see above
+    return Path(os.path.realpath(path.expanduser()))
 
 
 def need_proc() -> None:
