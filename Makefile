@@ -1,7 +1,7 @@
 # What a newcomer types. Everything is installed into .venv from a lock file.
 .POSIX:
 .SUFFIXES:
-.PHONY: help demo test unit check format galaxy galaxy-stop lock clean
+.PHONY: help demo test unit bench check format galaxy galaxy-stop lock clean
 
 # Compiled bytecode makes every start several times faster.
 unexport PYTHONDONTWRITEBYTECODE
@@ -25,6 +25,9 @@ test: .venv/ready ## all tests, on a real PostgreSQL and a real Galaxy
 
 unit: .venv/ready ## the tests that need no service
 	@$(PY) -m pytest tests/unit
+
+bench: .venv/ready ## ratios against what others do; PARTS="sweep ..." for some
+	@$(PY) -m bench $(PARTS)
 
 check: .venv/ready ## formatter, linter, types, layers
 	@.venv/bin/ruff format --check --quiet .
