@@ -114,12 +114,14 @@ def test_killed_at_work_it_starts_again_with_all_it_had(victim: LocalGalaxy) -> 
     os.kill(server, 9)
     until(lambda: victim._server() is None)
     assert not victim.status().running
-    assert sleepers(victim), "the job outlives a server that is killed"
+    left = sleepers(victim)
+    assert left, "the job outlives a server that is killed"
 
     assert victim.start() == before
     assert victim.user_key("stranger") == stranger != before.key
     assert call(before.url, before.key, "GET", f"datasets/{dataset}")["name"] == "kept"
-    assert not sleepers(victim), "nothing of the killed one is left"
+    # Galaxy may run the job anew, if it had not noted yet that it ran.
+    assert not set(left) & set(sleepers(victim)), "nothing of the killed one is left"
 
 
 def test_stopped_it_leaves_nothing_behind(victim: LocalGalaxy) -> None:

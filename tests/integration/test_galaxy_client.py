@@ -283,13 +283,38 @@ def test_nonsense_to_come_back_at_is_none(nonsense: str) -> None:
 
 
 def test_no_more_requests_at_once_than_allowed() -> None:
-    with Server([hang]) as server:
-        galaxy = Galaxy(server.url, KEY, timeout=1, at_once=2)
+    done = threading.Event()
+    under_way: list[int] = []
+
+    def held(sock: socket.socket, _: bytes) -> None:
+        under_way.append(1)
+        most.append(len(under_way))
+        done.wait(20)
+        under_way.pop()
+        sock.sendall(http("{}", 500))
+
+    most: list[int] = []
+    with Server([held]) as server:
+        galaxy = Galaxy(server.url, KEY, timeout=20, at_once=2)
         with ThreadPoolExecutor(5) as threads:
             asked = [threads.submit(ask, galaxy) for _ in range(5)]
-            errors = [str(one.exception(20)) for one in asked]
-        assert sum("was not sent" in error for error in errors) >= 1
-        assert len(server.requests) <= 4
+            until(lambda: len(server.requests) == 2)
+            done.set()
+            for one in asked:
+                assert isinstance(one.exception(20), RunnerUnavailable)
+        assert len(server.requests) == 5
+        assert max(most) == 2
+
+
+def test_what_has_no_turn_in_time_is_not_sent() -> None:
+    with Server([hang]) as server:
+        galaxy = Galaxy(server.url, KEY, timeout=0.3, at_once=1)
+        with (
+            galaxy._client._turn("something else"),
+            pytest.raises(RunnerUnavailable, match="was not sent"),
+        ):
+            ask(galaxy)
+        assert not server.requests
 
 
 # --- it may have reached it ---------------------------------------------------
