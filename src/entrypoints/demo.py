@@ -23,8 +23,8 @@ import requests
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.samples import (
     SAMPLE_TEXT,
-    SAMPLE_WORKFLOW,
     import_workflow,
+    sample_for,
     upload_text,
 )
 from galaxy_jobs.entrypoints.settings import load
@@ -87,7 +87,8 @@ def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
     poll = stack.enter_context(
         _process(["poll", "--every", "1"], env, logs / "poll.log")
     )
-    workflow = import_workflow(url, key, SAMPLE_WORKFLOW)
+    sample = sample_for(url, key)
+    workflow = import_workflow(url, key, sample.path)
     told(f"workflow      {workflow!r} imported into Galaxy")
     hda = upload_text(url, key, SAMPLE_TEXT.name, SAMPLE_TEXT.read_text())
     told(f"dataset       {SAMPLE_TEXT.name} uploaded to Galaxy as {hda}")
@@ -100,7 +101,7 @@ def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
     wish = {
         "dataset_id": dataset["dataset_id"],
         "workflow_name": workflow,
-        "parameters": {"sleep_s": 2},
+        "parameters": dict(sample.parameters),
     }
     told(f"POST /jobs      {_json(wish)}")
     answer = _post(api, "/jobs", wish)

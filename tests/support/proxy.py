@@ -31,6 +31,7 @@ class Fate(Enum):
     PASS = "pass"
     DROP = "drop"  #: the connection is closed without an answer
     ERROR = "error"  #: a 502, as from a proxy whose server went away
+    ABSENT = "absent"  #: a 404, as from a Galaxy that has no such thing
 
 
 @frozen
@@ -195,6 +196,9 @@ class Proxy:
                     return True
                 if fate is Fate.ERROR:
                     self._answer(502, "text/html", b"<html>Bad Gateway</html>")
+                    return True
+                if fate is Fate.ABSENT:
+                    self._answer(404, "application/json", b'{"err_msg": "not here"}')
                     return True
                 return False
 
