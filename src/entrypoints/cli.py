@@ -52,7 +52,7 @@ def run(arguments: list[str] | None = None) -> int:
 def _expected_errors() -> tuple[type[Exception], ...]:
     """Return the errors whose message is all that a person needs."""
     from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-    from galaxy_jobs.entrypoints.settings import BadSetting
+    from galaxy_jobs.entrypoints.environment import BadSetting
 
     return (DomainError, EmbeddedError, BadSetting)
 

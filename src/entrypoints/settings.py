@@ -1,9 +1,8 @@
-"""The settings: read from the environment, a ``.env`` file and a TOML file.
+"""The settings of the service: from the environment, ``.env`` and a TOML file.
 
-Rule of the file: every setting stands here once, with its default, its meaning
-and what is expected of it; README's table is tested against it. Whatever is
-wrong is told in one line that names the setting, what was read and what is
-expected, and never shows a secret.
+Rule of the file: whatever is wrong is told in one line that names the setting,
+what was read and what is expected, and never shows a secret. What each is
+called and means stands in :mod:`galaxy_jobs.entrypoints.environment`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import attrs
-import dotenv
 import typed_settings
 from attrs import frozen
 from typed_settings.exceptions import TsError
@@ -25,10 +22,8 @@ from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.values import WorkflowId
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import PollPolicy, ReconcilePolicy, SubmitPolicy
-
-
-class BadSetting(Exception):
-    """A setting is missing or malformed; the message is one line for people."""
+from galaxy_jobs.entrypoints import environment
+from galaxy_jobs.entrypoints.environment import BadSetting, bad, expected
 
 
 @frozen(kw_only=True)
@@ -41,64 +36,6 @@ class _Environment:
     database_url: Secret[str] | None = None
     galaxy_jobs_home: Path | None = None
     galaxy_jobs_config: Path | None = None
-
-
-@frozen(kw_only=True)
-class Setting:
-    """What there is to say of one setting.
-
-    Attributes:
-        name: The environment variable.
-        default: In words.
-        expected: What it has to look like.
-        meaning: What it is for.
-    """
-
-    name: str
-    default: str
-    expected: str
-    meaning: str
-
-
-SETTINGS = (
-    Setting(
-        name="GALAXY_URL",
-        default="none: needed to serve and poll",
-        expected="the address of a Galaxy server, such as https://usegalaxy.eu",
-        meaning="the Galaxy server",
-    ),
-    Setting(
-        name="GALAXY_API_KEY",
-        default="none: needed to serve and poll",
-        expected="an API key of that server (User > Preferences > Manage API Key)",
-        meaning="whose workflows and histories are used there",
-    ),
-    Setting(
-        name="GALAXY_TIMEOUT",
-        default="30",
-        expected="a number of seconds above 0",
-        meaning="the limit of one request to Galaxy, in seconds",
-    ),
-    Setting(
-        name="DATABASE_URL",
-        default="an embedded PostgreSQL",
-        expected="postgresql://user@host/database",
-        meaning="the database",
-    ),
-    Setting(
-        name="GALAXY_JOBS_HOME",
-        default="~/.local/share/galaxy-jobs",
-        expected="a folder that may be written to",
-        meaning="where the embedded database and the local Galaxy live",
-    ),
-    Setting(
-        name="GALAXY_JOBS_CONFIG",
-        default="none",
-        expected="a TOML file that can be read",
-        meaning="the allowlist of workflows, and how to poll",
-    ),
-)
-"""Every setting of the service, in the order in which they matter."""
 
 
 @frozen(kw_only=True)
@@ -243,11 +180,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
     Raises:
         BadSetting: One is malformed.
     """
-    if env_file is not None:
-        dotenv.load_dotenv(env_file, override=False)
-    for setting in SETTINGS:
-        if os.environ.get(setting.name) == "":
-            del os.environ[setting.name]
+    environment.complete(env_file)
     try:
         env = typed_settings.load(
             _Environment, appname="galaxy-jobs", config_files=[], env_prefix=""
@@ -256,7 +189,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         raise _malformed(error) from None
     file = _read_file(env.galaxy_jobs_config)
     if not 0 < env.galaxy_timeout < float("inf"):  # nor nan
-        raise _bad("GALAXY_TIMEOUT", os.environ["GALAXY_TIMEOUT"])
+        raise bad("GALAXY_TIMEOUT", os.environ["GALAXY_TIMEOUT"])
     try:
         allowlist = Allowlist(
             tuple(
@@ -369,15 +302,7 @@ def _poll_policy(table: PollTable) -> PollPolicy:
 def _galaxy_url(url: str | None) -> str | None:
     if url is None:
         return None
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        fine = fine and not parts.query and parts.username is None
-    except ValueError:
-        fine = False
-    if not fine:
-        raise _bad("GALAXY_URL", url)
-    return url.rstrip("/")
+    return environment.address("GALAXY_URL", url)
 
 
 def _database_url(url: Secret[str] | None) -> Secret[str] | None:
@@ -385,19 +310,13 @@ def _database_url(url: Secret[str] | None) -> Secret[str] | None:
         return None
     scheme = url.get_secret_value().partition("://")[0]
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        raise _bad("DATABASE_URL", f"{scheme[:20]}://…")
+        raise bad("DATABASE_URL", f"{scheme[:20]}://…")
     return url
 
 
-def _bad(name: str, read: str) -> BadSetting:
-    wanted = next(one.expected for one in SETTINGS if one.name == name)
-    return BadSetting(f"{name} is {read!r}; expected {wanted}.")
-
-
 def _missing(name: str) -> BadSetting:
-    wanted = next(one.expected for one in SETTINGS if one.name == name)
     return BadSetting(
-        f"{name} is not set; expected {wanted}. "
+        f"{name} is not set; expected {expected(name)}. "
         "(`galaxy-jobs galaxy start` gives you a local Galaxy to try.)"
     )
 
@@ -407,7 +326,7 @@ def _malformed(error: TsError) -> BadSetting:
     for cause in getattr(error, "exceptions", [error]):
         if found := re.search(r"for option '(\w+)'", str(cause)):
             name = found[1].upper()
-            return _bad(name, os.environ.get(name, ""))
+            return bad(name, os.environ.get(name, ""))
     return BadSetting(_one_line(str(error)))
 
 

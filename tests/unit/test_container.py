@@ -8,7 +8,8 @@ import pytest
 from typed_settings.types import Secret
 
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.settings import BadSetting, Settings
+from galaxy_jobs.entrypoints.environment import BadSetting
+from galaxy_jobs.entrypoints.settings import Settings
 
 
 def settings(**given: object) -> Settings:

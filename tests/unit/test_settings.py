@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from galaxy_jobs.entrypoints.settings import SETTINGS, BadSetting, Settings, load
+from galaxy_jobs.entrypoints.environment import SETTINGS, BadSetting
+from galaxy_jobs.entrypoints.settings import Settings, load
 
 
 @pytest.fixture(autouse=True)
