@@ -38,7 +38,7 @@ def _datasets() -> None:
         sa.PrimaryKeyConstraint("dataset_id", name="pk_datasets"),
         sa.CheckConstraint(
             "created_at >= '0001-01-02Z' AND created_at < '9999-12-31Z'",
-            name="ck_datasets_created_at",
+            name=op.f("ck_datasets_created_at"),
         ),
     )
     op.create_index(
@@ -75,11 +75,11 @@ def _submissions() -> None:
         sa.PrimaryKeyConstraint("submission_id", name="pk_submissions"),
         sa.CheckConstraint(
             "state IN ('submitting', 'unknown', 'accepted', 'rejected')",
-            name="ck_submissions_state",
+            name=op.f("ck_submissions_state"),
         ),
         sa.CheckConstraint(
             "(state = 'accepted') = (invocation_id IS NOT NULL)",
-            name="ck_submissions_invocation_id",
+            name=op.f("ck_submissions_invocation_id"),
         ),
     )
     op.create_index(
@@ -135,7 +135,7 @@ def _invocations() -> None:
             "submission_id", name="uq_workflow_invocations_submission_id"
         ),
         sa.CheckConstraint(
-            f"state IN {INVOCATION_STATES}", name="ck_workflow_invocations_state"
+            f"state IN {INVOCATION_STATES}", name=op.f("ck_workflow_invocations_state")
         ),
         postgresql_with={"fillfactor": "85"},
     )
@@ -228,11 +228,11 @@ def _transitions() -> None:
         ),
         sa.CheckConstraint(
             f"from_state IN {INVOCATION_STATES}",
-            name="ck_invocation_transitions_from_state",
+            name=op.f("ck_invocation_transitions_from_state"),
         ),
         sa.CheckConstraint(
             f"to_state IN {INVOCATION_STATES}",
-            name="ck_invocation_transitions_to_state",
+            name=op.f("ck_invocation_transitions_to_state"),
         ),
     )
     op.create_index(

@@ -1,0 +1,193 @@
+"""The schema: what migrations make, who may do without them, and how they wait."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine
+
+from galaxy_jobs.adapters.postgres import (
+    SchemaBehind,
+    SchemaConflict,
+    SchemaState,
+    check_schema,
+    make_engine,
+    migrate,
+    schema,
+    schema_state,
+)
+from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
+from galaxy_jobs.adapters.postgres.tables import metadata
+from galaxy_jobs.domain.errors import StoreUnavailable
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = make_engine(database_url)
+    yield made
+    made.dispose()
+
+
+CATALOG = {
+    "columns": """
+        SELECT table_name, column_name, ordinal_position, data_type, udt_name,
+            is_nullable, column_default, identity_generation
+        FROM information_schema.columns JOIN information_schema.tables
+            USING (table_schema, table_name)
+        WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
+        ORDER BY 1, 3""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        ORDER BY 1, 2""",
+    "indexes": """
+        SELECT tablename, indexname, indexdef FROM pg_indexes
+        WHERE schemaname = 'public' ORDER BY 1, 2""",
+    "storage": """
+        SELECT relname, reloptions FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+        ORDER BY 1""",
+}
+
+
+def catalog(url: str, what: str) -> list[tuple[Any, ...]]:
+    """Return what PostgreSQL says of our tables, Alembic's own aside."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(CATALOG[what].encode()).fetchall()
+    return [row for row in rows if row[0] != VERSION_TABLE]
+
+
+@pytest.mark.parametrize("what", CATALOG)
+def test_migrations_make_the_tables_that_the_code_declares(
+    engine: Engine, database_url: str, what: str
+) -> None:
+    metadata.create_all(engine)
+    declared = catalog(database_url, what)
+    metadata.drop_all(engine)
+    migrate(engine)
+    assert declared
+    assert catalog(database_url, what) == declared
+
+
+def test_other_programs_find_the_tables_they_were_promised(
+    engine: Engine, database_url: str
+) -> None:
+    migrate(engine)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO datasets (dataset_id, name, source, created_at)"
+            ' VALUES (\'d\', \'n\', \'{"src": "hda", "id": "1"}\', now())'
+        )
+        connection.execute(
+            "SELECT invocation_id, dataset_id, workflow_name, state, galaxy_state,"
+            " progress, failure, created_at, updated_at, observed_at FROM invocations"
+        )
+
+
+def test_again_is_harmless_and_several_at_once_are_one(engine: Engine) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(migrate, engine) for _ in range(4)]:
+            done.result(60)
+    migrate(engine)
+    assert schema_state(engine) is SchemaState.CURRENT
+
+
+def test_what_is_not_there_or_older_is_refused(engine: Engine) -> None:
+    assert schema_state(engine) is SchemaState.EMPTY
+    with pytest.raises(SchemaBehind, match="galaxy-jobs migrate"):
+        check_schema(engine)
+
+
+def test_what_is_newer_is_tolerated_and_left_alone(
+    engine: Engine, database_url: str
+) -> None:
+    migrate(engine)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'".encode())
+    assert schema_state(engine) is SchemaState.AHEAD
+    check_schema(engine)
+    migrate(engine)
+    assert schema_state(engine) is SchemaState.AHEAD
+
+
+def test_tables_that_are_not_ours_are_not_touched(
+    engine: Engine, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TABLE datasets (mine int)")
+    with pytest.raises(SchemaConflict, match="a database of its own"):
+        migrate(engine)
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = 'public'"
+        ).fetchall()
+    assert found == [("datasets",)], "all or nothing"
+
+
+def test_whoever_holds_a_lock_is_waited_for_and_then_named(
+    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT", 1)
+    monkeypatch.setattr(schema, "LOCK_ATTEMPTS", 2)
+    with psycopg.connect(database_url) as other:
+        other.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('galaxy-jobs migrate', 0))"
+        )
+        with pytest.raises(StoreUnavailable, match="could not be changed"):
+            migrate(engine)
+    migrate(engine)
+
+
+def test_revisions_stand_in_their_list_one_behind_the_other() -> None:
+    assert tuple(f"{n:04}" for n in range(1, len(REVISIONS) + 1)) == REVISIONS
+    assert len(sql().split("-- Running upgrade")) == len(REVISIONS) + 1
+
+
+def sql() -> str:
+    """Return what all migrations would do, as SQL."""
+    said = io.StringIO()
+    config = Config(output_buffer=said)
+    folder = files("galaxy_jobs.adapters.postgres") / "migrations"
+    config.set_main_option("script_location", str(folder))
+    command.upgrade(config, "head", sql=True)
+    return said.getvalue()
+
+
+def squawk(path: Path, said: str) -> list[Any]:
+    """Return what Squawk finds in some SQL that runs in one transaction."""
+    path.write_text(said)
+    found = shutil.which("squawk", path=sysconfig.get_path("scripts"))
+    assert found, "squawk is not installed beside this Python"
+    done = subprocess.run(
+        [found, "--assume-in-transaction", "--reporter", "json", path],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert not done.stderr, done.stderr
+    findings: list[Any] = json.loads(done.stdout)
+    return findings
+
+
+def test_squawk_finds_nothing(tmp_path: Path) -> None:
+    limits = "SET lock_timeout = '5s'; SET statement_timeout = '60s';\n"
+    # The table of versions, which comes first, is Alembic's own.
+    ours = limits + sql().partition(";\n")[2]
+    assert "CREATE TABLE datasets" in ours
+    assert squawk(tmp_path / "ours.sql", ours) == []
+    worse = f"{limits}ALTER TABLE datasets ADD COLUMN x int NOT NULL;"
+    assert squawk(tmp_path / "worse.sql", worse), "it finds nothing anywhere"
