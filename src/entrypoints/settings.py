@@ -93,19 +93,24 @@ class SubmitTable:
     """The ``[submit]`` table; times are in seconds.
 
     Attributes:
-        deadline: After this, a submission that nobody settled is looked into.
+        deadline: After this, a submission that nobody settled is looked into. By
+            default a minute more than its two requests to Galaxy may take.
         key_lifetime: For how long an idempotency key replays its answer.
         fence_wait: How long after deleting a run's history it is trusted that
             nothing can start in it any more.
+        lease: How long one that is looked into is one poller's own.
+        retry_in: How long until the next look where Galaxy could not tell.
         look_again: How long after a submission was found to have no run it is
             looked at once more.
         purge: Whether the histories of superseded runs are purged, not only
             deleted.
     """
 
-    deadline: float = 120
+    deadline: float | None = None
     key_lifetime: float = 86400
     fence_wait: float = 10
+    lease: float = 120
+    retry_in: float = 15
     look_again: float = 600
     purge: bool = False
 
@@ -207,6 +212,11 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         raise BadSetting(
             f"GALAXY_JOBS_CONFIG ({env.galaxy_jobs_config}): {error}"
         ) from None
+    deadline = timedelta(
+        seconds=2 * env.galaxy_timeout + 60
+        if file.submit.deadline is None
+        else file.submit.deadline
+    )
     home = env.galaxy_jobs_home or default_home()
     return Settings(
         galaxy_url=_galaxy_url(env.galaxy_url),
@@ -218,10 +228,13 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         poll=poll,
         threads=file.poll.threads,
         submit=SubmitPolicy(
-            deadline=timedelta(seconds=file.submit.deadline),
+            deadline=deadline,
             key_lifetime=timedelta(seconds=file.submit.key_lifetime),
         ),
         reconcile=ReconcilePolicy(
+            lease=timedelta(seconds=file.submit.lease),
+            grace=deadline,
+            retry_in=timedelta(seconds=file.submit.retry_in),
             fence_wait=timedelta(seconds=file.submit.fence_wait),
             afterwards=timedelta(seconds=file.submit.look_again),
         ),
@@ -272,6 +285,8 @@ def _check_times(section: str, table: PollTable | SubmitTable) -> None:
     for one in attrs.fields(type(table)):
         value = getattr(table, one.name)
         may_be_0 = one.name in {"jitter", "purge"}
+        if value is None:
+            continue
         if not 0 <= value < float("inf") or (value == 0 and not may_be_0):
             raise InvalidValue(
                 f"[{section}] {one.name} is {value!r}; expected a number above 0."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import note, settings
@@ -23,7 +25,6 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     StoreUnavailable,
 )
-from galaxy_jobs.domain.use_cases.submit import Submitted
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, KEY, REQUEST, World
 
@@ -138,6 +139,17 @@ def test_without_a_run_it_is_fenced_first_and_rejected_only_after_a_wait(
     assert only(world).problem is not None
 
 
+def test_a_run_whose_answer_was_lost_has_time_to_turn_up(world: World) -> None:
+    sent_an_invoke_that_arrives_late(world)
+    world.reconcile(world.galaxy.who)
+    world.clock.advance(world.reconcile.policy.grace - timedelta(seconds=1))
+    world.reconcile(world.galaxy.who)
+    assert not only(world).fenced, "Galaxy may be slow, and not gone"
+    world.galaxy.land()
+    world.clock.advance(world.reconcile.policy.retry_in)
+    assert world.reconcile(world.galaxy.who).adopted == 1
+
+
 def test_a_run_that_slipped_in_before_the_fence_is_adopted_with_its_history(
     world: World,
 ) -> None:
@@ -158,6 +170,7 @@ def test_a_run_behind_the_fence_that_galaxy_has_not_looked_at_is_waited_for(
     world: World,
 ) -> None:
     sent_an_invoke_that_arrives_late(world)
+    world.clock.advance(world.reconcile.policy.grace)
     world.reconcile(world.galaxy.who)
     world.galaxy.land()
     for _ in range(5):
@@ -267,6 +280,68 @@ def test_a_reconciler_killed_at_any_call_leaves_nothing_undone(
             assert not only(world).open, (number, when)
 
 
+@every_way
+def test_a_reconciler_paused_at_any_call_undoes_nothing_when_it_goes_on(
+    leave: Callable[[World], None],
+) -> None:
+    rehearsal = World.made()
+    leave(rehearsal)
+    begun = len(rehearsal.faults.calls)
+    rounds(rehearsal)
+    for number in range(begun, len(rehearsal.faults.calls)):
+        for when in When:
+            world = World.made()
+            leave(world)
+            slow = Paused(partial(rounds, world))
+            world.faults.strikes[number, when] = slow.pause
+            slow.start()
+            world.settle()
+            decided = only(world).state
+            slow.go_on()
+            assert slow.error is None
+            world.settle()
+            world.check()
+            assert only(world).state is decided, (number, when)
+
+
+def test_a_reconciler_paused_before_its_fence_does_not_stop_a_run_that_came_of_it(
+    world: World,
+) -> None:
+    submitter = Paused(lambda: world.submit(REQUEST, KEY))
+    world.faults.strikes["runner.invoke", When.BEFORE] = submitter.pause
+    submitter.start()
+    world.clock.advance(world.reconcile.policy.grace)
+    reconciler = Paused(lambda: world.reconcile(world.galaxy.who))
+    world.faults.strikes["histories.runs_in", When.AFTER] = reconciler.pause
+    reconciler.start()
+    submitter.go_on()
+    assert submitter.result is not None
+    reconciler.go_on()
+    world.settle()
+    world.check()
+    assert [run.invocation_id for run in world.galaxy.at_work] == [
+        submitter.result.invocation_id
+    ]
+
+
+def test_a_fence_that_was_noted_and_not_put_up_stops_nobody_unseen(
+    world: World,
+) -> None:
+    submitter = Paused(lambda: world.submit(REQUEST, KEY))
+    world.faults.strikes["runner.invoke", When.BEFORE] = submitter.pause
+    submitter.start()
+    world.clock.advance(world.reconcile.policy.grace)
+    world.faults.kills("histories.delete", When.BEFORE)
+    with pytest.raises(Killed):
+        world.reconcile(world.galaxy.who)
+    submitter.go_on()
+    assert isinstance(submitter.error, OutcomeUnknown)
+    world.settle()
+    world.check()
+    answer = world.submit(REQUEST, KEY)
+    assert answer.replayed, "it slipped through and was adopted"
+
+
 # --- everything at once -------------------------------------------------------
 
 #: What may go wrong at a call: the other side fails, or the process dies.
@@ -295,7 +370,7 @@ class Submissions(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world = World.made()
-        self.slow: list[Paused[Submitted]] = []
+        self.slow: list[Paused[Any]] = []
 
     @rule(key=KEYS)
     def submit(self, key: IdempotencyKey) -> None:
@@ -352,7 +427,7 @@ class Submissions(RuleBasedStateMachine):
     def reconcile(self) -> None:
         self.world.reconcile(self.world.galaxy.who)
 
-    @rule(ahead=st.integers(0, 8), when=st.sampled_from(When))
+    @rule(ahead=st.integers(0, 12), when=st.sampled_from(When))
     def reconcile_and_die(self, ahead: int, when: When) -> None:
         self.world.faults.kills(len(self.world.faults.calls) + ahead, when)
         try:
@@ -361,6 +436,16 @@ class Submissions(RuleBasedStateMachine):
             note("killed")
         finally:
             self.world.faults.strikes.clear()
+
+    @rule(ahead=st.integers(0, 12), when=st.sampled_from(When))
+    def reconcile_and_stop_in_the_middle(self, ahead: int, when: When) -> None:
+        slow = Paused(lambda: self.world.reconcile(self.world.galaxy.who))
+        self.world.faults.strikes[len(self.world.faults.calls) + ahead, when] = (
+            slow.pause
+        )
+        slow.start()
+        self.world.faults.strikes.clear()
+        self.slow.append(slow)
 
     @rule(
         call=st.sampled_from(

@@ -137,6 +137,19 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
     assert settings.submit.key_lifetime == timedelta(minutes=1)
 
 
+def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GALAXY_TIMEOUT", "300")
+    settings = load()
+    assert settings.submit.deadline > 2 * timedelta(seconds=300)
+    assert settings.reconcile.grace == settings.submit.deadline
+    config(tmp_path, "[submit]\ndeadline = 7", monkeypatch)
+    settings = load()
+    assert settings.submit.deadline == timedelta(seconds=7)
+    assert settings.reconcile.grace == settings.submit.deadline
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [

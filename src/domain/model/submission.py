@@ -172,8 +172,8 @@ class Submission:
         state: What became of it.
         history_id: The history made for it; None until that is committed.
         invocation_id: The run, once accepted.
-        fenced: Whether its history was deleted, so that Galaxy cancels whatever
-            is invoked into it from then on.
+        fenced: Whether its history is deleted, or about to be, so that Galaxy
+            cancels whatever is invoked into it from then on.
         problem: Why it was rejected.
         created_at: When it was recorded.
         updated_at: When it last changed.
@@ -220,7 +220,7 @@ class Submission:
         return self._after(_E.ANSWER_LOST, at)
 
     def fence(self, at: datetime) -> Submission:
-        """Return it with its history known to be deleted; the state stays."""
+        """Return it as one whose history is being deleted; the state stays."""
         return evolve(self, fenced=True, version=self.version + 1, updated_at=at)
 
     def touch(self) -> Submission:

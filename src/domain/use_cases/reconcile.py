@@ -5,6 +5,11 @@ its request to Galaxy can still be on the way. Waiting alone proves nothing. So
 the history made for the run is the fence: Galaxy cancels whatever is invoked
 into a deleted history, and says so (``history_deleted``). Nothing here ever
 invokes: a run is adopted if there is one, and made impossible if there is none.
+
+A reconciler, too, can die or be paused between any two steps. So that a history
+will be deleted is noted before it is: from then on its submitter cannot record a
+run any more, and nobody takes one for good that Galaxy has not looked at yet. And
+whoever has deleted one looks whether a run in it was adopted meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +27,11 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
 )
 from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport
-from galaxy_jobs.domain.model.submission import Problem, Submission
+from galaxy_jobs.domain.model.submission import (
+    Problem,
+    Submission,
+    SubmissionState,
+)
 from galaxy_jobs.domain.model.values import (
     HistoryId,
     Identity,
@@ -56,6 +65,9 @@ class ReconcilePolicy:
     Attributes:
         lease: How long a submission is one reconciler's own.
         batch: How many are taken at once.
+        grace: For how long after it was recorded the run of a submission may
+            still turn up before it is fenced off: a Galaxy that took too long to
+            answer is most often slow, and not gone.
         fence_wait: Between deleting a history and trusting that it is empty: a
             request that had passed the check must have become visible by then.
         retry_in: Until the next look where Galaxy could not be asked.
@@ -65,6 +77,7 @@ class ReconcilePolicy:
 
     lease: timedelta = timedelta(minutes=2)
     batch: int = 20
+    grace: timedelta = timedelta(minutes=2)
     fence_wait: timedelta = timedelta(seconds=10)
     retry_in: timedelta = timedelta(seconds=15)
     afterwards: timedelta = timedelta(minutes=10)
@@ -148,16 +161,24 @@ class Reconcile:
         return "rejected"
 
     def _with_history(self, submission: Submission, history_id: HistoryId) -> str:
-        runs = self.histories.runs_in(history_id)
-        reports = [self._report(one) for one in runs]
+        reports = self._reports(history_id)
         if run := _genuine(reports, fenced=submission.fenced):
             return self._adopt(submission, history_id, run)
         if not submission.fenced:
-            self.histories.delete(history_id)
-            after = submission.fence(self.clock())
-            self.submissions.save(submission, after, look_in=self.policy.fence_wait)
+            # By a clock of ours, which may be wrong: only patience hangs on it.
+            age = self.clock() - submission.created_at
+            if submission.open and age < self.policy.grace:
+                return self._later(submission)
+            fenced = submission.fence(self.clock())
+            self.submissions.save(submission, fenced, look_in=self.policy.fence_wait)
+            self._delete(fenced, history_id)
             return "waiting"
-        if any(one is not None and _undecided(one) for one in reports):
+        # Again: who noted the fence may have died before it was up. Whatever Galaxy
+        # has started in spite of it was there before, and so shows in this look.
+        self._delete(submission, history_id)
+        if not all(
+            one is None or _fenced_off(one) for one in self._reports(history_id)
+        ):
             # Galaxy has taken it in and not looked at it yet; when it does, it
             # will cancel it, or has started it just before the fence.
             return self._later(submission)
@@ -168,20 +189,39 @@ class Reconcile:
         self._close(submission)
         return "rejected"
 
+    def _delete(self, submission: Submission, history_id: HistoryId) -> None:
+        """Put up the fence, unless there is a run behind it by now.
+
+        Whoever was paused just before may come an hour too late.
+        """
+        self.histories.delete(history_id)
+        stored = self.submissions.get(submission.submission_id)
+        if stored.state is SubmissionState.ACCEPTED:
+            self._undelete(history_id)
+
+    def _undelete(self, history_id: HistoryId) -> None:
+        # If it cannot be brought back, the run in it is a fact all the same.
+        with suppress(RunRejected, RunNotFound):
+            self.histories.undelete(history_id)
+
     def _adopt(
         self, submission: Submission, history_id: HistoryId, run: InvocationId
     ) -> str:
-        # First the history: were it the other way round, a crash in between
-        # would leave a recorded run whose history Galaxy empties. It may be
-        # deleted without our knowing, by one who died before he had noted it.
-        # If it cannot be brought back, the run is a fact all the same.
-        with suppress(RunRejected, RunNotFound):
-            self.histories.undelete(history_id)
         now = self.clock()
-        self.submissions.accept(
-            submission, submission.accepted(run, now), born(submission, run, now)
-        )
+        after = submission.accepted(run, now)
+        if not submission.fenced:
+            self.submissions.accept(submission, after, born(submission, run, now))
+            return "adopted"
+        # First the history: were it the other way round only, a crash in between
+        # would leave a recorded run whose results are thrown away. And once more,
+        # for one who deletes it just now and has not seen that it is adopted.
+        self._undelete(history_id)
+        self.submissions.accept(submission, after, born(submission, run, now))
+        self._undelete(history_id)
         return "adopted"
+
+    def _reports(self, history_id: HistoryId) -> list[InvocationReport | None]:
+        return [self._report(one) for one in self.histories.runs_in(history_id)]
 
     def _report(self, run: InvocationId) -> InvocationReport | None:
         try:
@@ -210,9 +250,8 @@ def _genuine(
 ) -> InvocationId | None:
     """Return the oldest run that Galaxy really runs, or has run.
 
-    One that Galaxy cancelled because of the fence does not count, though whoever
-    put the fence there may have died before he had noted it. Behind one that was
-    noted, one that Galaxy has not looked at yet does not count yet.
+    One that Galaxy cancelled because of the fence does not count, and behind a
+    fence one that Galaxy has not looked at yet does not count yet.
     """
     for one in reports:
         if one is None or _fenced_off(one) or (fenced and _undecided(one)):
