@@ -33,6 +33,12 @@ ATTEMPTS = 5
 STATEMENT_TIMEOUT = 30
 """Seconds after which PostgreSQL gives a statement up."""
 
+IDLE_TIMEOUT = 10
+"""Seconds after which PostgreSQL undoes a transaction that nothing is heard of.
+
+Between two statements of ours lie milliseconds. But a process can be stopped in
+between, with its machine or by a signal, and would keep its locks for as long."""
+
 _UNDONE = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _MISSING = frozenset({"42P01", "42703"})  # no such table, no such column
 _FORBIDDEN = frozenset({"25006", "42501"})  # a standby, missing privileges
@@ -59,7 +65,10 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     if parsed.get_backend_name() not in {"postgresql", "postgres"}:
         raise _malformed(f"it begins with {parsed.drivername!r}")
     parsed = parsed.set(drivername="postgresql+psycopg")
-    options = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT}s"
+    options = (
+        f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT}s"
+        f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT}s"
+    )
     given = parsed.query.get("options")
     if isinstance(given, str):
         options = f"{options} {given}"  # the later of two wins

@@ -120,6 +120,7 @@ def migrate(engine: Engine) -> None:
 def _migrate(connection: Connection) -> None:
     connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"))
     connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+    connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     connection.execute(
         sa.select(
             sa.func.pg_advisory_xact_lock(
