@@ -28,6 +28,7 @@ from galaxy_jobs.entrypoints.http import (
 )
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
+from galaxy_jobs.entrypoints.page import routes as pages
 
 
 BODY_LIMIT = 1024 * 1024
@@ -41,6 +42,7 @@ USED = (
     "allowlist",
     "cancel_job",
     "check",
+    "clock",
     "job_history",
     "job_outputs",
     "list_datasets",
@@ -74,6 +76,7 @@ def create_app(container: Container) -> Litestar:
             Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),
             Router("/health", route_handlers=health.ROUTES, tags=["health"]),
             Router("/docs", route_handlers=docs.ROUTES, include_in_schema=False),
+            pages.router(),
         ],
         dependencies={
             **{name: _use(getattr(container, name)) for name in USED},

@@ -1,0 +1,225 @@
+"""Looking at jobs, and asking one to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import urlencode
+from uuid import UUID
+
+from attrs import frozen
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
+from litestar.response import Redirect
+
+from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
+from galaxy_jobs.domain.ports import Clock, JobFilter
+from galaxy_jobs.domain.use_cases import (
+    CancelJob,
+    JobHistory,
+    JobOutputs,
+    ListJobs,
+    ShowJob,
+    ShowSubmission,
+)
+from galaxy_jobs.entrypoints.http import cursors, wire
+from galaxy_jobs.entrypoints.http.parameters import CursorText, Needs
+from galaxy_jobs.entrypoints.http.problems import Refused
+from galaxy_jobs.entrypoints.page import words
+from galaxy_jobs.entrypoints.page.forms import Form
+from galaxy_jobs.entrypoints.page.render import is_htmx, page
+
+
+ON_A_PAGE = 25
+"""How many jobs a page of the list shows."""
+
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+
+
+@frozen
+class Filters:
+    """Which jobs the list shows, and the addresses of lists like it."""
+
+    dataset_id: str | None
+    workflow_name: str | None
+    states: frozenset[str]
+
+    def __bool__(self) -> bool:
+        """Say whether anything is left out."""
+        return bool(self.dataset_id or self.workflow_name or self.states)
+
+    def url(self, cursor: str | None = None, toggled: str | None = None) -> str:
+        """Return the address of a list.
+
+        Args:
+            cursor: Where it begins.
+            toggled: A state that is shown besides, or not any more.
+        """
+        states = self.states ^ {toggled} if toggled else self.states
+        said = [
+            *(("dataset_id", one) for one in [self.dataset_id] if one),
+            *(("workflow_name", one) for one in [self.workflow_name] if one),
+            *(("state", one) for one in words.STATES if one in states),
+            *(("cursor", one) for one in [cursor] if one),
+        ]
+        return f"/?{urlencode(said)}" if said else "/"
+
+
+@get("/", sync_to_thread=True)
+def get_jobs_page(
+    *,
+    request: AnyRequest,
+    list_jobs: Needs[ListJobs],
+    shown: Needs[wire.Shown],
+    clock: Needs[Clock],
+    dataset_id: Annotated[str | None, QueryParameter(description="a text")] = None,
+    workflow_name: Annotated[str | None, QueryParameter(description="a text")] = None,
+    states: Annotated[
+        list[InvocationState] | None,
+        QueryParameter(name="state", description=f"one of {', '.join(words.STATES)}"),
+    ] = None,
+    cursor: CursorText = None,
+) -> Response[str]:
+    """Show jobs, newest first."""
+    filters = Filters(
+        dataset_id or None,
+        workflow_name or None,
+        frozenset(state.value for state in states or ()),
+    )
+    here = ["page", filters]
+    found = list_jobs(
+        JobFilter(
+            dataset_id=DatasetId(filters.dataset_id) if filters.dataset_id else None,
+            workflow_name=filters.workflow_name,
+            states=frozenset(states or ()),
+        ),
+        ON_A_PAGE,
+        cursors.read(cursor or None, here),
+    )
+    return page(
+        request,
+        "jobs.html",
+        now=clock(),
+        jobs=[shown.job(one) for one in found.items],
+        active=any(not one.state.is_terminal for one in found.items),
+        summary=_summary([one.state.value for one in found.items]),
+        filters=filters,
+        cursor=cursor,
+        next_cursor=cursors.write(found.next, here),
+        address=str(request.base_url).rstrip("/"),
+    )
+
+
+@get("/ui/jobs/{invocation_id:str}", sync_to_thread=True)
+def get_job_page(
+    *,
+    request: AnyRequest,
+    invocation_id: FromPath[str],
+    show_job: Needs[ShowJob],
+    job_history: Needs[JobHistory],
+    shown: Needs[wire.Shown],
+    clock: Needs[Clock],
+) -> Response[str]:
+    """Show a job."""
+    found = show_job(InvocationId(invocation_id))
+    # With its end, the whole of it is shown anew, and nothing is followed any more.
+    ended = {"HX-Retarget": "#job", "HX-Reselect": "#job"}
+    return page(
+        request,
+        "job.html",
+        headers=ended if is_htmx(request) and found.state.is_terminal else None,
+        now=clock(),
+        job=shown.detail(found),
+        active=not found.state.is_terminal,
+        galaxy=_in_galaxy(found),
+        history=[wire.transition(one) for one in job_history(found.invocation_id)],
+    )
+
+
+@get("/ui/jobs/{invocation_id:str}/outputs", sync_to_thread=True)
+def get_outputs_page(
+    request: AnyRequest, invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
+) -> Response[str]:
+    """Show what a job has made: Galaxy is asked."""
+    outputs: Sequence[wire.OutputJson] = []
+    trouble = None
+    try:
+        outputs = [wire.output(o) for o in job_outputs(InvocationId(invocation_id))]
+    except DomainError as error:
+        if not is_htmx(request):
+            raise
+        trouble = str(error)
+    return page(
+        request,
+        "outputs.html",
+        invocation_id=invocation_id,
+        outputs=outputs,
+        trouble=trouble,
+    )
+
+
+@get("/ui/submissions/{submission_id:str}", sync_to_thread=True)
+def get_submission_page(
+    request: AnyRequest,
+    submission_id: FromPath[str],
+    show_submission: Needs[ShowSubmission],
+) -> Response[Any]:
+    """Show what became of a submission; lead on to its job where there is one."""
+    try:
+        wanted = SubmissionId(UUID(submission_id))
+    except ValueError:
+        raise Refused(
+            "submission-not-found", f"There is no submission {submission_id!r}."
+        ) from None
+    found = show_submission(wanted)
+    if found.invocation_id is not None:
+        return to_job(found.invocation_id)
+    return page(request, "submission.html", submission=found)
+
+
+@post("/ui/jobs/{invocation_id:str}/cancel", sync_to_thread=True)
+def post_cancel_form(
+    invocation_id: FromPath[str],
+    cancel_job: Needs[CancelJob],
+    form: NamedDependency[Form],
+) -> Redirect:
+    """Ask a job to stop."""
+    del form  # that it was read is what counts: it came from a page of ours
+    return to_job(cancel_job(InvocationId(invocation_id)).invocation_id)
+
+
+def to_job(invocation_id: str) -> Redirect:
+    """Lead to a job's page, so that reloading it sends no form again."""
+    return Redirect(f"/ui/jobs/{words.segment(invocation_id)}", status_code=303)
+
+
+def _summary(states: Sequence[str]) -> str:
+    """Say how many jobs are shown, and in which states, to whom cannot see it."""
+    counted = [
+        f"{states.count(state)} {said.lower()}"
+        for state, said in words.STATES.items()
+        if state in states
+    ]
+    return f"{len(states)} jobs shown: {', '.join(counted)}" if states else "No job"
+
+
+def _in_galaxy(one: Invocation) -> Mapping[str, str]:
+    """Return where Galaxy's own pages show a job and its history."""
+    base = one.identity.url
+    places = {"Invocation": f"{base}/workflows/invocations/{one.invocation_id}"}
+    if one.history_id is not None:
+        places["History"] = f"{base}/histories/view?id={one.history_id}"
+    return places
+
+
+ROUTES = [
+    get_jobs_page,
+    get_job_page,
+    get_outputs_page,
+    get_submission_page,
+    post_cancel_form,
+]
+"""At the paths that they name."""

@@ -1,0 +1,96 @@
+"""Pages: a template and what it shows, with the headers that keep it to itself.
+
+Rule of the file: templates escape whatever they are given. The policy of each page
+lets a browser fetch from here alone, run no script but our files, and show it in no
+other page; so there is no style and no script in the pages themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import MediaType, Request, Response
+
+from galaxy_jobs.entrypoints.page import guard, words
+from galaxy_jobs.entrypoints.page.assets import ASSETS
+
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    "style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    # Nothing of it is to be seen after signing out, not even by going back.
+    "Cache-Control": "no-store",
+}
+"""What goes with every page."""
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_templates.filters.update(
+    moment=words.moment,
+    lasted=words.lasted,
+    size=words.size,
+    number=words.number,
+    text=words.text,
+    segment=words.segment,
+    parts=words.parts,
+    counted=words.counted,
+)
+_templates.globals.update(
+    STATES=words.STATES,
+    asset={name: one.url for name, one in ASSETS.items()},
+    version=version("galaxy-jobs"),
+    ago=words.ago,
+    form_field=guard.FIELD,
+)
+
+
+def page(
+    request: Request[Any, Any, Any],
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **shown: Any,
+) -> Response[str]:
+    """Return a page.
+
+    Args:
+        request: The one that it answers.
+        template: The name of its file.
+        status: Of the answer.
+        headers: What else goes with it.
+        shown: What the template shows.
+    """
+    secret = guard.secret_of(request)
+    text = _templates.get_template(template).render(
+        form_token=guard.form_token(request, secret),
+        signed_in=guard.SESSION in request.cookies,
+        **shown,
+    )
+    answer = Response(
+        text,
+        status_code=status,
+        media_type=MediaType.HTML,
+        headers={**HEADERS, **(headers or {})},
+    )
+    if guard.SECRET not in request.cookies:
+        answer.set_cookie(guard.cookie(request, guard.SECRET, secret))
+    return answer
+
+
+def is_htmx(request: Request[Any, Any, Any]) -> bool:
+    """Say whether it is a script of ours that asks, for a part of the page."""
+    return request.headers.get("hx-request") == "true"

@@ -1,0 +1,35 @@
+"""Every page, put together."""
+
+from __future__ import annotations
+
+from litestar import Router, get
+from litestar.di import Provide
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from galaxy_jobs.entrypoints.page import jobs, submit
+from galaxy_jobs.entrypoints.page.assets import get_asset
+from galaxy_jobs.entrypoints.page.errors import HANDLERS
+from galaxy_jobs.entrypoints.page.guard import checked_form
+
+
+@get("/ui/{rest:path}", sync_to_thread=False)
+def get_nothing(rest: FromPath[str]) -> None:
+    """Say that there is nothing, in a page.
+
+    Raises:
+        NotFoundException: Always.
+    """
+    del rest
+    raise NotFoundException
+
+
+def router() -> Router:
+    """Return every page."""
+    return Router(
+        "/",
+        route_handlers=[*jobs.ROUTES, *submit.ROUTES, get_asset, get_nothing],
+        dependencies={"form": Provide(checked_form)},
+        exception_handlers=HANDLERS,
+        include_in_schema=False,
+    )

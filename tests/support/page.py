@@ -1,0 +1,186 @@
+"""The pages on a real socket, over a real PostgreSQL and a simulated Galaxy.
+
+What stands on a page is put there through the repositories: in whatever state,
+at whatever time.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import uvicorn
+from attrs import evolve, frozen
+from dependency_injector import providers
+from typed_settings.types import Secret
+
+from galaxy_jobs.adapters.memory import SimulatedGalaxy
+from galaxy_jobs.adapters.postgres import migrate
+from galaxy_jobs.domain import (
+    Dataset,
+    DatasetId,
+    GalaxyData,
+    HistoryId,
+    Identity,
+    Invocation,
+    InvocationId,
+    InvocationState,
+    Progress,
+    Request,
+    Sighting,
+    Src,
+    StepSummary,
+    Submission,
+    SubmissionId,
+)
+from galaxy_jobs.domain.use_cases.submit import born
+from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.http.app import create_app
+from galaxy_jobs.entrypoints.settings import Settings
+from tests.support.wait import until
+
+
+WHO = Identity("https://galaxy.example.org", "user")
+
+
+def steps(**states: str) -> tuple[StepSummary, ...]:
+    """Make steps by their labels, each with its state and one job."""
+    words = {"waiting": "new", "blocked": "paused", "failed": "error"}
+    return tuple(
+        StepSummary(
+            index=index,
+            label=label.replace("_", " "),
+            tool=None if state == "input" else f"{label.partition('_')[0]}/2.1",
+            state="ok" if state == "input" else state,
+            jobs={} if state == "input" else {words.get(state, state): 1},
+        )
+        for index, (label, state) in enumerate(states.items())
+    )
+
+
+@frozen
+class Site:
+    """The pages and what is behind them."""
+
+    url: str
+    container: Container
+    galaxy: SimulatedGalaxy
+
+    def dataset(self, dataset_id: str, name: str = "Test data") -> None:
+        self.container.datasets().add(
+            Dataset(
+                dataset_id=DatasetId(dataset_id),
+                name=name,
+                source=GalaxyData(Src.HDA, f"hda-{dataset_id}"[:40]),
+                created_at=datetime.now(UTC),
+            )
+        )
+
+    def job(
+        self,
+        workflow: str,
+        dataset_id: str,
+        *sightings: Sighting,
+        ago: timedelta = timedelta(0),
+        each: timedelta = timedelta(seconds=20),
+        parameters: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> InvocationId:
+        """Record a job that was accepted then, and what was seen of it since."""
+        now = datetime.now(UTC) - ago
+        submission = Submission(
+            submission_id=SubmissionId(uuid4()),
+            identity=WHO,
+            request=Request(
+                dataset_id=DatasetId(dataset_id),
+                workflow_name=workflow,
+                parameters=parameters or {},
+                **more,
+            ),
+            created_at=now,
+            updated_at=now,
+        )
+        store = self.container.submissions()
+        day = timedelta(days=1)
+        store.open(submission, deadline=day, key_lifetime=day)
+        id_ = InvocationId(uuid4().hex[:16])
+        after = evolve(
+            submission.accepted(id_, now), history_id=HistoryId(uuid4().hex[:16])
+        )
+        store.accept(submission, after, born(after, id_, now))
+        for number, sighting in enumerate(sightings, 1):
+            self.see(id_, sighting, now + number * each)
+        return id_
+
+    def see(
+        self, id_: InvocationId, sighting: Sighting, at: datetime | None = None
+    ) -> Invocation:
+        """Record what a poll found."""
+        invocations = self.container.invocations()
+        before = invocations.get(id_)
+        after = before.seen(sighting, at or datetime.now(UTC))
+        invocations.save(before, after)
+        return after
+
+
+def seen(
+    state: InvocationState,
+    *,
+    ok: int = 0,
+    running: int = 0,
+    waiting: int = 0,
+    failed: int = 0,
+    **more: Any,
+) -> Sighting:
+    """Make what a poll has found."""
+    return Sighting(
+        state=state,
+        galaxy_state="scheduled",
+        progress=Progress(
+            total=ok + running + waiting + failed,
+            ok=ok,
+            running=running,
+            waiting=waiting,
+            failed=failed,
+        ),
+        **more,
+    )
+
+
+@contextmanager
+def site(database_url: str, **instead: Any) -> Iterator[Site]:
+    """Serve the pages, on a free port, until the end of the block.
+
+    Args:
+        database_url: Of an empty database.
+        instead: What stands in for providers of the container, by their names.
+    """
+    galaxy = SimulatedGalaxy(who=WHO)
+    container = Container(
+        settings=Settings(home=Path("/nowhere"), database_url=Secret(database_url))
+    )
+    for name, thing in {"galaxy": galaxy, **instead}.items():
+        getattr(container, name).override(providers.Object(thing))
+    migrate(container.engine())
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(container), lifespan="on", log_config=None, ws="none")
+    )
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    try:
+        until(lambda: server.started)
+        port = listening.getsockname()[1]
+        yield Site(f"http://127.0.0.1:{port}", container, galaxy)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+        container.threads().pool.shutdown()
+        container.database().close()
