@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from types import FrameType
 
 import structlog
@@ -31,7 +32,10 @@ def counts(sweep: Sweep, seconds: float) -> Mapping[str, int | float]:
         "due": sweep.due,
         "asked": sweep.asked,
         "bulk": sweep.bulk,
+        "untold": sweep.untold,
         "looks": sweep.looks,
+        "routine": sweep.routine,
+        "put_off": sweep.put_off,
         "changed": sweep.changed,
         "ended": sweep.ended,
         "failed": sweep.failed,
@@ -82,26 +86,35 @@ def sweep_for_ever(every: float) -> int:
         log.info("polling", every=every, galaxy=container.settings().galaxy_url)
         while not stop.is_set():
             began = time.monotonic()
-            _log_sweep(container)
-            stop.wait(max(0.0, every - (time.monotonic() - began)))
+            rest = _log_sweep(container, every)
+            stop.wait(max(rest, every - (time.monotonic() - began)))
     log.info("stopped")
     return 0
 
 
-def _log_sweep(container: Container) -> None:
+def _log_sweep(container: Container, every: float) -> float:
+    """Sweep, and return for how many seconds Galaxy is to be left alone, at least."""
     try:
-        sweep, seconds = _sweep(container)
+        sweep, seconds = _sweep(container, timedelta(seconds=every))
     except StoreUnavailable as error:
         log.warning("sweep failed", problem=str(error))
-        return
-    told = counts(sweep, seconds)
+        return 0.0
+    told: dict[str, object] = {**counts(sweep, seconds)}
+    if sweep.failure is not None:
+        told["failure"] = str(sweep.failure)
+    if sweep.untold and (why := container.galaxy().bulk.problem) is not None:
+        told["not_in_bulk"] = why
     if sweep.problem is not None:
-        log.warning("sweep cut short", problem=str(sweep.problem), **told)
-    else:
-        log.info("sweep", **told)
+        rest = sweep.rest.total_seconds()
+        log.warning("sweep cut short", problem=str(sweep.problem), rest=rest, **told)
+        return rest
+    log.info("sweep", **told)
+    return 0.0
 
 
-def _sweep(container: Container) -> tuple[Sweep, float]:
+def _sweep(
+    container: Container, at_most: timedelta | None = None
+) -> tuple[Sweep, float]:
     began = time.monotonic()
-    sweep = container.poll()()
+    sweep = container.poll()(at_most)
     return sweep, time.monotonic() - began

@@ -79,7 +79,7 @@ class PollTable:
     bulk: int = 200
     lease: float = 300
     full_look_every: float = 1800
-    least: float = 1
+    least: float = 0.5
     most: float = 300
     patience: float = 0.1
     jitter: float = 0.1

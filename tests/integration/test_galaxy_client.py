@@ -664,7 +664,7 @@ def test_bulk_questions_stay_within_what_servers_take() -> None:
         assert list(galaxy.summaries(ids(450))) == ids(450)
         assert len(server.lines) == 3
         assert max(len(line) for line in server.lines) < 8000
-        assert galaxy.bulk_supported is True
+        assert galaxy.bulk.supported is True
 
 
 def test_ids_that_spoil_a_bulk_question_are_left_out() -> None:
@@ -678,6 +678,74 @@ def test_a_galaxy_that_always_fails_is_not_asked_for_ever() -> None:
     with serving(bulk(set())) as (server, galaxy):
         assert galaxy.summaries(ids(5000)) == {}
         assert len(server.lines) < 60
+
+
+def test_longer_ids_make_shorter_questions() -> None:
+    long = [InvocationId(f"{number:032x}") for number in range(400)]
+    with serving(bulk(set(long))) as (server, galaxy):
+        assert set(galaxy.summaries(long)) == set(long)
+        assert max(len(line) for line in server.lines) < 8000
+
+
+TOO_LONG = {
+    "414": say(http("", 414, "text/html")),
+    "431": say(http("", 431, "text/html")),
+    "as nginx or gunicorn say it": say(
+        http("<html>Bad Request</html>", 400, "text/html")
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", TOO_LONG.values(), ids=TOO_LONG)
+def test_a_server_that_takes_short_addresses_only_is_asked_short_questions(
+    refusal: Turn,
+) -> None:
+    def turn(sock: socket.socket, came: bytes) -> None:
+        line = came.partition(b"\r\n")[0]
+        (refusal if len(line) > 4000 else bulk(set(ids(400))))(sock, came)
+
+    with serving(turn) as (server, galaxy):
+        assert set(galaxy.summaries(ids(400))) == set(ids(400))
+        assert len(server.lines) == 1 + 4
+        assert len(galaxy.summaries(ids(400))) == 400
+        assert len(server.lines) == 1 + 4 + 4  # it is remembered
+
+
+def test_a_galaxy_that_is_slow_about_many_is_asked_about_fewer_and_then_singly() -> (
+    None
+):
+    now = 0.0
+
+    def slowly(sock: socket.socket, came: bytes) -> None:
+        nonlocal now
+        now += 0.3 * came.count(b"WorkflowInvocation")
+        bulk(set(ids(200)))(sock, came)
+
+    with Server([slowly]) as server:
+        galaxy = Galaxy(server.url, KEY, timeout=500, monotonic=lambda: now)
+        assert len(galaxy.summaries(ids(200))) == 200
+        for _ in range(5):
+            galaxy.summaries(ids(200))
+        asked = [line.count("WorkflowInvocation") for line in server.lines]
+        assert asked[:4] == [200, 100, 50, 25]
+        assert galaxy.bulk.supported is False
+        assert galaxy.bulk.problem is not None
+        assert "took" in galaxy.bulk.problem
+        assert galaxy.summaries(ids(200)) == {}
+        now += 1000
+        assert len(galaxy.summaries(ids(200))) == 200
+
+
+def test_a_galaxy_that_does_not_answer_in_bulk_in_time_is_asked_singly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("galaxy_jobs.adapters.galaxy.bulk.SLOW", 0.1)
+    with Server([hang]) as server:
+        galaxy = Galaxy(server.url, KEY, timeout=0.2)
+        for _ in range(4):
+            galaxy.summaries(ids(200))
+        assert galaxy.bulk.supported is False
+        assert len(server.lines) <= 4
 
 
 NO_BULK = {
@@ -695,17 +763,17 @@ def test_a_galaxy_without_bulk_answers_is_left_alone_for_a_while(
     with Server([refusal]) as server:
         galaxy = Galaxy(server.url, KEY, monotonic=lambda: now)
         assert galaxy.summaries(ids(300)) == {}
-        assert galaxy.bulk_supported is False
+        assert galaxy.bulk.supported is False
         assert galaxy.summaries(ids(300)) == {}
         assert len(server.lines) == 1
         now = 1000.0
         server.script[:] = [bulk(set(ids(300)))]
         assert len(galaxy.summaries(ids(300))) == 300
-        assert galaxy.bulk_supported is True
+        assert galaxy.bulk.supported is True
 
 
 def test_a_galaxy_that_is_down_is_no_galaxy_without_bulk_answers() -> None:
     with serving(say(http("", 503))) as (_, galaxy):
         with pytest.raises(RunnerUnavailable):
             galaxy.summaries(ids(2))
-        assert galaxy.bulk_supported is None
+        assert galaxy.bulk.supported is None

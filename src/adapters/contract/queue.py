@@ -37,6 +37,7 @@ from galaxy_jobs.domain.model.values import (
     InvocationId,
 )
 from galaxy_jobs.domain.ports import (
+    Claim,
     Look,
 )
 
@@ -81,6 +82,26 @@ class PollQueueContract:
         assert [one.invocation_id for one in first] == ["c", "a"]
         second = repositories.claim(limit=2)
         assert [one.invocation_id for one in second] == ["b"]
+
+    def test_what_was_quiet_for_long_gives_way_but_not_for_ever(
+        self, repositories: Repositories
+    ) -> None:
+        def seen(*claims: Claim) -> None:
+            looks = [Look(claim=one, answered=True) for one in claims]
+            repositories.queue.write_back(looks)
+
+        repositories.accepted("stuck")
+        repositories.pass_time(DAY)
+        seen(*repositories.claim())
+        repositories.pass_time(MINUTE)
+        repositories.accepted("young")
+        repositories.pass_time(MINUTE)
+        claims = repositories.claim()
+        assert [one.invocation_id for one in claims] == ["young", "stuck"]
+        seen(*claims)
+        repositories.pass_time(HOUR + MINUTE)
+        repositories.accepted("younger")
+        assert repositories.claimed() == ["young", "stuck", "younger"]
 
     def test_others_runs_are_theirs(self, repositories: Repositories) -> None:
         repositories.accepted("inv1", a_submission(identity=THERE))

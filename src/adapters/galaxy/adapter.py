@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, cast
 
 from attrs import evolve
 
 from galaxy_jobs.adapters.galaxy import translate
+from galaxy_jobs.adapters.galaxy.bulk import BULK, Bulk
 from galaxy_jobs.adapters.galaxy.client import Client, NoAnswer, Refused
 from galaxy_jobs.adapters.galaxy.names import NAMES_KEPT, Names
 from galaxy_jobs.adapters.galaxy.pauses import datasets_of, with_blocked
@@ -50,17 +50,6 @@ from galaxy_jobs.domain.ports.runner import (
 )
 
 
-BULK = 200
-"""Invocations in one bulk question. Their ids make an address of 7.3 kB; web
-servers commonly take 8."""
-
-BULK_FAILURES = 40
-"""How many refusals of one bulk question are borne to find ids that spoil it."""
-
-BULK_AGAIN = 300.0
-"""Seconds until a Galaxy that cannot answer in bulk is tried again."""
-
-
 class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     """A Galaxy server, through BioBlend.
 
@@ -76,8 +65,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         monotonic: Tells seconds, for what is remembered.
 
     Attributes:
-        bulk_supported: Whether Galaxy has answered a bulk question, or None as
-            long as none was asked.
+        bulk: Whether Galaxy can be asked in bulk, as far as is known.
     """
 
     def __init__(
@@ -91,11 +79,9 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = Client(url, key, timeout=timeout, at_once=at_once)
-        self._bulk = bulk
         self._monotonic = monotonic
         self._names = Names(self._client, monotonic)
-        self._no_bulk_until = -float("inf")
-        self.bulk_supported: bool | None = None
+        self.bulk = Bulk(most=bulk, patience=timeout, monotonic=monotonic)
 
     def __repr__(self) -> str:
         return repr(self._client)
@@ -237,36 +223,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
     ) -> Mapping[InvocationId, JobsSummary]:
-        if not invocation_ids or self._monotonic() < self._no_bulk_until:
-            return {}
-        found: dict[InvocationId, JobsSummary] = {}
-        waiting = [
-            invocation_ids[start : start + self._bulk]
-            for start in range(0, len(invocation_ids), self._bulk)
-        ]
-        failures = 0
-        while waiting and failures < BULK_FAILURES:
-            batch = waiting.pop(0)
-            try:
-                found |= self._summaries(batch)
-            except Refused:
-                break
-            except NoAnswer as error:
-                if error.status == HTTPStatus.NOT_FOUND:
-                    break
-                if error.status not in _SPOILED:
-                    raise
-                # One id that Galaxy does not know spoils the whole answer.
-                failures += 1
-                middle = len(batch) // 2
-                if middle:
-                    waiting[:0] = [batch[:middle], batch[middle:]]
-        else:
-            self.bulk_supported = bool(found) or self.bulk_supported
-            return found
-        self.bulk_supported = False
-        self._no_bulk_until = self._monotonic() + BULK_AGAIN
-        return found
+        return self.bulk.ask(invocation_ids, self._summaries)
 
     def _summaries(
         self, batch: Sequence[InvocationId]
@@ -419,15 +376,6 @@ _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
 
 _RUNS = 100
 """Invocations in one page: Galaxy refuses to list more."""
-
-_SPOILED = frozenset(
-    {
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        HTTPStatus.REQUEST_URI_TOO_LONG,
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    }
-)
-"""Answers to a bulk question that a shorter one may not bring."""
 
 
 def _unless_missing(no: Refused) -> Exception:

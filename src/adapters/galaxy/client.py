@@ -52,6 +52,9 @@ LARGEST_ANSWER = 64 * 2**20
 """In bytes. An invocation of ten thousand jobs is answered in about 4 MB."""
 
 
+WAIT = 5.0
+"""Seconds to wait for a Galaxy that asks for fewer requests and not for how long."""
+
 PAGE = 1000
 """Datasets asked for at once."""
 
@@ -387,7 +390,7 @@ def _understood(answer: _Answer, asked: str) -> requests.Response:
         case 429, _:
             raise RunnerUnavailable(
                 f"{asked} was put off: Galaxy asks for fewer requests (429).",
-                retry_after=wait,
+                retry_after=WAIT if wait is None else wait,
             )
         case _, 4 if said is not None:
             code = content.get("err_code")

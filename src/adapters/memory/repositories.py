@@ -42,6 +42,7 @@ from galaxy_jobs.domain.model.values import (
     SubmissionId,
 )
 from galaxy_jobs.domain.ports import (
+    MAY_BE_LATE,
     Claim,
     Clock,
     Cursor,
@@ -410,9 +411,9 @@ class MemoryPollQueue(PollQueue):
                 for id_, row in self.store.mine(identity)
                 if row.next_poll_at <= now - due_for
                 and (row.lease_until is None or row.lease_until <= now)
-            ][:limit]
+            ]
             claims = []
-            for id_, row in due:
+            for id_, row in sorted(due, key=_urgency)[:limit]:
                 row.lease_no += 1
                 row.lease_until = now + lease
                 row.woken = False
@@ -484,6 +485,12 @@ class MemoryPollQueue(PollQueue):
             row.misses = row.failures = 0
         else:
             row.failures += 1
+
+
+def _urgency(due: tuple[InvocationId, _Active]) -> tuple[datetime, InvocationId]:
+    id_, row = due
+    quiet = row.next_poll_at - row.last_change_at
+    return row.next_poll_at + min(quiet, MAY_BE_LATE), id_
 
 
 @frozen

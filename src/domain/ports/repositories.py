@@ -311,6 +311,10 @@ class Look:
     next_in: timedelta = timedelta(0)
 
 
+MAY_BE_LATE = timedelta(hours=1)
+"""How long an invocation may have to wait for more urgent ones, once it is due."""
+
+
 class PollQueue(Protocol):
     """Says which invocations are to be asked about, and takes what was found.
 
@@ -327,7 +331,12 @@ class PollQueue(Protocol):
         lease: timedelta,
         due_for: timedelta = timedelta(0),
     ) -> Sequence[Claim]:
-        """Take invocations of that Galaxy that are due, longest due first.
+        """Take invocations of that Galaxy that are due, the most urgent first.
+
+        That goes by when they were due; but one that had been quiet for some
+        time by then may be late by as much again, up to :data:`MAY_BE_LATE`. So
+        a backlog that has been stuck for hours stands behind what is young and
+        moving, and gets its turn all the same.
 
         None of them is given to anybody else for *lease*. No transaction stays
         open while the claim is held.

@@ -9,6 +9,10 @@ Galaxy is first asked in bulk. Where the bulk answer is the same as last time an
 shows that the run cannot have ended, that is all; what moved, what may have
 ended, and now and then everything, gets a full look. Only a full look changes a
 state: the bulk answer does not tell all that the verdict needs.
+
+Full looks take their time, above all where Galaxy is slow or cannot be asked in
+bulk. So no more are begun than fit into a turn; the rest is given back, and the
+next claim brings the most urgent first, whatever has become due meanwhile.
 """
 
 from __future__ import annotations
@@ -74,9 +78,15 @@ class PollPolicy:
         bulk: How many are asked about in one bulk question. Servers before 26.0
             answer it with several queries for each, so it is bounded.
         lease: How long a claim is one poller's own: longer than a batch takes.
+        turn: For how long full looks are begun; then it is seen whether others
+            are more urgent.
         full_look_every: How long bulk answers alone are trusted.
         give_up_after: After so many failures in a row, with none between that
-            succeeded, Galaxy is left alone until the next sweep.
+            succeeded, it is asked whether Galaxy is there at all; if not, or
+            after twice as many, it is left alone for a while.
+        rest: For how long it is left alone first; each time that it has not
+            recovered, for twice as long.
+        rest_most: The longest, unless Galaxy itself asked for more.
         least: The shortest time between two looks at one invocation.
         most: The longest.
         patience: An invocation is asked about again after this part of the time
@@ -96,9 +106,12 @@ class PollPolicy:
     batch: int = 1000
     bulk: int = 200
     lease: timedelta = timedelta(minutes=5)
+    turn: timedelta = timedelta(seconds=5)
     full_look_every: timedelta = timedelta(minutes=30)
     give_up_after: int = 8
-    least: timedelta = timedelta(seconds=1)
+    rest: timedelta = timedelta(seconds=1)
+    rest_most: timedelta = timedelta(seconds=10)
+    least: timedelta = timedelta(seconds=0.5)
     most: timedelta = timedelta(minutes=5)
     patience: float = 0.1
     jitter: float = 0.1
@@ -137,10 +150,15 @@ class Sweep:
     """What one sweep did, in numbers.
 
     Attributes:
-        due: Invocations that were claimed.
+        due: Claims; what was given back and claimed again counts again.
         asked: Of these, those that Galaxy told about.
         bulk: Bulk questions.
-        looks: Full looks.
+        untold: Invocations that were asked about in bulk in vain; all of them,
+            where this Galaxy cannot be asked so.
+        looks: Full looks that brought an answer.
+        routine: Of these, those at what had not moved, since the last one was
+            too long ago.
+        put_off: Claims given back since the turn was over, or Galaxy in trouble.
         changed: Changes that were written.
         ended: Of these, the ends.
         failed: Invocations that could not be asked about, or told to stop.
@@ -148,12 +166,17 @@ class Sweep:
         reconciled: What became of submissions that were left open.
         cleared: Histories of superseded runs that were dealt with.
         problem: Why Galaxy could not be asked, or not to the end; or None.
+        failure: What went wrong with one of the *failed*, or None.
+        rest: For how long from now on Galaxy is left alone; zero if it is not.
     """
 
     due: int = 0
     asked: int = 0
     bulk: int = 0
+    untold: int = 0
     looks: int = 0
+    routine: int = 0
+    put_off: int = 0
     changed: int = 0
     ended: int = 0
     failed: int = 0
@@ -161,6 +184,8 @@ class Sweep:
     reconciled: Reconciled = field(factory=Reconciled)
     cleared: int = 0
     problem: RunnerError | None = None
+    failure: RunnerError | None = None
+    rest: timedelta = timedelta(0)
 
 
 @frozen
@@ -174,27 +199,71 @@ class _Answer:
 
 
 @define
-class _Breaker:
-    """Leaves Galaxy alone for the rest of a sweep once it is in trouble.
+class Breaker:
+    """Leaves Galaxy alone once it is in trouble, or has asked for it.
 
-    The next sweep begins with one question, whose failure ends it: the probe.
+    It outlives the sweep: a Galaxy that said "in a minute" is not asked by the
+    next one, a second later. When the time is over, a sweep begins with one
+    question; if that fails, Galaxy is left alone for longer.
     """
 
-    limit: int
-    problem: RunnerError | None = None
+    _problem: RunnerError | None = field(default=None, init=False)
+    _until: datetime | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
+    _rests: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
-    def succeeded(self) -> None:
-        with self._lock:
-            self._failures = 0
+    @property
+    def problem(self) -> RunnerError | None:
+        """Why Galaxy is left alone, or None while it is not."""
+        return self._problem
 
-    def failed(self, error: RunnerError) -> None:
-        asked_to_wait = isinstance(error, RunnerUnavailable) and error.retry_after
+    def rest(self, now: datetime) -> timedelta:
+        """Return for how long it still is; zero: it may be tried again."""
         with self._lock:
+            left = self._until - now if self._until else timedelta(0)
+            if left <= timedelta(0):
+                self._problem = self._until = None
+                left = timedelta(0)
+            return left
+
+    def succeeded(self) -> None:
+        """Note an answer that tells of invocations."""
+        with self._lock:
+            self._failures = self._rests = 0
+
+    def failed(self, error: RunnerError, policy: PollPolicy, now: datetime) -> bool:
+        """Note a failure; say whether now is the time to see how Galaxy is."""
+        with self._lock:
+            if self._problem is not None:  # begun before Galaxy was given up
+                return False
             self._failures += 1
-            if asked_to_wait or self._failures >= self.limit:
-                self.problem = error
+            if _wanted(error) or self._failures >= 2 * policy.give_up_after:
+                self._leave(error, policy, now)
+                return False
+            return self._failures == policy.give_up_after
+
+    def give_up(self, error: RunnerError, policy: PollPolicy, now: datetime) -> None:
+        """Leave Galaxy alone from now on."""
+        with self._lock:
+            self._leave(error, policy, now)
+
+    def _leave(self, error: RunnerError, policy: PollPolicy, now: datetime) -> None:
+        rest = min(policy.rest * 2 ** min(self._rests, 20), policy.rest_most)
+        self._problem = error
+        self._until = now + min(max(rest, _wanted(error)), LONGEST_REST)
+        self._failures = 0
+        self._rests += 1
+
+
+def _wanted(error: RunnerError) -> timedelta:
+    """Return for how long Galaxy itself asks to be left alone."""
+    seconds = error.retry_after if isinstance(error, RunnerUnavailable) else None
+    return timedelta(seconds=min(seconds or 0, LONGEST_REST.total_seconds()))
+
+
+LONGEST_REST = timedelta(hours=1)
+"""However long a Galaxy asks to be left alone: it may be wrong by years."""
 
 
 @frozen(kw_only=True)
@@ -210,93 +279,124 @@ class Poll:
     policy: PollPolicy = PollPolicy()
     mapper: Mapper = one_by_one
     chance: Callable[[], float] = random.random
+    breaker: Breaker = field(factory=Breaker)
 
-    def __call__(self) -> Sweep:
+    def __call__(
+        self,
+        at_most: timedelta | None = None,
+        progress: Callable[[Sweep], None] = lambda _: None,
+    ) -> Sweep:
         """Ask about all invocations of this Galaxy that are due.
 
         Any number of pollers may sweep at the same time: each takes its share.
         What is not reached is due again when its lease runs out.
 
+        Args:
+            at_most: Begin no further batch after that time, for a loop: what
+                becomes due while a sweep goes on is for the next one.
+            progress: Told after each batch how far it got.
+
         Returns:
             The numbers; ``problem`` is set where Galaxy could not be asked at
-            all, and then nothing was claimed.
+            all, and then nothing was claimed, or not to the end.
 
         Raises:
             StoreUnavailable: The database could not be reached.
         """
+        began = self.clock()
+        if rest := self.breaker.rest(began):
+            return Sweep(problem=self.breaker.problem, rest=rest)
         try:
             identity = self.runner.identity()
         except RunnerError as error:
-            return Sweep(problem=error)
-        began = self.clock()
-        breaker = _Breaker(self.policy.give_up_after)
+            self._give_up(error)
+            return self._told(Sweep())
         sweep = Sweep(reconciled=self.reconcile(identity))
-        while breaker.problem is None:
+        while self.breaker.problem is None:
+            elapsed = max(self.clock() - began, timedelta(0))
+            if at_most is not None and sweep.due and elapsed >= at_most:
+                break
             claims = self.queue.claim(
                 identity,
                 limit=self.policy.batch,
                 lease=self.policy.lease,
-                due_for=max(self.clock() - began, timedelta(0)),
+                due_for=elapsed,
             )
             if not claims:
                 break
-            sweep = self._batch(sweep, identity, claims, breaker)
+            sweep = self._batch(sweep, identity, claims)
+            progress(sweep)
         # Last, so that what this sweep saw complete is dealt with at once.
-        if breaker.problem is None:
+        if self.breaker.problem is None:
             sweep = evolve(sweep, cleared=self.clear(identity))
-        return evolve(sweep, problem=breaker.problem)
+        return self._told(sweep)
+
+    def _told(self, sweep: Sweep) -> Sweep:
+        problem = self.breaker.problem
+        return evolve(sweep, problem=problem, rest=self.breaker.rest(self.clock()))
 
     def _batch(
-        self,
-        sweep: Sweep,
-        identity: Identity,
-        claims: Sequence[Claim],
-        breaker: _Breaker,
+        self, sweep: Sweep, identity: Identity, claims: Sequence[Claim]
     ) -> Sweep:
         at = self.clock()
+        # What may be gone, and would spoil the answer for all, is asked by itself.
+        sound = [one for one in claims if one.missing_for is None and not one.failures]
         chunks = [
-            claims[i : i + self.policy.bulk]
-            for i in range(0, len(claims), self.policy.bulk)
+            sound[i : i + self.policy.bulk]
+            for i in range(0, len(sound), self.policy.bulk)
         ]
         summaries: dict[InvocationId, JobsSummary] = {}
-        for told in self.mapper(partial(self._in_bulk, breaker), chunks):
+        for told in self.mapper(self._in_bulk, chunks):
             summaries.update(told)
         looks = []
         moved = []
+        routine: set[InvocationId] = set()
         for claim in claims:
             summary = summaries.get(claim.invocation_id)
-            if summary is not None and self._is_quiet(claim, summary):
-                looks.append(self._quiet(claim))
-            else:
+            if summary is None or not self._is_quiet(claim, summary):
                 moved.append(claim)
-        answers = list(self.mapper(partial(self._ask, breaker), moved))
+            elif claim.unlooked_for >= self._full_look_every():
+                moved.append(claim)
+                routine.add(claim.invocation_id)
+            else:
+                looks.append(self._quiet(claim))
+        # However long a turn is, what was claimed is to be written back in time.
+        turn_over = self.clock() + min(self.policy.turn, self.policy.lease / 4)
+        answers = list(self.mapper(partial(self._ask, turn_over), moved))
         looks += self._looks(identity, answers, summaries, at)
         changed = self.queue.write_back(looks)
-        full = [one for one in answers if one.sighting is not None]
+        full = [one.claim.invocation_id for one in answers if one.sighting is not None]
+        errors = [one.error for one in answers if one.error is not None]
         return evolve(
             sweep,
             due=sweep.due + len(claims),
             asked=sweep.asked + sum(look.answered for look in looks),
             bulk=sweep.bulk + len(chunks),
+            untold=sweep.untold
+            + sum(one.invocation_id not in summaries for one in sound),
             looks=sweep.looks + len(full),
+            routine=sweep.routine + len(routine.intersection(full)),
+            put_off=sweep.put_off + sum(not look.asked for look in looks),
             changed=sweep.changed + changed,
             ended=sweep.ended
             + sum(bool(look.after and look.after.state.is_terminal) for look in looks),
-            failed=sweep.failed + sum(one.error is not None for one in answers),
+            failed=sweep.failed + len(errors),
             missing=sweep.missing + sum(look.missing for look in looks),
+            failure=errors[-1] if errors else sweep.failure,
         )
 
-    def _in_bulk(
-        self, breaker: _Breaker, claims: Sequence[Claim]
-    ) -> Mapping[InvocationId, JobsSummary]:
+    def _in_bulk(self, claims: Sequence[Claim]) -> Mapping[InvocationId, JobsSummary]:
         """Ask in bulk; what could not be told of gets a full look."""
-        if breaker.problem is not None:
+        if self.breaker.problem is not None:
             return {}
         try:
-            return self.runner.summaries([one.invocation_id for one in claims])
+            told = self.runner.summaries([one.invocation_id for one in claims])
         except RunnerError as error:
-            breaker.failed(error)
+            self._note(error)
             return {}
+        if told:
+            self.breaker.succeeded()
+        return told
 
     def _is_quiet(self, claim: Claim, summary: JobsSummary) -> bool:
         """Whether the bulk answer says all there is to say."""
@@ -304,10 +404,11 @@ class Poll:
             summary.fingerprint == claim.summary
             and summary.moving
             and not claim.cancelling
-            and claim.missing_for is None
-            and claim.failures == 0
-            and claim.unlooked_for < self.policy.full_look_every
         )
+
+    def _full_look_every(self) -> timedelta:
+        # Varied, so that what came together is not looked at together for ever.
+        return self.policy.full_look_every * (1 - self.policy.jitter * self.chance())
 
     def _quiet(self, claim: Claim) -> Look:
         return Look(claim=claim, answered=True, next_in=self._next_in(claim.quiet_for))
@@ -343,16 +444,31 @@ class Poll:
             looks.append(look)
         return looks
 
-    def _ask(self, breaker: _Breaker, claim: Claim) -> _Answer:
+    def _ask(self, turn_over: datetime, claim: Claim) -> _Answer:
         """Look at one invocation in full; runs in one of several threads."""
-        if breaker.problem is not None:
+        if self.breaker.problem is not None or self.clock() > turn_over:
             return _Answer(claim)
         answer = self._ask_now(claim)
         if answer.error is not None:
-            breaker.failed(answer.error)
+            self._note(answer.error)
         else:
-            breaker.succeeded()
+            self.breaker.succeeded()
         return answer
+
+    def _note(self, error: RunnerError) -> None:
+        """Count a failure; after several, ask whether it is Galaxy that fails.
+
+        A Galaxy that answers to its name has trouble with these invocations
+        only, and the others need not suffer; unless it goes on like that.
+        """
+        if self.breaker.failed(error, self.policy, self.clock()):
+            try:
+                self.runner.identity()
+            except RunnerError as trouble:
+                self._give_up(trouble)
+
+    def _give_up(self, error: RunnerError) -> None:
+        self.breaker.give_up(error, self.policy, self.clock())
 
     def _ask_now(self, claim: Claim) -> _Answer:
         try:
@@ -362,6 +478,8 @@ class Poll:
             return _Answer(claim, missing=True)
         except RunnerError as error:
             return _Answer(claim, error=error)
+        except Exception as error:  # noqa: BLE001 - one oddity must not end all sweeps
+            return _Answer(claim, error=_beyond_us(claim.invocation_id, error))
         sighting = self._stuck(claim, sighting)
         if claim.cancelling and _stoppable(report, sighting):
             try:
@@ -447,6 +565,13 @@ _UNSEEN = frozenset(
         GalaxyState.REQUIRES_MATERIALIZATION,
     )
 )
+
+
+def _beyond_us(invocation_id: InvocationId, error: Exception) -> RunnerError:
+    return RunnerUnavailable(
+        f"What Galaxy says of invocation {invocation_id!r} is beyond this program "
+        f"({type(error).__name__}: {error})."
+    )
 
 
 def _stoppable(report: InvocationReport, sighting: Sighting) -> bool:
