@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from attrs import define, evolve, field
@@ -33,7 +33,10 @@ class ScriptedGalaxy(WorkflowRunner):
         trouble: What it answers to everything, or None.
         bulk: Whether it can be asked in bulk, or how that fails.
         cancel_fails: What it answers to a cancel, or None: then it stops.
+        tells_in_bulk: Whether its bulk answers tell of anything.
+        takes: What happens while it looks up a report.
         asked: Every question, as ``report inv1``.
+        in_bulk: What each bulk question was about.
     """
 
     reports: dict[InvocationId, InvocationReport | RunnerError] = field(factory=dict)
@@ -41,7 +44,10 @@ class ScriptedGalaxy(WorkflowRunner):
     trouble: RunnerError | None = None
     bulk: RunnerError | None = None
     cancel_fails: RunnerError | None = None
+    tells_in_bulk: bool = True
+    takes: Callable[[], object] = lambda: None
     asked: list[str] = field(factory=list)
+    in_bulk: list[list[InvocationId]] = field(factory=list)
 
     def identity(self) -> Identity:
         self._hear("identity")
@@ -51,6 +57,7 @@ class ScriptedGalaxy(WorkflowRunner):
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:
         self._hear(f"report {invocation_id}")
+        self.takes()
         said = self.reports.get(invocation_id, RunNotFound("I have no such thing."))
         if isinstance(said, RunnerError):
             raise said
@@ -60,12 +67,14 @@ class ScriptedGalaxy(WorkflowRunner):
         self, invocation_ids: Sequence[InvocationId]
     ) -> Mapping[InvocationId, JobsSummary]:
         self._hear("summaries")
+        self.in_bulk.append([*invocation_ids])
         if self.bulk is not None:
             raise self.bulk
         return {
             one: _summary(report)
             for one in invocation_ids
-            if isinstance(report := self.reports.get(one), InvocationReport)
+            if self.tells_in_bulk
+            and isinstance(report := self.reports.get(one), InvocationReport)
         }
 
     def details(self, job_id: JobId) -> JobDetails:

@@ -91,7 +91,7 @@ class PollQueueContract:
             repositories.queue.write_back(looks)
 
         repositories.accepted("stuck")
-        repositories.pass_time(DAY)
+        repositories.pass_time(2 * DAY)
         seen(*repositories.claim())
         repositories.pass_time(MINUTE)
         repositories.accepted("young")
@@ -99,7 +99,7 @@ class PollQueueContract:
         claims = repositories.claim()
         assert [one.invocation_id for one in claims] == ["young", "stuck"]
         seen(*claims)
-        repositories.pass_time(HOUR + MINUTE)
+        repositories.pass_time(DAY + MINUTE)
         repositories.accepted("younger")
         assert repositories.claimed() == ["young", "stuck", "younger"]
 

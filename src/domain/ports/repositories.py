@@ -311,7 +311,7 @@ class Look:
     next_in: timedelta = timedelta(0)
 
 
-MAY_BE_LATE = timedelta(hours=1)
+MAY_BE_LATE = timedelta(days=1)
 """How long an invocation may have to wait for more urgent ones, once it is due."""
 
 

@@ -1,0 +1,765 @@
+"""The sweep: what it asks, what it writes, whom it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import pairwise
+from typing import TypeVar, cast
+
+import pytest
+from attrs import define, evolve, field
+
+from galaxy_jobs.adapters.contract.repositories import HERE, THERE, Repositories
+from galaxy_jobs.adapters.memory import (
+    ManualClock,
+    MemoryDatasets,
+    MemoryInvocations,
+    MemoryPollQueue,
+    MemoryStore,
+    MemorySubmissions,
+    MemorySupersededRuns,
+)
+from galaxy_jobs.domain import (
+    GalaxyState,
+    Invocation,
+    InvocationId,
+    InvocationReport,
+    InvocationState,
+    JobState,
+    StepReport,
+)
+from galaxy_jobs.domain.errors import (
+    RunnerError,
+    RunnerRefusedUs,
+    RunnerUnavailable,
+    RunNotFound,
+)
+from galaxy_jobs.domain.ports import RunHistories
+from galaxy_jobs.domain.use_cases import (
+    ClearSuperseded,
+    Poll,
+    PollPolicy,
+    Reconcile,
+    Sweep,
+)
+from galaxy_jobs.domain.use_cases.poll import LONGEST_REST, Breaker
+from tests.support.build import a_report, a_step, an_invocation
+from tests.support.faults import Faults, Killed, Paused, When
+from tests.support.scripted import ScriptedGalaxy
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+S = InvocationState
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+NEW = a_report(state=GalaxyState.NEW)
+RUNNING = a_report(a_step(JobState.RUNNING, label="sort"))
+HALF = a_report(a_step(JobState.OK), a_step(JobState.RUNNING))
+DONE = a_report(a_step(JobState.OK))
+BROKEN = a_report(a_step(JobState.ERROR, label="sort"))
+DOWN = RunnerUnavailable("Galaxy is down.")
+GONE = RunNotFound("There is no such thing.")
+
+
+@define
+class Rig:
+    """One store, one Galaxy and any number of pollers, each with a breaker."""
+
+    policy: PollPolicy = field(factory=PollPolicy)
+    clock: ManualClock = field(factory=ManualClock)
+    galaxy: ScriptedGalaxy = field(factory=lambda: ScriptedGalaxy(who=HERE))
+    faults: Faults = field(factory=Faults)
+    store: MemoryStore = field(init=False)
+    repositories: Repositories = field(init=False)
+    poll: Poll = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.store = MemoryStore(now=self.clock)
+        self.repositories = Repositories(
+            datasets=MemoryDatasets(self.store),
+            submissions=MemorySubmissions(self.store),
+            invocations=MemoryInvocations(self.store),
+            queue=MemoryPollQueue(self.store),
+            superseded=MemorySupersededRuns(self.store),
+            pass_time=self.clock.advance,
+        )
+        self.poll = self.poller()
+
+    def poller(self) -> Poll:
+        """One more, as another process would be."""
+        one = self.repositories
+        no_histories = cast("RunHistories", None)
+        return Poll(
+            queue=self.faults.around("queue", one.queue),
+            invocations=one.invocations,
+            runner=self.faults.around("runner", self.galaxy),
+            reconcile=Reconcile(
+                submissions=one.submissions,
+                runner=self.galaxy,
+                histories=no_histories,
+                clock=self.clock,
+            ),
+            clear=ClearSuperseded(one.superseded, no_histories),
+            clock=self.clock,
+            policy=self.policy,
+            chance=lambda: 0.5,
+            breaker=Breaker(),
+        )
+
+    def accepted(
+        self, name: str, says: InvocationReport | RunnerError = RUNNING
+    ) -> InvocationId:
+        """Have a run accepted; Galaxy says that of it."""
+        id_ = self.repositories.accepted(name, at=self.clock()).invocation_id
+        self.galaxy.reports[id_] = says
+        return id_
+
+    def many(
+        self,
+        count: int,
+        says: InvocationReport | RunnerError = RUNNING,
+        name: str = "inv",
+    ) -> list[InvocationId]:
+        return [self.accepted(f"{name}{n:04}", says) for n in range(count)]
+
+    def sweep(self, after: timedelta = timedelta(0)) -> Sweep:
+        """Let time pass and sweep, with an ear for what this sweep asks."""
+        self.clock.advance(after)
+        self.galaxy.asked.clear()
+        return self.poll()
+
+    def job(self, id_: InvocationId) -> Invocation:
+        return self.store.invocations[id_]
+
+    def states(self, id_: InvocationId) -> list[str]:
+        return [
+            one.to_state.value
+            for one in self.store.transitions
+            if one.invocation_id == id_
+        ]
+
+    @property
+    def reports(self) -> list[str]:
+        """Which invocations were looked at in full, in turn."""
+        return [one[7:] for one in self.galaxy.asked if one.startswith("report ")]
+
+
+def no_bulk(rig: Rig) -> None:
+    """Let Galaxy tell nothing in bulk."""
+    rig.galaxy.tells_in_bulk = False
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+# --- what is asked ------------------------------------------------------------
+
+
+def test_with_nothing_due_only_galaxys_name_is_asked(rig: Rig) -> None:
+    assert rig.sweep() == Sweep()
+    assert rig.galaxy.asked == ["identity"]
+
+
+def test_a_first_look_is_a_full_one_and_then_the_bulk_answer_does(rig: Rig) -> None:
+    ids = rig.many(450)
+    first = rig.sweep()
+    assert (first.due, first.asked, first.looks, first.changed) == (450, 450, 450, 450)
+    quiet = rig.sweep(HOUR / 4)
+    assert (quiet.due, quiet.asked, quiet.looks, quiet.changed) == (450, 450, 0, 0)
+    assert rig.galaxy.asked == ["identity", "summaries", "summaries", "summaries"]
+    assert {rig.job(id_).observed_at for id_ in ids} == {rig.clock()}
+    assert {rig.job(id_).version for id_ in ids} == {1}
+
+
+def test_only_what_moved_gets_a_full_look(rig: Rig) -> None:
+    ids = rig.many(50)
+    rig.sweep()
+    rig.galaxy.reports[ids[7]] = HALF
+    rig.galaxy.reports[ids[9]] = DONE
+    sweep = rig.sweep(MINUTE)
+    assert rig.reports == [ids[7], ids[9]]
+    assert (sweep.looks, sweep.changed, sweep.ended) == (2, 2, 1)
+    assert rig.job(ids[7]).progress.ok == 1
+    assert rig.states(ids[9]) == ["queued", "in_progress", "completed"]
+    assert rig.sweep(MINUTE).due == 49
+
+
+def test_what_may_have_ended_is_looked_at_each_time(rig: Rig) -> None:
+    """A paused job is held, or blocked for good: the bulk answer cannot tell."""
+    held = rig.accepted("held", a_report(a_step(JobState.PAUSED)))
+    rig.sweep()
+    for _ in range(3):
+        rig.sweep(MINUTE)
+        assert rig.reports == [held]
+
+
+def test_bulk_answers_alone_are_trusted_for_a_while_only(rig: Rig) -> None:
+    """Whatever they cannot show is seen at a bounded age."""
+    rig.many(20)
+    rig.sweep()
+    looked, waited = 0, timedelta(0)
+    while not looked:
+        sweep = rig.sweep(MINUTE)
+        waited += MINUTE
+        looked = sweep.routine
+        assert sweep.looks == looked
+    assert looked == 20
+    assert rig.policy.full_look_every * 0.9 <= waited <= rig.policy.full_look_every
+
+
+def test_where_galaxy_cannot_be_asked_in_bulk_each_is_asked_and_that_is_told(
+    rig: Rig,
+) -> None:
+    ids = rig.many(30)
+    no_bulk(rig)
+    for _ in range(3):
+        sweep = rig.sweep(MINUTE)
+        assert rig.reports == ids
+        assert (sweep.untold, sweep.asked, sweep.failed) == (30, 30, 0)
+
+
+def test_where_the_bulk_question_fails_each_is_asked(rig: Rig) -> None:
+    ids = rig.many(30)
+    rig.galaxy.bulk = DOWN
+    sweep = rig.sweep()
+    assert rig.reports == ids
+    assert (sweep.untold, sweep.looks, sweep.failed, sweep.problem) == (30, 30, 0, None)
+
+
+def test_a_change_between_the_bulk_answer_and_the_look_is_not_missed(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", NEW)
+    rig.sweep()
+
+    def moves() -> None:
+        rig.galaxy.reports[id_] = RUNNING
+
+    rig.faults.strikes["runner.summaries", When.AFTER] = moves
+    rig.sweep(MINUTE)  # the bulk answer says "new"; nothing is looked at
+    assert rig.job(id_).state is S.QUEUED
+    rig.sweep(MINUTE)
+    assert rig.job(id_).state is S.IN_PROGRESS
+    rig.faults.strikes["runner.report", When.AFTER] = lambda: rig.galaxy.reports.update(
+        {id_: DONE}
+    )
+    rig.galaxy.reports[id_] = HALF
+    rig.sweep(MINUTE)
+    rig.sweep(MINUTE)
+    assert rig.job(id_).state is S.COMPLETED
+
+
+def test_others_runs_are_not_asked_about(rig: Rig) -> None:
+    rig.accepted("inv1")
+    rig.galaxy.who = THERE
+    assert rig.sweep().due == 0
+    assert rig.reports == []
+
+
+# --- when Galaxy fails --------------------------------------------------------
+
+TROUBLES = [
+    DOWN,
+    RunnerUnavailable("Later.", retry_after=30),
+    RunnerRefusedUs("Bad key."),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=str)
+def test_a_failed_poll_changes_no_state(rig: Rig, trouble: RunnerError) -> None:
+    ids = [*rig.many(5), *rig.many(5, NEW, "new")]
+    rig.sweep()
+    before = {id_: rig.job(id_).state for id_ in ids}
+    for fails in ("runner.report", "runner.summaries", "runner.identity"):
+        for _ in range(20):
+            for call in (fails, "runner.report"):
+                rig.faults.raises(call, When.BEFORE, trouble)
+            rig.sweep(10 * MINUTE)
+            assert {id_: rig.job(id_).state for id_ in ids} == before
+
+
+def test_a_galaxy_that_is_down_is_told_so_and_nothing_is_claimed(rig: Rig) -> None:
+    rig.many(5)
+    rig.galaxy.trouble = DOWN
+    sweep = rig.sweep()
+    assert (sweep.due, sweep.problem) == (0, DOWN)
+    assert rig.galaxy.asked == ["identity"]
+
+
+def test_what_cannot_be_asked_about_is_left_alone_for_ever_longer(rig: Rig) -> None:
+    bad = rig.accepted("bad", DOWN)
+    asked = []
+    for _ in range(1200):
+        rig.sweep(SECOND)
+        if rig.reports:
+            asked.append(rig.clock())
+    waits = [later - earlier for earlier, later in pairwise(asked)]
+    assert waits == sorted(waits)
+    assert waits[0] <= 2 * SECOND
+    assert waits[-1] >= 4 * MINUTE
+    assert rig.states(bad) == ["queued"]
+
+
+def test_bad_answers_harm_their_own_invocations_only(rig: Rig) -> None:
+    """However many: a Galaxy that answers to its name is not in trouble."""
+    bad = rig.many(12, DOWN, "bad")
+    good = rig.many(40, RUNNING, "good")
+    sweep = rig.sweep()
+    assert (sweep.failed, sweep.looks, sweep.problem) == (12, 40, None)
+    assert sweep.failure is DOWN
+    assert {rig.job(id_).state for id_ in good} == {S.IN_PROGRESS}
+    assert {rig.job(id_).state for id_ in bad} == {S.QUEUED}
+
+
+def test_an_answer_beyond_us_harms_its_own_invocation_only(rig: Rig) -> None:
+    odd = cast("StepReport", object())
+    rig.accepted("odd", evolve(RUNNING, steps=(odd,)))
+    no_bulk(rig)
+    good = rig.many(3)
+    sweep = rig.sweep()
+    assert (sweep.failed, sweep.looks) == (1, 3)
+    assert "'odd'" in str(sweep.failure)
+    assert {rig.job(id_).state for id_ in good} == {S.IN_PROGRESS}
+
+
+def test_a_galaxy_in_trouble_is_left_alone_and_its_claims_are_given_back(
+    rig: Rig,
+) -> None:
+    ids = rig.many(300)
+    rig.sweep()
+
+    def goes_down() -> None:
+        rig.galaxy.trouble = DOWN
+
+    rig.faults.strikes["queue.claim", When.AFTER] = goes_down
+    sweep = rig.sweep(MINUTE)
+    assert sweep.problem is DOWN
+    assert len(rig.galaxy.asked) < 20
+    assert sweep.put_off == 300 - sweep.failed > 280
+    rig.galaxy.trouble = None
+    again = rig.sweep(sweep.rest)
+    assert again.due == sweep.put_off, "given back, they are due at once"
+    rig.sweep(MINUTE)
+    assert {rig.job(id_).observed_at for id_ in ids} == {rig.clock()}
+
+
+def test_while_galaxy_is_down_it_gets_one_question_now_and_then(rig: Rig) -> None:
+    rig.many(100)
+    rig.galaxy.trouble = DOWN
+    asked = []
+    for second in range(600):
+        sweep = rig.sweep(SECOND)
+        assert sweep.problem is DOWN
+        assert len(rig.galaxy.asked) <= 1
+        asked += [second] * len(rig.galaxy.asked)
+    assert asked[:5] == [0, 1, 3, 7, 15]
+    assert {later - earlier for earlier, later in pairwise(asked[5:])} == {10}
+    rig.galaxy.trouble = None
+    sweep = rig.sweep(rig.policy.rest_most)
+    assert (sweep.looks, sweep.problem) == (100, None)
+
+
+def test_a_galaxy_that_answers_to_its_name_alone_is_given_up_all_the_same(
+    rig: Rig,
+) -> None:
+    rig.many(300, DOWN)
+    rig.galaxy.bulk = DOWN
+    sweep = rig.sweep()
+    assert sweep.problem is DOWN
+    assert len(rig.galaxy.asked) < 25
+
+
+@pytest.mark.parametrize(
+    "where", ["runner.identity", "runner.summaries", "runner.report"]
+)
+def test_a_wish_to_be_left_alone_is_granted_beyond_the_sweep(
+    rig: Rig, where: str
+) -> None:
+    wish = RunnerUnavailable("Too many requests.", retry_after=60)
+    rig.many(500)
+    rig.faults.raises(where, When.BEFORE, wish)
+    sweep = rig.sweep()
+    assert (sweep.problem, sweep.rest) == (wish, MINUTE)
+    for n in range(1, 60):
+        sweep = rig.sweep(SECOND)
+        assert rig.galaxy.asked == []
+        assert (sweep.problem, sweep.rest) == (wish, MINUTE - n * SECOND)
+    sweep = rig.sweep(SECOND)
+    assert (sweep.problem, sweep.rest) == (None, timedelta(0))
+    assert sweep.looks == 500
+
+
+def test_an_endless_wish_is_not_granted(rig: Rig) -> None:
+    rig.galaxy.trouble = RunnerUnavailable("In a year.", retry_after=1e300)
+    assert rig.sweep().rest == LONGEST_REST
+
+
+def test_each_poller_remembers_by_itself(rig: Rig) -> None:
+    rig.many(3)
+    rig.faults.raises("runner.identity", When.BEFORE, DOWN)
+    assert rig.poll().problem is DOWN
+    assert rig.poller()().looks == 3
+
+
+# --- gone ---------------------------------------------------------------------
+
+
+def test_what_galaxy_does_not_know_for_long_is_given_up(rig: Rig) -> None:
+    lost = rig.accepted("lost", GONE)
+    began = rig.clock()
+    misses = 0
+    while rig.job(lost).state is S.QUEUED:
+        misses += rig.sweep(30 * SECOND).missing
+    assert rig.clock() - began >= HOUR
+    assert misses >= 3
+    failure = rig.job(lost).failure
+    assert rig.states(lost) == ["queued", "failed"]
+    assert failure is not None
+    assert failure.reason == "gone"
+    assert rig.sweep(HOUR).due == 0
+
+
+def test_few_misses_do_not_do_however_far_apart(rig: Rig) -> None:
+    lost = rig.accepted("lost", GONE)
+    for _ in range(2):
+        assert rig.sweep(2 * DAY).missing == 1
+        assert rig.job(lost).state is S.QUEUED
+    rig.sweep(2 * DAY)
+    assert rig.job(lost).state is S.FAILED
+
+
+def test_one_that_turns_up_again_begins_anew(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", GONE)
+    for _ in range(100):
+        rig.sweep(30 * SECOND)
+    rig.galaxy.reports[id_] = RUNNING
+    rig.sweep(5 * MINUTE)
+    rig.galaxy.reports[id_] = GONE
+    for _ in range(100):
+        rig.sweep(30 * SECOND)
+    assert rig.states(id_) == ["queued", "in_progress"]
+
+
+@pytest.mark.parametrize("who", [THERE, DOWN, RunnerRefusedUs("Bad key.")])
+def test_a_miss_counts_only_from_the_galaxy_that_had_it(rig: Rig, who: object) -> None:
+    lost = rig.accepted("lost", GONE)
+    for _ in range(300):
+        rig.galaxy.who = HERE
+
+        def becomes_another() -> None:
+            rig.galaxy.who = who  # type: ignore[assignment]
+
+        rig.faults.strikes["queue.claim", When.AFTER] = becomes_another
+        rig.sweep(MINUTE)
+        rig.faults.strikes.clear()
+    assert rig.states(lost) == ["queued"]
+
+
+def test_what_is_missing_spoils_no_bulk_question_twice(rig: Rig) -> None:
+    ids = rig.many(20)
+    rig.sweep()
+    rig.galaxy.reports[ids[0]] = GONE
+    rig.galaxy.in_bulk.clear()
+    for _ in range(4):
+        rig.sweep(5 * MINUTE)
+    assert [len(one) for one in rig.galaxy.in_bulk] == [20, 19, 19, 19]
+    assert {rig.job(id_).observed_at for id_ in ids[1:]} == {rig.clock()}
+
+
+# --- stuck --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "word",
+    [GalaxyState.NEW, GalaxyState.READY, GalaxyState.REQUIRES_MATERIALIZATION],
+)
+def test_what_waits_for_the_scheduler_for_long_gets_attention(
+    rig: Rig, word: GalaxyState
+) -> None:
+    id_ = rig.accepted("stuck", a_report(state=word))
+    while rig.clock() - rig.job(id_).created_at < rig.policy.stuck_after:
+        rig.sweep(MINUTE)
+        assert (
+            rig.job(id_).attention is None
+            or rig.clock() - rig.job(id_).created_at >= HOUR
+        )
+    for _ in range(31):
+        rig.sweep(MINUTE)
+    assert word.value in (rig.job(id_).attention or "")
+    version = rig.job(id_).version
+    for _ in range(100):
+        rig.sweep(10 * MINUTE)
+    assert rig.job(id_).version == version, "that it still is stuck is no news"
+    rig.galaxy.reports[id_] = RUNNING
+    rig.sweep(10 * MINUTE)
+    assert rig.job(id_).attention is None
+
+
+def test_what_runs_for_long_gets_none(rig: Rig) -> None:
+    id_ = rig.accepted("long")
+    for _ in range(100):
+        rig.sweep(HOUR)
+    assert rig.job(id_).attention is None
+
+
+# --- a cancel that is pending -------------------------------------------------
+
+
+def cancelled(rig: Rig, id_: InvocationId) -> None:
+    before = rig.job(id_)
+    rig.repositories.invocations.save(before, before.request_cancel(rig.clock()))
+
+
+def test_galaxy_is_told_to_stop_once(rig: Rig) -> None:
+    id_ = rig.accepted("inv1")
+    rig.sweep()
+    cancelled(rig, id_)
+    rig.sweep()
+    assert f"cancel {id_}" in rig.galaxy.asked
+    for _ in range(3):
+        rig.sweep(MINUTE)
+        assert f"cancel {id_}" not in rig.galaxy.asked
+    rig.galaxy.reports[id_] = a_report(
+        a_step(JobState.DELETED), state=GalaxyState.CANCELLED
+    )
+    rig.sweep(MINUTE)
+    assert rig.states(id_) == ["queued", "in_progress", "cancelling", "cancelled"]
+
+
+def test_it_is_told_again_where_that_failed(rig: Rig) -> None:
+    id_ = rig.accepted("inv1")
+    cancelled(rig, id_)
+    rig.galaxy.cancel_fails = DOWN
+    sweep = rig.sweep()
+    assert (sweep.failed, sweep.looks) == (1, 1)
+    assert rig.job(id_).state is S.CANCELLING
+    rig.galaxy.cancel_fails = None
+    rig.sweep(MINUTE)
+    assert f"cancel {id_}" in rig.galaxy.asked
+
+
+@pytest.mark.parametrize("report", [DONE, BROKEN])
+def test_what_has_ended_is_never_told_to_stop(
+    rig: Rig, report: InvocationReport
+) -> None:
+    id_ = rig.accepted("inv1")
+    rig.sweep()
+    rig.galaxy.reports[id_] = report
+    cancelled(rig, id_)
+    rig.sweep()
+    assert f"cancel {id_}" not in rig.galaxy.asked
+    assert rig.job(id_).state.is_terminal
+
+
+# --- the urgent first ---------------------------------------------------------
+
+
+def slow(rig: Rig, seconds: float) -> None:
+    """Let every full look take so long."""
+    rig.galaxy.takes = lambda: rig.clock.advance(timedelta(seconds=seconds))
+
+
+def test_a_stuck_backlog_does_not_hold_up_the_young() -> None:
+    """Not even where Galaxy is slow and cannot be asked in bulk."""
+    rig = Rig()
+    rig.many(1000, NEW, "stuck")
+    for _ in range(5):
+        rig.sweep(2 * HOUR)
+    rig.clock.advance(HOUR)
+    slow(rig, 0.5)  # all of them take 500 s: more than there is between two looks
+    no_bulk(rig)
+    waits = []
+    for n in range(20):
+        young = rig.accepted(f"young{n}")
+        submitted = rig.clock()
+        while rig.job(young).state is S.QUEUED:
+            rig.poll(at_most=SECOND)
+        waits.append(rig.clock() - submitted)
+        rig.galaxy.reports[young] = DONE
+    assert max(waits) <= rig.policy.turn + SECOND
+    assert rig.galaxy.asked.count("report stuck0000") >= 1
+
+
+def test_the_backlog_gets_its_turn_though_the_young_never_end() -> None:
+    rig = Rig(policy=PollPolicy(most=SECOND))  # all are always due: too many
+    no_bulk(rig)
+    stuck = rig.many(20, NEW, "stuck")
+    rig.sweep(HOUR)
+    rig.sweep(SECOND)
+    slow(rig, 2)
+    rig.many(20)
+    began = rig.clock()
+    while rig.clock() - began < 2 * HOUR:
+        rig.poll(at_most=SECOND)
+    assert all(rig.job(id_).observed_at > began for id_ in stuck)
+
+
+def test_what_does_not_fit_into_a_turn_is_given_back_as_it_was(rig: Rig) -> None:
+    rig.many(100)
+    slow(rig, 1)
+    sweep = rig.poll()
+    assert sweep.asked == 100, "a sweep without a limit gets to everything"
+    assert sweep.put_off > 0
+    assert sweep.failed == 0
+    assert sweep.due == sweep.asked + sweep.put_off
+
+
+def test_a_loop_goes_round_before_everything_is_done(rig: Rig) -> None:
+    rig.many(100)
+    slow(rig, 1)
+    assert rig.poll(at_most=SECOND).asked <= 7
+    assert rig.poll(at_most=timedelta(seconds=12)).asked <= 19
+
+
+def test_a_turn_leaves_time_to_write_back_within_the_lease() -> None:
+    rig = Rig(policy=PollPolicy(lease=8 * SECOND, turn=HOUR))
+    rig.many(100)
+    slow(rig, 1)
+    assert rig.poll(at_most=SECOND).asked <= 3
+
+
+# --- several pollers ----------------------------------------------------------
+
+
+def test_two_pollers_share_what_is_due(rig: Rig) -> None:
+    rig = Rig(policy=PollPolicy(batch=10))
+    rig.many(30)
+    other = Paused(rig.poller())
+    rig.faults.strikes["runner.report", When.BEFORE] = other.pause
+    other.start()  # it has claimed ten, and stands before the first of them
+    assert rig.sweep().asked == 20
+    other.go_on()
+    assert other.result is not None
+    assert other.result.asked == 10
+    assert sorted(rig.reports) == sorted(rig.galaxy.reports)
+
+
+@pytest.mark.parametrize(
+    ("call", "when"),
+    [
+        ("queue.claim", When.AFTER),
+        ("runner.summaries", When.AFTER),
+        ("runner.report", When.AFTER),
+        ("queue.write_back", When.BEFORE),
+        ("queue.write_back", When.AFTER),
+    ],
+)
+def test_a_dead_pollers_share_comes_back_with_its_lease(
+    rig: Rig, call: str, when: When
+) -> None:
+    id_ = rig.accepted("inv1")
+    rig.faults.kills(call, when)
+    with pytest.raises(Killed):
+        rig.poll()
+    written = call == "queue.write_back" and when is When.AFTER
+    other = rig.poller()
+    assert other().due == 0
+    rig.clock.advance(rig.policy.lease)
+    assert other().asked == 1
+    assert rig.job(id_).state is S.IN_PROGRESS
+    assert rig.states(id_) == ["queued", "in_progress"]
+    assert rig.job(id_).version == 1
+    assert written == (rig.job(id_).updated_at < rig.clock())
+
+
+def test_who_comes_back_after_his_lease_writes_nothing(rig: Rig) -> None:
+    id_ = rig.accepted("inv1")
+    late = Paused(rig.poll)
+    rig.faults.strikes["queue.write_back", When.BEFORE] = late.pause
+    late.start()  # has seen it running
+    rig.clock.advance(rig.policy.lease)
+    rig.galaxy.reports[id_] = DONE
+    rig.poller()()
+    late.go_on()
+    assert late.error is None
+    assert rig.states(id_) == ["queued", "completed"]
+
+
+def test_a_cancel_while_galaxy_is_asked_is_not_overwritten(rig: Rig) -> None:
+    id_ = rig.accepted("inv1")
+    poll = Paused(rig.poll)
+    rig.faults.strikes["queue.write_back", When.BEFORE] = poll.pause
+    poll.start()
+    cancelled(rig, id_)
+    poll.go_on()
+    assert rig.job(id_).state is S.CANCELLING
+    assert f"cancel {id_}" in rig.galaxy.asked, "it became due again at once"
+
+
+def test_many_threads_ask_and_each_invocation_once() -> None:
+    rig = Rig(policy=PollPolicy(batch=64))
+    ids = rig.many(500)
+
+    with ThreadPoolExecutor(8) as pool:
+
+        def at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+            return pool.map(function, items)
+
+        sweep = evolve(rig.poll, mapper=at_once)()
+    assert (sweep.asked, sweep.failed) == (500, 0)
+    assert sorted(rig.reports) == sorted(ids)
+
+
+# --- how often ----------------------------------------------------------------
+
+
+def test_the_young_and_moving_are_asked_often_and_the_old_and_quiet_seldom(
+    rig: Rig,
+) -> None:
+    id_ = rig.accepted("inv1")
+    seen = [rig.clock() for _ in range(3 * 3600) if rig.sweep(SECOND).due]
+    waits = [later - earlier for earlier, later in pairwise(seen)]
+    assert waits[0] == SECOND
+    assert waits == sorted(waits)
+    assert waits[-1] == rig.policy.most
+    rig.galaxy.reports[id_] = HALF
+    while not rig.sweep(SECOND).changed:
+        pass
+    assert rig.sweep(SECOND).due == 1, "it moves: it is asked often again"
+
+
+@pytest.mark.parametrize("quiet", [timedelta(0), SECOND, MINUTE, HOUR, 30 * DAY])
+@pytest.mark.parametrize("chance", [0, 0.5, 1])
+def test_every_interval_is_within_its_bounds(quiet: timedelta, chance: float) -> None:
+    policy = PollPolicy()
+    wait = policy.interval(quiet, chance)
+    assert policy.least * (1 - policy.jitter) <= wait
+    assert wait <= policy.most * (1 + policy.jitter)
+
+
+def test_what_came_together_is_spread_out() -> None:
+    rig = Rig()
+    rig.many(100)
+    rig.poll = evolve(
+        rig.poll, chance=iter([n % 97 / 97 for n in range(10**6)]).__next__
+    )
+    rig.sweep()
+    rig.sweep(DAY)
+    due = [row.next_poll_at for row in rig.store.active.values()]
+    assert max(due) - min(due) > 50 * SECOND
+
+
+# --- stale --------------------------------------------------------------------
+
+
+def test_a_job_is_stale_when_nobody_has_asked_for_some_intervals() -> None:
+    policy = PollPolicy()
+    job = an_invocation()
+    for age, stale in [(timedelta(0), False), (MINUTE, False), (10 * MINUTE, True)]:
+        assert policy.stale(job, job.observed_at + age) is stale
+    old = evolve(job, observed_at=job.updated_at + 10 * HOUR)
+    assert not policy.stale(old, old.observed_at + 15 * MINUTE)
+    assert policy.stale(old, old.observed_at + 18 * MINUTE)
+
+
+@pytest.mark.parametrize("state", [S.COMPLETED, S.FAILED, S.CANCELLED])
+def test_what_has_ended_is_never_stale(state: InvocationState) -> None:
+    job = an_invocation(state)
+    assert not PollPolicy().stale(job, job.observed_at + 1000 * DAY)
