@@ -1,0 +1,278 @@
+"""Takes pictures of the pages: ``python -m tests.integration.screenshots [FOLDER]``.
+
+The list becomes the one in README (``docs/status-page.png``); all of them go to
+the folder, if one is named, to be looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from attrs import evolve
+from playwright.sync_api import Browser
+
+from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.domain import (
+    Failure,
+    InputKind,
+    InvocationId,
+    InvocationState,
+    Output,
+    WorkflowInput,
+)
+from galaxy_jobs.entrypoints import logs
+from tests.support.api import StandIn
+from tests.support.browser import browser
+from tests.support.page import Site, seen, site, steps
+
+
+ROOT = Path(__file__).parents[2]
+SHOWN = ROOT / "docs/status-page.png"
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+STDERR = """\
+[M::bwa_idx_load_from_disk] read 0 ALT contigs
+[M::process] read 1021348 sequences (154223548 bp)...
+[W::bseq_read] the 2nd file has fewer sequences.
+[mem_sam_pe] paired reads have different names: "SRR7889.1041", "SRR7889.1044"
+"""
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    folder = Path(tempfile.mkdtemp())
+    server = EmbeddedPostgres(folder)
+    try:
+        with server as url:
+            yield url
+    finally:
+        shutil.rmtree(server.folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def output(label: str, name: str, extension: str, size: int) -> Output:
+    """Make what Galaxy says of an output."""
+    return Output(
+        label=label,
+        src="hda",
+        id=f"bbd44e69cb89{size:x}",
+        name=name,
+        extension=extension,
+        size=size,
+        state="ok",
+    )
+
+
+def furnish(there: Site) -> dict[str, InvocationId]:
+    """Put a laboratory's day on the pages; return jobs to look at."""
+    state = InvocationState
+    reads = WorkflowInput(name="reads", kind=InputKind.COLLECTION, annotation="FASTQ")
+    there.galaxy.add_workflow(
+        "variant-calling",
+        reads,
+        WorkflowInput(
+            name="minimum quality",
+            kind=InputKind.INTEGER,
+            default=20,
+            minimum=0,
+            maximum=60,
+            annotation="Variants below this Phred score are left out.",
+        ),
+        WorkflowInput(
+            name="caller",
+            kind=InputKind.TEXT,
+            options=("freebayes", "bcftools", "lofreq"),
+            default="freebayes",
+        ),
+        WorkflowInput(
+            name="annotate",
+            kind=InputKind.BOOLEAN,
+            default=True,
+            annotation="Name the genes that each variant lies in.",
+        ),
+        WorkflowInput(
+            name="known sites",
+            kind=InputKind.DATA,
+            optional=True,
+            formats=("vcf", "bcf"),
+        ),
+    )
+    datasets = [f"SRR78890{number}" for number in range(41, 49)]
+    for one in datasets:
+        there.dataset(one, f"Paired reads of {one}")
+    failure = Failure(
+        reason="job-failed",
+        step="align",
+        step_index=2,
+        path=("mapping", "align"),
+        tool="bwa_mem/0.7.19",
+        exit_code=1,
+        stderr=STDERR,
+        message="The 2 FASTQ files have reads of different names: are they a pair?",
+    )
+    running = steps(
+        reads="input",
+        trim="ok",
+        align="ok",
+        sort="ok",
+        call="running",
+        report="waiting",
+    )
+    broken = steps(
+        reads="input", trim="ok", align="failed", sort="blocked", call="blocked"
+    )
+    done = steps(reads="input", trim="ok", align="ok", sort="ok", call="ok")
+    good = seen(state.COMPLETED, ok=24, steps=done)
+    half = seen(state.IN_PROGRESS, ok=9, running=3, waiting=12, steps=running)
+    fails = seen(state.FAILED, ok=11, failed=13, steps=broken, failure=failure)
+    there.job("rna-seq", datasets[0], good, ago=26 * HOUR, each=47 * MINUTE)
+    there.job(
+        "variant-calling", datasets[0], half, good, ago=7 * HOUR, each=21 * MINUTE
+    )
+    there.job(
+        "variant-calling", datasets[1], half, good, ago=6 * HOUR, each=18 * MINUTE
+    )
+    failed = there.job(
+        "variant-calling",
+        datasets[2],
+        half,
+        fails,
+        ago=5 * HOUR,
+        each=9 * MINUTE,
+        parameters={"minimum quality": 30, "caller": "lofreq"},
+    )
+    there.job(
+        "rna-seq",
+        datasets[3],
+        half,
+        seen(state.CANCELLED, ok=2, failed=4),
+        ago=4 * HOUR,
+        each=2 * MINUTE,
+    )
+    completed = there.job(
+        "variant-calling",
+        datasets[4],
+        half,
+        good,
+        ago=2 * HOUR,
+        each=31 * MINUTE,
+        parameters={"minimum quality": 20},
+    )
+    there.job(
+        "quality-report",
+        datasets[5],
+        seen(
+            state.IN_PROGRESS,
+            ok=3,
+            running=1,
+            failed=1,
+            waiting=2,
+            failure=evolve(
+                failure,
+                step="fastqc",
+                tool="fastqc/0.12.1",
+                exit_code=137,
+                path=("fastqc",),
+                stderr="Killed",
+                message="This tool used more memory than it was given.",
+            ),
+        ),
+        ago=12 * MINUTE,
+        each=11.9 * MINUTE,
+    )
+    following = there.job(
+        "variant-calling",
+        datasets[6],
+        half,
+        ago=9 * MINUTE,
+        each=8.9 * MINUTE,
+        parameters={"minimum quality": 20, "caller": "freebayes", "annotate": True},
+    )
+    there.job(
+        "rna-seq",
+        datasets[6],
+        seen(
+            state.IN_PROGRESS,
+            ok=14,
+            running=2,
+            attention="A job is paused: the quota of its owner is used up.",
+            waiting=2,
+        ),
+        ago=4 * MINUTE,
+        each=3.9 * MINUTE,
+    )
+    there.job(
+        "variant-calling",
+        datasets[7],
+        seen(state.QUEUED, waiting=3),
+        ago=timedelta(seconds=40),
+    )
+    return {"running": following, "failed": failed, "completed": completed}
+
+
+def take(there: Site, chrome: Browser, folder: Path) -> None:
+    """Take all pictures."""
+    jobs = furnish(there)
+    job = {name: f"/ui/jobs/{id_}" for name, id_ in jobs.items()}
+    form = "/ui/submit?workflow_name=variant-calling"
+    wide, phone = (1120, 760), (390, 844)
+    for name, path, size, scheme, whole in (
+        ("list", "/", wide, "light", True),
+        ("list-dark", "/", wide, "dark", True),
+        ("list-phone", "/", phone, "light", False),
+        ("running", job["running"], wide, "light", True),
+        ("running-dark", job["running"], wide, "dark", True),
+        ("running-phone", job["running"], phone, "light", True),
+        ("failed", job["failed"], wide, "light", True),
+        ("failed-dark", job["failed"], wide, "dark", False),
+        ("failed-phone", job["failed"], phone, "light", True),
+        ("completed", job["completed"], wide, "light", True),
+        ("form", form, wide, "light", True),
+        ("form-phone", form, phone, "dark", True),
+    ):
+        context = chrome.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme="dark" if scheme == "dark" else "light",
+            device_scale_factor=1 if size is wide else 2,
+        )
+        page = context.new_page()
+        page.goto(there.url + path)
+        page.wait_for_load_state("load")
+        if path.startswith("/ui/jobs"):
+            page.wait_for_selector("#outputs:not([hx-get])")
+        page.screenshot(path=folder / f"{name}.png", full_page=whole)
+        context.close()
+
+
+def main() -> None:
+    """Take them."""
+    logs.configure(level=logging.WARNING)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        outputs = StandIn(
+            [
+                output("report", "MultiQC report", "html", 1843120),
+                output("variants", "Variants", "vcf", 48213),
+            ]
+        )
+        with (
+            _postgres() as url,
+            site(url, job_outputs=outputs) as there,
+            browser() as chrome,
+        ):
+            take(there, chrome, folder)
+        SHOWN.parent.mkdir(exist_ok=True)
+        shutil.copy(folder / "list.png", SHOWN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,602 @@
+"""The pages over the real use cases and a simulated Galaxy: what they say, escaped.
+
+How they behave in a browser is shown with the integration tests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from attrs import frozen
+from dependency_injector import providers
+from httpx import Response
+from hypothesis import given
+from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from galaxy_jobs.adapters.memory import (
+    ManualClock,
+    MemoryDatasets,
+    MemoryInvocations,
+    MemoryPollQueue,
+    MemoryStore,
+    MemorySubmissions,
+    MemorySupersededRuns,
+    SimulatedGalaxy,
+)
+from galaxy_jobs.adapters.memory.galaxy import FAILURE, TEXT, Moment
+from galaxy_jobs.domain import InputKind, JobDetails, Output, WorkflowInput
+from galaxy_jobs.domain.errors import (
+    OutcomeUnknown,
+    RunnerUnavailable,
+    RunRejected,
+    StoreUnavailable,
+)
+from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.http.app import create_app
+from galaxy_jobs.entrypoints.http.problems import Refused
+from galaxy_jobs.entrypoints.page import forms
+from galaxy_jobs.entrypoints.page.assets import ASSETS
+from galaxy_jobs.entrypoints.page.forms import Form
+from galaxy_jobs.entrypoints.settings import Settings
+from tests.support.api import StandIn, an_api
+
+
+ROOT = "http://127.0.0.1:8000"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+EVIL = """<script>alert("1")</script>'&%"""
+
+N = WorkflowInput(
+    name="n",
+    kind=InputKind.INTEGER,
+    minimum=1,
+    maximum=9,
+    default=3,
+    annotation="How many <b>lines</b>",
+)
+MODE = WorkflowInput(name="mode", kind=InputKind.TEXT, options=("fast", "exact"))
+KEEP = WorkflowInput(name="keep", kind=InputKind.BOOLEAN, default=True)
+MORE = WorkflowInput(name="more", kind=InputKind.DATA, optional=True)
+NOTE = WorkflowInput(name="note", kind=InputKind.TEXT, optional=True)
+FORM = (TEXT, N, MODE, KEEP, MORE, NOTE)
+
+
+@frozen
+class World:
+    """The pages and what they stand in."""
+
+    api: TestClient[Litestar]
+    container: Container
+    galaxy: SimulatedGalaxy
+    clock: ManualClock
+
+    def get(self, path: str, status: int = 200) -> str:
+        """Return a page, its form looked at."""
+        answer = self.api.get(path, follow_redirects=False)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["content-security-policy"] == POLICY
+        assert answer.headers["cache-control"] == "no-store"
+        return answer.text
+
+    def send(self, path: str, page: str, **fields: Any) -> Response:
+        """Send the form of a page as it is, but for these fields."""
+        hidden = dict(re.findall(r'type="hidden" name="(\S+?)" value="(.*?)"', page))
+        said = {unescape(k): unescape(v) for k, v in hidden.items()} | fields
+        return self.api.post(
+            path, data=said, headers={"Origin": ROOT}, follow_redirects=False
+        )
+
+    def submit(self, **said: Any) -> str:
+        body = {"dataset_id": "reads", "workflow_name": "Sort", **said}
+        answer = self.api.post("/jobs", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["invocation_id"])
+
+    def register(self, id_: str) -> None:
+        source = {"src": "hda", "id": "1"}
+        body = {"dataset_id": id_, "name": f"Data {id_}", "source": source}
+        assert self.api.post("/datasets", json=body).status_code == 201
+
+    def sweep(self, times: int = 1) -> None:
+        """Let Galaxy go on, and look."""
+        for _ in range(times):
+            self.galaxy.tick()
+            self.clock.advance(timedelta(minutes=5))
+            self.container.poll()()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    clock = ManualClock()
+    store = MemoryStore(clock)
+    galaxy = SimulatedGalaxy()
+    galaxy.add_workflow("Sort")
+    galaxy.add_workflow("Form", *FORM)
+    container = Container(settings=Settings(home=Path("/nowhere")))
+    for name, thing in {
+        "clock": clock,
+        "datasets": MemoryDatasets(store),
+        "submissions": MemorySubmissions(store),
+        "invocations": MemoryInvocations(store),
+        "queue": MemoryPollQueue(store),
+        "superseded": MemorySupersededRuns(store),
+        "galaxy": galaxy,
+    }.items():
+        getattr(container, name).override(providers.Object(thing))
+    with TestClient(create_app(container), base_url=ROOT) as api:
+        made = World(api, container, galaxy, clock)
+        made.register("reads")
+        yield made
+    container.threads().pool.shutdown()
+
+
+def text_of(page: str) -> str:
+    """Return what people read of a page."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+# --- the list ---
+
+
+def test_a_newcomer_is_told_what_to_do(world: World) -> None:
+    page = world.get("/")
+    said = text_of(page)
+    assert "No jobs yet" in said
+    assert f"curl {ROOT}/datasets" in said
+    assert "galaxy-jobs poll --every 5" in said
+    assert 'href="/ui/submit"' in page
+    assert 'href="/docs"' in page
+
+
+def test_jobs_stand_newest_first_with_state_progress_and_times(world: World) -> None:
+    first = world.submit()
+    world.clock.advance(timedelta(hours=2))
+    second = world.submit(workflow_name="Sort")
+    page = world.get("/")
+    assert page.index(second) < page.index(first)
+    said = text_of(page)
+    assert "Queued" in said
+    assert "2 h ago" in said
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
+    world.sweep(2)
+    assert "0 of 1 ok, 1 running" in text_of(world.get("/"))
+
+
+def test_filters_combine_and_can_be_taken_back(world: World) -> None:
+    id_ = world.submit()
+    assert id_ in world.get("/?state=queued&dataset_id=reads&workflow_name=Sort")
+    assert id_ in world.get("/?state=failed&state=queued")
+    assert id_ in world.get("/?dataset_id=&workflow_name=")
+    page = world.get("/?state=failed&dataset_id=reads")
+    assert id_ not in page
+    assert "No job like that" in page
+    assert '"/?dataset_id=reads"' in page  # the chip of the state leaves it out
+    assert '"/?dataset_id=reads&amp;state=queued&amp;state=failed"' in page
+    assert 'name="state" value="failed"' in page  # the form keeps it
+
+
+def test_older_jobs_are_a_page_further(world: World) -> None:
+    ids = []
+    for _ in range(30):
+        world.clock.advance(timedelta(seconds=1))
+        ids.append(f'"/ui/jobs/{world.submit()}"')
+    page = world.get("/?workflow_name=Sort")
+    assert ids[-1] in page
+    assert ids[0] not in page
+    older = re.findall(r'rel="next" href="(.*?)"', page)[0]
+    page = world.get(unescape(older))
+    assert ids[0] in page
+    assert ids[-1] not in page
+    assert "Older jobs" not in page
+    world.get(unescape(older).replace("Sort", "Form"), 400)
+
+
+def test_a_stale_job_and_one_that_needs_attention_say_so(world: World) -> None:
+    world.submit()
+    world.clock.advance(timedelta(hours=1))
+    assert "Not observed since" in text_of(world.get("/"))
+
+
+# --- a job ---
+
+
+def test_a_failure_stands_before_everything_else(world: World) -> None:
+    details = JobDetails(tool="sort1", exit_code=2, stderr="no such key\n" * 300)
+    world.galaxy.add_workflow("Bad", plan=FAILURE, details={"sort": details})
+    id_ = world.submit(workflow_name="Bad")
+    world.sweep(9)
+    page = world.get(f"/ui/jobs/{id_}")
+    said = text_of(page)
+    parts = ["Failed after", "Step “sort” failed", "sort1", "no such key", "Steps"]
+    places = [said.index(part) for part in parts]
+    assert places == sorted(places)
+    assert "Exit code 2" in said
+    assert "sse-connect" not in page  # it has ended: nothing is followed
+    assert ">Cancel<" not in page
+    assert "sort1" in text_of(world.get("/"))
+
+
+def test_a_running_job_shows_steps_history_parameters_and_what_can_be_done(
+    world: World,
+) -> None:
+    id_ = world.submit(workflow_name="Form", parameters={"mode": "fast", "n": 5})
+    world.sweep(2)
+    page = world.get(f"/ui/jobs/{id_}")
+    said = text_of(page)
+    assert "In progress" in said
+    assert "0 of 1 ok, 1 running" in said
+    assert "1 running" in said
+    assert "mode fast" in said
+    assert said.index("History") < said.index("Queued")
+    assert f'action="/ui/jobs/{id_}/cancel"' in page
+    assert f'href="/ui/jobs/{id_}/rerun"' in page
+    assert "http://galaxy.simulated/workflows/invocations/" in page
+
+
+def test_a_script_that_follows_a_job_is_given_the_whole_of_it_at_its_end(
+    world: World,
+) -> None:
+    id_ = world.submit()
+    htmx = {"HX-Request": "true"}
+    answer = world.api.get(f"/ui/jobs/{id_}", headers=htmx)
+    assert "hx-retarget" not in answer.headers
+    world.sweep(9)
+    answer = world.api.get(f"/ui/jobs/{id_}", headers=htmx)
+    assert answer.headers["hx-retarget"] == "#job"
+    assert "hx-retarget" not in world.api.get(f"/ui/jobs/{id_}").headers
+
+
+def test_outputs_are_asked_for_apart_and_trouble_stays_in_its_place(
+    world: World,
+) -> None:
+    made = Output(
+        label="lines", src="hda", id="o1", name="Lines", extension="txt", size=2048
+    )
+    world.galaxy.add_workflow("Out", outputs=[made])
+    id_ = world.submit(workflow_name="Out")
+    world.sweep(9)
+    calls = world.galaxy.calls["outputs"]
+    page = world.get(f"/ui/jobs/{id_}")
+    assert world.galaxy.calls["outputs"] == calls
+    assert f'hx-get="/ui/jobs/{id_}/outputs"' in page
+    said = text_of(world.get(f"/ui/jobs/{id_}/outputs"))
+    assert "lines Lines hda o1 txt 2.0 kB" in said
+    world.galaxy.outage = RunnerUnavailable("Galaxy cannot be reached.")
+    htmx = {"HX-Request": "true"}
+    answer = world.api.get(f"/ui/jobs/{id_}/outputs", headers=htmx)
+    assert answer.status_code == 200  # a script puts nothing else in its place
+    assert "Galaxy cannot be reached." in answer.text
+    world.get(f"/ui/jobs/{id_}/outputs", 503)
+
+
+def test_a_superseded_job_and_a_rerun_point_to_each_other(world: World) -> None:
+    first = world.submit()
+    again = world.api.post(f"/jobs/{first}/rerun", json={"overwrite": True}).json()
+    second = again["invocation_id"]
+    page = text_of(world.get(f"/ui/jobs/{first}"))
+    assert f"A later job has taken its place: {second}" in page
+    assert f"Rerun of {first}" in text_of(world.get(f"/ui/jobs/{second}"))
+    assert "superseded" in text_of(world.get("/"))
+
+
+# --- doing ---
+
+
+def test_cancelling_leads_back_to_the_job(world: World) -> None:
+    id_ = world.submit()
+    page = world.get(f"/ui/jobs/{id_}")
+    answer = world.send(f"/ui/jobs/{id_}/cancel", page)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/ui/jobs/{id_}")
+    assert "Cancelling" in text_of(world.get(f"/ui/jobs/{id_}"))
+    world.sweep(9)
+    assert world.api.get(f"/jobs/{id_}").json()["state"] == "cancelled"
+
+
+def test_what_has_ended_cannot_be_cancelled_and_a_page_says_so(world: World) -> None:
+    id_ = world.submit()
+    page = world.get(f"/ui/jobs/{id_}")
+    world.sweep(9)
+    answer = world.send(f"/ui/jobs/{id_}/cancel", page)
+    assert answer.status_code == 409
+    assert "cannot be cancelled" in text_of(answer.text)
+
+
+def test_the_form_shows_what_the_workflow_declares(world: World) -> None:
+    assert "/ui/submit?workflow_name=Form" in world.get("/ui/submit")
+    page = world.get("/ui/submit?workflow_name=Form&dataset_id=reads")
+    said = text_of(page)
+    assert "for the input “text”" in said
+    assert "n a whole number, 1 to 9, default 3 How many <b>lines</b>" in said
+    number = re.findall(r'<input id="p0"[^>]*>', page)[0]
+    for part in ('value="3"', 'type="number"', 'step="1"', 'min="1"', 'max="9"'):
+        assert part in number
+    assert re.search(r'<select id="p1"[^>]*required>', page)
+    assert re.findall(r'<option value="(\w*)">', page)[1:] == ["", "fast", "exact"]
+    assert 'name="p.keep" value="true" checked' in page
+    assert '<option value="reads">Data reads</option>' in page
+    assert 'name="dataset_id" value="reads"' in page
+
+
+def test_a_form_runs_a_job_once_however_often_it_is_sent(world: World) -> None:
+    page = world.get("/ui/submit?workflow_name=Form")
+    fields = {
+        "dataset_id": "reads",
+        "p.n": "7",
+        "p.mode": "exact",
+        "p.keep": ["false"],
+        "p.more": "reads",
+        "p.note": "",
+    }
+    first, second = (world.send("/ui/submit", page, **fields) for _ in range(2))
+    assert first.status_code == second.status_code == 303
+    assert first.headers["location"] == second.headers["location"]
+    [run] = world.galaxy.runs
+    job = world.api.get(first.headers["location"].removeprefix("/ui")).json()
+    assert job["parameters"] == {
+        "n": 7,
+        "mode": "exact",
+        "keep": False,
+        "more": {"dataset_id": "reads"},
+    }
+    assert run.inputs["n"] == 7
+
+
+def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
+    world: World,
+) -> None:
+    page = world.get("/ui/submit?workflow_name=Form")
+    fields = {"dataset_id": "none", "p.n": "many", "p.note": EVIL}
+    answer = world.send("/ui/submit", page, **fields)
+    assert answer.status_code == 422
+    assert "There is no dataset 'none'" in text_of(answer.text)
+    answer = world.send("/ui/submit", page, **(fields | {"dataset_id": "reads"}))
+    assert answer.status_code == 422
+    page = answer.text
+    errors = {
+        id_: text_of(said)
+        for id_, said in re.findall(r'id="(p\d)-error">(.*?)</p>', page, re.DOTALL)
+    }
+    assert errors == {
+        "p0": "Input 'n' takes an integer from 1 to 9, got 'many'.",
+        "p1": "Input 'mode' (one of 'fast', 'exact') is required; give it in "
+        "`parameters`.",
+    }
+    assert '<a href="#p0">n</a>' in page
+    assert 'value="many"' in page
+    assert f'value="{EVIL}"' not in page
+    assert EVIL in unescape(page)
+    assert page.count('aria-invalid="true"') == 2
+    assert not world.galaxy.runs
+
+
+def test_a_form_that_was_used_up_may_be_sent_for_something_else(world: World) -> None:
+    page = world.get("/ui/submit?workflow_name=Sort")
+    world.send("/ui/submit", page, dataset_id="reads")
+    world.register("others")
+    answer = world.send("/ui/submit", page, dataset_id="others")
+    assert answer.status_code == 422
+    assert "used for another request" in text_of(answer.text)
+    answer = world.send("/ui/submit", answer.text, dataset_id="others")
+    assert answer.status_code == 303
+    assert len(world.galaxy.runs) == 2
+
+
+def test_a_rerun_starts_from_what_the_job_was_given(world: World) -> None:
+    given_ = {
+        "mode": "exact",
+        "n": 5,
+        "note": "hello",
+        "more": {"src": "hda", "id": "x"},
+    }
+    first = world.submit(workflow_name="Form", parameters=given_)
+    page = world.get(f"/ui/jobs/{first}/rerun")
+    assert 'value="hello"' in page
+    assert '<option selected value="exact">' in page
+    assert '{"src": "hda", "id": "x"}' in unescape(page)
+    answer = world.send(
+        f"/ui/jobs/{first}/rerun",
+        page,
+        **{"p.mode": "fast", "p.n": "", "p.more": '{"src": "hda", "id": "y"}'},
+        overwrite="true",
+    )
+    assert answer.status_code == 303, text_of(answer.text)
+    job = world.api.get(answer.headers["location"].removeprefix("/ui")).json()
+    assert job["rerun_of"] == first
+    assert job["overwrite"] is True
+    assert job["parameters"] == {
+        "mode": "fast",
+        "n": 3,  # emptied: the workflow's default, not what it was
+        "note": None,
+        "more": {"src": "hda", "id": "y"},
+        "keep": False,
+    }
+
+
+def test_an_outcome_that_is_not_known_is_waited_for(world: World) -> None:
+    world.galaxy.fail_next("invoke", OutcomeUnknown("No answer came."), after=True)
+    page = world.get("/ui/submit?workflow_name=Sort")
+    answer = world.send("/ui/submit", page, dataset_id="reads")
+    assert answer.status_code == 303
+    where = answer.headers["location"]
+    assert where.startswith("/ui/submissions/")
+    # The form sent again leads there too: it may be running.
+    assert (
+        world.send("/ui/submit", page, dataset_id="reads").headers["location"] == where
+    )
+    assert '<meta http-equiv="refresh"' in world.get(where)
+    world.sweep(3)
+    answer = world.api.get(where, follow_redirects=False)
+    assert (
+        answer.headers["location"] == f"/ui/jobs/{world.galaxy.runs[0].invocation_id}"
+    )
+
+
+def test_a_submission_that_was_rejected_says_why(world: World) -> None:
+    world.galaxy.fail_next("invoke", RunRejected("The <tool> is missing.", 400))
+    page = world.get("/ui/submit?workflow_name=Sort")
+    answer = world.send("/ui/submit", page, dataset_id="reads")
+    assert answer.status_code == 422
+    assert "The <tool> is missing." in text_of(answer.text)
+    assert "<tool>" not in answer.text
+    world.get(f"/ui/submissions/{UUID(int=7)}", 404)
+    world.get("/ui/submissions/nonsense", 404)
+
+
+# --- who may send a form ---
+
+
+def test_a_form_from_another_site_does_nothing(world: World) -> None:
+    id_ = world.submit()
+    page = world.get(f"/ui/jobs/{id_}")
+    path = f"/ui/jobs/{id_}/cancel"
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {},
+    ):
+        answer = world.api.post(path, data={"a": "b"}, headers=headers)
+        assert answer.status_code == 403, headers
+    answer = world.api.post(path, json={}, headers={"Origin": ROOT})
+    assert answer.status_code == 415
+    assert world.api.get(f"/jobs/{id_}").json()["state"] == "queued"
+    assert world.send(path, page).status_code == 303
+
+
+# --- what is wrong with an address ---
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/ui/jobs/nonsense", 404, "There is no job 'nonsense'."),
+        ("/ui/nothing/here", 404, "There is nothing at /ui/nothing/here."),
+        ("/ui/submit?workflow_name=Nope", 404, "no workflow named 'Nope'"),
+        ("/?state=asleep", 400, "expected one of queued,"),
+        ("/?cursor=xyz", 400, "Bad cursor"),
+        ("/?page=2", 400, "There is no query parameter 'page' here"),
+    ],
+)
+def test_a_wrong_address_is_answered_by_a_page(
+    world: World, path: str, status: int, said: str
+) -> None:
+    assert said in text_of(world.get(path, status))
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/jobs/j1"])
+def test_without_the_database_a_page_says_so(path: str) -> None:
+    gone = StandIn(StoreUnavailable("The database cannot be reached."))
+    with an_api(list_jobs=gone, show_job=gone) as api:
+        answer = api.get(path)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"]
+    assert answer.headers["content-security-policy"] == POLICY
+    assert "The database cannot be reached." in text_of(answer.text)
+
+
+# --- whatever is shown is escaped ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    [EVIL, "a/b ü ♥/../%2F?#", "quo\"te's", "x" * 255, "../../etc", "\u202eevil"],
+)
+def test_names_are_shown_as_they_are_and_run_nothing(world: World, name: str) -> None:
+    details = JobDetails(tool=name, exit_code=1, stderr=name * 10, message=name)
+    plan = (
+        Moment("scheduled", {name: "running"}),
+        Moment("completed", {name: "error"}),
+    )
+    odd = WorkflowInput(name=name, kind=InputKind.TEXT, optional=True, annotation=name)
+    world.galaxy.add_workflow(name, TEXT, odd, plan=plan, details={name: details})
+    world.register(name)
+    page = world.get("/ui/submit")
+    link = re.findall(r'href="(/ui/submit\?workflow_name=.*?)"', page)
+    forms_ = [world.get(unescape(one)) for one in link]
+    [form] = [one for one in forms_ if f"New job: {name}</h1>" in unescape(one)]
+    fields = {"dataset_id": name, f"p.{name}": name}
+    answer = world.send("/ui/submit", form, **fields)
+    assert answer.status_code == 303, text_of(answer.text)
+    where = answer.headers["location"]
+    world.sweep(9)
+    for page in (form, world.get("/"), world.get(where), world.get(f"{where}/rerun")):
+        assert name in unescape(page)
+        assert "<script>alert" not in page
+        assert not re.search(r"<[^>]*alert\(\"1\"\)", page)
+    filtered = re.findall(r'href="(/\?dataset_id=.*?)"', world.get("/"))
+    assert where in world.get(unescape(filtered[0]))
+
+
+def test_no_page_has_a_script_or_a_style_of_its_own(world: World) -> None:
+    id_ = world.submit()
+    for path in ("/", f"/ui/jobs/{id_}", "/ui/submit?workflow_name=Form"):
+        page = world.get(path)
+        assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?! src=\"/ui/)", page)
+        assert set(re.findall(r'(?:src|href)="(https?://[^"/]*)', page)) <= {
+            "http://galaxy.simulated"
+        }
+
+
+# --- files ---
+
+
+def test_files_are_kept_by_browsers_for_ever_under_a_name_of_their_content(
+    world: World,
+) -> None:
+    page = world.get("/")
+    assert {"page.css", "page.js", "htmx.min.js", "sse.min.js", "icon.svg"} == set(
+        ASSETS
+    )
+    for one in ASSETS.values():
+        assert one.url in page
+        answer = world.api.get(one.url)
+        assert answer.content == one.content
+        assert answer.headers["content-type"].startswith(one.media_type)
+        assert "immutable" in answer.headers["cache-control"]
+    world.get("/ui/static/0123456789ab/page.css", 404)
+    world.get("/ui/static/x/..%2froutes.py", 404)
+
+
+# --- forms, whatever is typed ---
+
+
+@given(st.text(max_size=30))
+def test_a_number_is_a_number_or_the_text_that_was_typed(typed: str) -> None:
+    [value] = forms.parameters([N], Form({"p.n": [typed]}), {}).values() or [typed]
+    if isinstance(value, int | float):
+        assert float(value) == float(typed)
+    else:
+        assert value in {typed.strip(), typed}
+
+
+@given(st.binary(max_size=60))
+def test_whatever_is_sent_is_a_form_or_refused(body: bytes) -> None:
+    try:
+        form = Form.read(body)
+    except Refused:
+        return
+    forms.parameters(FORM, form, {})
+
+
+def test_lists_are_typed_one_on_each_line_or_ticked() -> None:
+    lines = WorkflowInput(name="l", kind=InputKind.INTEGER, multiple=True)
+    several = WorkflowInput(
+        name="s", kind=InputKind.TEXT, multiple=True, options=("a", "b", "c")
+    )
+    form = Form({"p.l": ["1\r\n2\r\n\r\nx"], "p.s": ["a", "c"]})
+    said = forms.parameters([lines, several], form, {})
+    assert said == {"l": [1, 2, "x"], "s": ["a", "c"]}
+    shown = forms.fields([lines, several], entered=None, earlier=said, problems={})
+    assert [one.texts for one in shown] == [["1\n2\nx"], ["a", "c"]]
+    assert [one.kind for one in shown] == ["lines", "several"]
