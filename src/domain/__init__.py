@@ -38,6 +38,7 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionEvent,
     SubmissionState,
 )
+from galaxy_jobs.domain.model.token import Scope, Token, TokenId
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     HistoryId,
@@ -70,6 +71,7 @@ from galaxy_jobs.domain.ports import (
     RunHistories,
     SubmissionRepository,
     SupersededRuns,
+    TokenRepository,
     WorkflowCatalog,
     WorkflowRunner,
 )
@@ -114,6 +116,7 @@ __all__ = [
     "Progress",
     "Request",
     "RunHistories",
+    "Scope",
     "Sighting",
     "Source",
     "Src",
@@ -125,6 +128,9 @@ __all__ = [
     "SubmissionRepository",
     "SubmissionState",
     "SupersededRuns",
+    "Token",
+    "TokenId",
+    "TokenRepository",
     "Transition",
     "UrlData",
     "Workflow",

@@ -168,6 +168,47 @@ class AlreadyEnded(DomainError):
         self.state = state
 
 
+# --- tokens -------------------------------------------------------------------
+
+
+class BadToken(DomainError):
+    """No token, or one that is unknown, revoked or expired."""
+
+    code = "unauthenticated"
+
+    def __init__(self) -> None:
+        # One sentence for every case: a guess is told nothing.
+        super().__init__(
+            "The token is not valid: it is unknown, revoked or expired. Ask for a "
+            "new one (`galaxy-jobs token create`)."
+        )
+
+
+class TokenExists(DomainError):
+    """A token of that name is in use."""
+
+    code = "conflict"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is a token {name!r} already. Choose another name, or revoke that "
+            "one first."
+        )
+        self.name = name
+
+
+class TokenNotFound(DomainError):
+    """There is no token by that id, and none by that name that is not revoked."""
+
+    code = "not-found"
+
+    def __init__(self, name_or_id: str) -> None:
+        super().__init__(
+            f"There is no token {name_or_id!r}; `galaxy-jobs token list` lists them."
+        )
+        self.name_or_id = name_or_id
+
+
 # --- idempotency keys ---------------------------------------------------------
 
 

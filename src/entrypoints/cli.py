@@ -128,6 +128,13 @@ def galaxy(action: Literal["start", "stop", "status"], /) -> int:
     return local_galaxy.run(action)
 
 
+app.command(
+    "galaxy_jobs.entrypoints.tokens:app",
+    name="token",
+    help="Say who may use the service: create, list and revoke tokens.",
+)
+
+
 @app.command
 def demo(*, exit: Annotated[bool, Parameter(negative=())] = False) -> int:  # noqa: A002
     """Show it all working, on a real Galaxy: a job from its submission to its end.

@@ -24,6 +24,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresPollQueue,
     PostgresSubmissions,
     PostgresSupersededRuns,
+    PostgresTokens,
     check_schema,
     make_engine,
     migrate,
@@ -38,23 +39,28 @@ from galaxy_jobs.domain.ports import (
     RunHistories,
     SubmissionRepository,
     SupersededRuns,
+    TokenRepository,
     WorkflowCatalog,
     WorkflowRunner,
 )
 from galaxy_jobs.domain.use_cases import (
+    Authenticate,
     CancelJob,
     Check,
     ClearSuperseded,
+    CreateToken,
     JobHistory,
     JobOutputs,
     ListDatasets,
     ListJobs,
+    ListTokens,
     ListWorkflows,
     Poll,
     PollPolicy,
     Reconcile,
     RegisterDataset,
     Rerun,
+    RevokeToken,
     ShowDataset,
     ShowJob,
     ShowSubmission,
@@ -177,6 +183,9 @@ class Container(containers.DeclarativeContainer):
     superseded: providers.Provider[SupersededRuns] = providers.Singleton(
         PostgresSupersededRuns, engine
     )
+    tokens: providers.Provider[TokenRepository] = providers.Singleton(
+        PostgresTokens, engine
+    )
 
     galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings)
     # One adapter fills three ports; each can be replaced by itself.
@@ -185,6 +194,10 @@ class Container(containers.DeclarativeContainer):
     histories: providers.Provider[RunHistories] = providers.Callable(_itself, galaxy)
     whoami: providers.Provider[WhoAmI] = providers.Singleton(WhoAmI, runner, clock)
 
+    create_token = providers.Singleton(CreateToken, tokens, clock)
+    list_tokens = providers.Singleton(ListTokens, tokens)
+    revoke_token = providers.Singleton(RevokeToken, tokens, clock)
+    authenticate = providers.Singleton(Authenticate, tokens)
     register_dataset = providers.Singleton(RegisterDataset, datasets, clock)
     show_dataset = providers.Singleton(ShowDataset, datasets)
     list_datasets = providers.Singleton(ListDatasets, datasets)
@@ -255,16 +268,27 @@ def opened(settings: Settings) -> Iterator[Container]:
 def prepare(container: Container) -> None:
     """Make sure that this process can do its work.
 
-    The embedded database is brought up to date; one that is configured is only
-    looked at: when its schema changes is for its owner to say.
-
     Raises:
         BadSetting: Galaxy's address or key is not set.
+        EmbeddedError: As for :func:`prepare_database`.
+        StoreUnavailable: Likewise.
+        SchemaBehind: Likewise.
+    """
+    container.settings().galaxy()
+    prepare_database(container)
+
+
+def prepare_database(container: Container) -> None:
+    """Make sure that the database can be used.
+
+    The embedded one is brought up to date; one that is configured is only looked
+    at: when its schema changes is for its owner to say.
+
+    Raises:
         EmbeddedError: The embedded database could not be started.
         StoreUnavailable: The database could not be reached.
         SchemaBehind: Its schema is older than this program.
     """
-    container.settings().galaxy()
     if container.database().is_embedded:
         migrate(container.engine())
     check_schema(container.engine())

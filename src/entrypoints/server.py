@@ -26,16 +26,17 @@ def serve(host: str, port: int) -> int:
         may not be served.
     """
     logs.configure()
-    if not is_loopback(host):
-        print(
-            f"galaxy-jobs: not serving on {host}: there are no tokens yet, so anybody "
-            "who reaches that address could run workflows. Serve on 127.0.0.1, "
-            "behind a proxy that asks for a password.",
-            file=sys.stderr,
-        )
-        return 2
     with opened(settings.load()) as container:
         prepare(container)
+        if not is_loopback(host) and not container.authenticate().needed():
+            print(
+                f"galaxy-jobs: not serving on {host}: there are no tokens yet, so "
+                "anybody who reaches that address could run workflows. Make one first "
+                "(`galaxy-jobs token create NAME --scope submit`), or serve on "
+                "127.0.0.1.",
+                file=sys.stderr,
+            )
+            return 2
         # In the background: reads are served whether Galaxy is there or not.
         threading.Thread(target=_greet, args=(container,), daemon=True).start()
         return run_server(

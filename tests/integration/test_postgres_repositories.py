@@ -15,12 +15,14 @@ from galaxy_jobs.adapters.contract.queue import PollQueueContract
 from galaxy_jobs.adapters.contract.repositories import Repositories
 from galaxy_jobs.adapters.contract.submissions import SubmissionRepositoryContract
 from galaxy_jobs.adapters.contract.superseded import SupersededRunsContract
+from galaxy_jobs.adapters.contract.tokens import TokenRepositoryContract
 from galaxy_jobs.adapters.postgres import (
     PostgresDatasets,
     PostgresInvocations,
     PostgresPollQueue,
     PostgresSubmissions,
     PostgresSupersededRuns,
+    PostgresTokens,
     make_engine,
     migrate,
 )
@@ -28,7 +30,7 @@ from galaxy_jobs.adapters.postgres import (
 
 TABLES = (
     "datasets, submissions, workflow_invocations, active_invocations, "
-    "invocation_transitions"
+    "invocation_transitions, tokens"
 )
 
 # What the store's own clock is compared with.
@@ -42,6 +44,7 @@ TIMES = {
         "last_full_look_at",
         "missing_since",
     ),
+    "tokens": ("expires_at",),
 }
 
 
@@ -77,6 +80,7 @@ def in_postgres(engine: Engine) -> Repositories:
         invocations=PostgresInvocations(engine),
         queue=PostgresPollQueue(engine),
         superseded=PostgresSupersededRuns(engine),
+        tokens=PostgresTokens(engine),
         pass_time=pass_time,
     )
 
@@ -104,4 +108,8 @@ class TestPollQueue(InPostgres, PollQueueContract):
 
 
 class TestSupersededRuns(InPostgres, SupersededRunsContract):
+    pass
+
+
+class TestTokens(InPostgres, TokenRepositoryContract):
     pass

@@ -12,8 +12,11 @@ from httpx import Response
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from galaxy_jobs.adapters.memory import MemoryStore, MemoryTokens
+from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
-from galaxy_jobs.domain.use_cases import PollPolicy
+from galaxy_jobs.domain.ports import TokenRepository
+from galaxy_jobs.domain.use_cases import CreateToken, PollPolicy
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.http.app import create_app
 from tests.support.build import NOON
@@ -58,7 +61,8 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
 
     Args:
         instead: What stands in for providers of the container, by their names.
-            A use case that is not named gives None. The clock stands at noon.
+            A use case that is not named gives None. The clock stands at noon, and
+            there are no tokens.
     """
     container = Container()
     standing_in: dict[str, Any] = {
@@ -66,12 +70,25 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         "clock": lambda: NOON,
         "allowlist": Allowlist(),
         "poll_policy": PollPolicy(),
+        "tokens": MemoryTokens(MemoryStore()),
         **instead,
     }
     for name, thing in standing_in.items():
         getattr(container, name).override(providers.Object(thing))
     with TestClient(create_app(container), base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+def a_token(
+    tokens: TokenRepository, name: str = "web", scope: Scope = Scope.SUBMIT
+) -> str:
+    """Make a token, and return its text."""
+    return CreateToken(tokens, lambda: NOON)(name, scope).text
+
+
+def bearer(text: str) -> dict[str, str]:
+    """Return the header that carries a token."""
+    return {"Authorization": f"Bearer {text}"}
 
 
 def code_of(answer: Response) -> str:

@@ -22,6 +22,7 @@ from galaxy_jobs.adapters.memory import (
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTokens,
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.memory.galaxy import FAILURE, TEXT
@@ -88,6 +89,7 @@ def world() -> Iterator[World]:
         "invocations": MemoryInvocations(store),
         "queue": MemoryPollQueue(store),
         "superseded": MemorySupersededRuns(store),
+        "tokens": MemoryTokens(store),
         "galaxy": galaxy,
     }.items():
         getattr(container, name).override(providers.Object(thing))

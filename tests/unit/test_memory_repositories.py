@@ -10,6 +10,7 @@ from galaxy_jobs.adapters.contract.queue import PollQueueContract
 from galaxy_jobs.adapters.contract.repositories import Repositories
 from galaxy_jobs.adapters.contract.submissions import SubmissionRepositoryContract
 from galaxy_jobs.adapters.contract.superseded import SupersededRunsContract
+from galaxy_jobs.adapters.contract.tokens import TokenRepositoryContract
 from galaxy_jobs.adapters.memory import (
     ManualClock,
     MemoryDatasets,
@@ -18,6 +19,7 @@ from galaxy_jobs.adapters.memory import (
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTokens,
 )
 
 
@@ -30,6 +32,7 @@ def in_memory() -> Repositories:
         invocations=MemoryInvocations(store),
         queue=MemoryPollQueue(store),
         superseded=MemorySupersededRuns(store),
+        tokens=MemoryTokens(store),
         pass_time=clock.advance,
     )
 
@@ -57,4 +60,8 @@ class TestPollQueue(InMemory, PollQueueContract):
 
 
 class TestSupersededRuns(InMemory, SupersededRunsContract):
+    pass
+
+
+class TestTokens(InMemory, TokenRepositoryContract):
     pass

@@ -20,6 +20,7 @@ from galaxy_jobs.adapters.memory import (
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTokens,
 )
 from galaxy_jobs.domain import (
     GalaxyState,
@@ -88,6 +89,7 @@ class Rig:
             invocations=MemoryInvocations(self.store),
             queue=MemoryPollQueue(self.store),
             superseded=MemorySupersededRuns(self.store),
+            tokens=MemoryTokens(self.store),
             pass_time=self.clock.advance,
         )
         self.poll = self.poller()

@@ -50,6 +50,7 @@ from galaxy_jobs.domain.ports import (
     PollQueue,
     SubmissionRepository,
     SupersededRuns,
+    TokenRepository,
 )
 
 
@@ -89,6 +90,7 @@ class Repositories:
     invocations: InvocationRepository
     queue: PollQueue
     superseded: SupersededRuns
+    tokens: TokenRepository
     pass_time: Callable[[timedelta], object]
 
     # --- short ways to what a test is about -----------------------------------

@@ -13,6 +13,7 @@ from galaxy_jobs.adapters.memory.repositories import (
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTokens,
 )
 
 
@@ -24,5 +25,6 @@ __all__ = [
     "MemoryStore",
     "MemorySubmissions",
     "MemorySupersededRuns",
+    "MemoryTokens",
     "SimulatedGalaxy",
 ]

@@ -1,4 +1,4 @@
-"""Datasets, submissions, invocations and the poll queue, kept in this process.
+"""Datasets, submissions, invocations, tokens and the poll queue, in this process.
 
 Rule of the file: one lock, and each method checks everything before it changes
 anything, so that a refusal leaves nothing half done. Held to the same contract
@@ -22,6 +22,8 @@ from galaxy_jobs.domain.errors import (
     JobNotFound,
     StaleVersion,
     SubmissionNotFound,
+    TokenExists,
+    TokenNotFound,
 )
 from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Src, UrlData
 from galaxy_jobs.domain.model.invocation import (
@@ -35,6 +37,7 @@ from galaxy_jobs.domain.model.submission import (
     Problem,
     Submission,
 )
+from galaxy_jobs.domain.model.token import Token, TokenId
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     Identity,
@@ -54,6 +57,7 @@ from galaxy_jobs.domain.ports import (
     PollQueue,
     SubmissionRepository,
     SupersededRuns,
+    TokenRepository,
 )
 
 
@@ -119,6 +123,7 @@ class MemoryStore:
     active: dict[InvocationId, _Active] = field(factory=dict, init=False)
     transitions: list[Transition] = field(factory=list, init=False)
     dealt_with: set[InvocationId] = field(factory=set, init=False)
+    tokens: dict[TokenId, Token] = field(factory=dict, init=False)
 
     def put(self, before: Invocation | None, after: Invocation) -> None:
         """Store an invocation, and its change of state as a transition."""
@@ -548,6 +553,51 @@ class MemorySupersededRuns(SupersededRuns):
                     version=run.version + 1,
                     updated_at=self.store.now(),
                 )
+
+
+@frozen
+class MemoryTokens(TokenRepository):
+    """Keeps tokens in a dict."""
+
+    store: MemoryStore
+
+    def add(self, token: Token, lifetime: timedelta | None) -> Token:
+        store = self.store
+        with store.lock:
+            for one in store.tokens.values():
+                if one.name == token.name and one.revoked_at is None:
+                    raise TokenExists(token.name)
+            expires = None if lifetime is None else store.now() + lifetime
+            store.tokens[token.token_id] = evolve(token, expires_at=expires)
+            return store.tokens[token.token_id]
+
+    def in_force(self, token_id: TokenId) -> Token | None:
+        with self.store.lock:
+            token = self.store.tokens.get(token_id)
+            if token is None or token.revoked_at is not None:
+                return None
+            if token.expires_at is not None and self.store.now() >= token.expires_at:
+                return None
+            return token
+
+    def all(self) -> Sequence[Token]:
+        with self.store.lock:
+            found = list(self.store.tokens.values())
+        return sorted(found, key=lambda one: (one.created_at, one.token_id))[::-1]
+
+    def revoke(self, token_id: TokenId, at: datetime) -> Token:
+        with self.store.lock:
+            token = self.store.tokens.get(token_id)
+            if token is None:
+                raise TokenNotFound(token_id)
+            if token.revoked_at is None:
+                token = evolve(token, revoked_at=at)
+                self.store.tokens[token_id] = token
+            return token
+
+    def ever_made(self) -> bool:
+        with self.store.lock:
+            return bool(self.store.tokens)
 
 
 def _page(found: Mapping[Cursor, Any], limit: int, after: Cursor | None) -> Page[Any]:

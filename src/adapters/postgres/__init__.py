@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.postgres.schema import (
 from galaxy_jobs.adapters.postgres.submissions import PostgresSubmissions
 from galaxy_jobs.adapters.postgres.superseded import PostgresSupersededRuns
 from galaxy_jobs.adapters.postgres.tables import CHANNEL
+from galaxy_jobs.adapters.postgres.tokens import PostgresTokens
 
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "PostgresPollQueue",
     "PostgresSubmissions",
     "PostgresSupersededRuns",
+    "PostgresTokens",
     "SchemaBehind",
     "SchemaConflict",
     "SchemaState",

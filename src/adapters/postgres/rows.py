@@ -31,6 +31,7 @@ from galaxy_jobs.domain.model.submission import (
     Submission,
     SubmissionState,
 )
+from galaxy_jobs.domain.model.token import Scope, Token
 from galaxy_jobs.domain.model.values import Identity, Json
 
 
@@ -305,3 +306,22 @@ def _draws(value: Any) -> Iterator[str]:
                 yield from _draws(one)
         case _:
             return
+
+
+# --- tokens ---------------------------------------------------------------------
+
+
+def token_to_row(token: Token) -> dict[str, Any]:
+    """Return the row of a token; when it expires is the store's to say."""
+    return {
+        "token_id": token.token_id,
+        "name": token.name,
+        "scope": token.scope.value,
+        "digest": token.digest,
+        "created_at": token.created_at,
+    }
+
+
+def token_from_row(row: Row) -> Token:
+    """Return the token of a row."""
+    return Token(**{**row, "scope": Scope(row["scope"])})

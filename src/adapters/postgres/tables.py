@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.submission import SubmissionState
+from galaxy_jobs.domain.model.token import Scope
 
 
 CHANNEL = "galaxy_jobs_transitions"
@@ -36,7 +37,7 @@ Time = sa.DateTime(timezone=True)
 
 
 def _one_of(
-    column: str, values: type[InvocationState | SubmissionState]
+    column: str, values: type[InvocationState | SubmissionState | Scope]
 ) -> sa.CheckConstraint:
     listed = ", ".join(f"'{one.value}'" for one in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
@@ -232,3 +233,22 @@ transitions = sa.Table(
     _one_of("to_state", InvocationState),
 )
 sa.Index(None, transitions.c.invocation_id, transitions.c.id)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("token_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("expires_at", Time),
+    sa.Column("revoked_at", Time),
+    _one_of("scope", Scope),
+)
+sa.Index(
+    "uq_tokens_name",
+    tokens.c.name,
+    unique=True,
+    postgresql_where=tokens.c.revoked_at.is_(None),
+)

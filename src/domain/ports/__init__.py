@@ -19,6 +19,7 @@ from galaxy_jobs.domain.ports.repositories import (
     PollQueue,
     SubmissionRepository,
     SupersededRuns,
+    TokenRepository,
 )
 from galaxy_jobs.domain.ports.runner import (
     RunHistories,
@@ -41,6 +42,7 @@ __all__ = [
     "RunHistories",
     "SubmissionRepository",
     "SupersededRuns",
+    "TokenRepository",
     "WorkflowCatalog",
     "WorkflowRunner",
 ]

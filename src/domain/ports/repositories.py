@@ -1,4 +1,4 @@
-"""The ports to what is kept: datasets, submissions, invocations, the poll queue.
+"""The ports to what is kept: datasets, submissions, invocations, tokens, the queue.
 
 Every method is one transaction, may be called from several threads and
 processes at once, and may raise :class:`StoreUnavailable`, which is not repeated
@@ -24,6 +24,7 @@ from galaxy_jobs.domain.model.invocation import (
     Transition,
 )
 from galaxy_jobs.domain.model.submission import IdempotencyKey, Submission
+from galaxy_jobs.domain.model.token import Token, TokenId
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     Identity,
@@ -404,3 +405,39 @@ class SupersededRuns(Protocol):
             invocation_id: One that :meth:`due` returned; again is no error.
             attention: What to say of it from now on, or None for no change.
         """
+
+
+class TokenRepository(Protocol):
+    """Keeps tokens. None is ever removed: a revoked one still counts as made."""
+
+    @abstractmethod
+    def add(self, token: Token, lifetime: timedelta | None) -> Token:
+        """Store a token, and return it with the time at which it expires.
+
+        Args:
+            token: Not stored yet, of an id that no other has.
+            lifetime: How long from now on it is in force; None: for ever.
+
+        Raises:
+            TokenExists: One that is not revoked has its name.
+        """
+
+    @abstractmethod
+    def in_force(self, token_id: TokenId) -> Token | None:
+        """Fetch one that is neither revoked nor expired; None: there is none."""
+
+    @abstractmethod
+    def all(self) -> Sequence[Token]:
+        """Fetch all, newest first."""
+
+    @abstractmethod
+    def revoke(self, token_id: TokenId, at: datetime) -> Token:
+        """Revoke one, and return it; one that is revoked keeps its first time.
+
+        Raises:
+            TokenNotFound: There is none.
+        """
+
+    @abstractmethod
+    def ever_made(self) -> bool:
+        """Say whether there is any, revoked and expired ones included."""

@@ -29,20 +29,31 @@ from galaxy_jobs.domain.use_cases.submit import (
     SubmitPolicy,
     Submitted,
 )
+from galaxy_jobs.domain.use_cases.tokens import (
+    Authenticate,
+    CreateToken,
+    ListTokens,
+    NewToken,
+    RevokeToken,
+)
 from galaxy_jobs.domain.use_cases.whoami import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
 
 
 __all__ = [
+    "Authenticate",
     "CancelJob",
     "Check",
     "ClearSuperseded",
+    "CreateToken",
     "GalaxyNews",
     "JobHistory",
     "JobOutputs",
     "ListDatasets",
     "ListJobs",
+    "ListTokens",
     "ListWorkflows",
+    "NewToken",
     "Plan",
     "Poll",
     "PollPolicy",
@@ -50,6 +61,7 @@ __all__ = [
     "ReconcilePolicy",
     "RegisterDataset",
     "Rerun",
+    "RevokeToken",
     "ShowDataset",
     "ShowJob",
     "ShowSubmission",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +16,7 @@ from litestar.exceptions import NotFoundException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.http import (
     datasets,
@@ -26,6 +27,7 @@ from galaxy_jobs.entrypoints.http import (
     wire,
     workflows,
 )
+from galaxy_jobs.entrypoints.http.guard import Guard, caller_of
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
 from galaxy_jobs.entrypoints.page import routes as pages
@@ -66,7 +68,7 @@ def create_app(container: Container) -> Litestar:
     Args:
         container: Where use cases come from; its owner closes it.
     """
-    return edge.Service(
+    service = edge.Service(
         # Routers and not single routes: of two threaded handlers on one path,
         # Litestar 2.25 breaks the first unless a router has put them together.
         route_handlers=[
@@ -86,12 +88,13 @@ def create_app(container: Container) -> Litestar:
                 ),
                 sync_to_thread=False,
             ),
+            "caller": Provide(caller_of, sync_to_thread=False),
         },
         middleware=[edge.decoded],
         before_request=refuse_unknown,
         exception_handlers={**EXCEPTION_HANDLERS, ValidationException: invalid},
         request_max_body_size=BODY_LIMIT,
-        lifespan=[_threads],
+        lifespan=[_threads, _guarded],
         # structlog tells what there is to tell; Litestar would set up its own.
         logging_config=None,
         debug=False,
@@ -109,6 +112,8 @@ def create_app(container: Container) -> Litestar:
             render_plugins=[JsonRenderPlugin()],
         ),
     )
+    service.guard = Guard(container.authenticate())
+    return service
 
 
 def _use(provider: providers.Provider[Any]) -> Provide:
@@ -133,3 +138,17 @@ async def _threads(_: Litestar) -> AsyncIterator[None]:
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="http")
     asyncio.get_running_loop().set_default_executor(pool)
     yield
+
+
+@asynccontextmanager
+async def _guarded(app: Litestar) -> AsyncIterator[None]:
+    """Know whether tokens are needed before the first request.
+
+    That may be a question for our health, which never waits for the database.
+    """
+    assert isinstance(app, edge.Service)
+    assert app.guard is not None
+    with suppress(DomainError):
+        await app.guard.needed()
+    yield
+    app.guard.close()

@@ -1,10 +1,10 @@
 """What every request passes before it is routed, and every answer behind it.
 
-Rule of the file: it looks at the envelope alone (address, `Host`, `Origin`,
+Rule of the file: it looks at the envelope alone (address, `Host`, `Origin`, token,
 request id), never at a body, and what it refuses reaches no route. It stands in
 front of the router, so that a 404 too has a request id and a line in the log.
 
-As long as there are no tokens, whoever reaches the address may do everything, so
+As long as no token was ever made, whoever reaches the address may do everything, so
 the service listens on a loopback address. A page of any web site can still make
 the browser beside it send requests there; these name another `Host` (after DNS
 rebinding) or another `Origin`, and are refused.
@@ -17,16 +17,25 @@ import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
-from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlencode, urlsplit
 
 import structlog
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.entrypoints.http import problems
+from galaxy_jobs.entrypoints.http.guard import (
+    ANYBODY,
+    HEALTH,
+    SAFE,
+    SIGN_IN,
+    Caller,
+    Guard,
+)
 from galaxy_jobs.entrypoints.http.problems import PROBLEM_JSON, Refused
 
 
@@ -35,9 +44,8 @@ log = structlog.get_logger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 """What we take over as a request's id; anything else could forge lines in a log."""
 
-QUIET = "/health/"
-"""Asked every few seconds by machines: not worth a line each."""
-
+NAVIGATED = ("/ui/", "/docs", "/sign-out")
+"""Where people go, besides `/`: they are led to the sign-in page."""
 
 LOGGED = 300
 """How many characters of a path go into the log: a client may send thousands."""
@@ -50,15 +58,26 @@ class Service(Litestar):
     found.
     """
 
+    guard: Guard | None = None
+    """Who lets in; None: everybody on this machine comes in."""
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take one request, or a word about the life of the process."""
         if scope["type"] == ScopeType.HTTP:
-            await serve(super().__call__, scope, receive, send)
+            app = super().__call__
+            await serve(app, scope, receive, send, guard=self.guard)
         else:
             await super().__call__(scope, receive, send)
 
 
-async def serve(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send) -> None:
+async def serve(
+    app: ASGIApp,
+    scope: HTTPScope,
+    receive: Receive,
+    send: Send,
+    *,
+    guard: Guard | None = None,
+) -> None:
     """Let a request in to the application, or refuse it; log it either way."""
     headers = _headers(scope)
     request_id = _request_id(headers.get("x-request-id"))
@@ -72,6 +91,7 @@ async def serve(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send) ->
             status = message["status"]
             message["headers"] = [
                 *message["headers"],
+                *_caching(message["headers"]),
                 (b"x-request-id", request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
             ]
@@ -79,37 +99,104 @@ async def serve(app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send) ->
 
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
-            _admit(scope, headers)
+            scope["state"]["caller"] = await _admit(scope, headers, guard)
             await app(scope, receive, sending)
         except Refused as refusal:
-            await _refuse(refusal, scope, request_id, sending)
+            if _navigates(scope, headers, refusal):
+                # The part of a page that a script asks for is no place for a form.
+                script = headers.get("hx-request") == "true"
+                await _lead(_sign_in(scope), sending, script=script)
+            else:
+                await _refuse(refusal, scope, request_id, sending)
         except asyncio.CancelledError:
             if status:
                 raise
             # The server stops and waits no longer; the task ends here anyhow.
             await _refuse(_cut_off(scope["method"]), scope, request_id, sending)
         finally:
-            if not scope["path"].startswith(QUIET):
+            # Asked every few seconds by machines: not worth a line each.
+            if not scope["path"].startswith(HEALTH):
                 log.info(
                     "request",
                     method=scope["method"],
                     path=scope["path"][:LOGGED],
                     status=status,
+                    **_whose(scope),
                     ms=round(1000 * (time.perf_counter() - began), 1),
                 )
 
 
-def _admit(scope: HTTPScope, headers: Mapping[str, str]) -> None:
-    """Look at the envelope.
+async def _admit(
+    scope: HTTPScope, headers: Mapping[str, str], guard: Guard | None
+) -> Caller:
+    """Look at the envelope, and say who asks.
 
     Raises:
         Refused: It is not to be opened.
     """
-    scope["path"] = path_of(scope)
-    check_host(headers.get("host"))
-    check_origin(headers.get("origin"))
+    scope["path"] = path = path_of(scope)
+    try:
+        if guard is not None and await _is_closed(guard, path):
+            caller = await guard.caller(scope["method"], path, headers)
+        else:
+            check_host(headers.get("host"))
+            check_origin(headers.get("origin"))
+            caller = ANYBODY
+    except DomainError as error:  # such as a database that cannot be asked
+        raise Refused(error.code, str(error)) from error
     if b"%00" in scope["query_string"]:
         raise Refused("malformed-request", "There is a NUL in the query.")
+    return caller
+
+
+async def _is_closed(guard: Guard, path: str) -> bool:
+    # Whether we are alive is told whether the database is or not.
+    return guard.closed if path.startswith(HEALTH) else await guard.needed()
+
+
+def _caching(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Say that an answer is for its caller alone, where its route does not say."""
+    names = {name.lower() for name, _ in headers}
+    if b"cache-control" in names:
+        return []
+    said = b"private, no-cache" if b"etag" in names else b"no-store"
+    return [(b"cache-control", said)]
+
+
+def _whose(scope: HTTPScope) -> dict[str, str]:
+    """Return the id of the token that a request came with, if any, for the log."""
+    caller: Caller = scope["state"].get("caller", ANYBODY)
+    return {"token": caller.id} if caller.id else {}
+
+
+def _navigates(scope: HTTPScope, headers: Mapping[str, str], refusal: Refused) -> bool:
+    """Say whether a person came to a page of ours without a token."""
+    return (
+        refusal.code == "unauthenticated"
+        and (scope["path"] == "/" or scope["path"].startswith(NAVIGATED))
+        and ("text/html" in headers.get("accept", "") or "hx-request" in headers)
+        and SIGN_IN in scope["litestar_app"].route_handler_method_map
+    )
+
+
+def _sign_in(scope: HTTPScope) -> str:
+    wanted = scope["path"] if scope["method"] in SAFE else "/"
+    if scope["query_string"] and scope["method"] in SAFE:
+        wanted += f"?{scope['query_string'].decode('latin-1')}"
+    return f"{SIGN_IN}?{urlencode({'next': wanted})}"
+
+
+async def _lead(where: str, send: Send, *, script: bool) -> None:
+    start: dict[str, Any] = {
+        "type": "http.response.start",
+        "status": 401 if script else 303,
+        "headers": [
+            (b"hx-redirect" if script else b"location", where.encode()),
+            (b"content-length", b"0"),
+        ],
+    }
+    await send(cast("Message", start))
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def decoded(app: ASGIApp) -> ASGIApp:
@@ -223,7 +310,10 @@ async def _refuse(refusal: Refused, scope: HTTPScope, id_: str, send: Send) -> N
             (b"content-length", str(len(said)).encode()),
             *(
                 (name.lower().encode(), value.encode())
-                for name, value in problems.headers_of(refusal.code).items()
+                for name, value in {
+                    **problems.headers_of(refusal.code),
+                    **refusal.headers,
+                }.items()
             ),
         ],
     }

@@ -29,6 +29,7 @@ from galaxy_jobs.domain.use_cases import (
 )
 from galaxy_jobs.entrypoints.http import cursors, wire
 from galaxy_jobs.entrypoints.http.bodies import Strict, WithoutBody
+from galaxy_jobs.entrypoints.http.guard import Caller
 from galaxy_jobs.entrypoints.http.parameters import (
     LOCATION,
     CursorText,
@@ -94,6 +95,7 @@ def submit_job(
     data: JSONBody[wire.NewJob],
     submit: Needs[Submit],
     check: Needs[Check],
+    caller: Needs[Caller],
     validate_only: Annotated[bool, QueryParameter(description="true or false")] = False,
     key: KeyHeader = None,
 ) -> Response[wire.Accepted]:
@@ -109,7 +111,7 @@ def submit_job(
             wire.plan(data.dataset_id, check(request)), status_code=200
         )
         return plan
-    return _created(submit(request, idempotency_key(key)))
+    return _created(submit(request, idempotency_key(key, caller)))
 
 
 @post(
@@ -128,6 +130,7 @@ def submit_job(
 def rerun_job(
     invocation_id: FromPath[str],
     rerun: Needs[Rerun],
+    caller: Needs[Caller],
     data: JSONBody[wire.NewRun | None] = None,
     key: KeyHeader = None,
 ) -> Response[wire.Accepted]:
@@ -138,7 +141,7 @@ def rerun_job(
             InvocationId(invocation_id),
             parameters=wanted.parameters,
             overwrite=wanted.overwrite,
-            key=idempotency_key(key),
+            key=idempotency_key(key, caller),
         )
     )
 

@@ -20,6 +20,7 @@ from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.submission import KEY_LENGTH, IdempotencyKey
 from galaxy_jobs.entrypoints.http import problems
+from galaxy_jobs.entrypoints.http.guard import Caller
 from galaxy_jobs.entrypoints.http.problems import Refused
 
 
@@ -56,8 +57,8 @@ LOCATION = ResponseHeader(
 )
 
 
-def idempotency_key(header: str | None) -> IdempotencyKey | None:
-    """Return the key that a client sent, if it sent one.
+def idempotency_key(header: str | None, caller: Caller) -> IdempotencyKey | None:
+    """Return the key that a client sent, if it sent one; each caller has its own.
 
     Raises:
         InvalidValue: It is empty, too long, or has characters of no use in it.
@@ -69,8 +70,7 @@ def idempotency_key(header: str | None) -> IdempotencyKey | None:
             f"Idempotency-Key has characters that cannot be printed; expected 1 to "
             f"{KEY_LENGTH} that can."
         )
-    # Callers without a token share one namespace.
-    return IdempotencyKey(caller="", key=header)
+    return IdempotencyKey(caller=caller.id, key=header)
 
 
 def known(handler: BaseRouteHandler) -> dict[str, str]:

@@ -42,6 +42,7 @@ from galaxy_jobs.domain.use_cases import (
     Submit,
 )
 from galaxy_jobs.entrypoints.http import problems
+from galaxy_jobs.entrypoints.http.guard import Caller
 from galaxy_jobs.entrypoints.http.parameters import Needs, idempotency_key
 from galaxy_jobs.entrypoints.page import forms
 from galaxy_jobs.entrypoints.page.forms import Field, Form
@@ -168,6 +169,7 @@ def post_submit_form(
     list_datasets: Needs[ListDatasets],
     allowlist: Needs[Allowlist],
     submit: Needs[Submit],
+    caller: Needs[Caller],
 ) -> Response[str] | Redirect:
     """Run a workflow, or say beside each field what is wrong with it."""
     wish = evolve(
@@ -182,7 +184,8 @@ def post_submit_form(
         overwrite=wish.overwrite,
     )
     try:
-        return to_job(submit(wanted, idempotency_key(wish.key)).invocation_id)
+        key = idempotency_key(wish.key, caller)
+        return to_job(submit(wanted, key).invocation_id)
     except DomainError as error:
         return _refused(request, wish, error, list_datasets)
 
@@ -213,6 +216,7 @@ def post_rerun_form(
     list_datasets: Needs[ListDatasets],
     allowlist: Needs[Allowlist],
     rerun: Needs[Rerun],
+    caller: Needs[Caller],
 ) -> Response[str] | Redirect:
     """Run a job again, or say beside each field what is wrong with it."""
     earlier = show_job(InvocationId(invocation_id))
@@ -222,7 +226,7 @@ def post_rerun_form(
             earlier.invocation_id,
             parameters=wish.parameters,
             overwrite=wish.overwrite,
-            key=idempotency_key(wish.key),
+            key=idempotency_key(wish.key, caller),
         )
     except DomainError as error:
         return _refused(request, wish, error, list_datasets)

@@ -1,0 +1,119 @@
+"""Tokens on a real service: made on the command line, asked for over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from galaxy_jobs.entrypoints.http.guard import BELIEVED_FOR, NEEDED_FOR
+from tests.support.service import Service, service
+from tests.support.wait import until
+
+
+@pytest.fixture
+def ours(tmp_path: Path, database_url: str) -> Iterator[Service]:
+    # What is asked of here is not Galaxy's business: nobody listens there.
+    with service(
+        tmp_path, database=database_url, galaxy="http://127.0.0.1:9", key="none"
+    ) as one:
+        yield one
+
+
+def made(ours: Service, name: str, scope: str, *more: str) -> str:
+    done = ours.run("token", "create", name, "--scope", scope, *more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def status(ours: Service, method: str, path: str, text: str | None) -> int:
+    headers = {} if text is None else {"Authorization": f"Bearer {text}"}
+    return ours.request(method, path, **headers).status_code
+
+
+def test_a_token_from_its_making_to_its_end(ours: Service) -> None:
+    ours.serve()
+    assert status(ours, "GET", "/jobs", None) == 200
+
+    reading = made(ours, "dashboard", "read")
+    until(lambda: status(ours, "GET", "/jobs", None) == 401, 2 * NEEDED_FOR + 10)
+    writing = made(ours, "portal", "submit", "--expires", "30")
+    assert status(ours, "GET", "/jobs", reading) == 200
+    assert status(ours, "POST", "/jobs/none/cancel", reading) == 403
+    assert status(ours, "GET", "/jobs", writing) == 200
+    assert status(ours, "POST", "/jobs/none/cancel", writing) == 404
+    assert status(ours, "GET", "/health/ready", None) == 200
+
+    done = ours.run("token", "revoke", "dashboard")
+    assert done.returncode == 0
+    assert "is revoked" in done.stdout
+    until(lambda: status(ours, "GET", "/jobs", reading) == 401, BELIEVED_FOR + 10)
+    assert status(ours, "GET", "/jobs", writing) == 200
+
+    logged = "".join(command.log.read_text() for command in ours.commands)
+    for text in (reading, writing):
+        assert text[21:] not in logged
+
+
+def test_they_are_listed_without_what_is_secret(ours: Service) -> None:
+    assert "no tokens" in ours.run("token", "list").stdout
+    text = made(ours, "portal", "submit", "--expires", "0.5")
+    given = json.loads(made(ours, "dashboard", "read", "--json"))
+    ours.run("token", "revoke", given["token_id"])
+    listed = ours.run("token", "list", "--json").stdout
+    dashboard, portal = json.loads(listed)
+    assert list(portal) == [
+        "token_id",
+        "name",
+        "scope",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+    ]
+    assert portal["token_id"] in text
+    assert (portal["name"], portal["scope"]) == ("portal", "submit")
+    assert portal["expires_at"] > portal["created_at"]
+    assert portal["revoked_at"] is None
+    assert dashboard["expires_at"] is None
+    assert dashboard["revoked_at"] is not None
+    assert dashboard == {k: v for k, v in given.items() if k != "token"} | {
+        "revoked_at": dashboard["revoked_at"]
+    }
+    for_people = ours.run("token", "list").stdout
+    assert len(for_people.splitlines()) == 2
+    for secret in (text[21:], given["token"][21:]):
+        assert secret not in listed + for_people
+
+
+def test_what_is_wrong_is_said_in_a_line(ours: Service) -> None:
+    made(ours, "taken", "read")
+    for arguments, code, said in (
+        ("create a", 2, "scope"),
+        ("create a --scope admin", 2, "admin"),
+        ("create a --scope read --expires 0", 2, "expires"),
+        ("create a --scope read --expires 1e9", 1, "36500"),
+        ("create taken --scope read", 1, "'taken' already"),
+        ("revoke none", 1, "There is no token 'none'"),
+    ):
+        done = ours.run("token", *arguments.split())
+        assert done.returncode == code, arguments
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_other_addresses_are_served_once_there_is_a_token(ours: Service) -> None:
+    done = ours.run("serve", "--host", "0.0.0.0", "--port", "0")
+    assert done.returncode == 2
+    assert "no tokens yet" in done.stderr
+    assert "galaxy-jobs token create" in done.stderr
+
+    text = made(ours, "portal", "read")
+    ours.run("token", "revoke", "portal")  # that there was one is what counts
+    ours.serve("--host", "0.0.0.0")
+    assert status(ours, "GET", "/jobs", None) == 401
+    assert status(ours, "GET", "/jobs", text) == 401
+    other = made(ours, "portal", "read")
+    assert status(ours, "GET", "/jobs", other) == 200
