@@ -9,21 +9,29 @@ the command that does.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
-from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.entrypoints.client import commands, output
+from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
+from galaxy_jobs.entrypoints.environment import BadSetting
 
 
 app = cyclopts.App(
     name="galaxy-jobs",
     help="Runs Galaxy workflows on request and tells the truth about how they went.",
-    help_format="plaintext",
+    help_format="markdown",
+    group_commands=cyclopts.Group("The service itself", sort_key=2),
+    default_parameter=Parameter(show_default=lambda it: it or None),
     version_flags=["--version"],
 )
+app["--help"].group = app["--version"].group = cyclopts.Group("About", sort_key=3)
+commands.register(app)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -32,29 +40,53 @@ def run(arguments: list[str] | None = None) -> int:
     Args:
         arguments: Behind the program's name; None: those it was called with.
     """
+    typed = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(
-            arguments,
-            result_action="return_value",
-            exit_on_error=False,
-            print_error=True,
+            typed, result_action="return_value", exit_on_error=False, print_error=True
         )
-    except cyclopts.CycloptsError:  # told already, with a hint
+        sys.stdout.flush()
+    except cyclopts.CycloptsError as error:  # what is wrong is told already
+        chain = " ".join(error.command_chain or ())
+        output.note(f"See: galaxy-jobs {chain} --help".replace("  ", " "))
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Who read our output has enough, as `head` does. Python would complain
+        # when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except BadSetting as error:
+        _say(str(error))
+        return 2
+    except CommandFailed as error:
+        _tell(error, as_json="--json" in typed)
+        return error.exit_code
     except _expected_errors() as error:
         _say(str(error))
-        return 2 if type(error).__name__ == "BadSetting" else 1
+        return 1
     return code or 0
+
+
+def _tell(error: CommandFailed, *, as_json: bool) -> None:
+    """Say what went wrong in a client command, and what to type next."""
+    hint = error.hint
+    if isinstance(error, Refused):
+        hint = commands.hint(error)
+        if as_json and error.body:
+            output.raw(error.body)
+    _say(output.clean(str(error)))
+    if hint:
+        output.note(hint)
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """Return the errors whose message is all that a person needs."""
     from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-    from galaxy_jobs.entrypoints.environment import BadSetting
+    from galaxy_jobs.domain.errors import DomainError
 
-    return (DomainError, EmbeddedError, BadSetting)
+    return (DomainError, EmbeddedError)
 
 
 def _say(line: str) -> None:
