@@ -70,7 +70,7 @@ from galaxy_jobs.domain.use_cases import (
     WhoAmI,
 )
 from galaxy_jobs.entrypoints.readiness import Readiness
-from galaxy_jobs.entrypoints.settings import Settings
+from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 
 
 T = TypeVar("T")
@@ -159,6 +159,7 @@ class Container(containers.DeclarativeContainer):
     allowlist: providers.Provider[Allowlist] = settings.provided.allowlist
     poll_policy: providers.Provider[PollPolicy] = settings.provided.poll
     submit_policy: providers.Provider[SubmitPolicy] = settings.provided.submit
+    http: providers.Provider[HttpTable] = settings.provided.http
 
     embedded: providers.Provider[EmbeddedPostgres] = providers.Singleton(
         EmbeddedPostgres, settings.provided.home

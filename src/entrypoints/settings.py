@@ -116,12 +116,34 @@ class SubmitTable:
 
 
 @frozen(kw_only=True)
+class HttpTable:
+    """The ``[http]`` table; limits are each process's own.
+
+    Attributes:
+        rate: How many requests a second one token may send for long; one address,
+            where there are no tokens.
+        burst: How many it may send at once.
+        streams: How many streams of events may be open.
+        streams_each: How many of them one token may have; or one address.
+        allow_origins: Of which sites pages may ask, each as a browser says it,
+            such as ``https://app.example.org``; ``*``: of all, with a token.
+    """
+
+    rate: float = 2000
+    burst: float = 4000
+    streams: int = 4000
+    streams_each: int = 2000
+    allow_origins: list[str] = attrs.field(factory=list)
+
+
+@frozen(kw_only=True)
 class _File:
     """What is read from the TOML file."""
 
     workflows: list[WorkflowRow] = attrs.field(factory=list)
     poll: PollTable = PollTable()
     submit: SubmitTable = SubmitTable()
+    http: HttpTable = attrs.field(factory=HttpTable)
 
 
 @frozen(kw_only=True)
@@ -140,6 +162,7 @@ class Settings:
         submit: How long submissions are waited for and keys remembered.
         reconcile: How what was left open is looked into.
         purge: Whether superseded histories are purged, not only deleted.
+        http: What the API allows.
     """
 
     galaxy_url: str | None = None
@@ -153,6 +176,7 @@ class Settings:
     submit: SubmitPolicy = attrs.field(factory=SubmitPolicy)
     reconcile: ReconcilePolicy = attrs.field(factory=ReconcilePolicy)
     purge: bool = False
+    http: HttpTable = attrs.field(factory=HttpTable)
 
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
@@ -208,6 +232,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         )
         poll = _poll_policy(file.poll)
         _check_times("submit", file.submit)
+        _check_http(file.http)
     except InvalidValue as error:
         raise BadSetting(
             f"GALAXY_JOBS_CONFIG ({env.galaxy_jobs_config}): {error}"
@@ -239,6 +264,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
             afterwards=timedelta(seconds=file.submit.look_again),
         ),
         purge=file.submit.purge,
+        http=file.http,
     )
 
 
@@ -273,19 +299,38 @@ def _in_file(said: str) -> str:
     if found is None:
         return _one_line(said)
     value, option = found.groups()
-    wanted = (
-        "[[workflows]] tables with a `name` each, and `input` and `id` if wanted"
-        if option == "workflows"
-        else "a number above 0"
-    )
+    wanted = _WANTED.get(option, "a number above 0")
     return f"{option} is {_one_line(value)}; expected {wanted}"
 
 
-def _check_times(section: str, table: PollTable | SubmitTable) -> None:
+_WANTED = {
+    "workflows": "[[workflows]] tables with a `name` each, and `input` and `id` if "
+    "wanted",
+    "http.allow_origins": "a list of origins, such as ['https://app.example.org']",
+}
+
+
+def _check_http(table: HttpTable) -> None:
+    _check_times("http", table)
+    if table.burst < 1:
+        raise InvalidValue(f"[http] burst is {table.burst!r}; expected 1 or more.")
+    for origin in table.allow_origins:
+        # As a browser spells it: no path, no slash at the end, lower case.
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise InvalidValue(
+                f"[http] allow_origins has {origin!r}; expected what a browser says, "
+                "such as 'https://app.example.org' or 'http://localhost:3000', or '*'."
+            )
+
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+
+
+def _check_times(section: str, table: PollTable | SubmitTable | HttpTable) -> None:
     for one in attrs.fields(type(table)):
         value = getattr(table, one.name)
         may_be_0 = one.name in {"jitter", "purge"}
-        if value is None:
+        if value is None or isinstance(value, list):
             continue
         if not 0 <= value < float("inf") or (value == 0 and not may_be_0):
             raise InvalidValue(

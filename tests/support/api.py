@@ -19,6 +19,7 @@ from galaxy_jobs.domain.ports import TokenRepository
 from galaxy_jobs.domain.use_cases import CreateToken, PollPolicy
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.http.app import create_app
+from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.build import NOON
 
 
@@ -62,7 +63,7 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
     Args:
         instead: What stands in for providers of the container, by their names.
             A use case that is not named gives None. The clock stands at noon, and
-            there are no tokens.
+            there are no tokens. ``http`` is its ``[http]`` table.
     """
     container = Container()
     standing_in: dict[str, Any] = {
@@ -71,6 +72,7 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         "allowlist": Allowlist(),
         "poll_policy": PollPolicy(),
         "tokens": MemoryTokens(MemoryStore()),
+        "http": HttpTable(),
         **instead,
     }
     for name, thing in standing_in.items():

@@ -375,7 +375,7 @@ class Watch:
 
 def watched(tokens: MemoryTokens) -> tuple[Guard, Counting, Watch]:
     counting, watch = Counting(Authenticate(tokens)), Watch()
-    return Guard(counting, watch), counting, watch  # type: ignore[arg-type]
+    return Guard(counting, clock=watch), counting, watch  # type: ignore[arg-type]
 
 
 def test_a_token_is_looked_up_once_in_a_while() -> None:

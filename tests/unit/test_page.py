@@ -30,6 +30,7 @@ from galaxy_jobs.adapters.memory import (
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTokens,
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.memory.galaxy import FAILURE, TEXT, Moment
@@ -132,6 +133,7 @@ def world() -> Iterator[World]:
         "invocations": MemoryInvocations(store),
         "queue": MemoryPollQueue(store),
         "superseded": MemorySupersededRuns(store),
+        "tokens": MemoryTokens(store),
         "galaxy": galaxy,
     }.items():
         getattr(container, name).override(providers.Object(thing))

@@ -125,6 +125,9 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         threads = 3
         [submit]
         key_lifetime = 60
+        [http]
+        rate = 50
+        allow_origins = ["https://app.example.org", "http://localhost:3000"]
         """,
         monkeypatch,
     )
@@ -135,6 +138,8 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
     assert settings.poll.least == timedelta(seconds=2)
     assert settings.threads == 3
     assert settings.submit.key_lifetime == timedelta(minutes=1)
+    assert settings.http.rate == 50
+    assert settings.http.allow_origins[0] == "https://app.example.org"
 
 
 def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
@@ -163,6 +168,13 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("[poll]\nleast = 9\nmost = 1", "least"),
         ("[poll]\nthreads = -1", "threads"),
         ("[submit]\ndeadline = 0", "deadline"),
+        ("[http]\nrate = 0", "rate"),
+        ("[http]\nburst = 0.5", "burst"),
+        ("[http]\nstreams = -1", "streams"),
+        ("[http]\nallow_origins = 1", "http.allow_origins"),
+        ("[http]\nallow_origins = ['app.example.org']", "'app.example.org'"),
+        ("[http]\nallow_origins = ['https://a.b/']", "'https://a.b/'"),
+        ("[http]\nallow_origins = ['https://*.a.b']", "'https://*.a.b'"),
         ("\x00", "config.toml"),
     ],
 )

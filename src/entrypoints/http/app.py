@@ -11,6 +11,7 @@ from typing import Any
 
 from dependency_injector import providers
 from litestar import Litestar, Request, Router
+from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.openapi import OpenAPIConfig
@@ -28,6 +29,7 @@ from galaxy_jobs.entrypoints.http import (
     workflows,
 )
 from galaxy_jobs.entrypoints.http.guard import Guard, caller_of
+from galaxy_jobs.entrypoints.http.limits import Rate
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
 from galaxy_jobs.entrypoints.page import routes as pages
@@ -68,6 +70,7 @@ def create_app(container: Container) -> Litestar:
     Args:
         container: Where use cases come from; its owner closes it.
     """
+    allowed = container.http()
     service = edge.Service(
         # Routers and not single routes: of two threaded handlers on one path,
         # Litestar 2.25 breaks the first unless a router has put them together.
@@ -94,6 +97,7 @@ def create_app(container: Container) -> Litestar:
         before_request=refuse_unknown,
         exception_handlers={**EXCEPTION_HANDLERS, ValidationException: invalid},
         request_max_body_size=BODY_LIMIT,
+        cors_config=_cors(allowed.allow_origins),
         lifespan=[_threads, _guarded],
         # structlog tells what there is to tell; Litestar would set up its own.
         logging_config=None,
@@ -112,8 +116,24 @@ def create_app(container: Container) -> Litestar:
             render_plugins=[JsonRenderPlugin()],
         ),
     )
-    service.guard = Guard(container.authenticate())
+    service.guard = Guard(container.authenticate(), Rate(allowed.rate, allowed.burst))
     return service
+
+
+def _cors(origins: list[str]) -> CORSConfig | None:
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=origins,
+        expose_headers=[
+            "ETag",
+            "Idempotent-Replayed",
+            "Location",
+            "Retry-After",
+            "WWW-Authenticate",
+            "X-Request-ID",
+        ],
+    )
 
 
 def _use(provider: providers.Provider[Any]) -> Provide:

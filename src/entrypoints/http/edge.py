@@ -36,6 +36,7 @@ from galaxy_jobs.entrypoints.http.guard import (
     Caller,
     Guard,
 )
+from galaxy_jobs.entrypoints.http.limits import network_of
 from galaxy_jobs.entrypoints.http.problems import PROBLEM_JSON, Refused
 
 
@@ -64,19 +65,13 @@ class Service(Litestar):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take one request, or a word about the life of the process."""
         if scope["type"] == ScopeType.HTTP:
-            app = super().__call__
-            await serve(app, scope, receive, send, guard=self.guard)
+            await serve(self, super().__call__, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
 
 async def serve(
-    app: ASGIApp,
-    scope: HTTPScope,
-    receive: Receive,
-    send: Send,
-    *,
-    guard: Guard | None = None,
+    service: Service, app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send
 ) -> None:
     """Let a request in to the application, or refuse it; log it either way."""
     headers = _headers(scope)
@@ -99,10 +94,11 @@ async def serve(
 
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
-            scope["state"]["caller"] = await _admit(scope, headers, guard)
+            scope["state"]["caller"] = await _admit(service, scope, headers)
             await app(scope, receive, sending)
         except Refused as refusal:
-            if _navigates(scope, headers, refusal):
+            refusal.headers.update(_cors(service, headers.get("origin")))
+            if _navigates(service, scope, headers, refusal):
                 # The part of a page that a script asks for is no place for a form.
                 script = headers.get("hx-request") == "true"
                 await _lead(_sign_in(scope), sending, script=script)
@@ -127,7 +123,7 @@ async def serve(
 
 
 async def _admit(
-    scope: HTTPScope, headers: Mapping[str, str], guard: Guard | None
+    service: Service, scope: HTTPScope, headers: Mapping[str, str]
 ) -> Caller:
     """Look at the envelope, and say who asks.
 
@@ -135,18 +131,60 @@ async def _admit(
         Refused: It is not to be opened.
     """
     scope["path"] = path = path_of(scope)
+    guard = service.guard
+    origin = headers.get("origin")
+    address = network_of((scope.get("client") or ("", 0))[0])
     try:
-        if guard is not None and await _is_closed(guard, path):
-            caller = await guard.caller(scope["method"], path, headers)
-        else:
+        closed = guard is not None and await _is_closed(guard, path)
+        if not closed:
             check_host(headers.get("host"))
-            check_origin(headers.get("origin"))
+            check_origin(origin, allowed=_origins(service))
+        if guard is None:
             caller = ANYBODY
+        elif not closed or _is_preflight(service, scope, headers):
+            caller = ANYBODY
+            if not path.startswith(HEALTH):
+                guard.rate.take(address)
+        else:
+            caller = await guard.caller(scope["method"], path, headers, address)
     except DomainError as error:  # such as a database that cannot be asked
         raise Refused(error.code, str(error)) from error
     if b"%00" in scope["query_string"]:
         raise Refused("malformed-request", "There is a NUL in the query.")
     return caller
+
+
+def _is_preflight(
+    service: Service, scope: HTTPScope, headers: Mapping[str, str]
+) -> bool:
+    """Say whether a browser asks whether a page that may ask may ask.
+
+    It does so without a token; Litestar's CORS answers.
+    """
+    return (
+        scope["method"] == "OPTIONS"
+        and "access-control-request-method" in headers
+        and bool(_cors(service, headers.get("origin")))
+    )
+
+
+def _origins(service: Service) -> frozenset[str]:
+    """Return the origins that may ask, each by its name."""
+    config = service.cors_config
+    return frozenset(() if config is None else config.allow_origins)
+
+
+def _cors(service: Service, origin: str | None) -> dict[str, str]:
+    """Return what lets a page read a refusal: Litestar sees to other answers."""
+    config = service.cors_config
+    if config is None or origin is None or not config.is_origin_allowed(origin):
+        return {}
+    exposed = ", ".join(config.expose_headers)
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": exposed,
+        "Vary": "Origin",
+    }
 
 
 async def _is_closed(guard: Guard, path: str) -> bool:
@@ -169,13 +207,15 @@ def _whose(scope: HTTPScope) -> dict[str, str]:
     return {"token": caller.id} if caller.id else {}
 
 
-def _navigates(scope: HTTPScope, headers: Mapping[str, str], refusal: Refused) -> bool:
+def _navigates(
+    service: Service, scope: HTTPScope, headers: Mapping[str, str], refusal: Refused
+) -> bool:
     """Say whether a person came to a page of ours without a token."""
     return (
         refusal.code == "unauthenticated"
         and (scope["path"] == "/" or scope["path"].startswith(NAVIGATED))
         and ("text/html" in headers.get("accept", "") or "hx-request" in headers)
-        and SIGN_IN in scope["litestar_app"].route_handler_method_map
+        and SIGN_IN in service.route_handler_method_map
     )
 
 
@@ -249,13 +289,18 @@ def check_host(host: str | None) -> None:
         )
 
 
-def check_origin(origin: str | None) -> None:
+def check_origin(origin: str | None, *, allowed: frozenset[str] = frozenset()) -> None:
     """Refuse a request that a page of another site has made.
 
+    Args:
+        origin: As the browser says it.
+        allowed: Which other origins may ask, each by its name: as long as
+            everybody may do everything here, ``*`` is none.
+
     Raises:
-        Refused: `Origin` is there and is not a loopback address.
+        Refused: `Origin` is there, is no loopback address, and is not allowed.
     """
-    if origin is not None and not is_local(origin):
+    if origin is not None and not is_local(origin) and origin not in allowed - {"*"}:
         raise Refused("forbidden", f"Origin is {origin!r}; only local pages may ask.")
 
 

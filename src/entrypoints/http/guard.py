@@ -30,7 +30,9 @@ from litestar import Request
 from galaxy_jobs.domain.errors import BadToken
 from galaxy_jobs.domain.model.token import Scope, Token, digest_of, id_in
 from galaxy_jobs.domain.use_cases import Authenticate
+from galaxy_jobs.entrypoints.http.limits import Rate
 from galaxy_jobs.entrypoints.http.problems import Refused
+from galaxy_jobs.entrypoints.settings import HttpTable
 
 
 T = TypeVar("T")
@@ -95,10 +97,12 @@ class Guard:
 
     Attributes:
         authenticate: Knows the tokens.
+        rate: How often one may ask.
         clock: Counts seconds.
     """
 
     authenticate: Authenticate
+    rate: Rate = field(factory=lambda: Rate(HttpTable().rate, HttpTable().burst))
     clock: Callable[[], float] = time.monotonic
     _needed: bool = field(default=False, init=False)
     _asked: float = field(default=float("-inf"), init=False)
@@ -129,27 +133,33 @@ class Guard:
         return self._needed
 
     async def caller(
-        self, method: str, path: str, headers: Mapping[str, str]
+        self, method: str, path: str, headers: Mapping[str, str], address: str
     ) -> Caller:
-        """Return who asks, where a token is needed.
+        """Return who asks, where a token is needed, and count the request.
+
+        Whoever shows a token that is known is counted by it, and everybody else by
+        the address, so that guessing, too, has a limit.
 
         Args:
             method: Of the request.
             path: As it is routed.
             headers: By their names in lower case.
+            address: Where it comes from.
 
         Raises:
             Refused: They may not.
             StoreUnavailable: Nobody knows whether they may.
         """
-        if path == SIGN_IN and method not in SAFE and not same_origin(headers):
-            raise _foreign()
-        if is_open(path):
-            return ANYBODY
         text = _bearer(headers.get("authorization"))
         by_cookie = text is None
         if text is None:
             text = cookie_in(headers.get("cookie"))
+        if not self._knows(text) and not path.startswith(HEALTH):
+            self.rate.take(address)
+        if path == SIGN_IN and method not in SAFE and not same_origin(headers):
+            raise _foreign()
+        if is_open(path):
+            return ANYBODY
         if text is None:
             raise Refused(
                 "unauthenticated",
@@ -165,6 +175,7 @@ class Guard:
                 str(error),
                 headers={"WWW-Authenticate": f'{_REALM}, error="invalid_token"'},
             ) from None
+        self.rate.take(token.token_id)
         needed = Scope.READ if method in SAFE else Scope.SUBMIT
         leaving = path == "/sign-out"
         if not token.scope.includes(needed) and not leaving:
@@ -204,6 +215,10 @@ class Guard:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return token
+
+    def _knows(self, text: str | None) -> bool:
+        """Say whether that was a token not long ago, or still is."""
+        return text is not None and digest_of(text) in self._known
 
     async def _once(self, name: str, question: Callable[[], T]) -> T:
         """Ask in a thread, or wait for who is asking the same already."""
