@@ -6,6 +6,9 @@ What it knows: which states an invocation can have and how it changes
 neither lost nor doubled (:mod:`~galaxy_jobs.domain.model.submission`), what it
 needs from outside (:mod:`~galaxy_jobs.domain.ports`), and what can be asked of
 it (:mod:`~galaxy_jobs.domain.use_cases`).
+
+Model, verdict and ports are imported from here; use cases from
+``galaxy_jobs.domain.use_cases`` and errors from ``galaxy_jobs.domain.errors``.
 """
 
 from galaxy_jobs.domain.errors import DomainError

@@ -150,7 +150,11 @@ def _itself(thing: T) -> T:
 
 
 class Container(containers.DeclarativeContainer):
-    """Everything, wired. Give it `settings`; call :func:`close` at the end."""
+    """Everything, wired. :func:`opened` makes one and lets go of it at the end.
+
+    A provider is called for what it provides: ``container.submit()`` is a
+    :class:`Submit`, to be called with a request. Any of them can be overridden.
+    """
 
     settings: providers.Dependency[Settings] = providers.Dependency(
         instance_of=Settings

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from psycopg import sql
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from tests.support.galaxy import Lab
+from tests.support.wheel import built_wheel, run
 
 
 GALAXY_HOME = Path(__file__).parents[2] / ".local/galaxy"
@@ -92,3 +94,19 @@ def galaxy(pytestconfig: pytest.Config) -> Iterator[LocalGalaxy]:
 def lab(galaxy: LocalGalaxy) -> Lab:
     """A new user of that Galaxy, with data and every scenario."""
     return Lab(galaxy.url, galaxy.user_key(f"tests-{uuid4().hex[:8]}"))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What others install."""
+    return built_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def bare_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the wheel and what the wheel says it needs."""
+    home = tmp_path_factory.mktemp("bare")
+    run(sys.executable, "-m", "venv", home)
+    python = home / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", wheel)
+    return python

@@ -11,6 +11,7 @@ from attrs import frozen
 from galaxy_jobs.adapters.contract.runner import (
     Engine,
     Kind,
+    LikeGalaxyContract,
     RunHistoriesContract,
     Scene,
     WorkflowCatalogContract,
@@ -73,4 +74,8 @@ class TestRunner(Real, WorkflowRunnerContract):
 
 
 class TestHistories(Real, RunHistoriesContract):
+    pass
+
+
+class TestOddities(Real, LikeGalaxyContract):
     pass

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
-import pytest
+from tests.support.wheel import ROOT, run
 
-
-ROOT = Path(__file__).parents[2]
 
 ONLY_ATTRS = """
 import sys
@@ -22,44 +19,6 @@ print(sorted(r for r in roots - ours if r not in sys.stdlib_module_names))
 for name in domain.__all__:
     getattr(domain, name)
 """
-
-
-def run(*command: object) -> str:
-    done = subprocess.run(
-        [str(part) for part in command],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd="/",
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    run(
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        out,
-        ROOT,
-    )
-    return next(out.glob("*.whl"))
-
-
-@pytest.fixture(scope="module")
-def bare_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the wheel and what the wheel says it needs."""
-    home = tmp_path_factory.mktemp("bare")
-    run(sys.executable, "-m", "venv", home)
-    python = home / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", wheel)
-    return python
 
 
 def test_the_wheel_brings_all_of_the_package_and_nothing_else(wheel: Path) -> None:

@@ -6,6 +6,7 @@ from attrs import frozen
 from galaxy_jobs.adapters.contract.runner import (
     Engine,
     Kind,
+    LikeGalaxyContract,
     RunHistoriesContract,
     Scene,
     WorkflowCatalogContract,
@@ -97,6 +98,10 @@ class TestRunner(Simulated, WorkflowRunnerContract):
 
 
 class TestHistories(Simulated, RunHistoriesContract):
+    pass
+
+
+class TestOddities(Simulated, LikeGalaxyContract):
     pass
 
 

@@ -4,7 +4,17 @@ They are held to the same contract tests as PostgreSQL and Galaxy, so they may
 stand in for them in tests and demos, here and in services that use us.
 """
 
-from galaxy_jobs.adapters.memory.galaxy import SimulatedGalaxy
+from galaxy_jobs.adapters.memory.galaxy import (
+    EMPTY,
+    FAILURE,
+    SUCCESS,
+    TEXT,
+    Moment,
+    SimulatedGalaxy,
+    SimulatedHistory,
+    SimulatedRun,
+    SimulatedWorkflow,
+)
 from galaxy_jobs.adapters.memory.repositories import (
     ManualClock,
     MemoryDatasets,
@@ -18,6 +28,10 @@ from galaxy_jobs.adapters.memory.repositories import (
 
 
 __all__ = [
+    "EMPTY",
+    "FAILURE",
+    "SUCCESS",
+    "TEXT",
     "ManualClock",
     "MemoryDatasets",
     "MemoryInvocations",
@@ -26,5 +40,9 @@ __all__ = [
     "MemorySubmissions",
     "MemorySupersededRuns",
     "MemoryTokens",
+    "Moment",
     "SimulatedGalaxy",
+    "SimulatedHistory",
+    "SimulatedRun",
+    "SimulatedWorkflow",
 ]

@@ -17,39 +17,40 @@ from galaxy_jobs.domain.model.values import HistoryId, InvocationId, JobId
 class GalaxyState(Enum):
     """The state that Galaxy gives an invocation.
 
-    ``scheduled`` only says that every step became jobs; ``completed`` (servers
-    from 26.0 on) only that every job settled, failed ones included.
+    It tells of scheduling, not of success: that is for the jobs to say. An engine
+    of another kind needs five of these: NEW, SCHEDULED, CANCELLING, CANCELLED,
+    and FAILED for a run that it gives up as a whole.
     """
 
-    REQUIRES_MATERIALIZATION = "requires_materialization"
-    NEW = "new"
-    READY = "ready"
-    SCHEDULED = "scheduled"
-    CANCELLING = "cancelling"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    COMPLETED = "completed"
+    REQUIRES_MATERIALIZATION = "requires_materialization"  #: its data is fetched first
+    NEW = "new"  #: accepted, and not looked at yet: there are no steps
+    READY = "ready"  #: some steps have become jobs
+    SCHEDULED = "scheduled"  #: every step has become jobs, however they go
+    CANCELLING = "cancelling"  #: it was asked to stop
+    CANCELLED = "cancelled"  #: no more jobs come; some may still be stopping
+    FAILED = "failed"  #: given up as a whole; `messages` and `reasons` say why
+    COMPLETED = "completed"  #: (from 26.0 on) every job settled, failed ones too
 
 
 class JobState(Enum):
     """The state of a job, in Galaxy's words and two of ours."""
 
-    NEW = "new"
+    NEW = "new"  #: made; waits for its inputs
     RESUBMITTED = "resubmitted"
     UPLOAD = "upload"
     WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
     OK = "ok"
-    ERROR = "error"
-    FAILED = "failed"
+    ERROR = "error"  #: it ran, and failed
+    FAILED = "failed"  #: it could not be run
     PAUSED = "paused"  #: held for a quota or by a user: it may still go on
-    BLOCKED = "blocked"  #: Galaxy says paused: an input failed or is gone, for good
+    BLOCKED = "blocked"  #: never runs: an input failed or is gone; Galaxy's `paused`
     DELETING = "deleting"
-    DELETED = "deleted"
+    DELETED = "deleted"  #: stopped, as part of a cancel or by a user
     STOPPING = "stop"
-    STOPPED = "stopped"
-    SKIPPED = "skipped"
+    STOPPED = "stopped"  #: ended early by a user, who keeps what it has made
+    SKIPPED = "skipped"  #: its condition said not to run it: that is a good end
     UNKNOWN = "unknown"  #: a word of a newer Galaxy: counts as not settled
 
 
@@ -136,10 +137,13 @@ class InvocationReport:
         invocation_id: Galaxy's id of it.
         state: Galaxy's word.
         steps: Every step Galaxy has recorded so far, in the workflow's order.
-            Empty while an invocation is new: the steps come with scheduling.
+            Empty while an invocation is new, and for good if it was cancelled
+            before it was looked at: the steps come with scheduling.
         history_id: Where its outputs go.
         messages: Why Galaxy failed or cancelled it, fit to be shown.
-        reasons: The same in Galaxy's codes, such as ``history_deleted``.
+        reasons: The same in Galaxy's codes. One of them decides something:
+            ``history_deleted``, of a run that was cancelled because its history
+            was deleted before it began.
     """
 
     invocation_id: InvocationId
@@ -218,8 +222,9 @@ class JobsSummary:
     """What Galaxy's bulk answer says of one invocation: enough to see a change.
 
     Attributes:
-        states: How many jobs stand in each of Galaxy's states, the jobs of
-            sub-workflows and mapped collections included.
+        states: How many jobs stand in each of Galaxy's states (which knows no
+            ``blocked``: such a job is ``paused``), the jobs of sub-workflows and
+            mapped collections included.
         populated: ``new`` while it is still expanding, ``ok`` once all steps
             are scheduled, ``failed`` if it failed or was cancelled.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NewType, TypeAlias
+from typing import TYPE_CHECKING, Any, NewType, TypeAlias
 from uuid import UUID
 
 from attrs import Attribute, frozen
@@ -30,9 +30,12 @@ HistoryId = NewType("HistoryId", str)
 JobId = NewType("JobId", str)
 """Galaxy's encoded id of a job."""
 
-Json: TypeAlias = (
-    "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-)
+if TYPE_CHECKING:
+    Json: TypeAlias = (
+        "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+    )
+else:  # one level deep: what resolves annotations cannot follow a recursive one
+    Json = bool | int | float | str | Sequence | Mapping | None
 """What JSON can say."""
 
 Parameters: TypeAlias = Mapping[str, Json]

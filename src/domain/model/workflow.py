@@ -152,7 +152,7 @@ class DatasetRef:
     dataset_id: DatasetId
 
 
-Bound: TypeAlias = "Source | DatasetRef | Json"
+Bound: TypeAlias = Source | DatasetRef | Json
 """What an input is given: data, a registered dataset, or a plain value."""
 
 

@@ -1,8 +1,10 @@
-"""The ports to whatever runs workflows: Galaxy, or a simulation of one.
+"""The ports to whatever runs workflows: Galaxy, a simulation of one, or your own.
 
 Three small ones, since their users differ: the catalogue is asked when a job is
 submitted, the runner by submitters and pollers, the histories by submitters and
-the reconciler. One adapter may well fill all three.
+the reconciler. They speak of one engine and its ids, so one adapter mostly fills
+all three. Where they say Galaxy, an engine of another kind is meant as well: a
+history is whatever a run can be found by, and be kept from starting by.
 
 Every method may raise :class:`RunnerUnavailable` (no usable answer within the
 adapter's time limit, a 429, a 5xx, garbage) and :class:`RunnerRefusedUs` (our
@@ -68,7 +70,8 @@ class WorkflowRunner(Protocol):
         """Return which Galaxy this is, and as which user we are there.
 
         Asked anew at each call: it is what tells a Galaxy that has forgotten
-        an invocation from another Galaxy, or another user's key.
+        an invocation from another Galaxy, or another user's key. An engine
+        without users may give any text for one, always the same.
         """
 
     @abstractmethod
@@ -86,11 +89,15 @@ class WorkflowRunner(Protocol):
 
         Args:
             workflow_id: Of the stored workflow.
-            inputs: By input name.
-            history_id: A history made for this run alone.
+            inputs: By input name. Those left out take their defaults.
+            history_id: A history made for this run alone. If it is deleted by
+                the time that the run would begin, the run must end cancelled,
+                with no job made and ``history_deleted`` among its reasons.
 
         Raises:
-            RunRejected: Galaxy declined it (4xx); nothing was started.
+            RunRejected: Galaxy declined it (4xx): a required input is missing,
+                there is no such workflow or history, or it is purged. Nothing
+                was started.
             RunnerUnavailable: It is *certain* that nothing was started: no
                 connection came about, or the answer was a 429.
             OutcomeUnknown: Anything else: a time-out, a connection that broke
@@ -101,11 +108,14 @@ class WorkflowRunner(Protocol):
     def report(self, invocation_id: InvocationId) -> InvocationReport:
         """Say how the invocation stands now, sub-workflows and jobs included.
 
-        Read in the order invocation, sub-invocations, jobs: a verdict that ends
-        an invocation rests on no job having been made in between. Galaxy's
-        ``paused`` is told as BLOCKED where the job waits for an input that is
-        in error, failed or deleted (also through other paused jobs), else as
-        PAUSED.
+        It tells what there is, and :func:`judge` decides what that means. Read
+        in the order invocation, sub-invocations, jobs: a verdict that ends an
+        invocation rests on no job having been made in between.
+
+        A job that will never run, since an input of it is in error, failed or
+        deleted (also through others like it), is BLOCKED; one that is held and
+        may go on is PAUSED. Galaxy says ``paused`` of both. A step that will
+        have no jobs, such as an input, is `scheduled` with none.
 
         Raises:
             RunNotFound: Galaxy says that it has no such invocation.
@@ -118,8 +128,9 @@ class WorkflowRunner(Protocol):
         """Say in bulk how the jobs of many invocations stand.
 
         A cheap way to see which ones moved. An id that is missing in the result
-        could not be told of and needs a :meth:`report`; that is no error. With
-        no ids, nothing is asked.
+        could not be told of and needs a :meth:`report`; that is no error, and
+        an engine without such a question tells of none. With no ids, nothing
+        is asked.
         """
 
     @abstractmethod
@@ -143,10 +154,10 @@ class WorkflowRunner(Protocol):
 
     @abstractmethod
     def cancel(self, invocation_id: InvocationId) -> None:
-        """Ask the invocation to stop; asking twice is not an error.
+        """Ask the invocation to stop, and return without waiting for that.
 
-        Never call it for one that has ended: Galaxy would turn a completed
-        invocation ``cancelled``.
+        Asking twice is no error. Never call it for one that has ended: Galaxy
+        would turn a completed invocation ``cancelled``.
 
         Raises:
             RunNotFound: Galaxy says that it has no such invocation.
@@ -158,7 +169,7 @@ class RunHistories(Protocol):
 
     The history carries the submission's id as its name, so that a run whose
     answer was lost can be found; and it is the fence: Galaxy cancels whatever
-    is invoked into a deleted history.
+    is invoked into a deleted history. A run that had begun before goes on.
     """
 
     @abstractmethod
@@ -178,8 +189,8 @@ class RunHistories(Protocol):
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         """Return what was invoked into a history, oldest first.
 
-        Works for deleted histories, too. Invocations of sub-workflows are not
-        among them. Empty where Galaxy has no such history.
+        Works for deleted and purged histories, too. Invocations of sub-workflows
+        are not among them. Empty where Galaxy has no such history.
         """
 
     @abstractmethod
@@ -202,5 +213,6 @@ class RunHistories(Protocol):
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
         """Return the datasets and collections that a history holds.
 
-        Empty where Galaxy has no such history, or it is purged.
+        Works for deleted histories, too. Empty where Galaxy has no such
+        history, or it is purged.
         """

@@ -19,8 +19,18 @@ from galaxy_jobs.domain.use_cases.jobs import (
     ShowJob,
     ShowSubmission,
 )
-from galaxy_jobs.domain.use_cases.poll import Poll, PollPolicy, Sweep
-from galaxy_jobs.domain.use_cases.reconcile import Reconcile, ReconcilePolicy
+from galaxy_jobs.domain.use_cases.poll import (
+    Mapper,
+    Poll,
+    PollPolicy,
+    Sweep,
+    one_by_one,
+)
+from galaxy_jobs.domain.use_cases.reconcile import (
+    Reconcile,
+    Reconciled,
+    ReconcilePolicy,
+)
 from galaxy_jobs.domain.use_cases.submit import (
     Check,
     Plan,
@@ -53,12 +63,14 @@ __all__ = [
     "ListJobs",
     "ListTokens",
     "ListWorkflows",
+    "Mapper",
     "NewToken",
     "Plan",
     "Poll",
     "PollPolicy",
     "Reconcile",
     "ReconcilePolicy",
+    "Reconciled",
     "RegisterDataset",
     "Rerun",
     "RevokeToken",
@@ -71,4 +83,5 @@ __all__ = [
     "Submitted",
     "Sweep",
     "WhoAmI",
+    "one_by_one",
 ]

@@ -1,0 +1,81 @@
+"""What other services import: complete, and each name in one place."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pytest
+
+from galaxy_jobs import domain
+from galaxy_jobs.adapters import memory
+from galaxy_jobs.domain import errors, use_cases
+
+
+HOMES = (domain, use_cases, memory)
+
+
+def public(module: ModuleType) -> dict[str, Any]:
+    return {name: getattr(module, name) for name in module.__all__}
+
+
+def signatures(thing: Any) -> Iterator[Callable[..., Any] | type]:
+    """Yield what has annotations that a caller, or an implementer, meets."""
+    yield thing
+    if inspect.isclass(thing):
+        for name, member in inspect.getmembers(thing):
+            if name.startswith("_") and name != "__call__":
+                continue
+            code = member.fget if isinstance(member, property) else member
+            if inspect.isfunction(code) or inspect.ismethod(code):
+                yield code
+
+
+def hints(thing: Any) -> Iterator[Any]:
+    if inspect.isclass(thing) and attrs.has(thing):
+        names = vars(sys.modules[thing.__module__])
+        for one in attrs.fields(thing):
+            if not one.name.startswith("_"):
+                yield eval(one.type, names) if isinstance(one.type, str) else one.type
+    elif inspect.isfunction(thing) or inspect.ismethod(thing):
+        yield from typing.get_type_hints(thing).values()
+
+
+def ours(hint: Any) -> Iterator[Any]:
+    """Yield the classes and new types of ours that an annotation names."""
+    for part in typing.get_args(hint):
+        for one in part if isinstance(part, list) else [part]:
+            yield from ours(one)
+    hint = typing.get_origin(hint) or hint
+    if isinstance(hint, typing.TypeVar | typing.ForwardRef):
+        return
+    named = getattr(hint, "__name__", "_")
+    home = str(getattr(hint, "__module__", ""))
+    if home.startswith("galaxy_jobs.") and not named.startswith("_"):
+        yield hint
+
+
+@pytest.mark.parametrize("home", HOMES, ids=lambda home: home.__name__)
+def test_whatever_a_public_signature_names_can_be_imported(home: ModuleType) -> None:
+    known = [*public(domain).values(), *public(home).values(), *vars(errors).values()]
+    missing = {
+        f"{one.__name__} (of {name})"
+        for name, thing in public(home).items()
+        for signature in signatures(thing)
+        for hint in hints(signature)
+        for one in ours(hint)
+        if not any(one is other for other in known)
+    }
+    assert missing == set()
+
+
+def test_no_name_has_two_meanings() -> None:
+    everything = [public(domain), public(use_cases), vars(errors)]
+    for name in {name for names in everything for name in names}:
+        found = [names[name] for names in everything if name in names]
+        assert all(one is found[0] for one in found) or name.startswith("__"), name
