@@ -20,6 +20,7 @@ from galaxy_jobs.domain.use_cases.jobs import (
     ShowSubmission,
 )
 from galaxy_jobs.domain.use_cases.poll import (
+    Breaker,
     Mapper,
     Poll,
     PollPolicy,
@@ -52,6 +53,7 @@ from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
 
 __all__ = [
     "Authenticate",
+    "Breaker",
     "CancelJob",
     "Check",
     "ClearSuperseded",
