@@ -1,0 +1,289 @@
+"""Any number of pollers, a Galaxy that moves, fails and forgets, deaths anywhere.
+
+The machine keeps its own account of what Galaxy ever showed, judged by the oracle;
+what the store says is compared with that alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from galaxy_jobs.adapters.contract.repositories import HERE, THERE
+from galaxy_jobs.domain import (
+    GalaxyState,
+    Identity,
+    InvocationId,
+    InvocationReport,
+    JobState,
+    PollQueue,
+)
+from galaxy_jobs.domain.errors import (
+    RunnerError,
+    RunnerRefusedUs,
+    RunnerUnavailable,
+    RunNotFound,
+)
+from galaxy_jobs.domain.ports import Claim, Look
+from galaxy_jobs.domain.use_cases import Poll, PollPolicy
+from tests.support import oracle
+from tests.support.build import a_report, a_step
+from tests.support.faults import Killed, Paused, When
+from tests.unit.test_poll import Rig
+
+
+LEASE = timedelta(minutes=5)
+RUNS = [InvocationId(f"inv{n}") for n in range(6)]
+GONE = RunNotFound("There is no such thing.")
+TROUBLE = st.sampled_from(
+    [
+        RunnerUnavailable("Galaxy is down."),
+        RunnerUnavailable("Too many requests.", retry_after=20),
+        RunnerRefusedUs("Bad key."),
+    ]
+)
+SUB = a_report(a_step(JobState.RUNNING))
+SUB_DONE = a_report(a_step(JobState.OK))
+#: How a run may go; what it says last, it says for ever.
+PLANS: Sequence[Sequence[InvocationReport]] = [
+    [
+        a_report(state=GalaxyState.NEW),
+        a_report(a_step(JobState.QUEUED), a_step(JobState.NEW)),
+        a_report(a_step(JobState.RUNNING), a_step(JobState.NEW)),
+        a_report(a_step(JobState.OK), a_step(JobState.RUNNING)),
+        a_report(a_step(JobState.OK), a_step(JobState.OK)),
+    ],
+    [
+        a_report(state=GalaxyState.NEW),
+        a_report(a_step(JobState.RUNNING)),
+        a_report(a_step(JobState.ERROR), a_step(JobState.BLOCKED)),
+    ],
+    [
+        a_report(a_step(JobState.OK), a_step(sub=SUB)),
+        a_report(a_step(JobState.OK), a_step(sub=SUB_DONE)),
+    ],
+    [a_report(state=GalaxyState.NEW), a_report(state=GalaxyState.FAILED)],
+    [
+        a_report(a_step(JobState.RUNNING)),
+        a_report(a_step(JobState.DELETING), state=GalaxyState.CANCELLING),
+        a_report(a_step(JobState.DELETED), state=GalaxyState.CANCELLED),
+    ],
+    [a_report(state=GalaxyState.NEW)],
+    [a_report(a_step(JobState.PAUSED))],
+]
+
+
+@frozen
+class Held:
+    """A claim that was given out: whose it is, and until when."""
+
+    claim: Claim
+    until: datetime
+
+
+@define
+class Guarded(PollQueue):
+    """The queue, watched: nobody is given what another one still has."""
+
+    queue: PollQueue
+    now: Any
+    held: dict[InvocationId, Held] = field(factory=dict)
+
+    def claim(
+        self,
+        identity: Identity,
+        *,
+        limit: int,
+        lease: timedelta,
+        due_for: timedelta = timedelta(0),
+    ) -> Sequence[Claim]:
+        claims = self.queue.claim(identity, limit=limit, lease=lease, due_for=due_for)
+        for one in claims:
+            before = self.held.get(one.invocation_id)
+            assert before is None or before.until <= self.now(), "asked about twice"
+            self.held[one.invocation_id] = Held(one, self.now() + lease)
+        return claims
+
+    def write_back(self, looks: Sequence[Look]) -> int:
+        for look in looks:
+            held = self.held.get(look.claim.invocation_id)
+            if held is not None and held.claim == look.claim:
+                del self.held[look.claim.invocation_id]
+        return self.queue.write_back(looks)
+
+    def overdue(self, identity: Identity) -> timedelta | None:
+        return self.queue.overdue(identity)
+
+
+class Polling(RuleBasedStateMachine):
+    """Several pollers at a Galaxy in whatever mood."""
+
+    @initialize(plans=st.lists(st.sampled_from(PLANS), min_size=6, max_size=6))
+    def begin(self, plans: Sequence[Sequence[InvocationReport]]) -> None:
+        self.rig = Rig(policy=PollPolicy(lease=LEASE, batch=4, bulk=2))
+        self.rig.repositories = evolve(
+            self.rig.repositories,
+            queue=Guarded(self.rig.repositories.queue, self.rig.clock),
+        )
+        self.pollers: list[Poll] = [self.rig.poller() for _ in range(3)]
+        self.plans = {id_: list(plan) for id_, plan in zip(RUNS, plans, strict=True)}
+        #: Every word that Galaxy could have been heard to say of a run, in turn.
+        self.shown: dict[InvocationId, list[str]] = {}
+        self.forgotten: dict[InvocationId, datetime] = {}
+        self.paused: list[Paused[Any]] = []
+        for id_ in RUNS:
+            self.rig.accepted(id_)
+            self.shown[id_] = ["queued"]
+            self.say(id_)
+
+    def say(self, id_: InvocationId) -> None:
+        """Let Galaxy say of a run what its plan has next."""
+        report = self.plans[id_][0]
+        self.rig.galaxy.reports[id_] = report
+        self.shown[id_].append(oracle.judge(report).state)
+
+    # --- Galaxy ---
+
+    @rule(id_=st.sampled_from(RUNS))
+    def moves(self, id_: InvocationId) -> None:
+        if len(self.plans[id_]) > 1 and self.sane(id_):
+            del self.plans[id_][0]
+            self.say(id_)
+
+    def sane(self, id_: InvocationId) -> bool:
+        return isinstance(self.rig.galaxy.reports[id_], InvocationReport)
+
+    @rule(id_=st.sampled_from(RUNS), trouble=TROUBLE)
+    def stumbles_over_one(self, id_: InvocationId, trouble: RunnerError) -> None:
+        if id_ not in self.forgotten:
+            self.rig.galaxy.reports[id_] = trouble
+
+    @rule(id_=st.sampled_from(RUNS))
+    def forgets(self, id_: InvocationId) -> None:
+        self.forgotten.setdefault(id_, self.rig.clock())
+        self.rig.galaxy.reports[id_] = GONE
+
+    @rule(trouble=TROUBLE)
+    def goes_down(self, trouble: RunnerError) -> None:
+        self.rig.galaxy.trouble = trouble
+
+    @rule(trouble=TROUBLE | st.none(), tells=st.booleans())
+    def answers_in_bulk(self, trouble: RunnerError | None, tells: bool) -> None:  # noqa: FBT001 - drawn
+        self.rig.galaxy.bulk = trouble
+        self.rig.galaxy.tells_in_bulk = tells
+
+    @rule(who=st.sampled_from([HERE, THERE]))
+    def is_another(self, who: Identity) -> None:
+        self.rig.galaxy.who = who
+
+    @rule()
+    def recovers(self) -> None:
+        self.rig.galaxy.trouble = self.rig.galaxy.bulk = None
+        self.rig.galaxy.tells_in_bulk = True
+        self.rig.galaxy.who = HERE
+        for id_ in RUNS:
+            if id_ not in self.forgotten and not self.sane(id_):
+                self.rig.galaxy.reports[id_] = self.plans[id_][0]
+
+    # --- time and pollers ---
+
+    @rule(seconds=st.sampled_from([0.1, 1, 7, 60, 301, 1801, 3601]))
+    def time_passes(self, seconds: float) -> None:
+        self.rig.clock.advance(timedelta(seconds=seconds))
+
+    @rule(who=st.integers(0, 2), at_most=st.sampled_from([None, timedelta(0)]))
+    def sweeps(self, who: int, at_most: timedelta | None) -> None:
+        self.rig.faults.strikes.clear()
+        self.pollers[who](at_most)
+
+    @rule(
+        who=st.integers(0, 2),
+        call=st.sampled_from(
+            [
+                "queue.claim",
+                "queue.write_back",
+                "runner.identity",
+                "runner.report",
+                "runner.summaries",
+            ]
+        ),
+        when=st.sampled_from(When),
+    )
+    def dies_in_a_sweep(self, who: int, call: str, when: When) -> None:
+        self.rig.faults.strikes.clear()
+        self.rig.faults.kills(call, when)
+        with suppress(Killed):
+            self.pollers[who]()
+        self.pollers[who] = self.rig.poller()
+
+    @precondition(lambda self: len(self.paused) < 2)
+    @rule(call=st.sampled_from(["queue.write_back", "runner.report"]))
+    def stands_still_in_a_sweep(self, call: str) -> None:
+        self.rig.faults.strikes.clear()
+        one = Paused(self.rig.poller())
+        self.rig.faults.strikes[call, When.BEFORE] = one.pause
+        one.start()
+        self.paused.append(one)
+
+    @precondition(lambda self: self.paused)
+    @rule()
+    def goes_on(self) -> None:
+        self.rig.faults.strikes.clear()
+        one = self.paused.pop(0)
+        one.go_on()
+        if one.error is not None:
+            raise one.error
+
+    # --- what must hold ---
+
+    @invariant()
+    def says_only_what_galaxy_showed(self) -> None:
+        """No state but those shown, in their order; and gone only after an hour."""
+        for id_ in RUNS:
+            said = self.rig.states(id_)
+            job = self.rig.job(id_)
+            if job.failure is not None and job.failure.reason == "gone":
+                since = self.forgotten[id_]
+                assert job.updated_at - since >= timedelta(hours=1)
+                said = said[:-1]
+            shown = iter(self.shown[id_])
+            assert all(state in shown for state in said), (said, self.shown[id_])
+
+    def teardown(self) -> None:
+        """Once Galaxy is well, all that it shows is known soon, whoever died."""
+        if not hasattr(self, "rig"):
+            return
+        while self.paused:
+            self.goes_on()
+        self.rig.faults.strikes.clear()
+        self.recovers()
+        for _ in range(80):
+            self.rig.clock.advance(timedelta(minutes=1))
+            for one in self.pollers:
+                one()
+        for id_ in RUNS:
+            job = self.rig.job(id_)
+            if id_ in self.forgotten:
+                assert job.state.is_terminal, "given up, or seen to end before"
+            else:
+                assert job.state.value == self.shown[id_][-1]
+            if not job.state.is_terminal:
+                assert self.rig.clock() - job.observed_at <= timedelta(minutes=6)
+        self.says_only_what_galaxy_showed()
+
+
+def test_every_change_is_seen_and_nothing_is_made_up() -> None:
+    run_state_machine_as_test(Polling)
