@@ -55,6 +55,26 @@ TROUBLE = st.sampled_from(
         RunnerRefusedUs("Bad key."),
     ]
 )
+
+
+@frozen
+class Mood:
+    """How Galaxy as a whole is."""
+
+    trouble: RunnerError | None = None
+    bulk: RunnerError | None = None
+    tells: bool = True
+    who: Identity = HERE
+
+
+FINE = Mood()
+MOODS = st.one_of(
+    st.just(FINE),
+    st.just(FINE),
+    st.builds(Mood, trouble=TROUBLE),
+    st.builds(Mood, bulk=TROUBLE),
+    st.sampled_from([Mood(tells=False), Mood(who=THERE)]),
+)
 SUB = a_report(a_step(JobState.RUNNING))
 SUB_DONE = a_report(a_step(JobState.OK))
 #: How a run may go; what it says last, it says for ever.
@@ -176,27 +196,18 @@ class Polling(RuleBasedStateMachine):
         self.forgotten.setdefault(id_, self.rig.clock())
         self.rig.galaxy.reports[id_] = GONE
 
-    @rule(trouble=TROUBLE)
-    def goes_down(self, trouble: RunnerError) -> None:
-        self.rig.galaxy.trouble = trouble
+    @rule(id_=st.sampled_from(RUNS))
+    def recovers(self, id_: InvocationId) -> None:
+        if id_ not in self.forgotten and not self.sane(id_):
+            self.rig.galaxy.reports[id_] = self.plans[id_][0]
 
-    @rule(trouble=TROUBLE | st.none(), tells=st.booleans())
-    def answers_in_bulk(self, trouble: RunnerError | None, tells: bool) -> None:  # noqa: FBT001 - drawn
-        self.rig.galaxy.bulk = trouble
-        self.rig.galaxy.tells_in_bulk = tells
-
-    @rule(who=st.sampled_from([HERE, THERE]))
-    def is_another(self, who: Identity) -> None:
-        self.rig.galaxy.who = who
-
-    @rule()
-    def recovers(self) -> None:
-        self.rig.galaxy.trouble = self.rig.galaxy.bulk = None
-        self.rig.galaxy.tells_in_bulk = True
-        self.rig.galaxy.who = HERE
-        for id_ in RUNS:
-            if id_ not in self.forgotten and not self.sane(id_):
-                self.rig.galaxy.reports[id_] = self.plans[id_][0]
+    def feels(self, mood: Mood) -> None:
+        """Let Galaxy as a whole be so until the next sweep."""
+        self.rig.faults.strikes.clear()
+        self.rig.galaxy.trouble = mood.trouble
+        self.rig.galaxy.bulk = mood.bulk
+        self.rig.galaxy.tells_in_bulk = mood.tells
+        self.rig.galaxy.who = mood.who
 
     # --- time and pollers ---
 
@@ -204,9 +215,13 @@ class Polling(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.rig.clock.advance(timedelta(seconds=seconds))
 
-    @rule(who=st.integers(0, 2), at_most=st.sampled_from([None, timedelta(0)]))
-    def sweeps(self, who: int, at_most: timedelta | None) -> None:
-        self.rig.faults.strikes.clear()
+    @rule(
+        who=st.integers(0, 2),
+        at_most=st.sampled_from([None, timedelta(0)]),
+        mood=MOODS,
+    )
+    def sweeps(self, who: int, at_most: timedelta | None, mood: Mood) -> None:
+        self.feels(mood)
         self.pollers[who](at_most)
 
     @rule(
@@ -221,9 +236,10 @@ class Polling(RuleBasedStateMachine):
             ]
         ),
         when=st.sampled_from(When),
+        mood=MOODS,
     )
-    def dies_in_a_sweep(self, who: int, call: str, when: When) -> None:
-        self.rig.faults.strikes.clear()
+    def dies_in_a_sweep(self, who: int, call: str, when: When, mood: Mood) -> None:
+        self.feels(mood)
         self.rig.faults.kills(call, when)
         with suppress(Killed):
             self.pollers[who]()
@@ -232,7 +248,7 @@ class Polling(RuleBasedStateMachine):
     @precondition(lambda self: len(self.paused) < 2)
     @rule(call=st.sampled_from(["queue.write_back", "runner.report"]))
     def stands_still_in_a_sweep(self, call: str) -> None:
-        self.rig.faults.strikes.clear()
+        self.feels(FINE)
         one = Paused(self.rig.poller())
         self.rig.faults.strikes[call, When.BEFORE] = one.pause
         one.start()
@@ -268,8 +284,9 @@ class Polling(RuleBasedStateMachine):
             return
         while self.paused:
             self.goes_on()
-        self.rig.faults.strikes.clear()
-        self.recovers()
+        self.feels(FINE)
+        for id_ in RUNS:
+            self.recovers(id_)
         for _ in range(80):
             self.rig.clock.advance(timedelta(minutes=1))
             for one in self.pollers:
