@@ -168,6 +168,20 @@ app.command(
 
 
 @app.command
+def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Find what is wrong with the set-up, and what to do about each thing.
+
+    Exits with 0 where nothing fails, with 1 where something does.
+
+    Args:
+        json: Print the findings as JSON.
+    """
+    from galaxy_jobs.entrypoints import doctor_command
+
+    return doctor_command.run(as_json=json)
+
+
+@app.command
 def demo(*, exit: Annotated[bool, Parameter(negative=())] = False) -> int:  # noqa: A002
     """Show it all working, on a real Galaxy: a job from its submission to its end.
 

@@ -1,6 +1,6 @@
 """The real Galaxy, through BioBlend."""
 
-from galaxy_jobs.adapters.galaxy.adapter import Galaxy
+from galaxy_jobs.adapters.galaxy.adapter import About, Galaxy
 
 
-__all__ = ["Galaxy"]
+__all__ = ["About", "Galaxy"]

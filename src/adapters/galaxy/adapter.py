@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from galaxy_jobs.adapters.galaxy import translate
 from galaxy_jobs.adapters.galaxy.bulk import BULK, Bulk
@@ -50,6 +52,19 @@ from galaxy_jobs.domain.ports.runner import (
 )
 
 
+@frozen
+class About:
+    """What a Galaxy says of itself.
+
+    Attributes:
+        version: Such as ``26.1``.
+        now: By its clock, to the second; None where it does not say.
+    """
+
+    version: str
+    now: datetime | None
+
+
 class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     """A Galaxy server, through BioBlend.
 
@@ -85,6 +100,21 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
 
     def __repr__(self) -> str:
         return repr(self._client)
+
+    def about(self) -> About:
+        """Say what answers there, and what time it is there; for a doctor.
+
+        Raises:
+            RunnerUnavailable, RunnerRefusedUs: It could not be asked.
+        """
+        with self._client.asking(Refused.unexpected):
+            answer = self._client.make_get_request(f"{self._client.url}/version")
+            version = translate.part(answer.json(), "version_major", str)
+        try:
+            now = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except ValueError:
+            now = None
+        return About(version, now if now and now.tzinfo else None)
 
     # --- which workflows there are ---
 

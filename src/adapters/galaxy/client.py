@@ -361,6 +361,7 @@ class _Answer:
         response = requests.Response()
         response.status_code = self.status
         response.encoding = "utf-8"
+        response.headers.update(self.headers)
         response.raw = io.BytesIO(self.body)
         return response
 

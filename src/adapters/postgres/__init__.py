@@ -5,6 +5,7 @@ objects of the domain.
 """
 
 from galaxy_jobs.adapters.postgres.datasets import PostgresDatasets
+from galaxy_jobs.adapters.postgres.diagnosis import Backlog, backlogs, clock
 from galaxy_jobs.adapters.postgres.engine import make_engine
 from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
 from galaxy_jobs.adapters.postgres.queue import PostgresPollQueue
@@ -24,6 +25,7 @@ from galaxy_jobs.adapters.postgres.tokens import PostgresTokens
 
 __all__ = [
     "CHANNEL",
+    "Backlog",
     "PostgresDatasets",
     "PostgresInvocations",
     "PostgresPollQueue",
@@ -33,7 +35,9 @@ __all__ = [
     "SchemaBehind",
     "SchemaConflict",
     "SchemaState",
+    "backlogs",
     "check_schema",
+    "clock",
     "make_engine",
     "migrate",
     "schema_state",

@@ -180,7 +180,7 @@ def bind(
             range, or no way to tell which input takes the dataset.
     """
     problems: dict[str, str] = {}
-    target = _target(workflow, dataset_input, parameters)
+    target = dataset_target(workflow, dataset_input, parameters)
     bound: dict[str, Bound] = {target.name: source}
     inputs = {one.name: one for one in workflow.inputs}
     if misfit := _misfit(target, source):
@@ -220,15 +220,24 @@ def takes_dataset(workflow: Workflow, configured: str | None) -> WorkflowInput |
         is no such input.
     """
     try:
-        return _target(workflow, configured, {})
+        return dataset_target(workflow, configured, {})
     except InvalidParameters:
         return None
 
 
-def _target(
+def dataset_target(
     workflow: Workflow, configured: str | None, parameters: Parameters
 ) -> WorkflowInput:
-    """Find the input that takes the job's dataset."""
+    """Return the input that takes the job's dataset.
+
+    Args:
+        workflow: What Galaxy declares of it.
+        configured: The name of that input, if the allowlist says so.
+        parameters: By input name: they may leave only one input over.
+
+    Raises:
+        InvalidParameters: There is none, or no way to tell which it is.
+    """
     data = [one for one in workflow.inputs if one.kind.is_data]
     listed = ", ".join(repr(one.name) for one in data) or "none"
     if configured is not None:

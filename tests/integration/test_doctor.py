@@ -1,0 +1,284 @@
+"""The doctor at real set-ups: a sound one, and each in which something is broken."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from attrs import frozen
+
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
+from galaxy_jobs.entrypoints.container import opened
+from galaxy_jobs.entrypoints.doctor import CHECKS, Doctor, Finding, Verdict
+from galaxy_jobs.entrypoints.settings import load
+from tests.support import workflows
+from tests.support.galaxy import Lab
+from tests.support.service import Service
+from tests.support.terminal import Terminal
+from tests.support.wait import until
+
+
+@frozen
+class Report:
+    """What the doctor said, by check."""
+
+    code: int
+    findings: list[dict[str, Any]]
+
+    def __getitem__(self, check: str) -> dict[str, Any]:
+        (one,) = [one for one in self.findings if one["check"] == check]
+        return one
+
+    def failing(self) -> set[str]:
+        return {one["check"] for one in self.findings if one["verdict"] == "fail"}
+
+    def left_out(self) -> set[str]:
+        return {one["check"] for one in self.findings if one["verdict"] == "left out"}
+
+
+@frozen
+class SetUp:
+    """A set-up that is sound, until something of it is changed."""
+
+    env: dict[str, str]
+    folder: Path
+
+    def service(self, **changed: str) -> Service:
+        return Service({**self.env, **changed}, self.folder)
+
+    def configured(self, text: str, **changed: str) -> dict[str, str]:
+        path = self.folder / "config.toml"
+        path.write_text(text)
+        return {"GALAXY_JOBS_CONFIG": str(path), **changed}
+
+    def examined(self, **changed: str) -> Report:
+        done = self.service(**changed).run("doctor", "--json")
+        assert "Traceback" not in done.stderr
+        assert self.env["GALAXY_API_KEY"] not in done.stdout
+        said = json.loads(done.stdout)
+        report = Report(done.returncode, said["checks"])
+        assert said["ok"] is (done.returncode == 0)
+        assert report.code == (1 if report.failing() else 0)
+        # Whatever fails is told with what to do about it, and no check is missing.
+        for one in report.findings:
+            assert one["verdict"] != "fail" or one["remedy"], one
+        assert {one["check"] for one in report.findings} == set(CHECKS)
+        return report
+
+
+@pytest.fixture(scope="module")
+def sound(
+    lab: Lab, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> SetUp:
+    folder = tmp_path_factory.mktemp("doctor")
+    env = {
+        **os.environ,
+        "DATABASE_URL": module_database_url,
+        "GALAXY_URL": lab.url,
+        "GALAXY_API_KEY": lab.key,
+        "GALAXY_JOBS_HOME": str(folder),
+    }
+    one = SetUp(env, folder)
+    assert one.service().run("migrate").returncode == 0
+    return one
+
+
+def test_a_sound_set_up(sound: SetUp) -> None:
+    config = '[[workflows]]\nname = "success"\n[[workflows]]\nname = "two steps"\n'
+    report = sound.examined(**sound.configured(config))
+    assert {one["verdict"] for one in report.findings} == {"ok"}
+    assert "takes the dataset on 'text'" in report.findings[8]["said"]
+    assert "2 workflows allowed" in report["settings"]["said"]
+    assert "may be run" in sound.examined()["workflows"]["said"]
+
+
+def test_no_database(sound: SetUp) -> None:
+    report = sound.examined(DATABASE_URL="postgresql://me:secret@127.0.0.1:9/jobs")
+    assert report.failing() == {"database"}
+    assert "'jobs' at 127.0.0.1 (port 9)" in report["database"]["said"]
+    assert "secret" not in str(report)
+    assert report.left_out() == {
+        "migrations",
+        "database clock",
+        "jobs of others",
+        "poller",
+    }
+    malformed = sound.examined(DATABASE_URL="postgresql://[/jobs")
+    assert malformed.failing() == {"database"}
+
+
+def test_a_schema_that_is_not_there_or_behind(sound: SetUp, database_url: str) -> None:
+    report = sound.examined(DATABASE_URL=database_url)
+    assert report.failing() == {"migrations"}
+    assert report["migrations"]["remedy"] == "galaxy-jobs migrate"
+    assert report.left_out() == {"jobs of others", "poller"}
+    there = sound.service(DATABASE_URL=database_url)
+    assert there.run("migrate").returncode == 0
+    assert sound.examined(DATABASE_URL=database_url).code == 0
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '{REVISIONS[0]}'")
+    behind = sound.examined(DATABASE_URL=database_url)
+    assert behind.failing() == {"migrations"}
+    assert "older than this program" in behind["migrations"]["said"]
+
+
+def test_galaxy_not_there(sound: SetUp) -> None:
+    report = sound.examined(GALAXY_URL="http://127.0.0.1:9")
+    assert report.failing() == {"galaxy"}
+    assert "http://127.0.0.1:9" in report["galaxy"]["said"]
+    assert "galaxy-jobs galaxy start" in report["galaxy"]["remedy"]
+    assert {"key", "workflows", "poller"} < report.left_out()
+
+
+def test_something_else_where_galaxy_should_be(sound: SetUp) -> None:
+    here = sound.service()
+    try:
+        here.serve()
+        assert sound.examined(GALAXY_URL=here.url).failing() == {"galaxy"}
+    finally:
+        here.stop()
+
+
+def test_a_bad_key(sound: SetUp) -> None:
+    report = sound.examined(GALAXY_API_KEY="0" * 32)
+    assert report.failing() == {"key"}
+    assert "GALAXY_API_KEY" in report["key"]["remedy"]
+    assert {"workflows", "poller"} < report.left_out()
+    assert sound.examined(GALAXY_API_KEY="not a key").failing() == {"galaxy"}
+
+
+def test_settings_missing_or_malformed(sound: SetUp) -> None:
+    report = sound.examined(GALAXY_URL="")
+    assert report.failing() == {"settings"}
+    assert "GALAXY_URL is not set" in report["settings"]["said"]
+    report = sound.examined(GALAXY_TIMEOUT="soon")
+    assert report.failing() == {"settings"}
+    assert "'soon'" in report["settings"]["said"]
+    assert len(report.left_out()) == len(CHECKS) - 1
+
+
+@pytest.mark.parametrize(
+    ("config", "verdict", "said"),
+    [
+        ('name = "no such one"', "fail", "no workflow named 'no such one'"),
+        ('name = "x"\nid = "ffffffffffffffff"', "fail", "no workflow with id"),
+        ('name = "doctor\'s twin"', "fail", "2 workflows named"),
+        ('name = "doctor\'s pair"', "warn", "several data inputs"),
+        ('name = "success"\ninput = "reads"', "fail", "has no such data input"),
+        ('name = "doctor\'s none"', "fail", "no data input"),
+    ],
+)
+def test_a_workflow_of_the_allowlist_that_cannot_be_run(
+    sound: SetUp, lab: Lab, config: str, verdict: str, said: str
+) -> None:
+    twin = workflows.workflow("doctor's twin", workflows.data("text"))
+    pair = workflows.workflow(
+        "doctor's pair", workflows.data("left"), workflows.data("right")
+    )
+    none = workflows.workflow("doctor's none", workflows.parameter("n", default=1))
+    known = [one["name"] for one in lab.call("GET", "workflows")]
+    for one, times in ((twin, 2), (pair, 1), (none, 1)):
+        for _ in range(times - known.count(one["name"])):
+            lab.add(one)
+    report = sound.examined(**sound.configured(f"[[workflows]]\n{config}\n"))
+    assert report["workflows"]["verdict"] == verdict
+    assert said in report["workflows"]["said"]
+    assert "GALAXY_JOBS_CONFIG" in report["workflows"]["remedy"]
+    assert report.code == (1 if verdict == "fail" else 0)
+
+
+def test_no_poller_and_the_key_of_another_user(
+    sound: SetUp, lab: Lab, galaxy: LocalGalaxy, database_url: str
+) -> None:
+    config = sound.configured("[poll]\nstale_after = 1\n", DATABASE_URL=database_url)
+    here = sound.service(**config)
+    assert here.run("migrate").returncode == 0
+    try:
+        here.serve()
+        job = here.submit(here.dataset("hda", lab.text), "no jobs")
+
+        def overdue() -> Report | None:
+            report = sound.examined(**config)
+            return report if report.failing() else None
+
+        report = until(overdue, 60)
+        assert report.failing() == {"poller"}
+        assert report["poller"]["remedy"] == "galaxy-jobs poll --every 5"
+        key = galaxy.user_key("tests-doctor")
+        other = sound.examined(**{**config, "GALAXY_API_KEY": key})
+        assert other.failing() == {"jobs of others"}
+        assert "was another one before" in other["jobs of others"]["said"]
+        assert here.run("poll", "--once").returncode == 0
+        assert here.wait(job)["state"] == "completed"
+        assert sound.examined(**config).code == 0
+    finally:
+        here.stop()
+
+
+@pytest.fixture
+def doctor(sound: SetUp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doctor]:
+    """One within this process, whose clock can be set."""
+    for name, value in sound.env.items():
+        if name.startswith(("GALAXY", "DATABASE")):
+            monkeypatch.setenv(name, value)
+    settings = load(env_file=None)
+    with opened(settings) as container:
+        yield Doctor(
+            settings=settings,
+            folder=None,
+            engine=container.engine,
+            galaxy=container.galaxy,
+            clock=lambda: datetime.now(UTC),
+        )
+
+
+def by_check(doctor: Doctor) -> dict[str, Finding]:
+    return {one.check: one for one in doctor()}
+
+
+@pytest.mark.parametrize(
+    ("off", "said"),
+    [(-7300, "2 hours ahead of ours"), (7300, "2 hours behind ours")],
+)
+def test_clocks_that_disagree(doctor: Doctor, off: float, said: str) -> None:
+    doctor.clock = lambda: datetime.now(UTC) + timedelta(seconds=off)
+    found = by_check(doctor)
+    for check in ("database clock", "galaxy clock"):
+        assert found[check].verdict is Verdict.WARN
+        assert said in found[check].said
+        assert found[check].remedy
+
+
+def test_a_home_that_cannot_be_written_to(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    doctor.folder = tmp_path / "file" / "postgres"
+    home = by_check(doctor)["home"]
+    assert home.verdict is Verdict.FAIL
+    assert "GALAXY_JOBS_HOME" in (home.remedy or "")
+    doctor.folder = tmp_path / "not" / "yet" / "there"
+    assert by_check(doctor)["home"].verdict is Verdict.OK
+    assert not (tmp_path / "not").exists()
+
+
+def test_people_are_told_line_by_line_with_the_remedies(sound: SetUp) -> None:
+    broken = {**sound.env, "DATABASE_URL": "postgresql://127.0.0.1:9/jobs"}
+    terminal = Terminal(("doctor",), broken, sound.folder)
+    assert terminal.end() == 1
+    lines = terminal.text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "1 to mend."
+    (at,) = [n for n, line in enumerate(lines) if line.startswith("FAIL  database")]
+    rest = " ".join(" ".join(lines[at:]).split())
+    assert "-> Start that server, or correct DATABASE_URL" in rest
+    assert "\x1b[32m" in terminal.written
+    done = sound.service().run("doctor")
+    assert done.returncode == 0
+    assert "All is well." in done.stdout
+    assert "\x1b" not in done.stdout
