@@ -41,14 +41,18 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     StoreUnavailable,
 )
+from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.http import guard
 from galaxy_jobs.entrypoints.http.app import create_app
 from galaxy_jobs.entrypoints.http.problems import Refused
 from galaxy_jobs.entrypoints.page import forms
 from galaxy_jobs.entrypoints.page.assets import ASSETS
 from galaxy_jobs.entrypoints.page.forms import Form
 from galaxy_jobs.entrypoints.settings import Settings
-from tests.support.api import StandIn, an_api
+from tests.support.api import StandIn, a_token, an_api
+from tests.support.build import an_invocation
 
 
 ROOT = "http://127.0.0.1:8000"
@@ -476,6 +480,153 @@ def test_a_form_from_another_site_does_nothing(world: World) -> None:
     assert world.send(path, page).status_code == 303
 
 
+# --- tokens ---
+
+
+@frozen
+class Door:
+    """The pages, where tokens are needed."""
+
+    api: TestClient[Litestar]
+    read: str
+    write: str
+
+    def sign_in(self, token: str, wanted: str = "/") -> Response:
+        page = self.api.get("/sign-in", params={"next": wanted})
+        assert page.status_code == 200
+        [proof] = re.findall(r'name="form_token" value="(\w+)"', page.text)
+        [back] = re.findall(r'name="next" value="(.*?)"', page.text)
+        return self.api.post(
+            "/sign-in",
+            data={"form_token": proof, "next": unescape(back), "token": token},
+            headers={"Origin": ROOT},
+            follow_redirects=False,
+        )
+
+    def get(self, path: str) -> Response:
+        headers = {"Accept": "text/html"}
+        return self.api.get(path, headers=headers, follow_redirects=False)
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    monkeypatch.setattr(guard, "BELIEVED_FOR", 0)
+    monkeypatch.setattr(guard, "NEEDED_FOR", 0)
+    tokens = MemoryTokens(MemoryStore())
+    job = StandIn(an_invocation())
+    stands = {"list_jobs": StandIn(Page((an_invocation(),), None)), "show_job": job}
+    with an_api(
+        tokens=tokens, job_history=StandIn([]), cancel_job=job, **stands
+    ) as api:
+        read, write = (a_token(tokens, one.value, one) for one in Scope)
+        yield Door(api, read, write)
+
+
+def test_who_comes_without_a_token_is_asked_for_one_and_led_back(door: Door) -> None:
+    answer = door.get("/ui/jobs/inv1?x=1")
+    where = "/sign-in?next=%2Fui%2Fjobs%2Finv1%3Fx%3D1"
+    assert (answer.status_code, answer.headers["location"]) == (303, where)
+    assert "Sign out" not in door.get(where).text
+    answer = door.sign_in(door.write, "/ui/jobs/inv1")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/jobs/inv1")
+    cookie = answer.headers["set-cookie"]
+    assert f"galaxy_jobs_token={door.write}; HttpOnly; Path=/; SameSite=lax" in cookie
+    assert "Secure" not in cookie
+    page = door.get("/ui/jobs/inv1")
+    assert page.status_code == 200
+    assert "Sign out" in page.text
+    assert ">Cancel<" in page.text
+    assert door.write not in page.text
+    assert door.get("/").status_code == 200
+
+
+def test_behind_tls_the_cookie_goes_over_tls_alone(door: Door) -> None:
+    door.api.headers["X-Forwarded-Proto"] = "https"
+    cookies = door.sign_in(door.read).headers["set-cookie"]
+    assert "Secure" in cookies
+
+
+@pytest.mark.parametrize("token", ["", "x", "gjt_0123456789abcdef_" + "x" * 43, EVIL])
+def test_a_bad_token_is_not_kept(door: Door, token: str) -> None:
+    answer = door.sign_in(token)
+    assert answer.status_code == 401
+    assert 'role="alert"' in answer.text
+    assert "galaxy_jobs_token" not in answer.headers.get("set-cookie", "")
+    assert token in {"", "x"} or token not in answer.text
+    assert door.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["//evil.example", "/\\evil.example", "https://evil.example", "", "x", "/%09x y"],
+)
+def test_signing_in_leads_nowhere_but_here(door: Door, wanted: str) -> None:
+    assert door.sign_in(door.read, wanted).headers["location"] == "/"
+
+
+def test_a_token_to_look_with_is_offered_nothing_to_do(door: Door) -> None:
+    door.sign_in(door.read)
+    page = door.get("/ui/jobs/inv1").text
+    assert ">Cancel<" not in page
+    assert "/rerun" not in page
+    assert "/ui/submit" not in door.get("/").text
+    answer = door.api.post(
+        "/ui/jobs/inv1/cancel",
+        headers={"Origin": ROOT, "Accept": "text/html"},
+        data={"form_token": "x"},
+    )
+    assert answer.status_code == 403
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "may read only" in text_of(answer.text)
+
+
+def test_signing_out_forgets_the_token(door: Door) -> None:
+    door.sign_in(door.read)
+    [proof] = re.findall(r'name="form_token" value="(\w+)"', door.get("/").text)[:1]
+    answer = door.api.post(
+        "/sign-out",
+        data={"form_token": proof},
+        headers={"Origin": ROOT},
+        follow_redirects=False,
+    )
+    assert answer.headers["location"] == "/sign-in"
+    assert door.get("/").status_code == 303
+
+
+def test_a_form_of_before_signing_in_is_no_good_after_it(door: Door) -> None:
+    page = door.get("/sign-in").text
+    [proof] = re.findall(r'name="form_token" value="(\w+)"', page)
+    door.sign_in(door.write)
+    answer = door.api.post(
+        "/ui/jobs/inv1/cancel", data={"form_token": proof}, headers={"Origin": ROOT}
+    )
+    assert answer.status_code == 403
+    assert "out of date" in text_of(answer.text)
+
+
+def test_where_no_token_is_needed_nobody_is_asked_for_one(world: World) -> None:
+    assert "No token is needed here" in text_of(world.get("/sign-in"))
+    assert "Sign out" not in world.get("/")
+
+
+def test_a_page_that_is_refused_at_the_door_is_a_page_too() -> None:
+    gone = StandIn(StoreUnavailable("The database cannot be reached."))
+    with an_api(tokens=gone, authenticate=Lost()) as api:
+        answer = api.get("/", headers={"Accept": "text/html"})
+        assert answer.status_code == 503
+        assert answer.headers["content-security-policy"] == POLICY
+        assert answer.headers["retry-after"]
+        assert "The database cannot be reached." in text_of(answer.text)
+        assert api.get("/").headers["content-type"] == "application/problem+json"
+
+
+class Lost:
+    """Knows of no token, since the database is away."""
+
+    def needed(self) -> bool:
+        raise StoreUnavailable("The database cannot be reached.")
+
+
 # --- what is wrong with an address ---
 
 
@@ -566,8 +717,8 @@ def test_files_are_kept_by_browsers_for_ever_under_a_name_of_their_content(
         assert answer.content == one.content
         assert answer.headers["content-type"].startswith(one.media_type)
         assert "immutable" in answer.headers["cache-control"]
-    world.get("/ui/static/0123456789ab/page.css", 404)
-    world.get("/ui/static/x/..%2froutes.py", 404)
+    world.get("/ui/assets/0123456789ab/page.css", 404)
+    world.get("/ui/assets/x/..%2froutes.py", 404)
 
 
 # --- forms, whatever is typed ---

@@ -117,6 +117,7 @@ def create_app(container: Container) -> Litestar:
         ),
     )
     service.guard = Guard(container.authenticate(), Rate(allowed.rate, allowed.burst))
+    service.as_page = pages.refusal
     return service
 
 

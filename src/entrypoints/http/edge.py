@@ -17,8 +17,8 @@ import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, cast
 from urllib.parse import quote, unquote, unquote_to_bytes, urlencode, urlsplit
 
 import structlog
@@ -52,6 +52,10 @@ LOGGED = 300
 """How many characters of a path go into the log: a client may send thousands."""
 
 
+AsPage: TypeAlias = Callable[[HTTPScope, bytes], tuple[bytes, Mapping[str, str]]]
+"""Makes a page of a problem: its HTML, and the headers that go with it."""
+
+
 class Service(Litestar):
     """Litestar, behind the edge.
 
@@ -61,6 +65,9 @@ class Service(Litestar):
 
     guard: Guard | None = None
     """Who lets in; None: everybody on this machine comes in."""
+
+    as_page: AsPage | None = None
+    """Shows a person who came to a page why it is refused."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take one request, or a word about the life of the process."""
@@ -103,7 +110,8 @@ async def serve(
                 script = headers.get("hx-request") == "true"
                 await _lead(_sign_in(scope), sending, script=script)
             else:
-                await _refuse(refusal, scope, request_id, sending)
+                shown = service.as_page if _is_read(scope, headers) else None
+                await _refuse(refusal, scope, request_id, sending, shown)
         except asyncio.CancelledError:
             if status:
                 raise
@@ -213,10 +221,20 @@ def _navigates(
     """Say whether a person came to a page of ours without a token."""
     return (
         refusal.code == "unauthenticated"
-        and (scope["path"] == "/" or scope["path"].startswith(NAVIGATED))
+        and is_page(scope["path"])
         and ("text/html" in headers.get("accept", "") or "hx-request" in headers)
         and SIGN_IN in service.route_handler_method_map
     )
+
+
+def is_page(path: str) -> bool:
+    """Say whether a path is one that people go to."""
+    return path in {"/", SIGN_IN} or path.startswith(NAVIGATED)
+
+
+def _is_read(scope: HTTPScope, headers: Mapping[str, str]) -> bool:
+    """Say whether it is a person who reads the answer."""
+    return is_page(scope["path"]) and "text/html" in headers.get("accept", "")
 
 
 def _sign_in(scope: HTTPScope) -> str:
@@ -344,22 +362,29 @@ def _cut_off(method: str) -> Refused:
     )
 
 
-async def _refuse(refusal: Refused, scope: HTTPScope, id_: str, send: Send) -> None:
+async def _refuse(
+    refusal: Refused,
+    scope: HTTPScope,
+    id_: str,
+    send: Send,
+    as_page: AsPage | None = None,
+) -> None:
     found = problems.members(refusal.code, refusal.detail, refusal.extra)
     said = problems.body(found, path=scope["path"], request_id=id_)
+    headers = {
+        "Content-Type": PROBLEM_JSON,
+        **problems.headers_of(refusal.code),
+        **refusal.headers,
+    }
+    if as_page is not None:
+        said, more = as_page(scope, said)
+        headers |= more
+    headers["Content-Length"] = str(len(said))
     start: dict[str, Any] = {
         "type": "http.response.start",
         "status": found["status"],
         "headers": [
-            (b"content-type", PROBLEM_JSON.encode()),
-            (b"content-length", str(len(said)).encode()),
-            *(
-                (name.lower().encode(), value.encode())
-                for name, value in {
-                    **problems.headers_of(refusal.code),
-                    **refusal.headers,
-                }.items()
-            ),
+            (name.lower().encode(), value.encode()) for name, value in headers.items()
         ],
     }
     await send(cast("Message", start))

@@ -36,7 +36,7 @@ class Asset:
 def _asset(path: Path) -> Asset:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:12]
-    return Asset(content, _TYPES[path.suffix], f"/ui/static/{digest}/{path.name}")
+    return Asset(content, _TYPES[path.suffix], f"/ui/assets/{digest}/{path.name}")
 
 
 ASSETS: Mapping[str, Asset] = MappingProxyType(
@@ -49,11 +49,11 @@ ASSETS: Mapping[str, Asset] = MappingProxyType(
 """Every file by its name."""
 
 
-@get("/ui/static/{digest:str}/{name:str}", sync_to_thread=False)
+@get("/ui/assets/{digest:str}/{name:str}", sync_to_thread=False)
 def get_asset(digest: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """Give a file."""
     found = ASSETS.get(name)
-    if found is None or found.url != f"/ui/static/{digest}/{name}":
+    if found is None or found.url != f"/ui/assets/{digest}/{name}":
         raise NotFoundException
     return Response(
         found.content,

@@ -7,29 +7,16 @@ the API decides it; here it is only shown.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from litestar import Request, Response
 from litestar.exceptions import ValidationException
-from litestar.response import Redirect
-from litestar.types import ExceptionHandlersMap
+from litestar.types import ExceptionHandlersMap, HTTPScope
 
 from galaxy_jobs.entrypoints.http.parameters import invalid
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
-from galaxy_jobs.entrypoints.page.render import is_htmx, page
-
-
-UNAUTHENTICATED = 401
-
-
-def sign_in_url(request: Request[Any, Any, Any]) -> str:
-    """Return where a token is entered, and the way back from there."""
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    if request.method != "GET":
-        wanted = "/"
-    return f"/sign-in?{urlencode({'next': wanted})}"
+from galaxy_jobs.entrypoints.page.render import HEADERS, html, page
 
 
 def _shown(
@@ -37,23 +24,27 @@ def _shown(
 ) -> Callable[[Request[Any, Any, Any], Any], Response[Any]]:
     """Make a page of what a handler of the API answers."""
 
-    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
         said = handler(request, error)
-        if said.status_code == UNAUTHENTICATED and not is_htmx(request):
-            return Redirect(sign_in_url(request), status_code=303)
-        headers = {name: str(text) for name, text in said.headers.items()}
-        if said.status_code == UNAUTHENTICATED:
-            # The part of a page that a script asks for is no place for the form.
-            headers["HX-Redirect"] = "/sign-in"
         return page(
             request,
             "error.html",
             status=said.status_code or 500,
-            headers=headers,
+            headers={name: str(text) for name, text in said.headers.items()},
             problem=json.loads(said.content),
         )
 
     return answer
+
+
+def refusal(scope: HTTPScope, problem: bytes) -> tuple[bytes, Mapping[str, str]]:
+    """Make a page for a request that has reached no route.
+
+    Returns:
+        The HTML, and the headers that go with it.
+    """
+    text = html(Request(scope), "error.html", problem=json.loads(problem))
+    return text.encode(), {"Content-Type": "text/html; charset=utf-8", **HEADERS}
 
 
 HANDLERS: ExceptionHandlersMap = {

@@ -17,12 +17,10 @@ from typing import Any
 from litestar import Request
 from litestar.datastructures import Cookie
 
+from galaxy_jobs.entrypoints.http.guard import COOKIE
 from galaxy_jobs.entrypoints.http.problems import Refused
 from galaxy_jobs.entrypoints.page.forms import Form
 
-
-SESSION = "galaxy_jobs_token"
-"""The cookie that carries the token."""
 
 SECRET = "galaxy_jobs_form"  # noqa: S105 - the name of a cookie
 """The cookie that carries the secret."""
@@ -38,7 +36,7 @@ def secret_of(request: Request[Any, Any, Any]) -> str:
 
 def form_token(request: Request[Any, Any, Any], secret: str) -> str:
     """Return what a form has to repeat."""
-    session = request.cookies.get(SESSION, "")
+    session = request.cookies.get(COOKIE, "")
     return hmac.new(secret.encode(), session.encode(), hashlib.sha256).hexdigest()
 
 

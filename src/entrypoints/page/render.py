@@ -15,6 +15,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 
+from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.entrypoints.http.guard import caller_of
 from galaxy_jobs.entrypoints.page import guard, words
 from galaxy_jobs.entrypoints.page.assets import ASSETS
 
@@ -75,13 +77,8 @@ def page(
         shown: What the template shows.
     """
     secret = guard.secret_of(request)
-    text = _templates.get_template(template).render(
-        form_token=guard.form_token(request, secret),
-        signed_in=guard.SESSION in request.cookies,
-        **shown,
-    )
     answer = Response(
-        text,
+        html(request, template, secret, **shown),
         status_code=status,
         media_type=MediaType.HTML,
         headers={**HEADERS, **(headers or {})},
@@ -89,6 +86,26 @@ def page(
     if guard.SECRET not in request.cookies:
         answer.set_cookie(guard.cookie(request, guard.SECRET, secret))
     return answer
+
+
+def html(
+    request: Request[Any, Any, Any], template: str, secret: str = "", **shown: Any
+) -> str:
+    """Return the text of a page.
+
+    Args:
+        request: The one that it answers.
+        template: The name of its file.
+        secret: What its forms are to prove that they know.
+        shown: What the template shows.
+    """
+    caller = caller_of(request)
+    return _templates.get_template(template).render(
+        form_token=guard.form_token(request, secret),
+        signed_in=caller.token is not None,
+        may_submit=caller.may(Scope.SUBMIT),
+        **shown,
+    )
 
 
 def is_htmx(request: Request[Any, Any, Any]) -> bool:

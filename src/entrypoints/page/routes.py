@@ -7,10 +7,13 @@ from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from galaxy_jobs.entrypoints.page import jobs, submit
+from galaxy_jobs.entrypoints.page import jobs, sign_in, submit
 from galaxy_jobs.entrypoints.page.assets import get_asset
-from galaxy_jobs.entrypoints.page.errors import HANDLERS
+from galaxy_jobs.entrypoints.page.errors import HANDLERS, refusal
 from galaxy_jobs.entrypoints.page.guard import checked_form
+
+
+__all__ = ["refusal", "router"]
 
 
 @get("/ui/{rest:path}", sync_to_thread=False)
@@ -28,7 +31,13 @@ def router() -> Router:
     """Return every page."""
     return Router(
         "/",
-        route_handlers=[*jobs.ROUTES, *submit.ROUTES, get_asset, get_nothing],
+        route_handlers=[
+            *jobs.ROUTES,
+            *submit.ROUTES,
+            *sign_in.ROUTES,
+            get_asset,
+            get_nothing,
+        ],
         dependencies={"form": Provide(checked_form)},
         exception_handlers=HANDLERS,
         include_in_schema=False,
