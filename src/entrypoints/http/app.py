@@ -15,7 +15,6 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.entrypoints.container import Container
@@ -30,6 +29,7 @@ from galaxy_jobs.entrypoints.http import (
 )
 from galaxy_jobs.entrypoints.http.guard import Guard, caller_of
 from galaxy_jobs.entrypoints.http.limits import Rate
+from galaxy_jobs.entrypoints.http.openapi import Document
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
 from galaxy_jobs.entrypoints.page import routes as pages
@@ -113,7 +113,7 @@ def create_app(container: Container) -> Litestar:
                 include_in_schema=False,
                 before_request=_only_json,
             ),
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[Document()],
         ),
     )
     service.guard = Guard(container.authenticate(), Rate(allowed.rate, allowed.burst))

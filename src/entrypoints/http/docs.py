@@ -13,7 +13,8 @@ from html import escape
 from typing import Any
 
 from litestar import MediaType, Request, Response, get
-from litestar.openapi.spec import OpenAPI
+
+from galaxy_jobs.entrypoints.http import openapi
 
 
 STYLE = """
@@ -38,16 +39,15 @@ HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inl
 @get("/", media_type=MediaType.HTML, sync_to_thread=False)
 def get_docs(request: Request[Any, Any, Any]) -> Response[str]:
     """Show the documentation."""
-    return Response(page(request.app.openapi_schema), headers=HEADERS)
+    return Response(page(openapi.document(request.app)), headers=HEADERS)
 
 
 ROUTES = [get_docs]
 """Below ``/docs``."""
 
 
-def page(document: OpenAPI) -> str:
+def page(said: Mapping[str, Any]) -> str:
     """Return the page that shows a document."""
-    said = document.to_schema()
     info = said["info"]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'

@@ -51,7 +51,7 @@ class ReadyJson:
     operation_id="live",
     summary="Say whether this process is alive",
     response_description="It is.",
-    responses=refusals(),
+    responses=refusals(open_to_all=True),
 )
 def get_live() -> Live:
     """Say that the process answers."""
@@ -67,10 +67,10 @@ def get_live() -> Live:
     "work without it.",
     response_description="They can.",
     responses={
+        **refusals(open_to_all=True),
         503: ResponseSpec(
             ReadyJson, generate_examples=False, description="They cannot."
         ),
-        **refusals(),
     },
 )
 def get_ready(readiness: Needs[Readiness]) -> Response[ReadyJson]:

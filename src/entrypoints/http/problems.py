@@ -88,7 +88,11 @@ RETRY_AFTER: Mapping[str, int] = MappingProxyType(
 """After how many seconds to try again, where nobody knows better."""
 
 
-_EVERYWHERE = ("malformed-request", "forbidden", "internal-error")
+_EVERYWHERE = ("malformed-request", "forbidden", "internal-error", "shutting-down")
+"""What any route may answer: the edge and the server do."""
+
+_WITH_TOKENS = ("unauthenticated", "too-many-requests", "database-unavailable")
+"""What any may that takes a token."""
 
 
 class Refused(Exception):
@@ -144,28 +148,42 @@ def status_of(code: str, *, addressed: bool) -> int:
     return STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+def type_of(code: str) -> str:
+    """Return the type of every problem of that code."""
+    return f"urn:galaxy-jobs:problem:{code}"
+
+
+def title_of(code: str) -> str:
+    """Return the title of every problem of that code."""
+    return code.replace("-", " ").capitalize()
+
+
 def members(
     code: str, detail: str, extra: Mapping[str, object], *, addressed: bool = False
 ) -> dict[str, object]:
     """Return a problem's members, but for what only a request can tell."""
     return {
-        "type": f"urn:galaxy-jobs:problem:{code}",
-        "title": code.replace("-", " ").capitalize(),
+        "type": type_of(code),
+        "title": title_of(code),
         "status": status_of(code, addressed=addressed),
         "detail": detail,
         **extra,
     }
 
 
-def refusals(*codes: str, addressed: bool = False) -> dict[int, ResponseSpec]:
+def refusals(
+    *codes: str, addressed: bool = False, open_to_all: bool = False
+) -> dict[int, ResponseSpec]:
     """Return what a route's documentation says of its refusals.
 
     Args:
         codes: Those of its own; those that every route has are added.
         addressed: As for :func:`status_of`.
+        open_to_all: Whether it takes no token.
     """
     by_status: dict[int, list[str]] = defaultdict(list)
-    for code in (*codes, *_EVERYWHERE):
+    everywhere = _EVERYWHERE if open_to_all else (*_EVERYWHERE, *_WITH_TOKENS)
+    for code in dict.fromkeys((*codes, *everywhere)):
         by_status[status_of(code, addressed=addressed)].append(code)
     return {
         status: ResponseSpec(
