@@ -50,7 +50,6 @@ def test_every_answer_is_documented(database_url: str, tmp_path: Path) -> None:
                 *("--request-timeout", "30"),
                 "--continue-on-failure",
                 "--generation-deterministic",
-                *("--generation-database", "none"),
                 *("--warnings", "off"),
                 # A stream has no end that one could wait for.
                 *("--exclude-path", "/jobs/events"),

@@ -20,16 +20,16 @@ from galaxy_jobs.entrypoints.readiness import Readiness
 class Live:
     """That the process answers."""
 
-    status: str = "alive"
+    status: Annotated[str, Parameter(description="Always `alive`.")] = "alive"
 
 
 @frozen(kw_only=True, slots=False)
 class GalaxyJson:
     """What was last heard of Galaxy; nothing depends on it here."""
 
-    ok: bool
-    problem: str | None
-    at: datetime
+    ok: Annotated[bool, Parameter(description="Whether it answered.")]
+    problem: Annotated[str | None, Parameter(description="Why it did not.")]
+    at: Annotated[datetime, Parameter(description="When it was asked.")]
 
 
 @frozen(kw_only=True, slots=False)
@@ -41,8 +41,11 @@ class ReadyJson:
     migrations: Annotated[
         str | None, Parameter(description="`current`, `ahead`, `behind` or `empty`.")
     ]
-    galaxy: GalaxyJson | None
-    problem: str | None
+    galaxy: Annotated[
+        GalaxyJson | None,
+        Parameter(description="What was last heard of it, if anything."),
+    ]
+    problem: Annotated[str | None, Parameter(description="What is in the way.")]
 
 
 @get(

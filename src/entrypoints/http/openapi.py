@@ -293,6 +293,15 @@ PARAMETERS: Mapping[str, Any] = {
 """One of what stands in paths, queries and headers."""
 
 
+IN_PATHS: Mapping[str, str] = {
+    "invocation_id": "The job, by Galaxy's id of its invocation.",
+    "submission_id": "The submission, a UUID.",
+    "dataset_id": "The dataset, as it was registered.",
+    "name": "The workflow, as `GET /workflows` says it; percent-encoded.",
+}
+"""What is to be said of what stands in paths."""
+
+
 class Document(JsonRenderPlugin):
     """Serves the document."""
 
@@ -360,6 +369,8 @@ def _operation(path: str, method: str, operation: Json) -> None:
             {},
         ]
     for one in operation.get("parameters", []):
+        if one["in"] == "path":
+            one["description"] = IN_PATHS[one["name"]]
         if one["name"] in PARAMETERS:
             one["example"] = PARAMETERS[one["name"]]
     for status, answer in operation["responses"].items():

@@ -128,7 +128,7 @@ class ProblemDetails:
     title: Annotated[
         str, Parameter(description="The same for every problem of a type.")
     ]
-    status: int
+    status: Annotated[int, Parameter(description="That of the answer.")]
     detail: Annotated[str, Parameter(description="What was read, expected, and to do.")]
     instance: Annotated[str, Parameter(description="The path that was asked for.")]
     request_id: Annotated[

@@ -45,7 +45,10 @@ from galaxy_jobs.entrypoints.http import problems, schemas
 class GalaxySource:
     """Data that Galaxy has already."""
 
-    src: Literal["hda", "ldda", "hdca"]
+    src: Annotated[
+        Literal["hda", "ldda", "hdca"],
+        Parameter(description="A dataset, a library dataset or a collection."),
+    ]
     id: Annotated[str, Parameter(description="Galaxy's id of it.")]
 
 
@@ -53,7 +56,7 @@ class GalaxySource:
 class UrlSource:
     """Data that Galaxy fetches when a job is submitted."""
 
-    src: Literal["url"]
+    src: Annotated[Literal["url"], Parameter(description="That Galaxy is to fetch it.")]
     url: Annotated[str, Parameter(description="An http, https or ftp address.")]
     ext: Annotated[str, Parameter(description="Galaxy's name of its format.")]
 
@@ -67,28 +70,35 @@ class NewDataset:
 
     dataset_id: Annotated[
         str | None,
-        Parameter(description="1 to 255 characters; left out, one is made up."),
+        Parameter(
+            min_length=1,
+            max_length=255,
+            description="1 to 255 characters; left out, one is made up.",
+        ),
     ] = None
-    name: Annotated[str, Parameter(description="For people.")]
-    source: SourceJson
+    name: Annotated[str, Parameter(min_length=1, description="For people.")]
+    source: Annotated[SourceJson, Parameter(description="Where Galaxy finds it.")]
 
 
 @frozen(kw_only=True, slots=False)
 class DatasetJson:
     """A dataset that jobs can be run on."""
 
-    dataset_id: str
-    name: str
-    source: SourceJson
-    created_at: datetime
+    dataset_id: Annotated[str, Parameter(description="What jobs name it by.")]
+    name: Annotated[str, Parameter(description="For people.")]
+    source: Annotated[SourceJson, Parameter(description="Where Galaxy finds it.")]
+    created_at: Annotated[datetime, Parameter(description="When it was registered.")]
 
 
 @frozen(kw_only=True, slots=False)
 class Datasets:
     """A page of datasets, newest first."""
 
-    items: list[DatasetJson]
-    next_cursor: str | None
+    items: Annotated[list[DatasetJson], Parameter(description="The newest first.")]
+    next_cursor: Annotated[
+        str | None,
+        Parameter(description="`cursor` of the next page; null on the last."),
+    ]
 
 
 def source_of(said: SourceJson) -> Source:
@@ -174,16 +184,20 @@ class NewRun:
 class Accepted:
     """A job that Galaxy has accepted."""
 
-    invocation_id: str
-    state: InvocationState
+    invocation_id: Annotated[
+        str, Parameter(description="Galaxy's id of it; the job's from now on.")
+    ]
+    state: Annotated[
+        InvocationState, Parameter(description="What is known of it so far.")
+    ]
 
 
 @frozen(kw_only=True, slots=False)
 class PlanJson:
     """What would be run."""
 
-    dataset_id: str
-    workflow_name: str
+    dataset_id: Annotated[str, Parameter(description="The job's dataset.")]
+    workflow_name: Annotated[str, Parameter(description="As Galaxy spells it.")]
     workflow_id: Annotated[str, Parameter(description="Of the workflow in Galaxy.")]
     inputs: Annotated[
         dict[str, Any],
@@ -195,54 +209,88 @@ class PlanJson:
 class ProgressJson:
     """How many jobs of Galaxy's there are, and how many are how far."""
 
-    total: int
-    ok: int
-    running: int
-    waiting: int
-    failed: int
+    total: Annotated[int, Parameter(description="All that are known so far.")]
+    ok: Annotated[int, Parameter(description="Ended well, or skipped.")]
+    running: Annotated[int, Parameter(description="At work.")]
+    waiting: Annotated[int, Parameter(description="Not started.")]
+    failed: Annotated[int, Parameter(description="Ended badly, or never to start.")]
 
 
 @frozen(kw_only=True, slots=False)
 class FailureJson:
     """What has failed first."""
 
-    reason: str
-    step: str | None
-    step_index: int | None
-    path: list[str]
-    tool: str | None
-    exit_code: int | None
-    stderr: str | None
-    message: str | None
+    reason: Annotated[str, Parameter(description="In a word that stays the same.")]
+    step: Annotated[
+        str | None,
+        Parameter(
+            description="Its label; `step 3`, counting from 1, where it has none."
+        ),
+    ]
+    step_index: Annotated[
+        int | None, Parameter(description="The step's place, counting from 0.")
+    ]
+    path: Annotated[
+        list[str], Parameter(description="The labels down through sub-workflows.")
+    ]
+    tool: Annotated[str | None, Parameter(description="The tool's id in Galaxy.")]
+    exit_code: Annotated[int | None, Parameter(description="The tool's.")]
+    stderr: Annotated[
+        str | None, Parameter(description="The tail of what the tool wrote there.")
+    ]
+    message: Annotated[str | None, Parameter(description="Galaxy's own sentence.")]
 
 
 @frozen(kw_only=True, slots=False)
 class StepJson:
     """One step of a job."""
 
-    index: int
-    label: str
-    tool: str | None
-    state: str
-    jobs: dict[str, int]
+    index: Annotated[int, Parameter(description="Its place, counting from 0.")]
+    label: Annotated[str, Parameter(description="As in the workflow editor.")]
+    tool: Annotated[
+        str | None,
+        Parameter(description="The tool's id in Galaxy; null for what is no tool."),
+    ]
+    state: Annotated[str, Parameter(description="How its jobs stand, taken together.")]
+    jobs: Annotated[
+        dict[str, int],
+        Parameter(description="How many of its jobs are in which state of Galaxy's."),
+    ]
 
 
 @frozen(kw_only=True, slots=False)
 class JobJson:
     """A job, as lists show it."""
 
-    invocation_id: str
-    dataset_id: str
-    workflow_name: str
-    state: InvocationState
-    galaxy_state: str
-    parameters: dict[str, Any]
-    overwrite: bool
-    rerun_of: str | None
-    superseded_by: str | None
-    created_at: datetime
-    updated_at: datetime
-    observed_at: datetime
+    invocation_id: Annotated[
+        str, Parameter(description="Galaxy's id of the invocation; the job's.")
+    ]
+    dataset_id: Annotated[str, Parameter(description="What it runs on.")]
+    workflow_name: Annotated[str, Parameter(description="What it runs.")]
+    state: Annotated[
+        InvocationState,
+        Parameter(
+            description="Where it stands; `completed` only if every job ended well."
+        ),
+    ]
+    galaxy_state: Annotated[str, Parameter(description="What Galaxy itself calls it.")]
+    parameters: Annotated[
+        dict[str, Any], Parameter(description="As they were submitted.")
+    ]
+    overwrite: Annotated[
+        bool, Parameter(description="Whether it takes the place of earlier jobs.")
+    ]
+    rerun_of: Annotated[str | None, Parameter(description="The job that it repeats.")]
+    superseded_by: Annotated[
+        str | None, Parameter(description="The job that took its place.")
+    ]
+    created_at: Annotated[datetime, Parameter(description="When Galaxy accepted it.")]
+    updated_at: Annotated[
+        datetime, Parameter(description="When anything of it last changed.")
+    ]
+    observed_at: Annotated[
+        datetime, Parameter(description="When Galaxy was last asked about it.")
+    ]
     stale: Annotated[
         bool,
         Parameter(description="Whether it was not observed for suspiciously long."),
@@ -250,15 +298,18 @@ class JobJson:
     attention: Annotated[
         str | None, Parameter(description="A sentence, where somebody should look.")
     ]
-    progress: ProgressJson
-    failure: FailureJson | None
+    progress: Annotated[ProgressJson, Parameter(description="How far its jobs are.")]
+    failure: Annotated[
+        FailureJson | None,
+        Parameter(description="What has failed first, if anything has."),
+    ]
 
 
 @frozen(kw_only=True, slots=False)
 class JobDetailJson(JobJson):
     """A job with all that is known of it."""
 
-    steps: list[StepJson]
+    steps: Annotated[list[StepJson], Parameter(description="In the workflow's order.")]
     history_id: Annotated[
         str | None, Parameter(description="The Galaxy history that holds its results.")
     ]
@@ -268,59 +319,86 @@ class JobDetailJson(JobJson):
 class Jobs:
     """A page of jobs, newest first."""
 
-    items: list[JobJson]
-    next_cursor: str | None
+    items: Annotated[list[JobJson], Parameter(description="The newest first.")]
+    next_cursor: Annotated[
+        str | None,
+        Parameter(description="`cursor` of the next page; null on the last."),
+    ]
 
 
 @frozen(kw_only=True, slots=False)
 class TransitionJson:
     """A change of a job's state."""
 
-    id: int
-    from_state: InvocationState | None
-    to_state: InvocationState
-    at: datetime
-    galaxy_state: str
-    progress: ProgressJson
-    failure: FailureJson | None
+    id: Annotated[
+        int,
+        Parameter(
+            description="Rises with each change of any job; ends a stream's gap."
+        ),
+    ]
+    from_state: Annotated[
+        InvocationState | None, Parameter(description="Null: it was accepted then.")
+    ]
+    to_state: Annotated[
+        InvocationState, Parameter(description="Where it stood from then on.")
+    ]
+    at: Annotated[datetime, Parameter(description="When it was seen.")]
+    galaxy_state: Annotated[str, Parameter(description="What Galaxy called it then.")]
+    progress: Annotated[ProgressJson, Parameter(description="How far its jobs were.")]
+    failure: Annotated[
+        FailureJson | None,
+        Parameter(description="What had failed first, if anything had."),
+    ]
 
 
 @frozen(kw_only=True, slots=False)
 class Transitions:
     """All changes of a job's state, oldest first."""
 
-    items: list[TransitionJson]
-    next_cursor: None = None
+    items: Annotated[list[TransitionJson], Parameter(description="The oldest first.")]
+    next_cursor: Annotated[
+        None, Parameter(description="Always null: these are all.")
+    ] = None
 
 
 @frozen(kw_only=True, slots=False)
 class OutputJson:
     """An output of a job."""
 
-    label: str
-    src: str
+    label: Annotated[str, Parameter(description="As the workflow names it.")]
+    src: Annotated[
+        str, Parameter(description="`hda`: a dataset; `hdca`: a collection.")
+    ]
     id: Annotated[str, Parameter(description="Of the dataset or collection in Galaxy.")]
-    name: str | None
-    extension: str | None
+    name: Annotated[str | None, Parameter(description="As Galaxy names it.")]
+    extension: Annotated[
+        str | None, Parameter(description="Galaxy's name of its format.")
+    ]
     size: Annotated[int | None, Parameter(description="In bytes.")]
-    state: str | None
+    state: Annotated[str | None, Parameter(description="What Galaxy calls it.")]
 
 
 @frozen(kw_only=True, slots=False)
 class Outputs:
     """All outputs of a job, by label."""
 
-    items: list[OutputJson]
-    next_cursor: None = None
+    items: Annotated[list[OutputJson], Parameter(description="By label.")]
+    next_cursor: Annotated[
+        None, Parameter(description="Always null: these are all.")
+    ] = None
 
 
 @frozen(kw_only=True, slots=False)
 class SubmissionJson:
     """What became of a submission."""
 
-    submission_id: str
-    state: str
-    invocation_id: str | None
+    submission_id: Annotated[str, Parameter(description="Ours.")]
+    state: Annotated[
+        str, Parameter(description="`submitting`, `unknown`, `accepted` or `rejected`.")
+    ]
+    invocation_id: Annotated[
+        str | None, Parameter(description="The job, once accepted.")
+    ]
     problem: Annotated[
         dict[str, Any] | None,
         Parameter(description="Why it was rejected, as it was or would be answered."),
@@ -472,24 +550,26 @@ def _step(one: StepSummary) -> StepJson:
 class WorkflowName:
     """A workflow that may be run."""
 
-    name: str
+    name: Annotated[str, Parameter(description="As jobs name it.")]
 
 
 @frozen(kw_only=True, slots=False)
 class Workflows:
     """All workflows that may be run, by name."""
 
-    items: list[WorkflowName]
-    next_cursor: None = None
+    items: Annotated[list[WorkflowName], Parameter(description="By name.")]
+    next_cursor: Annotated[
+        None, Parameter(description="Always null: these are all.")
+    ] = None
 
 
 @frozen(kw_only=True, slots=False)
 class WorkflowJson:
     """A workflow, and what it takes."""
 
-    name: str
+    name: Annotated[str, Parameter(description="As Galaxy spells it.")]
     workflow_id: Annotated[str, Parameter(description="Of the workflow in Galaxy.")]
-    annotation: str
+    annotation: Annotated[str, Parameter(description="The author's explanation.")]
     dataset_input: Annotated[
         str | None,
         Parameter(
