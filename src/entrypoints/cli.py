@@ -22,6 +22,8 @@ from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
 from galaxy_jobs.entrypoints.environment import BadSetting
 
 
+ABOUT = cyclopts.Group("About", sort_key=3)
+
 app = cyclopts.App(
     name="galaxy-jobs",
     help="Runs Galaxy workflows on request and tells the truth about how they went.",
@@ -30,7 +32,7 @@ app = cyclopts.App(
     default_parameter=Parameter(show_default=lambda it: it or None),
     version_flags=["--version"],
 )
-app["--help"].group = app["--version"].group = cyclopts.Group("About", sort_key=3)
+app["--help"].group = app["--version"].group = ABOUT
 commands.register(app)
 
 
@@ -179,6 +181,23 @@ def doctor(*, json: Annotated[bool, Parameter(negative=())] = False) -> int:
     from galaxy_jobs.entrypoints import doctor_command
 
     return doctor_command.run(as_json=json)
+
+
+@app.command(group=ABOUT)
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print a script that makes a shell complete our commands and options.
+
+    Write it to where your shell looks for such scripts, then start a new shell:
+
+    - bash: `~/.local/share/bash-completion/completions/galaxy-jobs`
+    - zsh: `_galaxy-jobs` in a folder that is in `$fpath`
+    - fish: `~/.config/fish/completions/galaxy-jobs.fish`
+
+    Args:
+        shell: Which.
+    """
+    print(app.generate_completion(shell=shell))
+    return 0
 
 
 @app.command

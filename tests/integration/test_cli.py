@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import frozen
 
+from tests.support.client import Client
 from tests.support.galaxy import Lab
 from tests.support.service import Service, service
-from tests.support.terminal import Terminal
 from tests.support.wait import until
-
-
-@frozen
-class Client:
-    """Types our commands."""
-
-    service: Service
-    env: dict[str, str]
-
-    def __call__(
-        self, *arguments: str, code: int = 0, **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Type a command that must end with that exit code."""
-        done = subprocess.run(
-            [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments],
-            check=False,
-            env={**self.env, **env},
-            cwd=self.service.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
-
-    def json(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self(*arguments, "--json", code=code).stdout)
-
-    def on_terminal(self, *arguments: str, columns: int = 80) -> Terminal:
-        return Terminal(arguments, self.env, self.service.folder, columns)
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +32,7 @@ def jobs(
 
 @pytest.fixture(scope="module")
 def gj(jobs: Service) -> Client:
-    # Nothing but the service's address: a client needs no more.
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GALAXY", "DATABASE", "COLUMNS"))
-    }
-    return Client(jobs, {**env, "GALAXY_JOBS_URL": jobs.url})
+    return Client.of(jobs.url, jobs.folder)
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +180,7 @@ def test_lists_fit_a_terminal_and_cut_no_id(
     assert all(
         len(row.split()[0]) == len(job) for row in terminal.text.splitlines()[1:]
     )
-    plain = Terminal(("list",), {**gj.env, "NO_COLOR": "1"}, jobs.folder)
+    plain = gj.on_terminal("list", NO_COLOR="1")
     plain.end()
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", plain.written)
     assert re.search(r"\x1b\[[0-9;]*3[0-7]m", terminal.written)
@@ -287,6 +247,25 @@ def test_malformed_settings_are_one_line(gj: Client, name: str, value: str) -> N
     done = gj("list", code=2, **{name: value})
     assert name in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_list_imports_nothing_that_it_does_not_need(gj: Client) -> None:
+    heavy = {
+        *("alembic", "bioblend", "dependency_injector", "litestar", "psycopg"),
+        *("requests", "sqlalchemy", "structlog", "typed_settings", "uvicorn"),
+        *("galaxy_jobs.domain", "galaxy_jobs.adapters", "galaxy_jobs.entrypoints.http"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "galaxy_jobs.entrypoints", "list"],
+        check=True,
+        env=gj.env,
+        cwd=gj.folder,
+        capture_output=True,
+        text=True,
+    )
+    loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
+    assert "galaxy_jobs.entrypoints.client.jobs" in loaded
+    assert heavy & loaded == set()
 
 
 def test_usage(gj: Client) -> None:

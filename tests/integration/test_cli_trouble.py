@@ -1,0 +1,198 @@
+"""Submitting and watching where answers get lost, on the way to us and to Galaxy."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from tests.support.client import Client
+from tests.support.galaxy import Lab
+from tests.support.proxy import Fate, Passing, Proxy
+from tests.support.service import Service, service
+from tests.support.wait import until
+
+
+@frozen
+class Net:
+    """The service between two proxies, that can lose what passes.
+
+    Attributes:
+        jobs: The service.
+        gj: Client commands, which go through :attr:`front`.
+        front: Between the client and the service.
+        back: Between the service and Galaxy.
+        text: A registered dataset.
+    """
+
+    jobs: Service
+    gj: Client
+    front: Proxy
+    back: Proxy
+    text: str
+
+    def ran(self) -> int:
+        """Return how often Galaxy was told to run something."""
+        return sum(
+            one.method == "POST" and one.stage == "after" and "/invocations" in one.path
+            for one in self.back.seen
+        )
+
+
+@pytest.fixture(scope="module")
+def net(
+    lab: Lab, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Net]:
+    folder = tmp_path_factory.mktemp("service")
+    config = folder / "config.toml"
+    config.write_text("[submit]\ndeadline = 1\nfence_wait = 1\nlook_again = 2\n")
+    with (
+        Proxy(lab.url).running() as back,
+        service(
+            folder,
+            database=module_database_url,
+            galaxy=back.url,
+            key=lab.key,
+            GALAXY_JOBS_CONFIG=str(config),
+        ) as one,
+    ):
+        one.serve()
+        one.poll()
+        with Proxy(one.url).running() as front:
+            text = one.dataset("hda", lab.text)
+            yield Net(one, Client.of(front.url, folder), front, back, text)
+
+
+def job_of(output: str) -> str:
+    found = re.search(r"Job (\w+) is", output)
+    assert found is not None, output
+    return found[1]
+
+
+def test_an_answer_lost_on_the_way_to_us_is_asked_for_again(net: Net) -> None:
+    before = net.ran()
+    gate = net.front.gate("POST", "^/jobs$", "after")
+    typed = net.gj.start("submit", net.text, "no jobs")
+    gate.wait()
+    gate.release(Fate.DROP)
+    said, _ = typed.communicate(timeout=120)
+    assert typed.returncode == 0, said
+    assert "The answer was lost. Asking again" in said
+    assert net.jobs.wait(job_of(said))["state"] == "completed"
+    assert net.ran() == before + 1
+
+
+def test_a_request_that_never_arrived_is_sent_again(net: Net) -> None:
+    before = net.ran()
+    gate = net.front.gate("POST", "^/jobs$", "before")
+    typed = net.gj.start("submit", net.text, "no jobs")
+    gate.wait()
+    gate.release(Fate.DROP)
+    said, _ = typed.communicate(timeout=120)
+    assert typed.returncode == 0, said
+    assert "The answer was lost. Asking again" in said
+    assert net.ran() == before + 1
+
+
+def test_what_galaxy_did_not_answer_is_followed_until_it_is_found(net: Net) -> None:
+    before = net.ran()
+    gate = net.back.gate("POST", "/invocations", "after")
+    typed = net.gj.start("submit", net.text, "no jobs", "--wait")
+    gate.wait()
+    gate.release(Fate.DROP)
+    said, _ = typed.communicate(timeout=300)
+    assert typed.returncode == 0, said
+    assert "not known yet. Waiting until submission" in said
+    assert "completed" in said
+    assert net.ran() == before + 1
+
+
+def test_what_galaxy_never_got_is_said_to_be_rejected(net: Net) -> None:
+    before = net.ran()
+    gate = net.back.gate("POST", "/invocations", "before")
+    typed = net.gj.start("submit", net.text, "no jobs")
+    gate.wait()
+    gate.release(Fate.DROP)
+    said, _ = typed.communicate(timeout=300)
+    assert typed.returncode == 1, said
+    assert "galaxy-jobs: Outcome unknown." not in said
+    assert net.ran() == before
+
+
+def test_galaxy_away_for_a_moment_is_waited_for(net: Net) -> None:
+    away = True
+
+    def whim(passing: Passing) -> Fate:
+        lost = away and passing.method == "POST" and "histories" in passing.path
+        return Fate.ERROR if lost else Fate.PASS
+
+    net.back.whim = whim
+    try:
+        typed = net.gj.start("submit", net.text, "no jobs")
+        assert typed.stdout is not None
+        assert "Galaxy unavailable." in typed.stdout.readline()
+        away = False
+        said, _ = typed.communicate(timeout=120)
+        assert typed.returncode == 0, said
+    finally:
+        net.back.whim = lambda _: Fate.PASS
+
+
+def test_ctrl_c_while_submitting_says_how_to_find_out(net: Net) -> None:
+    before = net.ran()
+    gate = net.front.gate("POST", "^/jobs$", "after")
+    typed = net.gj.start("submit", net.text, "no jobs")
+    gate.wait()
+    typed.send_signal(signal.SIGINT)
+    said, _ = typed.communicate(timeout=60)
+    gate.release()
+    assert typed.returncode == 130
+    command = re.search(r"Find out with: galaxy-jobs (.*)", said)
+    assert command is not None
+    key = command[1].split()[-1]
+    net.gj("submit", net.text, "no jobs", "--key", key)
+    assert net.ran() == before + 1
+
+
+def test_a_watch_needs_no_stream_of_events(net: Net) -> None:
+    # The proxy lets a stream through only when it has ended: there is none.
+    job = job_of(net.gj("submit", net.text, "two steps", "-p", "sleep_s=1").stdout)
+    said = net.gj("watch", job).stdout
+    assert "completed    2 of 2 jobs ok" in said
+
+
+def test_a_token_is_asked_for_and_taken(net: Net) -> None:
+    made = net.jobs.run("token", "create", "reader", "--scope", "read", "--json")
+    assert made.returncode == 0, made.stderr
+    found = re.search(r'"token": *"([^"]+)"', made.stdout)
+    assert found is not None
+
+    def closed() -> bool:
+        return net.jobs.request("GET", "/jobs").status_code == 401
+
+    until(closed, 30)
+    done = net.gj("list", code=1)
+    assert "Set GALAXY_JOBS_TOKEN" in done.stderr
+    assert "galaxy-jobs token create" in done.stderr
+    assert net.gj("list", GALAXY_JOBS_TOKEN=found[1]).stdout
+    done = net.gj("submit", net.text, "no jobs", code=1, GALAXY_JOBS_TOKEN=found[1])
+    assert "--scope submit" in done.stderr
+    wrong = net.gj("list", code=1, GALAXY_JOBS_TOKEN="nonsense")
+    assert "GALAXY_JOBS_TOKEN" in wrong.stderr
+
+
+def test_a_token_in_the_env_file_is_taken(net: Net, tmp_path: Path) -> None:
+    made = net.jobs.run("token", "create", "file", "--scope", "read", "--json")
+    found = re.search(r'"token": *"([^"]+)"', made.stdout)
+    assert found is not None
+    (tmp_path / ".env").write_text(
+        f"GALAXY_JOBS_TOKEN={found[1]}\nGALAXY_JOBS_URL={net.front.url}\n"
+    )
+    here = Client(
+        {k: v for k, v in net.gj.env.items() if k != "GALAXY_JOBS_URL"}, tmp_path
+    )
+    assert here("list").returncode == 0

@@ -1,0 +1,356 @@
+"""What the client commands make of what is typed, and of what the service says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from email.message import Message
+from typing import Any
+
+import pytest
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galaxy_jobs.domain.model.dataset import GalaxyData, Src
+from galaxy_jobs.domain.model.values import WorkflowId
+from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput, bind
+from galaxy_jobs.entrypoints.client import output, schemas
+from galaxy_jobs.entrypoints.client.api import Answer, Api, as_query, path
+from galaxy_jobs.entrypoints.client.commands import NEXT, hint
+from galaxy_jobs.entrypoints.client.errors import (
+    CommandFailed,
+    Refused,
+    Unreachable,
+    Usage,
+)
+from galaxy_jobs.entrypoints.client.parameters import pairs, typed
+from galaxy_jobs.entrypoints.client.submitting import PATIENCE, Submitter
+from galaxy_jobs.entrypoints.environment import Service
+from galaxy_jobs.entrypoints.http import problems
+from galaxy_jobs.entrypoints.http.schemas import parameters as schema_of
+
+
+# --- -p NAME=VALUE ---------------------------------------------------------------
+
+READS = WorkflowInput(name="reads", kind=InputKind.DATA)
+
+
+def sent(one: WorkflowInput, *texts: str) -> Any:
+    """Return the value that goes out for an input, for what was typed."""
+    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, one))
+    given = pairs([f"{one.name}={text}" for text in texts])
+    return typed(given, schema_of(workflow, "reads"))[one.name]
+
+
+def fits(one: WorkflowInput, value: Any) -> bool:
+    """Say whether the domain takes it, as what it is."""
+    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, one))
+    bound = bind(
+        workflow,
+        source=GalaxyData(Src.HDA, "x"),
+        dataset_input="reads",
+        parameters={one.name: value},
+    )
+    return one.name in bound
+
+
+def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
+    return WorkflowInput(name="p", kind=kind, **more)
+
+
+@pytest.mark.parametrize(
+    ("one", "text", "value"),
+    [
+        (an_input(InputKind.INTEGER), "3", 3),
+        (an_input(InputKind.INTEGER), "-3", -3),
+        (an_input(InputKind.INTEGER, optional=True), "3", 3),
+        (an_input(InputKind.INTEGER, optional=True), "", None),
+        (an_input(InputKind.FLOAT), "0.5", 0.5),
+        (an_input(InputKind.FLOAT), "1e-3", 0.001),
+        (an_input(InputKind.FLOAT), "2", 2),
+        (an_input(InputKind.BOOLEAN), "true", True),
+        (an_input(InputKind.BOOLEAN), "No", False),
+        (an_input(InputKind.TEXT), "3", "3"),
+        (an_input(InputKind.TEXT), "true", "true"),
+        (an_input(InputKind.TEXT), "", ""),
+        (an_input(InputKind.TEXT, optional=True), "", ""),
+        (an_input(InputKind.TEXT), "a=b", "a=b"),
+        (an_input(InputKind.TEXT, options=("a", "b")), "b", "b"),
+        (an_input(InputKind.INTEGER, options=(1, 2)), "2", 2),
+        (an_input(InputKind.TEXT, multiple=True), "a", "a"),
+        (an_input(InputKind.COLOR), "#ff0000", "#ff0000"),
+        (an_input(InputKind.OTHER), "[1]", [1]),
+        (an_input(InputKind.OTHER), "plain", "plain"),
+        (an_input(InputKind.DATA), "reads-2", {"dataset_id": "reads-2"}),
+        (an_input(InputKind.DATA), "hda:f2", {"src": "hda", "id": "f2"}),
+        (an_input(InputKind.DATA), "lab:1", {"dataset_id": "lab:1"}),
+        (an_input(InputKind.COLLECTION), "hdca:f2", {"src": "hdca", "id": "f2"}),
+    ],
+)
+def test_a_text_becomes_what_the_schema_asks_for(
+    one: WorkflowInput, text: str, value: Any
+) -> None:
+    made = sent(one, text)
+    assert made == value
+    assert type(made) is type(value)
+    assert fits(one, made)
+
+
+@pytest.mark.parametrize(
+    ("one", "text"),
+    [
+        (an_input(InputKind.INTEGER), "long"),
+        (an_input(InputKind.INTEGER), "1_000"),
+        (an_input(InputKind.FLOAT), "nan"),
+        (an_input(InputKind.FLOAT), "Infinity"),
+        (an_input(InputKind.BOOLEAN), "maybe"),
+        (an_input(InputKind.INTEGER), ""),
+    ],
+)
+def test_what_does_not_fit_goes_out_as_it_is(one: WorkflowInput, text: str) -> None:
+    assert sent(one, text) == text
+
+
+@given(st.integers())
+def test_integers_arrive_as_they_are(number: int) -> None:
+    assert sent(an_input(InputKind.INTEGER), str(number)) == number
+
+
+@given(st.text())
+def test_texts_arrive_as_they_are(text: str) -> None:
+    assert sent(an_input(InputKind.TEXT), text) == text
+
+
+def test_a_repeated_name_is_a_list_where_the_schema_takes_one() -> None:
+    several = an_input(InputKind.INTEGER, multiple=True)
+    assert sent(several, "1", "2") == [1, 2]
+    with pytest.raises(Usage, match="2 times"):
+        sent(an_input(InputKind.INTEGER), "1", "2")
+
+
+def test_an_unknown_name_is_left_to_the_service() -> None:
+    assert typed(pairs(["slep=1"]), {"properties": {}}) == {"slep": 1}
+
+
+@pytest.mark.parametrize("text", ["x", "=1", ""])
+def test_what_is_no_pair_is_refused(text: str) -> None:
+    with pytest.raises(Usage, match="NAME=VALUE"):
+        pairs([text])
+
+
+def test_a_schema_is_said_in_words() -> None:
+    def words(one: WorkflowInput) -> str:
+        workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, one))
+        return schemas.takes(schema_of(workflow, "reads")["properties"]["p"])
+
+    assert words(an_input(InputKind.INTEGER, minimum=0, maximum=60)) == (
+        "integer 0 to 60"
+    )
+    assert words(an_input(InputKind.TEXT, options=("a", "b"))) == "one of a, b"
+    assert words(an_input(InputKind.TEXT, multiple=True)) == "string or several"
+    assert words(an_input(InputKind.DATA, optional=True)) == "a dataset"
+
+
+# --- addresses -------------------------------------------------------------------
+
+
+def test_what_is_in_an_address_stays_in_its_place() -> None:
+    assert path("workflows", "a/b ü?#") == "/workflows/a%2Fb%20%C3%BC%3F%23"
+    assert (
+        as_query({"a": None, "b": ("x", "y&z"), "c": 1, "d": ()}) == "?b=x&b=y%26z&c=1"
+    )
+    assert as_query({"a": None}) == ""
+
+
+# --- what is shown ---------------------------------------------------------------
+
+
+def test_no_text_of_the_services_moves_the_cursor() -> None:
+    assert output.clean("a\x1b[2Jb\rc\x00\u202e") == r"a\x1b[2Jb\rc\x00\u202e"
+    assert output.clean("a\tb\nc") == "a b c"
+    assert output.clean("a\nb", lines=True) == "a\nb"
+    assert output.clean({"ü": 1}) == '{"ü": 1}'
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (7300, "2 h ago"),
+        (200000, "2 d ago"),
+    ],
+)
+def test_how_long_ago(seconds: float, said: str) -> None:
+    now = datetime.fromisoformat("2026-01-02T12:00:00Z")
+    at = (now - timedelta(seconds=seconds)).isoformat()
+    assert output.ago(at, now) == said
+
+
+def test_every_hint_is_for_a_problem_that_there_is() -> None:
+    assert set(NEXT) <= set(problems.STATUS)
+    refusal = Refused({"type": "urn:galaxy-jobs:problem:unauthenticated"})
+    assert "GALAXY_JOBS_TOKEN" in (hint(refusal) or "")
+
+
+# --- submitting ------------------------------------------------------------------
+
+ACCEPTED = {"invocation_id": "i", "state": "queued"}
+
+
+def answered(said: Any) -> Answer:
+    return Answer(json.dumps(said).encode(), said, Message())
+
+
+def refused(code: str, status: int, after: float | None = None, **more: Any) -> Refused:
+    problem = {"type": f"urn:galaxy-jobs:problem:{code}", "status": status, **more}
+    return Refused(problem, b"", after)
+
+
+LOST = Unreachable("The connection was closed")
+NOBODY = Unreachable("Refused", arrived=False)
+
+
+@define
+class Script(Api):
+    """A service that says one thing after the other."""
+
+    lines: list[Answer | CommandFailed] = field(factory=list)
+    asked: list[tuple[str, str, str | None]] = field(factory=list)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        self.asked.append((method, path, (headers or {}).get("Idempotency-Key")))
+        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
+        if isinstance(line, CommandFailed):
+            raise line
+        return line
+
+
+@define
+class Time:
+    """Passes only when somebody sleeps."""
+
+    now: float = 0
+    slept: list[float] = field(factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def submitting(
+    *lines: Answer | CommandFailed,
+) -> tuple[Submitter, Script, Time, list[str]]:
+    api, time, told = Script(Service(), list(lines)), Time(), list[str]()
+    submitter = Submitter(
+        api, "key", tell=told.append, sleep=time.sleep, monotonic=lambda: time.now
+    )
+    return submitter, api, time, told
+
+
+def test_an_answer_that_comes_is_returned() -> None:
+    submitter, api, time, told = submitting(answered(ACCEPTED))
+    assert submitter("/jobs", {}).said == ACCEPTED
+    assert api.asked == [("POST", "/jobs", "key")]
+    assert (time.slept, told) == ([], [])
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_key() -> None:
+    submitter, api, time, told = submitting(LOST, NOBODY, answered(ACCEPTED))
+    assert submitter("/jobs", {}).said == ACCEPTED
+    assert api.asked == [("POST", "/jobs", "key")] * 3
+    assert time.slept == [1, 2]
+    assert len(told) == 2
+    assert "same idempotency key" in told[0]
+
+
+def test_where_nothing_was_sent_nothing_is_repeated() -> None:
+    submitter, api, time, _ = submitting(NOBODY)
+    with pytest.raises(Unreachable):
+        submitter("/jobs", {})
+    assert len(api.asked) == 1
+    assert not time.slept
+
+
+def test_a_service_in_trouble_is_asked_again_when_it_says() -> None:
+    away = refused("galaxy-unavailable", 503, after=10)
+    submitter, _, time, _ = submitting(away, away, answered(ACCEPTED))
+    assert submitter("/jobs", {}).said == ACCEPTED
+    assert time.slept == [10, 10]
+
+
+def test_it_is_given_up_after_a_while_and_said_whether_it_may_run() -> None:
+    for error, may_run in (
+        (LOST, True),
+        (refused("galaxy-unavailable", 503, 10), False),
+    ):
+        submitter, _, time, _ = submitting(error)
+        with pytest.raises(CommandFailed) as caught:
+            submitter("/jobs", {})
+        assert time.now <= PATIENCE
+        assert caught.value.hint is not None
+        assert ("It may run" in caught.value.hint) is may_run
+        assert caught.value.hint.endswith("--key key")
+
+
+def test_a_refusal_is_final() -> None:
+    submitter, api, _, _ = submitting(refused("invalid-parameters", 422))
+    with pytest.raises(Refused):
+        submitter("/jobs", {})
+    assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("outcome-unknown", 504), ("in-progress", 409)]
+)
+def test_what_is_not_known_is_followed_until_it_is_settled(
+    code: str, status: int
+) -> None:
+    submitter, api, _, told = submitting(
+        refused(code, status, submission_id="s"),
+        answered({"state": "unknown"}),
+        LOST,
+        refused("database-unavailable", 503, 5),
+        answered({"state": "accepted", "invocation_id": "i"}),
+        answered(ACCEPTED),
+    )
+    assert submitter("/jobs", {}).said == ACCEPTED
+    asked = [(method, address) for method, address, _ in api.asked]
+    assert asked == [
+        ("POST", "/jobs"),
+        *[("GET", "/submissions/s")] * 4,
+        ("POST", "/jobs"),
+    ]
+    assert "submission s" in told[0]
+
+
+def test_what_turns_out_to_have_been_rejected_is_not_sent_again() -> None:
+    problem = {"type": "urn:galaxy-jobs:problem:galaxy-unavailable", "status": 503}
+    submitter, api, _, _ = submitting(
+        refused("outcome-unknown", 504, submission_id="s"),
+        answered({"state": "rejected", "problem": problem}),
+    )
+    with pytest.raises(Refused) as caught:
+        submitter("/jobs", {})
+    assert caught.value.code == "galaxy-unavailable"
+    assert [method for method, _, _ in api.asked] == ["POST", "GET"]
+
+
+def test_what_is_never_settled_is_given_up() -> None:
+    submitter, _, _, _ = submitting(
+        refused("outcome-unknown", 504, submission_id="s"),
+        answered({"state": "unknown"}),
+    )
+    with pytest.raises(Refused) as caught:
+        submitter("/jobs", {})
+    assert "It may run" in (caught.value.hint or "")
