@@ -121,6 +121,9 @@ def poll(
     every: Annotated[
         float | None, Parameter(validator=cyclopts.validators.Number(gt=0))
     ] = None,
+    metrics_port: Annotated[
+        int | None, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))
+    ] = None,
 ) -> int:
     """Ask Galaxy about every job that has not ended, and write what changed.
 
@@ -129,13 +132,17 @@ def poll(
     Args:
         once: One sweep, a line of counts, and out: for cron.
         every: Sweep for ever, every so many seconds (5 if not given).
+        metrics_port: Serve Prometheus metrics at this port of 127.0.0.1; 0 takes a
+            free one.
     """
     from galaxy_jobs.entrypoints import poller
 
     if once and every is not None:
         _say("--once and --every exclude each other.")
         return 2
-    return poller.sweep_once() if once else poller.sweep_for_ever(every or 5.0)
+    if once:
+        return poller.sweep_once(metrics_port)
+    return poller.sweep_for_ever(every or 5.0, metrics_port)
 
 
 @app.command

@@ -69,6 +69,7 @@ from galaxy_jobs.domain.use_cases import (
     SubmitPolicy,
     WhoAmI,
 )
+from galaxy_jobs.entrypoints.metrics import Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 
@@ -140,9 +141,14 @@ class Database:
             self.embedded.release()
 
 
-def _galaxy(settings: Settings) -> Galaxy:
+def _galaxy(settings: Settings, metrics: Metrics) -> Galaxy:
     url, key = settings.galaxy()
-    return Galaxy(url, key, timeout=settings.galaxy_timeout)
+    return Galaxy(url, key, timeout=settings.galaxy_timeout, heard=metrics.asked_galaxy)
+
+
+def _metrics(queue: Callable[[], PollQueue]) -> Metrics:
+    # The queue itself would bring the database up before anybody asks it.
+    return Metrics(lambda: queue().backlog())
 
 
 def _itself(thing: T) -> T:
@@ -192,7 +198,8 @@ class Container(containers.DeclarativeContainer):
         PostgresTokens, engine
     )
 
-    galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings)
+    metrics: providers.Provider[Metrics] = providers.Singleton(_metrics, queue.provider)
+    galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings, metrics)
     # One adapter fills three ports; each can be replaced by itself.
     runner: providers.Provider[WorkflowRunner] = providers.Callable(_itself, galaxy)
     catalog: providers.Provider[WorkflowCatalog] = providers.Callable(_itself, galaxy)

@@ -11,11 +11,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 
 import structlog
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.use_cases import Sweep
@@ -26,50 +29,34 @@ from galaxy_jobs.entrypoints.container import Container, opened, prepare
 log = structlog.get_logger()
 
 
-def counts(sweep: Sweep, seconds: float) -> Mapping[str, int | float]:
-    """Return what is told of a sweep, in the order in which it is told."""
-    return {
-        "due": sweep.due,
-        "asked": sweep.asked,
-        "bulk": sweep.bulk,
-        "untold": sweep.untold,
-        "looks": sweep.looks,
-        "routine": sweep.routine,
-        "put_off": sweep.put_off,
-        "changed": sweep.changed,
-        "ended": sweep.ended,
-        "failed": sweep.failed,
-        "missing": sweep.missing,
-        "adopted": sweep.reconciled.adopted,
-        "rejected": sweep.reconciled.rejected,
-        "open": sweep.reconciled.waiting,
-        "cleared": sweep.cleared,
-        "seconds": round(seconds, 3),
-    }
-
-
-def sweep_once() -> int:
+def sweep_once(metrics_port: int | None = None) -> int:
     """Sweep once, print a line of counts.
+
+    Args:
+        metrics_port: Where metrics are served meanwhile; None: nowhere.
 
     Returns:
         0; 1 where Galaxy or the database could not be reached.
     """
     logs.configure()
-    with opened(settings.load()) as container:
+    with opened(settings.load()) as container, _metrics(container, metrics_port):
         prepare(container)
-        sweep, seconds = _sweep(container)
-    print(" ".join(f"{name}={n}" for name, n in counts(sweep, seconds).items()))
+        with _bar(container) as progress:
+            sweep, seconds = _sweep(container, progress=progress)
+    told = {**sweep.counts(), "seconds": seconds}
+    print(" ".join(f"{name}={n}" for name, n in told.items()))
     if sweep.problem is not None:
         print(f"galaxy-jobs: {sweep.problem}", file=sys.stderr)
         return 1
     return 0
 
 
-def sweep_for_ever(every: float) -> int:
+def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     """Sweep until told to stop (SIGTERM, SIGINT); the sweep under way is ended.
 
     Args:
         every: Seconds from the start of one sweep to that of the next.
+        metrics_port: Where metrics are served; None: nowhere.
     """
     logs.configure()
     stop = threading.Event()
@@ -81,7 +68,7 @@ def sweep_for_ever(every: float) -> int:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    with opened(settings.load()) as container:
+    with opened(settings.load()) as container, _metrics(container, metrics_port):
         prepare(container)
         log.info("polling", every=every, galaxy=container.settings().galaxy_url)
         while not stop.is_set():
@@ -99,7 +86,7 @@ def _log_sweep(container: Container, every: float) -> float:
     except StoreUnavailable as error:
         log.warning("sweep failed", problem=str(error))
         return 0.0
-    told: dict[str, object] = {**counts(sweep, seconds)}
+    told: dict[str, object] = {**sweep.counts(), "seconds": seconds}
     if sweep.failure is not None:
         told["failure"] = str(sweep.failure)
     if sweep.untold and (why := container.galaxy().bulk.problem) is not None:
@@ -113,8 +100,40 @@ def _log_sweep(container: Container, every: float) -> float:
 
 
 def _sweep(
-    container: Container, at_most: timedelta | None = None
+    container: Container,
+    at_most: timedelta | None = None,
+    progress: Callable[[Sweep], None] = lambda _: None,
 ) -> tuple[Sweep, float]:
     began = time.monotonic()
-    sweep = container.poll()(at_most)
-    return sweep, time.monotonic() - began
+    sweep = container.poll()(at_most, progress)
+    return sweep, round(time.monotonic() - began, 3)
+
+
+@contextmanager
+def _metrics(container: Container, port: int | None) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    server, port = container.metrics().serve(port)
+    log.info("metrics", url=f"http://127.0.0.1:{port}/metrics")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def _bar(container: Container) -> Iterator[Callable[[Sweep], None]]:
+    """Show on a terminal how far a sweep has got; nothing where there is none."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as shown:
+        due = sum(one.due for one in container.queue().backlog().values())
+        task = shown.add_task("asking Galaxy", total=due)
+        yield lambda sweep: shown.update(
+            task, completed=sweep.asked + sweep.failed + sweep.missing
+        )

@@ -30,7 +30,7 @@ from galaxy_jobs.adapters.postgres import (
 
 TABLES = (
     "datasets, submissions, workflow_invocations, active_invocations, "
-    "invocation_transitions, tokens"
+    "invocation_transitions, tokens, sweep_totals"
 )
 
 # What the store's own clock is compared with.

@@ -695,6 +695,7 @@ def test_every_route_is_documented_with_its_refusals() -> None:
         "GET /workflows/{name}",
         "GET /health/live",
         "GET /health/ready",
+        "GET /metrics",
     }
     for name, operation in operations.items():
         assert operation["summary"], name

@@ -6,7 +6,7 @@ what the store says is compared with that alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,7 +37,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     RunNotFound,
 )
-from galaxy_jobs.domain.ports import Claim, Look
+from galaxy_jobs.domain.ports import Backlog, Claim, Look
 from galaxy_jobs.domain.use_cases import Poll, PollPolicy
 from tests.support import oracle
 from tests.support.build import a_report, a_step
@@ -146,6 +146,12 @@ class Guarded(PollQueue):
 
     def overdue(self, identity: Identity) -> timedelta | None:
         return self.queue.overdue(identity)
+
+    def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
+        self.queue.tally(identity, counts)
+
+    def backlog(self) -> Mapping[Identity, Backlog]:
+        return self.queue.backlog()
 
 
 class Polling(RuleBasedStateMachine):

@@ -484,3 +484,52 @@ class PollQueueContract:
         assert repositories.queue.overdue(HERE) == timedelta(0)
         repositories.pass_time(2 * HOUR)
         assert about(HOUR, repositories.queue.overdue(HERE))
+
+    # --- how it stands --------------------------------------------------------
+
+    def test_tells_how_polling_stands(self, repositories: Repositories) -> None:
+        assert repositories.queue.backlog() == {}
+        for name in ("a", "b", "c"):
+            repositories.accepted(name)
+        repositories.accepted("theirs", a_submission(identity=THERE))
+        repositories.pass_time(HOUR)
+        one = repositories.claim(limit=1)[0]
+        look = Look(claim=one, answered=True, next_in=HOUR)
+        repositories.queue.write_back([look])
+        repositories.pass_time(MINUTE)
+        found = repositories.queue.backlog()
+        assert set(found) == {HERE, THERE}
+        assert (found[HERE].active, found[HERE].due) == (3, 2)
+        assert (found[THERE].active, found[THERE].due) == (1, 1)
+        assert about(HOUR + MINUTE, found[HERE].overdue)
+        assert found[HERE].totals == {}
+
+    def test_nothing_is_overdue_that_is_not_due(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.accepted("a")
+        (claim,) = repositories.claim()
+        look = Look(claim=claim, answered=True, next_in=HOUR)
+        repositories.queue.write_back([look])
+        found = repositories.queue.backlog()[HERE]
+        assert (found.active, found.due, found.overdue) == (1, 0, timedelta(0))
+
+    def test_adds_up_what_sweeps_came_to(self, repositories: Repositories) -> None:
+        tally = repositories.queue.tally
+        tally(HERE, {})
+        tally(HERE, {"sweeps": 1, "seconds": 0.5, "failed": 0})
+        tally(THERE, {"sweeps": 1})
+        at_once(
+            *(
+                partial(tally, HERE, {"seconds": 0.25, "sweeps": 1, "due": n})
+                for n in range(CROWD)
+            )
+        )
+        found = repositories.queue.backlog()
+        assert found[HERE].totals == {
+            "sweeps": 1 + CROWD,
+            "seconds": 0.5 + 0.25 * CROWD,
+            "due": sum(range(CROWD)),
+        }
+        assert found[THERE].totals == {"sweeps": 1}
+        assert found[THERE].active == 0

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from galaxy_jobs.adapters.galaxy import translate
 from galaxy_jobs.adapters.galaxy.bulk import BULK, Bulk
-from galaxy_jobs.adapters.galaxy.client import Client, NoAnswer, Refused
+from galaxy_jobs.adapters.galaxy.client import Client, Heard, NoAnswer, Refused
 from galaxy_jobs.adapters.galaxy.names import NAMES_KEPT, Names
 from galaxy_jobs.adapters.galaxy.pauses import datasets_of, with_blocked
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
@@ -77,6 +77,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         timeout: Seconds each request may take, all of it included.
         at_once: How many requests may be under way, whatever the threads.
         bulk: How many invocations one bulk question may ask about.
+        heard: Told of each request; see :class:`Client`.
         monotonic: Tells seconds, for what is remembered.
 
     Attributes:
@@ -91,9 +92,10 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         *,
         at_once: int = 32,
         bulk: int = BULK,
+        heard: Heard = lambda *_: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = Client(url, key, timeout=timeout, at_once=at_once)
+        self._client = Client(url, key, timeout=timeout, at_once=at_once, heard=heard)
         self._monotonic = monotonic
         self._names = Names(self._client, monotonic)
         self.bulk = Bulk(most=bulk, patience=timeout, monotonic=monotonic)

@@ -59,6 +59,10 @@ PAGE = 1000
 """Datasets asked for at once."""
 
 
+Heard = Callable[[str, str, int | None, float], None]
+"""Listens to what is asked of Galaxy."""
+
+
 class NoAnswer(RunnerUnavailable):
     """The request may have reached Galaxy; what it did is not known.
 
@@ -115,9 +119,19 @@ class Client(GalaxyInstance):
         timeout: The deadline of each request in seconds, all of it included
             (but looking up the host's name, which the system bounds).
         at_once: How many requests may be under way; more wait for their turn.
+        heard: Told of each request: its method, its route with ``{id}`` for ids,
+            the status that came or None, and the seconds it took.
     """
 
-    def __init__(self, url: str, key: str, *, timeout: float, at_once: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout: float,
+        at_once: int,
+        heard: Heard = lambda *_: None,
+    ) -> None:
         # BioBlend would ask the network for a missing scheme or key.
         self.shown_url = _shown(url)
         if not (key and key.isascii() and key.isprintable() and " " not in key):
@@ -128,6 +142,7 @@ class Client(GalaxyInstance):
             )
         super().__init__(url, key=key)
         self.timeout = timeout
+        self._heard = heard
         self._turns = threading.BoundedSemaphore(at_once)
         self._own = threading.local()
         # Read once: a session that trusts the environment reads .netrc and asks
@@ -240,11 +255,17 @@ class Client(GalaxyInstance):
             data=None if payload is None else json.dumps(payload),
         )
         with self._turn(asked) as deadline:
-            if method == "POST":
-                with self._session() as session:
-                    answer = self._exchange(session, request, asked, deadline)
-            else:
-                answer = self._exchange(self._kept, request, asked, deadline)
+            began, status = time.monotonic(), None
+            try:
+                if method == "POST":
+                    with self._session() as session:
+                        answer = self._exchange(session, request, asked, deadline)
+                else:
+                    answer = self._exchange(self._kept, request, asked, deadline)
+                status = answer.status
+            finally:
+                route = _route(url.removeprefix(self.url))
+                self._heard(method, route, status, time.monotonic() - began)
         return _understood(answer, asked)
 
     @contextmanager
@@ -427,6 +448,13 @@ def _understood(answer: _Answer, asked: str) -> requests.Response:
 
 _GARBAGE = object()
 _NOT_LOGGED_IN = 403001
+
+
+def _route(path: str) -> str:
+    """Return a path below ``/api`` with ``{id}`` for ids: every second part is one."""
+    parts = path.strip("/").split("/")
+    parts[1::2] = [one if one == "current" else "{id}" for one in parts[1::2]]
+    return "/".join(parts)
 
 
 def _shown(url: str) -> str:

@@ -46,6 +46,7 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.ports import (
     MAY_BE_LATE,
+    Backlog,
     Claim,
     Clock,
     Cursor,
@@ -123,6 +124,7 @@ class MemoryStore:
     active: dict[InvocationId, _Active] = field(factory=dict, init=False)
     transitions: list[Transition] = field(factory=list, init=False)
     dealt_with: set[InvocationId] = field(factory=set, init=False)
+    totals: dict[Identity, dict[str, float]] = field(factory=dict, init=False)
     tokens: dict[TokenId, Token] = field(factory=dict, init=False)
 
     def put(self, before: Invocation | None, after: Invocation) -> None:
@@ -434,6 +436,30 @@ class MemoryPollQueue(PollQueue):
             for _, row in self.store.mine(identity):
                 return max(self.store.now() - row.next_poll_at, timedelta(0))
             return None
+
+    def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
+        with self.store.lock:
+            mine = self.store.totals.setdefault(identity, {})
+            for name, n in counts.items():
+                if n:
+                    mine[name] = mine.get(name, 0) + n
+
+    def backlog(self) -> Mapping[Identity, Backlog]:
+        with self.store.lock:
+            now = self.store.now()
+            polled = {self.store.invocations[id_].identity for id_ in self.store.active}
+            found = {}
+            for one in polled | {
+                who for who, mine in self.store.totals.items() if mine
+            }:
+                late = [now - row.next_poll_at for _, row in self.store.mine(one)]
+                found[one] = Backlog(
+                    active=len(late),
+                    due=sum(one >= timedelta(0) for one in late),
+                    overdue=max([timedelta(0), *late]),
+                    totals=dict(self.store.totals.get(one, {})),
+                )
+            return found
 
     def _claim(self, id_: InvocationId, row: _Active, now: datetime) -> Claim:
         state = self.store.invocations[id_].state

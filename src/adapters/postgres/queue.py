@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import (
@@ -25,7 +26,7 @@ from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.rows import cleaned
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import Identity, InvocationId
-from galaxy_jobs.domain.ports import MAY_BE_LATE, Claim, Look, PollQueue
+from galaxy_jobs.domain.ports import MAY_BE_LATE, Backlog, Claim, Look, PollQueue
 
 
 _I = tables.invocations
@@ -137,6 +138,33 @@ _OVERDUE = (
     .limit(1)
 )
 
+_T = tables.sweep_totals
+_count = unnested("count", which=sa.Text(), total=sa.Double())
+_given = insert(_T).from_select(
+    ["galaxy_url", "galaxy_user", "name", "total"],
+    # In one order, so that nobody waits in a circle.
+    sa.select(
+        sa.bindparam("url", type_=sa.Text),
+        sa.bindparam("user", type_=sa.Text),
+        _count.c.which,
+        _count.c.total,
+    ).order_by(_count.c.which),
+)
+_TALLY = _given.on_conflict_do_update(
+    index_elements=["galaxy_url", "galaxy_user", "name"],
+    set_={"total": _T.c.total + _given.excluded.total},
+)
+_TOTALS = sa.select(_T)
+_BACKLOG = sa.select(
+    _A.c.galaxy_url,
+    _A.c.galaxy_user,
+    sa.func.count().label("active"),
+    sa.func.count().filter(_A.c.next_poll_at <= _now).label("due"),
+    sa.func.greatest(
+        _now - sa.func.min(_A.c.next_poll_at), sa.cast("0", sa.Interval)
+    ).label("overdue"),
+).group_by(_A.c.galaxy_url, _A.c.galaxy_user)
+
 
 @frozen
 class PostgresPollQueue(PollQueue):
@@ -184,6 +212,34 @@ class PostgresPollQueue(PollQueue):
     def overdue(self, identity: Identity) -> timedelta | None:
         said = {"url": identity.url, "user": identity.user_id}
         return read(self.engine, lambda c: c.scalar(_OVERDUE, said))
+
+    def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
+        said: dict[str, Any] = {"url": identity.url, "user": identity.user_id}
+        rows = [{"which": name, "total": float(n)} for name, n in counts.items() if n]
+        if rows:
+            said |= arrays("count", rows)
+            write(self.engine, lambda c: c.execute(_TALLY, said))
+
+    def backlog(self) -> Mapping[Identity, Backlog]:
+        rows, totals = read(
+            self.engine, lambda c: (c.execute(_BACKLOG).all(), c.execute(_TOTALS).all())
+        )
+        found: dict[Identity, dict[str, float]] = {}
+        for row in totals:
+            mine = found.setdefault(Identity(row.galaxy_url, row.galaxy_user), {})
+            mine[row.name] = row.total
+        active = {Identity(row.galaxy_url, row.galaxy_user): row for row in rows}
+        return {
+            one: Backlog(
+                active=active[one].active,
+                due=active[one].due,
+                overdue=active[one].overdue,
+                totals=found.get(one, {}),
+            )
+            if one in active
+            else Backlog(totals=found[one])
+            for one in [*active, *(found.keys() - active.keys())]
+        }
 
 
 def _write_back(connection: Connection, looks: Sequence[Look]) -> int:

@@ -6,6 +6,8 @@ Three kinds of rows, by how often they are written:
 * ``active_invocations`` is narrow, holds what has not ended, and is written with
   every poll; nothing else refers to its changing columns, and its pages keep
   room, so that a claim costs no index entry;
+* ``sweep_totals`` counts up what sweeps did, a row a number: a poller that cron
+  started is gone before anybody could ask it;
 * ``invocation_transitions`` is only ever appended to. Triggers see to that, to
   its ids becoming visible in their order, and to listeners being told.
 """
@@ -251,4 +253,13 @@ sa.Index(
     tokens.c.name,
     unique=True,
     postgresql_where=tokens.c.revoked_at.is_(None),
+)
+
+sweep_totals = sa.Table(
+    "sweep_totals",
+    metadata,
+    sa.Column("galaxy_url", sa.Text, primary_key=True),
+    sa.Column("galaxy_user", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("total", sa.Double, nullable=False),
 )

@@ -9,6 +9,7 @@ to be enough to write another adapter from; the contract suites in
 from galaxy_jobs.domain.ports.clock import Clock
 from galaxy_jobs.domain.ports.repositories import (
     MAY_BE_LATE,
+    Backlog,
     Claim,
     Cursor,
     DatasetRepository,
@@ -30,6 +31,7 @@ from galaxy_jobs.domain.ports.runner import (
 
 __all__ = [
     "MAY_BE_LATE",
+    "Backlog",
     "Claim",
     "Clock",
     "Cursor",

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData
 from galaxy_jobs.domain.model.invocation import (
@@ -312,6 +312,23 @@ class Look:
     next_in: timedelta = timedelta(0)
 
 
+@frozen(kw_only=True)
+class Backlog:
+    """How polling one Galaxy stands.
+
+    Attributes:
+        active: How many invocations have not ended.
+        due: How many of them are due.
+        overdue: For how long the most overdue one has been due; zero: none is.
+        totals: What all sweeps ever came to, by name.
+    """
+
+    active: int = 0
+    due: int = 0
+    overdue: timedelta = timedelta(0)
+    totals: Mapping[str, float] = field(factory=dict[str, float], hash=False)
+
+
 MAY_BE_LATE = timedelta(days=1)
 """How long an invocation may have to wait for more urgent ones, once it is due."""
 
@@ -371,6 +388,14 @@ class PollQueue(Protocol):
 
         None if there is nothing to poll; zero if nothing is due yet.
         """
+
+    @abstractmethod
+    def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
+        """Add to the totals of that Galaxy's sweeps, whoever made them."""
+
+    @abstractmethod
+    def backlog(self) -> Mapping[Identity, Backlog]:
+        """Say how polling stands, for each Galaxy that is or ever was polled."""
 
 
 class SupersededRuns(Protocol):

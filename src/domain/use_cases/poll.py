@@ -187,6 +187,26 @@ class Sweep:
     failure: RunnerError | None = None
     rest: timedelta = timedelta(0)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return the numbers by their names, in the order in which they are told."""
+        return {
+            "due": self.due,
+            "asked": self.asked,
+            "bulk": self.bulk,
+            "untold": self.untold,
+            "looks": self.looks,
+            "routine": self.routine,
+            "put_off": self.put_off,
+            "changed": self.changed,
+            "ended": self.ended,
+            "failed": self.failed,
+            "missing": self.missing,
+            "adopted": self.reconciled.adopted,
+            "rejected": self.reconciled.rejected,
+            "open": self.reconciled.waiting,
+            "cleared": self.cleared,
+        }
+
 
 @frozen
 class _Answer:
@@ -329,6 +349,10 @@ class Poll:
         # Last, so that what this sweep saw complete is dealt with at once.
         if self.breaker.problem is None:
             sweep = evolve(sweep, cleared=self.clear(identity))
+        seconds = (self.clock() - began).total_seconds()
+        self.queue.tally(
+            identity, {"sweeps": 1, "seconds": max(seconds, 0.0), **sweep.counts()}
+        )
         return self._told(sweep)
 
     def _told(self, sweep: Sweep) -> Sweep:

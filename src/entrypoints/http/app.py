@@ -24,6 +24,7 @@ from galaxy_jobs.entrypoints.http import (
     edge,
     health,
     jobs,
+    metrics,
     wire,
     workflows,
 )
@@ -52,6 +53,7 @@ USED = (
     "list_datasets",
     "list_jobs",
     "list_workflows",
+    "metrics",
     "readiness",
     "register_dataset",
     "rerun",
@@ -81,10 +83,13 @@ def create_app(container: Container) -> Litestar:
             Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),
             Router("/health", route_handlers=health.ROUTES, tags=["health"]),
             Router("/docs", route_handlers=docs.ROUTES, include_in_schema=False),
+            metrics.get_metrics,
             pages.router(),
         ],
         dependencies={
             **{name: _use(getattr(container, name)) for name in USED},
+            # What comes of submissions is counted, however they come in.
+            **{name: _counted(container, name) for name in ("submit", "rerun")},
             "shown": Provide(
                 lambda: wire.Shown(
                     clock=container.clock(), policy=container.poll_policy()
@@ -116,6 +121,7 @@ def create_app(container: Container) -> Litestar:
             render_plugins=[Document()],
         ),
     )
+    service.metrics = container.metrics()
     service.guard = Guard(container.authenticate(), Rate(allowed.rate, allowed.burst))
     service.as_page = pages.refusal
     return service
@@ -140,6 +146,13 @@ def _cors(origins: list[str]) -> CORSConfig | None:
 def _use(provider: providers.Provider[Any]) -> Provide:
     """Make a dependency of a provider, which has no signature to be read."""
     return Provide(lambda: provider(), sync_to_thread=False)  # noqa: PLW0108 - see above
+
+
+def _counted(container: Container, name: str) -> Provide:
+    use_case = getattr(container, name)
+    return Provide(
+        lambda: container.metrics().submitting(use_case()), sync_to_thread=False
+    )
 
 
 async def _only_json(request: Request[Any, Any, Any]) -> None:

@@ -38,6 +38,7 @@ from galaxy_jobs.entrypoints.http.guard import (
 )
 from galaxy_jobs.entrypoints.http.limits import network_of
 from galaxy_jobs.entrypoints.http.problems import PROBLEM_JSON, Refused
+from galaxy_jobs.entrypoints.metrics import Metrics
 
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,9 @@ class Service(Litestar):
 
     as_page: AsPage | None = None
     """Shows a person who came to a page why it is refused."""
+
+    metrics: Metrics | None = None
+    """Where requests are counted; None: nowhere."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take one request, or a word about the life of the process."""
@@ -118,6 +122,9 @@ async def serve(
             # The server stops and waits no longer; the task ends here anyhow.
             await _refuse(_cut_off(scope["method"]), scope, request_id, sending)
         finally:
+            seconds = time.perf_counter() - began
+            if service.metrics is not None:
+                service.metrics.answered(_method(scope), _route(scope), status, seconds)
             # Asked every few seconds by machines: not worth a line each.
             if not scope["path"].startswith(HEALTH):
                 log.info(
@@ -126,8 +133,22 @@ async def serve(
                     path=scope["path"][:LOGGED],
                     status=status,
                     **_whose(scope),
-                    ms=round(1000 * (time.perf_counter() - began), 1),
+                    ms=round(1000 * seconds, 1),
                 )
+
+
+def _method(scope: HTTPScope) -> str:
+    """Return the method, if it is one: whoever asks may make up any."""
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def _route(scope: HTTPScope) -> str:
+    """Return the route that was taken; nothing else of a path is ever counted."""
+    route: str = scope.get("path_template", "none")  # Litestar's own addition
+    return route
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 async def _admit(
