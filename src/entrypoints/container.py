@@ -25,6 +25,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresSubmissions,
     PostgresSupersededRuns,
     PostgresTokens,
+    PostgresTransitionFeed,
     check_schema,
     make_engine,
     migrate,
@@ -40,6 +41,7 @@ from galaxy_jobs.domain.ports import (
     SubmissionRepository,
     SupersededRuns,
     TokenRepository,
+    TransitionFeed,
     WorkflowCatalog,
     WorkflowRunner,
 )
@@ -69,6 +71,7 @@ from galaxy_jobs.domain.use_cases import (
     SubmitPolicy,
     WhoAmI,
 )
+from galaxy_jobs.entrypoints.http.fanout import Fanout
 from galaxy_jobs.entrypoints.metrics import Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
@@ -197,6 +200,11 @@ class Container(containers.DeclarativeContainer):
     tokens: providers.Provider[TokenRepository] = providers.Singleton(
         PostgresTokens, engine
     )
+
+    feed: providers.Provider[TransitionFeed] = providers.Singleton(
+        PostgresTransitionFeed, engine
+    )
+    fanout: providers.Provider[Fanout] = providers.Singleton(Fanout, feed)
 
     metrics: providers.Provider[Metrics] = providers.Singleton(_metrics, queue.provider)
     galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings, metrics)

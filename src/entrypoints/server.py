@@ -44,6 +44,7 @@ def serve(host: str, port: int) -> int:
             host,
             port,
             on_ready=lambda url: log.info("serving", url=url, docs=f"{url}/docs"),
+            on_stop=lambda: container.fanout().stop(),
         )
 
 

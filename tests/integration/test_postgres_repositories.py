@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.contract.datasets import DatasetRepositoryContract
+from galaxy_jobs.adapters.contract.feed import TransitionFeedContract
 from galaxy_jobs.adapters.contract.invocations import InvocationRepositoryContract
 from galaxy_jobs.adapters.contract.queue import PollQueueContract
 from galaxy_jobs.adapters.contract.repositories import Repositories
@@ -23,6 +24,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresSubmissions,
     PostgresSupersededRuns,
     PostgresTokens,
+    PostgresTransitionFeed,
     make_engine,
     migrate,
 )
@@ -81,6 +83,7 @@ def in_postgres(engine: Engine) -> Repositories:
         queue=PostgresPollQueue(engine),
         superseded=PostgresSupersededRuns(engine),
         tokens=PostgresTokens(engine),
+        feed=PostgresTransitionFeed(engine),
         pass_time=pass_time,
     )
 
@@ -112,4 +115,8 @@ class TestSupersededRuns(InPostgres, SupersededRunsContract):
 
 
 class TestTokens(InPostgres, TokenRepositoryContract):
+    pass
+
+
+class TestTransitionFeed(InPostgres, TransitionFeedContract):
     pass

@@ -40,6 +40,7 @@ class StandIn:
 USE_CASES = (
     "cancel_job",
     "check",
+    "fanout",
     "job_history",
     "job_outputs",
     "list_datasets",

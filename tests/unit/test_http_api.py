@@ -682,6 +682,7 @@ def test_every_route_is_documented_with_its_refusals() -> None:
     assert set(operations) == {
         "POST /jobs",
         "GET /jobs",
+        "GET /jobs/events",
         "GET /jobs/{invocation_id}",
         "GET /jobs/{invocation_id}/history",
         "GET /jobs/{invocation_id}/outputs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from galaxy_jobs.adapters.contract.datasets import DatasetRepositoryContract
+from galaxy_jobs.adapters.contract.feed import TransitionFeedContract
 from galaxy_jobs.adapters.contract.invocations import InvocationRepositoryContract
 from galaxy_jobs.adapters.contract.queue import PollQueueContract
 from galaxy_jobs.adapters.contract.repositories import Repositories
@@ -20,6 +21,7 @@ from galaxy_jobs.adapters.memory import (
     MemorySubmissions,
     MemorySupersededRuns,
     MemoryTokens,
+    MemoryTransitionFeed,
 )
 
 
@@ -33,6 +35,7 @@ def in_memory() -> Repositories:
         queue=MemoryPollQueue(store),
         superseded=MemorySupersededRuns(store),
         tokens=MemoryTokens(store),
+        feed=MemoryTransitionFeed(store),
         pass_time=clock.advance,
     )
 
@@ -64,4 +67,8 @@ class TestSupersededRuns(InMemory, SupersededRunsContract):
 
 
 class TestTokens(InMemory, TokenRepositoryContract):
+    pass
+
+
+class TestTransitionFeed(InMemory, TransitionFeedContract):
     pass

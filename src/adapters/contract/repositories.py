@@ -51,6 +51,7 @@ from galaxy_jobs.domain.ports import (
     SubmissionRepository,
     SupersededRuns,
     TokenRepository,
+    TransitionFeed,
 )
 
 
@@ -91,6 +92,7 @@ class Repositories:
     queue: PollQueue
     superseded: SupersededRuns
     tokens: TokenRepository
+    feed: TransitionFeed
     pass_time: Callable[[timedelta], object]
 
     # --- short ways to what a test is about -----------------------------------

@@ -24,6 +24,7 @@ from galaxy_jobs.adapters.memory.repositories import (
     MemorySubmissions,
     MemorySupersededRuns,
     MemoryTokens,
+    MemoryTransitionFeed,
 )
 
 
@@ -40,6 +41,7 @@ __all__ = [
     "MemorySubmissions",
     "MemorySupersededRuns",
     "MemoryTokens",
+    "MemoryTransitionFeed",
     "Moment",
     "SimulatedGalaxy",
     "SimulatedHistory",

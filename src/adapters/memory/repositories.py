@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from threading import RLock
+from functools import partial
+from threading import Condition, RLock
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     DatasetExists,
@@ -53,12 +54,14 @@ from galaxy_jobs.domain.ports import (
     DatasetRepository,
     InvocationRepository,
     JobFilter,
+    JobTransition,
     Look,
     Page,
     PollQueue,
     SubmissionRepository,
     SupersededRuns,
     TokenRepository,
+    TransitionFeed,
 )
 
 
@@ -123,6 +126,11 @@ class MemoryStore:
     invocations: dict[InvocationId, Invocation] = field(factory=dict, init=False)
     active: dict[InvocationId, _Active] = field(factory=dict, init=False)
     transitions: list[Transition] = field(factory=list, init=False)
+    told: Condition = field(
+        default=Factory(lambda self: Condition(self.lock), takes_self=True),
+        init=False,
+        repr=False,
+    )
     dealt_with: set[InvocationId] = field(factory=set, init=False)
     totals: dict[Identity, dict[str, float]] = field(factory=dict, init=False)
     tokens: dict[TokenId, Token] = field(factory=dict, init=False)
@@ -145,6 +153,8 @@ class MemoryStore:
                 failure=after.failure,
             )
         )
+        with self.told:
+            self.told.notify_all()
 
     def follow(self, before: Invocation, after: Invocation) -> None:
         """Bring the poll queue in line with a change that no poll has found."""
@@ -395,6 +405,53 @@ class MemoryInvocations(InvocationRepository):
                 raise StaleVersion(f"Job {before.invocation_id!r}", before.version)
             self.store.put(before, after)
             self.store.follow(before, after)
+
+
+@frozen
+class MemoryTransitionFeed(TransitionFeed):
+    """Reads the one list of transitions."""
+
+    store: MemoryStore
+
+    def latest(self) -> int:
+        with self.store.lock:
+            return len(self.store.transitions)
+
+    def after(
+        self,
+        place: int,
+        *,
+        limit: int,
+        dataset_id: DatasetId | None = None,
+        invocation_id: InvocationId | None = None,
+    ) -> Sequence[JobTransition]:
+        with self.store.lock:
+            found = (
+                (one, self.store.invocations[one.invocation_id])
+                for one in self.store.transitions[place:]
+            )
+            return [
+                JobTransition(
+                    transition=one,
+                    dataset_id=job.dataset_id,
+                    workflow_name=job.workflow_name,
+                )
+                for one, job in found
+                if dataset_id in {None, job.dataset_id}
+                and invocation_id in {None, job.invocation_id}
+            ][:limit]
+
+    def watch(self, at_least_every: timedelta) -> Iterator[None]:
+        while True:
+            known = self.latest()
+            yield
+            with self.store.told:
+                self.store.told.wait_for(
+                    partial(self._more_than, known), at_least_every.total_seconds()
+                )
+
+    def _more_than(self, known: int) -> bool:
+        return len(self.store.transitions) > known
 
 
 @frozen

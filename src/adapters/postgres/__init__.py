@@ -7,6 +7,7 @@ objects of the domain.
 from galaxy_jobs.adapters.postgres.datasets import PostgresDatasets
 from galaxy_jobs.adapters.postgres.diagnosis import Backlog, backlogs, clock
 from galaxy_jobs.adapters.postgres.engine import make_engine
+from galaxy_jobs.adapters.postgres.feed import PostgresTransitionFeed
 from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
 from galaxy_jobs.adapters.postgres.queue import PostgresPollQueue
 from galaxy_jobs.adapters.postgres.schema import (
@@ -32,6 +33,7 @@ __all__ = [
     "PostgresSubmissions",
     "PostgresSupersededRuns",
     "PostgresTokens",
+    "PostgresTransitionFeed",
     "SchemaBehind",
     "SchemaConflict",
     "SchemaState",

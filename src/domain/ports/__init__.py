@@ -7,6 +7,7 @@ to be enough to write another adapter from; the contract suites in
 """
 
 from galaxy_jobs.domain.ports.clock import Clock
+from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
 from galaxy_jobs.domain.ports.repositories import (
     MAY_BE_LATE,
     Backlog,
@@ -38,6 +39,7 @@ __all__ = [
     "DatasetRepository",
     "InvocationRepository",
     "JobFilter",
+    "JobTransition",
     "Look",
     "Page",
     "PollQueue",
@@ -45,6 +47,7 @@ __all__ = [
     "SubmissionRepository",
     "SupersededRuns",
     "TokenRepository",
+    "TransitionFeed",
     "WorkflowCatalog",
     "WorkflowRunner",
 ]

@@ -22,6 +22,7 @@ from galaxy_jobs.entrypoints.http import (
     datasets,
     docs,
     edge,
+    events,
     health,
     jobs,
     metrics,
@@ -48,6 +49,7 @@ USED = (
     "cancel_job",
     "check",
     "clock",
+    "fanout",
     "job_history",
     "job_outputs",
     "list_datasets",
@@ -77,7 +79,9 @@ def create_app(container: Container) -> Litestar:
         # Routers and not single routes: of two threaded handlers on one path,
         # Litestar 2.25 breaks the first unless a router has put them together.
         route_handlers=[
-            Router("/jobs", route_handlers=jobs.ROUTES, tags=["jobs"]),
+            Router(
+                "/jobs", route_handlers=[*jobs.ROUTES, *events.ROUTES], tags=["jobs"]
+            ),
             Router("/submissions", route_handlers=jobs.SUBMISSIONS, tags=["jobs"]),
             Router("/datasets", route_handlers=datasets.ROUTES, tags=["datasets"]),
             Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),

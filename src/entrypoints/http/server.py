@@ -28,16 +28,26 @@ class CannotListen(Exception):
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, that tells when it listens."""
+    """Uvicorn, that tells when it listens and when it is about to stop."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], object],
+        stop: Callable[[], object],
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._stop = stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and not self.should_exit:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop()
+        await super().shutdown(sockets)
 
 
 def run_server(
@@ -46,6 +56,7 @@ def run_server(
     port: int,
     *,
     on_ready: Callable[[str], object] = lambda _: None,
+    on_stop: Callable[[], object] = lambda: None,
     grace: int = GRACE,
 ) -> int:
     """Serve until SIGTERM or SIGINT.
@@ -57,6 +68,8 @@ def run_server(
         host: The address to listen on.
         port: The port; 0 takes a free one.
         on_ready: Called with the real address once requests are answered.
+        on_stop: Called in the event loop when it is told to stop, before it waits for
+            what runs: to end what would run on for ever.
         grace: For how many seconds clients are still answered then.
 
     Returns:
@@ -82,7 +95,7 @@ def run_server(
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=HEAD_LIMIT,
     )
-    server = _Server(config, lambda: on_ready(url))
+    server = _Server(config, lambda: on_ready(url), on_stop)
     with listening, _signals_survived(), suppress(SystemExit):
         server.run([listening])
     return 0 if server.started else 1

@@ -33,7 +33,7 @@ from galaxy_jobs.domain.model.invocation import (
 from galaxy_jobs.domain.model.report import Output
 from galaxy_jobs.domain.model.submission import Submission
 from galaxy_jobs.domain.model.workflow import Workflow
-from galaxy_jobs.domain.ports import Clock
+from galaxy_jobs.domain.ports import Clock, JobTransition
 from galaxy_jobs.domain.use_cases import Plan, PollPolicy, Submitted
 from galaxy_jobs.entrypoints.http import problems, schemas
 
@@ -362,6 +362,15 @@ class Transitions:
 
 
 @frozen(kw_only=True, slots=False)
+class EventJson(TransitionJson):
+    """A change of a job's state, and of which job."""
+
+    invocation_id: str
+    dataset_id: str
+    workflow_name: str
+
+
+@frozen(kw_only=True, slots=False)
 class OutputJson:
     """An output of a job."""
 
@@ -465,15 +474,29 @@ def plan(dataset_id: str, one: Plan) -> PlanJson:
 
 def transition(one: Transition) -> TransitionJson:
     """Return a transition as it is shown."""
-    return TransitionJson(
-        id=one.id,
-        from_state=one.from_state,
-        to_state=one.to_state,
-        at=utc(one.at),
-        galaxy_state=one.galaxy_state,
-        progress=_progress(one.progress),
-        failure=_failure(one.failure),
+    return TransitionJson(**_change(one))
+
+
+def event(one: JobTransition) -> EventJson:
+    """Return a transition as it is told to those who wait for it."""
+    return EventJson(
+        **_change(one.transition),
+        invocation_id=one.transition.invocation_id,
+        dataset_id=one.dataset_id,
+        workflow_name=one.workflow_name,
     )
+
+
+def _change(one: Transition) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "from_state": one.from_state,
+        "to_state": one.to_state,
+        "at": utc(one.at),
+        "galaxy_state": one.galaxy_state,
+        "progress": _progress(one.progress),
+        "failure": _failure(one.failure),
+    }
 
 
 def output(one: Output) -> OutputJson:

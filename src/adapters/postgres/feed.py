@@ -1,0 +1,90 @@
+"""Transitions as a stream, from PostgreSQL.
+
+Triggers see to it that transitions become visible in the order of their ids, and
+that whoever listens is told of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from attrs import frozen
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.engine import read, unavailable
+from galaxy_jobs.adapters.postgres.rows import storable, transition_from_row
+from galaxy_jobs.domain.model.values import DatasetId, InvocationId
+from galaxy_jobs.domain.ports import JobTransition, TransitionFeed
+
+
+_I = tables.invocations
+_T = tables.transitions
+
+_LATEST = sa.select(sa.func.coalesce(sa.func.max(_T.c.id), 0))
+_AFTER = (
+    sa.select(_T, _I.c.dataset_id, _I.c.workflow_name)
+    .join(_I, _I.c.invocation_id == _T.c.invocation_id)
+    .where(_T.c.id > sa.bindparam("place", type_=sa.BigInteger))
+    .order_by(_T.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+
+
+@frozen
+class PostgresTransitionFeed(TransitionFeed):
+    """Listens on a connection of its own, beside those of the pool."""
+
+    engine: Engine
+
+    def latest(self) -> int:
+        found: int = read(self.engine, lambda c: c.scalars(_LATEST).one())
+        return found
+
+    def after(
+        self,
+        place: int,
+        *,
+        limit: int,
+        dataset_id: DatasetId | None = None,
+        invocation_id: InvocationId | None = None,
+    ) -> Sequence[JobTransition]:
+        said: dict[str, Any] = {"place": place, "limit": limit}
+        statement = _AFTER
+        if dataset_id is not None:
+            statement = statement.where(_I.c.dataset_id == dataset_id)
+        if invocation_id is not None:
+            statement = statement.where(_T.c.invocation_id == invocation_id)
+        if not storable(dataset_id or "", invocation_id or ""):
+            return []
+        rows = read(self.engine, lambda c: c.execute(statement, said).mappings().all())
+        return [
+            JobTransition(
+                transition=transition_from_row(row),
+                dataset_id=row["dataset_id"],
+                workflow_name=row["workflow_name"],
+            )
+            for row in rows
+        ]
+
+    def watch(self, at_least_every: timedelta) -> Iterator[None]:
+        seconds = at_least_every.total_seconds()
+        try:
+            with self.engine.connect() as connection:
+                listening = connection.connection.driver_connection
+                connection.detach()  # the pool may have another one instead
+                assert isinstance(listening, psycopg.Connection)
+                listening.autocommit = True
+                listening.execute(f"LISTEN {tables.CHANNEL}")
+                while True:
+                    yield
+                    for _ in listening.notifies(timeout=seconds, stop_after=1):
+                        pass  # one tells of all that is visible by now
+        except (DBAPIError, PoolTimeoutError, psycopg.Error) as error:
+            raise unavailable(self.engine, error) from error

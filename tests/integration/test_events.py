@@ -1,0 +1,262 @@
+"""Events from real processes over a real PostgreSQL, whatever is cut in between."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+from attrs import frozen
+from sqlalchemy import Engine
+
+from galaxy_jobs.adapters.contract.repositories import (
+    LATER,
+    NOON,
+    S,
+    a_dataset,
+    a_run,
+    a_submission,
+    sighting,
+)
+from galaxy_jobs.adapters.postgres import (
+    PostgresDatasets,
+    PostgresInvocations,
+    PostgresSubmissions,
+    make_engine,
+)
+from galaxy_jobs.domain import HistoryId, InvocationId
+from galaxy_jobs.domain.model.invocation import InvocationState
+from tests.support.service import Service, service
+from tests.support.sse import Events
+from tests.support.wait import until
+
+
+HOUR = timedelta(hours=1)
+
+
+@frozen
+class Jobs:
+    """Makes and changes jobs as submitters and pollers do, without any Galaxy."""
+
+    engine: Engine
+
+    def accept(self, name: str, dataset: str = "d1") -> None:
+        PostgresDatasets(self.engine).add(a_dataset(dataset))
+        submissions = PostgresSubmissions(self.engine)
+        opened = a_submission(dataset)
+        submissions.open(opened, deadline=HOUR, key_lifetime=HOUR)
+        begun = opened.with_history(HistoryId("his"), NOON)
+        submissions.save(opened, begun, look_in=HOUR)
+        run = a_run(begun, name)
+        submissions.accept(begun, begun.accepted(run.id, NOON), run.value)
+
+    def move(self, name: str, *states: InvocationState) -> None:
+        invocations = PostgresInvocations(self.engine)
+        for state in states:
+            before = invocations.get(InvocationId(name))
+            invocations.save(before, before.seen(sighting(state), LATER))
+
+
+@pytest.fixture
+def a_service(database_url: str, tmp_path: Path) -> Iterator[Service]:
+    """The service, with a Galaxy that is not there."""
+    with service(
+        tmp_path, database=database_url, galaxy="http://127.0.0.1:9", key="none"
+    ) as one:
+        yield one
+
+
+@pytest.fixture
+def jobs(database_url: str) -> Iterator[Jobs]:
+    engine = make_engine(database_url)
+    yield Jobs(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def streams() -> Iterator[ExitStack]:
+    """Closes what is entered into it."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def listen(stack: ExitStack, url: str, query: str = "", last_id: str = "") -> Events:
+    stream = Events(f"{url}/jobs/events{query}", last_id)
+    stack.callback(stream.close)
+    assert stream.status == 200
+    # The beginning has come: whatever happens from now on is told.
+    until(lambda: stream.begun)
+    return stream
+
+
+def told(stream: Events, count: int) -> list[tuple[str, str]]:
+    return [
+        (one.data["invocation_id"], one.data["to_state"]) for one in stream.take(count)
+    ]
+
+
+def test_an_event_for_each_change_of_what_was_asked_for(
+    a_service: Service, jobs: Jobs, streams: ExitStack
+) -> None:
+    a_service.serve()
+    jobs.accept("before")
+    everything = listen(streams, a_service.url)
+    assert everything.headers["content-type"].startswith("text/event-stream")
+    assert everything.headers["cache-control"] == "no-store"
+    on_d1 = listen(streams, a_service.url, "?dataset_id=d1")
+    of_inv2 = listen(streams, a_service.url, "?invocation_id=inv2&dataset_id=d2")
+    jobs.accept("inv1", "d1")
+    jobs.accept("inv2", "d2")
+    jobs.move("inv2", S.IN_PROGRESS)
+    jobs.move("inv1", S.FAILED)
+    assert told(everything, 4) == [
+        ("inv1", "queued"),
+        ("inv2", "queued"),
+        ("inv2", "in_progress"),
+        ("inv1", "failed"),
+    ]
+    assert told(of_inv2, 2) == [("inv2", "queued"), ("inv2", "in_progress")]
+    first, last = on_d1.take(2)
+    assert (first.kind, first.data["from_state"]) == ("transition", None)
+    history = a_service.get("/jobs/inv1/history")["items"][-1]
+    assert last.id == str(history["id"])
+    assert last.data == {
+        **history,
+        "invocation_id": "inv1",
+        "dataset_id": "d1",
+        "workflow_name": "w",
+    }
+
+
+def test_a_client_resumes_after_a_restart_and_at_another_replica(
+    a_service: Service, jobs: Jobs, streams: ExitStack
+) -> None:
+    server = a_service.serve()
+    stream = listen(streams, a_service.url)
+    jobs.accept("inv1")
+    assert told(stream, 1) == [("inv1", "queued")]
+    server.stop(signal.SIGKILL)
+    jobs.move("inv1", S.IN_PROGRESS)
+    a_service.serve()
+    one = a_service.url
+    a_service.serve()
+    another = a_service.url
+    stream = listen(streams, one, last_id=stream.last_id)
+    assert told(stream, 1) == [("inv1", "in_progress")]
+    jobs.move("inv1", S.COMPLETED)
+    # The other one has not listened to anything yet, and this client is ahead.
+    stream = listen(streams, another, last_id=stream.last_id)
+    assert told(stream, 1) == [("inv1", "completed")]
+    jobs.accept("inv2")
+    assert told(stream, 1) == [("inv2", "queued")]
+    again = listen(streams, another, f"?last_event_id={stream.last_id}")
+    jobs.accept("inv3")
+    assert told(stream, 1) == told(again, 1) == [("inv3", "queued")]
+    assert stream.come() == again.come() == []
+
+
+def test_a_client_that_has_seen_nothing_yet_resumes_too(
+    a_service: Service, jobs: Jobs, streams: ExitStack
+) -> None:
+    server = a_service.serve()
+    jobs.accept("before")
+    stream = listen(streams, a_service.url)
+    server.stop()
+    jobs.accept("meanwhile")
+    a_service.serve()
+    stream = listen(streams, a_service.url, last_id=stream.last_id)
+    assert told(stream, 1) == [("meanwhile", "queued")]
+
+
+def test_all_that_was_missed_is_told_however_much_it_is(
+    a_service: Service, jobs: Jobs, streams: ExitStack
+) -> None:
+    a_service.serve()
+    jobs.accept("inv1")
+    with jobs.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO invocation_transitions (invocation_id, from_state, to_state,"
+            " at, galaxy_state, progress) SELECT invocation_id, 'in_progress',"
+            " 'in_progress', at, galaxy_state, progress"
+            " FROM invocation_transitions, generate_series(1, 3000)"
+        )
+    stream = listen(streams, a_service.url, last_id="0")
+    ids = [int(one.id) for one in stream.take(3001)]
+    assert ids == sorted(set(ids))
+    jobs.move("inv1", S.COMPLETED)
+    assert told(stream, 1) == [("inv1", "completed")]
+
+
+def test_one_connection_listens_for_all_and_is_made_anew_when_lost(
+    a_service: Service, jobs: Jobs, streams: ExitStack, database_url: str
+) -> None:
+    a_service.serve()
+    first, second = (listen(streams, a_service.url) for _ in range(2))
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+
+        def listening() -> list[int]:
+            return [
+                pid
+                for (pid,) in connection.execute(
+                    "SELECT pid FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+                )
+            ]
+
+        (lost,) = until(listening)
+        connection.execute("SELECT pg_terminate_backend(%s)", [lost])
+        jobs.accept("inv1")
+        assert told(first, 1) == told(second, 1) == [("inv1", "queued")]
+        assert until(listening) != [lost]
+        jobs.move("inv1", S.COMPLETED)
+        assert told(first, 1) == told(second, 1) == [("inv1", "completed")]
+
+
+def test_told_to_stop_the_service_ends_its_streams_and_is_gone(
+    a_service: Service, streams: ExitStack
+) -> None:
+    server = a_service.serve()
+    all_of_them = [listen(streams, a_service.url) for _ in range(20)]
+    server.send(signal.SIGTERM)
+    for stream in all_of_them:
+        assert stream.ended.wait(20)
+    # It did not have to cut them off, for which it would have waited long.
+    assert server.process.wait(20) == 0
+    assert not [one for one in server.logged() if one["level"] == "error"]
+
+
+@pytest.mark.parametrize("id_", ["x", "-1", "1.5", "9" * 40, "999"])
+@pytest.mark.parametrize("by", ["header", "query"])
+def test_an_id_that_no_event_has_is_refused(
+    module_service: Service, id_: str, by: str
+) -> None:
+    if by == "query":
+        url, headers = f"?last_event_id={id_}", {}
+    else:
+        url, headers = "", {"Last-Event-ID": id_}
+    answer = requests.get(
+        f"{module_service.url}/jobs/events{url}", headers=headers, timeout=20
+    )
+    assert answer.status_code == 400
+    assert answer.json()["type"].endswith(":malformed-request")
+    assert "Last-Event-ID" in answer.json()["detail"]
+
+
+@pytest.fixture(scope="module")
+def module_service(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with service(
+        tmp_path_factory.mktemp("service"),
+        database=module_database_url,
+        galaxy="http://127.0.0.1:9",
+        key="none",
+    ) as one:
+        one.serve()
+        yield one

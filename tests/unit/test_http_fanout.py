@@ -1,0 +1,221 @@
+"""News of jobs reach all who wait, each once and in order, whatever they missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galaxy_jobs.adapters.memory import MemoryStore, MemoryTransitionFeed
+from galaxy_jobs.domain import DatasetId, InvocationId, InvocationState
+from galaxy_jobs.domain.errors import StoreUnavailable
+from galaxy_jobs.domain.ports import JobTransition
+from galaxy_jobs.entrypoints.http import events
+from galaxy_jobs.entrypoints.http.fanout import Fanout, Waiting, Wanted
+from tests.support.build import an_invocation
+
+
+HOUR = timedelta(hours=1)
+LIMIT = 20.0
+
+
+class Feed(MemoryTransitionFeed):
+    """A feed that can break."""
+
+    broken = False
+
+    def after(
+        self,
+        place: int,
+        *,
+        limit: int,
+        dataset_id: DatasetId | None = None,
+        invocation_id: InvocationId | None = None,
+    ) -> Sequence[JobTransition]:
+        if Feed.broken:
+            raise StoreUnavailable("away")
+        return super().after(
+            place, limit=limit, dataset_id=dataset_id, invocation_id=invocation_id
+        )
+
+
+class World:
+    """A store, and a fan-out that keeps three transitions."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.fanout = Fanout(Feed(self.store), kept=3, look_every=HOUR)
+
+    def change(self, job: int, dataset: int = 0) -> None:
+        """Record some transition of a job."""
+        before = an_invocation()
+        after = evolve(
+            before,
+            invocation_id=InvocationId(f"inv{job}"),
+            dataset_id=DatasetId(f"d{dataset}"),
+            state=InvocationState.IN_PROGRESS,
+        )
+        with self.store.lock:
+            self.store.put(before, after)
+
+    async def read_up(self) -> None:
+        """Wait until this process has read all that there is."""
+        async with asyncio.timeout(LIMIT):
+            while self.fanout.place < len(self.store.transitions):  # noqa: ASYNC110 - nothing of it is to be told
+                await asyncio.sleep(0.001)
+
+
+def run(test: Callable[[World], Awaitable[None]]) -> None:
+    async def main() -> None:
+        Feed.broken = False
+        world = World()
+        await world.fanout.start()
+        try:
+            await test(world)
+        finally:
+            Feed.broken = False
+            world.fanout.stop()
+            with world.store.told:
+                world.store.told.notify_all()
+
+    asyncio.run(main())
+
+
+async def collect(world: World, wanted: Wanted, place: int) -> list[int]:
+    """Return the ids of all that is wanted beyond a place."""
+    ids: list[int] = []
+    while True:
+        found, place = await world.fanout.beyond(place, wanted)
+        if not found:
+            return ids
+        ids += [one.transition.id for one in found]
+
+
+async def woken(waiting: Waiting) -> None:
+    assert await waiting.news(LIMIT)
+
+
+def test_who_waits_is_woken_by_what_it_wants_alone() -> None:
+    async def test(world: World) -> None:
+        wanted = Wanted(dataset_id=DatasetId("d1"))
+        with world.fanout.waiting_for(wanted) as waiting:
+            world.change(1, dataset=0)
+            await world.read_up()
+            assert not waiting.woken.is_set()
+            world.change(2, dataset=1)
+            await woken(waiting)
+            assert await collect(world, wanted, 0) == [2]
+        assert world.fanout.waiting == 0
+
+    run(test)
+
+
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=12),
+    place=st.integers(0, 12),
+    wanted=st.builds(
+        Wanted,
+        dataset_id=st.sampled_from([None, DatasetId("d0"), DatasetId("d1")]),
+        invocation_id=st.sampled_from([None, InvocationId("inv0")]),
+    ),
+)
+def test_from_any_place_each_is_told_once_and_in_order(
+    changes: list[tuple[int, bool]], place: int, wanted: Wanted
+) -> None:
+    async def test(world: World) -> None:
+        told: list[int] = []
+        at = place
+        for job, reads_now in changes:
+            world.change(job, dataset=job % 2)
+            await world.read_up()
+            if reads_now and at <= len(world.store.transitions):
+                found, at = await world.fanout.beyond(at, wanted)
+                told += [one.transition.id for one in found]
+        told += await collect(world, wanted, at)
+        assert told == [
+            one.transition.id
+            for one in MemoryTransitionFeed(world.store).after(
+                place,
+                limit=100,
+                dataset_id=wanted.dataset_id,
+                invocation_id=wanted.invocation_id,
+            )
+        ]
+
+    run(test)
+
+
+def test_what_is_kept_has_an_end() -> None:
+    async def test(world: World) -> None:
+        for n in range(50):
+            world.change(n)
+        await world.read_up()
+        assert len(world.fanout._last) == 3
+        assert await collect(world, Wanted(), 0) == list(range(1, 51))
+        Feed.broken = True  # who keeps up needs no database
+        assert await collect(world, Wanted(), 47) == [48, 49, 50]
+        with pytest.raises(StoreUnavailable):
+            await collect(world, Wanted(), 46)
+
+    run(test)
+
+
+def test_a_database_that_goes_away_is_listened_to_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("galaxy_jobs.entrypoints.http.fanout.LISTEN_AGAIN", 0.01)
+
+    async def test(world: World) -> None:
+        with world.fanout.waiting_for(Wanted()) as waiting:
+            Feed.broken = True
+            world.change(1)
+            await asyncio.sleep(0.05)
+            assert world.fanout.place == 0
+            Feed.broken = False
+            await woken(waiting)
+            assert await collect(world, Wanted(), 0) == [1]
+
+    run(test)
+
+
+def test_at_the_end_everybody_is_woken() -> None:
+    async def test(world: World) -> None:
+        with world.fanout.waiting_for(Wanted()) as waiting:
+            waits = asyncio.create_task(waiting.news(LIMIT))
+            await asyncio.sleep(0)
+            world.fanout.stop()
+            assert await waits
+
+    run(test)
+
+
+def test_a_stream_begins_with_its_place_and_shows_signs_of_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT", 0.001)
+
+    async def test(world: World) -> None:
+        wanted = Wanted(dataset_id=DatasetId("d1"))
+        stream = events._told(world.fanout, wanted, 0)
+        assert await anext(stream) == b"retry: 2000\nid: 0\n\n"
+        world.change(1, dataset=0)
+        await world.read_up()
+        # Nothing for it, but it need not begin at 0 again.
+        assert await anext(stream) == b": still here\nid: 1\n\n"
+        world.change(2, dataset=1)
+        await world.read_up()
+        while (said := await anext(stream)).startswith(b":"):
+            pass
+        first, second, third, *end = said.split(b"\n")
+        assert (first, second, end) == (b"id: 2", b"event: transition", [b"", b""])
+        assert third.startswith(b'data: {"id":2,')
+        world.fanout.stop()
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+    run(test)
