@@ -260,3 +260,31 @@ def module_service(
     ) as one:
         one.serve()
         yield one
+
+
+def test_there_are_so_many_places_and_who_leaves_frees_one(
+    database_url: str, tmp_path: Path, streams: ExitStack
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[http]\nstreams = 2\n")
+    with service(
+        tmp_path,
+        database=database_url,
+        galaxy="http://127.0.0.1:9",
+        key="none",
+        GALAXY_JOBS_CONFIG=str(config),
+    ) as one:
+        one.serve()
+        first, _ = (listen(streams, one.url) for _ in range(2))
+        refused = one.request("GET", "/jobs/events")
+        assert refused.status_code == 429
+        assert refused.json()["type"].endswith(":too-many-requests")
+        assert refused.headers["Retry-After"]
+        first.close()
+
+        def let_in() -> bool:
+            stream = Events(f"{one.url}/jobs/events")
+            stream.close()
+            return stream.status == 200
+
+        until(let_in)

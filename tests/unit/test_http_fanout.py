@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -201,7 +202,7 @@ def test_a_stream_begins_with_its_place_and_shows_signs_of_life(
 
     async def test(world: World) -> None:
         wanted = Wanted(dataset_id=DatasetId("d1"))
-        stream = events._told(world.fanout, wanted, 0)
+        stream = events._told(world.fanout, wanted, 0, nullcontext())
         assert await anext(stream) == b"retry: 2000\nid: 0\n\n"
         world.change(1, dataset=0)
         await world.read_up()

@@ -21,6 +21,7 @@ from galaxy_jobs.adapters.memory import (
     MemorySubmissions,
     MemorySupersededRuns,
     MemoryTokens,
+    MemoryTransitionFeed,
 )
 from galaxy_jobs.domain import (
     GalaxyState,
@@ -90,6 +91,7 @@ class Rig:
             queue=MemoryPollQueue(self.store),
             superseded=MemorySupersededRuns(self.store),
             tokens=MemoryTokens(self.store),
+            feed=MemoryTransitionFeed(self.store),
             pass_time=self.clock.advance,
         )
         self.poll = self.poller()

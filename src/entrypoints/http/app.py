@@ -30,7 +30,7 @@ from galaxy_jobs.entrypoints.http import (
     workflows,
 )
 from galaxy_jobs.entrypoints.http.guard import Guard, caller_of
-from galaxy_jobs.entrypoints.http.limits import Rate
+from galaxy_jobs.entrypoints.http.limits import Places, Rate
 from galaxy_jobs.entrypoints.http.openapi import Document
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
@@ -75,6 +75,7 @@ def create_app(container: Container) -> Litestar:
         container: Where use cases come from; its owner closes it.
     """
     allowed = container.http()
+    places = Places(allowed.streams, allowed.streams_each)
     service = edge.Service(
         # Routers and not single routes: of two threaded handlers on one path,
         # Litestar 2.25 breaks the first unless a router has put them together.
@@ -101,6 +102,7 @@ def create_app(container: Container) -> Litestar:
                 sync_to_thread=False,
             ),
             "caller": Provide(caller_of, sync_to_thread=False),
+            "places": Provide(lambda: places, sync_to_thread=False),
         },
         middleware=[edge.decoded],
         before_request=refuse_unknown,

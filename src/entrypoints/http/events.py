@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
@@ -24,6 +25,8 @@ from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import JobTransition
 from galaxy_jobs.entrypoints.http import wire
 from galaxy_jobs.entrypoints.http.fanout import KEPT, Fanout, Wanted
+from galaxy_jobs.entrypoints.http.guard import Caller
+from galaxy_jobs.entrypoints.http.limits import Places, network_of
 from galaxy_jobs.entrypoints.http.parameters import Needs
 from galaxy_jobs.entrypoints.http.problems import Refused, refusals
 
@@ -35,9 +38,6 @@ HEARTBEAT = 15.0
 
 RETRY = 2
 """After how many seconds a client that was cut off is to come back."""
-
-STREAMS = 4000
-"""How many may wait at one process at the same time."""
 
 ID = re.compile(r"[0-9]{1,18}")
 
@@ -62,7 +62,10 @@ ID = re.compile(r"[0-9]{1,18}")
 )
 async def get_events(
     *,
+    request: Request[Any, Any, Any],
     fanout: Needs[Fanout],
+    places: Needs[Places],
+    caller: Needs[Caller],
     dataset_id: Annotated[
         str | None, QueryParameter(description="a text: only of jobs on this dataset")
     ] = None,
@@ -85,12 +88,6 @@ async def get_events(
     """Tell of changes as they happen."""
     if fanout.stopping:
         raise Refused("shutting-down", "The service is being stopped. Ask again.")
-    if fanout.waiting >= STREAMS:
-        raise Refused(
-            "too-many-requests",
-            f"{STREAMS} clients are waiting here already. Come back later.",
-            headers={"Retry-After": "10"},
-        )
     await fanout.start()
     wanted = Wanted(
         dataset_id=None if dataset_id is None else DatasetId(dataset_id),
@@ -98,8 +95,12 @@ async def get_events(
     )
     # A browser reconnects to the address it has, with a header that is newer.
     place = await _place(resumed or last_event_id, fanout)
+    address = network_of(request.client.host if request.client else "")
+    told = _told(fanout, wanted, place, places.taken(caller.id or address))
+    # Begun here, since a stream that is refused must not have been answered yet.
+    beginning = await anext(told)
     return Stream(
-        _told(fanout, wanted, place),
+        _joined(beginning, told),
         media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -130,10 +131,16 @@ async def _place(said: str | None, fanout: Fanout) -> int:
     return place
 
 
-async def _told(fanout: Fanout, wanted: Wanted, place: int) -> AsyncIterator[bytes]:
-    """Yield what goes over the wire; ends with the service, or with the database."""
-    yield b"retry: %d\nid: %d\n\n" % (RETRY * 1000, place)
-    with fanout.waiting_for(wanted) as waiting:
+async def _told(
+    fanout: Fanout, wanted: Wanted, place: int, taken: AbstractContextManager[None]
+) -> AsyncIterator[bytes]:
+    """Yield what goes over the wire; ends with the service, or with the database.
+
+    Raises:
+        Refused: There is no place left.
+    """
+    with taken, fanout.waiting_for(wanted) as waiting:
+        yield b"retry: %d\nid: %d\n\n" % (RETRY * 1000, place)
         while not fanout.stopping:
             try:
                 found, place = await fanout.beyond(place, wanted)
@@ -143,6 +150,12 @@ async def _told(fanout: Fanout, wanted: Wanted, place: int) -> AsyncIterator[byt
                 yield b"".join(map(_event, found))
             elif not await waiting.news(HEARTBEAT):
                 yield b": still here\nid: %d\n\n" % place
+
+
+async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for one in others:
+        yield one
 
 
 @lru_cache(KEPT)  # the same for everybody

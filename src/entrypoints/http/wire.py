@@ -365,9 +365,9 @@ class Transitions:
 class EventJson(TransitionJson):
     """A change of a job's state, and of which job."""
 
-    invocation_id: str
-    dataset_id: str
-    workflow_name: str
+    invocation_id: Annotated[str, Parameter(description="The job's.")]
+    dataset_id: Annotated[str, Parameter(description="What it runs on.")]
+    workflow_name: Annotated[str, Parameter(description="What it runs.")]
 
 
 @frozen(kw_only=True, slots=False)
