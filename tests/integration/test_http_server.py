@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,9 +21,16 @@ from tests.support.wait import until
 class Server:
     """One of them, running."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, grace: int = 20) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        grace: int = 20,
+        head: float = 30,
+    ) -> None:
+        said = [host, str(port), str(grace), str(head)]
         self.process = subprocess.Popen(
-            [sys.executable, http_server.__file__, host, str(port), str(grace)],
+            [sys.executable, http_server.__file__, *said],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -135,3 +143,40 @@ def test_what_is_no_address_is_told_in_one_line() -> None:
     assert code == 1
     assert len(err.splitlines()) == 1
     assert "'no such host' is no address" in err
+
+
+def test_a_head_that_never_ends_is_not_waited_for() -> None:
+    server = Server(head=0.5)
+    try:
+        parts = urlsplit(server.says())
+        assert parts.hostname
+        assert parts.port
+        for begun in (b"", b"GET / HTTP/1.1\r\nHost: loc", b"GET / HTTP/1.1\r\n" * 3):
+            with socket.create_connection((parts.hostname, parts.port), 20) as line:
+                line.sendall(begun)
+                with suppress(ConnectionError):
+                    while line.recv(1000):  # until it is closed
+                        pass
+        # What comes in time is answered, more than once on one connection.
+        with requests.Session() as session:
+            for _ in range(3):
+                assert session.get(parts.geturl(), timeout=20).text == "here"
+        # Nor is the head of a second request on a connection.
+        with socket.create_connection((parts.hostname, parts.port), 20) as line:
+            line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert line.recv(1000).startswith(b"HTTP/1.1 200")
+            line.sendall(b"GET / HT")
+            with suppress(ConnectionError):
+                while line.recv(1000):
+                    pass
+        # But a route may take as long as it likes.
+        with ThreadPoolExecutor() as pool:
+            held = pool.submit(requests.get, f"{parts.geturl()}/held", timeout=20)
+            assert server.says() == "held"
+            with pytest.raises(TimeoutError):
+                held.result(1)
+            server.answer_held("done")
+            assert held.result().text == "done"
+    finally:
+        server.process.kill()
+        server.process.communicate()

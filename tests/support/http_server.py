@@ -1,4 +1,4 @@
-"""A process that serves two paths as the service is served: ``HOST PORT GRACE``.
+"""A process that serves two paths as the service is served: ``HOST PORT GRACE HEAD``.
 
 ``/held`` says "held" on standard output and answers with the next line of standard
 input. The address is said first, and the exit code last.
@@ -13,8 +13,8 @@ import sys
 from litestar import get, route
 
 from galaxy_jobs.entrypoints import logs
+from galaxy_jobs.entrypoints.http import server
 from galaxy_jobs.entrypoints.http.edge import Service
-from galaxy_jobs.entrypoints.http.server import run_server
 
 
 @get("/", sync_to_thread=False)
@@ -30,8 +30,9 @@ def held() -> str:
 
 def main() -> None:
     logs.configure(level=logging.ERROR)
-    host, port, grace = sys.argv[1:]
-    code = run_server(
+    host, port, grace, head = sys.argv[1:]
+    server.HEAD_TIMEOUT = float(head)
+    code = server.run_server(
         Service([at_once, held], openapi_config=None, logging_config=None),
         host,
         int(port),

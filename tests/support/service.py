@@ -55,6 +55,7 @@ class Service:
     env: Mapping[str, str]
     folder: Path
     url: str = ""
+    token: str = ""
     commands: list[Command] = field(factory=list)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litestar.types import HTTPScope
 
+from galaxy_jobs.entrypoints.http import edge
 from galaxy_jobs.entrypoints.http.edge import (
     REQUEST_ID,
     check_host,
@@ -129,3 +131,58 @@ def test_sane_request_ids_are_taken_over(id_: str) -> None:
 @pytest.mark.parametrize("id_", ["", "a b", "a\nb", 'a"', "é", "x" * 129])
 def test_others_are_not(id_: str) -> None:
     assert not REQUEST_ID.fullmatch(id_)
+
+
+async def _slowly() -> Any:
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("first", [None, {"type": "http.request", "more_body": True}])
+def test_a_body_that_does_not_come_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, first: dict[str, Any] | None
+) -> None:
+    monkeypatch.setattr(edge, "BODY_TIMEOUT", 0.05)
+    said = [first] if first else []
+
+    async def receive() -> Any:
+        return said.pop() if said else await _slowly()
+
+    async def story() -> None:
+        receiving = edge._in_time(receive)
+        if first:
+            await receiving()
+        with pytest.raises(Refused, match="did not arrive within"):
+            await receiving()
+
+    asyncio.run(story())
+
+
+def test_who_has_sent_a_whole_body_may_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(edge, "BODY_TIMEOUT", 0.01)
+    coming: list[Any] = [{"type": "http.disconnect"}, {"type": "http.request"}]
+
+    async def receive() -> Any:
+        if len(coming) == 1:
+            await asyncio.sleep(0.05)
+        return coming.pop()
+
+    async def story() -> None:
+        receiving = edge._in_time(receive)
+        assert (await receiving())["type"] == "http.request"
+        assert (await receiving())["type"] == "http.disconnect"
+
+    asyncio.run(story())
+
+
+def test_who_goes_away_half_way_is_nobodys_fault() -> None:
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def story() -> None:
+        with pytest.raises(Refused) as caught:
+            await edge._in_time(receive)()
+        assert caught.value.code == "malformed-request"
+
+    asyncio.run(story())

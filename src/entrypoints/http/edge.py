@@ -24,7 +24,15 @@ from urllib.parse import quote, unquote, unquote_to_bytes, urlencode, urlsplit
 import structlog
 from litestar import Litestar
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import (
+    ASGIApp,
+    HTTPScope,
+    Message,
+    Receive,
+    ReceiveMessage,
+    Scope,
+    Send,
+)
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.entrypoints.http import problems
@@ -48,6 +56,23 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 NAVIGATED = ("/ui/", "/docs", "/sign-out")
 """Where people go, besides `/`: they are led to the sign-in page."""
+
+BODY_TIMEOUT = 60.0
+"""How many seconds a body may take to arrive."""
+
+ONCE = frozenset(
+    {
+        b"authorization",
+        b"content-type",
+        b"cookie",
+        b"host",
+        b"idempotency-key",
+        b"last-event-id",
+        b"origin",
+        b"sec-fetch-site",
+    }
+)
+"""Headers that decide something, and so may not stand twice."""
 
 LOGGED = 300
 """How many characters of a path go into the log: a client may send thousands."""
@@ -106,7 +131,7 @@ async def serve(
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             scope["state"]["caller"] = await _admit(service, scope, headers)
-            await app(scope, receive, sending)
+            await app(scope, _in_time(receive), sending)
         except Refused as refusal:
             refusal.headers.update(_cors(service, headers.get("origin")))
             if _navigates(service, scope, headers, refusal):
@@ -160,6 +185,7 @@ async def _admit(
         Refused: It is not to be opened.
     """
     scope["path"] = path = path_of(scope)
+    _check_once(scope)
     guard = service.guard
     origin = headers.get("origin")
     address = network_of((scope.get("client") or ("", 0))[0])
@@ -214,6 +240,51 @@ def _cors(service: Service, origin: str | None) -> dict[str, str]:
         "Access-Control-Expose-Headers": exposed,
         "Vary": "Origin",
     }
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Wait for a body as long as one may take, and no longer."""
+    deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT
+    complete = False
+
+    async def receiving() -> ReceiveMessage:
+        nonlocal complete
+        if complete:  # what comes now is that the client goes away
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise Refused(
+                "malformed-request",
+                f"The body did not arrive within {BODY_TIMEOUT:g} s.",
+            ) from None
+        if message["type"] == "http.disconnect":  # nobody will read this
+            raise Refused("malformed-request", "The client went away half-way.")
+        complete = not message.get("more_body", False)
+        return message
+
+    return receiving
+
+
+def _check_once(scope: HTTPScope) -> None:
+    """Refuse what says twice what can be said once.
+
+    A proxy in front of us may go by the one, and we by the other.
+
+    Raises:
+        Refused: It does.
+    """
+    names = [name for name, _ in scope["headers"] if name in ONCE]
+    for name in set(names):
+        if names.count(name) > 1:
+            raise Refused(
+                "malformed-request", f"The header {name.decode()} stands twice."
+            )
+    if {b"content-length", b"transfer-encoding"} <= {
+        name for name, _ in scope["headers"]
+    }:
+        raise Refused("malformed-request", "The body's length is told in two ways.")
 
 
 async def _is_closed(guard: Guard, path: str) -> bool:

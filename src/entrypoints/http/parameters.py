@@ -8,6 +8,8 @@ refusal alike.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from litestar import Request, Response
@@ -16,6 +18,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
+from litestar.typing import FieldDefinition
 
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.submission import KEY_LENGTH, IdempotencyKey
@@ -73,10 +76,10 @@ def idempotency_key(header: str | None, caller: Caller) -> IdempotencyKey | None
     return IdempotencyKey(caller=caller.id, key=header)
 
 
-def known(handler: BaseRouteHandler) -> dict[str, str]:
-    """Return the query parameters of a route, by the names of its arguments."""
+def _fields(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
+    """Return the query parameters of a route, by their names."""
     return {
-        field.name: field.kwarg_definition.name or field.name
+        field.kwarg_definition.name or field.name: field
         for field in handler.parsed_fn_signature.parameters.values()
         if isinstance(field.kwarg_definition, QueryParameter)
     }
@@ -86,17 +89,43 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
     """Let no query parameter go unread (a hook before each request).
 
     Raises:
-        Refused: There is one that the route does not know.
+        Refused: There is one that the route does not know, one that stands twice
+            where one is taken, or a number in an odd spelling (``1e2``), which the
+            conversion would let pass.
     """
-    names = set(known(request.route_handler).values())
+    fields = _fields(request.route_handler)
     for name in request.query_params:
-        if name not in names:
-            takes = ", ".join(sorted(names)) or "none"
+        if name not in fields:
+            takes = ", ".join(sorted(fields)) or "none"
             raise Refused(
                 "malformed-request",
                 f"There is no query parameter {name!r} here; there are: {takes}.",
                 extra={"field": name},
             )
+        given = request.query_params.getall(name)
+        field = fields[name]
+        if len(given) > 1 and not field.is_non_string_sequence and not _many(field):
+            raise _unfit(name, given, field)
+        if field.annotation is int and not all(DIGITS.fullmatch(one) for one in given):
+            raise _unfit(name, given, field)
+
+
+DIGITS = re.compile(r"-?[0-9]{1,18}")
+
+
+def _many(field: FieldDefinition) -> bool:
+    return any(inner.is_non_string_sequence for inner in field.inner_types)
+
+
+def _unfit(name: str, given: Sequence[str], field: FieldDefinition) -> Refused:
+    read = ", ".join(repr(one) for one in given)
+    assert isinstance(field.kwarg_definition, QueryParameter)
+    return Refused(
+        "malformed-request",
+        f"Query parameter {name!r} is {read}; expected "
+        f"{field.kwarg_definition.description}.",
+        extra={"field": name},
+    )
 
 
 def invalid(
@@ -108,20 +137,13 @@ def invalid(
 
 def _misfit(request: Request[Any, Any, Any], error: ValidationException) -> Refused:
     extra = error.extra if isinstance(error.extra, list) else []
-    names = known(request.route_handler)
+    fields = _fields(request.route_handler)
     for one in extra:
         key = str(one.get("key", "")).partition(".")[0]
-        if key in names:
-            name = names[key]
-            read = ", ".join(repr(v) for v in request.query_params.getall(name, []))
-            field = request.route_handler.parsed_fn_signature.parameters[key]
-            assert isinstance(field.kwarg_definition, QueryParameter)
-            return Refused(
-                "malformed-request",
-                f"Query parameter {name!r} is {read}; expected "
-                f"{field.kwarg_definition.description}.",
-                extra={"field": name},
-            )
+        for name, field in fields.items():
+            if field.name == key:
+                given = request.query_params.getall(name, [])
+                return _unfit(name, given, field)
         if key == "data":
             return Refused(
                 "malformed-request", "The body is empty; expected a JSON object."

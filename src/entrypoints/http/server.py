@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -10,8 +11,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+import h11
 import uvicorn
 from litestar import Litestar
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 GRACE = 30
@@ -22,9 +25,42 @@ was begun on Galaxy is recorded: each request to Galaxy has a limit of its own."
 HEAD_LIMIT = 64 * 1024
 """How many bytes a request's line and headers may have."""
 
+HEAD_TIMEOUT = 30.0
+"""How many seconds they may take to arrive, byte for byte; a connection that takes
+longer holds its place for nothing, and is closed."""
+
 
 class CannotListen(Exception):
     """The address cannot be had; the message is one line for people."""
+
+
+class _Protocol(H11Protocol):
+    """Uvicorn's, that waits only so long for the head of a request."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._let_be()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._let_be()  # the head is there; the edge sees to the body
+        elif self._late is None:
+            self._late = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
+
+    def _let_be(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 class _Server(uvicorn.Server):
@@ -91,6 +127,7 @@ def run_server(
         # A proxy's word about the client is not needed, and could be forged.
         proxy_headers=False,
         ws="none",
+        http=_Protocol,
         timeout_graceful_shutdown=grace,
         timeout_keep_alive=30,
         h11_max_incomplete_event_size=HEAD_LIMIT,
