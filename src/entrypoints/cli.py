@@ -67,6 +67,8 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except _expected_errors() as error:
         _say(str(error))
+        if "`galaxy-jobs " not in str(error):
+            output.note("What else may be wrong, and what to do: galaxy-jobs doctor")
         return 1
     return code or 0
 

@@ -31,6 +31,7 @@ from galaxy_jobs.adapters.postgres import (
     migrate,
 )
 from galaxy_jobs.adapters.system import SystemClock
+from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.domain.ports import (
     Clock,
@@ -71,6 +72,7 @@ from galaxy_jobs.domain.use_cases import (
     SubmitPolicy,
     WhoAmI,
 )
+from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.http.fanout import Fanout
 from galaxy_jobs.entrypoints.metrics import Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
@@ -122,14 +124,17 @@ class Database:
 
         Raises:
             EmbeddedError: The embedded server could not be started.
-            InvalidValue: The address is malformed.
+            BadSetting: The address is malformed.
         """
         if self._engine is None:
             if self.settings.database_url is None:
                 url = self.embedded.acquire()
             else:
                 url = self.settings.database_url.get_secret_value()
-            self._engine = make_engine(url, pool_size=self.pool_size)
+            try:
+                self._engine = make_engine(url, pool_size=self.pool_size)
+            except InvalidValue as error:
+                raise BadSetting(f"DATABASE_URL: {error}") from None
             if self.is_embedded:
                 # Should our server have been killed: bring it back first.
                 event.listen(
@@ -146,7 +151,12 @@ class Database:
 
 def _galaxy(settings: Settings, metrics: Metrics) -> Galaxy:
     url, key = settings.galaxy()
-    return Galaxy(url, key, timeout=settings.galaxy_timeout, heard=metrics.asked_galaxy)
+    try:
+        return Galaxy(
+            url, key, timeout=settings.galaxy_timeout, heard=metrics.asked_galaxy
+        )
+    except InvalidValue as error:
+        raise BadSetting(f"GALAXY_API_KEY: {error}") from None
 
 
 def _metrics(queue: Callable[[], PollQueue]) -> Metrics:
@@ -289,12 +299,12 @@ def prepare(container: Container) -> None:
     """Make sure that this process can do its work.
 
     Raises:
-        BadSetting: Galaxy's address or key is not set.
+        BadSetting: Galaxy's address or key is not set, or malformed.
         EmbeddedError: As for :func:`prepare_database`.
         StoreUnavailable: Likewise.
         SchemaBehind: Likewise.
     """
-    container.settings().galaxy()
+    container.galaxy()  # nothing is asked of it yet
     prepare_database(container)
 
 

@@ -28,7 +28,6 @@ from galaxy_jobs.adapters.postgres import (
 )
 from galaxy_jobs.domain.errors import (
     InvalidParameters,
-    InvalidValue,
     RunnerError,
     RunnerRefusedUs,
     StoreUnavailable,
@@ -111,6 +110,7 @@ class Doctor:
     engine: Callable[[], Engine]
     galaxy: Callable[[], Galaxy]
     clock: Clock
+    _named: bool = field(default=True, init=False)
     _identity: Identity | None = field(default=None, init=False)
     _backlogs: Sequence[Backlog] | None = field(default=None, init=False)
 
@@ -129,6 +129,7 @@ class Doctor:
         try:
             url, _ = self.settings.galaxy()
         except BadSetting as error:
+            self._named = False
             return Finding("settings", Verdict.FAIL, str(error), _first_command(error))
         rows = len(self.settings.allowlist.rows)
         allowed = f"{rows} workflows allowed" if rows else "every workflow allowed"
@@ -157,7 +158,7 @@ class Doctor:
             theirs = clock(self.engine())
             after = self.clock()
             state = schema_state(self.engine())
-        except (StoreUnavailable, EmbeddedError, InvalidValue) as error:
+        except (StoreUnavailable, EmbeddedError, BadSetting) as error:
             remedy = (
                 "Start that server, or correct DATABASE_URL; without one, an embedded "
                 "PostgreSQL is used."
@@ -194,11 +195,11 @@ class Doctor:
         rest = ("galaxy clock", "key", "workflows")
         try:
             galaxy = self.galaxy()
-        except (BadSetting, InvalidValue) as error:
-            if isinstance(error, BadSetting):  # told as a setting
-                yield _left_out("galaxy", "the settings name none")
-            else:
+        except BadSetting as error:
+            if self._named:
                 yield Finding("galaxy", Verdict.FAIL, str(error), NEW_KEY)
+            else:  # told as a setting
+                yield _left_out("galaxy", "the settings name none")
             for name in rest:
                 yield _left_out(name, "Galaxy cannot be asked")
             return

@@ -52,6 +52,7 @@ class Bell:
 
     def _listen(self) -> None:
         while True:
+            pause = PACE
             try:
                 with self.api.stream(
                     "/jobs/events", SILENCE, invocation_id=self.invocation_id
@@ -66,9 +67,10 @@ class Bell:
             except Refused as refusal:
                 if refusal.retry_after is None:
                     return  # there are no streams here
+                pause = refusal.retry_after
             finally:
                 self.connected = False
-            time.sleep(PACE)
+            time.sleep(pause)
 
 
 def changes(api: Api, invocation_id: str) -> Generator[Answer]:
