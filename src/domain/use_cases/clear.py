@@ -6,9 +6,11 @@ superseded run alone, and never one that somebody still draws data from.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attrs import frozen
 
-from galaxy_jobs.domain.errors import RunnerError
+from galaxy_jobs.domain.errors import RunnerError, RunNotFound, RunRejected
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import history_name
 from galaxy_jobs.domain.model.values import HistoryId, Identity
@@ -56,9 +58,17 @@ class ClearSuperseded:
             return None
         contents = self.histories.contents(run.history_id)
         users = self.superseded.drawn_by(identity, contents)
+        if not users:
+            self.histories.delete(run.history_id)
+            # Somebody may have named it while it was being deleted.
+            users = self.superseded.drawn_by(identity, contents)
         if users:
+            # It may be deleted by one who died before this was noted.
+            with suppress(RunRejected, RunNotFound):
+                self.histories.undelete(run.history_id)
             return f"Superseded, but its history is kept: {', '.join(users)} needs it."
-        self.histories.delete(run.history_id, purge=self.purge)
+        if self.purge:
+            self.histories.delete(run.history_id, purge=True)
         return None
 
     def _is_ours(self, run: Invocation, history_id: HistoryId) -> bool:
