@@ -254,6 +254,7 @@ class Container(containers.DeclarativeContainer):
     reconcile = providers.Singleton(
         Reconcile,
         submissions=submissions,
+        invocations=invocations,
         runner=runner,
         histories=histories,
         clock=clock,

@@ -107,7 +107,11 @@ class World:
             new_id=lambda: UUID(int=next(numbers)),
         )
         reconcile = Reconcile(
-            submissions=submissions, runner=runner, histories=histories, clock=clock
+            submissions=submissions,
+            invocations=invocations,
+            runner=runner,
+            histories=histories,
+            clock=clock,
         )
         return cls(
             clock=clock,

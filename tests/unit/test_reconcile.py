@@ -342,6 +342,25 @@ def test_a_fence_that_was_noted_and_not_put_up_stops_nobody_unseen(
     assert answer.replayed, "it slipped through and was adopted"
 
 
+def test_a_fence_that_is_late_on_its_way_throws_no_results_away(world: World) -> None:
+    sent_an_invoke_that_arrives_late(world)
+
+    def it_arrives_and_starts() -> None:
+        world.galaxy.land()
+        world.galaxy.tick()
+        world.galaxy.fail_next("delete", DOWN, later=True)
+
+    world.faults.strikes["histories.delete", When.BEFORE] = it_arrives_and_starts
+    while only(world).open:
+        world.clock.advance(timedelta(minutes=1))
+        world.reconcile(world.galaxy.who)
+    (run,) = world.galaxy.at_work
+    world.galaxy.land()
+    assert world.galaxy.histories[run.history_id].deleted
+    world.settle()
+    world.check()
+
+
 # --- everything at once -------------------------------------------------------
 
 #: What may go wrong at a call: the other side fails, or the process dies.

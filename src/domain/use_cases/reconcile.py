@@ -40,6 +40,7 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.ports import (
     Clock,
+    InvocationRepository,
     RunHistories,
     SubmissionRepository,
     WorkflowRunner,
@@ -71,8 +72,8 @@ class ReconcilePolicy:
         fence_wait: Between deleting a history and trusting that it is empty: a
             request that had passed the check must have become visible by then.
         retry_in: Until the next look where Galaxy could not be asked.
-        afterwards: When to look once more after it was rejected; a run that
-            turns up is adopted all the same.
+        afterwards: When to look once more after it was rejected (a run that
+            turns up is adopted all the same), or was adopted past its fence.
     """
 
     lease: timedelta = timedelta(minutes=2)
@@ -88,7 +89,7 @@ class Reconciled:
     """What came of one pass.
 
     Attributes:
-        adopted: Submissions whose run was found.
+        adopted: Submissions whose run was found, or was made sure of.
         rejected: Submissions that have none and never will.
         waiting: Submissions to be looked at again.
     """
@@ -103,6 +104,7 @@ class Reconcile:
     """Looks into the submissions that are due, one after the other."""
 
     submissions: SubmissionRepository
+    invocations: InvocationRepository
     runner: WorkflowRunner
     histories: RunHistories
     clock: Clock
@@ -135,6 +137,8 @@ class Reconcile:
 
     def _settle(self, submission: Submission) -> str:
         try:
+            if submission.state is SubmissionState.ACCEPTED:
+                return self._afterwards(submission)
             if submission.history_id is None:
                 return self._without_history(submission)
             return self._with_history(submission, submission.history_id)
@@ -217,7 +221,22 @@ class Reconcile:
         # for one who deletes it just now and has not seen that it is adopted.
         self._undelete(history_id)
         self.submissions.accept(submission, after, born(submission, run, now))
+        self.submissions.save(after, after.touch(), look_in=self.policy.afterwards)
         self._undelete(history_id)
+        return "adopted"
+
+    def _afterwards(self, submission: Submission) -> str:
+        """Look once more at the history of a run that slipped past its fence.
+
+        A request to delete it can have been under way for longer than whoever
+        sent it has waited, or lived.
+        """
+        assert submission.invocation_id is not None
+        assert submission.history_id is not None
+        run = self.invocations.get(submission.invocation_id)
+        if run.superseded_by is None:  # else it may be deleted for a reason
+            self._undelete(submission.history_id)
+        self._close(submission)
         return "adopted"
 
     def _reports(self, history_id: HistoryId) -> list[InvocationReport | None]:
