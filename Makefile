@@ -29,6 +29,9 @@ unit: .venv/ready ## the tests that need no service
 bench: .venv/ready ## ratios against what others do; PARTS="sweep ..." for some
 	@$(PY) -m bench $(PARTS)
 
+chaos: .venv/ready ## submissions under random kills and faults (SEED=7, UNSAFE=1)
+	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(UNSAFE),--unsafe)
+
 check: .venv/ready ## formatter, linter, types, layers
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/ruff check --quiet .

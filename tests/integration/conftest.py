@@ -5,11 +5,10 @@ What is missing is an error, never a skip: a suite that tests nothing would pass
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,11 +18,8 @@ from psycopg import sql
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
-from tests.support.galaxy import Lab
+from tests.support.galaxy import Lab, shared_galaxy
 from tests.support.wheel import built_wheel, run
-
-
-GALAXY_HOME = Path(__file__).parents[2] / ".local/galaxy"
 
 
 @pytest.fixture(scope="session")
@@ -65,29 +61,10 @@ def _database(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def galaxy(pytestconfig: pytest.Config) -> Iterator[LocalGalaxy]:
-    """A Galaxy that runs; left running only where it ran before.
-
-    Its environment, data and keys stay from one session to the next: a test makes
-    what it needs anew, under names of its own. Several sessions may share it: the
-    last one that leaves stops it, if one of them started it.
-    """
-    local = LocalGalaxy(GALAXY_HOME)
-    GALAXY_HOME.mkdir(parents=True, exist_ok=True)
-    ours = GALAXY_HOME / "started-by-tests"
+    """A Galaxy that runs; left running only where it ran before."""
     terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
-    with (GALAXY_HOME / "sessions.lock").open("w") as sessions:
-        fcntl.flock(sessions, fcntl.LOCK_SH)
-        if not local.status().running:
-            ours.touch()
-        try:
-            local.start(lambda stage: terminal.write_line(stage) if terminal else None)
-            yield local
-        finally:
-            with suppress(BlockingIOError):
-                fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if ours.exists():
-                    local.stop()
-                    ours.unlink()
+    with shared_galaxy(lambda stage: terminal and terminal.write_line(stage)) as local:
+        yield local
 
 
 @pytest.fixture(scope="session")

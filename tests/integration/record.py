@@ -19,8 +19,7 @@ import requests
 from attrs import define
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from tests.integration.conftest import GALAXY_HOME
-from tests.support.galaxy import Lab
+from tests.support.galaxy import GALAXY_HOME, Lab
 from tests.support.ids import absent_id
 from tests.support.wait import until
 from tests.support.workflows import (

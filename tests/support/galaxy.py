@@ -2,12 +2,49 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.samples import call, upload_text
 from tests.support import workflows
+
+
+GALAXY_HOME = Path(__file__).parents[2] / ".local/galaxy"
+
+
+@contextmanager
+def shared_galaxy(say: Callable[[str], None]) -> Iterator[LocalGalaxy]:
+    """Give a Galaxy that runs; left running only where it ran before.
+
+    Its environment, data and keys stay from one session to the next: a test makes
+    what it needs anew, under names of its own. Several sessions may share it: the
+    last one that leaves stops it, if one of them started it.
+
+    Args:
+        say: Told how far it is.
+    """
+    local = LocalGalaxy(GALAXY_HOME)
+    GALAXY_HOME.mkdir(parents=True, exist_ok=True)
+    ours = GALAXY_HOME / "started-by-tests"
+    with (GALAXY_HOME / "sessions.lock").open("w") as sessions:
+        fcntl.flock(sessions, fcntl.LOCK_SH)
+        if not local.status().running:
+            ours.touch()
+        try:
+            local.start(say)
+            yield local
+        finally:
+            with suppress(BlockingIOError):
+                fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if ours.exists():
+                    local.stop()
+                    ours.unlink()
 
 
 @define

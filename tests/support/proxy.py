@@ -31,6 +31,7 @@ class Fate(Enum):
     PASS = "pass"
     DROP = "drop"  #: the connection is closed without an answer
     ERROR = "error"  #: a 502, as from a proxy whose server went away
+    BUSY = "busy"  #: a 429, as from a server that is asked too much
     ABSENT = "absent"  #: a 404, as from a Galaxy that has no such thing
 
 
@@ -55,11 +56,16 @@ class Passing:
 
 @define(eq=False)
 class Gate:
-    """Holds the first request that comes to it until it is told its fate."""
+    """Holds the first request that comes to it until it is told its fate.
+
+    Attributes:
+        skip: How many it lets pass before.
+    """
 
     method: str
     pattern: re.Pattern[str]
     stage: Stage
+    skip: int = 0
     reached: threading.Event = field(factory=threading.Event, init=False)
     passing: Passing | None = field(default=None, init=False)
     _fate: Fate = field(default=Fate.PASS, init=False)
@@ -85,12 +91,26 @@ class Gate:
         return self._fate
 
     def fits(self, passing: Passing) -> bool:
-        return (
+        fits = (
             not self.reached.is_set()
             and passing.stage == self.stage
             and passing.method == self.method
             and self.pattern.search(passing.path) is not None
         )
+        if fits and self.skip:
+            self.skip -= 1
+            return False
+        return fits
+
+
+class _Server(ThreadingHTTPServer):
+    """Takes what comes, also from those who are killed at it."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Be silent."""
 
 
 @define(eq=False)
@@ -111,9 +131,9 @@ class Proxy:
     _stop: threading.Event = field(factory=threading.Event, init=False)
     url: str = field(default="", init=False)
 
-    def gate(self, method: str, pattern: str, stage: Stage) -> Gate:
-        """Hold the next request like this."""
-        gate = Gate(method, re.compile(pattern), stage)
+    def gate(self, method: str, pattern: str, stage: Stage, skip: int = 0) -> Gate:
+        """Hold the next request like this, or one after it."""
+        gate = Gate(method, re.compile(pattern), stage, skip)
         with self._lock:
             self._gates.append(gate)
         return gate
@@ -121,8 +141,7 @@ class Proxy:
     @contextmanager
     def running(self) -> Iterator[Proxy]:
         """Listen on a free port until the block ends."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        server.daemon_threads = True
+        server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -196,6 +215,9 @@ class Proxy:
                     return True
                 if fate is Fate.ERROR:
                     self._answer(502, "text/html", b"<html>Bad Gateway</html>")
+                    return True
+                if fate is Fate.BUSY:
+                    self._answer(429, "text/html", b"<html>Slow down</html>")
                     return True
                 if fate is Fate.ABSENT:
                     self._answer(404, "application/json", b'{"err_msg": "not here"}')

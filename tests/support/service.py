@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import requests
 from attrs import define, field
@@ -21,11 +21,22 @@ from tests.support.wait import until
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
+class Process(Protocol):
+    """What is needed of a :class:`subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+    def send_signal(self, sig: int) -> None: ...
+
+
 @define
 class Command:
     """One of our commands, running."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     def send(self, number: int) -> None:
@@ -168,12 +179,14 @@ class Service:
         return until(there, timeout, every=0.1)
 
 
-@contextlib.contextmanager
-def service(
+S = TypeVar("S", bound=Service)
+
+
+def environment(
     folder: Path, *, database: str, galaxy: str, key: str, **more: str
-) -> Iterator[Service]:
-    """Bring the schema up and give the service; at the end nothing of it runs."""
-    env = {
+) -> dict[str, str]:
+    """Return what our commands are told in these tests."""
+    return {
         **os.environ,
         "DATABASE_URL": database,
         "GALAXY_URL": galaxy,
@@ -181,10 +194,24 @@ def service(
         "GALAXY_JOBS_HOME": str(folder),
         **more,
     }
-    one = Service(env, folder)
+
+
+@contextlib.contextmanager
+def running(one: S) -> Iterator[S]:
+    """Bring the schema up and give the service; at the end nothing of it runs."""
     done = one.run("migrate")
     assert done.returncode == 0, done.stderr
     try:
         yield one
     finally:
         one.stop()
+
+
+@contextlib.contextmanager
+def service(
+    folder: Path, *, database: str, galaxy: str, key: str, **more: str
+) -> Iterator[Service]:
+    """The same, for one that is started as from a shell."""
+    env = environment(folder, database=database, galaxy=galaxy, key=key, **more)
+    with running(Service(env, folder)) as one:
+        yield one

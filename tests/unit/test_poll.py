@@ -106,6 +106,7 @@ class Rig:
             runner=self.faults.around("runner", self.galaxy),
             reconcile=Reconcile(
                 submissions=one.submissions,
+                invocations=one.invocations,
                 runner=self.galaxy,
                 histories=no_histories,
                 clock=self.clock,
