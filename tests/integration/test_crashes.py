@@ -60,7 +60,7 @@ SLEEPS = "sleeps"
 _keys = (f"key {number}" for number in count(1))
 
 
-@define
+@define(repr=False)
 class World:
     """The service behind a proxy, and the truth beside it.
 
@@ -99,6 +99,9 @@ class World:
         """Make sure that nobody polls, and that nothing is left to be done."""
         self.polled()
         until(self.quiet, LIMIT, every=0.1)
+        self.stop_polling()
+
+    def stop_polling(self) -> None:
         if self.poller is not None:
             self.poller.stop(signal.SIGKILL)
             self.poller = None
@@ -466,7 +469,9 @@ def test_an_invoke_that_arrives_after_all_was_settled_runs_nothing(
     )
     gate.release()
     (late,) = until(
-        lambda: [one for one in world.truth.invoked(first) if fenced_off(one)], LIMIT
+        lambda: [one for one in world.truth.invoked(first) if fenced_off(one)],
+        LIMIT,
+        every=0.3,
     )
     assert late["id"] != told
     assert world.check(key, body) == told
@@ -589,7 +594,7 @@ def test_a_poller_harmed_while_it_adopts_a_run_that_slipped_past_the_fence(
     def slip_past() -> None:
         fence.wait()
         invoke.release()
-        until(begun, LIMIT)
+        until(begun, LIMIT, every=0.3)
         fence.release()
 
     threading.Thread(target=slip_past, daemon=True).start()
@@ -706,7 +711,7 @@ def test_a_poller_harmed_while_it_stops_what_was_superseded(
     wanted = {"dataset_id": dataset_id, "workflow_name": SLEEPS}
     earlier = world.insist(next(_keys), {**wanted, "parameters": {"sleep_s": 60}})
     world.jobs.wait(earlier, "in_progress")
-    world.unpolled()
+    world.stop_polling()
     key, body = next(_keys), {**wanted, "overwrite": True}
     world.insist(key, body)
     victim = harmed(world, boundary.stop, harm)

@@ -71,7 +71,7 @@ class Gate:
     _fate: Fate = field(default=Fate.PASS, init=False)
     _open: threading.Event = field(factory=threading.Event, init=False)
 
-    def wait(self, timeout: float = 30) -> Passing:
+    def wait(self, timeout: float = 60) -> Passing:
         """Wait until a request is held here, and return it."""
         assert self.reached.wait(timeout), f"nothing came to {self.pattern.pattern}"
         assert self.passing is not None
@@ -113,7 +113,7 @@ class _Server(ThreadingHTTPServer):
         """Be silent."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Proxy:
     """Passes requests on to Galaxy.
 
