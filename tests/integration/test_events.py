@@ -5,61 +5,18 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 import requests
-from attrs import frozen
-from sqlalchemy import Engine
 
-from galaxy_jobs.adapters.contract.repositories import (
-    LATER,
-    NOON,
-    S,
-    a_dataset,
-    a_run,
-    a_submission,
-    sighting,
-)
-from galaxy_jobs.adapters.postgres import (
-    PostgresDatasets,
-    PostgresInvocations,
-    PostgresSubmissions,
-    make_engine,
-)
-from galaxy_jobs.domain import HistoryId, InvocationId
-from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.adapters.contract.repositories import S
+from galaxy_jobs.adapters.postgres import make_engine
+from tests.support.jobs import Jobs
 from tests.support.service import Service, service
 from tests.support.sse import Events
 from tests.support.wait import until
-
-
-HOUR = timedelta(hours=1)
-
-
-@frozen
-class Jobs:
-    """Makes and changes jobs as submitters and pollers do, without any Galaxy."""
-
-    engine: Engine
-
-    def accept(self, name: str, dataset: str = "d1") -> None:
-        PostgresDatasets(self.engine).add(a_dataset(dataset))
-        submissions = PostgresSubmissions(self.engine)
-        opened = a_submission(dataset)
-        submissions.open(opened, deadline=HOUR, key_lifetime=HOUR)
-        begun = opened.with_history(HistoryId("his"), NOON)
-        submissions.save(opened, begun, look_in=HOUR)
-        run = a_run(begun, name)
-        submissions.accept(begun, begun.accepted(run.id, NOON), run.value)
-
-    def move(self, name: str, *states: InvocationState) -> None:
-        invocations = PostgresInvocations(self.engine)
-        for state in states:
-            before = invocations.get(InvocationId(name))
-            invocations.save(before, before.seen(sighting(state), LATER))
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ async def collect(world: World, wanted: Wanted, place: int) -> list[int]:
 
 
 async def woken(waiting: Waiting) -> None:
-    assert await waiting.news(LIMIT)
+    assert await waiting.news(asyncio.get_running_loop().time() + LIMIT)
 
 
 def test_who_waits_is_woken_by_what_it_wants_alone() -> None:
@@ -187,10 +187,10 @@ def test_a_database_that_goes_away_is_listened_to_again(
 def test_at_the_end_everybody_is_woken() -> None:
     async def test(world: World) -> None:
         with world.fanout.waiting_for(Wanted()) as waiting:
-            waits = asyncio.create_task(waiting.news(LIMIT))
+            waits = asyncio.create_task(woken(waiting))
             await asyncio.sleep(0)
             world.fanout.stop()
-            assert await waits
+            await waits
 
     run(test)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
@@ -34,15 +32,12 @@ from galaxy_jobs.entrypoints.http.limits import Places, Rate
 from galaxy_jobs.entrypoints.http.openapi import Document
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
+from galaxy_jobs.entrypoints.http.threads import threads
 from galaxy_jobs.entrypoints.page import routes as pages
 
 
 BODY_LIMIT = 1024 * 1024
 """How many bytes a body may have."""
-
-THREADS = 40
-"""How many requests may be at work at once; further ones wait their turn. Most
-of the time they wait for Galaxy or the database, whatever the number of cores."""
 
 USED = (
     "allowlist",
@@ -109,7 +104,7 @@ def create_app(container: Container) -> Litestar:
         exception_handlers={**EXCEPTION_HANDLERS, ValidationException: invalid},
         request_max_body_size=BODY_LIMIT,
         cors_config=_cors(allowed.allow_origins),
-        lifespan=[_threads, _guarded],
+        lifespan=[threads, _guarded],
         # structlog tells what there is to tell; Litestar would set up its own.
         logging_config=None,
         debug=False,
@@ -169,15 +164,6 @@ async def _only_json(request: Request[Any, Any, Any]) -> None:
     """
     if request.scope["path"] not in {"/schema", "/schema/openapi.json"}:
         raise NotFoundException
-
-
-@asynccontextmanager
-async def _threads(_: Litestar) -> AsyncIterator[None]:
-    """Give the handlers threads: the default is a handful on a small machine."""
-    # The event loop waits for what runs there when it is closed.
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="http")
-    asyncio.get_running_loop().set_default_executor(pool)
-    yield
 
 
 @asynccontextmanager

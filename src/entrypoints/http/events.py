@@ -8,6 +8,7 @@ replica, and has missed nothing.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
@@ -25,8 +26,8 @@ from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import JobTransition
 from galaxy_jobs.entrypoints.http import wire
 from galaxy_jobs.entrypoints.http.fanout import KEPT, Fanout, Wanted
-from galaxy_jobs.entrypoints.http.guard import Caller
-from galaxy_jobs.entrypoints.http.limits import Places, network_of
+from galaxy_jobs.entrypoints.http.guard import name_of
+from galaxy_jobs.entrypoints.http.limits import Places
 from galaxy_jobs.entrypoints.http.parameters import Needs
 from galaxy_jobs.entrypoints.http.problems import Refused, refusals
 
@@ -65,7 +66,6 @@ async def get_events(
     request: Request[Any, Any, Any],
     fanout: Needs[Fanout],
     places: Needs[Places],
-    caller: Needs[Caller],
     dataset_id: Annotated[
         str | None, QueryParameter(description="a text: only of jobs on this dataset")
     ] = None,
@@ -95,8 +95,7 @@ async def get_events(
     )
     # A browser reconnects to the address it has, with a header that is newer.
     place = await _place(resumed or last_event_id, fanout)
-    address = network_of(request.client.host if request.client else "")
-    told = _told(fanout, wanted, place, places.taken(caller.id or address))
+    told = _told(fanout, wanted, place, places.taken(name_of(request)))
     # Begun here, since a stream that is refused must not have been answered yet.
     beginning = await anext(told)
     return Stream(
@@ -139,6 +138,7 @@ async def _told(
     Raises:
         Refused: There is no place left.
     """
+    now = asyncio.get_running_loop().time
     with taken, fanout.waiting_for(wanted) as waiting:
         yield b"retry: %d\nid: %d\n\n" % (RETRY * 1000, place)
         while not fanout.stopping:
@@ -148,7 +148,7 @@ async def _told(
                 return
             if found:
                 yield b"".join(map(_event, found))
-            elif not await waiting.news(HEARTBEAT):
+            elif not await waiting.news(now() + HEARTBEAT):
                 yield b": still here\nid: %d\n\n" % place
 
 

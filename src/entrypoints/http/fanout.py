@@ -66,10 +66,14 @@ class Waiting:
     wanted: Wanted
     woken: asyncio.Event = field(factory=asyncio.Event)
 
-    async def news(self, seconds: float) -> bool:
-        """Wait; return whether there may be some, rather than that time is up."""
+    async def news(self, until: float) -> bool:
+        """Wait; return whether there may be some, rather than that time is up.
+
+        Args:
+            until: When to stop, by the clock of the event loop.
+        """
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until):
                 await self.woken.wait()
         except TimeoutError:
             return False

@@ -30,7 +30,7 @@ from litestar import Request
 from galaxy_jobs.domain.errors import BadToken
 from galaxy_jobs.domain.model.token import Scope, Token, digest_of, id_in
 from galaxy_jobs.domain.use_cases import Authenticate
-from galaxy_jobs.entrypoints.http.limits import Rate
+from galaxy_jobs.entrypoints.http.limits import Rate, network_of
 from galaxy_jobs.entrypoints.http.problems import Refused
 from galaxy_jobs.entrypoints.settings import HttpTable
 
@@ -252,6 +252,12 @@ def caller_of(request: Request[Any, Any, Any]) -> Caller:
     """Return who sent a request, for a route."""
     found: Caller = request.scope["state"].get("caller", ANYBODY)
     return found
+
+
+def name_of(request: Request[Any, Any, Any]) -> str:
+    """Return what tells the sender of a request from others: a token, or a network."""
+    host = request.client.host if request.client else ""
+    return caller_of(request).id or network_of(host)
 
 
 def same_origin(headers: Mapping[str, str]) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
+from litestar import Request as AnyRequest
 from litestar import Response, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import Request
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
 from galaxy_jobs.domain.ports import JobFilter
@@ -29,16 +31,20 @@ from galaxy_jobs.domain.use_cases import (
 )
 from galaxy_jobs.entrypoints.http import cursors, wire
 from galaxy_jobs.entrypoints.http.bodies import Strict, WithoutBody
-from galaxy_jobs.entrypoints.http.guard import Caller
+from galaxy_jobs.entrypoints.http.fanout import Fanout, Wanted
+from galaxy_jobs.entrypoints.http.guard import Caller, name_of
+from galaxy_jobs.entrypoints.http.limits import Places
 from galaxy_jobs.entrypoints.http.parameters import (
     LOCATION,
     CursorText,
     KeyHeader,
     Limit,
     Needs,
+    Wait,
     idempotency_key,
 )
 from galaxy_jobs.entrypoints.http.problems import Refused, refusals
+from galaxy_jobs.entrypoints.http.threads import asks_galaxy
 
 
 _SUBMITTING = (
@@ -74,7 +80,6 @@ CREATED_HEADERS = [
     "/",
     dto=Strict[wire.NewJob],
     return_dto=None,
-    sync_to_thread=True,
     operation_id="submit_job",
     summary="Run a workflow on a dataset",
     description="Galaxy is invoked at once. With `validate_only`, nothing is run and "
@@ -90,6 +95,7 @@ CREATED_HEADERS = [
         **refusals(*_SUBMITTING),
     },
 )
+@asks_galaxy
 def submit_job(
     *,
     data: JSONBody[wire.NewJob],
@@ -118,7 +124,6 @@ def submit_job(
     "/{invocation_id:str}/rerun",
     dto=Strict[wire.NewRun],
     return_dto=None,
-    sync_to_thread=True,
     operation_id="rerun_job",
     summary="Run a job again",
     description="Always a new job, which carries `rerun_of`. The body may be left out.",
@@ -127,6 +132,7 @@ def submit_job(
     operation_class=WithoutBody,
     responses=refusals("job-not-found", *_SUBMITTING),
 )
+@asks_galaxy
 def rerun_job(
     invocation_id: FromPath[str],
     rerun: Needs[Rerun],
@@ -193,19 +199,41 @@ def get_jobs(
 
 @get(
     "/{invocation_id:str}",
-    sync_to_thread=True,
     operation_id="show_job",
     summary="Show a job",
+    description="With `wait`, the answer comes once its state has changed, or that "
+    "time has gone by; at once where it has ended already.",
     response_description="All that is known of it.",
-    responses=refusals("job-not-found", "database-unavailable"),
+    responses=refusals("job-not-found", "too-many-requests", "database-unavailable"),
 )
-def get_job(
+async def get_job(
+    *,
+    request: AnyRequest[Any, Any, Any],
     invocation_id: FromPath[str],
     show_job: Needs[ShowJob],
     shown: Needs[wire.Shown],
+    fanout: Needs[Fanout],
+    places: Needs[Places],
+    wait: Wait = 0,
 ) -> wire.JobDetailJson:
-    """Show a job."""
-    return shown.detail(show_job(InvocationId(invocation_id)))
+    """Show a job, now or once its state has changed."""
+
+    async def show() -> Invocation:
+        return await asyncio.to_thread(show_job, InvocationId(invocation_id))
+
+    if not wait:
+        return shown.detail(await show())
+    until = asyncio.get_running_loop().time() + wait
+    await fanout.start()
+    wanted = Wanted(invocation_id=InvocationId(invocation_id))
+    with places.taken(name_of(request)), fanout.waiting_for(wanted) as waiting:
+        job = before = await show()
+        while job.state is before.state and not job.state.is_terminal:
+            more = await waiting.news(until)
+            job = await show()
+            if fanout.stopping or not more:
+                break
+    return shown.detail(job)
 
 
 @get(
@@ -226,7 +254,6 @@ def get_history(
 
 @get(
     "/{invocation_id:str}/outputs",
-    sync_to_thread=True,
     operation_id="job_outputs",
     summary="Show what a job has made",
     description="Galaxy is asked. `gone` says that it has forgotten the job.",
@@ -239,6 +266,7 @@ def get_history(
         "database-unavailable",
     ),
 )
+@asks_galaxy
 def get_outputs(
     invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
 ) -> wire.Outputs:

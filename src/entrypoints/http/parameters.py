@@ -45,6 +45,16 @@ CursorText: TypeAlias = Annotated[
     ),
 ]
 
+WAIT = 60
+"""For how many seconds a client may wait for news."""
+
+Wait: TypeAlias = Annotated[
+    int,
+    QueryParameter(
+        ge=0, le=WAIT, description=f"a whole number of seconds from 0 to {WAIT}"
+    ),
+]
+
 KeyHeader: TypeAlias = Annotated[
     str | None,
     HeaderParameter(

@@ -10,17 +10,18 @@ from galaxy_jobs.domain.use_cases import ListWorkflows, ShowWorkflow
 from galaxy_jobs.entrypoints.http import wire
 from galaxy_jobs.entrypoints.http.parameters import Needs
 from galaxy_jobs.entrypoints.http.problems import refusals
+from galaxy_jobs.entrypoints.http.threads import asks_galaxy
 
 
 @get(
     "/",
-    sync_to_thread=True,
     operation_id="list_workflows",
     summary="List the workflows that may be run",
     description="Galaxy is asked only where every workflow may be run.",
     response_description="All of them, by name.",
     responses=refusals("galaxy-refused-us", "galaxy-unavailable"),
 )
+@asks_galaxy
 def get_workflows(list_workflows: Needs[ListWorkflows]) -> wire.Workflows:
     """List the workflows that may be run."""
     return wire.Workflows(
@@ -30,7 +31,6 @@ def get_workflows(list_workflows: Needs[ListWorkflows]) -> wire.Workflows:
 
 @get(
     "/{name:str}",
-    sync_to_thread=True,
     operation_id="show_workflow",
     summary="Show what a workflow takes",
     description="As Galaxy declares it now.",
@@ -44,6 +44,7 @@ def get_workflows(list_workflows: Needs[ListWorkflows]) -> wire.Workflows:
         addressed=True,
     ),
 )
+@asks_galaxy
 def get_workflow(
     name: FromPath[str],
     show_workflow: Needs[ShowWorkflow],

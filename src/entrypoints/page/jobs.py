@@ -28,6 +28,7 @@ from galaxy_jobs.domain.use_cases import (
 from galaxy_jobs.entrypoints.http import cursors, wire
 from galaxy_jobs.entrypoints.http.parameters import CursorText, Needs
 from galaxy_jobs.entrypoints.http.problems import Refused
+from galaxy_jobs.entrypoints.http.threads import asks_galaxy
 from galaxy_jobs.entrypoints.page import words
 from galaxy_jobs.entrypoints.page.forms import Form
 from galaxy_jobs.entrypoints.page.render import is_htmx, page
@@ -139,7 +140,8 @@ def get_job_page(
     )
 
 
-@get("/ui/jobs/{invocation_id:str}/outputs", sync_to_thread=True)
+@get("/ui/jobs/{invocation_id:str}/outputs")
+@asks_galaxy
 def get_outputs_page(
     request: AnyRequest, invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
 ) -> Response[str]:

@@ -44,6 +44,7 @@ from galaxy_jobs.domain.use_cases import (
 from galaxy_jobs.entrypoints.http import problems
 from galaxy_jobs.entrypoints.http.guard import Caller
 from galaxy_jobs.entrypoints.http.parameters import Needs, idempotency_key
+from galaxy_jobs.entrypoints.http.threads import asks_galaxy
 from galaxy_jobs.entrypoints.page import forms
 from galaxy_jobs.entrypoints.page.forms import Field, Form
 from galaxy_jobs.entrypoints.page.jobs import AnyRequest, to_job
@@ -137,7 +138,8 @@ class Wish:
         )
 
 
-@get("/ui/submit", sync_to_thread=True)
+@get("/ui/submit")
+@asks_galaxy
 def get_submit_page(
     *,
     request: AnyRequest,
@@ -160,7 +162,8 @@ def get_submit_page(
     return evolve(wish, dataset_id=dataset_id or "").shown(request, list_datasets)
 
 
-@post("/ui/submit", sync_to_thread=True)
+@post("/ui/submit")
+@asks_galaxy
 def post_submit_form(
     *,
     request: AnyRequest,
@@ -190,7 +193,8 @@ def post_submit_form(
         return _refused(request, wish, error, list_datasets)
 
 
-@get("/ui/jobs/{invocation_id:str}/rerun", sync_to_thread=True)
+@get("/ui/jobs/{invocation_id:str}/rerun")
+@asks_galaxy
 def get_rerun_page(
     *,
     request: AnyRequest,
@@ -205,7 +209,8 @@ def get_rerun_page(
     return _again(earlier, show_workflow, allowlist).shown(request, list_datasets)
 
 
-@post("/ui/jobs/{invocation_id:str}/rerun", sync_to_thread=True)
+@post("/ui/jobs/{invocation_id:str}/rerun")
+@asks_galaxy
 def post_rerun_form(
     *,
     request: AnyRequest,
