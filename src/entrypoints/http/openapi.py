@@ -17,6 +17,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from galaxy_jobs.domain import errors
 from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain.model.submission import KEY_LENGTH
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints.http import problems
 from galaxy_jobs.entrypoints.http.guard import COOKIE, HEALTH
@@ -302,6 +303,12 @@ IN_PATHS: Mapping[str, str] = {
 """What is to be said of what stands in paths."""
 
 
+LIMITS: Mapping[str, Json] = {
+    "Idempotency-Key": {"minLength": 1, "maxLength": KEY_LENGTH}
+}
+"""What a schema is to say besides of what stands there."""
+
+
 class Document(JsonRenderPlugin):
     """Serves the document."""
 
@@ -371,6 +378,7 @@ def _operation(path: str, method: str, operation: Json) -> None:
     for one in operation.get("parameters", []):
         if one["in"] == "path":
             one["description"] = IN_PATHS[one["name"]]
+        one["schema"] = _sent(one["schema"]) | LIMITS.get(one["name"], {})
         if one["name"] in PARAMETERS:
             one["example"] = PARAMETERS[one["name"]]
     for status, answer in operation["responses"].items():
@@ -381,7 +389,17 @@ def _operation(path: str, method: str, operation: Json) -> None:
             for key, value in HEADERS.get(name, {"schema": {"type": "string"}}).items():
                 header.setdefault(key, value)
         if PROBLEM_JSON in answer.get("content", {}):
-            answer["content"][PROBLEM_JSON]["examples"] = _refusals(int(status), answer)
+            answer["content"][PROBLEM_JSON]["examples"] = _refusals(
+                int(status), path, answer
+            )
+
+
+def _sent(schema: Json) -> Json:
+    """Return the schema of a parameter, which is left out and never null."""
+    kinds = [one for one in schema.get("oneOf", []) if one != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**kinds[0], **{k: v for k, v in schema.items() if k != "oneOf"}}
 
 
 def _headers(status: str, answer: Json) -> Iterator[str]:
@@ -399,7 +417,7 @@ def _codes(answer: Json) -> set[str]:
     return set(answer["description"].replace("`", "").split(" or "))
 
 
-def _refusals(status: int, answer: Json) -> Json:
+def _refusals(status: int, path: str, answer: Json) -> Json:
     """Return an example of each problem that an answer may be."""
     codes = _codes(answer)
     return {
@@ -408,6 +426,7 @@ def _refusals(status: int, answer: Json) -> Json:
             "value": {
                 **example_of(one),
                 "status": status,
+                "instance": path.replace("{", "").replace("}", ""),
             },
         }
         for one in REFUSALS
