@@ -62,12 +62,14 @@ from galaxy_jobs.domain.model.workflow import (
     WorkflowInput,
 )
 from galaxy_jobs.domain.ports import (
+    Backlog,
     Claim,
     Clock,
     Cursor,
     DatasetRepository,
     InvocationRepository,
     JobFilter,
+    JobTransition,
     Look,
     Page,
     PollQueue,
@@ -75,6 +77,7 @@ from galaxy_jobs.domain.ports import (
     SubmissionRepository,
     SupersededRuns,
     TokenRepository,
+    TransitionFeed,
     WorkflowCatalog,
     WorkflowRunner,
 )
@@ -83,6 +86,7 @@ from galaxy_jobs.domain.ports import (
 __all__ = [
     "AllowedWorkflow",
     "Allowlist",
+    "Backlog",
     "Claim",
     "Clock",
     "Cursor",
@@ -108,6 +112,7 @@ __all__ = [
     "JobId",
     "JobReport",
     "JobState",
+    "JobTransition",
     "JobsSummary",
     "Json",
     "Look",
@@ -135,6 +140,7 @@ __all__ = [
     "TokenId",
     "TokenRepository",
     "Transition",
+    "TransitionFeed",
     "UrlData",
     "Workflow",
     "WorkflowCatalog",
