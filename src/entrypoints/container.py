@@ -99,6 +99,20 @@ class Threads:
         return self.pool.map(function, items)
 
 
+@frozen
+class Lanes:
+    """Has two batches under way at once; see :class:`Poll`."""
+
+    pool: ThreadPoolExecutor = field(
+        factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="lane")
+    )
+
+    def __call__(self, lane: Callable[[], None]) -> None:
+        """Do it twice at once; what goes wrong in either is raised."""
+        for done in [self.pool.submit(lane) for _ in range(2)]:
+            done.result()
+
+
 @define
 class Database:
     """The database that is used: the one configured, or the embedded one.
@@ -266,6 +280,7 @@ class Container(containers.DeclarativeContainer):
     threads: providers.Provider[Threads] = providers.Singleton(
         Threads.of, settings.provided.threads
     )
+    lanes: providers.Provider[Lanes] = providers.Singleton(Lanes)
     poll = providers.Singleton(
         Poll,
         queue=queue,
@@ -276,6 +291,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         policy=poll_policy,
         mapper=threads,
+        lanes=lanes,
     )
     readiness: providers.Provider[Readiness] = providers.Singleton(
         Readiness, engine, whoami

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field, fields, frozen
 
 from galaxy_jobs.domain.errors import (
     IllegalTransition,
@@ -67,6 +67,11 @@ class Mapper(Protocol):
 def one_by_one(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Apply a function to each item in turn: the simplest :class:`Mapper`."""
     return map(function, items)
+
+
+def in_one_lane(lane: Callable[[], None]) -> None:
+    """Do it once. Who has threads does it in several at a time: see `Poll.lanes`."""
+    lane()
 
 
 @frozen(kw_only=True)
@@ -187,6 +192,20 @@ class Sweep:
     failure: RunnerError | None = None
     rest: timedelta = timedelta(0)
 
+    def __add__(self, more: Sweep) -> Sweep:
+        """Return the numbers of both; what else is said, of the later one."""
+        mine, theirs = self._numbers(), more._numbers()
+        return evolve(
+            self,
+            **{name: n + theirs[name] for name, n in mine.items()},
+            problem=more.problem or self.problem,
+            failure=more.failure or self.failure,
+        )
+
+    def _numbers(self) -> dict[str, Any]:
+        names = (one.name for one in fields(Sweep))
+        return {name: n for name in names if isinstance(n := getattr(self, name), int)}
+
     def counts(self) -> Mapping[str, int]:
         """Return the numbers by their names, in the order in which they are told."""
         return {
@@ -288,7 +307,16 @@ LONGEST_REST = timedelta(hours=1)
 
 @frozen(kw_only=True)
 class Poll:
-    """Sweeps once over everything that is due."""
+    """Sweeps once over everything that is due.
+
+    Attributes:
+        mapper: How Galaxy is asked about several things at once.
+        lanes: Calls what it is given, maybe several times at once, and returns when
+            all calls have: while one batch is written down, Galaxy is asked about
+            another. As with several pollers, each claims its share.
+        chance: Gives a random number from 0 to 1, for the jitter.
+        breaker: What is remembered from sweep to sweep.
+    """
 
     queue: PollQueue
     invocations: InvocationRepository
@@ -298,6 +326,7 @@ class Poll:
     clock: Clock
     policy: PollPolicy = PollPolicy()
     mapper: Mapper = one_by_one
+    lanes: Callable[[Callable[[], None]], None] = in_one_lane
     chance: Callable[[], float] = random.random
     breaker: Breaker = field(factory=Breaker)
 
@@ -332,20 +361,16 @@ class Poll:
             self._give_up(error)
             return self._told(Sweep())
         sweep = Sweep(reconciled=self.reconcile(identity))
-        while self.breaker.problem is None:
-            elapsed = max(self.clock() - began, timedelta(0))
-            if at_most is not None and sweep.due and elapsed >= at_most:
-                break
-            claims = self.queue.claim(
-                identity,
-                limit=self.policy.batch,
-                lease=self.policy.lease,
-                due_for=elapsed,
-            )
-            if not claims:
-                break
-            sweep = self._batch(sweep, identity, claims)
-            progress(sweep)
+        told = Lock()
+
+        def lane() -> None:
+            nonlocal sweep
+            for batch in self._batches(identity, began, at_most):
+                with told:
+                    sweep += batch
+                    progress(sweep)
+
+        self.lanes(lane)
         # Last, so that what this sweep saw complete is dealt with at once.
         if self.breaker.problem is None:
             sweep = evolve(sweep, cleared=self.clear(identity))
@@ -359,9 +384,24 @@ class Poll:
         problem = self.breaker.problem
         return evolve(sweep, problem=problem, rest=self.breaker.rest(self.clock()))
 
-    def _batch(
-        self, sweep: Sweep, identity: Identity, claims: Sequence[Claim]
-    ) -> Sweep:
+    def _batches(
+        self, identity: Identity, began: datetime, at_most: timedelta | None
+    ) -> Iterator[Sweep]:
+        """Claim and ask, batch by batch, until there is nothing left to do."""
+        while self.breaker.problem is None:
+            claims = self.queue.claim(
+                identity,
+                limit=self.policy.batch,
+                lease=self.policy.lease,
+                due_for=max(self.clock() - began, timedelta(0)),
+            )
+            if not claims:
+                break
+            yield self._batch(identity, claims)
+            if at_most is not None and self.clock() - began >= at_most:
+                break
+
+    def _batch(self, identity: Identity, claims: Sequence[Claim]) -> Sweep:
         at = self.clock()
         # What may be gone, and would spoil the answer for all, is asked by itself.
         sound = [one for one in claims if one.missing_for is None and not one.failures]
@@ -391,22 +431,21 @@ class Poll:
         changed = self.queue.write_back(looks)
         full = [one.claim.invocation_id for one in answers if one.sighting is not None]
         errors = [one.error for one in answers if one.error is not None]
-        return evolve(
-            sweep,
-            due=sweep.due + len(claims),
-            asked=sweep.asked + sum(look.answered for look in looks),
-            bulk=sweep.bulk + len(chunks),
-            untold=sweep.untold
-            + sum(one.invocation_id not in summaries for one in sound),
-            looks=sweep.looks + len(full),
-            routine=sweep.routine + len(routine.intersection(full)),
-            put_off=sweep.put_off + sum(not look.asked for look in looks),
-            changed=sweep.changed + changed,
-            ended=sweep.ended
-            + sum(bool(look.after and look.after.state.is_terminal) for look in looks),
-            failed=sweep.failed + len(errors),
-            missing=sweep.missing + sum(look.missing for look in looks),
-            failure=errors[-1] if errors else sweep.failure,
+        return Sweep(
+            due=len(claims),
+            asked=sum(look.answered for look in looks),
+            bulk=len(chunks),
+            untold=sum(one.invocation_id not in summaries for one in sound),
+            looks=len(full),
+            routine=len(routine.intersection(full)),
+            put_off=sum(not look.asked for look in looks),
+            changed=changed,
+            ended=sum(
+                bool(look.after and look.after.state.is_terminal) for look in looks
+            ),
+            failed=len(errors),
+            missing=sum(look.missing for look in looks),
+            failure=errors[-1] if errors else None,
         )
 
     def _in_bulk(self, claims: Sequence[Claim]) -> Mapping[InvocationId, JobsSummary]:
