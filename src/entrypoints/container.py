@@ -21,6 +21,7 @@ from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.postgres import (
     PostgresDatasets,
     PostgresInvocations,
+    PostgresJobListing,
     PostgresPollQueue,
     PostgresSubmissions,
     PostgresSupersededRuns,
@@ -37,6 +38,7 @@ from galaxy_jobs.domain.ports import (
     Clock,
     DatasetRepository,
     InvocationRepository,
+    JobListing,
     PollQueue,
     RunHistories,
     SubmissionRepository,
@@ -225,6 +227,9 @@ class Container(containers.DeclarativeContainer):
         PostgresTokens, engine
     )
 
+    listing: providers.Provider[JobListing] = providers.Singleton(
+        PostgresJobListing, engine
+    )
     feed: providers.Provider[TransitionFeed] = providers.Singleton(
         PostgresTransitionFeed, engine
     )

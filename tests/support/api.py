@@ -21,6 +21,7 @@ from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.http.app import create_app
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.build import NOON
+from tests.support.listing import ComposedListing
 
 
 @define
@@ -76,6 +77,7 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         "http": HttpTable(),
         **instead,
     }
+    standing_in.setdefault("listing", ComposedListing(standing_in["list_jobs"]))
     for name, thing in standing_in.items():
         getattr(container, name).override(providers.Object(thing))
     with TestClient(create_app(container), base_url="http://127.0.0.1:8000") as client:

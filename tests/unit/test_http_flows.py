@@ -37,6 +37,7 @@ from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.http.app import create_app
 from galaxy_jobs.entrypoints.settings import Settings
 from tests.support.api import code_of
+from tests.support.listing import ComposedListing
 
 
 N = WorkflowInput(name="n", kind=InputKind.INTEGER, minimum=1, maximum=9, default=1)
@@ -87,6 +88,7 @@ def world() -> Iterator[World]:
         "datasets": MemoryDatasets(store),
         "submissions": MemorySubmissions(store),
         "invocations": MemoryInvocations(store),
+        "listing": ComposedListing(MemoryInvocations(store).page),
         "queue": MemoryPollQueue(store),
         "superseded": MemorySupersededRuns(store),
         "tokens": MemoryTokens(store),

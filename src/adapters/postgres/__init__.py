@@ -9,6 +9,7 @@ from galaxy_jobs.adapters.postgres.diagnosis import Backlog, backlogs, clock
 from galaxy_jobs.adapters.postgres.engine import make_engine
 from galaxy_jobs.adapters.postgres.feed import PostgresTransitionFeed
 from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
+from galaxy_jobs.adapters.postgres.listing import PostgresJobListing
 from galaxy_jobs.adapters.postgres.queue import PostgresPollQueue
 from galaxy_jobs.adapters.postgres.schema import (
     SchemaBehind,
@@ -29,6 +30,7 @@ __all__ = [
     "Backlog",
     "PostgresDatasets",
     "PostgresInvocations",
+    "PostgresJobListing",
     "PostgresPollQueue",
     "PostgresSubmissions",
     "PostgresSupersededRuns",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -39,10 +39,20 @@ _A = tables.active
 _T = tables.transitions
 
 # While it is polled, when it was last observed stands in the narrow table.
-SELECT = sa.select(
+OBSERVED_AT = sa.func.coalesce(_A.c.observed_at, _I.c.observed_at)
+
+
+def joined(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Select columns of invocations, with what the narrow table knows of them."""
+    return sa.select(*columns).outerjoin_from(
+        _I, _A, _A.c.invocation_id == _I.c.invocation_id
+    )
+
+
+SELECT = joined(
     *(c for c in _I.c if c.name not in {"observed_at", "history_dealt_with_at"}),
-    sa.func.coalesce(_A.c.observed_at, _I.c.observed_at).label("observed_at"),
-).outerjoin_from(_I, _A, _A.c.invocation_id == _I.c.invocation_id)
+    OBSERVED_AT.label("observed_at"),
+)
 
 ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
 _MANY = SELECT.where(among(_I.c.invocation_id))
@@ -78,26 +88,10 @@ class PostgresInvocations(InvocationRepository):
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> Page[Invocation]:
-        said: dict[str, Any] = {"limit": limit + 1}
-        if wanted.dataset_id is not None:
-            said["dataset"] = wanted.dataset_id
-        if wanted.workflow_name is not None:
-            said["workflow"] = wanted.workflow_name
-        if wanted.states or len(said) > 1:
-            states = wanted.states or InvocationState
-            said["wanted_state"] = [one.value for one in states]
-        if after is not None:
-            said |= {"created_at": after.created_at, "id": after.id}
-        if not storable(*(one for one in said.values() if isinstance(one, str))):
-            if after is not None and not storable(after.id):
-                raise InvalidValue("The cursor is malformed.")
-            return Page((), None)
-        statement = page_statement(frozenset(said))
-        rows = read(self.engine, lambda c: c.execute(statement, said).mappings().all())
-        items = tuple(invocation_from_row(row) for row in rows[:limit])
-        more = len(rows) > limit
-        last = Cursor(items[-1].created_at, items[-1].invocation_id) if more else None
-        return Page(items, last)
+        rows, following = rows_of_page(
+            self.engine, page_statement, wanted, limit, after
+        )
+        return Page(tuple(invocation_from_row(row) for row in rows), following)
 
     def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
         if not storable(invocation_id):
@@ -125,8 +119,55 @@ class PostgresInvocations(InvocationRepository):
         write(self.engine, work)
 
 
+def rows_of_page(
+    engine: Engine,
+    statement: Callable[[frozenset[str]], sa.Select[Any]],
+    wanted: JobFilter,
+    limit: int,
+    after: Cursor | None,
+) -> tuple[Sequence[sa.RowMapping], Cursor | None]:
+    """Return a page's rows, and where the next one begins.
+
+    Args:
+        engine: Where they are.
+        statement: Makes the statement; see :func:`page_of`.
+        wanted: Which.
+        limit: How many at most.
+        after: Beyond which place.
+
+    Raises:
+        InvalidValue: There can be no such cursor.
+        StoreUnavailable: The server could not be reached.
+    """
+    said: dict[str, Any] = {"limit": limit + 1}
+    if wanted.dataset_id is not None:
+        said["dataset"] = wanted.dataset_id
+    if wanted.workflow_name is not None:
+        said["workflow"] = wanted.workflow_name
+    if wanted.states or len(said) > 1:
+        states = wanted.states or InvocationState
+        said["wanted_state"] = [one.value for one in states]
+    if after is not None:
+        said |= {"created_at": after.created_at, "id": after.id}
+    if not storable(*(one for one in said.values() if isinstance(one, str))):
+        if after is not None and not storable(after.id):
+            raise InvalidValue("The cursor is malformed.")
+        return (), None
+    made = statement(frozenset(said))
+    rows = read(engine, lambda c: c.execute(made, said).mappings().all())
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], Cursor(last["created_at"], last["invocation_id"])
+
+
 @cache
 def page_statement(said: frozenset[str]) -> sa.Select[Any]:
+    """Return the statement for a page of invocations; see :func:`page_of`."""
+    return page_of(SELECT, said)
+
+
+def page_of(select: sa.Select[Any], said: frozenset[str]) -> sa.Select[Any]:
     """Return the statement for a page.
 
     The newest of each wanted state are looked up by an index that ends with
@@ -134,12 +175,14 @@ def page_statement(said: frozenset[str]) -> sa.Select[Any]:
     states at once would have to be sorted.
 
     Args:
+        select: What of each invocation, as :func:`joined` says it.
         said: The names of the parameters given; without ``wanted_state``, there is no
             filter at all.
     """
     keys = [_I.c.created_at, _I.c.invocation_id]
     newest = [key.desc() for key in keys]
-    limit = sa.bindparam("limit", type_=sa.Integer)
+    # Written out: a plan for whatever limit is one that reads the whole table.
+    limit = sa.bindparam("limit", type_=sa.Integer, literal_execute=True)
     inner = sa.select(*keys).order_by(*newest).limit(limit)
     if "dataset" in said:
         inner = inner.where(_I.c.dataset_id == sa.bindparam("dataset"))
@@ -165,6 +208,6 @@ def page_statement(said: frozenset[str]) -> sa.Select[Any]:
         )
     else:
         page = inner.subquery("page")
-    return SELECT.join(page, page.c.invocation_id == _I.c.invocation_id).order_by(
+    return select.join(page, page.c.invocation_id == _I.c.invocation_id).order_by(
         *newest
     )

@@ -8,6 +8,7 @@ to be enough to write another adapter from; the contract suites in
 
 from galaxy_jobs.domain.ports.clock import Clock
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
+from galaxy_jobs.domain.ports.listing import JobListing, ListedJob
 from galaxy_jobs.domain.ports.repositories import (
     MAY_BE_LATE,
     Backlog,
@@ -39,7 +40,9 @@ __all__ = [
     "DatasetRepository",
     "InvocationRepository",
     "JobFilter",
+    "JobListing",
     "JobTransition",
+    "ListedJob",
     "Look",
     "Page",
     "PollQueue",

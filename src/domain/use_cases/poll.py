@@ -32,7 +32,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     RunNotFound,
 )
-from galaxy_jobs.domain.model.invocation import Invocation, Sighting
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState, Sighting
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
@@ -72,6 +72,22 @@ def one_by_one(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
 def in_one_lane(lane: Callable[[], None]) -> None:
     """Do it once. Who has threads does it in several at a time: see `Poll.lanes`."""
     lane()
+
+
+class Observed(Protocol):
+    """An invocation, as far as it matters for when it is looked at."""
+
+    @property
+    def state(self) -> InvocationState:
+        """Where it stands."""
+
+    @property
+    def updated_at(self) -> datetime:
+        """When it last changed."""
+
+    @property
+    def observed_at(self) -> datetime:
+        """When Galaxy was last asked about it."""
 
 
 @frozen(kw_only=True)
@@ -135,7 +151,7 @@ class PollPolicy:
         wanted = min(max(quiet_for * self.patience, self.least), self.most)
         return wanted * (1 + self.jitter * (2 * chance - 1))
 
-    def stale(self, invocation: Invocation, now: datetime) -> bool:
+    def stale(self, invocation: Observed, now: datetime) -> bool:
         """Say whether what is known of an invocation may be out of date.
 
         One that has ended never is.

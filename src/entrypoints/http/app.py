@@ -50,6 +50,7 @@ USED = (
     "list_datasets",
     "list_jobs",
     "list_workflows",
+    "listing",
     "metrics",
     "readiness",
     "register_dataset",

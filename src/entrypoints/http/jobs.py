@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
+from litestar import MediaType, Response, get, post
 from litestar import Request as AnyRequest
-from litestar import Response, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -16,13 +16,12 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import Request
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
-from galaxy_jobs.domain.ports import JobFilter
+from galaxy_jobs.domain.ports import JobFilter, JobListing
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     Check,
     JobHistory,
     JobOutputs,
-    ListJobs,
     Rerun,
     ShowJob,
     ShowSubmission,
@@ -34,9 +33,12 @@ from galaxy_jobs.entrypoints.http.bodies import Strict, WithoutBody
 from galaxy_jobs.entrypoints.http.fanout import Fanout, Wanted
 from galaxy_jobs.entrypoints.http.guard import Caller, name_of
 from galaxy_jobs.entrypoints.http.limits import Places
+from galaxy_jobs.entrypoints.http.listing import document, has
 from galaxy_jobs.entrypoints.http.parameters import (
+    ETAG,
     LOCATION,
     CursorText,
+    IfNoneMatch,
     KeyHeader,
     Limit,
     Needs,
@@ -158,11 +160,17 @@ def rerun_job(
     operation_id="list_jobs",
     summary="List jobs, newest first",
     response_description="A page of them.",
-    responses=refusals("database-unavailable"),
+    response_headers=[ETAG],
+    responses={
+        304: ResponseSpec(
+            None, generate_examples=False, description="It is as you have it."
+        ),
+        **refusals("database-unavailable"),
+    },
 )
 def get_jobs(
     *,
-    list_jobs: Needs[ListJobs],
+    listing: Needs[JobListing],
     shown: Needs[wire.Shown],
     dataset_id: Annotated[
         str | None, QueryParameter(description="a text: only jobs on this dataset")
@@ -182,7 +190,8 @@ def get_jobs(
     ] = None,
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> wire.Jobs:
+    if_none_match: IfNoneMatch = None,
+) -> Response[wire.Jobs]:
     """List jobs."""
     wanted = JobFilter(
         dataset_id=None if dataset_id is None else DatasetId(dataset_id),
@@ -190,11 +199,16 @@ def get_jobs(
         states=frozenset(states or ()),
     )
     here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in wanted.states)]
-    page = list_jobs(wanted, limit, cursors.read(cursor, here))
-    return wire.Jobs(
-        items=[shown.job(one) for one in page.items],
-        next_cursor=cursors.write(page.next, here),
+    page = listing.page(wanted, limit, cursors.read(cursor, here))
+    following = cursors.write(page.next, here)
+    made = document(page, following, shown.policy, shown.clock())
+    headers = {"ETag": made.etag, "Vary": "Authorization, Cookie"}
+    answer: Response[Any] = (
+        Response(None, status_code=304, headers=headers)
+        if has(if_none_match, made.etag)
+        else Response(made.body, media_type=MediaType.JSON, headers=headers)
     )
+    return answer
 
 
 @get(

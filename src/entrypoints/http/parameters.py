@@ -65,6 +65,21 @@ KeyHeader: TypeAlias = Annotated[
 ]
 
 
+IfNoneMatch: TypeAlias = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-None-Match",
+        description="The `ETag` of what you have: where nothing has changed, a 304 "
+        "without a body is the answer.",
+    ),
+]
+
+ETAG = ResponseHeader(
+    name="ETag",
+    description="Of this page; it stays as long as nothing but `observed_at` changes.",
+    documentation_only=True,
+)
+
 LOCATION = ResponseHeader(
     name="Location", description="The path of what was made.", documentation_only=True
 )

@@ -1,0 +1,248 @@
+"""Lists that PostgreSQL builds: the same as the domain's, and quickly found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from itertools import product
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from galaxy_jobs.adapters.contract.repositories import UNICODE
+from galaxy_jobs.adapters.postgres import (
+    PostgresInvocations,
+    PostgresJobListing,
+    make_engine,
+    migrate,
+    tables,
+)
+from galaxy_jobs.adapters.postgres.rows import invocation_to_row
+from galaxy_jobs.domain import DatasetId, HistoryId, Identity, InvocationId
+from galaxy_jobs.domain.model.invocation import (
+    Failure,
+    Invocation,
+    InvocationState,
+    Progress,
+)
+from galaxy_jobs.domain.ports import Cursor, JobFilter
+from tests.support.listing import composed
+from tests.support.rows import fill
+
+
+ROWS = 100_000
+
+
+@pytest.fixture(scope="module")
+def engine(module_database_url: str) -> Iterator[Engine]:
+    one = make_engine(module_database_url)
+    migrate(one)
+    yield one
+    one.dispose()
+
+
+# --- the same document ------------------------------------------------------------
+
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+) | st.sampled_from([UNICODE, '"', "\\", "\x7f", "\u2028", "</script>"])
+COUNT = st.integers(0, 2**31)
+TIMES = st.datetimes(
+    datetime(1, 1, 3),  # noqa: DTZ001 - the zone is drawn
+    datetime(9999, 12, 30),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]),
+) | st.sampled_from(
+    [datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC)]
+)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
+    ),
+    max_leaves=6,
+).filter(lambda value: "Infinity" not in json.dumps(value))
+INVOCATIONS = st.builds(
+    Invocation,
+    invocation_id=st.just(InvocationId("inv1")),
+    submission_id=st.uuids(),
+    identity=st.just(Identity("https://galaxy.test", "user")),
+    history_id=st.none() | st.just(HistoryId("his1")),
+    dataset_id=TEXT.map(DatasetId),
+    workflow_name=TEXT,
+    parameters=st.dictionaries(TEXT, JSON_VALUES, max_size=3),
+    overwrite=st.booleans(),
+    rerun_of=st.none() | TEXT.map(InvocationId),
+    superseded_by=st.none() | TEXT.map(InvocationId),
+    state=st.sampled_from(InvocationState),
+    galaxy_state=TEXT,
+    progress=st.builds(
+        Progress, total=COUNT, ok=COUNT, running=COUNT, waiting=COUNT, failed=COUNT
+    ),
+    failure=st.none()
+    | st.builds(
+        Failure,
+        reason=TEXT,
+        step=st.none() | TEXT,
+        step_index=st.none() | COUNT,
+        path=st.lists(TEXT, max_size=3).map(tuple),
+        tool=st.none() | TEXT,
+        exit_code=st.none() | st.integers(-(2**31), 2**31),
+        stderr=st.none() | TEXT,
+        message=st.none() | TEXT,
+    ),
+    attention=st.none() | TEXT,
+    created_at=TIMES,
+    updated_at=TIMES,
+    observed_at=TIMES,
+    version=st.integers(0, 2**40),
+)
+
+
+def in_order(text: str) -> Any:
+    """Parse JSON so that the order of members counts."""
+    return json.loads(text, object_pairs_hook=lambda pairs: pairs)
+
+
+@given(one=INVOCATIONS, polled_at=st.none() | TIMES)
+def test_it_is_what_the_domain_would_have_shown(
+    engine: Engine, one: Invocation, polled_at: datetime | None
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text("TRUNCATE workflow_invocations CASCADE"))
+        row = invocation_to_row(one) | {"submission_id": uuid4()}
+        connection.execute(sa.insert(tables.invocations), row)
+        if polled_at is not None:
+            connection.execute(
+                sa.insert(tables.active),
+                {
+                    "invocation_id": one.invocation_id,
+                    "galaxy_url": "",
+                    "galaxy_user": "",
+                    "draws": [],
+                    "cancelling": False,
+                    "observed_at": polled_at,
+                },
+            )
+    (listed,) = PostgresJobListing(engine).page(JobFilter(), 10).items
+    (shown,) = PostgresInvocations(engine).page(JobFilter(), 10).items
+    expected = composed(shown)
+    assert in_order(listed.before) == in_order(expected.before)
+    assert in_order(listed.behind) == in_order(expected.behind)
+    for name in ("invocation_id", "version", "state", "updated_at", "observed_at"):
+        assert getattr(listed, name) == getattr(expected, name)
+    for part in (listed.before, listed.behind):
+        assert part.startswith("{")
+        assert part.endswith("}")
+
+
+# --- quickly found ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def full(postgres_url: str, module_database_url: str) -> Iterator[Engine]:
+    """A hundred thousand jobs, in a database of their own."""
+    name = f"full_{uuid4().hex}"
+    own = make_engine(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    with own.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    url = postgres_url.replace("/postgres?", f"/{name}?")
+    engine = make_engine(url)
+    migrate(engine)
+    fill(url, ROWS)
+    yield engine
+    engine.dispose()
+    with own.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    own.dispose()
+
+
+FILTERS = [
+    JobFilter(
+        dataset_id=None if dataset is None else DatasetId(dataset),
+        workflow_name=workflow,
+        states=frozenset(states),
+    )
+    for dataset, workflow, states in product(
+        [None, "dataset 0", "dataset 77", "none"],
+        [None, "workflow 3", "none"],
+        [
+            (),
+            (InvocationState.COMPLETED,),
+            (InvocationState.CANCELLING,),
+            (InvocationState.QUEUED, InvocationState.IN_PROGRESS),
+            tuple(InvocationState),
+        ],
+    )
+]
+LIMIT = 50
+MIDDLE = Cursor(datetime.now(UTC) - timedelta(seconds=7 * ROWS / 2), "8")
+
+
+@pytest.mark.parametrize("after", [None, MIDDLE])
+@pytest.mark.parametrize("plan", ["force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("repository", [PostgresJobListing, PostgresInvocations])
+def test_whatever_the_filter_a_page_reads_about_a_page(
+    full: Engine,
+    repository: type[PostgresJobListing | PostgresInvocations],
+    plan: str,
+    after: Cursor | None,
+) -> None:
+    with full.connect() as connection:
+        connection.exec_driver_sql(f"SET plan_cache_mode = {plan}")
+        for wanted in FILTERS:
+            lists = partial(repository(full).page, wanted, LIMIT, after)
+            check(explained(connection, lists), wanted)
+
+
+def explained(connection: sa.Connection, lists: Callable[[], object]) -> dict[str, Any]:
+    """Return the plan of the very statement that is sent, as it was carried out."""
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    def note(_c: Any, _u: Any, text: str, parameters: Any, *_: Any) -> None:
+        sent.append((text, parameters))
+
+    sa.event.listen(connection.engine, "before_cursor_execute", note)
+    try:
+        lists()
+    finally:
+        sa.event.remove(connection.engine, "before_cursor_execute", note)
+    ((text, parameters),) = sent  # one query a page
+    numbered = text % {name: f"${n}" for n, name in enumerate(parameters, 1)}
+    values = ", ".join(map(_quoted, parameters.values()))
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PREPARE page AS {numbered}")
+    explain = "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page"
+    (found,) = driver.execute(f"{explain}({values})" if values else explain).fetchone()
+    driver.execute("DEALLOCATE page")
+    plan: dict[str, Any] = found[0]["Plan"]
+    return plan
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, list):
+        return f"'{{{','.join(value)}}}'"
+    return f"'{value.isoformat() if isinstance(value, datetime) else value}'"
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
+
+
+def check(root: dict[str, Any], wanted: JobFilter) -> None:
+    states = len(wanted.states or InvocationState)
+    for node in nodes(root):
+        said = f"{wanted}: {json.dumps(node, indent=1)[:3000]}"
+        if node.get("Relation Name") == "workflow_invocations":
+            assert node["Node Type"] in {"Index Scan", "Index Only Scan"}, said
+        rows = node["Actual Rows"] * node["Actual Loops"]
+        removed = node.get("Rows Removed by Filter", 0) * node["Actual Loops"]
+        assert rows + removed <= (LIMIT + 1) * states, said
