@@ -132,7 +132,9 @@ class Doctor:
             self._named = False
             return Finding("settings", Verdict.FAIL, str(error), _first_command(error))
         rows = len(self.settings.allowlist.rows)
-        allowed = f"{rows} workflows allowed" if rows else "every workflow allowed"
+        allowed = (
+            f"{_many(rows, 'workflow')} allowed" if rows else "every workflow allowed"
+        )
         return Finding("settings", Verdict.OK, f"GALAXY_URL is {url}; {allowed}.")
 
     def _home(self) -> Finding:
@@ -255,7 +257,8 @@ class Doctor:
             yield Finding("workflows", Verdict.FAIL, str(error), AGAIN)
             return
         if count:
-            yield Finding("workflows", Verdict.OK, f"{count} may be run, by any name.")
+            said = f"{_many(count, 'workflow')} may be run: all that the key sees."
+            yield Finding("workflows", Verdict.OK, said)
         else:
             yield Finding(
                 "workflows",
@@ -287,12 +290,13 @@ class Doctor:
         worst = max(others, key=lambda one: one.overdue)
         if worst.overdue <= self._patience:
             count = sum(one.jobs for one in others)
-            return Finding(name, Verdict.OK, f"{count}, which somebody else polls.")
+            said = f"{_many(count, 'job')}, which somebody else polls."
+            return Finding(name, Verdict.OK, said)
         return Finding(
             name,
             Verdict.FAIL,
-            f"{worst.jobs} jobs belong to user {worst.identity.user_id} of "
-            f"{worst.identity.url} and have not been polled for "
+            f"User {worst.identity.user_id} of {worst.identity.url} has "
+            f"{_many(worst.jobs, 'job')} here that nobody has polled for "
             f"{_long(worst.overdue)}. GALAXY_API_KEY or GALAXY_URL was another one "
             "before; with this one they are not touched.",
             "Set them to those of before, or run a poller with those until these jobs "
@@ -304,11 +308,12 @@ class Doctor:
             return Finding("poller", Verdict.OK, "Nothing to poll.")
         (one,) = ours
         if one.overdue <= self._patience:
-            return Finding("poller", Verdict.OK, f"{one.jobs} jobs, polled in time.")
+            said = f"{_many(one.jobs, 'job')} under way, polled in time."
+            return Finding("poller", Verdict.OK, said)
         return Finding(
             "poller",
             Verdict.FAIL,
-            f"{one.jobs} jobs have not ended, and one has been due for "
+            f"{_many(one.jobs, 'job')} under way, due to be polled for "
             f"{_long(one.overdue)}: no poller is at work.",
             START,
         )
@@ -382,6 +387,10 @@ def _clocks(
         "PostgreSQL's clock and hold; the times that people are shown mislead.",
         "timedatectl set-ntp true  (on whichever machine is wrong)",
     )
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _long(span: timedelta) -> str:

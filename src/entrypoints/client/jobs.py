@@ -50,18 +50,14 @@ def detail(one: Job) -> RenderableType:
     about = output.fields(
         ("job", one["invocation_id"]),
         ("state", state),
-        ("attention", one["attention"]),
+        ("attention", attention(one)),
         ("workflow", one["workflow_name"]),
         ("dataset", one["dataset_id"]),
         ("parameters", output.values(one["parameters"])),
         ("progress", output.progress(one["progress"])),
         ("submitted", output.when(one["created_at"])),
         ("changed", output.when(one["updated_at"])),
-        (
-            "observed",
-            output.when(one["observed_at"])
-            + (": too long ago; is a poller running?" if one["stale"] else ""),
-        ),
+        ("observed", output.when(one["observed_at"])),
         ("history", one["history_id"]),
         ("rerun of", one["rerun_of"]),
         ("superseded by", one["superseded_by"]),
@@ -138,8 +134,8 @@ def frame(one: Job, now: datetime) -> RenderableType:
         f"{max(0, seconds):.0f} s",
     )
     parts: list[RenderableType] = [head, how]
-    if one["attention"]:
-        parts.append(Text(output.clean(one["attention"]), style="yellow"))
+    if said := attention(one):
+        parts.append(Text(output.clean(said), style="yellow"))
     if one["steps"]:
         parts += ["", steps(one)]
     return Group(*parts)
@@ -148,6 +144,14 @@ def frame(one: Job, now: datetime) -> RenderableType:
 def line(one: Job) -> str:
     """Say in one line how a job is."""
     said = f"{one['state']:<11}  {output.progress(one['progress'])}"
-    if one["attention"]:
-        said += f"  ({output.clean(one['attention'])})"
+    if why := attention(one):
+        said += f"  ({output.clean(why)})"
     return said
+
+
+def attention(one: Job) -> str | None:
+    """Say why somebody should look at a job, if somebody should."""
+    doubts = [one["attention"]] if one["attention"] else []
+    if one["stale"]:
+        doubts.append("Nobody has looked at it for long: is a poller running?")
+    return " ".join(doubts) or None

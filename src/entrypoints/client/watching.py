@@ -26,8 +26,6 @@ PACE = 1.0
 PATIENCE = 120.0
 """Seconds for which a service that does not answer is waited for."""
 
-BAD_REQUEST = 400
-
 SILENCE = 60.0
 """Seconds after which a stream that says nothing is opened anew."""
 
@@ -83,18 +81,15 @@ def changes(api: Api, invocation_id: str) -> Generator[Answer]:
     address = path("jobs", invocation_id)
     bell = Bell(api, invocation_id)
     bell.start()
-    shown, holds = None, True
+    shown = None
     heard = time.monotonic()
     while True:
         asked = time.monotonic()
         try:
             # Without a stream the service tells of a change when it happens, too.
-            waits = holds and shown is not None and not bell.connected
+            waits = shown is not None and not bell.connected
             answer = api.get(address, wait=round(PACE) if waits else None)
         except (Refused, Unreachable) as error:
-            if holds and isinstance(error, Refused) and error.status == BAD_REQUEST:
-                holds = False  # an older service, which does not hold answers back
-                continue
             gone = isinstance(error, Refused) and error.retry_after is None
             if gone or shown is None:
                 raise
@@ -174,9 +169,9 @@ def _in_lines(answers: Iterator[Answer]) -> jobs.Job:
 def _told(job: jobs.Job) -> jobs.Job:
     """Say how it ended, and what to look at next."""
     if job["failure"]:
-        output.show(jobs.failure(job))
+        output.show("", jobs.failure(job))
     elif job["state"] == "completed":
-        output.show(f"Results: galaxy-jobs outputs {job['invocation_id']}")
+        output.show("", f"Results: galaxy-jobs outputs {job['invocation_id']}")
     return job
 
 
