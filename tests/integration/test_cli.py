@@ -186,7 +186,9 @@ def test_lists_fit_a_terminal_and_cut_no_id(
     assert re.search(r"\x1b\[[0-9;]*3[0-7]m", terminal.written)
 
 
-def test_watch_on_a_terminal_shows_steps_in_place(gj: Client, text: str) -> None:
+def test_watch_on_a_terminal_shows_steps_in_place(
+    gj: Client, jobs: Service, text: str
+) -> None:
     job = submitted(gj, text, "two steps", "-p", "sleep_s=2")
     terminal = gj.on_terminal("watch", job)
     assert terminal.end() == 0
@@ -196,6 +198,14 @@ def test_watch_on_a_terminal_shows_steps_in_place(gj: Client, text: str) -> None
     assert re.search(r"\d +sort +gxj_text +ok", terminal.text)
     assert f"Results: galaxy-jobs outputs {job}" in terminal.text
     assert "\x1b[?25h" in terminal.written  # the cursor is back
+
+    def streamed() -> bool:
+        return any(
+            (one.get("path"), one.get("status")) == ("/jobs/events", 200)
+            for one in jobs.commands[0].logged()
+        )
+
+    until(streamed, 60)
 
 
 def test_ctrl_c_leaves_the_job_running(gj: Client, jobs: Service, text: str) -> None:
