@@ -250,6 +250,24 @@ def test_one_that_galaxy_will_not_speak_of_holds_up_no_other(world: World) -> No
     assert world.reconcile(world.galaxy.who).adopted == 1
 
 
+def test_a_slow_galaxy_does_not_keep_a_sweep_for_ever(world: World) -> None:
+    for _ in range(5):
+        world.faults.kills("runner.invoke", When.AFTER)
+        with pytest.raises(Killed):
+            world.submit(REQUEST)
+    world.clock.advance(timedelta(hours=1))
+
+    def takes_its_time() -> None:
+        world.clock.advance(timedelta(seconds=40))
+        world.faults.strikes["histories.runs_in", When.BEFORE] = takes_its_time
+
+    takes_its_time()
+    assert world.reconcile(world.galaxy.who).adopted == 2
+    world.faults.strikes.clear()
+    world.clock.advance(world.reconcile.policy.lease)
+    assert world.reconcile(world.galaxy.who).adopted == 3
+
+
 # --- killed, and slow ---------------------------------------------------------
 
 

@@ -111,7 +111,10 @@ class Reconcile:
     policy: ReconcilePolicy = ReconcilePolicy()
 
     def __call__(self, identity: Identity) -> Reconciled:
-        """Look into every submission of that Galaxy that is due.
+        """Look into the submissions of that Galaxy that are due.
+
+        A Galaxy that is slow does not keep the caller for ever: what is not
+        reached within half a lease is due again when its lease runs out.
 
         Safe with any number of others doing the same, and with submitters that
         come back to life: each step is a compare-and-set.
@@ -121,6 +124,7 @@ class Reconcile:
         """
         count = {"adopted": 0, "rejected": 0, "waiting": 0}
         seen: set[SubmissionId] = set()
+        until = self.clock() + self.policy.lease / 2
         while True:
             batch = [
                 one
@@ -132,6 +136,8 @@ class Reconcile:
             if not batch:  # all done, or come round again in a slow pass
                 return Reconciled(**count)
             for submission in batch:
+                if self.clock() > until:
+                    return Reconciled(**count)
                 seen.add(submission.submission_id)
                 count[self._settle(submission)] += 1
 
