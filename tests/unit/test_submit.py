@@ -345,6 +345,28 @@ def test_killed_at_any_call_it_is_neither_lost_nor_doubled(
     assert world.job(run.invocation_id).state is InvocationState.COMPLETED
 
 
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("call", CALLS)
+def test_paused_at_any_call_past_every_deadline_it_doubles_nothing(
+    world: World, call: str, when: When
+) -> None:
+    slow = Paused(lambda: world.submit(REQUEST, KEY))
+    world.faults.strikes[call, when] = slow.pause
+    slow.start()
+    world.settle()
+    assert not [one for one in world.submissions() if one.open]
+    answer = world.submit(REQUEST, KEY)
+    slow.go_on()
+    world.settle()
+    world.check()
+    (run,) = world.galaxy.at_work
+    assert run.invocation_id == answer.invocation_id
+    if slow.result is not None:
+        assert slow.result.invocation_id == answer.invocation_id
+    else:
+        assert isinstance(slow.error, KeyInProgress | OutcomeUnknown | RunnerError)
+
+
 # --- again --------------------------------------------------------------------
 
 
