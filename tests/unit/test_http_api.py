@@ -811,3 +811,18 @@ def test_no_query_is_a_fault_of_ours(anything: TestClient[Any], query: str) -> N
     for name in ("limit", "cursor", "state", "x"):
         answer = anything.get("/jobs", params={name: query})
         assert answer.status_code in {200, 400}
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/jobs", "GET, OPTIONS, POST"),
+        ("/datasets", "GET, OPTIONS, POST"),
+        ("/datasets/d", "GET, OPTIONS"),
+        ("/jobs/1/cancel", "OPTIONS, POST"),
+    ],
+)
+def test_what_may_be_done_is_told(path: str, methods: str) -> None:
+    with an_api() as api:
+        answer = api.options(path)
+    assert (answer.status_code, answer.headers["allow"]) == (204, methods)

@@ -121,7 +121,7 @@ async def serve(
         if message["type"] == "http.response.start":
             status = message["status"]
             message["headers"] = [
-                *message["headers"],
+                *_allowing(service, scope, message["headers"]),
                 *_caching(message["headers"]),
                 (b"x-request-id", request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
@@ -171,6 +171,20 @@ def _route(scope: HTTPScope) -> str:
     """Return the route that was taken; nothing else of a path is ever counted."""
     route: str = scope.get("path_template", "none")  # Litestar's own addition
     return route
+
+
+def _allowing(
+    service: Service, scope: HTTPScope, headers: Iterable[tuple[bytes, bytes]]
+) -> Iterable[tuple[bytes, bytes]]:
+    """Let an answer to OPTIONS name every method that there is.
+
+    Litestar 2.25 names those of the first handler of a path alone.
+    """
+    there = service.route_handler_method_map.get(_route(scope))
+    if scope["method"] != "OPTIONS" or there is None:
+        return headers
+    allowed = ", ".join(sorted({"OPTIONS", *there})).encode()
+    return [(n, allowed if n.lower() == b"allow" else v) for n, v in headers]
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -114,12 +114,13 @@ def submit_job(
         parameters=data.parameters,
         overwrite=data.overwrite,
     )
+    named = idempotency_key(key, caller)  # checked where nothing is run, too
     if validate_only:
         plan: Response[Any] = Response(
             wire.plan(data.dataset_id, check(request)), status_code=200
         )
         return plan
-    return _created(submit(request, idempotency_key(key, caller)))
+    return _created(submit(request, named))
 
 
 @post(
