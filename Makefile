@@ -20,7 +20,8 @@ help: ## this list
 demo: .venv/ready ## a real Galaxy, a real job, and the service left running
 	@$(GJ) demo $(if $(DEMO_EXIT),--exit)
 
-test: .venv/ready ## all tests, on a real PostgreSQL and a real Galaxy
+test: .venv/ready ## all tests, on a real PostgreSQL, Galaxy and browser
+	@.dev/browser.sh
 	@$(PY) -m pytest
 
 unit: .venv/ready ## the tests that need no service

@@ -225,7 +225,7 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
     form = "/ui/submit?workflow_name=variant-calling"
     wide, phone = (1120, 760), (390, 844)
     for name, path, size, scheme, whole in (
-        ("list", "/", wide, "light", True),
+        ("list", "/", wide, "light", False),
         ("list-dark", "/", wide, "dark", True),
         ("list-phone", "/", phone, "light", False),
         ("running", job["running"], wide, "light", True),

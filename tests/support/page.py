@@ -42,6 +42,7 @@ from galaxy_jobs.domain import (
 from galaxy_jobs.domain.use_cases.submit import born
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.http.app import create_app
+from galaxy_jobs.entrypoints.http.server import _Server
 from galaxy_jobs.entrypoints.settings import Settings
 from tests.support.wait import until
 
@@ -169,8 +170,12 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
         getattr(container, name).override(providers.Object(thing))
     migrate(container.engine())
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(container), lifespan="on", log_config=None, ws="none")
+    server = _Server(
+        uvicorn.Config(
+            create_app(container), lifespan="on", log_config=None, ws="none"
+        ),
+        ready=lambda: None,
+        stop=container.fanout().stop,
     )
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()

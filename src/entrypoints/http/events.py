@@ -99,7 +99,7 @@ async def get_events(
     # Begun here, since a stream that is refused must not have been answered yet.
     beginning = await anext(told)
     return Stream(
-        _joined(beginning, told),
+        joined(beginning, told),
         media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -152,7 +152,8 @@ async def _told(
                 yield b": still here\nid: %d\n\n" % place
 
 
-async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield all of a stream whose first part was taken from it already."""
     yield first
     async for one in others:
         yield one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,12 +11,12 @@ from attrs import frozen
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
-from litestar.response import Redirect
+from litestar.response import Redirect, Stream
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
-from galaxy_jobs.domain.ports import Clock, JobFilter
+from galaxy_jobs.domain.ports import Clock, JobFilter, Page
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     JobHistory,
@@ -26,10 +26,13 @@ from galaxy_jobs.domain.use_cases import (
     ShowSubmission,
 )
 from galaxy_jobs.entrypoints.http import cursors, wire
+from galaxy_jobs.entrypoints.http.fanout import Fanout, Wanted
+from galaxy_jobs.entrypoints.http.guard import name_of
+from galaxy_jobs.entrypoints.http.limits import Places
 from galaxy_jobs.entrypoints.http.parameters import CursorText, Needs
 from galaxy_jobs.entrypoints.http.problems import Refused
 from galaxy_jobs.entrypoints.http.threads import asks_galaxy
-from galaxy_jobs.entrypoints.page import words
+from galaxy_jobs.entrypoints.page import live, words
 from galaxy_jobs.entrypoints.page.forms import Form
 from galaxy_jobs.entrypoints.page.render import is_htmx, page
 
@@ -48,16 +51,38 @@ class Filters:
     workflow_name: str | None
     states: frozenset[str]
 
+    @classmethod
+    def of(
+        cls,
+        dataset_id: str | None,
+        workflow_name: str | None,
+        states: Iterable[InvocationState] | None,
+    ) -> Filters:
+        """Read what was asked for; an empty text asks for nothing."""
+        return cls(
+            dataset_id or None,
+            workflow_name or None,
+            frozenset(state.value for state in states or ()),
+        )
+
     def __bool__(self) -> bool:
         """Say whether anything is left out."""
         return bool(self.dataset_id or self.workflow_name or self.states)
 
-    def url(self, cursor: str | None = None, toggled: str | None = None) -> str:
+    def url(
+        self,
+        cursor: str | None = None,
+        toggled: str | None = None,
+        base: str = "/",
+        **more: str,
+    ) -> str:
         """Return the address of a list.
 
         Args:
             cursor: Where it begins.
             toggled: A state that is shown besides, or not any more.
+            base: Its path.
+            more: What else is asked for there.
         """
         states = self.states ^ {toggled} if toggled else self.states
         said = [
@@ -65,8 +90,41 @@ class Filters:
             *(("workflow_name", one) for one in [self.workflow_name] if one),
             *(("state", one) for one in words.STATES if one in states),
             *(("cursor", one) for one in [cursor] if one),
+            *more.items(),
         ]
-        return f"/?{urlencode(said)}" if said else "/"
+        return f"{base}?{urlencode(said)}" if said else base
+
+    def find(self, list_jobs: ListJobs, cursor: str | None) -> Page[Invocation]:
+        """Return a page of the jobs that fit.
+
+        Raises:
+            InvalidValue: The cursor is none of a list like that.
+        """
+        return list_jobs(
+            JobFilter(
+                dataset_id=DatasetId(self.dataset_id) if self.dataset_id else None,
+                workflow_name=self.workflow_name,
+                states=frozenset(map(InvocationState, self.states)),
+            ),
+            ON_A_PAGE,
+            cursors.read(cursor or None, self.place),
+        )
+
+    @property
+    def place(self) -> object:
+        """What cursors of the list are good for."""
+        return ["page", self.dataset_id, self.workflow_name, sorted(self.states)]
+
+
+DatasetFilter: TypeAlias = Annotated[str | None, QueryParameter(description="a text")]
+WorkflowFilter: TypeAlias = Annotated[str | None, QueryParameter(description="a text")]
+StateFilter: TypeAlias = Annotated[
+    list[InvocationState] | None,
+    QueryParameter(name="state", description=f"one of {', '.join(words.STATES)}"),
+]
+Mark: TypeAlias = Annotated[
+    str, QueryParameter(description="what the page knows already")
+]
 
 
 @get("/", sync_to_thread=True)
@@ -76,42 +134,58 @@ def get_jobs_page(
     list_jobs: Needs[ListJobs],
     shown: Needs[wire.Shown],
     clock: Needs[Clock],
-    dataset_id: Annotated[str | None, QueryParameter(description="a text")] = None,
-    workflow_name: Annotated[str | None, QueryParameter(description="a text")] = None,
-    states: Annotated[
-        list[InvocationState] | None,
-        QueryParameter(name="state", description=f"one of {', '.join(words.STATES)}"),
-    ] = None,
+    dataset_id: DatasetFilter = None,
+    workflow_name: WorkflowFilter = None,
+    states: StateFilter = None,
     cursor: CursorText = None,
 ) -> Response[str]:
     """Show jobs, newest first."""
-    filters = Filters(
-        dataset_id or None,
-        workflow_name or None,
-        frozenset(state.value for state in states or ()),
-    )
-    here = ["page", filters]
-    found = list_jobs(
-        JobFilter(
-            dataset_id=DatasetId(filters.dataset_id) if filters.dataset_id else None,
-            workflow_name=filters.workflow_name,
-            states=frozenset(states or ()),
-        ),
-        ON_A_PAGE,
-        cursors.read(cursor or None, here),
-    )
+    filters = Filters.of(dataset_id, workflow_name, states)
+    found = filters.find(list_jobs, cursor)
+    jobs = [shown.job(one) for one in found.items]
     return page(
         request,
         "jobs.html",
         now=clock(),
-        jobs=[shown.job(one) for one in found.items],
-        active=any(not one.state.is_terminal for one in found.items),
+        jobs=jobs,
         summary=_summary([one.state.value for one in found.items]),
         filters=filters,
         cursor=cursor,
-        next_cursor=cursors.write(found.next, here),
+        next_cursor=cursors.write(found.next, filters.place),
         address=str(request.base_url).rstrip("/"),
+        mark=live.mark_of(jobs),
     )
+
+
+@get("/ui/events")
+async def get_list_events(
+    *,
+    request: AnyRequest,
+    fanout: Needs[Fanout],
+    places: Needs[Places],
+    list_jobs: Needs[ListJobs],
+    shown: Needs[wire.Shown],
+    dataset_id: DatasetFilter = None,
+    workflow_name: WorkflowFilter = None,
+    states: StateFilter = None,
+    cursor: CursorText = None,
+    mark: Mark = "",
+) -> Stream:
+    """Tell the list when it is out of date."""
+    filters = Filters.of(dataset_id, workflow_name, states)
+
+    def look() -> live.Sight:
+        found = filters.find(list_jobs, cursor).items
+        return live.Sight(
+            mark=live.mark_of(map(shown.job, found)),
+            active=any(not one.state.is_terminal for one in found),
+        )
+
+    wanted = Wanted(
+        dataset_id=DatasetId(filters.dataset_id) if filters.dataset_id else None
+    )
+    taken = places.taken(name_of(request))
+    return await live.follow(fanout, taken, wanted, look, mark)
 
 
 @get("/ui/jobs/{invocation_id:str}", sync_to_thread=True)
@@ -126,18 +200,47 @@ def get_job_page(
 ) -> Response[str]:
     """Show a job."""
     found = show_job(InvocationId(invocation_id))
-    # With its end, the whole of it is shown anew, and nothing is followed any more.
-    ended = {"HX-Retarget": "#job", "HX-Reselect": "#job"}
+    job = shown.detail(found)
+    headers = None
+    if found.state.is_terminal and request.headers.get("hx-target") == "live":
+        # It wants to go on following, and has missed the end: once more as a whole.
+        headers = {"HX-Refresh": "true"}
     return page(
         request,
         "job.html",
-        headers=ended if is_htmx(request) and found.state.is_terminal else None,
+        headers=headers,
         now=clock(),
-        job=shown.detail(found),
+        job=job,
         active=not found.state.is_terminal,
         galaxy=_in_galaxy(found),
         history=[wire.transition(one) for one in job_history(found.invocation_id)],
+        mark=live.mark_of([job]),
     )
+
+
+@get("/ui/jobs/{invocation_id:str}/events")
+async def get_job_events(
+    *,
+    request: AnyRequest,
+    fanout: Needs[Fanout],
+    places: Needs[Places],
+    invocation_id: FromPath[str],
+    show_job: Needs[ShowJob],
+    shown: Needs[wire.Shown],
+    mark: Mark = "",
+) -> Stream:
+    """Tell a job's page when it is out of date, and of the end."""
+    wanted = Wanted(invocation_id=InvocationId(invocation_id))
+
+    def look() -> live.Sight:
+        found = show_job(InvocationId(invocation_id))
+        ended = found.state.is_terminal
+        return live.Sight(
+            mark=live.mark_of([shown.job(found)]), active=not ended, ended=ended
+        )
+
+    taken = places.taken(name_of(request))
+    return await live.follow(fanout, taken, wanted, look, mark)
 
 
 @get("/ui/jobs/{invocation_id:str}/outputs")
@@ -219,7 +322,9 @@ def _in_galaxy(one: Invocation) -> Mapping[str, str]:
 
 ROUTES = [
     get_jobs_page,
+    get_list_events,
     get_job_page,
+    get_job_events,
     get_outputs_page,
     get_submission_page,
     post_cancel_form,

@@ -3,10 +3,12 @@
 (() => {
   const offline = document.getElementById("offline");
   const say = (trouble) => () => { offline.hidden = !trouble; };
-  for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  for (const name of ["htmx:sendError", "htmx:responseError", "htmx:sseError"]) {
     document.body.addEventListener(name, say(true));
   }
-  document.body.addEventListener("htmx:afterSwap", say(false));
+  for (const name of ["htmx:afterSwap", "htmx:sseOpen"]) {
+    document.body.addEventListener(name, say(false));
+  }
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();
     event.target.dataset.sent = "yes";

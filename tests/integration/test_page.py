@@ -1,0 +1,476 @@
+"""The pages in a real browser, over a real PostgreSQL; once on a real Galaxy.
+
+Every visit must end without a word in the browser's console, a script that failed,
+or a request to anybody else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from attrs import define, field
+from playwright.sync_api import Browser, Page, expect
+
+from galaxy_jobs.adapters.memory.galaxy import TEXT
+from galaxy_jobs.domain import Failure, InputKind, InvocationState, WorkflowInput
+from galaxy_jobs.domain.model.token import Scope
+from tests.integration.screenshots import furnish
+from tests.support.browser import browser
+from tests.support.galaxy import Lab
+from tests.support.page import Site, seen, site, steps
+from tests.support.service import service
+from tests.support.wait import until
+
+
+STATE = InvocationState
+WIDE, PHONE = (1120, 760), (390, 844)
+
+N = WorkflowInput(name="n", kind=InputKind.INTEGER, minimum=1, maximum=9, default=3)
+MODE = WorkflowInput(name="mode", kind=InputKind.TEXT, options=("fast", "exact"))
+
+CONTRAST = (Path(__file__).parents[1] / "support/contrast.js").read_text()
+
+
+@define
+class Visit:
+    """A page in the browser, and what it did besides."""
+
+    page: Page
+    base: str
+    trouble: list[str] = field(factory=list)
+
+    def go(self, path: str) -> Page:
+        self.page.goto(self.base + path)
+        self.page.evaluate("window.notReloaded = true")
+        return self.page
+
+    def stayed(self) -> None:
+        """Make sure that it was not loaded again since."""
+        assert self.page.evaluate("window.notReloaded") is True
+
+    def note(self, what: str) -> None:
+        self.trouble.append(what)
+
+    def asked(self, url: str) -> None:
+        if urlsplit(url).netloc != urlsplit(self.base).netloc:
+            self.note(f"asked {url}")
+
+
+@contextmanager
+def visit(
+    chrome: Browser, base: str, size: tuple[int, int] = WIDE, **context: Any
+) -> Iterator[Visit]:
+    width, height = size
+    there = chrome.new_context(viewport={"width": width, "height": height}, **context)
+    there.set_default_timeout(15_000)
+    one = Visit(there.new_page(), base)
+    one.page.on("console", lambda said: one.note(f"console: {said.text}"))
+    one.page.on("pageerror", lambda error: one.note(f"error: {error}"))
+    one.page.on("request", lambda request: one.asked(request.url))
+    yield one
+    there.close()
+    assert not one.trouble
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    expect.set_options(timeout=15_000)
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def there(module_database_url: str) -> Iterator[Site]:
+    with site(module_database_url) as one:
+        one.dataset("reads", "Reads for tests")
+        one.galaxy.add_workflow("sort", TEXT, N, MODE)
+        yield one
+
+
+@pytest.fixture(scope="module")
+def furnished(postgres_url: str, there: Site) -> dict[str, Any]:
+    """Jobs in all states, on all pages."""
+    return dict(furnish(there))
+
+
+def widths(page: Page, id_: str) -> list[str | None]:
+    parts = [page.locator(f"#bar-{id_}-{part}") for part in ("ok", "running")]
+    return [part.get_attribute("width") for part in parts]
+
+
+# --- reading ---
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+def test_every_page_can_be_read_in_any_light_and_on_a_phone(
+    chrome: Browser,
+    there: Site,
+    furnished: dict[str, Any],
+    scheme: str,
+    size: tuple[int, int],
+) -> None:
+    with visit(chrome, there.url, size, color_scheme=scheme) as one:
+        for path in (
+            "/",
+            *(f"/ui/jobs/{id_}" for id_ in furnished.values()),
+            "/ui/submit",
+            "/ui/submit?workflow_name=variant-calling",
+        ):
+            page = one.go(path)
+            page.wait_for_load_state("load")
+            found = page.evaluate(CONTRAST)
+            assert len(found) > 5
+            assert [text for ratio, text in found if ratio < 4.5] == []
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= size[0], path
+        red, green, blue = page.evaluate(
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+        )
+        assert (max(red, green, blue) < 60) is (scheme == "dark")
+
+
+def test_a_failure_is_seen_without_scrolling(
+    chrome: Browser, there: Site, furnished: dict[str, Any]
+) -> None:
+    for size in (WIDE, PHONE):
+        with visit(chrome, there.url, size) as one:
+            page = one.go(f"/ui/jobs/{furnished['failed']}")
+            for text in ("Failed", "Step “align” failed", "bwa_mem/0.7.19"):
+                expect(page.get_by_text(text, exact=True).first).to_be_in_viewport()
+            expect(
+                page.get_by_text("paired reads have different names")
+            ).to_be_visible()
+
+
+def test_without_javascript_everything_is_read_and_done(
+    chrome: Browser, there: Site, furnished: dict[str, Any]
+) -> None:
+    with visit(chrome, there.url, java_script_enabled=False) as one:
+        page = one.page
+        page.goto(there.url)
+        expect(page.get_by_text("24 of 24 ok").first).to_be_visible()
+        page.get_by_role("link", name="Failed", exact=True).click()
+        expect(page.locator(".job")).to_have_count(1)
+        page.locator(".name").click()
+        expect(page.get_by_role("heading", name="Step “align” failed")).to_be_visible()
+        expect(
+            page.get_by_role("link", name="Ask Galaxy for the outputs")
+        ).to_be_visible()
+        page.get_by_role("link", name="New job").click()
+        page.get_by_role("link", name="sort", exact=True).click()
+        page.get_by_label("Dataset").fill("reads")
+        page.get_by_label("mode").select_option("fast")
+        page.get_by_role("button", name="Run it").click()
+        expect(page.get_by_role("heading", name="sort")).to_be_visible()
+        page.get_by_text("Cancel", exact=True).click()
+        page.get_by_role("button", name="Stop this job").click()
+        expect(page.locator(".now")).to_contain_text("Cancelling")
+
+
+# --- following ---
+
+
+def test_a_bar_moves_as_the_job_does_and_the_page_is_not_loaded_again(
+    chrome: Browser, there: Site
+) -> None:
+    id_ = there.job("sort", "reads")
+    with visit(chrome, there.url) as one, visit(chrome, there.url) as two:
+        job, jobs = one.go(f"/ui/jobs/{id_}"), two.go("/")
+        for page in (job, jobs):
+            expect(page.locator(f"#bar-{id_}")).to_be_visible()
+            assert widths(page, id_) == ["0.0%", "0.0%"]
+        for ok, running in ((0, 2), (1, 2), (3, 1)):
+            there.see(
+                id_,
+                seen(
+                    STATE.IN_PROGRESS,
+                    ok=ok,
+                    running=running,
+                    waiting=4 - ok - running,
+                    steps=steps(text="input", sort="running"),
+                ),
+            )
+            for page in (job, jobs):
+                for part, count in (("ok", ok), ("running", running)):
+                    expect(page.locator(f"#bar-{id_}-{part}")).to_have_attribute(
+                        "width", f"{25 * count:.1f}%"
+                    )
+        expect(job.locator("#news")).to_have_text("In progress: 3 of 4 ok, 1 running")
+        there.see(id_, seen(STATE.COMPLETED, ok=4))
+        expect(job.locator(".now")).to_contain_text("Completed")
+        expect(job.locator("#timeline li")).to_have_count(3)
+        expect(job.get_by_text("Cancel", exact=True)).to_have_count(0)
+        expect(job.locator("[sse-connect]")).to_have_count(0)
+        row = jobs.locator(".job").filter(has=jobs.locator(f"#job-{id_}"))
+        expect(row.locator(".badge")).to_have_text("Completed")
+        one.stayed()
+        two.stayed()
+
+
+def test_a_new_job_appears_in_the_list_by_itself(chrome: Browser, there: Site) -> None:
+    with visit(chrome, there.url) as one:
+        page = one.go("/")
+        id_ = there.job("sort", "reads")
+        expect(page.locator(f"#job-{id_}")).to_be_visible()
+        one.stayed()
+
+
+def test_what_has_the_focus_keeps_it_while_the_page_follows_the_job(
+    chrome: Browser, there: Site
+) -> None:
+    id_ = there.job("sort", "reads", seen(STATE.IN_PROGRESS, running=2))
+    with visit(chrome, there.url) as one:
+        page = one.go("/")
+        page.locator(f"#job-{id_}").focus()
+        there.see(id_, seen(STATE.IN_PROGRESS, ok=1, running=1))
+        expect(page.locator(f"#bar-{id_}-ok")).to_have_attribute("width", "50.0%")
+        expect(page.locator(f"#job-{id_}")).to_be_focused()
+
+
+def test_a_page_says_when_the_service_answers_no_more(
+    chrome: Browser, database_url: str
+) -> None:
+    with visit(chrome, "") as one:
+        with site(database_url) as short:
+            one.base = short.url
+            short.dataset("reads")
+            short.job("sort", "reads")
+            page = one.go("/")
+            expect(page.locator("#offline")).to_be_hidden()
+        expect(page.locator("#offline")).to_be_visible()
+        one.trouble.clear()  # that it could not ask is what the console tells
+
+
+# --- doing ---
+
+
+def test_a_job_is_run_by_the_form_and_a_double_click_runs_it_once(
+    chrome: Browser, there: Site
+) -> None:
+    before = len(there.galaxy.runs)
+    with visit(chrome, there.url) as one:
+        page = one.go("/ui/submit?workflow_name=sort")
+        page.get_by_label("Dataset").fill("reads")
+        page.get_by_label("n", exact=True).fill("7")
+        page.get_by_label("mode").select_option("exact")
+        page.get_by_role("button", name="Run it").dblclick()
+        page.wait_for_url(re.compile("/ui/jobs/"))
+        expect(page.locator("#parameters + dl")).to_contain_text("exact")
+    assert len(there.galaxy.runs) == before + 1
+
+
+def test_a_script_that_sends_a_form_twice_at_once_runs_it_once(
+    chrome: Browser, there: Site
+) -> None:
+    before = len(there.galaxy.runs)
+    with visit(chrome, there.url) as one:
+        page = one.go("/ui/submit?workflow_name=sort")
+        page.get_by_label("Dataset").fill("reads")
+        page.get_by_label("mode").select_option("fast")
+        urls = page.evaluate(
+            """() => {
+              const form = document.querySelector("form.fields");
+              const send = () => fetch(form.action, {
+                method: "POST", body: new URLSearchParams(new FormData(form)),
+              }).then((answer) => answer.url);
+              return Promise.all([send(), send(), send(), send()]);
+            }"""
+        )
+        assert all(re.search(r"/ui/(jobs|submissions)/\w+", url) for url in urls), urls
+        jobs = {url for url in urls if "/ui/jobs/" in url}
+        assert len(jobs) == 1
+    assert len(there.galaxy.runs) == before + 1
+
+
+def test_what_does_not_fit_is_said_beside_its_field(
+    chrome: Browser, there: Site
+) -> None:
+    with visit(chrome, there.url) as one:
+        page = one.go("/ui/submit?workflow_name=sort")
+        page.get_by_label("Dataset").fill("nothing-like-that")
+        page.get_by_label("mode").select_option("fast")
+        page.get_by_role("button", name="Run it").click()
+        expect(page.get_by_role("alert")).to_contain_text("It was not run")
+        expect(page.get_by_label("Dataset")).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_label("mode")).to_have_value("fast")
+        one.trouble.clear()  # the console tells of the 422
+
+
+def test_a_failed_job_is_run_again_with_something_changed(
+    chrome: Browser, there: Site
+) -> None:
+    failed = there.job(
+        "sort",
+        "reads",
+        seen(STATE.FAILED, failed=1, failure=Failure(reason="job-failed", step="sort")),
+        parameters={"n": 2, "mode": "fast"},
+    )
+    with visit(chrome, there.url) as one:
+        page = one.go(f"/ui/jobs/{failed}")
+        page.get_by_role("link", name="Run again").click()
+        expect(page.get_by_label("n", exact=True)).to_have_value("2")
+        page.get_by_label("mode").select_option("exact")
+        page.get_by_role("button", name="Run again").click()
+        page.wait_for_url(lambda url: "/ui/jobs/" in url and failed not in url)
+        expect(page.locator("#facts")).to_contain_text(f"Rerun of{failed}")
+        expect(page.locator("#parameters + dl")).to_contain_text("exact")
+
+
+def test_a_job_is_cancelled_by_keyboard_alone(chrome: Browser, there: Site) -> None:
+    id_ = there.job("sort", "reads", seen(STATE.IN_PROGRESS, running=1))
+
+    def tab_to(page: Page, wanted: Callable[[str], bool]) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            label = page.evaluate("document.activeElement.textContent.trim()")
+            outline = page.evaluate(
+                "getComputedStyle(document.activeElement).outlineStyle"
+            )
+            assert outline != "none", label
+            if wanted(label):
+                return
+        raise AssertionError("not reached")
+
+    with visit(chrome, there.url) as one:
+        page = one.go("/")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_be_focused()
+        page.locator(f"#job-{id_}").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/ui/jobs/{id_}")
+        tab_to(page, lambda label: label == "Cancel")
+        page.keyboard.press("Enter")
+        tab_to(page, lambda label: label == "Stop this job")
+        page.keyboard.press("Enter")
+        expect(page.locator(".now")).to_contain_text("Cancelling")
+
+
+def test_a_page_of_another_site_can_make_the_browser_do_nothing(
+    chrome: Browser, there: Site
+) -> None:
+    id_ = there.job("sort", "reads", seen(STATE.IN_PROGRESS, running=1))
+    with visit(chrome, there.url) as one:
+        one.go("/")  # whatever cookies there are, the browser has them
+        one.page.goto("about:blank")
+        one.page.set_content(
+            f'<form method="post" action="{there.url}/ui/jobs/{id_}/cancel">'
+            "<button>Win a prize</button></form>"
+        )
+        with one.page.expect_navigation() as navigation:
+            one.page.get_by_role("button").click()
+        assert navigation.value is not None
+        assert navigation.value.status == 403
+        one.trouble.clear()  # the console tells of the 403
+    assert there.container.show_job()(id_).state is STATE.IN_PROGRESS
+
+
+# --- with tokens ---
+
+
+def test_signing_in_and_out_and_what_a_token_allows(
+    chrome: Browser, database_url: str
+) -> None:
+    with site(database_url) as closed, visit(chrome, closed.url) as one:
+        closed.dataset("reads")
+        id_ = closed.job("sort", "reads", seen(STATE.IN_PROGRESS, running=2))
+        make = closed.container.create_token()
+        read, write = (make(scope.value, scope).text for scope in Scope)
+        page = one.page
+        # As soon as there is a token, nobody is let in without.
+        until(
+            lambda: page.goto(f"{closed.url}/ui/jobs/{id_}") and "sign-in" in page.url
+        )
+        page.get_by_label("Token").fill("gjt_nothing")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        one.trouble.clear()  # the console tells of the 401
+        page.get_by_label("Token").fill(read)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"**/ui/jobs/{id_}")
+        expect(page.get_by_role("link", name="Run again")).to_have_count(0)
+        closed.see(id_, seen(STATE.IN_PROGRESS, ok=1, running=1))  # it is let in, too
+        expect(page.locator(f"#bar-{id_}-ok")).to_have_attribute("width", "50.0%")
+        [cookie] = [
+            one for one in page.context.cookies() if one["name"] == "galaxy_jobs_token"
+        ]
+        assert cookie["httpOnly"]
+        assert cookie["sameSite"] == "Lax"
+        assert page.evaluate("document.cookie") == ""
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url("**/sign-in")
+        page.goto(closed.url)
+        page.wait_for_url("**/sign-in?next=%2F")
+        page.get_by_label("Token").fill(write)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{closed.url}/")
+        page.locator(f"#job-{id_}").click()
+        page.get_by_text("Cancel", exact=True).click()
+        page.get_by_role("button", name="Stop this job").click()
+        expect(page.locator(".now")).to_contain_text("Cancelling")
+
+
+def test_a_form_of_another_site_is_refused_though_the_browser_is_signed_in(
+    chrome: Browser, database_url: str
+) -> None:
+    with site(database_url) as closed, visit(chrome, closed.url) as one:
+        closed.dataset("reads")
+        id_ = closed.job("sort", "reads", seen(STATE.IN_PROGRESS, running=2))
+        token = closed.container.create_token()("web", Scope.SUBMIT).text
+        page = one.page
+        until(lambda: page.goto(f"{closed.url}/") and "sign-in" in page.url)
+        page.get_by_label("Token").fill(token)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{closed.url}/")
+        secret = "00" * 32
+        for base, proof in (("about:blank", ""), (f"{closed.url}/docs", secret)):
+            page.goto(base)
+            page.evaluate(
+                """([url, proof]) => {
+                  document.body.innerHTML = `<form method="post" action="${url}">
+                    <input name="form_token" value="${proof}">
+                    <button id="win">Win</button></form>`;
+                }""",
+                [f"{closed.url}/ui/jobs/{id_}/cancel", proof],
+            )
+            with page.expect_navigation() as navigation:
+                page.locator("#win").click()
+            assert navigation.value is not None
+            # From elsewhere the browser does not even send the cookie.
+            led = "/sign-in" in page.url
+            assert led if base == "about:blank" else navigation.value.status == 403
+        one.trouble.clear()  # the console tells of both
+        assert closed.container.show_job()(id_).state is STATE.IN_PROGRESS
+
+
+# --- a real one ---
+
+
+def test_a_real_job_from_the_form_to_its_outputs(
+    chrome: Browser, lab: Lab, database_url: str, tmp_path: Any
+) -> None:
+    with service(tmp_path, database=database_url, galaxy=lab.url, key=lab.key) as jobs:
+        jobs.serve()
+        jobs.poll()
+        dataset = jobs.dataset("hda", lab.text)
+        with visit(chrome, jobs.url) as one:
+            page = one.go("/ui/submit?workflow_name=two%20steps")
+            page.get_by_label("Dataset").fill(dataset)
+            page.get_by_label("sleep_s").fill("2")
+            page.get_by_role("button", name="Run it").click()
+            page.wait_for_url(re.compile("/ui/jobs/"))
+            page.evaluate("window.notReloaded = true")
+            patient = expect(page.locator(".now"))
+            patient.to_contain_text("In progress", timeout=60_000)
+            patient.to_contain_text("Completed", timeout=120_000)
+            expect(page.locator("#outputs")).to_contain_text("sort_out")
+            expect(page.locator("#live")).to_contain_text("2 of 2 ok")
+            one.stayed()
