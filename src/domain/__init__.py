@@ -62,6 +62,7 @@ from galaxy_jobs.domain.model.workflow import (
     WorkflowInput,
 )
 from galaxy_jobs.domain.ports import (
+    MAY_BE_LATE,
     Backlog,
     Claim,
     Clock,
@@ -84,6 +85,7 @@ from galaxy_jobs.domain.ports import (
 
 
 __all__ = [
+    "MAY_BE_LATE",
     "AllowedWorkflow",
     "Allowlist",
     "Backlog",
