@@ -10,8 +10,10 @@ the command that does.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import textwrap
 from typing import Annotated, Literal
 
 import cyclopts
@@ -94,7 +96,13 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 
 
 def _say(line: str) -> None:
-    print(f"galaxy-jobs: {line}", file=sys.stderr)
+    said = f"galaxy-jobs: {line}"
+    if sys.stderr.isatty():  # a terminal would break it within words
+        width = shutil.get_terminal_size().columns
+        said = textwrap.fill(
+            said, width, break_long_words=False, break_on_hyphens=False
+        )
+    print(said, file=sys.stderr)
 
 
 @app.command

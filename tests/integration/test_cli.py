@@ -117,7 +117,7 @@ def test_values_are_of_the_types_that_the_workflow_asks_for(
     assert known["overwrite"] is True
     done = gj("submit", text, "two steps", "-p", "sleep_s=long", code=1)
     assert "'sleep_s' takes an integer from 0 to 60, got 'long'" in done.stderr
-    assert "galaxy-jobs workflows show WORKFLOW" in done.stderr
+    assert "galaxy-jobs workflows show 'two steps'" in done.stderr
     problem = json.loads(
         gj("submit", text, "two steps", "-p", "slep_s=1", "--json", code=1).stdout
     )
@@ -143,7 +143,7 @@ def test_cancel(gj: Client, jobs: Service, text: str) -> None:
     jobs.wait(done["invocation_id"])
     refused = gj("cancel", done["invocation_id"], code=1)
     assert "what has ended cannot be cancelled" in refused.stderr
-    assert "galaxy-jobs rerun" in refused.stderr
+    assert f"galaxy-jobs rerun {done['invocation_id']}" in refused.stderr
 
 
 def test_lists_are_filtered_and_paged(gj: Client, jobs: Service, text: str) -> None:
@@ -238,6 +238,9 @@ def test_what_is_not_there_is_said_with_what_to_type(gj: Client, text: str) -> N
 
 
 def test_a_service_that_is_not_there(gj: Client) -> None:
+    terminal = gj.on_terminal("list", GALAXY_JOBS_URL="http://127.0.0.1:9")
+    assert terminal.end() == 3
+    assert max(map(len, terminal.text.splitlines())) <= 80
     for arguments in (["list"], ["submit", "a", "b"], ["watch", "a"]):
         done = gj(*arguments, code=3, GALAXY_JOBS_URL="http://127.0.0.1:9")
         assert "http://127.0.0.1:9: connection refused" in done.stderr

@@ -6,8 +6,10 @@ its own.
 
 from __future__ import annotations
 
+import shlex
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import cyclopts
@@ -91,7 +93,8 @@ def submit(
         "overwrite": overwrite,
         "parameters": _typed(api, parameter, lambda: workflow_name),
     }
-    return _submitted(api, "/jobs", body, key=key, wait=wait, as_json=json)
+    with _knowing(WORKFLOW=workflow_name):
+        return _submitted(api, "/jobs", body, key=key, wait=wait, as_json=json)
 
 
 def rerun(
@@ -191,7 +194,9 @@ def cancel(job: str, /, *, json: AsJson = False) -> int:
         if said["state"] == "cancelling":
             output.show(f"Watch it stop: galaxy-jobs watch {job}")
 
-    return _shown(_api().ask("POST", path("jobs", job, "cancel")), json, told)
+    with _knowing(JOB=job):
+        answer = _api().ask("POST", path("jobs", job, "cancel"))
+    return _shown(answer, json, told)
 
 
 def outputs(job: str, /, *, json: AsJson = False) -> int:
@@ -488,6 +493,19 @@ NEXT: Mapping[str, str] = {
     "idempotency-key-reused": "Choose another --key, or leave it out.",
 }
 """What to do about a refusal, by the code of its problem."""
+
+
+@contextmanager
+def _knowing(**names: str) -> Iterator[None]:
+    """Put what was typed into what a refusal says is to be typed next."""
+    try:
+        yield
+    except Refused as refusal:
+        said = hint(refusal)
+        for name, typed in names.items():
+            said = said and said.replace(name, output.clean(shlex.quote(typed)))
+        refusal.hint = said
+        raise
 
 
 def hint(refusal: Refused) -> str | None:
