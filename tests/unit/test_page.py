@@ -251,17 +251,18 @@ def test_a_running_job_shows_steps_history_parameters_and_what_can_be_done(
     assert "http://galaxy.simulated/workflows/invocations/" in page
 
 
-def test_a_script_that_follows_a_job_is_given_the_whole_of_it_at_its_end(
+def test_a_script_that_has_missed_the_end_of_a_job_loads_its_page_anew(
     world: World,
 ) -> None:
     id_ = world.submit()
-    htmx = {"HX-Request": "true"}
+    htmx = {"HX-Request": "true", "HX-Target": "live"}
     answer = world.api.get(f"/ui/jobs/{id_}", headers=htmx)
-    assert "hx-retarget" not in answer.headers
+    assert "hx-refresh" not in answer.headers
     world.sweep(9)
     answer = world.api.get(f"/ui/jobs/{id_}", headers=htmx)
-    assert answer.headers["hx-retarget"] == "#job"
-    assert "hx-retarget" not in world.api.get(f"/ui/jobs/{id_}").headers
+    assert answer.headers["hx-refresh"] == "true"
+    told = world.api.get(f"/ui/jobs/{id_}", headers=htmx | {"HX-Target": "job"})
+    assert "hx-refresh" not in told.headers
 
 
 def test_outputs_are_asked_for_apart_and_trouble_stays_in_its_place(
