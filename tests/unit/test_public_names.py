@@ -14,7 +14,7 @@ import pytest
 
 from galaxy_jobs import domain
 from galaxy_jobs.adapters import memory
-from galaxy_jobs.domain import errors, ports, use_cases
+from galaxy_jobs.domain import errors, use_cases
 
 
 HOMES = (domain, use_cases, memory)
@@ -79,7 +79,3 @@ def test_no_name_has_two_meanings() -> None:
     for name in {name for names in everything for name in names}:
         found = [names[name] for names in everything if name in names]
         assert all(one is found[0] for one in found) or name.startswith("__"), name
-
-
-def test_every_port_is_one_import_away() -> None:
-    assert set(ports.__all__) <= set(domain.__all__)

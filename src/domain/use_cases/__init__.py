@@ -22,6 +22,7 @@ from galaxy_jobs.domain.use_cases.jobs import (
 from galaxy_jobs.domain.use_cases.poll import (
     Breaker,
     Mapper,
+    Observed,
     Poll,
     PollPolicy,
     Sweep,
@@ -67,6 +68,7 @@ __all__ = [
     "ListWorkflows",
     "Mapper",
     "NewToken",
+    "Observed",
     "Plan",
     "Poll",
     "PollPolicy",
