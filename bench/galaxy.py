@@ -187,10 +187,12 @@ class Connection(asyncio.Protocol):
             f"HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
-        if takes:
-            asyncio.get_running_loop().call_later(takes, self.transport.write, said)
-        else:
-            self.transport.write(said)
+        asyncio.get_running_loop().call_later(takes, self.say, said)
+
+    def say(self, answer: bytes) -> None:
+        """Answer, unless who asked is gone."""
+        if not self.transport.is_closing():
+            self.transport.write(answer)
 
 
 @frozen
@@ -235,7 +237,7 @@ def simulated(count: int, **options: float) -> Iterator[Galaxy]:
         yield Galaxy(process.stdout.readline().strip())
     finally:
         process.terminate()
-        process.wait()
+        process.communicate()
 
 
 async def serve(galaxy: Simulated) -> None:

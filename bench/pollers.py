@@ -1,4 +1,4 @@
-"""(e) Four pollers, one of them killed every other second, for a minute.
+"""(e) Four pollers, one of them killed every few seconds, for a minute.
 
 Every poller has a key of its own, so the simulated Galaxy knows who asks. A run is
 asked about twice within a lease where two pollers ask about it nearer to each other
@@ -101,7 +101,7 @@ def killing(one: Store, galaxy: Galaxy, config: Path) -> tuple[int, float]:
             time.sleep(0.2)
         ends, kills = time.monotonic() + SECONDS, 0
         while time.monotonic() < ends:
-            time.sleep(chance.uniform(1, 3))
+            time.sleep(chance.uniform(3, 6))
             victim = chance.randrange(POLLERS)
             pollers[victim].send_signal(signal.SIGKILL)
             pollers[victim].wait()

@@ -81,7 +81,7 @@ class PollTable:
     full_look_every: float = 1800
     least: float = 0.5
     most: float = 300
-    patience: float = 0.1
+    patience: float = 0.02
     jitter: float = 0.1
     gone_after: float = 3600
     stuck_after: float = 3600

@@ -111,8 +111,8 @@ class PollPolicy:
         least: The shortest time between two looks at one invocation.
         most: The longest.
         patience: An invocation is asked about again after this part of the time
-            for which it has been quiet: 0.1 notices a change with a delay of a
-            tenth of the time that it took.
+            for which it has been quiet: 0.02 notices a change with a delay of a
+            fiftieth of the time that it took.
         jitter: Every interval is varied by up to this part, up or down, so that
             what was submitted together is not asked about together for ever.
         gone_after: For how long Galaxy must have answered that it does not know
@@ -134,7 +134,7 @@ class PollPolicy:
     rest_most: timedelta = timedelta(seconds=10)
     least: timedelta = timedelta(seconds=0.5)
     most: timedelta = timedelta(minutes=5)
-    patience: float = 0.1
+    patience: float = 0.02
     jitter: float = 0.1
     gone_after: timedelta = timedelta(hours=1)
     gone_misses: int = 3
