@@ -29,6 +29,7 @@ from galaxy_jobs.entrypoints.http import (
 )
 from galaxy_jobs.entrypoints.http.guard import Guard, caller_of
 from galaxy_jobs.entrypoints.http.limits import Places, Rate
+from galaxy_jobs.entrypoints.http.listing import Listing
 from galaxy_jobs.entrypoints.http.openapi import Document
 from galaxy_jobs.entrypoints.http.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.http.problems import EXCEPTION_HANDLERS
@@ -50,7 +51,6 @@ USED = (
     "list_datasets",
     "list_jobs",
     "list_workflows",
-    "listing",
     "metrics",
     "readiness",
     "register_dataset",
@@ -94,6 +94,12 @@ def create_app(container: Container) -> Litestar:
             "shown": Provide(
                 lambda: wire.Shown(
                     clock=container.clock(), policy=container.poll_policy()
+                ),
+                sync_to_thread=False,
+            ),
+            "listing": Provide(
+                lambda: Listing(
+                    container.listing(), container.poll_policy(), container.clock()
                 ),
                 sync_to_thread=False,
             ),

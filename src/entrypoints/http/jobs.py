@@ -16,7 +16,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import Request
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
-from galaxy_jobs.domain.ports import JobFilter, JobListing
+from galaxy_jobs.domain.ports import JobFilter
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     Check,
@@ -33,7 +33,7 @@ from galaxy_jobs.entrypoints.http.bodies import Strict, WithoutBody
 from galaxy_jobs.entrypoints.http.fanout import Fanout, Wanted
 from galaxy_jobs.entrypoints.http.guard import Caller, name_of
 from galaxy_jobs.entrypoints.http.limits import Places
-from galaxy_jobs.entrypoints.http.listing import document, has
+from galaxy_jobs.entrypoints.http.listing import Listing, document, has
 from galaxy_jobs.entrypoints.http.parameters import (
     ETAG,
     LOCATION,
@@ -171,8 +171,7 @@ def rerun_job(
 )
 def get_jobs(
     *,
-    listing: Needs[JobListing],
-    shown: Needs[wire.Shown],
+    listing: Needs[Listing],
     dataset_id: Annotated[
         str | None, QueryParameter(description="a text: only jobs on this dataset")
     ] = None,
@@ -200,9 +199,9 @@ def get_jobs(
         states=frozenset(states or ()),
     )
     here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in wanted.states)]
-    page = listing.page(wanted, limit, cursors.read(cursor, here))
+    page = listing.jobs.page(wanted, limit, cursors.read(cursor, here))
     following = cursors.write(page.next, here)
-    made = document(page, following, shown.policy, shown.clock())
+    made = document(page, following, listing.policy, listing.clock())
     headers = {"ETag": made.etag, "Vary": "Authorization, Cookie"}
     answer: Response[Any] = (
         Response(None, status_code=304, headers=headers)

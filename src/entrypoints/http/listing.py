@@ -15,7 +15,7 @@ from importlib.metadata import version
 
 from attrs import frozen
 
-from galaxy_jobs.domain.ports import ListedJob, Page
+from galaxy_jobs.domain.ports import Clock, JobListing, ListedJob, Page
 from galaxy_jobs.domain.use_cases import PollPolicy
 
 
@@ -34,6 +34,15 @@ class Document:
 
     body: bytes
     etag: str
+
+
+@frozen
+class Listing:
+    """What a list is made of: one thing for the route to ask for, and not three."""
+
+    jobs: JobListing
+    policy: PollPolicy
+    clock: Clock
 
 
 def document(

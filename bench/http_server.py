@@ -1,0 +1,66 @@
+"""The service as it is served, with one more route: ``DATABASE_URL`` is the argument.
+
+``/raw`` is the limit to compare with: psycopg by itself, one statement that has
+PostgreSQL make the whole page, from the same application behind the same door.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from litestar import MediaType, Response, get
+from typed_settings.types import Secret
+
+from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.entrypoints import logs
+from galaxy_jobs.entrypoints.container import opened
+from galaxy_jobs.entrypoints.http.app import create_app
+from galaxy_jobs.entrypoints.http.server import run_server
+from galaxy_jobs.entrypoints.settings import HttpTable, Settings
+
+
+SQL = (Path(__file__).parent / "raw.sql").read_text()
+STATES = ["queued", "in_progress", "cancelling", "completed", "failed", "cancelled"]
+
+_mine = threading.local()
+
+
+@get("/raw", sync_to_thread=True)
+def raw() -> Response[bytes]:
+    """Return the page as PostgreSQL makes it."""
+    if not hasattr(_mine, "connection"):
+        _mine.connection = psycopg.connect(sys.argv[1], autocommit=True)
+    said = _mine.connection.execute(SQL, ["dataset 0", STATES]).fetchone()[0]
+    return Response(said.encode(), media_type=MediaType.JSON)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    logs.configure(level=logging.ERROR)
+    settings = Settings(
+        galaxy_url="http://127.0.0.1:9",
+        galaxy_api_key=Secret("none"),
+        database_url=Secret(sys.argv[1]),
+        home=Path("/nonexistent"),
+        http=HttpTable(rate=1e9, burst=1e9),
+    )
+    with opened(settings) as container:
+        token = container.create_token()(f"bench {uuid4()}", Scope.SUBMIT).text
+        app = create_app(container)
+        app.register(raw)
+        run_server(
+            app,
+            "127.0.0.1",
+            0,
+            on_ready=lambda url: print(url, token, flush=True),
+            on_stop=lambda: container.fanout().stop(),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Rivals, each run by the Python of an environment of its own."""
