@@ -22,7 +22,7 @@ from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain.model.values import InvocationId
 
 
-RUNS = 30
+RUNS = 15
 EVERY = 1.0
 LIMIT = 240.0
 
