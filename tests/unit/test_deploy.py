@@ -267,3 +267,14 @@ def test_the_image_holds_what_the_tests_run_on() -> None:
         or requirement.marker.evaluate({"extra": "server"})
     }
     assert needed <= set(image), "run: .dev/lock.sh"
+
+
+@pytest.mark.parametrize(
+    "unit", sorted((DEPLOY / "systemd").glob("*.service")), ids=lambda unit: unit.stem
+)
+def test_units_run_commands_of_ours(unit: Path) -> None:
+    started = re.findall(r"^ExecStart\w*=(\S+) (.+)$", unit.read_text(), re.MULTILINE)
+    assert started
+    for program, arguments in started:
+        assert Path(program).name == "galaxy-jobs"
+        parses(shlex.split(arguments))
