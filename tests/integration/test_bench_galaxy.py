@@ -9,11 +9,10 @@ import requests
 from bench.galaxy import KEY, id_of, simulated
 
 from galaxy_jobs.adapters.galaxy import Galaxy
-from galaxy_jobs.domain import HistoryId, InvocationId, WorkflowId
+from galaxy_jobs.domain import AllowedWorkflow, HistoryId, InvocationId
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from tests.support.galaxy import Lab
 from tests.support.wait import until
-from tests.support.workflows import scenarios
 
 
 def shape(thing: Any) -> Any:
@@ -37,10 +36,9 @@ def ask(url: str, key: str, path: str) -> Any:
 def done(lab: Lab) -> InvocationId:
     """A run on the real Galaxy that has ended well."""
     real = Galaxy(lab.url, lab.key)
-    workflow = lab.add(scenarios()["success"])
     history = real.create("measured with")
     id_ = real.invoke(
-        WorkflowId(workflow),
+        real.find(AllowedWorkflow(name="success")).workflow_id,
         {"text": GalaxyData(Src.HDA, lab.text)},
         HistoryId(history),
     )
