@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -19,13 +19,7 @@ from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.galaxy import Galaxy
-from galaxy_jobs.adapters.postgres import (
-    Backlog,
-    SchemaState,
-    backlogs,
-    clock,
-    schema_state,
-)
+from galaxy_jobs.adapters.postgres import SchemaState, clock, schema_state
 from galaxy_jobs.domain.errors import (
     InvalidParameters,
     RunnerError,
@@ -36,7 +30,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.values import Identity
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, dataset_target
-from galaxy_jobs.domain.ports import Clock
+from galaxy_jobs.domain.ports import Backlog, Clock, PollQueue
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.settings import Settings
 
@@ -101,6 +95,7 @@ class Doctor:
         settings: What was set.
         folder: Where the embedded database lives; None: it is another one.
         engine: Gives the database; may raise.
+        queue: Tells whose jobs wait there; only asked where the schema is there.
         galaxy: Gives Galaxy; may raise.
         clock: Ours.
     """
@@ -108,11 +103,12 @@ class Doctor:
     settings: Settings
     folder: Path | None
     engine: Callable[[], Engine]
+    queue: Callable[[], PollQueue]
     galaxy: Callable[[], Galaxy]
     clock: Clock
     _named: bool = field(default=True, init=False)
     _identity: Identity | None = field(default=None, init=False)
-    _backlogs: Sequence[Backlog] | None = field(default=None, init=False)
+    _backlog: Mapping[Identity, Backlog] | None = field(default=None, init=False)
 
     def __call__(self) -> Iterator[Finding]:
         """Yield a finding for each of CHECKS, in their order, as they are made.
@@ -175,7 +171,7 @@ class Doctor:
         yield self._migrations(state)
         yield _clocks("database clock", "PostgreSQL", theirs, before, after)
         if state in {SchemaState.CURRENT, SchemaState.AHEAD}:
-            self._backlogs = backlogs(self.engine())
+            self._backlog = self.queue().backlog()
 
     def _migrations(self, state: SchemaState) -> Finding:
         said = {
@@ -273,47 +269,48 @@ class Doctor:
         missing = None
         if self._identity is None:
             missing = "it is not known who we are on Galaxy"
-        elif self._backlogs is None:
+        elif self._backlog is None:
             missing = "the database cannot be read"
-        if missing is not None or self._identity is None or self._backlogs is None:
+        if missing is not None or self._identity is None or self._backlog is None:
             for name in ("jobs of others", "poller"):
                 yield _left_out(name, str(missing))
             return
-        ours = [one for one in self._backlogs if one.identity == self._identity]
-        yield self._others([one for one in self._backlogs if one not in ours])
+        # Those whose jobs have all ended are told of, too, for their totals.
+        others = {who: one for who, one in self._backlog.items() if one.active}
+        ours = others.pop(self._identity, None)
+        yield self._others(others)
         yield self._poller(ours)
 
-    def _others(self, others: Sequence[Backlog]) -> Finding:
+    def _others(self, others: Mapping[Identity, Backlog]) -> Finding:
         name = "jobs of others"
         if not others:
             return Finding(name, Verdict.OK, "None wait here.")
-        worst = max(others, key=lambda one: one.overdue)
+        who, worst = max(others.items(), key=lambda one: one[1].overdue)
         if worst.overdue <= self._patience:
-            count = sum(one.jobs for one in others)
+            count = sum(one.active for one in others.values())
             said = f"{_many(count, 'job')}, which somebody else polls."
             return Finding(name, Verdict.OK, said)
         return Finding(
             name,
             Verdict.FAIL,
-            f"User {worst.identity.user_id} of {worst.identity.url} has "
-            f"{_many(worst.jobs, 'job')} here that nobody has polled for "
+            f"User {who.user_id} of {who.url} has "
+            f"{_many(worst.active, 'job')} here that nobody has polled for "
             f"{_long(worst.overdue)}. GALAXY_API_KEY or GALAXY_URL was another one "
             "before; with this one they are not touched.",
             "Set them to those of before, or run a poller with those until these jobs "
             f"have ended: {START}",
         )
 
-    def _poller(self, ours: Sequence[Backlog]) -> Finding:
-        if not ours:
+    def _poller(self, one: Backlog | None) -> Finding:
+        if one is None:
             return Finding("poller", Verdict.OK, "Nothing to poll.")
-        (one,) = ours
         if one.overdue <= self._patience:
-            said = f"{_many(one.jobs, 'job')} under way, polled in time."
+            said = f"{_many(one.active, 'job')} under way, polled in time."
             return Finding("poller", Verdict.OK, said)
         return Finding(
             "poller",
             Verdict.FAIL,
-            f"{_many(one.jobs, 'job')} under way, due to be polled for "
+            f"{_many(one.active, 'job')} under way, due to be polled for "
             f"{_long(one.overdue)}: no poller is at work.",
             START,
         )

@@ -77,6 +77,7 @@ def _findings(stack: ExitStack) -> Iterator[Finding]:
         if container.database().is_embedded
         else None,
         engine=container.engine,
+        queue=container.queue,
         galaxy=container.galaxy,
         clock=container.clock(),
     )()

@@ -234,6 +234,7 @@ def doctor(sound: SetUp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doctor]:
             settings=settings,
             folder=None,
             engine=container.engine,
+            queue=container.queue,
             galaxy=container.galaxy,
             clock=lambda: datetime.now(UTC),
         )

@@ -5,8 +5,7 @@ objects of the domain.
 """
 
 from galaxy_jobs.adapters.postgres.datasets import PostgresDatasets
-from galaxy_jobs.adapters.postgres.diagnosis import Backlog, backlogs, clock
-from galaxy_jobs.adapters.postgres.engine import make_engine
+from galaxy_jobs.adapters.postgres.engine import clock, make_engine
 from galaxy_jobs.adapters.postgres.feed import PostgresTransitionFeed
 from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
 from galaxy_jobs.adapters.postgres.listing import PostgresJobListing
@@ -27,7 +26,6 @@ from galaxy_jobs.adapters.postgres.tokens import PostgresTokens
 
 __all__ = [
     "CHANNEL",
-    "Backlog",
     "PostgresDatasets",
     "PostgresInvocations",
     "PostgresJobListing",
@@ -39,7 +37,6 @@ __all__ = [
     "SchemaBehind",
     "SchemaConflict",
     "SchemaState",
-    "backlogs",
     "check_schema",
     "clock",
     "make_engine",

@@ -13,6 +13,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
@@ -157,6 +158,17 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
             return result
 
     return _persistently(engine, transact, lambda: committing)
+
+
+def clock(engine: Engine) -> datetime:
+    """Return what time it is there.
+
+    Raises:
+        StoreUnavailable: The server could not be reached.
+    """
+    now = sa.select(sa.func.clock_timestamp())
+    found: datetime = read(engine, lambda c: c.execute(now).scalar_one())
+    return found
 
 
 def reason(error: BaseException) -> str:
