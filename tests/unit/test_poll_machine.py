@@ -144,9 +144,6 @@ class Guarded(PollQueue):
                 del self.held[look.claim.invocation_id]
         return self.queue.write_back(looks)
 
-    def overdue(self, identity: Identity) -> timedelta | None:
-        return self.queue.overdue(identity)
-
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
         self.queue.tally(identity, counts)
 

@@ -10,7 +10,6 @@ from attrs import evolve
 
 from galaxy_jobs.adapters.contract.repositories import (
     DAY,
-    HERE,
     HOUR,
     LATER,
     MINUTE,
@@ -204,7 +203,7 @@ class InvocationRepositoryContract:
         repositories.moved(repositories.accepted("inv1"), end)
         repositories.pass_time(1000 * DAY)
         assert repositories.claimed() == []
-        assert repositories.queue.overdue(HERE) is None
+        assert repositories.overdue() is None
 
     # --- lists ----------------------------------------------------------------
 

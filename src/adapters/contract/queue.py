@@ -106,7 +106,7 @@ class PollQueueContract:
     def test_others_runs_are_theirs(self, repositories: Repositories) -> None:
         repositories.accepted("inv1", a_submission(identity=THERE))
         assert repositories.claim() == []
-        assert repositories.queue.overdue(HERE) is None
+        assert repositories.overdue() is None
         assert repositories.queue.claim(THERE, limit=1, lease=HOUR)
 
     def test_a_sweep_ends_though_what_it_wrote_is_due_again(
@@ -281,7 +281,7 @@ class PollQueueContract:
         assert repositories.queue.write_back([look]) == 1
         assert repositories.invocations.get(before.invocation_id) == after
         assert repositories.claim() == []
-        assert repositories.queue.overdue(HERE) is None
+        assert repositories.overdue() is None
 
     def test_takes_many_looks_of_every_kind_at_once(
         self, repositories: Repositories
@@ -471,19 +471,19 @@ class PollQueueContract:
     def test_says_for_how_long_the_most_overdue_has_been_due(
         self, repositories: Repositories
     ) -> None:
-        assert repositories.queue.overdue(HERE) is None
+        assert repositories.overdue() is None
         repositories.accepted("first")
         repositories.pass_time(MINUTE)
         repositories.accepted("second")
-        overdue = repositories.queue.overdue(HERE)
+        overdue = repositories.overdue()
         assert about(MINUTE, overdue)
         claims = repositories.claim()
         repositories.queue.write_back(
             [Look(claim=one, answered=True, next_in=HOUR) for one in claims]
         )
-        assert repositories.queue.overdue(HERE) == timedelta(0)
+        assert repositories.overdue() == timedelta(0)
         repositories.pass_time(2 * HOUR)
-        assert about(HOUR, repositories.queue.overdue(HERE))
+        assert about(HOUR, repositories.overdue())
 
     # --- how it stands --------------------------------------------------------
 

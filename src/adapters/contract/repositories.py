@@ -42,6 +42,7 @@ from galaxy_jobs.domain.model.values import (
     SubmissionId,
 )
 from galaxy_jobs.domain.ports import (
+    Backlog,
     Claim,
     Cursor,
     DatasetRepository,
@@ -96,6 +97,11 @@ class Repositories:
     pass_time: Callable[[timedelta], object]
 
     # --- short ways to what a test is about -----------------------------------
+
+    def overdue(self) -> timedelta | None:
+        """Return for how long the most overdue run has been due; None: no runs."""
+        here = self.queue.backlog().get(HERE, Backlog())
+        return here.overdue if here.active else None
 
     def register(self, dataset_id: str = "d1") -> Dataset:
         """Register a dataset, if it is not there."""

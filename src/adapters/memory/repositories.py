@@ -488,12 +488,6 @@ class MemoryPollQueue(PollQueue):
         with self.store.lock:
             return sum(self._take(look) for look in looks)
 
-    def overdue(self, identity: Identity) -> timedelta | None:
-        with self.store.lock:
-            for _, row in self.store.mine(identity):
-                return max(self.store.now() - row.next_poll_at, timedelta(0))
-            return None
-
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
         with self.store.lock:
             mine = self.store.totals.setdefault(identity, {})

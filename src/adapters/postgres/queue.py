@@ -131,13 +131,6 @@ _NOTE = (
     .where(_A.c.invocation_id == _look.c.invocation_id)
 )
 
-_OVERDUE = (
-    sa.select(sa.func.greatest(_now - _A.c.next_poll_at, sa.cast("0", sa.Interval)))
-    .where(_mine)
-    .order_by(_A.c.next_poll_at)
-    .limit(1)
-)
-
 _T = tables.sweep_totals
 _count = unnested("count", which=sa.Text(), total=sa.Double())
 _given = insert(_T).from_select(
@@ -208,10 +201,6 @@ class PostgresPollQueue(PollQueue):
         if not looks:
             return 0
         return write(self.engine, lambda connection: _write_back(connection, looks))
-
-    def overdue(self, identity: Identity) -> timedelta | None:
-        said = {"url": identity.url, "user": identity.user_id}
-        return read(self.engine, lambda c: c.scalar(_OVERDUE, said))
 
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
         said: dict[str, Any] = {"url": identity.url, "user": identity.user_id}

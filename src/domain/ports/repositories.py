@@ -383,13 +383,6 @@ class PollQueue(Protocol):
         """
 
     @abstractmethod
-    def overdue(self, identity: Identity) -> timedelta | None:
-        """Return for how long the most overdue invocation has been due.
-
-        None if there is nothing to poll; zero if nothing is due yet.
-        """
-
-    @abstractmethod
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
         """Add to the totals of that Galaxy's sweeps, whoever made them."""
 
