@@ -144,6 +144,18 @@ class Allowlist:
                 return row
         raise WorkflowNotAllowed(name, [row.name for row in self.rows])
 
+    def dataset_input(self, name: str, workflow: Workflow) -> WorkflowInput | None:
+        """Return the input that takes the job's dataset; see :func:`takes_dataset`.
+
+        Args:
+            name: As clients say it.
+            workflow: What Galaxy declares of it.
+
+        Raises:
+            WorkflowNotAllowed: There is a list and *name* is not on it.
+        """
+        return takes_dataset(workflow, self.admit(name).input)
+
 
 @frozen
 class DatasetRef:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import get
 from litestar.params import FromPath
 
-from galaxy_jobs.domain.model.workflow import Allowlist, takes_dataset
+from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.domain.use_cases import ListWorkflows, ShowWorkflow
 from galaxy_jobs.entrypoints.http import wire
 from galaxy_jobs.entrypoints.http.parameters import Needs
@@ -52,7 +52,7 @@ def get_workflow(
 ) -> wire.WorkflowJson:
     """Show what a workflow takes."""
     found = show_workflow(name)
-    target = takes_dataset(found, allowlist.admit(name).input)
+    target = allowlist.dataset_input(name, found)
     return wire.workflow(found, target.name if target else None)
 
 

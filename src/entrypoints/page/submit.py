@@ -31,7 +31,6 @@ from galaxy_jobs.domain.model.workflow import (
     Allowlist,
     Workflow,
     WorkflowInput,
-    takes_dataset,
 )
 from galaxy_jobs.domain.use_cases import (
     ListDatasets,
@@ -240,7 +239,7 @@ def post_rerun_form(
 
 def _wish(name: str, show_workflow: ShowWorkflow, allowlist: Allowlist) -> Wish:
     workflow = show_workflow(name)
-    target = takes_dataset(workflow, allowlist.admit(name).input)
+    target = allowlist.dataset_input(name, workflow)
     return Wish(workflow=workflow, dataset_input=target.name if target else None)
 
 
