@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 from urllib.parse import quote
-from uuid import UUID
 
 from litestar import MediaType, Response, get, post
 from litestar import Request as AnyRequest
@@ -15,7 +14,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import Request
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
+from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import JobFilter
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
@@ -44,8 +43,9 @@ from galaxy_jobs.entrypoints.http.parameters import (
     Needs,
     Wait,
     idempotency_key,
+    submission_named,
 )
-from galaxy_jobs.entrypoints.http.problems import Refused, refusals
+from galaxy_jobs.entrypoints.http.problems import refusals
 from galaxy_jobs.entrypoints.http.threads import asks_galaxy
 
 
@@ -322,13 +322,7 @@ def get_submission(
     submission_id: FromPath[str], show_submission: Needs[ShowSubmission]
 ) -> wire.SubmissionJson:
     """Show what became of a submission."""
-    try:
-        wanted = SubmissionId(UUID(submission_id))
-    except ValueError:
-        raise Refused(
-            "submission-not-found", f"There is no submission {submission_id!r}."
-        ) from None
-    return wire.submission(show_submission(wanted))
+    return wire.submission(show_submission(submission_named(submission_id)))
 
 
 def _created(one: Submitted) -> Response[Any]:

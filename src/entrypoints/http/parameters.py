@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
+from uuid import UUID
 
 from litestar import Request, Response
 from litestar.datastructures import ResponseHeader
@@ -22,6 +23,7 @@ from litestar.typing import FieldDefinition
 
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.submission import KEY_LENGTH, IdempotencyKey
+from galaxy_jobs.domain.model.values import SubmissionId
 from galaxy_jobs.entrypoints.http import problems
 from galaxy_jobs.entrypoints.http.guard import Caller
 from galaxy_jobs.entrypoints.http.problems import Refused
@@ -174,3 +176,17 @@ def _misfit(request: Request[Any, Any, Any], error: ValidationException) -> Refu
                 "malformed-request", "The body is empty; expected a JSON object."
             )
     return Refused("malformed-request", f"{error.detail}.")
+
+
+def submission_named(text: str) -> SubmissionId:
+    """Return the id of a submission as it stands in a path.
+
+    Raises:
+        Refused: No submission can have it.
+    """
+    try:
+        return SubmissionId(UUID(text))
+    except ValueError:
+        raise Refused(
+            "submission-not-found", f"There is no submission {text!r}."
+        ) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlencode
-from uuid import UUID
 
 from attrs import frozen
 from litestar import Request, Response, get, post
@@ -15,7 +14,7 @@ from litestar.response import Redirect, Stream
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId, SubmissionId
+from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import Clock, JobFilter, Page
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
@@ -29,8 +28,11 @@ from galaxy_jobs.entrypoints.http import cursors, wire
 from galaxy_jobs.entrypoints.http.fanout import Fanout, Wanted
 from galaxy_jobs.entrypoints.http.guard import name_of
 from galaxy_jobs.entrypoints.http.limits import Places
-from galaxy_jobs.entrypoints.http.parameters import CursorText, Needs
-from galaxy_jobs.entrypoints.http.problems import Refused
+from galaxy_jobs.entrypoints.http.parameters import (
+    CursorText,
+    Needs,
+    submission_named,
+)
 from galaxy_jobs.entrypoints.http.threads import asks_galaxy
 from galaxy_jobs.entrypoints.page import live, words
 from galaxy_jobs.entrypoints.page.forms import Form
@@ -273,13 +275,7 @@ def get_submission_page(
     show_submission: Needs[ShowSubmission],
 ) -> Response[Any]:
     """Show what became of a submission; lead on to its job where there is one."""
-    try:
-        wanted = SubmissionId(UUID(submission_id))
-    except ValueError:
-        raise Refused(
-            "submission-not-found", f"There is no submission {submission_id!r}."
-        ) from None
-    found = show_submission(wanted)
+    found = show_submission(submission_named(submission_id))
     if found.invocation_id is not None:
         return to_job(found.invocation_id)
     return page(request, "submission.html", submission=found)
