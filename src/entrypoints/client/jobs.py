@@ -11,12 +11,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.entrypoints.client import output
 
 
 Job = Mapping[str, Any]
 
-ENDED = frozenset({"completed", "failed", "cancelled"})
+ENDED = frozenset(one.value for one in InvocationState if one.is_terminal)
 
 
 def listed(jobs: list[Job]) -> Table:
