@@ -85,14 +85,21 @@ class Lab:
             },
         )["id"]
         for workflow in workflows.scenarios().values():
-            self.add(workflow)
+            self._import(workflow)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Ask Galaxy's API."""
         return call(self.url, self.key, method, path, body)
 
     def add(self, workflow: dict[str, Any]) -> str:
-        """Import a workflow, and return the id of the stored workflow."""
+        """Import a workflow, and return the id of the stored workflow.
+
+        Not one of a scenario's name: everybody's submissions would be ambiguous.
+        """
+        assert workflow["name"] not in workflows.scenarios(), workflow["name"]
+        return self._import(workflow)
+
+    def _import(self, workflow: dict[str, Any]) -> str:
         body = {"workflow": workflow}
         stored: str = self.call("POST", "workflows", body)["id"]
         return stored
