@@ -11,13 +11,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.entrypoints.client import output
 
 
 Job = Mapping[str, Any]
 
-ENDED = frozenset(one.value for one in InvocationState if one.is_terminal)
+ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
 def listed(jobs: list[Job]) -> Table:
