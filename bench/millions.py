@@ -10,14 +10,15 @@ import statistics
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TypeAlias
 
 from bench.galaxy import recorded
 from bench.store import Store, postgres, store
 from bench.table import Row
 from galaxy_jobs.adapters.postgres import PostgresInvocations, PostgresPollQueue
-from galaxy_jobs.domain.model.invocation import Sighting
+from galaxy_jobs.domain.model.invocation import Invocation, Sighting
 from galaxy_jobs.domain.model.values import Identity
-from galaxy_jobs.domain.ports import Look
+from galaxy_jobs.domain.ports import Claim, Look
 
 
 GALAXY = "http://galaxy.test"
@@ -26,12 +27,13 @@ ENDED = 9_900_000
 BATCH = 1_000
 BATCHES = 20
 
+Times: TypeAlias = dict[str, list[float]]
+
 
 def rows() -> Iterator[Row]:
     """Measure."""
-    found = {}
-    for ended in (0, ENDED):
-        with postgres() as server, store(server) as one:
+    with postgres() as server, store(server) as small, store(server) as large:
+        for one, ended in ((small, 0), (large, ENDED)):
             began = time.monotonic()
             one.fill(GALAXY, ACTIVE, ended=ended)
             size = one.number("SELECT pg_database_size(current_database())") / 2**30
@@ -40,9 +42,14 @@ def rows() -> Iterator[Row]:
                 f"{time.monotonic() - began:.0f} s",
                 flush=True,
             )
-            found[ended] = measured(one)
-    for place, what in enumerate(("claim", "write-back, quiet", "write-back, changes")):
-        ours, theirs = found[ENDED][place], found[0][place]
+        # In turns, so that whatever else the machine does harms both alike.
+        found: dict[Store, Times] = {small: {}, large: {}}
+        for number in range(2 * BATCHES):
+            for one, times in found.items():
+                for what, seconds in measured(one, changes=number % 2 == 0):
+                    times.setdefault(what, []).append(seconds)
+    for what in found[small]:
+        ours, theirs = (statistics.median(found[one][what]) for one in (large, small))
         yield Row(
             f"(f) {what} of {BATCH:,}, {ENDED + ACTIVE:,} rows against {ACTIVE:,}, ms",
             1000 * ours,
@@ -53,45 +60,42 @@ def rows() -> Iterator[Row]:
         )
 
 
-def measured(one: Store) -> list[float]:
-    """Return the medians of a claim, of writing back, and of writing changes."""
+def measured(one: Store, *, changes: bool) -> Iterator[tuple[str, float]]:
+    """Claim a batch and write it back; tell how many seconds each took."""
     queue, runs = PostgresPollQueue(one.engine), PostgresInvocations(one.engine)
     identity = Identity(GALAXY, recorded("user")["id"])
-    times: list[list[float]] = [[], [], []]
-    for number in range(2 * BATCHES):
-        began = time.monotonic()
-        claims = queue.claim(identity, limit=BATCH, lease=timedelta(minutes=5))
-        times[0].append(time.monotonic() - began)
-        assert len(claims) == BATCH
-        if number % 2:
-            looks = [
-                Look(claim=claim, answered=True, next_in=timedelta(hours=1))
-                for claim in claims
-            ]
-        else:
-            known = runs.get_many([claim.invocation_id for claim in claims])
-            looks = []
-            for claim in claims:
-                before = known[claim.invocation_id]
-                news = Sighting(
-                    state=before.state,
-                    galaxy_state="scheduled",
-                    progress=before.progress,
-                    attention="Look at this.",
-                )
-                after = before.seen(news, before.observed_at)
-                looks.append(
-                    Look(
-                        claim=claim,
-                        before=before,
-                        after=after,
-                        answered=True,
-                        full=True,
-                        next_in=timedelta(hours=1),
-                    )
-                )
-        began = time.monotonic()
-        changed = queue.write_back(looks)
-        times[1 if number % 2 else 2].append(time.monotonic() - began)
-        assert changed == (0 if number % 2 else BATCH)
-    return [statistics.median(each) for each in times]
+    began = time.monotonic()
+    claims = queue.claim(identity, limit=BATCH, lease=timedelta(minutes=5))
+    yield "claim", time.monotonic() - began
+    assert len(claims) == BATCH
+    if changes:
+        known = runs.get_many([claim.invocation_id for claim in claims])
+        looks = [changed(claim, known[claim.invocation_id]) for claim in claims]
+    else:
+        looks = [
+            Look(claim=claim, answered=True, next_in=timedelta(hours=1))
+            for claim in claims
+        ]
+    began = time.monotonic()
+    written = queue.write_back(looks)
+    what = "write-back, changes" if changes else "write-back, quiet"
+    yield what, time.monotonic() - began
+    assert written == (BATCH if changes else 0)
+
+
+def changed(claim: Claim, before: Invocation) -> Look:
+    """Return a look at a run that has changed."""
+    news = Sighting(
+        state=before.state,
+        galaxy_state="scheduled",
+        progress=before.progress,
+        attention="Look at this.",
+    )
+    return Look(
+        claim=claim,
+        before=before,
+        after=before.seen(news, before.observed_at),
+        answered=True,
+        full=True,
+        next_in=timedelta(hours=1),
+    )
