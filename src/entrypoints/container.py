@@ -228,7 +228,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     listing: providers.Provider[JobListing] = providers.Singleton(
-        PostgresJobListing, engine
+        PostgresJobListing, engine, poll_policy
     )
     feed: providers.Provider[TransitionFeed] = providers.Singleton(
         PostgresTransitionFeed, engine

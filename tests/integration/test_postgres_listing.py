@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from attrs import evolve
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
@@ -20,10 +21,12 @@ from galaxy_jobs.adapters.contract.repositories import UNICODE
 from galaxy_jobs.adapters.postgres import (
     PostgresInvocations,
     PostgresJobListing,
+    listing,
     make_engine,
     migrate,
     tables,
 )
+from galaxy_jobs.adapters.postgres.engine import first
 from galaxy_jobs.adapters.postgres.rows import invocation_to_row
 from galaxy_jobs.domain import DatasetId, HistoryId, Identity, InvocationId
 from galaxy_jobs.domain.model.invocation import (
@@ -33,11 +36,14 @@ from galaxy_jobs.domain.model.invocation import (
     Progress,
 )
 from galaxy_jobs.domain.ports import Cursor, JobFilter
-from tests.support.listing import composed
+from galaxy_jobs.domain.use_cases import PollPolicy
+from tests.support.build import NOON, an_invocation
+from tests.support.listing import ComposedListing
 from tests.support.rows import fill
 
 
 ROWS = 100_000
+POLICY = PollPolicy()
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +116,15 @@ def in_order(text: str) -> Any:
     return json.loads(text, object_pairs_hook=lambda pairs: pairs)
 
 
-@given(one=INVOCATIONS, polled_at=st.none() | TIMES)
-def test_it_is_what_the_domain_would_have_shown(
-    engine: Engine, one: Invocation, polled_at: datetime | None
-) -> None:
+def stored(engine: Engine, *jobs: Invocation, polled_at: datetime | None) -> None:
+    """Let these be all jobs that there are."""
     with engine.begin() as connection:
         connection.execute(sa.text("TRUNCATE workflow_invocations CASCADE"))
-        row = invocation_to_row(one) | {"submission_id": uuid4()}
-        connection.execute(sa.insert(tables.invocations), row)
-        if polled_at is not None:
+        for one in jobs:
+            row = invocation_to_row(one) | {"submission_id": uuid4()}
+            connection.execute(sa.insert(tables.invocations), row)
+            if polled_at is None:
+                continue
             connection.execute(
                 sa.insert(tables.active),
                 {
@@ -130,16 +136,74 @@ def test_it_is_what_the_domain_would_have_shown(
                     "observed_at": polled_at,
                 },
             )
-    (listed,) = PostgresJobListing(engine).page(JobFilter(), 10).items
-    (shown,) = PostgresInvocations(engine).page(JobFilter(), 10).items
-    expected = composed(shown)
-    assert in_order(listed.before) == in_order(expected.before)
-    assert in_order(listed.behind) == in_order(expected.behind)
-    for name in ("invocation_id", "version", "state", "updated_at", "observed_at"):
-        assert getattr(listed, name) == getattr(expected, name)
-    for part in (listed.before, listed.behind):
-        assert part.startswith("{")
-        assert part.endswith("}")
+
+
+@given(
+    one=INVOCATIONS,
+    polled_at=st.none() | TIMES,
+    unseen=st.timedeltas(timedelta(0), timedelta(days=900))
+    | st.timedeltas(timedelta(0), timedelta(minutes=20)),
+)
+def test_it_is_what_the_domain_would_have_shown(
+    engine: Engine, one: Invocation, polled_at: datetime | None, unseen: timedelta
+) -> None:
+    stored(engine, one, polled_at=polled_at)
+    try:
+        now = (polled_at or one.observed_at).astimezone(UTC) + unseen
+    except OverflowError:  # beyond the year 9999
+        reject()
+    invocations = PostgresInvocations(engine)
+    expected = ComposedListing(invocations.page, POLICY).page(JobFilter(), 9, now=now)
+    listed = PostgresJobListing(engine, POLICY).page(JobFilter(), 9, now=now)
+    assert in_order(listed.items) == in_order(expected.items)
+
+
+STALE_AFTER = {
+    # Three intervals and two minutes: an interval is a fiftieth of the quiet time,
+    # half a second at least and five minutes at most.
+    timedelta(0): timedelta(minutes=2, seconds=1.5),
+    timedelta(minutes=50): timedelta(minutes=5),
+    timedelta(days=30): timedelta(minutes=17),
+}
+
+
+@pytest.mark.parametrize("quiet", STALE_AFTER)
+@pytest.mark.parametrize("state", InvocationState)
+def test_stale_is_to_the_second_what_the_domain_says(
+    engine: Engine, state: InvocationState, quiet: timedelta
+) -> None:
+    seen = NOON + quiet
+    one = evolve(an_invocation(), state=state, updated_at=NOON, observed_at=seen)
+    stored(engine, one, polled_at=None)
+    jobs = PostgresJobListing(engine, POLICY)
+    limit = seen + STALE_AFTER[quiet]
+    shown = [
+        json.loads(jobs.page(JobFilter(), 9, now=at).items)["stale"]
+        for at in (seen, limit, limit + timedelta(microseconds=1))
+    ]
+    assert shown == [False, False, not state.is_terminal]
+
+
+def test_the_tag_goes_with_whatever_is_shown_but_the_time_of_the_last_look(
+    engine: Engine,
+) -> None:
+    one, two = an_invocation(), evolve(an_invocation(), invocation_id=InvocationId("b"))
+    later = NOON + timedelta(hours=1)
+
+    def tag(*jobs: Invocation, now: datetime = NOON) -> str:
+        stored(engine, *jobs, polled_at=None)
+        return PostgresJobListing(engine, POLICY).page(JobFilter(), 9, now=now).tag
+
+    assert tag(one) == tag(evolve(one, observed_at=later))
+    others = [
+        tag(),
+        tag(one),
+        tag(two),
+        tag(one, two),
+        tag(evolve(one, version=one.version + 1)),
+        tag(one, now=later),  # stale by then
+    ]
+    assert len(set(others)) == len(others)
 
 
 # --- quickly found ------------------------------------------------------------------
@@ -187,17 +251,22 @@ MIDDLE = Cursor(datetime.now(UTC) - timedelta(seconds=7 * ROWS / 2), "8")
 
 @pytest.mark.parametrize("after", [None, MIDDLE])
 @pytest.mark.parametrize("plan", ["force_generic_plan", "force_custom_plan"])
-@pytest.mark.parametrize("repository", [PostgresJobListing, PostgresInvocations])
+@pytest.mark.parametrize("listed", ["as they are sent", "as the domain has them"])
 def test_whatever_the_filter_a_page_reads_about_a_page(
     full: Engine,
-    repository: type[PostgresJobListing | PostgresInvocations],
+    listed: str,
     plan: str,
     after: Cursor | None,
 ) -> None:
     with full.connect() as connection:
         connection.exec_driver_sql(f"SET plan_cache_mode = {plan}")
         for wanted in FILTERS:
-            lists = partial(repository(full).page, wanted, LIMIT, after)
+            lists: Callable[[], object] = partial(
+                PostgresInvocations(full).page, wanted, LIMIT, after
+            )
+            if listed == "as they are sent":
+                page = PostgresJobListing(full, POLICY).page
+                lists = partial(page, wanted, LIMIT, after, now=NOON)
             check(explained(connection, lists), wanted)
 
 
@@ -208,11 +277,17 @@ def explained(connection: sa.Connection, lists: Callable[[], object]) -> dict[st
     def note(_c: Any, _u: Any, text: str, parameters: Any, *_: Any) -> None:
         sent.append((text, parameters))
 
-    sa.event.listen(connection.engine, "before_cursor_execute", note)
-    try:
-        lists()
-    finally:
-        sa.event.remove(connection.engine, "before_cursor_execute", note)
+    def noted(engine: Engine, text: str, parameters: dict[str, Any]) -> Any:
+        sent.append((text, parameters))
+        return first(engine, text, parameters)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(listing, "first", noted)
+        sa.event.listen(connection.engine, "before_cursor_execute", note)
+        try:
+            lists()
+        finally:
+            sa.event.remove(connection.engine, "before_cursor_execute", note)
     ((text, parameters),) = sent  # one query a page
     numbered = text % {name: f"${n}" for n, name in enumerate(parameters, 1)}
     values = ", ".join(map(_quoted, parameters.values()))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -87,11 +87,17 @@ class PostgresInvocations(InvocationRepository):
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> Page[Invocation]:
-        rows, following = rows_of_page(
-            self.engine, page_statement, wanted, limit, after
-        )
-        found = (row._mapping for row in rows)  # noqa: SLF001 - its public name
-        return Page(tuple(map(invocation_from_row, found)), following)
+        asked = asked_for(wanted, after)
+        if asked is None:
+            return Page((), None)
+        said, states = asked
+        # One more than is wanted tells whether there is another page.
+        statement = _page(limit + 1, frozenset(said), states)
+        rows = read(self.engine, lambda c: c.execute(statement, said).mappings().all())
+        items = tuple(map(invocation_from_row, rows[:limit]))
+        if len(rows) <= limit:
+            return Page(items, None)
+        return Page(items, Cursor(items[-1].created_at, items[-1].invocation_id))
 
     def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
         if not storable(invocation_id):
@@ -119,73 +125,62 @@ class PostgresInvocations(InvocationRepository):
         write(self.engine, work)
 
 
-def rows_of_page(
-    engine: Engine,
-    statement: Callable[[frozenset[str], frozenset[str]], sa.Select[Any]],
-    wanted: JobFilter,
-    limit: int,
-    after: Cursor | None,
-) -> tuple[Sequence[Any], Cursor | None]:
-    """Return a page's rows, and where the next one begins.
+def asked_for(
+    wanted: JobFilter, after: Cursor | None
+) -> tuple[dict[str, Any], frozenset[str]] | None:
+    """Return the parameters of a page, and the states that are written out.
 
     Args:
-        engine: Where they are.
-        statement: Makes the statement; see :func:`page_of`.
-        wanted: Which.
-        limit: How many at most.
+        wanted: Which jobs; see :func:`keys_of`.
         after: Beyond which place.
+
+    Returns:
+        None: there can be no such job, since PostgreSQL could not hold it.
 
     Raises:
         InvalidValue: There can be no such cursor.
-        StoreUnavailable: The server could not be reached.
     """
-    said: dict[str, Any] = {"limit": limit + 1}
+    said: dict[str, Any] = {}
     if wanted.dataset_id is not None:
         said["dataset"] = wanted.dataset_id
     if wanted.workflow_name is not None:
         said["workflow"] = wanted.workflow_name
     states: frozenset[str] = frozenset()
-    if wanted.states or len(said) > 1:
+    if wanted.states or said:
         states = frozenset(one.value for one in wanted.states or InvocationState)
     if after is not None:
         said |= {"created_at": after.created_at, "id": after.id}
-    if not storable(*(one for one in said.values() if isinstance(one, str))):
-        if after is not None and not storable(after.id):
+        if not storable(after.id):
             raise InvalidValue("The cursor is malformed.")
-        return (), None
-    made = statement(frozenset(said), states)
-    rows = read(engine, lambda c: c.execute(made, said).all())
-    if len(rows) <= limit:
-        return rows, None
-    last = rows[limit - 1]
-    return rows[:limit], Cursor(last.created_at, last.invocation_id)
+    named = (one for one in said.values() if isinstance(one, str))
+    return (said, states) if storable(*named) else None
 
 
-@cache
-def page_statement(said: frozenset[str], states: frozenset[str]) -> sa.Select[Any]:
-    """Return the statement for a page of invocations; see :func:`page_of`."""
-    return page_of(SELECT, said, states)
+@lru_cache(maxsize=1000)
+def _page(limit: int, said: frozenset[str], states: frozenset[str]) -> sa.Select[Any]:
+    keys = keys_of(limit, said, states)
+    return SELECT.join(keys, keys.c.invocation_id == _I.c.invocation_id).order_by(
+        _I.c.created_at.desc(), _I.c.invocation_id.desc()
+    )
 
 
-def page_of(
-    select: sa.Select[Any], said: frozenset[str], states: frozenset[str]
-) -> sa.Select[Any]:
-    """Return the statement for a page.
+def keys_of(limit: int, said: frozenset[str], states: frozenset[str]) -> sa.Subquery:
+    """Return the keys of a page: `created_at` and `invocation_id`.
 
     The newest of each wanted state are looked up by an index that ends with
     (created_at, id), and the newest of these are the page: an index on many
     states at once would have to be sorted.
 
     Args:
-        select: What of each invocation, as :func:`joined` says it.
+        limit: How many at most. Written out: a plan for whatever limit is one that
+            reads the whole table.
         said: The names of the parameters given.
         states: Those that are wanted; none: there is no filter at all.
     """
     keys = [_I.c.created_at, _I.c.invocation_id]
     newest = [key.desc() for key in keys]
-    # Written out: a plan for whatever limit is one that reads the whole table.
-    limit = sa.bindparam("limit", type_=sa.Integer, literal_execute=True)
-    inner = sa.select(*keys).order_by(*newest).limit(limit)
+    most = sa.literal_column(str(limit), sa.Integer)
+    inner = sa.select(*keys).order_by(*newest).limit(most)
     if "dataset" in said:
         inner = inner.where(_I.c.dataset_id == sa.bindparam("dataset"))
     if "workflow" in said:
@@ -198,25 +193,21 @@ def page_of(
                 sa.bindparam("id", type_=sa.Text),
             )
         )
-    if states:
-        # Written out, too: PostgreSQL would plan anew for each array it is given,
-        # which takes longer than the query.
-        listed = ", ".join(f"'{one}'" for one in sorted(states))
-        wanted = (
-            sa.func.unnest(sa.literal_column(f"CAST(ARRAY[{listed}] AS text[])"))
-            .table_valued(sa.column("state", sa.Text))
-            .render_derived(name="wanted")
-        )
-        each = inner.where(_I.c.state == wanted.c.state).lateral("each")
-        page = (
-            sa.select(each.c.invocation_id)
-            .select_from(wanted.join(each, sa.true()))
-            .order_by(each.c.created_at.desc(), each.c.invocation_id.desc())
-            .limit(limit)
-            .subquery("page")
-        )
-    else:
-        page = inner.subquery("page")
-    return select.join(page, page.c.invocation_id == _I.c.invocation_id).order_by(
-        *newest
+    if not states:
+        return inner.subquery("page")
+    # Written out, too: PostgreSQL would plan anew for each array it is given,
+    # which takes longer than the query.
+    listed = ", ".join(f"'{one}'" for one in sorted(states))
+    wanted = (
+        sa.func.unnest(sa.literal_column(f"CAST(ARRAY[{listed}] AS text[])"))
+        .table_valued(sa.column("state", sa.Text))
+        .render_derived(name="wanted")
+    )
+    each = inner.where(_I.c.state == wanted.c.state).lateral("each")
+    return (
+        sa.select(each.c.created_at, each.c.invocation_id)
+        .select_from(wanted.join(each, sa.true()))
+        .order_by(each.c.created_at.desc(), each.c.invocation_id.desc())
+        .limit(most)
+        .subquery("page")
     )

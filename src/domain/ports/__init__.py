@@ -8,7 +8,7 @@ to be enough to write another adapter from; the contract suites in
 
 from galaxy_jobs.domain.ports.clock import Clock
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
-from galaxy_jobs.domain.ports.listing import JobListing, ListedJob
+from galaxy_jobs.domain.ports.listing import JobListing, ListedJobs
 from galaxy_jobs.domain.ports.repositories import (
     MAY_BE_LATE,
     Backlog,
@@ -42,7 +42,7 @@ __all__ = [
     "JobFilter",
     "JobListing",
     "JobTransition",
-    "ListedJob",
+    "ListedJobs",
     "Look",
     "Page",
     "PollQueue",

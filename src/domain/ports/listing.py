@@ -8,35 +8,23 @@ from typing import Protocol
 
 from attrs import frozen
 
-from galaxy_jobs.domain.model.invocation import InvocationState
-from galaxy_jobs.domain.model.values import InvocationId
-from galaxy_jobs.domain.ports.repositories import Cursor, JobFilter, Page
+from galaxy_jobs.domain.ports.repositories import Cursor, JobFilter
 
 
 @frozen(kw_only=True)
-class ListedJob:
-    """A job as lists show it: JSON in two parts, and what stands between them.
-
-    That is whether the job is stale, which depends on the moment and is not for a
-    store to say.
+class ListedJobs:
+    """A page of jobs as clients are shown it.
 
     Attributes:
-        invocation_id: Which.
-        version: How often anything shown of it changed, but `observed_at`.
-        state: Where it stands.
-        updated_at: When anything shown of it last changed.
-        observed_at: When Galaxy was last asked about it.
-        before: A JSON object of its members up to ``observed_at``.
-        behind: A JSON object of those from ``attention`` on.
+        items: The members of a JSON array, newest first; empty if there are none.
+        tag: Another one wherever anything shown differs, but `observed_at`: that
+            moves with every poll, though nothing happened.
+        next: Where the next page begins, or None if this is the last.
     """
 
-    invocation_id: InvocationId
-    version: int
-    state: InvocationState
-    updated_at: datetime
-    observed_at: datetime
-    before: str
-    behind: str
+    items: str
+    tag: str
+    next: Cursor | None
 
 
 class JobListing(Protocol):
@@ -48,9 +36,21 @@ class JobListing(Protocol):
 
     @abstractmethod
     def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None
-    ) -> Page[ListedJob]:
+        self,
+        wanted: JobFilter,
+        limit: int,
+        after: Cursor | None = None,
+        *,
+        now: datetime,
+    ) -> ListedJobs:
         """List what :meth:`InvocationRepository.page` lists.
+
+        Args:
+            wanted: Which.
+            limit: How many at most; 1 or more.
+            after: Only what is older than that place.
+            now: Time-zone aware: a job that was not observed for too long by then
+                is shown as stale, by the rule of :meth:`PollPolicy.stale`.
 
         Raises:
             InvalidValue: There can be no such cursor.

@@ -98,9 +98,7 @@ def create_app(container: Container) -> Litestar:
                 sync_to_thread=False,
             ),
             "listing": Provide(
-                lambda: Listing(
-                    container.listing(), container.poll_policy(), container.clock()
-                ),
+                lambda: Listing(container.listing(), container.clock()),
                 sync_to_thread=False,
             ),
             "caller": Provide(caller_of, sync_to_thread=False),

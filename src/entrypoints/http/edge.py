@@ -180,8 +180,10 @@ def _allowing(
 
     Litestar 2.25 names those of the first handler of a path alone.
     """
+    if scope["method"] != "OPTIONS":  # the map is made anew for each who looks
+        return headers
     there = service.route_handler_method_map.get(_route(scope))
-    if scope["method"] != "OPTIONS" or there is None:
+    if there is None:
         return headers
     allowed = ", ".join(sorted({"OPTIONS", *there})).encode()
     return [(n, allowed if n.lower() == b"allow" else v) for n, v in headers]

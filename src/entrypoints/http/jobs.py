@@ -199,9 +199,9 @@ def get_jobs(
         states=frozenset(states or ()),
     )
     here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in wanted.states)]
-    page = listing.jobs.page(wanted, limit, cursors.read(cursor, here))
-    following = cursors.write(page.next, here)
-    made = document(page, following, listing.policy, listing.clock())
+    after = cursors.read(cursor, here)
+    page = listing.jobs.page(wanted, limit, after, now=listing.clock())
+    made = document(page, cursors.write(page.next, here))
     headers = {"ETag": made.etag, "Vary": "Authorization, Cookie"}
     answer: Response[Any] = (
         Response(None, status_code=304, headers=headers)

@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime
 from importlib.metadata import version
 
 from attrs import frozen
 
-from galaxy_jobs.domain.ports import Clock, JobListing, ListedJob, Page
-from galaxy_jobs.domain.use_cases import PollPolicy
+from galaxy_jobs.domain.ports import Clock, JobListing, ListedJobs
 
 
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
@@ -38,33 +36,24 @@ class Document:
 
 @frozen
 class Listing:
-    """What a list is made of: one thing for the route to ask for, and not three."""
+    """What a list is made of: one thing for the route to ask for, and not two."""
 
     jobs: JobListing
-    policy: PollPolicy
     clock: Clock
 
 
-def document(
-    page: Page[ListedJob], next_cursor: str | None, policy: PollPolicy, now: datetime
-) -> Document:
+def document(page: ListedJobs, next_cursor: str | None) -> Document:
     """Return a page as it goes over the wire.
 
     Args:
         page: What is listed.
         next_cursor: Where the next page begins.
-        policy: Says what is stale.
-        now: Time-zone aware.
     """
-    tag = hashlib.blake2b(f"{_RELEASE} {next_cursor}".encode(), digest_size=12)
-    items = []
-    for one in page.items:
-        stale = "true" if policy.stale(one, now) else "false"
-        tag.update(f" {one.invocation_id} {one.version} {stale}".encode())
-        items.append(f'{one.before[:-1]}, "stale" : {stale}, {one.behind[1:]}')
-    listed, following = ",".join(items), json.dumps(next_cursor)
+    following = json.dumps(next_cursor)
+    told = f"{_RELEASE} {following} {page.tag}".encode()
+    tag = hashlib.blake2b(told, digest_size=12)
     return Document(
-        body=f'{{"items":[{listed}],"next_cursor":{following}}}'.encode(),
+        body=f'{{"items":[{page.items}],"next_cursor":{following}}}'.encode(),
         etag=f'W/"{tag.hexdigest()}"',
     )
 
