@@ -1,5 +1,4 @@
-SELECT '{"items":[' || string_agg(
-    left(before::text, -1) || ', "stale" : false, ' || substr(behind::text, 2), ','
+SELECT '{"items":[' || string_agg(job::text, ','
     ORDER BY created_at DESC, invocation_id DESC) || '],"next_cursor":null}'
 FROM (
 SELECT i.created_at, i.invocation_id,
@@ -13,16 +12,9 @@ SELECT i.created_at, i.invocation_id,
     'updated_at', replace(to_char(i.updated_at AT TIME ZONE 'UTC',
       'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z'),
     'observed_at', replace(to_char(coalesce(a.observed_at, i.observed_at)
-      AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')) AS before,
-  json_build_object('attention', i.attention,
-    'progress', json_build_object('total', i.progress->'total',
-      'ok', i.progress->'ok', 'running', i.progress->'running',
-      'waiting', i.progress->'waiting', 'failed', i.progress->'failed'),
-    'failure', CASE WHEN i.failure IS NOT NULL THEN json_build_object(
-      'reason', i.failure->'reason', 'step', i.failure->'step',
-      'step_index', i.failure->'step_index', 'path', i.failure->'path',
-      'tool', i.failure->'tool', 'exit_code', i.failure->'exit_code',
-      'stderr', i.failure->'stderr', 'message', i.failure->'message') END) AS behind
+      AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z'),
+    'stale', false, 'attention', i.attention,
+    'progress', i.progress, 'failure', i.failure) AS job
 FROM (
   SELECT each.invocation_id FROM (
     SELECT %s::text AS dataset, unnest(%s::text[]) AS state) AS wanted
@@ -33,4 +25,4 @@ FROM (
   ORDER BY each.created_at DESC, each.invocation_id DESC LIMIT 50) AS page
 JOIN workflow_invocations i ON i.invocation_id = page.invocation_id
 LEFT JOIN active_invocations a ON a.invocation_id = i.invocation_id
-) AS parts
+) AS jobs

@@ -301,6 +301,11 @@ def _check_once(scope: HTTPScope) -> None:
         name for name, _ in scope["headers"]
     }:
         raise Refused("malformed-request", "The body's length is told in two ways.")
+    if any(
+        name == b"transfer-encoding" and value.strip().lower() != b"chunked"
+        for name, value in scope["headers"]
+    ):
+        raise Refused("malformed-request", "No Transfer-Encoding is known but chunked.")
 
 
 async def _is_closed(guard: Guard, path: str) -> bool:

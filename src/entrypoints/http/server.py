@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-import h11
 import uvicorn
 from litestar import Litestar
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 GRACE = 30
@@ -34,27 +33,54 @@ class CannotListen(Exception):
     """The address cannot be had; the message is one line for people."""
 
 
-class _Protocol(H11Protocol):
-    """Uvicorn's, that waits only so long for the head of a request."""
+class _Protocol(HttpToolsProtocol):
+    """Uvicorn's, that takes heads only so large and waits for them only so long."""
 
     _late: asyncio.TimerHandle | None = None
+    _head: int | None = None
+    """How many bytes of a head have come; None: there is none under way."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch()
+        self._await()
 
     def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += len(data)
         super().data_received(data)
-        self._watch()
+        if self._head is not None and self._head > HEAD_LIMIT:
+            self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+        self._await()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes behind a body in pieces is passed over (RFC 9110, 6.5.1).
+        if self._head is not None:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._head = None
+        self._let_be()  # the head is there; the edge sees to the body
+        size = len(self.url) + sum(len(name) + len(said) for name, said in self.headers)
+        if size > HEAD_LIMIT:
+            raise ValueError  # the parser passes it on, and 400 is the answer
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        more = bool(self.pipeline)  # the next one's head is there already
+        super().on_response_complete()
+        if not more and not self.transport.is_closing():
+            self._await()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._let_be()
         super().connection_lost(exc)
 
-    def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            self._let_be()  # the head is there; the edge sees to the body
-        elif self._late is None:
+    def _await(self) -> None:
+        if self._late is None:
             self._late = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
 
     def _let_be(self) -> None:
@@ -130,7 +156,6 @@ def run_server(
         http=_Protocol,
         timeout_graceful_shutdown=grace,
         timeout_keep_alive=30,
-        h11_max_incomplete_event_size=HEAD_LIMIT,
     )
     server = _Server(config, lambda: on_ready(url), on_stop)
     with listening, _signals_survived(), suppress(SystemExit):
