@@ -32,7 +32,6 @@ ENVIRONMENT = HERE.parent / ".local" / "bench" / "sapporo"
 LIST = "/jobs?dataset_id=dataset%200&limit=50"
 RIVAL = HERE / "rivals" / "sapporo_server.py"
 ROWS = 10_000
-MANY = 300_000
 TURNS = 3
 SECONDS = 3
 
@@ -48,9 +47,6 @@ def rows() -> Iterator[Row]:
             yield from against_sapporo(url, token)
             yield from who_waits(one, url, token, process)
             yield from who_listens(one, url, token, process)
-        with store(server) as large:
-            fill(large.url, MANY)
-            yield from at_size(one.url, large.url)
 
 
 @contextmanager
@@ -171,27 +167,6 @@ def sapporo() -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(60)
-
-
-def at_size(small: str, large: str) -> Iterator[Row]:
-    """Compare the 95th percentile of a page in a small and in a large table."""
-    with serving(small) as (url, token, _), serving(large) as (url2, token2, _):
-        found = [
-            (
-                load(url + LIST, token, connections=2)[1],
-                load(url2 + LIST, token2, connections=2)[1],
-            )
-            for _ in range(TURNS)
-        ]
-    few, many = (statistics.median(one) for one in zip(*found, strict=True))
-    yield Row(
-        f"list: p95 ms at {MANY:,} rows, against {ROWS:,}",
-        many,
-        few,
-        many / few,
-        "ratio <= 1.5",
-        many / few <= 1.5,
-    )
 
 
 def resident(process: subprocess.Popen[str]) -> float:

@@ -1,7 +1,7 @@
-"""(f) Claiming and writing back beside ten million runs that have ended.
+"""(f) Claiming, writing back and listing beside ten million runs that have ended.
 
-The rival is the same with a hundred thousand rows in all: what has ended is to cost
-the poller nothing.
+The rival is the same with a hundred thousand rows in all (and of lists, with ten
+thousand): what has ended is to cost the poller nothing, and readers little.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from bench.galaxy import recorded
+from bench.http import TURNS, load, serving
 from bench.store import Store, postgres, store
 from bench.table import Row
 from galaxy_jobs.adapters.postgres import PostgresInvocations, PostgresPollQueue
@@ -26,13 +27,20 @@ ACTIVE = 100_000
 ENDED = 9_900_000
 BATCH = 1_000
 BATCHES = 20
+FEW = 10_000
 
 Times: TypeAlias = dict[str, list[float]]
 
 
 def rows() -> Iterator[Row]:
     """Measure."""
-    with postgres() as server, store(server) as small, store(server) as large:
+    with (
+        postgres() as server,
+        store(server) as tiny,
+        store(server) as small,
+        store(server) as large,
+    ):
+        tiny.fill(GALAXY, 0, ended=FEW)
         for one, ended in ((small, 0), (large, ENDED)):
             began = time.monotonic()
             one.fill(GALAXY, ACTIVE, ended=ended)
@@ -48,16 +56,40 @@ def rows() -> Iterator[Row]:
             for one, times in found.items():
                 for what, seconds in measured(one, changes=number % 2 == 0):
                     times.setdefault(what, []).append(seconds)
-    for what in found[small]:
-        ours, theirs = (statistics.median(found[one][what]) for one in (large, small))
-        yield Row(
-            f"(f) {what} of {BATCH:,}, {ENDED + ACTIVE:,} rows against {ACTIVE:,}, ms",
-            1000 * ours,
-            1000 * theirs,
-            ours / theirs,
-            "ratio <= 1.5",
-            ours / theirs <= 1.5,
-        )
+        for what in found[small]:
+            ours, theirs = (
+                statistics.median(found[one][what]) for one in (large, small)
+            )
+            yield Row(
+                f"(f) {what} of {BATCH:,}, {ENDED + ACTIVE:,} rows against "
+                f"{ACTIVE:,}, ms",
+                1000 * ours,
+                1000 * theirs,
+                ours / theirs,
+                "ratio <= 1.5",
+                ours / theirs <= 1.5,
+            )
+        yield from lists(tiny.url, large.url)
+
+
+def lists(few: str, many: str) -> Iterator[Row]:
+    """Compare the 95th percentile of a page in a small and in a large table."""
+    with serving(few) as (url, token, _), serving(many) as (url2, token2, _):
+        for query in ("", "&workflow_name=workflow%201", "&dataset_id=d1"):
+            page = f"/jobs?limit=50{query}"
+            found = [
+                (load(url2 + page, token2, 2)[1], load(url + page, token, 2)[1])
+                for _ in range(TURNS)
+            ]
+            ours, theirs = (statistics.median(one) for one in zip(*found, strict=True))
+            yield Row(
+                f"GET {page}, p95, ms, {ENDED + ACTIVE:,} rows against {FEW:,}",
+                ours,
+                theirs,
+                ours / theirs,
+                "ratio <= 1.5",
+                ours / theirs <= 1.5,
+            )
 
 
 def measured(one: Store, *, changes: bool) -> Iterator[tuple[str, float]]:

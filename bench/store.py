@@ -157,8 +157,8 @@ INSERT INTO workflow_invocations (
     workflow_name, parameters, overwrite, state, galaxy_state, progress, steps,
     created_at, updated_at, observed_at, version
 )
-SELECT lpad(to_hex(n), 16, '0'), gen_random_uuid(), :url, :user,
-    lpad(to_hex(n), 16, 'f'), 'd' || n % 1000, 'workflow ' || n % 20, '{}', false,
+SELECT lpad(to_hex(n), 16, '0'), CAST(lpad(to_hex(n), 32, '0') AS uuid), :url, :user,
+    lpad(to_hex(n), 16, 'f'), 'd' || n % 200, 'workflow ' || n % 20, '{}', false,
     :state, 'scheduled',
     '{"total": 2, "ok": 0, "running": 1, "waiting": 1, "failed": 0}',
     '[{"index": 0, "label": "text", "tool": null, "state": "ok", "jobs": {}},

@@ -159,6 +159,11 @@ class Client(GalaxyInstance):
         """Return the answer to a question that BioBlend has no words for."""
         return self.make_get_request(f"{self.url}/{path}", params=params).json()
 
+    def post(self, path: str, payload: Mapping[str, Any], **params: Any) -> Any:
+        """Return the answer to a request that BioBlend has no words for."""
+        url = f"{self.url}/{path}"
+        return self.make_post_request(url, dict(payload), params=params)
+
     def datasets_in(self, history_id: str, **params: Any) -> Iterator[dict[str, Any]]:
         """Yield what Galaxy shows of the datasets and collections in a history.
 
