@@ -91,11 +91,6 @@ class Threads:
 
     pool: ThreadPoolExecutor
 
-    @classmethod
-    def of(cls, count: int) -> Threads:
-        """Return so many of them."""
-        return cls(ThreadPoolExecutor(count, thread_name_prefix="galaxy"))
-
     def __call__(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Return the results in the order of the items."""
         return self.pool.map(function, items)
@@ -105,14 +100,22 @@ class Threads:
 class Lanes:
     """Has two batches under way at once; see :class:`Poll`."""
 
-    pool: ThreadPoolExecutor = field(
-        factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="lane")
-    )
+    pool: ThreadPoolExecutor
 
     def __call__(self, lane: Callable[[], None]) -> None:
         """Do it twice at once; what goes wrong in either is raised."""
         for done in [self.pool.submit(lane) for _ in range(2)]:
             done.result()
+
+
+def _threads(count: int) -> Iterator[Threads]:
+    with ThreadPoolExecutor(count, thread_name_prefix="galaxy") as pool:
+        yield Threads(pool)
+
+
+def _lanes() -> Iterator[Lanes]:
+    with ThreadPoolExecutor(2, thread_name_prefix="lane") as pool:
+        yield Lanes(pool)
 
 
 @define
@@ -282,10 +285,10 @@ class Container(containers.DeclarativeContainer):
     clear = providers.Singleton(
         ClearSuperseded, superseded, histories, settings.provided.purge
     )
-    threads: providers.Provider[Threads] = providers.Singleton(
-        Threads.of, settings.provided.threads
+    threads: providers.Provider[Threads] = providers.Resource(
+        _threads, settings.provided.threads
     )
-    lanes: providers.Provider[Lanes] = providers.Singleton(Lanes)
+    lanes: providers.Provider[Lanes] = providers.Resource(_lanes)
     poll = providers.Singleton(
         Poll,
         queue=queue,
@@ -314,6 +317,7 @@ def opened(settings: Settings) -> Iterator[Container]:
     try:
         yield container
     finally:
+        container.shutdown_resources()  # threads, if there are any: their work is done
         container.database().close()
 
 

@@ -152,7 +152,7 @@ def test_all_that_was_missed_is_told_however_much_it_is(
 def test_one_connection_listens_for_all_and_is_made_anew_when_lost(
     a_service: Service, jobs: Jobs, streams: ExitStack, database_url: str
 ) -> None:
-    a_service.serve()
+    server = a_service.serve()
     first, second = (listen(streams, a_service.url) for _ in range(2))
 
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -173,6 +173,7 @@ def test_one_connection_listens_for_all_and_is_made_anew_when_lost(
         assert until(listening) != [lost]
         jobs.move("inv1", S.COMPLETED)
         assert told(first, 1) == told(second, 1) == [("inv1", "completed")]
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_told_to_stop_the_service_ends_its_streams_and_is_gone(

@@ -187,5 +187,5 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
         server.should_exit = True
         thread.join()
         listening.close()
-        container.threads().pool.shutdown()
+        container.shutdown_resources()
         container.database().close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from typed_settings.types import Secret
 
-from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.container import Container, opened
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.settings import Settings
 
@@ -28,9 +29,19 @@ def settings(**given: object) -> Settings:
 def test_every_provider_can_be_built_and_none_connects(name: str) -> None:
     container = Container(settings=settings())
     assert container.providers[name]() is not None
+    container.shutdown_resources()
 
 
 def test_what_needs_galaxy_says_which_setting_is_missing() -> None:
     container = Container(settings=settings(galaxy_api_key=None))
     with pytest.raises(BadSetting, match="GALAXY_API_KEY is not set"):
         container.runner()
+
+
+def test_who_opens_it_leaves_no_thread_behind() -> None:
+    before = set(threading.enumerate())
+    with opened(settings()) as container:
+        assert list(container.threads()(abs, [-1])) == [1]
+        container.lanes()(lambda: None)
+        assert set(threading.enumerate()) - before
+    assert not set(threading.enumerate()) - before

@@ -98,7 +98,7 @@ def world() -> Iterator[World]:
     with TestClient(create_app(container), base_url="http://127.0.0.1:8000") as api:
         register(api, "reads")
         yield World(api, container, galaxy, clock)
-    container.threads().pool.shutdown()
+    container.shutdown_resources()
 
 
 def register(api: TestClient[Litestar], id_: str) -> Response:

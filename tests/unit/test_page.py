@@ -145,7 +145,7 @@ def world() -> Iterator[World]:
         made = World(api, container, galaxy, clock)
         made.register("reads")
         yield made
-    container.threads().pool.shutdown()
+    container.shutdown_resources()
 
 
 def text_of(page: str) -> str:

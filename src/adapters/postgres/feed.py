@@ -80,11 +80,17 @@ class PostgresTransitionFeed(TransitionFeed):
                 listening = connection.connection.driver_connection
                 connection.detach()  # the pool may have another one instead
                 assert isinstance(listening, psycopg.Connection)
-                listening.autocommit = True
-                listening.execute(f"LISTEN {tables.CHANNEL}")
-                while True:
-                    yield
-                    for _ in listening.notifies(timeout=seconds, stop_after=1):
-                        pass  # one tells of all that is visible by now
+                try:
+                    listening.autocommit = True
+                    listening.execute(f"LISTEN {tables.CHANNEL}")
+                    while True:
+                        yield
+                        for _ in listening.notifies(timeout=seconds, stop_after=1):
+                            pass  # one tells of all that is visible by now
+                finally:
+                    # SQLAlchemy would roll back first, and log it with a traceback
+                    # where the server is gone.
+                    listening.close()
+                    connection.invalidate()
         except (DBAPIError, PoolTimeoutError, psycopg.Error) as error:
             raise unavailable(self.engine, error) from error
