@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ import requests
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.samples import (
     SAMPLE_TEXT,
+    Sample,
+    has_text,
     import_workflow,
     sample_for,
     upload_text,
@@ -31,6 +36,8 @@ from galaxy_jobs.entrypoints.settings import load
 
 
 PORT = 8000
+DATASET = "fruits"
+"""What the sample is registered as, unless that is taken; README goes on with it."""
 JOB_LIMIT = 300.0
 READY_LIMIT = 60.0
 
@@ -64,6 +71,7 @@ def run(*, keep_serving: bool) -> int:
 
 def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
     settings = load()
+    ours = False
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     if settings.galaxy_url and settings.galaxy_api_key:
@@ -71,13 +79,15 @@ def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
         told(f"Galaxy        {url} (as configured)")
     else:
         galaxy = LocalGalaxy(settings.home / "galaxy")
-        if not galaxy.status().running:
+        if ours := not galaxy.status().running:
             stack.callback(galaxy.stop)
         access = galaxy.start(told.galaxy)
         url, key = access.url, access.key
         told(f"Galaxy        {url} is up")
     env = {**os.environ, "GALAXY_URL": url, "GALAXY_API_KEY": key}
     port = _port()
+    if port != PORT:
+        told(f"API           port {PORT} is taken: using {port}")
     api = f"http://127.0.0.1:{port}"
     serve = stack.enter_context(
         _process(["serve", "--port", str(port)], env, logs / "serve.log")
@@ -89,15 +99,8 @@ def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
     )
     sample = sample_for(url, key)
     workflow = import_workflow(url, key, sample.path)
-    told(f"workflow      {workflow!r} imported into Galaxy")
-    hda = upload_text(url, key, SAMPLE_TEXT.name, SAMPLE_TEXT.read_text())
-    told(f"dataset       {SAMPLE_TEXT.name} uploaded to Galaxy as {hda}")
-    dataset = _post(
-        api,
-        "/datasets",
-        {"name": SAMPLE_TEXT.name, "source": {"src": "hda", "id": hda}},
-    )
-    told(f"POST /datasets  -> {_json(dataset)}")
+    told(f"workflow      {workflow!r} is in Galaxy")
+    dataset = _dataset(api, url, key, told)
     wish = {
         "dataset_id": dataset["dataset_id"],
         "workflow_name": workflow,
@@ -114,12 +117,56 @@ def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
         told(
             f"output        {output['label']}: {output['name']}, {output['size']} bytes"
         )
-    told(f"completed; try  curl {api}/jobs")
     if keep_serving:
-        told(f"serving at {api} until Ctrl-C (logs: {logs})")
+        too = ", which stops that Galaxy, too" if ours else ""
+        told(f"serving at {api} until Ctrl-C{too} (logs: {logs})")
+        said = _next(settings.home, api, dataset["dataset_id"], workflow, sample)
+        print(said, flush=True)
         while serve.poll() is None and poll.poll() is None:
             time.sleep(0.5)
         raise DemoFailed(f"a process of the service ended; see {logs}")
+
+
+def _dataset(api: str, url: str, key: str, told: _Told) -> Any:
+    """Return the sample as it is registered; what an earlier demo left serves again."""
+    for number in count(1):
+        dataset_id = DATASET if number == 1 else f"{DATASET}-{number}"
+        known = _find(api, f"/datasets/{dataset_id}")
+        if known is None:
+            break
+        source = known["source"]
+        if source["src"] == "hda" and has_text(
+            url, key, SAMPLE_TEXT.name, source["id"]
+        ):
+            told(f"dataset       {dataset_id!r} is registered already: {_json(source)}")
+            return known
+        told(f"dataset       {dataset_id!r} is other data, or of another Galaxy")
+    hda = upload_text(url, key, SAMPLE_TEXT.name, SAMPLE_TEXT.read_text())
+    told(f"dataset       {SAMPLE_TEXT.name} uploaded to Galaxy as {hda}")
+    body = {
+        "dataset_id": dataset_id,
+        "name": SAMPLE_TEXT.name,
+        "source": {"src": "hda", "id": hda},
+    }
+    told(f"POST /datasets  {_json(body)}")
+    return _post(api, "/datasets", body)
+
+
+def _next(home: Path, api: str, dataset_id: str, workflow: str, sample: Sample) -> str:
+    """Say what to type in a second terminal, where this is left running."""
+    parameters = [f"-p {name}={value}" for name, value in sample.parameters.items()]
+    submit = ["galaxy-jobs submit", dataset_id, shlex.quote(workflow), *parameters]
+    lines = [
+        f"export GALAXY_JOBS_HOME={shlex.quote(str(home))}",
+        f"curl -s {api}/jobs?limit=1",
+        " ".join([*submit, "--wait"]),
+    ]
+    if api != f"http://127.0.0.1:{PORT}":
+        lines.insert(1, f"export GALAXY_JOBS_URL={api}")
+    if (activate := Path(sys.prefix, "bin", "activate")).exists():
+        lines.insert(0, f". {shlex.quote(str(activate))}")
+    typed = "\n".join(f"    {line}" for line in lines)
+    return f"\nLeave this running, and type in a second terminal:\n\n{typed}\n"
 
 
 class _Told:
@@ -222,6 +269,13 @@ def _port() -> int:
 
 def _get(api: str, path: str) -> Any:
     return _answer(requests.get(api + path, timeout=30))
+
+
+def _find(api: str, path: str) -> Any:
+    """Return what is there, or None."""
+    response = requests.get(api + path, timeout=30)
+    missing = response.status_code == HTTPStatus.NOT_FOUND
+    return None if missing else _answer(response)
 
 
 def _post(api: str, path: str, body: Mapping[str, Any]) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +16,8 @@ import pytest
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.entrypoints.demo import PORT
+from tests.support.demo import environment, left_running
 from tests.support.proxy import Fate, Passing, Proxy
 from tests.support.readme import blocks
 
@@ -34,11 +38,10 @@ def key(galaxy: LocalGalaxy) -> str:
 
 def demo(home: Path, url: str, key: str) -> subprocess.CompletedProcess[str]:
     """Run the demo to its end, on a Galaxy that is configured."""
-    wanted = {"GALAXY_URL": url, "GALAXY_API_KEY": key, "GALAXY_JOBS_HOME": str(home)}
     return subprocess.run(
         [sys.executable, "-m", "galaxy_jobs.entrypoints", "demo", "--exit"],
         check=False,
-        env={**os.environ, **wanted, "DATABASE_URL": ""},
+        env=environment(home, url, key),
         cwd=home,
         capture_output=True,
         text=True,
@@ -52,41 +55,76 @@ def stages(told: str) -> list[str]:
     return [one.partition("]")[2].split()[0] for one in lines if one.startswith("[ ")]
 
 
-def without(*tools: str) -> Callable[[Passing], Fate]:
-    """Make a Galaxy that lacks these tools (a whim of the proxy)."""
-    paths = {f"/api/tools/{tool}" for tool in tools}
+def without(*things: str) -> Callable[[Passing], Fate]:
+    """Make a Galaxy that lacks these things (a whim of the proxy)."""
+    paths = {f"/api/{one}" for one in things}
     return lambda passing: Fate.ABSENT if passing.path in paths else Fate.PASS
 
 
-def test_it_tells_every_stage_and_ends_with_the_completed_job(
+def test_it_tells_every_stage_and_what_to_type_next(
     galaxy: LocalGalaxy, key: str, home: Path
 ) -> None:
-    done = demo(home, galaxy.url, key)
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = stages(done.stdout)
-    (shown,) = [one for one in blocks() if one.language == "text" and "[" in one.text]
-    assert set(stages(shown.text)) == set(told), "README shows another demo"
-    places = [told.index(one) for one in ("Galaxy", "API", "POST", "queued")]
-    assert places == sorted(places)
-    assert places[-1] < told.index("in_progress") < told.index("completed")
-    assert '"state": "completed"' in done.stdout
-    assert "output        sorted: " in done.stdout
+    env = environment(home, galaxy.url, key)
+    with left_running(home, env) as done:
+        told = stages(done.told)
+        (shown,) = [
+            one for one in blocks() if one.language == "text" and "[" in one.text
+        ]
+        assert set(stages(shown.text)) == set(told), "README shows another demo"
+        places = [told.index(one) for one in ("Galaxy", "API", "POST", "queued")]
+        assert places == sorted(places)
+        assert places[-1] < told.index("in_progress") < told.index("completed")
+        assert '"state": "completed"' in done.told
+        assert "output        sorted: " in done.told
+        typed = subprocess.run(
+            ["bash", "-ec", "\n".join(done.to_type())],
+            check=False,
+            env={**env, "GALAXY_JOBS_HOME": ""},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert typed.returncode == 0, typed.stdout + typed.stderr
+        assert typed.stdout.startswith('{"items":[{"invocation_id"')
+        assert "completed    2 of 2 jobs ok" in typed.stdout
+        assert done.stop() == 0
+
+
+def test_a_second_demo_takes_what_the_first_one_registered(
+    galaxy: LocalGalaxy, key: str, home: Path
+) -> None:
+    assert demo(home, galaxy.url, key).returncode == 0
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody has it already
+            other.bind(("127.0.0.1", PORT))
+            other.listen()
+        again = demo(home, galaxy.url, key)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "'fruits' is registered already" in again.stdout
+    assert f"port {PORT} is taken: using " in again.stdout
+    (hda,) = re.findall(r'"src": "hda", "id": "(\w+)"', again.stdout)
+    with Proxy(galaxy.url, without(f"datasets/{hda}")).running() as proxy:
+        other_galaxy = demo(home, proxy.url, key)
+    assert "'fruits' is other data, or of another Galaxy" in other_galaxy.stdout
+    assert '{"dataset_id": "fruits-2"' in other_galaxy.stdout
 
 
 def test_a_galaxy_without_our_tools_runs_what_every_galaxy_can(
     galaxy: LocalGalaxy, key: str, home: Path
 ) -> None:
-    with Proxy(galaxy.url, without("gxj_text")).running() as proxy:
+    with Proxy(galaxy.url, without("tools/gxj_text")).running() as proxy:
         done = demo(home, proxy.url, key)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "'copy-twice' imported" in done.stdout
+    assert "'copy-twice' is in Galaxy" in done.stdout
     assert "output        copy of the copy: " in done.stdout
 
 
 def test_a_galaxy_that_can_run_neither_is_told_of(
     galaxy: LocalGalaxy, key: str, home: Path
 ) -> None:
-    with Proxy(galaxy.url, without("gxj_text", "cat1")).running() as proxy:
+    with Proxy(galaxy.url, without("tools/gxj_text", "tools/cat1")).running() as proxy:
         done = demo(home, proxy.url, key)
     assert done.returncode == 1
     assert "has neither tool 'gxj_text' nor 'cat1'" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sysconfig
 from collections.abc import Iterator
@@ -11,13 +12,10 @@ from uuid import uuid4
 import pytest
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from galaxy_jobs.adapters.embedded.samples import (
-    SAMPLE_TEXT,
-    SAMPLE_WORKFLOW,
-    import_workflow,
-    upload_text,
-)
+from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.adapters.embedded.samples import SAMPLE_WORKFLOW, import_workflow
 from galaxy_jobs.entrypoints import settings
+from tests.support.demo import environment, left_running
 from tests.support.readme import Block, Session, blocks
 from tests.support.service import Service, service
 from tests.support.wait import until
@@ -44,25 +42,27 @@ def jobs(
         yield one
 
 
-def test_the_sessions_are_what_happens(jobs: Service) -> None:
-    text = SAMPLE_TEXT.read_text()
-    hda = upload_text(jobs.env["GALAXY_URL"], jobs.env["GALAXY_API_KEY"], "f", text)
-    session = Session(
-        env={
-            "GALAXY_JOBS_URL": jobs.url,
-            "PATH": f"{sysconfig.get_path('scripts')}:/usr/bin:/bin",
-            "COLUMNS": "100",
-        },
-        folder=jobs.folder,
-        known={"localhost:8000": jobs.url.removeprefix("http://"), HDA: hda},
-    )
-    for one in of_language("console"):
-        session.type(one)
-    assert len(session.known) == 5, "an id of each job, besides"
-
-
-HDA = "566af1e3cad5b92b"
-"""The data, as README calls it."""
+def test_the_sessions_are_what_happens_beside_a_demo(
+    galaxy: LocalGalaxy, tmp_path: Path
+) -> None:
+    key = galaxy.user_key(f"reader-{uuid4().hex[:8]}")
+    try:
+        with left_running(tmp_path, environment(tmp_path, galaxy.url, key)) as demo:
+            session = Session(
+                env={
+                    "GALAXY_JOBS_URL": demo.url,
+                    "PATH": f"{sysconfig.get_path('scripts')}:/usr/bin:/bin",
+                    "COLUMNS": "100",
+                },
+                folder=tmp_path,
+                known={"localhost:8000": demo.url.removeprefix("http://")},
+            )
+            for one in of_language("console"):
+                session.type(one)
+    finally:
+        # Under root its data do not lie there.
+        shutil.rmtree(EmbeddedPostgres(tmp_path).folder, ignore_errors=True)
+    assert len(session.known) == 6, "an id of the data and of each job, besides"
 
 
 def of_language(*languages: str) -> list[Block]:
@@ -81,6 +81,7 @@ def test_there_is_no_block_that_nobody_tries() -> None:
     assert {one.language for one in blocks()} == {"console", "sh", "text", "toml"}
     assert {line.split()[0] for line in commands()} == {
         "make",
+        ".",
         "pip",
         "export",
         "galaxy-jobs",

@@ -138,6 +138,16 @@ def upload_text(
     return dataset
 
 
+def has_text(url: str, key: str, name: str, dataset: str) -> bool:
+    """Say whether Galaxy has *dataset*, an ``hda``, by that name and ready to use."""
+    try:
+        shown = call(url, key, "GET", f"datasets/{dataset}")
+    except EmbeddedError:  # also for an id of another Galaxy, which it cannot read
+        return False
+    usable = shown.get("state") == "ok" and not shown.get("deleted")
+    return usable and shown.get("name") == name
+
+
 def call(url: str, key: str, method: str, path: str, body: object = None) -> Any:
     """Ask Galaxy's API at *url* for *path* and return what it answers.
 
