@@ -38,6 +38,10 @@ from galaxy_jobs.entrypoints.settings import Settings
 CLOCKS_APART = timedelta(seconds=10)
 """How far two clocks may be apart before times told by them mislead people."""
 
+LATE = timedelta(seconds=10)
+"""For how long a job may be due before it is asked whether anybody polls: a loop is
+never so late, a timer may be, and so it is not said to be wrong."""
+
 
 class Verdict(Enum):
     """How a check came out."""
@@ -158,10 +162,12 @@ class Doctor:
             state = schema_state(self.engine())
         except (StoreUnavailable, EmbeddedError, BadSetting) as error:
             remedy = (
-                "Start that server, or correct DATABASE_URL; without one, an embedded "
-                "PostgreSQL is used."
-                if self.folder is None
-                else "Mend that, or set DATABASE_URL to a server of yours."
+                "Mend that, or set DATABASE_URL to a server of yours."
+                if self.folder is not None
+                else "Create it, or correct DATABASE_URL."
+                if "`createdb " in str(error)
+                else "Start that server, or correct DATABASE_URL; without one, an "
+                "embedded PostgreSQL is used."
             )
             yield Finding("database", Verdict.FAIL, str(error), remedy)
             for name in ("migrations", "database clock"):
@@ -304,16 +310,18 @@ class Doctor:
     def _poller(self, one: Backlog | None) -> Finding:
         if one is None:
             return Finding("poller", Verdict.OK, "Nothing to poll.")
-        if one.overdue <= self._patience:
-            said = f"{_many(one.active, 'job')} under way, polled in time."
-            return Finding("poller", Verdict.OK, said)
-        return Finding(
-            "poller",
-            Verdict.FAIL,
-            f"{_many(one.active, 'job')} under way, due to be polled for "
-            f"{_long(one.overdue)}: no poller is at work.",
-            START,
-        )
+        under_way = f"{_many(one.active, 'job')} under way"
+        if one.overdue > self._patience:
+            said = f"due to be polled for {_long(one.overdue)}: no poller is at work."
+            return Finding("poller", Verdict.FAIL, f"{under_way}, {said}", START)
+        if one.overdue > LATE:
+            said = f"due for {_long(one.overdue)} and not polled yet"
+        elif not one.totals.get("sweeps"):
+            said = "and nothing was ever polled"
+        else:
+            return Finding("poller", Verdict.OK, f"{under_way}, polled in time.")
+        said = f"{under_way}, {said}: is a poller running, or a timer?"
+        return Finding("poller", Verdict.WARN, said, START)
 
     @property
     def _patience(self) -> timedelta:

@@ -51,8 +51,17 @@ def run(*, as_json: bool) -> int:
         print(json.dumps({"ok": not failing, "checks": said}, ensure_ascii=False))
     else:
         print()
-        print(f"{len(failing)} to mend." if failing else "All is well.")
+        print(_summary(found))
     return 1 if failing else 0
+
+
+def _summary(found: list[Finding]) -> str:
+    verdicts = [one.verdict for one in found]
+    if failing := verdicts.count(Verdict.FAIL):
+        return f"{failing} to mend."
+    if doubtful := verdicts.count(Verdict.WARN):
+        return f"Nothing fails; {doubtful} to look at."
+    return "All is well."
 
 
 def _findings(stack: ExitStack) -> Iterator[Finding]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from attrs import frozen
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
+from galaxy_jobs.domain.ports import Backlog, PollQueue
 from galaxy_jobs.entrypoints.container import opened
 from galaxy_jobs.entrypoints.doctor import CHECKS, Doctor, Finding, Verdict
 from galaxy_jobs.entrypoints.settings import load
@@ -110,6 +113,12 @@ def test_no_database(sound: SetUp) -> None:
         "jobs of others",
         "poller",
     }
+    unmade = sound.examined(
+        DATABASE_URL=re.sub(r"/test_\w+", "/not_made_yet", sound.env["DATABASE_URL"])
+    )
+    assert unmade.failing() == {"database"}
+    assert "createdb" in unmade["database"]["said"]
+    assert "Create it" in unmade["database"]["remedy"]
     malformed = sound.examined(DATABASE_URL="postgresql://[/jobs")
     assert malformed.failing() == {"database"}
 
@@ -204,6 +213,13 @@ def test_no_poller_and_the_key_of_another_user(
         here.serve()
         job = here.submit(here.dataset("hda", lab.text), "no jobs")
 
+        patient = {"DATABASE_URL": database_url}
+        never = sound.examined(**patient)
+        assert (never.code, never["poller"]["verdict"]) == (0, "warn")
+        assert "nothing was ever polled" in never["poller"]["said"]
+        told = sound.service(**patient).run("doctor").stdout
+        assert told.endswith("\nNothing fails; 1 to look at.\n")
+
         def overdue() -> Report | None:
             report = sound.examined(**config)
             return report if report.failing() else None
@@ -220,6 +236,28 @@ def test_no_poller_and_the_key_of_another_user(
         assert sound.examined(**config).code == 0
     finally:
         here.stop()
+
+
+def test_a_job_that_is_due_and_not_polled_is_warned_of_before_it_is_wrong(
+    doctor: Doctor,
+) -> None:
+    us = doctor.galaxy().identity()
+
+    def polled(overdue: float, **totals: float) -> Finding:
+        backlog = Backlog(
+            active=1, due=1, overdue=timedelta(seconds=overdue), totals=totals
+        )
+        queue = cast("PollQueue", SimpleNamespace(backlog=lambda: {us: backlog}))
+        doctor.queue = lambda: queue
+        return by_check(doctor)["poller"]
+
+    assert polled(9, sweeps=1).verdict is Verdict.OK
+    late = polled(25, sweeps=1)
+    assert late.verdict is Verdict.WARN
+    assert "1 job under way, due for 25 seconds and not polled yet" in late.said
+    assert late.remedy == "galaxy-jobs poll --every 5"
+    assert polled(3).verdict is Verdict.WARN
+    assert polled(200, sweeps=1).verdict is Verdict.FAIL
 
 
 @pytest.fixture

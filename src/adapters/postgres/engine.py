@@ -214,10 +214,12 @@ def unavailable(engine: Engine, error: BaseException) -> StoreUnavailable:
     said = reason(error)
     if url.password and str(url.password) in said:
         said = "the connection failed"
+    advice = "Check that it runs and that DATABASE_URL is right."
+    if f'database "{url.database}" does not exist' in said:
+        advice = "Make it there, as with `createdb NAME`, or correct DATABASE_URL."
     return StoreUnavailable(
         f"The database {url.database or ''!r} at {host} (port {url.port or 5432}) "
-        f"is not available: {said}. Check that it runs and that DATABASE_URL is "
-        "right."
+        f"is not available: {said}. {advice}"
     )
 
 
