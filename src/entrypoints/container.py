@@ -30,6 +30,7 @@ from galaxy_jobs.adapters.postgres import (
     check_schema,
     make_engine,
     migrate,
+    where,
 )
 from galaxy_jobs.adapters.system import SystemClock
 from galaxy_jobs.domain.errors import InvalidValue
@@ -137,6 +138,16 @@ class Database:
     def is_embedded(self) -> bool:
         """Whether it is ours, so that its schema is ours to bring up to date."""
         return self.settings.database_url is None
+
+    def where(self) -> str:
+        """Say which one it is, in one word without its password.
+
+        Raises:
+            EmbeddedError, BadSetting: As for :meth:`engine`.
+        """
+        if self.is_embedded:
+            return f"embedded:{self.embedded.folder}"
+        return where(self.engine())
 
     def engine(self) -> Engine:
         """Return the engine; the embedded server is up then.

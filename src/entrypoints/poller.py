@@ -7,6 +7,7 @@ loop to end: they come back, and nothing was changed meanwhile.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -41,9 +42,11 @@ def sweep_once(metrics_port: int | None = None) -> int:
     logs.configure()
     with opened(settings.load()) as container, _metrics(container, metrics_port):
         prepare(container)
+        database = container.database().where()
         with _bar(container) as progress:
             sweep, seconds = _sweep(container, progress=progress)
-    told = {**sweep.counts(), "seconds": seconds}
+    # Of a setting that has gone astray nothing else would tell.
+    told = {**sweep.counts(), "seconds": seconds, "database": shlex.quote(database)}
     print(" ".join(f"{name}={n}" for name, n in told.items()))
     if sweep.problem is not None:
         print(f"galaxy-jobs: {sweep.problem}", file=sys.stderr)
@@ -70,7 +73,12 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     signal.signal(signal.SIGINT, on_signal)
     with opened(settings.load()) as container, _metrics(container, metrics_port):
         prepare(container)
-        log.info("polling", every=every, galaxy=container.settings().galaxy_url)
+        log.info(
+            "polling",
+            every=every,
+            galaxy=container.settings().galaxy_url,
+            database=container.database().where(),
+        )
         while not stop.is_set():
             began = time.monotonic()
             rest = _log_sweep(container, every)

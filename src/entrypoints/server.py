@@ -43,7 +43,12 @@ def serve(host: str, port: int) -> int:
             create_app(container),
             host,
             port,
-            on_ready=lambda url: log.info("serving", url=url, docs=f"{url}/docs"),
+            on_ready=lambda url: log.info(
+                "serving",
+                url=url,
+                docs=f"{url}/docs",
+                database=container.database().where(),
+            ),
             on_stop=lambda: container.fanout().stop(),
         )
 

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.postgres import make_engine, where
 from tests.support.service import Service
 from tests.support.wait import until
 
@@ -106,6 +108,20 @@ def test_a_sweep_tells_by_its_exit_code_whether_it_could_ask(
     done = there.run("poll", "--once")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
+    # So that a DATABASE_URL that never came is seen.
+    assert done.stdout.endswith(f" database={database_in(commands)}\n")
+
+
+def database_in(service: Service) -> str:
+    """Say which database the commands of a service are to use."""
+    url = sa.make_url(service.env["DATABASE_URL"])
+    host = url.host or url.query["host"]
+    return f"{host}:{url.port or 5432}/{url.database}"
+
+
+def test_where_the_database_is_is_said_without_its_password() -> None:
+    url = "postgresql://me:secret@db.example.org/jobs?password=secret"
+    assert where(make_engine(url)) == "db.example.org:5432/jobs"
 
 
 def test_it_serves_without_galaxy_and_says_so(commands: Service) -> None:
@@ -122,6 +138,8 @@ def test_it_serves_without_galaxy_and_says_so(commands: Service) -> None:
         (problem,) = until(told)
         assert f"Galaxy at {NOWHERE} could not be reached" in problem
         assert commands.get("/jobs")["items"] == []
+        (ready,) = [one for one in serving.logged() if one["event"] == "serving"]
+        assert ready["database"] == database_in(commands)
         assert serving.stop(signal.SIGTERM) == 0
     finally:
         commands.stop()

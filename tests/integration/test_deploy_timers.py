@@ -25,8 +25,8 @@ def settings(lab: Lab, database_url: str, tmp_path: Path) -> Path:
         pass
     file = tmp_path / "settings.env"
     file.write_text(
-        f"GALAXY_URL={lab.url}\nGALAXY_API_KEY={lab.key}\n"
-        f"DATABASE_URL='{database_url}'\n"
+        f"GALAXY_URL='{lab.url}'\nGALAXY_API_KEY='{lab.key}'\n"
+        f"DATABASE_URL='{database_url}&connect_timeout=5'\n"
     )
     return file
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import requires
@@ -166,6 +167,51 @@ def test_no_secret_is_written_down() -> None:
     wanted = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
     example = (DEPLOY / ".env.example").read_text()
     assert set(re.findall(r"^(\w+)=", example, re.MULTILINE)) == wanted
+
+
+def blocks_of_timers() -> list[str]:
+    """Return what is to be typed, and to be written down, for cron and systemd."""
+    text = (DEPLOY / "README.md").read_text()
+    text = text.partition("## A timer")[2].partition("\n## ")[0]
+    return re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def test_what_timers_need_is_there_once_the_commands_are_typed() -> None:
+    typed = blocks_of_timers()[0]
+    cron = (DEPLOY / "cron/galaxy-jobs").read_text().splitlines()[-1]
+    *_, user, line = cron.split(maxsplit=6)
+    needed = set(re.findall(r"(?:/etc|/var)/[\w./-]+", line.replace("poll.log", "")))
+    for path in (DEPLOY / "systemd").glob("*.service"):
+        text = path.read_text()
+        assert f"User={user}\n" in text
+        needed |= set(
+            re.findall(r"^(?:ExecStart|EnvironmentFile)=(\S+)", text, re.MULTILINE)
+        )
+    assert len(needed) == 3
+    for one in needed:
+        assert f" {one.rstrip('/')}" in typed, one
+    assert re.search(rf"^useradd --system .* {user}$", typed, re.MULTILINE)
+    assert f"--owner {user} --group {user} /var/log" in typed
+    assert f"--mode 600 --owner {user} /dev/null /etc" in typed
+
+
+def test_a_shell_and_systemd_read_the_same_settings() -> None:
+    _, written, migrate = blocks_of_timers()
+    lines = dict(one.split("=", 1) for one in written.splitlines())
+    assert lines.keys() <= {setting.name for setting in SETTINGS}
+    assert "&" in lines["DATABASE_URL"]
+    shown = "; ".join(f'echo "${name}"' for name in lines)
+    told = subprocess.run(
+        ["/bin/sh", "-c", f"{written}{shown}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert told.stderr == ""
+    # systemd takes what stands between two single quotes as it is.
+    assert told.stdout.splitlines() == [one.strip("'") for one in lines.values()]
+    assert all(one[0] == one[-1] == "'" for one in lines.values())
+    assert ". /etc/galaxy-jobs.env; galaxy-jobs migrate" in migrate
 
 
 def test_probes_ask_routes_that_there_are() -> None:

@@ -5,7 +5,7 @@ objects of the domain.
 """
 
 from galaxy_jobs.adapters.postgres.datasets import PostgresDatasets
-from galaxy_jobs.adapters.postgres.engine import clock, make_engine
+from galaxy_jobs.adapters.postgres.engine import clock, make_engine, where
 from galaxy_jobs.adapters.postgres.feed import PostgresTransitionFeed
 from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
 from galaxy_jobs.adapters.postgres.listing import PostgresJobListing
@@ -42,4 +42,5 @@ __all__ = [
     "make_engine",
     "migrate",
     "schema_state",
+    "where",
 ]

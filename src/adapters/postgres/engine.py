@@ -207,10 +207,14 @@ def reason(error: BaseException) -> str:
     return _first_line(original)
 
 
+def where(engine: Engine) -> str:
+    """Say which database an engine reaches, in one word without its password."""
+    return f"{_host(engine)}:{engine.url.port or 5432}/{engine.url.database or ''}"
+
+
 def unavailable(engine: Engine, error: BaseException) -> StoreUnavailable:
     """Return the error that says that the server did not do its part."""
     url = engine.url
-    host = url.host or url.query.get("host") or "localhost"
     said = reason(error)
     if url.password and str(url.password) in said:
         said = "the connection failed"
@@ -218,9 +222,13 @@ def unavailable(engine: Engine, error: BaseException) -> StoreUnavailable:
     if f'database "{url.database}" does not exist' in said:
         advice = "Make it there, as with `createdb NAME`, or correct DATABASE_URL."
     return StoreUnavailable(
-        f"The database {url.database or ''!r} at {host} (port {url.port or 5432}) "
-        f"is not available: {said}. {advice}"
+        f"The database {url.database or ''!r} at {_host(engine)} (port "
+        f"{url.port or 5432}) is not available: {said}. {advice}"
     )
+
+
+def _host(engine: Engine) -> str:
+    return str(engine.url.host or engine.url.query.get("host") or "localhost")
 
 
 def _persistently(
