@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,8 +28,9 @@ class Server:
         port: int = 0,
         grace: int = 20,
         head: float = 30,
+        stall: float = 30,
     ) -> None:
-        said = [host, str(port), str(grace), str(head)]
+        said = [host, str(port), str(grace), str(head), str(stall)]
         self.process = subprocess.Popen(
             [sys.executable, http_server.__file__, *said],
             stdin=subprocess.PIPE,
@@ -143,6 +145,25 @@ def test_what_is_no_address_is_told_in_one_line() -> None:
     assert code == 1
     assert len(err.splitlines()) == 1
     assert "'no such host' is no address" in err
+
+
+def test_who_takes_in_nothing_is_not_waited_for() -> None:
+    server = Server(stall=0.5)
+    try:
+        parts = urlsplit(server.says())
+        with socket.create_connection((parts.hostname, parts.port), 20) as line:
+            line.sendall(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert server.says() == "left"
+        # Whoever takes it in, however slowly, is served on.
+        with requests.get(f"{parts.geturl()}/endless", stream=True, timeout=20) as slow:
+            pieces = slow.iter_content(65536)
+            began = time.monotonic()
+            while time.monotonic() < began + 2:
+                assert next(pieces)
+                time.sleep(0.01)
+    finally:
+        server.process.kill()
+        server.process.communicate()
 
 
 def test_a_head_that_never_ends_is_not_waited_for() -> None:

@@ -29,14 +29,20 @@ HEAD_TIMEOUT = 30.0
 longer holds its place for nothing, and is closed."""
 
 
+STALL_TIMEOUT = 20.0
+"""For how many seconds a client may take in nothing of what it is sent; it would be
+remembered for it, and be waited for at the end."""
+
+
 class CannotListen(Exception):
     """The address cannot be had; the message is one line for people."""
 
 
 class _Protocol(HttpToolsProtocol):
-    """Uvicorn's, that takes heads only so large and waits for them only so long."""
+    """Uvicorn's, that takes heads only so large, and waits for clients only so long."""
 
     _late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
     _head: int | None = None
     """How many bytes of a head have come; None: there is none under way."""
 
@@ -75,8 +81,20 @@ class _Protocol(HttpToolsProtocol):
         if not more and not self.transport.is_closing():
             self._await()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        abort = self.transport.abort
+        self._stalled = self.loop.call_later(STALL_TIMEOUT, abort)
+
+    def resume_writing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._let_be()
+        if self._stalled is not None:
+            self._stalled.cancel()
         super().connection_lost(exc)
 
     def _await(self) -> None:
