@@ -51,9 +51,7 @@ class DatasetNotFound(DomainError):
     code = "dataset-not-found"
 
     def __init__(self, dataset_id: str) -> None:
-        super().__init__(
-            f"There is no dataset {dataset_id!r}. Register it first (POST /datasets)."
-        )
+        super().__init__(f"There is no dataset {dataset_id!r}. Register it first.")
         self.dataset_id = dataset_id
 
 
@@ -297,8 +295,14 @@ class RunRejected(RunnerError):
 
     code = "galaxy-rejected"
 
-    def __init__(self, galaxy_message: str, galaxy_code: int | None = None) -> None:
-        super().__init__(f"Galaxy refused: {galaxy_message}")
+    def __init__(
+        self,
+        galaxy_message: str,
+        galaxy_code: int | None = None,
+        advice: str | None = None,
+    ) -> None:
+        said = f"Galaxy refused: {galaxy_message}"
+        super().__init__(f"{said.rstrip('.')}. {advice}" if advice else said)
         self.galaxy_message = galaxy_message
         self.galaxy_code = galaxy_code
 

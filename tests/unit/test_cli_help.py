@@ -73,6 +73,14 @@ def test_every_argument_and_option_is_explained(chain: tuple[str, ...]) -> None:
         assert one.parameter.help, f"{' '.join(chain)}: {one.name}"
 
 
+@pytest.mark.parametrize("chain", ["datasets", "workflows", "token"])
+def test_commands_stand_under_the_heading_of_what_they_belong_to(chain: str) -> None:
+    text = "\n".join(helped((chain,)))
+    heading = "The service itself" if chain == "token" else "through a running service"
+    assert heading in text
+    assert text.count("─ ") == 1
+
+
 def test_the_states_are_those_of_the_domain() -> None:
     # Said again there, so that a client need not import the domain.
     assert set(get_args(commands.State)) == {one.value for one in InvocationState}

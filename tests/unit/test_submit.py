@@ -139,6 +139,22 @@ def test_what_galaxy_declines_is_told_in_its_own_words(world: World) -> None:
     assert submission.problem.extra["galaxy_code"] == 400
 
 
+def test_data_that_galaxy_declines_is_told_by_the_name_of_its_dataset(
+    world: World,
+) -> None:
+    no = "Wrong  id ( {} ) specified, unable to decode."
+    world.galaxy.fail_next("invoke", RunRejected(no.format(HDA.id), 400009))
+    with pytest.raises(RunRejected) as caught:
+        world.submit(REQUEST, KEY)
+    assert f"Dataset 'd1' is hda {HDA.id}: " in str(caught.value)
+    assert "register what it has under another dataset_id" in str(caught.value)
+    # Galaxy's own words stay as they were, for programs.
+    assert caught.value.galaxy_message == no.format(HDA.id)
+    (submission,) = world.submissions()
+    assert submission.problem is not None
+    assert submission.problem.detail == str(caught.value)
+
+
 @pytest.mark.parametrize("when", When)
 def test_an_answer_that_was_lost_is_neither_a_yes_nor_a_no(
     world: World, when: When

@@ -25,10 +25,11 @@ from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
     RunnerError,
     RunnerUnavailable,
+    RunRejected,
     StaleVersion,
     StoreUnavailable,
 )
-from galaxy_jobs.domain.model.dataset import Source
+from galaxy_jobs.domain.model.dataset import GalaxyData, Source
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
@@ -229,9 +230,12 @@ class Submit:
                 submission.submission_id,
             ) from error
         except RunnerError as error:
-            self._reject(submission, error)
+            told = _explained(error, submission.request, plan)
+            self._reject(submission, told)
             self._discard(submission.history_id)
-            raise
+            if told is error:
+                raise
+            raise told from error
         now = self.clock()
         try:
             stored = self.submissions.accept(
@@ -358,6 +362,25 @@ def born(
         updated_at=at,
         observed_at=at,
     )
+
+
+def _explained(error: RunnerError, request: Request, plan: Plan) -> RunnerError:
+    """Add to a refusal that names data by Galaxy's id where that came from."""
+    if not isinstance(error, RunRejected):
+        return error
+    for name, given in plan.inputs.items():
+        if isinstance(given, GalaxyData) and given.id in error.galaxy_message:
+            # What no parameter fills takes the job's own dataset.
+            named = request.parameters.get(name, {"dataset_id": request.dataset_id})
+            of = named.get("dataset_id") if isinstance(named, Mapping) else None
+            advice = (
+                f"Input {name!r} was given {given.src.value} {given.id}."
+                if of is None
+                else f"Dataset {of!r} is {given.src.value} {given.id}: if this Galaxy "
+                "has no such data, register what it has under another dataset_id."
+            )
+            return RunRejected(error.galaxy_message, error.galaxy_code, advice)
+    return error
 
 
 def _replay(holder: Submission, request: Request) -> Submitted:

@@ -23,11 +23,18 @@ from galaxy_jobs.entrypoints.client.errors import Refused, Usage
 
 GROUP = cyclopts.Group("Jobs, through a running service", sort_key=1)
 
+# Their own commands stand under the same heading, not under the program's other one.
 datasets = cyclopts.App(
-    name="datasets", group=GROUP, help="Register and look up datasets."
+    name="datasets",
+    group=GROUP,
+    group_commands=GROUP,
+    help="Register and look up datasets.",
 )
 workflows = cyclopts.App(
-    name="workflows", group=GROUP, help="See what may be run, and what it takes."
+    name="workflows",
+    group=GROUP,
+    group_commands=GROUP,
+    help="See what may be run, and what it takes.",
 )
 
 State = Literal[
@@ -480,7 +487,8 @@ NEXT: Mapping[str, str] = {
     "forbidden": "Set GALAXY_JOBS_TOKEN to a token that may: `galaxy-jobs token create "
     "NAME --scope submit` makes one, on the service's side.",
     "job-not-found": "See which there are: galaxy-jobs list",
-    "dataset-not-found": "See which there are: galaxy-jobs datasets list",
+    "dataset-not-found": "See which there are: galaxy-jobs datasets list; register "
+    "one: galaxy-jobs datasets add",
     "dataset-exists": "See which there are: galaxy-jobs datasets list",
     "workflow-not-found": "See which there are: galaxy-jobs workflows list",
     "workflow-not-allowed": "See which there are: galaxy-jobs workflows list",
