@@ -94,7 +94,11 @@ def _log_sweep(container: Container, every: float) -> float:
     except StoreUnavailable as error:
         log.warning("sweep failed", problem=str(error))
         return 0.0
-    told: dict[str, object] = {**sweep.counts(), "seconds": seconds}
+    counts = sweep.counts()
+    idle = not any(counts.values())
+    if people := sys.stderr.isatty():  # machines read all of them, as before
+        counts = {name: n for name, n in counts.items() if n}
+    told: dict[str, object] = {**counts, "seconds": seconds}
     if sweep.failure is not None:
         told["failure"] = str(sweep.failure)
     if sweep.untold and (why := container.galaxy().bulk.problem) is not None:
@@ -103,7 +107,7 @@ def _log_sweep(container: Container, every: float) -> float:
         rest = sweep.rest.total_seconds()
         log.warning("sweep cut short", problem=str(sweep.problem), rest=rest, **told)
         return rest
-    log.info("sweep", **told)
+    (log.debug if people and idle else log.info)("sweep", **told)
     return 0.0
 
 
@@ -135,12 +139,14 @@ def _metrics(container: Container, port: int | None) -> Iterator[None]:
 def _bar(container: Container) -> Iterator[Callable[[Sweep], None]]:
     """Show on a terminal how far a sweep has got; nothing where there is none."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    due = 0
+    if console.is_terminal:
+        due = sum(one.due for one in container.queue().backlog().values())
+    if not due:
         yield lambda _: None
         return
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as shown:
-        due = sum(one.due for one in container.queue().backlog().values())
         task = shown.add_task("asking Galaxy", total=due)
         yield lambda sweep: shown.update(
             task, completed=sweep.asked + sweep.failed + sweep.missing

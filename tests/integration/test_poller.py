@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 import requests
+import sqlalchemy as sa
 from bench.galaxy import KEY, Galaxy, simulated
 from bench.store import Store
 
 from galaxy_jobs.adapters.postgres import make_engine
 from tests.support.service import Service, service
+from tests.support.terminal import Terminal
 from tests.support.wait import until
 
 
@@ -81,3 +85,38 @@ def test_metrics_are_served_beside_the_loop(jobs: Service) -> None:
     assert any(line.startswith(said) for line in done.stderr.splitlines())
     assert "Traceback" not in done.stderr
     assert poller.stop() == 0
+
+
+def test_people_are_told_what_there_is_to_tell(
+    galaxy: Galaxy, jobs: Service, tmp_path: Path
+) -> None:
+    terminal = Terminal(("poll", "--every", "0.5"), jobs.env, tmp_path, columns=250)
+    terminal.read_until("asked=300")
+    terminal.interrupt()
+    assert terminal.end() == 0
+    assert "due=300" in terminal.text
+    assert not re.search(r"=0\b(?!\.)", terminal.text), terminal.text
+    assert galaxy.asked()["bulk"]
+
+
+def test_people_are_not_told_that_nothing_was_to_do(
+    galaxy: Galaxy, database_url: str, tmp_path: Path
+) -> None:
+    with service(tmp_path, database=database_url, galaxy=galaxy.url, key=KEY) as idle:
+        terminal = Terminal(("poll", "--every", "0.5"), idle.env, tmp_path, columns=250)
+        terminal.read_until("polling")
+        time.sleep(4)
+        terminal.interrupt()
+        assert terminal.end() == 0
+        assert "stopped" in terminal.text
+        assert "sweep" not in terminal.text
+        once = Terminal(("poll", "--once"), idle.env, tmp_path, columns=250)
+        assert once.end() == 0
+        assert once.text.startswith("due=0 asked=0 ")  # no bar, and all the counts
+        # Machines are told of every sweep.
+        poller = idle.poll()
+        until(lambda: [one for one in poller.logged() if one["event"] == "sweep"], 60)
+        (told, *_) = (one for one in poller.logged() if one["event"] == "sweep")
+        assert told["due"] == told["asked"] == 0
+        (ready,) = (one for one in poller.logged() if one["event"] == "polling")
+        assert ready["database"].endswith(sa.make_url(database_url).database or "?")
