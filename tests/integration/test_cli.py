@@ -138,7 +138,9 @@ def test_cancel(gj: Client, jobs: Service, text: str) -> None:
     job = submitted(gj, text, "slow")
     jobs.wait(job, "in_progress")
     assert gj("cancel", job).stdout.startswith(f"Job {job} is cancelling.")
-    assert "cancelled" in gj("watch", job, code=1).stdout
+    watched = gj("watch", job, code=1).stdout
+    assert "cancelled" in watched
+    assert "2 stopped or failed" in watched
     done = gj.json("submit", text, "no jobs")
     jobs.wait(done["invocation_id"])
     refused = gj("cancel", done["invocation_id"], code=1)
@@ -167,12 +169,22 @@ def test_lists_fit_a_terminal_and_cut_no_id(
 ) -> None:
     job = submitted(gj, text, "waits for its turn")
     jobs.wait(job)
-    for command in (["list"], ["show", job], ["datasets", "list"], ["outputs", job]):
+    url = f"https://example.org/{'far/' * 30}reads.txt"
+    gj("datasets", "add", "from elsewhere", "--url", url, "--ext", "txt")
+    for command in (
+        *(["list"], ["show", job], ["datasets", "list"]),
+        *(["outputs", job], ["history", job]),
+    ):
         terminal = gj.on_terminal(*command)
         assert terminal.end() == 0
         lines = terminal.text.splitlines()
         assert max(len(line) for line in lines) <= 80, terminal.text
-        if command != ["outputs", job]:
+        if command[0] == "history":
+            assert "…" not in terminal.text
+        if command[0] == "datasets":
+            source = jobs.get(f"/datasets/{text}")["source"]
+            assert f"{source['src']}:{source['id']} " in terminal.text
+        if command[0] not in {"outputs", "history"}:
             assert any(one in terminal.text for one in (job, text))
     terminal = gj.on_terminal("list", "--dataset", text)
     terminal.end()
@@ -198,6 +210,9 @@ def test_watch_on_a_terminal_shows_steps_in_place(
     assert re.search(r"\d +sort +gxj_text +ok", terminal.text)
     assert f"Results: galaxy-jobs outputs {job}" in terminal.text
     assert "\x1b[?25h" in terminal.written  # the cursor is back
+    clock = [int(seconds) for seconds in re.findall(r"  (\d+) s\b", terminal.text)]
+    assert clock[-1] >= 2
+    assert clock == sorted(clock)
 
     def streamed() -> bool:
         return any(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.values import WorkflowId
 from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput, bind
-from galaxy_jobs.entrypoints.client import output, schemas
+from galaxy_jobs.entrypoints.client import jobs, output, schemas
 from galaxy_jobs.entrypoints.client.api import Answer, Api, as_query, path
 from galaxy_jobs.entrypoints.client.commands import NEXT, hint
 from galaxy_jobs.entrypoints.client.errors import (
@@ -188,6 +188,30 @@ def test_how_long_ago(seconds: float, said: str) -> None:
     now = datetime.fromisoformat("2026-01-02T12:00:00Z")
     at = (now - timedelta(seconds=seconds)).isoformat()
     assert output.ago(at, now) == said
+
+
+def test_what_was_stopped_is_not_said_to_have_failed() -> None:
+    counts = {"total": 3, "ok": 1, "running": 0, "waiting": 0, "failed": 2}
+    assert output.progress(counts, "failed") == "1 of 3 jobs ok, 2 failed"
+    for state in ("cancelling", "cancelled"):
+        said = output.progress(counts, state)
+        assert said == "1 of 3 jobs ok, 2 stopped or failed"
+
+
+def test_an_address_is_cut_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"https://example.org/{'a' * 100}"
+    assert output.short(address) == address
+    monkeypatch.setenv("COLUMNS", "80")
+    assert output.short(address) == f"{address[:29]}…"
+    assert output.short("hda:566af1e3cad5b92b") == "hda:566af1e3cad5b92b"
+
+
+def test_the_clock_of_a_job_stops_when_it_ended() -> None:
+    now = datetime.fromisoformat("2026-01-02T12:00:00Z")
+    ended = "2026-01-02T11:59:00+00:00"
+    assert jobs.until({"state": "queued", "updated_at": ended}, now) == now
+    at = jobs.until({"state": "failed", "updated_at": ended}, now)
+    assert at == datetime.fromisoformat(ended)
 
 
 def test_every_hint_is_for_a_problem_that_there_is() -> None:

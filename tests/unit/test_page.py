@@ -47,7 +47,8 @@ from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.http import guard
 from galaxy_jobs.entrypoints.http.app import create_app
 from galaxy_jobs.entrypoints.http.problems import Refused
-from galaxy_jobs.entrypoints.page import forms
+from galaxy_jobs.entrypoints.http.wire import ProgressJson
+from galaxy_jobs.entrypoints.page import forms, words
 from galaxy_jobs.entrypoints.page.assets import ASSETS
 from galaxy_jobs.entrypoints.page.forms import Form
 from galaxy_jobs.entrypoints.settings import Settings
@@ -309,6 +310,13 @@ def test_cancelling_leads_back_to_the_job(world: World) -> None:
     assert "Cancelling" in text_of(world.get(f"/ui/jobs/{id_}"))
     world.sweep(9)
     assert world.api.get(f"/jobs/{id_}").json()["state"] == "cancelled"
+
+
+def test_what_was_stopped_is_not_said_to_have_failed() -> None:
+    counts = ProgressJson(total=3, ok=1, running=0, waiting=0, failed=2)
+    assert words.counted(counts, "failed") == "1 of 3 ok, 2 failed"
+    for state in ("cancelling", "cancelled"):
+        assert words.counted(counts, state) == "1 of 3 ok, 2 stopped or failed"
 
 
 def test_what_has_ended_cannot_be_cancelled_and_a_page_says_so(world: World) -> None:

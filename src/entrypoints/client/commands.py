@@ -254,10 +254,11 @@ def history(job: str, /, *, json: AsJson = False) -> int:
             "jobs",
             rows=[
                 (
-                    output.when(one["at"]),
+                    output.moment(one["at"]),
                     output.state(one["to_state"]),
                     one["galaxy_state"],
-                    output.progress(one["progress"]),
+                    # Else it does not fit into 80 columns.
+                    output.progress(one["progress"], one["to_state"], noun=""),
                 )
                 for one in items
             ],
@@ -330,12 +331,12 @@ def list_datasets(
                 (
                     one["dataset_id"],
                     one["name"],
-                    _source(one["source"]),
+                    output.short(_source(one["source"])),
                     output.ago(one["created_at"]),
                 )
                 for one in items
             ],
-            cut="name source",
+            cut="name",
         ),
         "There are no datasets.",
         json,

@@ -54,7 +54,7 @@ def detail(one: Job) -> RenderableType:
         ("workflow", one["workflow_name"]),
         ("dataset", one["dataset_id"]),
         ("parameters", output.values(one["parameters"])),
-        ("progress", output.progress(one["progress"])),
+        ("progress", output.progress(one["progress"], one["state"])),
         ("submitted", output.when(one["created_at"])),
         ("changed", output.when(one["updated_at"])),
         ("observed", output.when(one["observed_at"])),
@@ -114,11 +114,14 @@ def failure(job: Job) -> RenderableType:
     return Group(*parts)
 
 
-def frame(one: Job, now: datetime) -> RenderableType:
-    """Return how a job is at this moment, to be shown in place."""
-    ended = one["state"] in ENDED
-    until = datetime.fromisoformat(one["updated_at"]) if ended else now
-    seconds = (until - datetime.fromisoformat(one["created_at"])).total_seconds()
+def until(one: Job, now: datetime) -> datetime:
+    """Return up to when a job has taken its time: now, or when it ended."""
+    return datetime.fromisoformat(one["updated_at"]) if one["state"] in ENDED else now
+
+
+def frame(one: Job, at: datetime) -> RenderableType:
+    """Return how a job is at a moment, to be shown in place."""
+    seconds = (at - datetime.fromisoformat(one["created_at"])).total_seconds()
     head = Text.assemble(
         (output.clean(one["workflow_name"]), "bold"),
         f" on {output.clean(one['dataset_id'])}  ({one['invocation_id']})",
@@ -130,7 +133,7 @@ def frame(one: Job, now: datetime) -> RenderableType:
     how.add_row(
         output.state(one["state"]),
         ProgressBar(total=max(1, total), completed=one["progress"]["ok"], width=20),
-        output.progress(one["progress"]),
+        output.progress(one["progress"], one["state"]),
         f"{max(0, seconds):.0f} s",
     )
     parts: list[RenderableType] = [head, how]
@@ -143,7 +146,7 @@ def frame(one: Job, now: datetime) -> RenderableType:
 
 def line(one: Job) -> str:
     """Say in one line how a job is."""
-    said = f"{one['state']:<11}  {output.progress(one['progress'])}"
+    said = f"{one['state']:<11}  {output.progress(one['progress'], one['state'])}"
     if why := attention(one):
         said += f"  ({output.clean(why)})"
     return said

@@ -38,6 +38,9 @@ COLOURS: Mapping[str, str] = {
 UNCUT = 10_000
 """The width of lines where no terminal has one."""
 
+ADDRESS = 30
+"""How much of an address a table shows on a terminal; of an id, it shows all."""
+
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
@@ -133,10 +136,19 @@ def _cell(one: str | Text) -> Text:
     return made
 
 
-def progress(one: Mapping[str, Any]) -> str:
-    """Say how far a job is."""
-    parts = [f"{one['ok']} of {one['total']} jobs ok"]
-    parts += [f"{one[k]} {k}" for k in ("running", "waiting", "failed") if one[k]]
+def progress(one: Mapping[str, Any], state: str, noun: str = "jobs ") -> str:
+    """Say how far a job in some state is.
+
+    Args:
+        one: Its counts.
+        state: Whose jobs did not go wrong by themselves, if it was stopped.
+        noun: What is counted, where that is to be said.
+    """
+    stopped = state in {"cancelling", "cancelled"}
+    parts = [f"{one['ok']} of {one['total']} {noun}ok"]
+    parts += [f"{one[k]} {k}" for k in ("running", "waiting") if one[k]]
+    if one["failed"]:
+        parts += [f"{one['failed']} {'stopped or failed' if stopped else 'failed'}"]
     return ", ".join(parts)
 
 
@@ -145,10 +157,21 @@ def values(given: Mapping[str, Any]) -> str | None:
     return " ".join(f"{name}={clean(value)}" for name, value in given.items()) or None
 
 
+def moment(at: str) -> str:
+    """Return a moment in the local time."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
 def when(at: str) -> str:
     """Return a moment in the local time, and how long ago it was."""
-    moment = datetime.fromisoformat(at)
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S} ({ago(at)})"
+    return f"{moment(at)} ({ago(at)})"
+
+
+def short(address: str) -> str:
+    """Return an address, its end cut off where a table has no place for it."""
+    if console().width == UNCUT or len(address) <= ADDRESS:
+        return address
+    return f"{address[: ADDRESS - 1]}…"
 
 
 def ago(at: str, now: datetime | None = None) -> str:

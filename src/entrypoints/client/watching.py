@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 
 from attrs import define, field
+from rich.console import RenderableType
 
 from galaxy_jobs.entrypoints.client import jobs, output
 from galaxy_jobs.entrypoints.client.api import Answer, Api, path
@@ -142,9 +143,18 @@ def _live(answers: Iterator[Answer]) -> jobs.Job:
 
     first = next(answers).said
     last: list[jobs.Job] = [first]
+    at = jobs.until(first, datetime.now(UTC))
+
+    def frame() -> RenderableType:
+        # It is seen to have ended later than it did: the clock that is shown stands
+        # still then, and does not go back.
+        nonlocal at
+        at = max(at, jobs.until(last[0], datetime.now(UTC)))
+        return jobs.frame(last[0], at)
+
     with Live(
         console=output.console(),
-        get_renderable=lambda: jobs.frame(last[0], datetime.now(UTC)),
+        get_renderable=frame,
         refresh_per_second=4,
         vertical_overflow="ellipsis",
     ) as live:

@@ -108,13 +108,14 @@ def parts(progress: ProgressJson) -> Sequence[Part]:
     return list(made())
 
 
-def counted(progress: ProgressJson) -> str:
-    """Say how far a job is."""
+def counted(progress: ProgressJson, state: str) -> str:
+    """Say how far a job in some state is; one that was stopped need not have failed."""
     if not progress.total:
         return "no jobs yet"
+    failed = "stopped or failed" if state in {"cancelling", "cancelled"} else "failed"
     others = [
-        f"{count} {kind}"
-        for kind in ("running", "waiting", "failed")
+        f"{count} {said}"
+        for kind, said in (("running",) * 2, ("waiting",) * 2, ("failed", failed))
         if (count := getattr(progress, kind))
     ]
     return ", ".join([f"{progress.ok} of {progress.total} ok", *others])
