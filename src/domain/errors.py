@@ -202,7 +202,8 @@ class TokenNotFound(DomainError):
 
     def __init__(self, name_or_id: str) -> None:
         super().__init__(
-            f"There is no token {name_or_id!r}; `galaxy-jobs token list` lists them."
+            f"There is no token {name_or_id!r}, or none that is not revoked; "
+            "`galaxy-jobs token list` lists them."
         )
         self.name_or_id = name_or_id
 

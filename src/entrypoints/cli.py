@@ -69,7 +69,7 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except _expected_errors() as error:
         _say(str(error))
-        if "`galaxy-jobs " not in str(error):
+        if isinstance(error, _trouble()) and "`galaxy-jobs " not in str(error):
             output.note("What else may be wrong, and what to do: galaxy-jobs doctor")
         return 1
     return code or 0
@@ -93,6 +93,14 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from galaxy_jobs.domain.errors import DomainError
 
     return (DomainError, EmbeddedError)
+
+
+def _trouble() -> tuple[type[Exception], ...]:
+    """Return those among them that something around us is to blame for."""
+    from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+    from galaxy_jobs.domain.errors import RunnerError, StoreUnavailable
+
+    return (RunnerError, StoreUnavailable, EmbeddedError)
 
 
 def _say(line: str) -> None:
@@ -162,8 +170,9 @@ def migrate() -> int:
     from galaxy_jobs.entrypoints import container, settings
 
     with container.opened(settings.load()) as wired:
-        upgrade(wired.engine())
-    print("The schema is up to date.")
+        applied = upgrade(wired.engine())
+    said = f"Applied: {', '.join(applied)}. " if applied else ""
+    print(f"{said}The schema is up to date.")
     return 0
 
 

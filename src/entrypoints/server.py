@@ -46,7 +46,7 @@ def serve(host: str, port: int) -> int:
             on_ready=lambda url: log.info(
                 "serving",
                 url=url,
-                docs=f"{url}/docs",
+                docs=f"{_openable(url)}/docs",
                 database=container.database().where(),
             ),
             on_stop=lambda: container.fanout().stop(),
@@ -61,6 +61,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _openable(url: str) -> str:
+    """Return an address for a browser of this machine, where any will do."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def _greet(container: Container) -> None:

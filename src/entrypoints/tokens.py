@@ -77,9 +77,14 @@ def list_(*, as_json: Json = False) -> int:
     if as_json:
         print(json.dumps([_told(one) for one in found]))
         return 0
-    width = max((len(one.name) for one in found), default=0)
-    for one in found:
-        print(f"{one.token_id}  {one.name:{width}}  {_when(one)}")
+    rows: list[tuple[str, str, str]] = [
+        (one.token_id, one.name, _when(one)) for one in found
+    ]
+    if rows:
+        rows.insert(0, ("token", "name", "scope, and since when"))
+    first, second = (max((len(row[n]) for row in rows), default=0) for n in (0, 1))
+    for id_, name, when in rows:
+        print(f"{id_:{first}}  {name:{second}}  {when}")
     if not found:
         print("There are no tokens: whoever reaches the service may use it.")
     return 0

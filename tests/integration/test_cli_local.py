@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.postgres import make_engine, where
+from galaxy_jobs.adapters.postgres.migrations import REVISIONS
 from tests.support.service import Service
 from tests.support.wait import until
 
@@ -39,6 +40,13 @@ def commands(tmp_path: Path, database_url: str) -> Service:
     )
     assert one.run("migrate").returncode == 0
     return one
+
+
+def test_a_migration_says_what_it_applied(tmp_path: Path, database_url: str) -> None:
+    one = here(tmp_path, DATABASE_URL=database_url)
+    first, second = (one.run("migrate").stdout for _ in range(2))
+    assert first == f"Applied: {', '.join(REVISIONS)}. The schema is up to date.\n"
+    assert second == "The schema is up to date.\n"
 
 
 def only_line(done: subprocess.CompletedProcess[str]) -> str:

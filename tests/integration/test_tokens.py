@@ -82,7 +82,13 @@ def test_they_are_listed_without_what_is_secret(ours: Service) -> None:
         "revoked_at": dashboard["revoked_at"]
     }
     for_people = ours.run("token", "list").stdout
-    assert len(for_people.splitlines()) == 2
+    heading, *lines = for_people.splitlines()
+    assert heading.split()[:2] == ["token", "name"]
+    assert len(lines) == 2
+    assert {line[heading.index("name") :].split()[0] for line in lines} == {
+        "portal",
+        "dashboard",
+    }
     for secret in (text[21:], given["token"][21:]):
         assert secret not in listed + for_people
 
@@ -95,12 +101,13 @@ def test_what_is_wrong_is_said_in_a_line(ours: Service) -> None:
         ("create a --scope read --expires 0", 2, "expires"),
         ("create a --scope read --expires 1e9", 1, "36500"),
         ("create taken --scope read", 1, "'taken' already"),
-        ("revoke none", 1, "There is no token 'none'"),
+        ("revoke none", 1, "There is no token 'none', or none that is not revoked"),
     ):
         done = ours.run("token", *arguments.split())
         assert done.returncode == code, arguments
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+        assert "galaxy-jobs doctor" not in done.stderr  # nothing is wrong around it
         assert done.stdout == ""
 
 
@@ -112,7 +119,9 @@ def test_other_addresses_are_served_once_there_is_a_token(ours: Service) -> None
 
     text = made(ours, "portal", "read")
     ours.run("token", "revoke", "portal")  # that there was one is what counts
-    ours.serve("--host", "0.0.0.0")
+    serving = ours.serve("--host", "0.0.0.0")
+    (told,) = [one for one in serving.logged() if one["event"] == "serving"]
+    assert told["docs"].startswith("http://127.0.0.1:")  # what a browser can open
     assert status(ours, "GET", "/jobs", None) == 401
     assert status(ours, "GET", "/jobs", text) == 401
     other = made(ours, "portal", "read")

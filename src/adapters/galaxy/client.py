@@ -410,9 +410,9 @@ def _understood(answer: _Answer, asked: str) -> requests.Response:
         case _, 2 if content is not _GARBAGE:
             return answer.response()
         case 401, _:
+            why = (said or "HTTP 401").rstrip(".")
             raise RunnerRefusedUs(
-                f"{asked} was refused ({said or 'HTTP 401'}). Check the configured API "
-                "key."
+                f"{asked} was refused ({why}). Check the configured API key."
             )
         case 429, _:
             raise RunnerUnavailable(

@@ -6,6 +6,7 @@ than everything else we do at a start.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from importlib.resources import as_file, files
 from typing import ClassVar
@@ -78,10 +79,13 @@ def check_schema(engine: Engine) -> None:
             return
 
 
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine) -> Sequence[str]:
     """Bring the schema up to date: all of it or nothing; a newer one stays.
 
     Several processes may do so at once.
+
+    Returns:
+        The revisions that were applied, oldest first.
 
     Raises:
         StoreUnavailable: The server could not be reached, or somebody held on
@@ -92,7 +96,7 @@ def migrate(engine: Engine) -> None:
         try:
             # Whoever waits for a migration in progress finds the work done.
             with engine.begin() as connection:
-                _migrate(connection)
+                applied = _migrate(connection)
         except DBAPIError as error:
             if isinstance(error.orig, psycopg.errors.LockNotAvailable):
                 if attempt + 1 < LOCK_ATTEMPTS:
@@ -114,10 +118,11 @@ def migrate(engine: Engine) -> None:
                 raise unavailable(engine, error) from error
             raise
         else:
-            return
+            return applied
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _migrate(connection: Connection) -> None:
+def _migrate(connection: Connection) -> Sequence[str]:
     connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"))
     connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
     connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
@@ -128,8 +133,9 @@ def _migrate(connection: Connection) -> None:
             )
         )
     )
-    if _state(connection) in {SchemaState.CURRENT, SchemaState.AHEAD}:
-        return
+    version = _version(connection)
+    if _compared(version) in {SchemaState.CURRENT, SchemaState.AHEAD}:
+        return ()
     from alembic import command  # noqa: PLC0415 - see the module
     from alembic.config import Config  # noqa: PLC0415
 
@@ -138,15 +144,24 @@ def _migrate(connection: Connection) -> None:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return REVISIONS if version is None else REVISIONS[REVISIONS.index(version) + 1 :]
 
 
 def _state(connection: Connection) -> SchemaState:
+    return _compared(_version(connection))
+
+
+def _version(connection: Connection) -> str | None:
     found = connection.scalar(sa.select(sa.func.to_regclass(VERSION_TABLE).isnot(None)))
-    version = (
-        connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
-        if found
-        else None
+    if not found:
+        return None
+    version: str | None = connection.scalar(
+        sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
     )
+    return version
+
+
+def _compared(version: str | None) -> SchemaState:
     if version is None:
         return SchemaState.EMPTY
     if version not in REVISIONS:
