@@ -816,9 +816,9 @@ def test_no_query_is_a_fault_of_ours(anything: TestClient[Any], query: str) -> N
 @pytest.mark.parametrize(
     ("path", "methods"),
     [
-        ("/jobs", "GET, OPTIONS, POST"),
-        ("/datasets", "GET, OPTIONS, POST"),
-        ("/datasets/d", "GET, OPTIONS"),
+        ("/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("/datasets", "GET, HEAD, OPTIONS, POST"),
+        ("/datasets/d", "GET, HEAD, OPTIONS"),
         ("/jobs/1/cancel", "OPTIONS, POST"),
     ],
 )

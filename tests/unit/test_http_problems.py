@@ -284,7 +284,7 @@ def test_a_parameter_is_named_with_what_was_read_and_what_is_expected() -> None:
 def test_405_says_what_is_allowed() -> None:
     with an_api() as api:
         allowed = api.delete("/jobs").headers["allow"]
-    assert set(allowed.split(", ")) == {"GET", "POST", "OPTIONS"}
+    assert set(allowed.split(", ")) == {"GET", "HEAD", "POST", "OPTIONS"}
 
 
 def test_a_body_may_have_1_mib_and_no_more() -> None:

@@ -101,7 +101,9 @@ class Service(Litestar):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Take one request, or a word about the life of the process."""
         if scope["type"] == ScopeType.HTTP:
-            await serve(self, super().__call__, scope, receive, send)
+            app: ASGIApp = super().__call__
+            asked = without_body(app) if scope["method"] == "HEAD" else app
+            await serve(self, asked, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -162,6 +164,31 @@ async def serve(
                 )
 
 
+def without_body(app: ASGIApp) -> ASGIApp:
+    """Answer HEAD as GET, but for the body (RFC 9110, 9.3.2)."""
+
+    async def answer(scope: Any, receive: Receive, send: Send) -> None:
+        over = False
+
+        async def sending(message: Message) -> None:
+            nonlocal over
+            scope["method"] = "HEAD"  # the server, too, goes by it
+            if over:
+                return
+            if message["type"] == "http.response.body":
+                over = True
+                message = {**message, "body": b"", "more_body": False}
+            await send(message)
+
+        scope["method"] = "GET"
+        try:
+            await app(scope, receive, sending)
+        finally:
+            scope["method"] = "HEAD"
+
+    return answer
+
+
 def _method(scope: HTTPScope) -> str:
     """Return the method, if it is one: whoever asks may make up any."""
     return scope["method"] if scope["method"] in _METHODS else "other"
@@ -176,17 +203,20 @@ def _route(scope: HTTPScope) -> str:
 def _allowing(
     service: Service, scope: HTTPScope, headers: Iterable[tuple[bytes, bytes]]
 ) -> Iterable[tuple[bytes, bytes]]:
-    """Let an answer to OPTIONS name every method that there is.
+    """Let ``Allow`` name every method that there is.
 
-    Litestar 2.25 names those of the first handler of a path alone.
+    Litestar 2.25 answers to OPTIONS with those of the first handler of a path alone,
+    and knows nothing of our HEAD.
     """
-    if scope["method"] != "OPTIONS":  # the map is made anew for each who looks
-        return headers
-    there = service.route_handler_method_map.get(_route(scope))
-    if there is None:
-        return headers
-    allowed = ", ".join(sorted({"OPTIONS", *there})).encode()
-    return [(n, allowed if n.lower() == b"allow" else v) for n, v in headers]
+    for name, value in headers:
+        if name.lower() != b"allow":
+            yield name, value
+            continue
+        known = {one.strip() for one in value.decode().split(",")}
+        known.update(map(str, service.route_handler_method_map.get(_route(scope), ())))
+        if "GET" in known:
+            known.add("HEAD")
+        yield name, ", ".join(sorted(known)).encode()
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
