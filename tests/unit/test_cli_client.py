@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.values import WorkflowId
 from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput, bind
-from galaxy_jobs.entrypoints.client import jobs, output, schemas
+from galaxy_jobs.entrypoints.client import output, schemas
 from galaxy_jobs.entrypoints.client.api import Answer, Api, as_query, path
 from galaxy_jobs.entrypoints.client.commands import NEXT, hint
 from galaxy_jobs.entrypoints.client.errors import (
@@ -27,6 +27,7 @@ from galaxy_jobs.entrypoints.client.errors import (
 )
 from galaxy_jobs.entrypoints.client.parameters import pairs, typed
 from galaxy_jobs.entrypoints.client.submitting import PATIENCE, Submitter
+from galaxy_jobs.entrypoints.client.watching import Stopwatch
 from galaxy_jobs.entrypoints.environment import Service
 from galaxy_jobs.entrypoints.http import problems
 from galaxy_jobs.entrypoints.http.schemas import parameters as schema_of
@@ -206,12 +207,13 @@ def test_an_address_is_cut_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) 
     assert output.short("hda:566af1e3cad5b92b") == "hda:566af1e3cad5b92b"
 
 
-def test_the_clock_of_a_job_stops_when_it_ended() -> None:
+def test_the_clock_of_a_job_stops_when_it_has_ended_and_never_goes_back() -> None:
     now = datetime.fromisoformat("2026-01-02T12:00:00Z")
-    ended = "2026-01-02T11:59:00+00:00"
-    assert jobs.until({"state": "queued", "updated_at": ended}, now) == now
-    at = jobs.until({"state": "failed", "updated_at": ended}, now)
-    assert at == datetime.fromisoformat(ended)
+    ended = {"state": "failed", "updated_at": "2026-01-02T11:59:00+00:00"}
+    watch = Stopwatch()
+    assert watch(ended, now) == datetime.fromisoformat(ended["updated_at"])
+    assert watch({**ended, "state": "queued"}, now) == now
+    assert watch(ended, now + timedelta(seconds=5)) == now
 
 
 def test_every_hint_is_for_a_problem_that_there_is() -> None:

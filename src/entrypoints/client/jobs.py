@@ -114,11 +114,6 @@ def failure(job: Job) -> RenderableType:
     return Group(*parts)
 
 
-def until(one: Job, now: datetime) -> datetime:
-    """Return up to when a job has taken its time: now, or when it ended."""
-    return datetime.fromisoformat(one["updated_at"]) if one["state"] in ENDED else now
-
-
 def frame(one: Job, at: datetime) -> RenderableType:
     """Return how a job is at a moment, to be shown in place."""
     seconds = (at - datetime.fromisoformat(one["created_at"])).total_seconds()

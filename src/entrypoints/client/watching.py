@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 
 from attrs import define, field
-from rich.console import RenderableType
 
 from galaxy_jobs.entrypoints.client import jobs, output
 from galaxy_jobs.entrypoints.client.api import Answer, Api, path
@@ -70,6 +69,24 @@ class Bell:
             finally:
                 self.connected = False
             time.sleep(pause)
+
+
+@define
+class Stopwatch:
+    """Tells up to when a job has taken its time, for who watches it.
+
+    That it has ended is seen later than it happened: what is shown stands still
+    then, and does not go back.
+    """
+
+    at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+
+    def __call__(self, job: jobs.Job, now: datetime) -> datetime:
+        """Return the moment, where it is now."""
+        ended = job["state"] in jobs.ENDED
+        at = datetime.fromisoformat(job["updated_at"]) if ended else now
+        self.at = max(self.at, at)
+        return self.at
 
 
 def changes(api: Api, invocation_id: str) -> Generator[Answer]:
@@ -143,18 +160,10 @@ def _live(answers: Iterator[Answer]) -> jobs.Job:
 
     first = next(answers).said
     last: list[jobs.Job] = [first]
-    at = jobs.until(first, datetime.now(UTC))
-
-    def frame() -> RenderableType:
-        # It is seen to have ended later than it did: the clock that is shown stands
-        # still then, and does not go back.
-        nonlocal at
-        at = max(at, jobs.until(last[0], datetime.now(UTC)))
-        return jobs.frame(last[0], at)
-
+    watch = Stopwatch()
     with Live(
         console=output.console(),
-        get_renderable=frame,
+        get_renderable=lambda: jobs.frame(last[0], watch(last[0], datetime.now(UTC))),
         refresh_per_second=4,
         vertical_overflow="ellipsis",
     ) as live:
