@@ -6,17 +6,14 @@ change is compared with the moment at which our list first does.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from uuid import uuid4
 
-from tests.support.galaxy import Lab, shared_galaxy
-from tests.support.service import Service, service
+from tests.support.galaxy import Lab
+from tests.support.service import Service
 
-from bench.store import postgres, store
+from bench.real import real
 from bench.table import Row
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain.model.values import InvocationId
@@ -29,19 +26,9 @@ LIMIT = 240.0
 
 def rows() -> Iterator[Row]:
     """Measure."""
-    with (
-        shared_galaxy(print) as local,
-        postgres() as server,
-        store(server) as one,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        lab = Lab(local.url, local.user_key(f"bench-{uuid4().hex[:8]}"))
-        with service(
-            Path(folder), database=one.url, galaxy=lab.url, key=lab.key
-        ) as jobs:
-            jobs.serve()
-            jobs.poll(EVERY)
-            late = sorted(delays(jobs, lab))
+    with real() as (jobs, lab):
+        jobs.poll(EVERY)
+        late = sorted(delays(jobs, lab))
     p50, p95 = late[len(late) // 2], late[int(0.95 * (len(late) - 1))]
     yield Row(
         f"(d) from a change on Galaxy to GET /jobs, {len(late)} changes, median, s",

@@ -9,17 +9,12 @@ first saves a quarter of the time.)
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from uuid import uuid4
 
 from bioblend.galaxy import GalaxyInstance
-from tests.support.galaxy import Lab, shared_galaxy
-from tests.support.service import service
 
-from bench.store import postgres, store
+from bench.real import real
 from bench.table import Row
 
 
@@ -31,42 +26,32 @@ PAUSE = 0.5
 
 def rows() -> Iterator[Row]:
     """Measure."""
-    with (
-        shared_galaxy(print) as local,
-        postgres() as server,
-        store(server) as one,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        lab = Lab(local.url, local.user_key(f"bench-{uuid4().hex[:8]}"))
-        with service(
-            Path(folder), database=one.url, galaxy=lab.url, key=lab.key
-        ) as jobs:
-            jobs.serve()
-            dataset = jobs.dataset("hda", lab.text)
-            bare = GalaxyInstance(lab.url, lab.key)
-            [found] = bare.workflows.get_workflows(name=WORKFLOW)
-            times: list[list[float]] = [[], [], []]
-            for turn in range(TURNS + 1):
-                jobs_began = time.perf_counter()
-                jobs.submit(dataset, WORKFLOW)
-                jobs_ended = time.perf_counter()
-                time.sleep(PAUSE)
-                began = time.perf_counter()
-                bare.workflows.show_workflow(found["id"])
-                looked = time.perf_counter()
-                history = bare.histories.create_history("bench")["id"]
-                bare.workflows.invoke_workflow(
-                    found["id"],
-                    inputs={"text": {"src": "hda", "id": lab.text}},
-                    inputs_by="name",
-                    history_id=history,
-                )
-                ended = time.perf_counter()
-                time.sleep(PAUSE)
-                if turn:  # the first connects, and reads what there is
-                    times[0].append(jobs_ended - jobs_began)
-                    times[1].append(ended - began)
-                    times[2].append(ended - looked)
+    with real() as (jobs, lab):
+        dataset = jobs.dataset("hda", lab.text)
+        bare = GalaxyInstance(lab.url, lab.key)
+        [found] = bare.workflows.get_workflows(name=WORKFLOW)
+        times: list[list[float]] = [[], [], []]
+        for turn in range(TURNS + 1):
+            jobs_began = time.perf_counter()
+            jobs.submit(dataset, WORKFLOW)
+            jobs_ended = time.perf_counter()
+            time.sleep(PAUSE)
+            began = time.perf_counter()
+            bare.workflows.show_workflow(found["id"])
+            looked = time.perf_counter()
+            history = bare.histories.create_history("bench")["id"]
+            bare.workflows.invoke_workflow(
+                found["id"],
+                inputs={"text": {"src": "hda", "id": lab.text}},
+                inputs_by="name",
+                history_id=history,
+            )
+            ended = time.perf_counter()
+            time.sleep(PAUSE)
+            if turn:  # the first connects, and reads what there is
+                times[0].append(jobs_ended - jobs_began)
+                times[1].append(ended - began)
+                times[2].append(ended - looked)
     ours, looking, blind = map(statistics.median, times)
     yield Row(
         f"POST /jobs, median of {TURNS}, s, against BioBlend's show_workflow, "
