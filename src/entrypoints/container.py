@@ -27,6 +27,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresSupersededRuns,
     PostgresTokens,
     PostgresTransitionFeed,
+    QuickReader,
     check_schema,
     make_engine,
     migrate,
@@ -194,6 +195,12 @@ def _metrics(queue: Callable[[], PollQueue]) -> Metrics:
     return Metrics(lambda: queue().backlog())
 
 
+def _listing(engine: Engine, policy: PollPolicy) -> Iterator[JobListing]:
+    reader = QuickReader(engine)
+    yield PostgresJobListing(reader, policy)
+    reader.close()
+
+
 def _itself(thing: T) -> T:
     return thing
 
@@ -241,8 +248,8 @@ class Container(containers.DeclarativeContainer):
         PostgresTokens, engine
     )
 
-    listing: providers.Provider[JobListing] = providers.Singleton(
-        PostgresJobListing, engine, poll_policy
+    listing: providers.Provider[JobListing] = providers.Resource(
+        _listing, engine, poll_policy
     )
     feed: providers.Provider[TransitionFeed] = providers.Singleton(
         PostgresTransitionFeed, engine
@@ -328,7 +335,7 @@ def opened(settings: Settings) -> Iterator[Container]:
     try:
         yield container
     finally:
-        container.shutdown_resources()  # threads, if there are any: their work is done
+        container.shutdown_resources()  # threads and connections, if any
         container.database().close()
 
 

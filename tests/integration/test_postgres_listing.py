@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from itertools import product
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from attrs import evolve
@@ -21,12 +24,11 @@ from galaxy_jobs.adapters.contract.repositories import UNICODE
 from galaxy_jobs.adapters.postgres import (
     PostgresInvocations,
     PostgresJobListing,
-    listing,
+    QuickReader,
     make_engine,
     migrate,
     tables,
 )
-from galaxy_jobs.adapters.postgres.engine import first
 from galaxy_jobs.adapters.postgres.rows import invocation_to_row
 from galaxy_jobs.domain import DatasetId, HistoryId, Identity, InvocationId
 from galaxy_jobs.domain.model.invocation import (
@@ -35,7 +37,7 @@ from galaxy_jobs.domain.model.invocation import (
     InvocationState,
     Progress,
 )
-from galaxy_jobs.domain.ports import Cursor, JobFilter
+from galaxy_jobs.domain.ports import Cursor, JobFilter, ListedJobs
 from galaxy_jobs.domain.use_cases import PollPolicy
 from tests.support.build import NOON, an_invocation
 from tests.support.listing import ComposedListing
@@ -44,6 +46,30 @@ from tests.support.rows import fill
 
 ROWS = 100_000
 POLICY = PollPolicy()
+
+
+class Jobs:
+    """The listing, asked from where there is no event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.reader = QuickReader(engine)
+        self.loop = asyncio.Runner()
+
+    def page(
+        self, wanted: JobFilter, limit: int, after: Cursor | None = None, **now: Any
+    ) -> ListedJobs:
+        listing = PostgresJobListing(self.reader, POLICY)
+        return self.loop.run(listing.page(wanted, limit, after, **now))
+
+    def close(self) -> None:
+        self.reader.close()
+        self.loop.close()
+
+
+@pytest.fixture(scope="module")
+def listing(engine: Engine) -> Iterator[Jobs]:
+    with closing(Jobs(engine)) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +171,11 @@ def stored(engine: Engine, *jobs: Invocation, polled_at: datetime | None) -> Non
     | st.timedeltas(timedelta(0), timedelta(minutes=20)),
 )
 def test_it_is_what_the_domain_would_have_shown(
-    engine: Engine, one: Invocation, polled_at: datetime | None, unseen: timedelta
+    engine: Engine,
+    listing: Jobs,
+    one: Invocation,
+    polled_at: datetime | None,
+    unseen: timedelta,
 ) -> None:
     stored(engine, one, polled_at=polled_at)
     try:
@@ -153,8 +183,9 @@ def test_it_is_what_the_domain_would_have_shown(
     except OverflowError:  # beyond the year 9999
         reject()
     invocations = PostgresInvocations(engine)
-    expected = ComposedListing(invocations.page, POLICY).page(JobFilter(), 9, now=now)
-    listed = PostgresJobListing(engine, POLICY).page(JobFilter(), 9, now=now)
+    composed = ComposedListing(invocations.page, POLICY).page(JobFilter(), 9, now=now)
+    expected = listing.loop.run(composed)
+    listed = listing.page(JobFilter(), 9, now=now)
     assert in_order(listed.items) == in_order(expected.items)
 
 
@@ -170,29 +201,28 @@ STALE_AFTER = {
 @pytest.mark.parametrize("quiet", STALE_AFTER)
 @pytest.mark.parametrize("state", InvocationState)
 def test_stale_is_to_the_second_what_the_domain_says(
-    engine: Engine, state: InvocationState, quiet: timedelta
+    engine: Engine, listing: Jobs, state: InvocationState, quiet: timedelta
 ) -> None:
     seen = NOON + quiet
     one = evolve(an_invocation(), state=state, updated_at=NOON, observed_at=seen)
     stored(engine, one, polled_at=None)
-    jobs = PostgresJobListing(engine, POLICY)
     limit = seen + STALE_AFTER[quiet]
     shown = [
-        json.loads(jobs.page(JobFilter(), 9, now=at).items)["stale"]
+        json.loads(listing.page(JobFilter(), 9, now=at).items)["stale"]
         for at in (seen, limit, limit + timedelta(microseconds=1))
     ]
     assert shown == [False, False, not state.is_terminal]
 
 
 def test_the_tag_goes_with_whatever_is_shown_but_the_time_of_the_last_look(
-    engine: Engine,
+    engine: Engine, listing: Jobs
 ) -> None:
     one, two = an_invocation(), evolve(an_invocation(), invocation_id=InvocationId("b"))
     later = NOON + timedelta(hours=1)
 
     def tag(*jobs: Invocation, now: datetime = NOON) -> str:
         stored(engine, *jobs, polled_at=None)
-        return PostgresJobListing(engine, POLICY).page(JobFilter(), 9, now=now).tag
+        return listing.page(JobFilter(), 9, now=now).tag
 
     assert tag(one) == tag(evolve(one, observed_at=later))
     others = [
@@ -258,15 +288,15 @@ def test_whatever_the_filter_a_page_reads_about_a_page(
     plan: str,
     after: Cursor | None,
 ) -> None:
-    with full.connect() as connection:
+    with full.connect() as connection, closing(Jobs(full)) as jobs:
+        jobs.page(JobFilter(), 1, now=NOON)  # it is connected
         connection.exec_driver_sql(f"SET plan_cache_mode = {plan}")
         for wanted in FILTERS:
             lists: Callable[[], object] = partial(
                 PostgresInvocations(full).page, wanted, LIMIT, after
             )
             if listed == "as they are sent":
-                page = PostgresJobListing(full, POLICY).page
-                lists = partial(page, wanted, LIMIT, after, now=NOON)
+                lists = partial(jobs.page, wanted, LIMIT, after, now=NOON)
             check(explained(connection, lists), wanted)
 
 
@@ -277,12 +307,14 @@ def explained(connection: sa.Connection, lists: Callable[[], object]) -> dict[st
     def note(_c: Any, _u: Any, text: str, parameters: Any, *_: Any) -> None:
         sent.append((text, parameters))
 
-    def noted(engine: Engine, text: str, parameters: dict[str, Any]) -> Any:
-        sent.append((text, parameters))
-        return first(engine, text, parameters)
+    quickly = psycopg.AsyncConnection.execute
+
+    async def noted(one: Any, text: bytes, parameters: Any) -> Any:
+        sent.append((text.decode(), parameters))
+        return await quickly(one, text, parameters)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(listing, "first", noted)
+        patched.setattr(psycopg.AsyncConnection, "execute", noted)
         sa.event.listen(connection.engine, "before_cursor_execute", note)
         try:
             lists()

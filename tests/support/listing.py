@@ -21,7 +21,7 @@ class ComposedListing(JobListing):
     pages: Callable[..., Page[Invocation]]
     policy: PollPolicy = PollPolicy()  # noqa: RUF009 - it is frozen
 
-    def page(
+    async def page(
         self,
         wanted: JobFilter,
         limit: int,

@@ -10,6 +10,7 @@ from galaxy_jobs.adapters.postgres.feed import PostgresTransitionFeed
 from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
 from galaxy_jobs.adapters.postgres.listing import PostgresJobListing
 from galaxy_jobs.adapters.postgres.queue import PostgresPollQueue
+from galaxy_jobs.adapters.postgres.quick import QuickReader
 from galaxy_jobs.adapters.postgres.schema import (
     SchemaBehind,
     SchemaConflict,
@@ -34,6 +35,7 @@ __all__ = [
     "PostgresSupersededRuns",
     "PostgresTokens",
     "PostgresTransitionFeed",
+    "QuickReader",
     "SchemaBehind",
     "SchemaConflict",
     "SchemaState",

@@ -12,8 +12,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -135,33 +134,6 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
             return work(connection.execution_options(isolation_level="AUTOCOMMIT"))
 
     return _persistently(engine, query, lambda: False)
-
-
-def first(engine: Engine, text: str, parameters: Mapping[str, Any]) -> Any:
-    """Return the first row of a query, asked as the driver does by itself.
-
-    For what clients ask all the time: SQLAlchemy's part takes longer than such a
-    query, if it is one row that comes.
-
-    Args:
-        engine: Whom to ask.
-        text: The query, in psycopg's spelling.
-        parameters: By their names.
-
-    Raises:
-        StoreUnavailable: The server could not be reached, or broke off.
-        InvalidValue: A value that PostgreSQL cannot hold was asked for.
-    """
-
-    def work(connection: Connection) -> Any:
-        driver: Any = connection.connection.driver_connection
-        with suppress(psycopg.Error):
-            return driver.execute(text, parameters).fetchone()
-        # What goes wrong is left to SQLAlchemy, which knows what it means for this
-        # connection and for the others of the pool.
-        return connection.exec_driver_sql(text, dict(parameters)).first()
-
-    return read(engine, work)
 
 
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:

@@ -13,17 +13,16 @@ from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
-from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
 
 from galaxy_jobs.adapters.postgres import tables
-from galaxy_jobs.adapters.postgres.engine import first
 from galaxy_jobs.adapters.postgres.invocations import (
     OBSERVED_AT,
     asked_for,
     joined,
     keys_of,
 )
+from galaxy_jobs.adapters.postgres.quick import QuickReader
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.ports import Cursor, JobFilter, JobListing, ListedJobs
 from galaxy_jobs.domain.use_cases import PollPolicy
@@ -106,14 +105,14 @@ class PostgresJobListing(JobListing):
     """One query a page, and one row of answer.
 
     Attributes:
-        engine: Where the jobs are.
+        reader: Asks for it.
         policy: Says what is stale.
     """
 
-    engine: Engine
+    reader: QuickReader
     policy: PollPolicy
 
-    def page(
+    async def page(
         self,
         wanted: JobFilter,
         limit: int,
@@ -126,11 +125,13 @@ class PostgresJobListing(JobListing):
             return ListedJobs(items="", tag="", next=None)
         said, states = asked
         text = _statement(self.policy, limit, frozenset(said), states)
-        row = first(self.engine, text, said | {"now": now})
-        items, tag, last = row
-        if last is not None:
-            last = Cursor(datetime.fromisoformat(last[0]), last[1])
-        return ListedJobs(items=items or "", tag=tag or "", next=last)
+        row = await self.reader.first(text, said | {"now": now})
+        items, tag, created_at, id_ = row
+        return ListedJobs(
+            items=items or "",
+            tag=tag or "",
+            next=None if id_ is None else Cursor(created_at, id_),
+        )
 
 
 @lru_cache(maxsize=1000)
@@ -157,14 +158,7 @@ def _statement(
     made = joined(
         all_of(_job(stale)),
         all_of(mark),
-        sa.case(
-            (
-                more,
-                sa.func.json_build_array(
-                    sa.func.max(_I.c.created_at).filter(last),
-                    sa.func.max(_I.c.invocation_id).filter(last),
-                ),
-            )
-        ),
+        sa.case((more, sa.func.max(_I.c.created_at).filter(last))),
+        sa.case((more, sa.func.max(_I.c.invocation_id).filter(last))),
     ).join(found, found.c.invocation_id == _I.c.invocation_id)
     return str(made.compile(dialect=_DIALECT))

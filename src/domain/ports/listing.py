@@ -30,12 +30,13 @@ class ListedJobs:
 class JobListing(Protocol):
     """Lists jobs for clients.
 
-    May be called from several threads at once, and may raise
-    :class:`StoreUnavailable`.
+    Unlike other ports it is awaited, in an event loop that it does not block: a thread
+    for each request would take longer than the query. May be called by several tasks
+    at once, and may raise :class:`StoreUnavailable`.
     """
 
     @abstractmethod
-    def page(
+    async def page(
         self,
         wanted: JobFilter,
         limit: int,

@@ -23,6 +23,9 @@ VERSION = 1
 """Counted up when the meaning changes, so that old ones are refused."""
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def write(cursor: Cursor | None, wanted: object) -> str | None:
     """Return a cursor as a client carries it; None where the list ends.
 
@@ -33,7 +36,7 @@ def write(cursor: Cursor | None, wanted: object) -> str | None:
     if cursor is None:
         return None
     at = cursor.created_at.astimezone(UTC).isoformat()
-    said = json.dumps([VERSION, _digest(wanted), at, cursor.id], separators=(",", ":"))
+    said = _encode([VERSION, _digest(wanted), at, cursor.id])
     return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
 
 

@@ -157,7 +157,6 @@ def rerun_job(
 
 @get(
     "/",
-    sync_to_thread=True,
     operation_id="list_jobs",
     summary="List jobs, newest first",
     response_description="A page of them.",
@@ -169,7 +168,7 @@ def rerun_job(
         **refusals("database-unavailable"),
     },
 )
-def get_jobs(
+async def get_jobs(
     *,
     listing: Needs[Listing],
     dataset_id: Annotated[
@@ -200,7 +199,7 @@ def get_jobs(
     )
     here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in wanted.states)]
     after = cursors.read(cursor, here)
-    page = listing.jobs.page(wanted, limit, after, now=listing.clock())
+    page = await listing.jobs.page(wanted, limit, after, now=listing.clock())
     made = document(page, cursors.write(page.next, here))
     headers = {"ETag": made.etag, "Vary": "Authorization, Cookie"}
     answer: Response[Any] = (

@@ -13,6 +13,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from attrs import define, field
 
@@ -97,6 +98,7 @@ class Places:
                 del self._taken[caller]
 
 
+@lru_cache(maxsize=1000)
 def network_of(host: str) -> str:
     """Return what of a client's address tells one caller from another."""
     try:
