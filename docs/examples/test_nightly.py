@@ -48,7 +48,7 @@ def container(galaxy: SimulatedGalaxy, clock: ManualClock) -> Iterator[Container
     container.queue.override(providers.Object(MemoryPollQueue(store)))
     container.superseded.override(providers.Object(MemorySupersededRuns(store)))
     yield container
-    container.threads().pool.shutdown()
+    container.shutdown_resources()
 
 
 def test_runs_once_a_day(

@@ -196,7 +196,7 @@ def test_where_galaxy_puts_us_off_nothing_is_started_and_the_key_is_free(
     here: Here, what: str
 ) -> None:
     key = next(_keys)
-    where = INVOKE if what == "asks for fewer requests" else ("POST", r"/histories$")
+    where = INVOKE if what == "asks for fewer requests" else ("POST", r"/histories\?")
     here.proxy.gate(*where, "before").release(Fate.BUSY)
     answer = here.post(key)
     assert answer.status_code == 503

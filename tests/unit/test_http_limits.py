@@ -259,9 +259,16 @@ def test_a_person_without_a_token_is_led_to_where_one_is_entered() -> None:
                 answer = people.get(path, headers=html, follow_redirects=False)
                 assert answer.status_code == 303
                 assert answer.headers["location"] == f"/sign-in?next={next_}"
-            part = people.get("/ui/jobs/1", headers={"HX-Request": "true"})
-            assert part.status_code == 401
-            assert part.headers["hx-redirect"].startswith("/sign-in?")
+            # Of a part of a page, to the page: by itself a part is nothing to read.
+            for page, next_ in (
+                ("http://a.example/ui/jobs/1?a=b", "%2Fui%2Fjobs%2F1%3Fa%3Db"),
+                ("http://a.example", "%2F"),
+                ("http://[a.example", "%2F"),
+            ):
+                said = {"HX-Request": "true", "HX-Current-URL": page}
+                part = people.get("/ui/jobs/1", headers=said)
+                assert part.status_code == 401
+                assert part.headers["hx-redirect"] == f"/sign-in?next={next_}"
             assert people.get("/ui/jobs/1").status_code == 401
             assert people.get("/jobs", headers=html).status_code == 401
             assert people.get("/sign-in", headers=html).status_code == 200

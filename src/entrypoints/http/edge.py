@@ -18,8 +18,16 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias, cast
-from urllib.parse import quote, unquote, unquote_to_bytes, urlencode, urlsplit
+from urllib.parse import (
+    quote,
+    unquote,
+    unquote_to_bytes,
+    urlencode,
+    urlsplit,
+    urlunsplit,
+)
 
 import structlog
 from litestar import Litestar
@@ -139,7 +147,7 @@ async def serve(
             if _navigates(service, scope, headers, refusal):
                 # The part of a page that a script asks for is no place for a form.
                 script = headers.get("hx-request") == "true"
-                await _lead(_sign_in(scope), sending, script=script)
+                await _lead(_sign_in(scope, headers), sending, script=script)
             else:
                 shown = service.as_page if _is_read(scope, headers) else None
                 await _refuse(refusal, scope, request_id, sending, shown)
@@ -380,10 +388,19 @@ def _is_read(scope: HTTPScope, headers: Mapping[str, str]) -> bool:
     return is_page(scope["path"]) and "text/html" in headers.get("accept", "")
 
 
-def _sign_in(scope: HTTPScope) -> str:
-    wanted = scope["path"] if scope["method"] in SAFE else "/"
-    if scope["query_string"] and scope["method"] in SAFE:
-        wanted += f"?{scope['query_string'].decode('latin-1')}"
+def _sign_in(scope: HTTPScope, headers: Mapping[str, str]) -> str:
+    """Return where a person signs in, and comes from there to where they wanted to be.
+
+    Of what a script asked for, that is the page it is part of, by htmx's own account.
+    """
+    wanted = "/"
+    if "hx-request" in headers:
+        with suppress(ValueError):
+            parts = urlsplit(headers.get("hx-current-url", ""))
+            wanted = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    elif scope["method"] in SAFE:
+        query = scope["query_string"].decode("latin-1")
+        wanted = urlunsplit(("", "", scope["path"], query, ""))
     return f"{SIGN_IN}?{urlencode({'next': wanted})}"
 
 
