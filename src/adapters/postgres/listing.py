@@ -26,6 +26,7 @@ from galaxy_jobs.adapters.postgres.quick import QuickReader
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.ports import Cursor, JobFilter, JobListing, ListedJobs
 from galaxy_jobs.domain.use_cases import PollPolicy
+from galaxy_jobs.domain.use_cases.poll import STALE_INTERVALS
 
 
 _I = tables.invocations
@@ -62,7 +63,7 @@ def _stale(policy: PollPolicy) -> sa.ColumnElement[bool]:
     unseen = sa.bindparam("now", type_=tables.Time) - OBSERVED_AT
     return sa.and_(
         _I.c.state.not_in(_ENDED),
-        unseen > _times("3", usual) + _interval(policy.stale_after),
+        unseen > _times(str(STALE_INTERVALS), usual) + _interval(policy.stale_after),
     )
 
 
@@ -94,7 +95,7 @@ def _job(stale: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
         stale=stale,
         attention=_I.c.attention,
         # As they are stored, their members in PostgreSQL's order: to put them into
-        # ours would take a quarter of the query's time.
+        # ours would take up to a quarter of the query's time.
         progress=_I.c.progress,
         failure=_I.c.failure,
     )

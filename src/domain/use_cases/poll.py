@@ -90,6 +90,10 @@ class Observed(Protocol):
         """When Galaxy was last asked about it."""
 
 
+STALE_INTERVALS = 3
+"""After how many of its intervals without a look a job may be stale."""
+
+
 @frozen(kw_only=True)
 class PollPolicy:
     """How often to ask, and when to worry.
@@ -163,7 +167,7 @@ class PollPolicy:
         if invocation.state.is_terminal:
             return False
         usual = self.interval(invocation.observed_at - invocation.updated_at)
-        return now - invocation.observed_at > 3 * usual + self.stale_after
+        return now - invocation.observed_at > STALE_INTERVALS * usual + self.stale_after
 
 
 @frozen(kw_only=True)
