@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,13 +98,22 @@ def test_people_are_told_what_there_is_to_tell(
     assert galaxy.asked()["bulk"]
 
 
+def sweeps(database_url: str) -> float:
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT coalesce(sum(total), 0) FROM sweep_totals WHERE name = 'sweeps'"
+        ).fetchone()
+    assert found is not None
+    return float(found[0])
+
+
 def test_people_are_not_told_that_nothing_was_to_do(
     galaxy: Galaxy, database_url: str, tmp_path: Path
 ) -> None:
     with service(tmp_path, database=database_url, galaxy=galaxy.url, key=KEY) as idle:
         terminal = Terminal(("poll", "--every", "0.5"), idle.env, tmp_path, columns=250)
         terminal.read_until("polling")
-        time.sleep(4)
+        until(lambda: sweeps(database_url) >= 2, 60)
         terminal.interrupt()
         assert terminal.end() == 0
         assert "stopped" in terminal.text

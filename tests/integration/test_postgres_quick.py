@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.postgres import QuickReader, make_engine
 from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
+from tests.support.wait import until
 
 
 PID = "SELECT pg_backend_pid()"
@@ -81,12 +82,22 @@ def test_connections_that_broke_are_not_noticed(
     asyncio.run(asked())
 
 
-def test_who_goes_away_half_way_leaves_nothing_behind(engine: Engine) -> None:
+def test_who_goes_away_half_way_leaves_nothing_behind(
+    engine: Engine, postgres_url: str
+) -> None:
+    def asleep() -> bool:
+        with psycopg.connect(postgres_url) as other:
+            found = other.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'"
+            ).fetchone()
+        return found == (1,)
+
     async def asked() -> None:
         async with reading(engine, 1) as reader:
             await reader.first(PID, {})
             leaving = asyncio.create_task(reader.first("SELECT pg_sleep(60)", {}))
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(until, asleep)
             leaving.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await leaving
