@@ -18,9 +18,9 @@ from typed_settings.types import Secret
 
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints import logs
+from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.api.server import run_server
 from galaxy_jobs.entrypoints.container import opened
-from galaxy_jobs.entrypoints.http.app import create_app
-from galaxy_jobs.entrypoints.http.server import run_server
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from galaxy_jobs.adapters.contract.runner import (
+from galaxy_jobs.adapters.testing.contracts.runner import (
     Kind,
     RunHistoriesContract,
     Scene,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dependency_injector import providers
 
-from galaxy_jobs.adapters.memory import (
+from galaxy_jobs.adapters.testing.memory import (
     FAILURE,
     ManualClock,
     MemoryDatasets,

@@ -127,9 +127,9 @@ def serve(
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
     """
-    from galaxy_jobs.entrypoints import server
+    from galaxy_jobs.entrypoints import serve
 
-    return server.serve(host, port)
+    return serve.serve(host, port)
 
 
 @app.command
@@ -189,7 +189,7 @@ def galaxy(action: Literal["start", "stop", "status"], /) -> int:
 
 
 app.command(
-    "galaxy_jobs.entrypoints.tokens:app",
+    "galaxy_jobs.entrypoints.tokens_cli:app",
     name="token",
     help="Say who may use the service: create, list and revoke tokens.",
 )

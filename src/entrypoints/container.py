@@ -76,8 +76,8 @@ from galaxy_jobs.domain.use_cases import (
     SubmitPolicy,
     WhoAmI,
 )
+from galaxy_jobs.entrypoints.broadcast import Fanout
 from galaxy_jobs.entrypoints.environment import BadSetting
-from galaxy_jobs.entrypoints.http.fanout import Fanout
 from galaxy_jobs.entrypoints.metrics import Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings

@@ -281,7 +281,7 @@ def test_a_list_imports_nothing_that_it_does_not_need(gj: Client) -> None:
     heavy = {
         *("alembic", "bioblend", "dependency_injector", "litestar", "psycopg"),
         *("requests", "sqlalchemy", "structlog", "typed_settings", "uvicorn"),
-        *("galaxy_jobs.domain", "galaxy_jobs.adapters", "galaxy_jobs.entrypoints.http"),
+        *("galaxy_jobs.domain", "galaxy_jobs.adapters", "galaxy_jobs.entrypoints.api"),
     }
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "galaxy_jobs.entrypoints", "list"],
@@ -292,7 +292,7 @@ def test_a_list_imports_nothing_that_it_does_not_need(gj: Client) -> None:
         text=True,
     )
     loaded = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
-    assert "galaxy_jobs.entrypoints.client.jobs" in loaded
+    assert "galaxy_jobs.entrypoints.client.job_views" in loaded
     assert heavy & loaded == set()
 
 

@@ -16,7 +16,7 @@ import pytest
 import requests
 from attrs import frozen
 
-from galaxy_jobs.adapters.memory.galaxy import FAILURE, TEXT
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     InputKind,

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 import requests
 
-from galaxy_jobs.adapters.contract.repositories import S
 from galaxy_jobs.adapters.postgres import make_engine
+from galaxy_jobs.adapters.testing.contracts.repositories import S
 from tests.support.jobs import Jobs
 from tests.support.service import Service, service
 from tests.support.sse import Events

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import pytest
 from attrs import frozen
 
-from galaxy_jobs.adapters.contract.runner import (
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.galaxy import Galaxy
+from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
     LikeGalaxyContract,
@@ -17,8 +19,6 @@ from galaxy_jobs.adapters.contract.runner import (
     WorkflowCatalogContract,
     WorkflowRunnerContract,
 )
-from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain import GalaxyData, Src, WorkflowId
 from tests.support.galaxy import Lab
 from tests.support.ids import absent_id

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from galaxy_jobs.adapters.memory.galaxy import TEXT
+from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import InputKind, InvocationState, WorkflowInput
 from galaxy_jobs.domain.model.token import Scope
-from galaxy_jobs.entrypoints.http import openapi
+from galaxy_jobs.entrypoints.api import openapi
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.page import Site, seen, site
 

@@ -17,7 +17,7 @@ import pytest
 from attrs import define, field
 from playwright.sync_api import Browser, Error, Page, expect
 
-from galaxy_jobs.adapters.memory.galaxy import TEXT
+from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import Failure, InputKind, InvocationState, WorkflowInput
 from galaxy_jobs.domain.model.token import Scope
 from tests.integration.screenshots import furnish

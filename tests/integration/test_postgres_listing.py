@@ -20,7 +20,6 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from galaxy_jobs.adapters.contract.repositories import UNICODE
 from galaxy_jobs.adapters.postgres import (
     PostgresInvocations,
     PostgresJobListing,
@@ -30,6 +29,7 @@ from galaxy_jobs.adapters.postgres import (
     tables,
 )
 from galaxy_jobs.adapters.postgres.rows import invocation_to_row
+from galaxy_jobs.adapters.testing.contracts.repositories import UNICODE
 from galaxy_jobs.domain import DatasetId, HistoryId, Identity, InvocationId
 from galaxy_jobs.domain.model.invocation import (
     Failure,

@@ -9,14 +9,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from galaxy_jobs.adapters.contract.datasets import DatasetRepositoryContract
-from galaxy_jobs.adapters.contract.feed import TransitionFeedContract
-from galaxy_jobs.adapters.contract.invocations import InvocationRepositoryContract
-from galaxy_jobs.adapters.contract.queue import PollQueueContract
-from galaxy_jobs.adapters.contract.repositories import Repositories
-from galaxy_jobs.adapters.contract.submissions import SubmissionRepositoryContract
-from galaxy_jobs.adapters.contract.superseded import SupersededRunsContract
-from galaxy_jobs.adapters.contract.tokens import TokenRepositoryContract
 from galaxy_jobs.adapters.postgres import (
     PostgresDatasets,
     PostgresInvocations,
@@ -28,6 +20,18 @@ from galaxy_jobs.adapters.postgres import (
     make_engine,
     migrate,
 )
+from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
+from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
+from galaxy_jobs.adapters.testing.contracts.invocations import (
+    InvocationRepositoryContract,
+)
+from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
+from galaxy_jobs.adapters.testing.contracts.repositories import Repositories
+from galaxy_jobs.adapters.testing.contracts.submissions import (
+    SubmissionRepositoryContract,
+)
+from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
+from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
 
 
 TABLES = (

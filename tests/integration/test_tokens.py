@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from galaxy_jobs.entrypoints.http.guard import BELIEVED_FOR, NEEDED_FOR
+from galaxy_jobs.entrypoints.api.auth import BELIEVED_FOR, NEEDED_FOR
 from tests.support.service import Service, service
 from tests.support.wait import until
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from galaxy_jobs.adapters.contract.repositories import S
 from galaxy_jobs.adapters.postgres import make_engine
+from galaxy_jobs.adapters.testing.contracts.repositories import S
 from tests.support.jobs import Jobs
 from tests.support.service import Service, service
 from tests.support.wait import until

@@ -12,13 +12,13 @@ from httpx import Response
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from galaxy_jobs.adapters.memory import MemoryStore, MemoryTokens
+from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.domain.ports import TokenRepository
 from galaxy_jobs.domain.use_cases import CreateToken, PollPolicy
+from galaxy_jobs.entrypoints.api.app import create_app
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.http.app import create_app
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.build import NOON
 from tests.support.listing import ComposedListing

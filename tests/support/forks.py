@@ -27,7 +27,7 @@ _FORKS.set_forkserver_preload(
     [
         "galaxy_jobs.entrypoints.cli",
         "galaxy_jobs.entrypoints.poller",
-        "galaxy_jobs.entrypoints.server",
+        "galaxy_jobs.entrypoints.serve",
     ]
 )
 

@@ -17,8 +17,8 @@ from litestar import get, route
 from litestar.response import Stream
 
 from galaxy_jobs.entrypoints import logs
-from galaxy_jobs.entrypoints.http import server
-from galaxy_jobs.entrypoints.http.edge import Service
+from galaxy_jobs.entrypoints.api import server
+from galaxy_jobs.entrypoints.api.asgi import Service
 
 
 @get("/", sync_to_thread=False)

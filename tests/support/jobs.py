@@ -7,18 +7,18 @@ from datetime import timedelta
 from attrs import frozen
 from sqlalchemy import Engine
 
-from galaxy_jobs.adapters.contract.repositories import (
+from galaxy_jobs.adapters.postgres import (
+    PostgresDatasets,
+    PostgresInvocations,
+    PostgresSubmissions,
+)
+from galaxy_jobs.adapters.testing.contracts.repositories import (
     LATER,
     NOON,
     a_dataset,
     a_run,
     a_submission,
     sighting,
-)
-from galaxy_jobs.adapters.postgres import (
-    PostgresDatasets,
-    PostgresInvocations,
-    PostgresSubmissions,
 )
 from galaxy_jobs.domain import HistoryId, InvocationId
 from galaxy_jobs.domain.model.invocation import InvocationState

@@ -11,7 +11,7 @@ from attrs import frozen
 from galaxy_jobs.domain import Invocation
 from galaxy_jobs.domain.ports import Cursor, JobFilter, JobListing, ListedJobs, Page
 from galaxy_jobs.domain.use_cases import PollPolicy
-from galaxy_jobs.entrypoints.http import wire
+from galaxy_jobs.entrypoints.api import schemas
 
 
 @frozen
@@ -30,7 +30,7 @@ class ComposedListing(JobListing):
         now: datetime,
     ) -> ListedJobs:
         page = self.pages(wanted, limit, after)
-        shown = wire.Shown(clock=lambda: now, policy=self.policy)
+        shown = schemas.Shown(clock=lambda: now, policy=self.policy)
         jobs = [(one, shown.job(one)) for one in page.items]
         return ListedJobs(
             items=",".join(msgspec.json.encode(job).decode() for _, job in jobs),

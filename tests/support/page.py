@@ -20,8 +20,8 @@ from attrs import evolve, frozen
 from dependency_injector import providers
 from typed_settings.types import Secret
 
-from galaxy_jobs.adapters.memory import SimulatedGalaxy
 from galaxy_jobs.adapters.postgres import migrate
+from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
 from galaxy_jobs.domain import (
     Dataset,
     DatasetId,
@@ -40,9 +40,9 @@ from galaxy_jobs.domain import (
     SubmissionId,
 )
 from galaxy_jobs.domain.use_cases.submit import born
+from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.api.server import _Server
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.http.app import create_app
-from galaxy_jobs.entrypoints.http.server import _Server
 from galaxy_jobs.entrypoints.settings import Settings
 from tests.support.wait import until
 

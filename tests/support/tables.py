@@ -12,8 +12,8 @@ from pathlib import Path
 
 from galaxy_jobs.domain.model.invocation import TRANSITIONS, InvocationState
 from galaxy_jobs.domain.model.verdict import ROWS
+from galaxy_jobs.entrypoints.api.problems import ADDRESSED, STATUS
 from galaxy_jobs.entrypoints.environment import SETTINGS
-from galaxy_jobs.entrypoints.http.problems import ADDRESSED, STATUS
 
 
 README = Path(__file__).parents[2] / "README.md"

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from attrs import frozen
 
-from galaxy_jobs.adapters.memory import (
+from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryDatasets,
     MemoryInvocations,
@@ -22,7 +22,7 @@ from galaxy_jobs.adapters.memory import (
     MemorySupersededRuns,
     SimulatedGalaxy,
 )
-from galaxy_jobs.adapters.memory.galaxy import TEXT, SimulatedRun
+from galaxy_jobs.adapters.testing.memory.galaxy import TEXT, SimulatedRun
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     Allowlist,

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.values import WorkflowId
 from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput, bind
-from galaxy_jobs.entrypoints.client import output, schemas
-from galaxy_jobs.entrypoints.client.api import Answer, Api, as_query, path
+from galaxy_jobs.entrypoints.api import problems
+from galaxy_jobs.entrypoints.api.workflow_schema import parameters as schema_of
+from galaxy_jobs.entrypoints.client import output, workflow_views
 from galaxy_jobs.entrypoints.client.commands import NEXT, hint
 from galaxy_jobs.entrypoints.client.errors import (
     CommandFailed,
@@ -25,12 +26,11 @@ from galaxy_jobs.entrypoints.client.errors import (
     Unreachable,
     Usage,
 )
+from galaxy_jobs.entrypoints.client.http import Answer, Api, as_query, path
 from galaxy_jobs.entrypoints.client.parameters import pairs, typed
 from galaxy_jobs.entrypoints.client.submitting import PATIENCE, Submitter
 from galaxy_jobs.entrypoints.client.watching import Stopwatch
 from galaxy_jobs.entrypoints.environment import Service
-from galaxy_jobs.entrypoints.http import problems
-from galaxy_jobs.entrypoints.http.schemas import parameters as schema_of
 
 
 # --- -p NAME=VALUE ---------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
 def test_a_schema_is_said_in_words() -> None:
     def words(one: WorkflowInput) -> str:
         workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, one))
-        return schemas.takes(schema_of(workflow, "reads")["properties"]["p"])
+        return workflow_views.takes(schema_of(workflow, "reads")["properties"]["p"])
 
     assert words(an_input(InputKind.INTEGER, minimum=0, maximum=60)) == (
         "integer 0 to 60"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.entrypoints.cli import app
-from galaxy_jobs.entrypoints.client import commands, jobs
+from galaxy_jobs.entrypoints.client import commands, job_views
 from galaxy_jobs.entrypoints.environment import SETTINGS, Service
 
 
@@ -84,7 +84,7 @@ def test_commands_stand_under_the_heading_of_what_they_belong_to(chain: str) -> 
 def test_the_states_are_those_of_the_domain() -> None:
     # Said again there, so that a client need not import the domain.
     assert set(get_args(commands.State)) == {one.value for one in InvocationState}
-    assert {one.value for one in InvocationState if one.is_terminal} == jobs.ENDED
+    assert {one.value for one in InvocationState if one.is_terminal} == job_views.ENDED
 
 
 def test_every_client_command_takes_json() -> None:

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_jobs.entrypoints.http.bodies import (
-    DEPTH,
-    Malformed,
-    check_content_type,
-    read,
-)
-from galaxy_jobs.entrypoints.http.problems import Refused
-from galaxy_jobs.entrypoints.http.wire import (
+from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.api.schemas import (
     GalaxySource,
     NewDataset,
     NewJob,
     NewRun,
     UrlSource,
+)
+from galaxy_jobs.entrypoints.api.strict import (
+    DEPTH,
+    Malformed,
+    check_content_type,
+    read,
 )
 
 

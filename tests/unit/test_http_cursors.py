@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from galaxy_jobs.domain import Cursor
 from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.entrypoints.http.bodies import storable
-from galaxy_jobs.entrypoints.http.cursors import read, write
+from galaxy_jobs.entrypoints.api.cursors import read, write
+from galaxy_jobs.entrypoints.api.strict import storable
 from tests.support.build import NOON
 
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from litestar.types import HTTPScope
 
-from galaxy_jobs.entrypoints.http import edge
-from galaxy_jobs.entrypoints.http.edge import (
+from galaxy_jobs.entrypoints.api import asgi
+from galaxy_jobs.entrypoints.api.asgi import (
     REQUEST_ID,
     check_host,
     check_origin,
     path_of,
 )
-from galaxy_jobs.entrypoints.http.problems import Refused
+from galaxy_jobs.entrypoints.api.problems import Refused
 
 
 HERE = [
@@ -141,14 +141,14 @@ async def _slowly() -> Any:
 def test_a_body_that_does_not_come_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, first: dict[str, Any] | None
 ) -> None:
-    monkeypatch.setattr(edge, "BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(asgi, "BODY_TIMEOUT", 0.05)
     said = [first] if first else []
 
     async def receive() -> Any:
         return said.pop() if said else await _slowly()
 
     async def story() -> None:
-        receiving = edge._in_time(receive)
+        receiving = asgi._in_time(receive)
         if first:
             await receiving()
         with pytest.raises(Refused, match="did not arrive within"):
@@ -160,7 +160,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(
 def test_who_has_sent_a_whole_body_may_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(edge, "BODY_TIMEOUT", 0.01)
+    monkeypatch.setattr(asgi, "BODY_TIMEOUT", 0.01)
     coming: list[Any] = [{"type": "http.disconnect"}, {"type": "http.request"}]
 
     async def receive() -> Any:
@@ -169,7 +169,7 @@ def test_who_has_sent_a_whole_body_may_wait_for_ever(
         return coming.pop()
 
     async def story() -> None:
-        receiving = edge._in_time(receive)
+        receiving = asgi._in_time(receive)
         assert (await receiving())["type"] == "http.request"
         assert (await receiving())["type"] == "http.disconnect"
 
@@ -182,7 +182,7 @@ def test_who_goes_away_half_way_is_nobodys_fault() -> None:
 
     async def story() -> None:
         with pytest.raises(Refused) as caught:
-            await edge._in_time(receive)()
+            await asgi._in_time(receive)()
         assert caught.value.code == "malformed-request"
 
     asyncio.run(story())

@@ -12,12 +12,12 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_jobs.adapters.memory import MemoryStore, MemoryTransitionFeed
+from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTransitionFeed
 from galaxy_jobs.domain import DatasetId, InvocationId, InvocationState
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.ports import JobTransition
-from galaxy_jobs.entrypoints.http import events
-from galaxy_jobs.entrypoints.http.fanout import Fanout, Waiting, Wanted
+from galaxy_jobs.entrypoints.api import events
+from galaxy_jobs.entrypoints.broadcast import Fanout, Waiting, Wanted
 from tests.support.build import an_invocation
 
 
@@ -169,7 +169,7 @@ def test_what_is_kept_has_an_end() -> None:
 def test_a_database_that_goes_away_is_listened_to_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("galaxy_jobs.entrypoints.http.fanout.LISTEN_AGAIN", 0.01)
+    monkeypatch.setattr("galaxy_jobs.entrypoints.broadcast.LISTEN_AGAIN", 0.01)
 
     async def test(world: World) -> None:
         with world.fanout.waiting_for(Wanted()) as waiting:

@@ -14,7 +14,7 @@ from httpx import Response
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from galaxy_jobs.adapters.memory import (
+from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryDatasets,
     MemoryInvocations,
@@ -25,7 +25,7 @@ from galaxy_jobs.adapters.memory import (
     MemoryTokens,
     SimulatedGalaxy,
 )
-from galaxy_jobs.adapters.memory.galaxy import FAILURE, TEXT
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT
 from galaxy_jobs.domain import InputKind, JobDetails, Output, WorkflowInput
 from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
@@ -33,8 +33,8 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     RunRejected,
 )
+from galaxy_jobs.entrypoints.api.app import create_app
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.http.app import create_app
 from galaxy_jobs.entrypoints.settings import Settings
 from tests.support.api import code_of
 from tests.support.listing import ComposedListing

@@ -13,14 +13,14 @@ from httpx import Response
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from galaxy_jobs.adapters.memory import MemoryStore, MemoryTokens
+from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
 from galaxy_jobs.domain.errors import BadToken, StoreUnavailable
 from galaxy_jobs.domain.model.submission import IdempotencyKey
 from galaxy_jobs.domain.model.token import ENTROPY, Scope, Token, text_of
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import Authenticate, RevokeToken
-from galaxy_jobs.entrypoints.http import guard
-from galaxy_jobs.entrypoints.http.guard import COOKIE, Guard, same_origin
+from galaxy_jobs.entrypoints.api import auth
+from galaxy_jobs.entrypoints.api.auth import COOKIE, Guard, same_origin
 from tests.support.api import StandIn, a_token, an_api, bearer, code_of
 from tests.support.build import NOON, an_invocation
 
@@ -51,8 +51,8 @@ def spelt(headers: Mapping[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    monkeypatch.setattr(guard, "BELIEVED_FOR", 0)
-    monkeypatch.setattr(guard, "NEEDED_FOR", 0)
+    monkeypatch.setattr(auth, "BELIEVED_FOR", 0)
+    monkeypatch.setattr(auth, "NEEDED_FOR", 0)
     tokens = MemoryTokens(MemoryStore())
     submit = StandIn(BadToken())  # whoever comes so far meets an answer of its own
     with an_api(
@@ -172,7 +172,7 @@ def test_with_tokens_any_name_and_any_origin_will_do(door: Door) -> None:
 def test_from_the_first_token_on_everybody_needs_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(guard, "NEEDED_FOR", 0)
+    monkeypatch.setattr(auth, "NEEDED_FOR", 0)
     tokens = MemoryTokens(MemoryStore())
     with an_api(tokens=tokens, list_workflows=StandIn([])) as api:
         assert api.get("/workflows").status_code == 200
@@ -388,7 +388,7 @@ def test_a_token_is_looked_up_once_in_a_while() -> None:
             assert (await guarding.verify(text)).name == "web"
         assert len(counting.asked) == 1
         RevokeToken(tokens, lambda: NOON)("web")
-        watch.now += guard.BELIEVED_FOR - 0.01
+        watch.now += auth.BELIEVED_FOR - 0.01
         await guarding.verify(text)
         watch.now += 0.02
         with pytest.raises(BadToken):
@@ -427,7 +427,7 @@ def test_whether_a_token_is_needed_is_asked_until_it_is() -> None:
         assert len(counting.asked) == 1
         a_token(tokens)
         assert await guarding.needed() is False
-        watch.now += guard.NEEDED_FOR
+        watch.now += auth.NEEDED_FOR
         assert await guarding.needed() is True
         watch.now += 1000
         assert await guarding.needed() is True
@@ -438,7 +438,7 @@ def test_whether_a_token_is_needed_is_asked_until_it_is() -> None:
 
 
 def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "REMEMBERED", 3)
+    monkeypatch.setattr(auth, "REMEMBERED", 3)
     tokens = MemoryTokens(MemoryStore())
     guarding, counting, _ = watched(tokens)
     texts: list[Any] = [a_token(tokens, f"n{n}") for n in range(5)]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from litestar import Litestar, get
 from litestar.testing import TestClient
 
-from galaxy_jobs.adapters.memory import MemoryStore, MemoryTokens
-from galaxy_jobs.entrypoints.http import limits
-from galaxy_jobs.entrypoints.http.edge import Service
-from galaxy_jobs.entrypoints.http.guard import Guard
-from galaxy_jobs.entrypoints.http.limits import Places, Rate, network_of
-from galaxy_jobs.entrypoints.http.problems import Refused
+from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
+from galaxy_jobs.entrypoints.api import limits
+from galaxy_jobs.entrypoints.api.asgi import Service
+from galaxy_jobs.entrypoints.api.auth import Guard
+from galaxy_jobs.entrypoints.api.limits import Places, Rate, network_of
+from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.api import StandIn, a_token, an_api, bearer, code_of
 

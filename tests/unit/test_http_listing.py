@@ -10,7 +10,7 @@ from attrs import evolve
 from galaxy_jobs.domain import Invocation, InvocationId
 from galaxy_jobs.domain.model.invocation import InvocationState, Sighting
 from galaxy_jobs.domain.ports import Cursor, Page
-from galaxy_jobs.entrypoints.http.listing import has
+from galaxy_jobs.entrypoints.api.listing import has
 from tests.support.api import StandIn, an_api
 from tests.support.build import LATER, NOON, an_invocation
 

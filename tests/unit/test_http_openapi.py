@@ -9,8 +9,8 @@ import jsonschema_rs
 import pytest
 from attrs import frozen
 
-from galaxy_jobs.entrypoints.http import openapi
-from galaxy_jobs.entrypoints.http.problems import ADDRESSED, PROBLEM_JSON, STATUS
+from galaxy_jobs.entrypoints.api import openapi
+from galaxy_jobs.entrypoints.api.problems import ADDRESSED, PROBLEM_JSON, STATUS
 from tests.support.api import an_api
 
 

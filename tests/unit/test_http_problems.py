@@ -11,7 +11,7 @@ import structlog
 
 from galaxy_jobs.domain import errors
 from galaxy_jobs.domain.errors import DomainError
-from galaxy_jobs.entrypoints.http.problems import STATUS
+from galaxy_jobs.entrypoints.api.problems import STATUS
 from tests.support.api import StandIn, an_api, code_of
 
 

@@ -22,7 +22,7 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.domain.errors import InvalidParameters
 from galaxy_jobs.domain.model.workflow import bind, takes_dataset
-from galaxy_jobs.entrypoints.http.schemas import parameters
+from galaxy_jobs.entrypoints.api.workflow_schema import parameters
 
 
 READS = WorkflowInput(name="reads", kind=InputKind.DATA)

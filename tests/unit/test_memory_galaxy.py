@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from attrs import frozen
 
-from galaxy_jobs.adapters.contract.runner import (
+from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
     LikeGalaxyContract,
@@ -12,8 +12,8 @@ from galaxy_jobs.adapters.contract.runner import (
     WorkflowCatalogContract,
     WorkflowRunnerContract,
 )
-from galaxy_jobs.adapters.memory import SimulatedGalaxy
-from galaxy_jobs.adapters.memory.galaxy import EMPTY, FAILURE, SUCCESS, Moment
+from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
+from galaxy_jobs.adapters.testing.memory.galaxy import EMPTY, FAILURE, SUCCESS, Moment
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     GalaxyData,

@@ -11,8 +11,8 @@ from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from galaxy_jobs.adapters.memory import MemoryDatasets
-from galaxy_jobs.adapters.memory.galaxy import FAILURE, SUCCESS
+from galaxy_jobs.adapters.testing.memory import MemoryDatasets
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, SUCCESS
 from galaxy_jobs.domain import (
     Dataset,
     DatasetId,

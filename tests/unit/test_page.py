@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from galaxy_jobs.adapters.memory import (
+from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryDatasets,
     MemoryInvocations,
@@ -33,7 +33,7 @@ from galaxy_jobs.adapters.memory import (
     MemoryTokens,
     SimulatedGalaxy,
 )
-from galaxy_jobs.adapters.memory.galaxy import FAILURE, TEXT, Moment
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
 from galaxy_jobs.domain import InputKind, JobDetails, Output, WorkflowInput
 from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
@@ -43,15 +43,15 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.ports import Page
+from galaxy_jobs.entrypoints.api import auth
+from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.api.schemas import ProgressJson
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.http import guard
-from galaxy_jobs.entrypoints.http.app import create_app
-from galaxy_jobs.entrypoints.http.problems import Refused
-from galaxy_jobs.entrypoints.http.wire import ProgressJson
-from galaxy_jobs.entrypoints.page import forms, words
-from galaxy_jobs.entrypoints.page.assets import ASSETS
-from galaxy_jobs.entrypoints.page.forms import Form
 from galaxy_jobs.entrypoints.settings import Settings
+from galaxy_jobs.entrypoints.web import forms, wording
+from galaxy_jobs.entrypoints.web.assets import ASSETS
+from galaxy_jobs.entrypoints.web.forms import Form
 from tests.support.api import StandIn, a_token, an_api
 from tests.support.build import an_invocation
 
@@ -314,9 +314,9 @@ def test_cancelling_leads_back_to_the_job(world: World) -> None:
 
 def test_what_was_stopped_is_not_said_to_have_failed() -> None:
     counts = ProgressJson(total=3, ok=1, running=0, waiting=0, failed=2)
-    assert words.counted(counts, "failed") == "1 of 3 ok, 2 failed"
+    assert wording.counted(counts, "failed") == "1 of 3 ok, 2 failed"
     for state in ("cancelling", "cancelled"):
-        assert words.counted(counts, state) == "1 of 3 ok, 2 stopped or failed"
+        assert wording.counted(counts, state) == "1 of 3 ok, 2 stopped or failed"
 
 
 def test_what_has_ended_cannot_be_cancelled_and_a_page_says_so(world: World) -> None:
@@ -519,8 +519,8 @@ class Door:
 
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    monkeypatch.setattr(guard, "BELIEVED_FOR", 0)
-    monkeypatch.setattr(guard, "NEEDED_FOR", 0)
+    monkeypatch.setattr(auth, "BELIEVED_FOR", 0)
+    monkeypatch.setattr(auth, "NEEDED_FOR", 0)
     tokens = MemoryTokens(MemoryStore())
     job = StandIn(an_invocation())
     stands = {"list_jobs": StandIn(Page((an_invocation(),), None)), "show_job": job}

@@ -11,12 +11,12 @@ from typing import cast
 import pytest
 from attrs import define, evolve
 
-from galaxy_jobs.adapters.memory import MemoryStore, MemoryTransitionFeed
+from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTransitionFeed
 from galaxy_jobs.domain import InvocationId, InvocationState
 from galaxy_jobs.domain.errors import StoreUnavailable
-from galaxy_jobs.entrypoints.http.fanout import Fanout, Wanted
-from galaxy_jobs.entrypoints.page import live
-from galaxy_jobs.entrypoints.page.live import Sight
+from galaxy_jobs.entrypoints.broadcast import Fanout, Wanted
+from galaxy_jobs.entrypoints.web import live
+from galaxy_jobs.entrypoints.web.live import Sight
 from tests.support.build import an_invocation
 
 

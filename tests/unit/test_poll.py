@@ -11,8 +11,12 @@ from typing import TypeVar, cast
 import pytest
 from attrs import define, evolve, field
 
-from galaxy_jobs.adapters.contract.repositories import HERE, THERE, Repositories
-from galaxy_jobs.adapters.memory import (
+from galaxy_jobs.adapters.testing.contracts.repositories import (
+    HERE,
+    THERE,
+    Repositories,
+)
+from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryDatasets,
     MemoryInvocations,

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from galaxy_jobs.adapters.contract.repositories import HERE, THERE
+from galaxy_jobs.adapters.testing.contracts.repositories import HERE, THERE
 from galaxy_jobs.domain import (
     GalaxyState,
     Identity,

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from galaxy_jobs import domain
-from galaxy_jobs.adapters import memory
+from galaxy_jobs.adapters.testing import memory
 from galaxy_jobs.domain import errors, use_cases
 
 

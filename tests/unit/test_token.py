@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_jobs.adapters.memory import ManualClock, MemoryStore, MemoryTokens
+from galaxy_jobs.adapters.testing.memory import ManualClock, MemoryStore, MemoryTokens
 from galaxy_jobs.domain.errors import BadToken, InvalidValue, TokenExists, TokenNotFound
 from galaxy_jobs.domain.model.token import ENTROPY, Scope, digest_of, id_in, text_of
 from galaxy_jobs.domain.use_cases import (

@@ -3,7 +3,7 @@
 Subclass a port to implement it: the abstract methods make a forgotten one fail
 when the adapter is built, not when it is first called. Each docstring is meant
 to be enough to write another adapter from; the contract suites in
-``galaxy_jobs.adapters.contract`` prove it.
+``galaxy_jobs.adapters.testing.contracts`` prove it.
 """
 
 from galaxy_jobs.domain.ports.clock import Clock

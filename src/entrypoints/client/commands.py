@@ -17,8 +17,8 @@ from cyclopts import Parameter
 
 from galaxy_jobs.entrypoints import environment
 from galaxy_jobs.entrypoints.client import output, parameters
-from galaxy_jobs.entrypoints.client.api import Answer, Api, path
 from galaxy_jobs.entrypoints.client.errors import Refused, Usage
+from galaxy_jobs.entrypoints.client.http import Answer, Api, path
 
 
 GROUP = cyclopts.Group("Jobs, through a running service", sort_key=1)
@@ -157,9 +157,9 @@ def list_jobs(
         limit=limit,
         cursor=cursor,
     )
-    from galaxy_jobs.entrypoints.client import jobs
+    from galaxy_jobs.entrypoints.client import job_views
 
-    return _page(answer, jobs.listed, "There are no such jobs.", json)
+    return _page(answer, job_views.listed, "There are no such jobs.", json)
 
 
 def show(job: str, /, *, json: AsJson = False) -> int:
@@ -168,10 +168,10 @@ def show(job: str, /, *, json: AsJson = False) -> int:
     Args:
         job: Its id.
     """
-    from galaxy_jobs.entrypoints.client import jobs
+    from galaxy_jobs.entrypoints.client import job_views
 
     answer = _api().get(path("jobs", job))
-    return _shown(answer, json, lambda said: output.show(jobs.detail(said)))
+    return _shown(answer, json, lambda said: output.show(job_views.detail(said)))
 
 
 def watch(job: str, /, *, json: AsJson = False) -> int:
@@ -384,12 +384,12 @@ def show_workflow(name: str, /, *, json: AsJson = False) -> int:
     Args:
         name: As `galaxy-jobs workflows list` says it.
     """
-    from galaxy_jobs.entrypoints.client import schemas
+    from galaxy_jobs.entrypoints.client import workflow_views
 
     return _shown(
         _api().get(path("workflows", name)),
         json,
-        lambda said: output.show(schemas.shown(said)),
+        lambda said: output.show(workflow_views.shown(said)),
     )
 
 

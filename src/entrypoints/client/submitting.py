@@ -14,8 +14,8 @@ from typing import Any
 
 from attrs import define, field
 
-from galaxy_jobs.entrypoints.client.api import Answer, Api, path
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Unreachable
+from galaxy_jobs.entrypoints.client.http import Answer, Api, path
 from galaxy_jobs.entrypoints.client.output import note
 
 

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 
 from attrs import define, field
 
-from galaxy_jobs.entrypoints.client import jobs, output
-from galaxy_jobs.entrypoints.client.api import Answer, Api, path
+from galaxy_jobs.entrypoints.client import job_views, output
 from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable
+from galaxy_jobs.entrypoints.client.http import Answer, Api, path
 
 
 PACE = 1.0
@@ -81,9 +81,9 @@ class Stopwatch:
 
     at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
-    def __call__(self, job: jobs.Job, now: datetime) -> datetime:
+    def __call__(self, job: job_views.Job, now: datetime) -> datetime:
         """Return the moment, where it is now."""
-        ended = job["state"] in jobs.ENDED
+        ended = job["state"] in job_views.ENDED
         at = datetime.fromisoformat(job["updated_at"]) if ended else now
         self.at = max(self.at, at)
         return self.at
@@ -122,7 +122,7 @@ def changes(api: Api, invocation_id: str) -> Generator[Answer]:
         if now != shown:
             shown = now
             yield answer
-            if now["state"] in jobs.ENDED:
+            if now["state"] in job_views.ENDED:
                 return
         bell.wait(max(0.0, PACE - (heard - asked)))
 
@@ -137,7 +137,7 @@ def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
         Refused, Unreachable: As for :func:`changes`.
     """
     if as_json:
-        show: Callable[[Iterator[Answer]], jobs.Job] = _as_json
+        show: Callable[[Iterator[Answer]], job_views.Job] = _as_json
     elif output.console().is_terminal and not output.console().is_dumb_terminal:
         show = _live
     else:
@@ -154,16 +154,18 @@ def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
     return 0 if last["state"] == "completed" else 1
 
 
-def _live(answers: Iterator[Answer]) -> jobs.Job:
+def _live(answers: Iterator[Answer]) -> job_views.Job:
     """Show steps and progress in place, on a terminal."""
     from rich.live import Live  # noqa: PLC0415 - slow to import, and only needed here
 
     first = next(answers).said
-    last: list[jobs.Job] = [first]
+    last: list[job_views.Job] = [first]
     watch = Stopwatch()
     with Live(
         console=output.console(),
-        get_renderable=lambda: jobs.frame(last[0], watch(last[0], datetime.now(UTC))),
+        get_renderable=lambda: job_views.frame(
+            last[0], watch(last[0], datetime.now(UTC))
+        ),
         refresh_per_second=4,
         vertical_overflow="ellipsis",
     ) as live:
@@ -173,29 +175,29 @@ def _live(answers: Iterator[Answer]) -> jobs.Job:
     return _told(last[0])
 
 
-def _in_lines(answers: Iterator[Answer]) -> jobs.Job:
+def _in_lines(answers: Iterator[Answer]) -> job_views.Job:
     """Show a line for each change, where there is no terminal."""
-    last: jobs.Job = {}
+    last: job_views.Job = {}
     told = None
     for one in answers:
         last = one.said
-        if (line := jobs.line(last)) != told:
+        if (line := job_views.line(last)) != told:
             told = line
             output.show(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}")
     return _told(last)
 
 
-def _told(job: jobs.Job) -> jobs.Job:
+def _told(job: job_views.Job) -> job_views.Job:
     """Say how it ended, and what to look at next."""
     if job["failure"]:
-        output.show("", jobs.failure(job))
+        output.show("", job_views.failure(job))
     elif job["state"] == "completed":
         output.show("", f"Results: galaxy-jobs outputs {job['invocation_id']}")
     return job
 
 
-def _as_json(answers: Iterator[Answer]) -> jobs.Job:
-    last: jobs.Job = {}
+def _as_json(answers: Iterator[Answer]) -> job_views.Job:
+    last: job_views.Job = {}
     for one in answers:
         output.raw(one.body)
         last = one.said

@@ -1,0 +1,1 @@
+"""For the tests of ports: adapters in memory, and a contract suite for each."""

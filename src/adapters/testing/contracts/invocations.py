@@ -1,0 +1,298 @@
+"""The contract of :class:`InvocationRepository`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from itertools import product
+
+import pytest
+from attrs import evolve
+
+from galaxy_jobs.adapters.testing.contracts.repositories import (
+    DAY,
+    HOUR,
+    LATER,
+    MINUTE,
+    NOON,
+    ODD,
+    Repositories,
+    S,
+    a_submission,
+    at_once,
+    sighting,
+    walk,
+)
+from galaxy_jobs.domain.errors import (
+    InvalidValue,
+    JobNotFound,
+    StaleVersion,
+)
+from galaxy_jobs.domain.model.invocation import (
+    Failure,
+    InvocationState,
+    StepSummary,
+)
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    InvocationId,
+)
+from galaxy_jobs.domain.ports import (
+    Cursor,
+    JobFilter,
+    Look,
+)
+
+
+class InvocationRepositoryContract:
+    """What an :class:`InvocationRepository` must do."""
+
+    @pytest.fixture
+    def repositories(self) -> Repositories:
+        """Return the adapters; to be supplied."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("name", ["none", "", "a\0b", "\ud800"])
+    def test_misses_by_name(self, repositories: Repositories, name: str) -> None:
+        run = repositories.accepted("inv1")
+        ghost = evolve(run, invocation_id=InvocationId(name))
+        with pytest.raises(JobNotFound):
+            repositories.invocations.get(ghost.invocation_id)
+        with pytest.raises(JobNotFound):
+            repositories.invocations.transitions(ghost.invocation_id)
+        with pytest.raises(JobNotFound):
+            repositories.invocations.save(ghost, ghost.request_cancel(LATER))
+        found = repositories.invocations.get_many(
+            [ghost.invocation_id, InvocationId("inv1")]
+        )
+        assert found == {"inv1": run}
+        assert repositories.invocations.get_many([]) == {}
+
+    @pytest.mark.parametrize("state", InvocationState)
+    def test_saves_all_that_was_seen(
+        self, repositories: Repositories, state: InvocationState
+    ) -> None:
+        before = repositories.accepted("inv1", a_submission(parameters=ODD))
+        at = datetime(
+            2026, 3, 29, 2, 30, 0, 654321, tzinfo=timezone(timedelta(hours=-3.5))
+        )
+        after = before.seen(sighting(state), at)
+        repositories.invocations.save(before, after)
+        assert repositories.invocations.get(before.invocation_id) == after
+        assert repositories.invocations.page(JobFilter(), 10).items == (after,)
+        _, *changes = repositories.invocations.transitions(before.invocation_id)
+        assert len(changes) == (state is not S.QUEUED)
+        for change in changes:
+            assert (change.from_state, change.to_state) == (S.QUEUED, state)
+            assert (change.at, change.galaxy_state) == (at, "scheduled")
+            assert change.progress == after.progress
+            assert change.failure == after.failure
+
+    def test_stores_whatever_galaxy_says(self, repositories: Repositories) -> None:
+        before = repositories.accepted("inv1")
+        after = before.seen(
+            sighting(
+                S.FAILED,
+                "a\0b",
+                failure=Failure(reason="x", stderr="a\0\ud800b", path=("a\0",)),
+                attention="\0",
+                steps=(
+                    StepSummary(index=0, label="\0", tool="\0", state="ok", jobs={}),
+                ),
+            ),
+            LATER,
+        )
+        repositories.invocations.save(before, after)
+        stored = repositories.invocations.get(before.invocation_id)
+        assert stored.failure is not None
+        assert stored.failure.stderr == "a\ufffd?b"
+        assert stored.failure.path == ("a\ufffd",)
+        assert (stored.galaxy_state, stored.attention) == ("a\ufffdb", "\ufffd")
+        assert stored.steps[0].label == stored.steps[0].tool == "\ufffd"
+        assert stored.state is S.FAILED
+
+    def test_refuses_a_lost_update(self, repositories: Repositories) -> None:
+        before = repositories.accepted("inv1")
+        after = before.request_cancel(LATER)
+        repositories.invocations.save(before, after)
+        with pytest.raises(StaleVersion):
+            repositories.invocations.save(
+                before, before.seen(sighting(S.FAILED), LATER)
+            )
+        assert repositories.invocations.get(before.invocation_id) == after
+        changes = repositories.invocations.transitions(before.invocation_id)
+        assert [one.to_state for one in changes] == [S.QUEUED, S.CANCELLING]
+
+    def test_of_several_saved_at_once_one_is_stored(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.accepted("inv1")
+        states = list(InvocationState)[1:]
+        afters = [before.seen(sighting(state), LATER) for state in states]
+        answers = at_once(
+            *(
+                lambda after=after: repositories.invocations.save(before, after)
+                for after in afters
+            )
+        )
+        assert answers.count(None) == 1
+        stale = [one for one in answers if isinstance(one, StaleVersion)]
+        assert len(stale) == len(afters) - 1
+        winner = afters[answers.index(None)]
+        assert repositories.invocations.get(before.invocation_id) == winner
+        changes = repositories.invocations.transitions(before.invocation_id)
+        assert [one.to_state for one in changes] == [S.QUEUED, winner.state]
+
+    def test_a_change_without_a_change_of_state_is_no_transition(
+        self, repositories: Repositories
+    ) -> None:
+        run = repositories.accepted("inv1")
+        for n in range(3):
+            after = run.seen(sighting(S.IN_PROGRESS, f"x{n}"), LATER)
+            repositories.invocations.save(run, after)
+            run = after
+        changes = repositories.invocations.transitions(run.invocation_id)
+        assert [one.to_state for one in changes] == [S.QUEUED, S.IN_PROGRESS]
+
+    def test_transitions_are_numbered_as_they_come(
+        self, repositories: Repositories
+    ) -> None:
+        runs = [repositories.accepted(f"inv{n}") for n in range(2)]
+        for run in (*runs, *reversed(runs)):
+            stored = repositories.invocations.get(run.invocation_id)
+            seen = S.IN_PROGRESS if stored.state is S.QUEUED else S.COMPLETED
+            repositories.moved(run, seen)
+        ids = {
+            (one.invocation_id, one.to_state): one.id
+            for run in runs
+            for one in repositories.invocations.transitions(run.invocation_id)
+        }
+        assert sorted(ids, key=ids.__getitem__) == [
+            ("inv0", S.QUEUED),
+            ("inv1", S.QUEUED),
+            ("inv0", S.IN_PROGRESS),
+            ("inv1", S.IN_PROGRESS),
+            ("inv1", S.COMPLETED),
+            ("inv0", S.COMPLETED),
+        ]
+        assert len(set(ids.values())) == len(ids)
+
+    def test_a_change_of_state_is_due_for_a_poll_at_once(
+        self, repositories: Repositories
+    ) -> None:
+        run = repositories.accepted("inv1")
+        (claim,) = repositories.claim()
+        repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
+        assert repositories.claimed() == []
+        run = repositories.invocations.get(run.invocation_id)
+        repositories.invocations.save(run, run.request_cancel(LATER))
+        (claim,) = repositories.claim()
+        assert claim.cancelling
+
+    def test_no_change_of_state_is_not(self, repositories: Repositories) -> None:
+        run = repositories.accepted("inv1")
+        (claim,) = repositories.claim()
+        repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
+        run = repositories.invocations.get(run.invocation_id)
+        repositories.invocations.save(run, run.seen(sighting(S.QUEUED), LATER))
+        assert repositories.claimed() == []
+
+    @pytest.mark.parametrize("end", [S.COMPLETED, S.FAILED, S.CANCELLED])
+    def test_what_has_ended_leaves_the_queue(
+        self, repositories: Repositories, end: InvocationState
+    ) -> None:
+        repositories.moved(repositories.accepted("inv1"), end)
+        repositories.pass_time(1000 * DAY)
+        assert repositories.claimed() == []
+        assert repositories.overdue() is None
+
+    # --- lists ----------------------------------------------------------------
+
+    @pytest.mark.parametrize("limit", [1, 2, 5, 100])
+    @pytest.mark.parametrize("dataset", [None, "d1", "none", "a\0b"])
+    @pytest.mark.parametrize("workflow", [None, "w", "\ud800"])
+    @pytest.mark.parametrize(
+        "states", [(), (S.QUEUED,), (S.FAILED, S.COMPLETED), tuple(InvocationState)]
+    )
+    def test_lists_what_is_wanted_newest_first(
+        self,
+        repositories: Repositories,
+        limit: int,
+        dataset: str | None,
+        workflow: str | None,
+        states: tuple[InvocationState, ...],
+    ) -> None:
+        kinds = product(["d1", "d2"], ["w", "v"], [S.QUEUED, S.FAILED, S.COMPLETED])
+        runs = []
+        for n, (d, w, state) in enumerate(kinds):
+            at = NOON + (n * 5 % 7) * MINUTE  # in no order, some at one moment
+            run = repositories.accepted(f"inv{n}", a_submission(d, w), at)
+            runs.append(run if state is S.QUEUED else repositories.moved(run, state))
+        wanted = JobFilter(
+            dataset_id=None if dataset is None else DatasetId(dataset),
+            workflow_name=workflow,
+            states=frozenset(states),
+        )
+        pages = walk(
+            lambda limit, after: repositories.invocations.page(wanted, limit, after),
+            limit,
+        )
+        assert all(len(page) == limit for page in pages[:-1])
+        listed = [run for page in pages for run in page]
+        expected = [
+            run
+            for run in runs
+            if dataset in {None, run.dataset_id}
+            and workflow in {None, run.workflow_name}
+            and (not states or run.state in states)
+        ]
+        assert sorted(listed, key=lambda run: run.invocation_id) == sorted(
+            expected, key=lambda run: run.invocation_id
+        )
+        times = [run.created_at for run in listed]
+        assert times == sorted(times, reverse=True)
+        assert len(pages) == max(1, -(-len(expected) // limit))
+
+    @pytest.mark.parametrize("wanted", [JobFilter(), JobFilter(workflow_name="w")])
+    def test_what_is_added_meanwhile_does_not_shift_the_pages(
+        self, repositories: Repositories, wanted: JobFilter
+    ) -> None:
+        for n in range(4):
+            repositories.accepted(f"inv{n}", at=NOON + n * MINUTE)
+        first = repositories.invocations.page(wanted, 2)
+        repositories.accepted("new", at=NOON + HOUR)
+        second = repositories.invocations.page(wanted, 2, first.next)
+        assert [one.invocation_id for one in first.items] == ["inv3", "inv2"]
+        assert [one.invocation_id for one in second.items] == ["inv1", "inv0"]
+        assert second.next is None
+
+    def test_many_of_one_moment_are_each_listed_once(
+        self, repositories: Repositories
+    ) -> None:
+        names = {f"inv{n}" for n in range(9)}
+        for name in names:
+            repositories.accepted(name)
+        pages = walk(
+            lambda limit, after: repositories.invocations.page(
+                JobFilter(), limit, after
+            ),
+            2,
+        )
+        listed = [run.invocation_id for page in pages for run in page]
+        assert len(listed) == len(names)
+        assert set(listed) == names
+
+    def test_an_observation_is_seen_in_lists_too(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.accepted("inv1")
+        (claim,) = repositories.claim()
+        repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
+        (listed,) = repositories.invocations.page(JobFilter(), 1).items
+        assert listed.observed_at > NOON - DAY
+        assert listed == repositories.invocations.get(listed.invocation_id)
+
+    def test_a_cursor_that_cannot_be_is_refused(
+        self, repositories: Repositories
+    ) -> None:
+        with pytest.raises(InvalidValue):
+            repositories.invocations.page(JobFilter(), 10, Cursor(NOON, "a\0b"))

@@ -1,0 +1,577 @@
+"""The contract of :class:`SubmissionRepository`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import pytest
+from attrs import evolve
+
+from galaxy_jobs.adapters.testing.contracts.repositories import (
+    CROWD,
+    DAY,
+    HERE,
+    HOUR,
+    LATER,
+    MINUTE,
+    NOON,
+    ODD,
+    THERE,
+    UNICODE,
+    Repositories,
+    S,
+    a_run,
+    a_submission,
+    at_once,
+)
+from galaxy_jobs.domain.errors import (
+    DatasetNotFound,
+    InvalidValue,
+    JobNotFound,
+    StaleVersion,
+    SubmissionNotFound,
+)
+from galaxy_jobs.domain.model.invocation import (
+    Invocation,
+    InvocationState,
+    Progress,
+)
+from galaxy_jobs.domain.model.submission import (
+    IdempotencyKey,
+    Problem,
+    Request,
+    Submission,
+    SubmissionState,
+)
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    HistoryId,
+    InvocationId,
+    Parameters,
+    SubmissionId,
+)
+from galaxy_jobs.domain.ports import (
+    JobFilter,
+    Look,
+)
+
+
+class SubmissionRepositoryContract:
+    """What a :class:`SubmissionRepository` must do."""
+
+    @pytest.fixture
+    def repositories(self) -> Repositories:
+        """Return the adapters; to be supplied."""
+        raise NotImplementedError
+
+    # --- opening and saving ---------------------------------------------------
+
+    def test_returns_what_was_opened(self, repositories: Repositories) -> None:
+        submission = Submission(
+            submission_id=SubmissionId(UUID(int=7)),
+            identity=HERE,
+            request=Request(
+                dataset_id=DatasetId(UNICODE),
+                workflow_name=UNICODE,
+                parameters=ODD,
+                overwrite=True,
+                rerun_of=InvocationId("inv0"),
+            ),
+            key=IdempotencyKey(UNICODE, UNICODE),
+            created_at=NOON,
+            updated_at=LATER,
+        )
+        repositories.opened(submission)
+        stored = repositories.submissions.get(submission.submission_id)
+        assert stored == submission
+        assert stored.request.fingerprint == submission.request.fingerprint, (
+            "a repeated request would be taken for another"
+        )
+
+    def test_keeps_large_parameters(self, repositories: Repositories) -> None:
+        parameters = {f"p{n}": "ü" * 1000 for n in range(500)}
+        submission = repositories.opened(a_submission(parameters=parameters))
+        stored = repositories.submissions.get(submission.submission_id)
+        assert stored.request.parameters == parameters
+
+    def test_a_dataset_that_is_not_registered_is_refused(
+        self, repositories: Repositories
+    ) -> None:
+        submission = a_submission("none", key="k")
+        with pytest.raises(DatasetNotFound, match="'none'"):
+            repositories.submissions.open(submission, deadline=HOUR, key_lifetime=DAY)
+        with pytest.raises(SubmissionNotFound):
+            repositories.submissions.get(submission.submission_id)
+        assert repositories.submissions.holder(IdempotencyKey("", "k")) is None
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"a": "\0"},
+            {"a\0": 1},
+            {"a": ["\ud800"]},
+            {"a": float("nan")},
+            {"a": float("inf")},
+        ],
+    )
+    def test_parameters_that_cannot_be_stored_are_refused(
+        self, repositories: Repositories, bad: Parameters
+    ) -> None:
+        repositories.register()
+        submission = a_submission(parameters=bad)
+        with pytest.raises(InvalidValue):
+            repositories.submissions.open(submission, deadline=HOUR, key_lifetime=DAY)
+        with pytest.raises(SubmissionNotFound):
+            repositories.submissions.get(submission.submission_id)
+
+    @pytest.mark.parametrize("bad", ["a\0b", "\ud800"])
+    def test_keys_that_cannot_be_stored_are_refused(
+        self, repositories: Repositories, bad: str
+    ) -> None:
+        repositories.register()
+        assert repositories.submissions.holder(IdempotencyKey("", bad)) is None
+        with pytest.raises(InvalidValue):
+            repositories.submissions.open(
+                a_submission(key=bad), deadline=HOUR, key_lifetime=DAY
+            )
+
+    def test_saves_what_became_of_it(self, repositories: Repositories) -> None:
+        first = repositories.opened(a_submission())
+        second = first.with_history(HistoryId("his1"), LATER)
+        third = second.fence(LATER + MINUTE)
+        fourth = third.rejected(
+            Problem("galaxy-rejected", UNICODE, {"n": [1, None]}), LATER + HOUR
+        )
+        for before, after in [(first, second), (second, third), (third, fourth)]:
+            repositories.submissions.save(before, after, look_in=None)
+            assert repositories.submissions.get(first.submission_id) == after
+
+    def test_stores_a_problem_whatever_galaxy_said(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.opened(a_submission())
+        after = before.rejected(Problem("galaxy-rejected", "a\0b"), LATER)
+        repositories.submissions.save(before, after, look_in=None)
+        stored = repositories.submissions.get(before.submission_id)
+        assert stored.problem is not None
+        assert stored.problem.detail == "a\ufffdb"
+
+    def test_refuses_a_lost_update(self, repositories: Repositories) -> None:
+        before = repositories.opened(a_submission())
+        after = before.with_history(HistoryId("his1"), LATER)
+        repositories.submissions.save(before, after, look_in=None)
+        with pytest.raises(StaleVersion):
+            repositories.submissions.save(before, before.lost(LATER), look_in=None)
+        assert repositories.submissions.get(before.submission_id) == after
+
+    def test_cannot_save_what_was_never_opened(
+        self, repositories: Repositories
+    ) -> None:
+        ghost = a_submission()
+        with pytest.raises(SubmissionNotFound):
+            repositories.submissions.save(ghost, ghost.lost(NOON), look_in=None)
+        with pytest.raises(SubmissionNotFound):
+            repositories.submissions.get(ghost.submission_id)
+
+    def test_of_several_saved_at_once_one_is_stored(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.opened(a_submission())
+        afters = [
+            before.with_history(HistoryId(f"his{n}"), LATER) for n in range(CROWD)
+        ]
+        answers = at_once(
+            *(
+                lambda after=after: repositories.submissions.save(
+                    before, after, look_in=None
+                )
+                for after in afters
+            )
+        )
+        assert answers.count(None) == 1
+        stale = [one for one in answers if isinstance(one, StaleVersion)]
+        assert len(stale) == CROWD - 1
+        stored = repositories.submissions.get(before.submission_id)
+        assert stored == afters[answers.index(None)]
+
+    # --- keys -----------------------------------------------------------------
+
+    def test_a_key_is_held_from_the_moment_it_is_opened(
+        self, repositories: Repositories
+    ) -> None:
+        key = IdempotencyKey("", "k")
+        assert repositories.submissions.holder(key) is None
+        first = repositories.opened(a_submission(key="k"))
+        assert repositories.submissions.holder(key) == first
+        second = a_submission(key="k")
+        holder = repositories.submissions.open(second, deadline=HOUR, key_lifetime=DAY)
+        assert holder == first
+        with pytest.raises(SubmissionNotFound):
+            repositories.submissions.get(second.submission_id)
+
+    @pytest.mark.parametrize("other", [("", "K"), ("t", "k"), ("", "k ")])
+    def test_keys_of_others_are_other_keys(
+        self, repositories: Repositories, other: tuple[str, str]
+    ) -> None:
+        repositories.opened(a_submission(key="k"))
+        assert repositories.submissions.holder(IdempotencyKey(*other)) is None
+        repositories.opened(evolve(a_submission(), key=IdempotencyKey(*other)))
+
+    def test_without_a_key_nothing_is_held(self, repositories: Repositories) -> None:
+        repositories.opened(a_submission())
+        repositories.opened(a_submission())
+
+    @pytest.mark.parametrize(
+        "state", [SubmissionState.SUBMITTING, SubmissionState.UNKNOWN]
+    )
+    def test_what_is_not_settled_holds_its_key_for_ever(
+        self, repositories: Repositories, state: SubmissionState
+    ) -> None:
+        submission = repositories.opened(a_submission(key="k"))
+        if state is SubmissionState.UNKNOWN:
+            after = submission.lost(LATER)
+            repositories.submissions.save(submission, after, look_in=None)
+            submission = after
+        repositories.pass_time(1000 * DAY)
+        assert repositories.submissions.holder(IdempotencyKey("", "k")) == submission
+
+    def test_what_was_accepted_holds_its_key_for_its_lifetime_from_then_on(
+        self, repositories: Repositories
+    ) -> None:
+        key = IdempotencyKey("", "k")
+        submission = repositories.begun(a_submission(key="k"))
+        repositories.pass_time(2 * DAY)
+        run = a_run(submission, "inv1")
+        after = submission.accepted(run.id, LATER)
+        repositories.submissions.accept(submission, after, run.value)
+        repositories.pass_time(DAY - MINUTE)
+        assert repositories.submissions.holder(key) == after
+        repositories.pass_time(2 * MINUTE)
+        assert repositories.submissions.holder(key) is None
+        second = repositories.opened(a_submission(key="k"))
+        assert repositories.submissions.holder(key) == second
+
+    def test_what_was_rejected_frees_its_key(self, repositories: Repositories) -> None:
+        key = IdempotencyKey("", "k")
+        first = repositories.opened(a_submission(key="k"))
+        after = first.rejected(Problem("x", "y"), LATER)
+        repositories.submissions.save(first, after, look_in=None)
+        assert repositories.submissions.holder(key) is None
+        second = repositories.opened(a_submission(key="k"))
+        assert repositories.submissions.holder(key) == second
+
+    def test_a_run_found_after_a_rejection_holds_the_key_again(
+        self, repositories: Repositories
+    ) -> None:
+        first = repositories.begun(a_submission(key="k"))
+        rejected = first.rejected(Problem("x", "y"), LATER)
+        repositories.submissions.save(first, rejected, look_in=HOUR)
+        run = a_run(first, "inv1")
+        found = rejected.accepted(run.id, LATER)
+        repositories.submissions.accept(rejected, found, run.value)
+        assert repositories.submissions.holder(IdempotencyKey("", "k")) == found
+
+    def test_a_run_found_after_a_rejection_does_not_take_a_key_back(
+        self, repositories: Repositories
+    ) -> None:
+        first = repositories.begun(a_submission(key="k"))
+        rejected = first.rejected(Problem("x", "y"), LATER)
+        repositories.submissions.save(first, rejected, look_in=HOUR)
+        second = repositories.opened(a_submission(key="k"))
+        run = a_run(first, "inv1")
+        found = rejected.accepted(run.id, LATER)
+        repositories.submissions.accept(rejected, found, run.value)
+        assert repositories.submissions.holder(IdempotencyKey("", "k")) == second
+
+    def test_of_several_with_one_key_at_once_one_is_stored(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.register()
+        for round_ in range(5):
+            crowd = [a_submission(key=f"k{round_}") for _ in range(CROWD)]
+            answers = at_once(
+                *(
+                    lambda one=one: repositories.submissions.open(
+                        one, deadline=HOUR, key_lifetime=DAY
+                    )
+                    for one in crowd
+                )
+            )
+            assert answers.count(None) == 1
+            winner = crowd[answers.index(None)]
+            assert answers.count(winner) == CROWD - 1
+
+    # --- looking into them ----------------------------------------------------
+
+    def _due(self, repositories: Repositories, limit: int = 10) -> list[SubmissionId]:
+        due = repositories.submissions.claim_due(HERE, limit=limit, lease=HOUR)
+        return [one.submission_id for one in due]
+
+    def test_what_is_past_its_deadline_is_due(self, repositories: Repositories) -> None:
+        submission = repositories.opened(a_submission(), deadline=HOUR)
+        assert self._due(repositories) == []
+        repositories.pass_time(HOUR + MINUTE)
+        assert repositories.submissions.claim_due(HERE, limit=10, lease=HOUR) == [
+            submission
+        ]
+
+    def test_what_was_claimed_is_not_due_again_for_its_lease(
+        self, repositories: Repositories
+    ) -> None:
+        submission = repositories.opened(a_submission(), deadline=timedelta(0))
+        assert self._due(repositories) == [submission.submission_id]
+        repositories.pass_time(HOUR - MINUTE)
+        assert self._due(repositories) == []
+        repositories.pass_time(2 * MINUTE)
+        assert self._due(repositories) == [submission.submission_id]
+
+    def test_a_claim_is_no_change(self, repositories: Repositories) -> None:
+        before = repositories.opened(a_submission(), deadline=timedelta(0))
+        self._due(repositories)
+        repositories.submissions.save(before, before.lost(NOON), look_in=None)
+
+    def test_the_longest_due_come_first(self, repositories: Repositories) -> None:
+        deadlines = [3 * MINUTE, MINUTE, 2 * MINUTE]
+        opened = [
+            repositories.opened(a_submission(), deadline=one) for one in deadlines
+        ]
+        ids = [one.submission_id for one in opened]
+        repositories.pass_time(HOUR)
+        assert self._due(repositories, limit=2) == [ids[1], ids[2]]
+        assert self._due(repositories, limit=2) == [ids[0]]
+
+    def test_others_submissions_are_theirs(self, repositories: Repositories) -> None:
+        repositories.opened(a_submission(identity=THERE), deadline=timedelta(0))
+        assert self._due(repositories) == []
+
+    def test_saving_says_when_to_look_next(self, repositories: Repositories) -> None:
+        before = repositories.opened(a_submission(), deadline=timedelta(0))
+        after = before.touch()
+        repositories.submissions.save(before, after, look_in=HOUR)
+        assert self._due(repositories) == []
+        repositories.pass_time(HOUR + MINUTE)
+        assert self._due(repositories) == [before.submission_id]
+        repositories.submissions.save(after, after.touch(), look_in=None)
+        repositories.pass_time(1000 * DAY)
+        assert self._due(repositories) == []
+
+    def test_what_was_accepted_is_never_due(self, repositories: Repositories) -> None:
+        repositories.accepted("inv1")
+        repositories.pass_time(1000 * DAY)
+        assert self._due(repositories) == []
+
+    def test_no_two_claim_the_same(self, repositories: Repositories) -> None:
+        ids = {
+            repositories.opened(a_submission(), deadline=timedelta(0)).submission_id
+            for _ in range(5 * CROWD)
+        }
+        claims = at_once(
+            *(lambda: self._due(repositories, limit=5) for _ in range(CROWD))
+        )
+        claimed = [one for claim in claims if isinstance(claim, list) for one in claim]
+        claimed += self._due(repositories, limit=5 * CROWD)
+        assert len(claimed) == len(ids)
+        assert set(claimed) == ids
+
+    # --- accepting ------------------------------------------------------------
+
+    def test_accepting_stores_the_run_and_queues_it(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.begun(a_submission(parameters=ODD, key="k"))
+        run = a_run(before, "inv1").value
+        after = before.accepted(run.invocation_id, LATER)
+        assert repositories.submissions.accept(before, after, run) == run
+        assert repositories.submissions.get(before.submission_id) == after
+        assert repositories.invocations.get(run.invocation_id) == run
+        (birth,) = repositories.invocations.transitions(run.invocation_id)
+        assert (birth.from_state, birth.to_state) == (None, S.QUEUED)
+        assert (birth.at, birth.galaxy_state) == (NOON, "new")
+        assert birth.progress == Progress()
+        assert repositories.claimed() == ["inv1"]
+
+    def test_a_stale_acceptance_stores_nothing(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.begun(a_submission())
+        rejected = before.rejected(Problem("x", "y"), LATER)
+        repositories.submissions.save(before, rejected, look_in=None)
+        run = a_run(before, "inv1").value
+        with pytest.raises(StaleVersion):
+            repositories.submissions.accept(
+                before, before.accepted(run.invocation_id, LATER), run
+            )
+        assert repositories.submissions.get(before.submission_id) == rejected
+        with pytest.raises(JobNotFound):
+            repositories.invocations.get(run.invocation_id)
+        assert repositories.claimed() == []
+
+    def test_a_stale_overwrite_supersedes_nothing(
+        self, repositories: Repositories
+    ) -> None:
+        earlier = repositories.accepted("inv1")
+        before = repositories.begun(a_submission(overwrite=True))
+        lost = before.lost(LATER)
+        repositories.submissions.save(before, lost, look_in=None)
+        run = a_run(before, "inv2").value
+        with pytest.raises(StaleVersion):
+            repositories.submissions.accept(
+                before, before.accepted(run.invocation_id, LATER), run
+            )
+        assert repositories.invocations.get(earlier.invocation_id) == earlier
+
+    def test_a_run_that_is_stored_already_stays_as_it_is(
+        self, repositories: Repositories
+    ) -> None:
+        first = repositories.accepted("inv1")
+        moved = repositories.moved(first, S.IN_PROGRESS)
+        before = repositories.begun(a_submission())
+        run = a_run(before, "inv1").value
+        after = before.accepted(run.invocation_id, LATER)
+        assert repositories.submissions.accept(before, after, run) == moved
+        assert repositories.submissions.get(before.submission_id) == after
+        assert len(repositories.invocations.transitions(first.invocation_id)) == 2  # noqa: PLR2004
+
+    def test_of_several_acceptances_at_once_one_is_stored(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.begun(a_submission())
+        runs = [a_run(before, f"inv{n}").value for n in range(CROWD)]
+        answers = at_once(
+            *(
+                lambda run=run: repositories.submissions.accept(
+                    before, before.accepted(run.invocation_id, LATER), run
+                )
+                for run in runs
+            )
+        )
+        stored = [one for one in answers if isinstance(one, Invocation)]
+        assert len(stored) == 1
+        assert [one for one in answers if isinstance(one, StaleVersion)] == [
+            one for one in answers if not isinstance(one, Invocation)
+        ]
+        assert repositories.invocations.page(JobFilter(), 10).items == tuple(stored)
+        kept = repositories.submissions.get(before.submission_id)
+        assert kept.invocation_id == stored[0].invocation_id
+
+    # --- overwriting ----------------------------------------------------------
+
+    def _overwrite(
+        self, repositories: Repositories, name: str, at: datetime = LATER
+    ) -> Invocation:
+        return repositories.accepted(name, a_submission(overwrite=True), at)
+
+    def test_an_overwrite_supersedes_every_earlier_run(
+        self, repositories: Repositories
+    ) -> None:
+        states = {
+            "queued": (),
+            "running": (S.IN_PROGRESS,),
+            "stopping": (S.CANCELLING,),
+            "completed": (S.COMPLETED,),
+            "failed": (S.FAILED,),
+            "cancelled": (S.CANCELLED,),
+        }
+        before = {
+            name: repositories.moved(repositories.accepted(name), *seen)
+            for name, seen in states.items()
+        }
+        later = self._overwrite(repositories, "later")
+        assert later.superseded_by is None
+        for name, run in before.items():
+            ended = name in {"completed", "failed", "cancelled"}
+            assert repositories.invocations.get(InvocationId(name)) == evolve(
+                run,
+                superseded_by=later.invocation_id,
+                state=run.state if ended else S.CANCELLING,
+                version=run.version + 1,
+                updated_at=LATER,
+            )
+            changes = repositories.invocations.transitions(InvocationId(name))
+            told = [(one.to_state, one.at) for one in changes[1 + len(states[name]) :]]
+            asked = name in {"queued", "running"}
+            assert told == ([(S.CANCELLING, LATER)] if asked else [])
+        assert repositories.invocations.get(InvocationId("later")) == later
+
+    def test_what_is_superseded_while_it_runs_is_due_at_once(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.accepted("inv1")
+        (claim,) = repositories.claim()
+        repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
+        self._overwrite(repositories, "inv2")
+        claims = {one.invocation_id: one for one in repositories.claim()}
+        assert {name: one.cancelling for name, one in claims.items()} == {
+            "inv1": True,
+            "inv2": False,
+        }
+
+    def test_runs_of_anything_else_are_not_superseded(
+        self, repositories: Repositories
+    ) -> None:
+        others = [
+            repositories.accepted("dataset", a_submission("d2")),
+            repositories.accepted("workflow", a_submission(workflow="W")),
+            repositories.accepted("galaxy", a_submission(identity=THERE)),
+        ]
+        self._overwrite(repositories, "later")
+        for run in others:
+            assert repositories.invocations.get(run.invocation_id) == run
+
+    def test_a_run_that_does_not_say_overwrite_supersedes_nothing(
+        self, repositories: Repositories
+    ) -> None:
+        first = repositories.accepted("inv1")
+        repositories.accepted("inv2")
+        assert repositories.invocations.get(first.invocation_id) == first
+
+    def test_what_a_completed_run_has_superseded_stays_so(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.moved(repositories.accepted("first"), S.COMPLETED)
+        repositories.moved(self._overwrite(repositories, "second"), S.COMPLETED)
+        self._overwrite(repositories, "third", LATER + MINUTE)
+        successors = {
+            name: repositories.invocations.get(InvocationId(name)).superseded_by
+            for name in ("first", "second", "third")
+        }
+        assert successors == {"first": "second", "second": "third", "third": None}
+
+    @pytest.mark.parametrize("end", [S.FAILED, S.CANCELLED, S.IN_PROGRESS])
+    def test_what_was_superseded_in_vain_is_superseded_again(
+        self, repositories: Repositories, end: InvocationState
+    ) -> None:
+        repositories.moved(repositories.accepted("first"), S.COMPLETED)
+        repositories.moved(self._overwrite(repositories, "second"), end)
+        self._overwrite(repositories, "third", LATER + MINUTE)
+        successors = {
+            name: repositories.invocations.get(InvocationId(name)).superseded_by
+            for name in ("first", "second", "third")
+        }
+        assert successors == {"first": "third", "second": "third", "third": None}
+
+    def test_of_overwrites_at_once_each_but_one_is_superseded(
+        self, repositories: Repositories
+    ) -> None:
+        earlier = repositories.accepted("earlier")
+        begun = [repositories.begun(a_submission(overwrite=True)) for _ in range(CROWD)]
+        runs = [a_run(one, f"inv{n}").value for n, one in enumerate(begun)]
+        answers = at_once(
+            *(
+                lambda before=before, run=run: repositories.submissions.accept(
+                    before, before.accepted(run.invocation_id, LATER), run
+                )
+                for before, run in zip(begun, runs, strict=True)
+            )
+        )
+        assert answers == runs
+        stored = repositories.invocations.get_many(
+            [earlier.invocation_id, *(run.invocation_id for run in runs)]
+        )
+        (last,) = [run for run in stored.values() if run.superseded_by is None]
+        assert last.state is S.QUEUED
+        rest = [run for run in stored.values() if run != last]
+        # None had completed, so each later one took over all there were.
+        assert {run.superseded_by for run in rest} == {last.invocation_id}
+        assert {run.state for run in rest} == {S.CANCELLING}

@@ -1,0 +1,157 @@
+"""The contract of :class:`SupersededRuns`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from attrs import evolve
+
+from galaxy_jobs.adapters.testing.contracts.repositories import (
+    HERE,
+    HOUR,
+    LATER,
+    MINUTE,
+    NOON,
+    THERE,
+    UNICODE,
+    Repositories,
+    S,
+    a_dataset,
+    a_submission,
+)
+from galaxy_jobs.domain.model.dataset import GalaxyData, Src, UrlData
+from galaxy_jobs.domain.model.invocation import (
+    Invocation,
+    InvocationState,
+)
+
+
+class SupersededRunsContract:
+    """What a :class:`SupersededRuns` must do."""
+
+    @pytest.fixture
+    def repositories(self) -> Repositories:
+        """Return the adapters; to be supplied."""
+        raise NotImplementedError
+
+    def _due(self, repositories: Repositories, limit: int = 10) -> list[str]:
+        due = repositories.superseded.due(HERE, limit=limit)
+        for run in due:
+            assert run == repositories.invocations.get(run.invocation_id)
+        return [run.invocation_id for run in due]
+
+    def _rerun(
+        self, repositories: Repositories, name: str, at: datetime = LATER
+    ) -> Invocation:
+        return repositories.accepted(name, a_submission(overwrite=True), at)
+
+    def test_a_history_may_go_once_the_later_run_has_completed(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.moved(repositories.accepted("first"), S.COMPLETED)
+        second = self._rerun(repositories, "second")
+        assert self._due(repositories) == []
+        repositories.moved(second, S.IN_PROGRESS)
+        assert self._due(repositories) == []
+        repositories.moved(second, S.COMPLETED)
+        assert self._due(repositories) == ["first"]
+
+    @pytest.mark.parametrize("end", [S.FAILED, S.CANCELLED])
+    def test_it_stays_if_the_later_run_came_to_nothing(
+        self, repositories: Repositories, end: InvocationState
+    ) -> None:
+        repositories.moved(repositories.accepted("first"), S.COMPLETED)
+        repositories.moved(self._rerun(repositories, "second"), end)
+        assert self._due(repositories) == []
+        third = self._rerun(repositories, "third", LATER + MINUTE)
+        repositories.moved(third, S.COMPLETED)
+        assert self._due(repositories) == ["first", "second"]
+
+    def test_it_stays_while_its_own_run_has_not_ended(
+        self, repositories: Repositories
+    ) -> None:
+        first = repositories.accepted("first")
+        repositories.moved(self._rerun(repositories, "second"), S.COMPLETED)
+        assert self._due(repositories) == []
+        repositories.moved(first, S.CANCELLED)
+        assert self._due(repositories) == ["first"]
+
+    def test_the_oldest_come_first(self, repositories: Repositories) -> None:
+        for n in (2, 0, 1):
+            run = repositories.accepted(f"inv{n}", at=NOON + n * MINUTE)
+            repositories.moved(run, S.FAILED)
+        repositories.moved(self._rerun(repositories, "last", NOON + HOUR), S.COMPLETED)
+        assert self._due(repositories, limit=2) == ["inv0", "inv1"]
+
+    def test_others_runs_are_theirs(self, repositories: Repositories) -> None:
+        for name, overwrite in (("first", False), ("second", True)):
+            run = repositories.accepted(
+                name, a_submission(identity=THERE, overwrite=overwrite)
+            )
+            repositories.moved(run, S.COMPLETED)
+        assert self._due(repositories) == []
+        assert len(repositories.superseded.due(THERE, limit=10)) == 1
+
+    @pytest.mark.parametrize("attention", [None, UNICODE])
+    def test_what_is_done_is_done_for_ever(
+        self, repositories: Repositories, attention: str | None
+    ) -> None:
+        before = repositories.moved(repositories.accepted("first"), S.FAILED)
+        repositories.moved(self._rerun(repositories, "second"), S.COMPLETED)
+        before = repositories.invocations.get(before.invocation_id)
+        repositories.superseded.done(before.invocation_id, attention)
+        repositories.superseded.done(before.invocation_id, "again")
+        assert self._due(repositories) == []
+        after = repositories.invocations.get(before.invocation_id)
+        if attention is None:
+            assert after == before
+        else:
+            assert after == evolve(
+                before,
+                attention=attention,
+                version=before.version + 1,
+                updated_at=after.updated_at,
+            )
+        repositories.moved(
+            self._rerun(repositories, "third", LATER + MINUTE), S.COMPLETED
+        )
+        assert self._due(repositories) == ["second"]
+
+    def test_says_who_needs_data(self, repositories: Repositories) -> None:
+        x, y, z = (GalaxyData(Src.HDA, one) for one in "xyz")
+        repositories.datasets.add(a_dataset("d x", source=x))
+        repositories.datasets.add(a_dataset("d url", source=UrlData("ftp://x", "y")))
+        repositories.accepted(
+            "nested", a_submission(parameters={"a": [{"src": "hda", "id": "y"}]})
+        )
+        repositories.accepted(
+            "direct",
+            a_submission(
+                parameters={
+                    "a": {"src": "hdca", "id": "x"},
+                    "b": {"src": "hda", "id": "y"},
+                    "c": {"src": "hda", "id": 7},
+                    "d": {"dataset_id": "x"},
+                }
+            ),
+        )
+        drawn_by = repositories.superseded.drawn_by
+        assert drawn_by(HERE, []) == []
+        assert drawn_by(HERE, [z]) == []
+        assert drawn_by(HERE, [x, z]) == ["dataset 'd x'"]
+        assert drawn_by(HERE, [y]) == ["job 'direct'", "job 'nested'"]
+        assert drawn_by(HERE, [x, y]) == ["dataset 'd x'", *drawn_by(HERE, [y])]
+        assert drawn_by(HERE, [GalaxyData(Src.HDCA, "x")]) == ["job 'direct'"]
+        assert drawn_by(HERE, [GalaxyData(Src.LDDA, "x")]) == []
+        assert drawn_by(THERE, [y]) == []
+        assert drawn_by(HERE, [GalaxyData(Src.HDA, "a\0b"), z]) == []
+
+    def test_what_has_ended_needs_nothing(self, repositories: Repositories) -> None:
+        y = GalaxyData(Src.HDA, "y")
+        run = repositories.accepted(
+            "inv1", a_submission(parameters={"a": {"src": "hda", "id": "y"}})
+        )
+        assert repositories.superseded.drawn_by(HERE, [y]) == ["job 'inv1'"]
+        repositories.moved(run, S.COMPLETED)
+        assert repositories.superseded.drawn_by(HERE, [y]) == []

@@ -1,0 +1,88 @@
+"""Datasets: register and look up."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from litestar import Response, get, post
+from litestar.params import FromPath, JSONBody
+
+from galaxy_jobs.domain.model.values import DatasetId
+from galaxy_jobs.domain.use_cases import ListDatasets, RegisterDataset, ShowDataset
+from galaxy_jobs.entrypoints.api import cursors, schemas
+from galaxy_jobs.entrypoints.api.parameters import LOCATION, CursorText, Limit, Needs
+from galaxy_jobs.entrypoints.api.problems import refusals
+from galaxy_jobs.entrypoints.api.strict import Strict
+
+
+@post(
+    "/",
+    dto=Strict[schemas.NewDataset],
+    return_dto=None,
+    sync_to_thread=True,
+    operation_id="register_dataset",
+    summary="Register a dataset",
+    description="Galaxy is not asked: it decides what it can use when a job is "
+    "submitted. Registering the same again changes nothing.",
+    response_description="It is registered.",
+    response_headers=[LOCATION],
+    responses=refusals(
+        "unsupported-media-type", "too-large", "dataset-exists", "database-unavailable"
+    ),
+)
+def post_dataset(
+    data: JSONBody[schemas.NewDataset],
+    register_dataset: Needs[RegisterDataset],
+) -> Response[schemas.DatasetJson]:
+    """Register a dataset."""
+    one = register_dataset(
+        data.name,
+        schemas.source_of(data.source),
+        None if data.dataset_id is None else DatasetId(data.dataset_id),
+    )
+    return Response(
+        schemas.dataset(one),
+        status_code=201,
+        headers={"Location": f"/datasets/{quote(one.dataset_id, safe='')}"},
+    )
+
+
+@get(
+    "/",
+    sync_to_thread=True,
+    operation_id="list_datasets",
+    summary="List datasets, newest first",
+    response_description="A page of them.",
+    responses=refusals("database-unavailable"),
+)
+def get_datasets(
+    list_datasets: Needs[ListDatasets],
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> schemas.Datasets:
+    """List datasets."""
+    here = ["datasets"]
+    page = list_datasets(limit, cursors.read(cursor, here))
+    return schemas.Datasets(
+        items=[schemas.dataset(one) for one in page.items],
+        next_cursor=cursors.write(page.next, here),
+    )
+
+
+@get(
+    "/{dataset_id:str}",
+    sync_to_thread=True,
+    operation_id="show_dataset",
+    summary="Show a dataset",
+    response_description="It.",
+    responses=refusals("dataset-not-found", "database-unavailable", addressed=True),
+)
+def get_dataset(
+    dataset_id: FromPath[str], show_dataset: Needs[ShowDataset]
+) -> schemas.DatasetJson:
+    """Show a dataset."""
+    return schemas.dataset(show_dataset(DatasetId(dataset_id)))
+
+
+ROUTES = [post_dataset, get_datasets, get_dataset]
+"""Below ``/datasets``."""
