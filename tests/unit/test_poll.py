@@ -50,7 +50,7 @@ from galaxy_jobs.domain.use_cases import (
     Reconcile,
     Sweep,
 )
-from galaxy_jobs.domain.use_cases.poll import LONGEST_REST, Breaker
+from galaxy_jobs.domain.use_cases.poll.breaker import LONGEST_REST, Breaker
 from tests.support.build import a_report, a_step, an_invocation
 from tests.support.faults import Faults, Killed, Paused, When
 from tests.support.scripted import ScriptedGalaxy

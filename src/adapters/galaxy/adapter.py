@@ -45,7 +45,7 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
 )
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
-from galaxy_jobs.domain.ports.runner import (
+from galaxy_jobs.domain.ports import (
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,

@@ -26,7 +26,7 @@ from galaxy_jobs.adapters.postgres.quick import QuickReader
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.ports import Cursor, JobFilter, JobListing, ListedJobs
 from galaxy_jobs.domain.use_cases import PollPolicy
-from galaxy_jobs.domain.use_cases.poll import STALE_INTERVALS
+from galaxy_jobs.domain.use_cases.poll.schedule import STALE_INTERVALS
 
 
 _I = tables.invocations

@@ -4,31 +4,47 @@ Subclass a port to implement it: the abstract methods make a forgotten one fail
 when the adapter is built, not when it is first called. Each docstring is meant
 to be enough to write another adapter from; the contract suites in
 ``galaxy_jobs.adapters.testing.contracts`` prove it.
+
+Two things hold for all of them and are not repeated at each method.
+
+The ports to what is kept (`DatasetRepository`, `SubmissionRepository`,
+`InvocationRepository`, `PollQueue`, `SupersededRuns`, `TokenRepository`): every
+method is one transaction, may be called from several threads and processes at
+once, and may raise :class:`StoreUnavailable`: the store could not be reached, or
+broke off, and a write may or may not have happened. Durations handed in are
+measured by the store's own clock.
+
+The ports to whatever runs workflows, be it Galaxy, a simulation of one or an
+engine of your own (`WorkflowCatalog`, `WorkflowRunner`, `RunHistories`): three
+small ones, since their users differ. The catalogue is asked when a job is
+submitted, the runner by submitters and pollers, the histories by submitters and
+the reconciler. They speak of one engine and its ids, so one adapter mostly fills
+all three. Where they say Galaxy, an engine of another kind is meant as well: a
+history is whatever a run can be found by, and be kept from starting by. Every
+method may be called from several threads at once, and may raise
+:class:`RunnerUnavailable` (no usable answer within the adapter's time limit, a
+429, a 5xx, garbage) and :class:`RunnerRefusedUs` (our key is bad).
 """
 
+from galaxy_jobs.domain.ports.catalog import WorkflowCatalog
 from galaxy_jobs.domain.ports.clock import Clock
+from galaxy_jobs.domain.ports.datasets import DatasetRepository
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
+from galaxy_jobs.domain.ports.histories import RunHistories
+from galaxy_jobs.domain.ports.invocations import InvocationRepository, JobFilter
 from galaxy_jobs.domain.ports.listing import JobListing, ListedJobs
-from galaxy_jobs.domain.ports.repositories import (
+from galaxy_jobs.domain.ports.paging import Cursor, Page
+from galaxy_jobs.domain.ports.queue import (
     MAY_BE_LATE,
     Backlog,
     Claim,
-    Cursor,
-    DatasetRepository,
-    InvocationRepository,
-    JobFilter,
     Look,
-    Page,
     PollQueue,
-    SubmissionRepository,
-    SupersededRuns,
-    TokenRepository,
 )
-from galaxy_jobs.domain.ports.runner import (
-    RunHistories,
-    WorkflowCatalog,
-    WorkflowRunner,
-)
+from galaxy_jobs.domain.ports.runner import WorkflowRunner
+from galaxy_jobs.domain.ports.submissions import SubmissionRepository
+from galaxy_jobs.domain.ports.superseded import SupersededRuns
+from galaxy_jobs.domain.ports.tokens import TokenRepository
 
 
 __all__ = [

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from attrs import frozen
 
-from galaxy_jobs.domain.ports.repositories import Cursor, JobFilter
+from galaxy_jobs.domain.ports.invocations import JobFilter
+from galaxy_jobs.domain.ports.paging import Cursor
 
 
 @frozen(kw_only=True)

@@ -1,24 +1,12 @@
-"""The ports to whatever runs workflows: Galaxy, a simulation of one, or your own.
-
-Three small ones, since their users differ: the catalogue is asked when a job is
-submitted, the runner by submitters and pollers, the histories by submitters and
-the reconciler. They speak of one engine and its ids, so one adapter mostly fills
-all three. Where they say Galaxy, an engine of another kind is meant as well: a
-history is whatever a run can be found by, and be kept from starting by.
-
-Every method may raise :class:`RunnerUnavailable` (no usable answer within the
-adapter's time limit, a 429, a 5xx, garbage) and :class:`RunnerRefusedUs` (our
-key is bad). They are not repeated below; whatever else one raises is.
-Adapters are called from several threads at once.
-"""
+"""The port to what starts, watches and stops invocations."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source
+from galaxy_jobs.domain.model.dataset import Source
 from galaxy_jobs.domain.model.report import (
     InvocationReport,
     JobDetails,
@@ -33,33 +21,6 @@ from galaxy_jobs.domain.model.values import (
     Json,
     WorkflowId,
 )
-from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
-
-
-class WorkflowCatalog(Protocol):
-    """Tells which workflows there are and what inputs they declare."""
-
-    @abstractmethod
-    def find(self, wanted: AllowedWorkflow) -> Workflow:
-        """Return the workflow that *wanted* names, fit to be invoked now.
-
-        By ``workflow_id`` if that is given, else by exact name among those the
-        key can see, deleted ones aside. A name may be remembered for up to a
-        minute, but that the workflow is not deleted is looked at anew each
-        time: Galaxy runs deleted workflows without a word. The ``name`` of the
-        result is the one in *wanted*.
-
-        Raises:
-            WorkflowNotFound: There is none, or it is deleted.
-            WorkflowAmbiguous: Several have that name.
-        """
-
-    @abstractmethod
-    def names(self) -> Sequence[str]:
-        """Return the names of all workflows that the key can see, sorted.
-
-        A name that several have stands there once; deleted ones do not.
-        """
 
 
 class WorkflowRunner(Protocol):
@@ -161,58 +122,4 @@ class WorkflowRunner(Protocol):
 
         Raises:
             RunNotFound: Galaxy says that it has no such invocation.
-        """
-
-
-class RunHistories(Protocol):
-    """The Galaxy histories that runs are given, one each.
-
-    The history carries the submission's id as its name, so that a run whose
-    answer was lost can be found; and it is the fence: Galaxy cancels whatever
-    is invoked into a deleted history. A run that had begun before goes on.
-    """
-
-    @abstractmethod
-    def create(self, name: str) -> HistoryId:
-        """Make a history of that name. The request is sent at most once.
-
-        Raises:
-            RunnerUnavailable: Also where the answer was lost; then one may
-                exist, which :meth:`named` will show.
-        """
-
-    @abstractmethod
-    def named(self, name: str) -> Sequence[HistoryId]:
-        """Return the histories of exactly that name, deleted ones included."""
-
-    @abstractmethod
-    def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
-        """Return what was invoked into a history, oldest first.
-
-        Works for deleted and purged histories, too. Invocations of sub-workflows
-        are not among them. Empty where Galaxy has no such history.
-        """
-
-    @abstractmethod
-    def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
-        """Delete a history; with *purge*, its data on disk too, for good.
-
-        One that is deleted already, or that Galaxy does not have, is no error.
-        """
-
-    @abstractmethod
-    def undelete(self, history_id: HistoryId) -> None:
-        """Bring a deleted history back; one that is not deleted is no error.
-
-        Raises:
-            RunRejected: It was purged.
-            RunNotFound: Galaxy has no such history.
-        """
-
-    @abstractmethod
-    def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
-        """Return the datasets and collections that a history holds.
-
-        Works for deleted histories, too. Empty where Galaxy has no such
-        history, or it is purged.
         """

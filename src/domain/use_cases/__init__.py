@@ -5,14 +5,14 @@ called with the request. Whatever delivers it (HTTP, command line, cron) adds no
 rule of its own, and nothing here logs: numbers and values are returned.
 """
 
+from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear import ClearSuperseded
 from galaxy_jobs.domain.use_cases.datasets import (
     ListDatasets,
     RegisterDataset,
     ShowDataset,
 )
-from galaxy_jobs.domain.use_cases.jobs import (
-    CancelJob,
+from galaxy_jobs.domain.use_cases.outputs import (
     JobHistory,
     JobOutputs,
     ListJobs,

@@ -47,7 +47,7 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, InputKind
-from galaxy_jobs.domain.ports.runner import (
+from galaxy_jobs.domain.ports import (
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,

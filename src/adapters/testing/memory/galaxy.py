@@ -50,7 +50,7 @@ from galaxy_jobs.domain.model.workflow import (
     Workflow,
     WorkflowInput,
 )
-from galaxy_jobs.domain.ports.runner import (
+from galaxy_jobs.domain.ports import (
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     IllegalTransition,
@@ -32,7 +32,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     RunNotFound,
 )
-from galaxy_jobs.domain.model.invocation import Invocation, InvocationState, Sighting
+from galaxy_jobs.domain.model.invocation import Invocation, Sighting
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
@@ -50,7 +50,10 @@ from galaxy_jobs.domain.ports import (
     WorkflowRunner,
 )
 from galaxy_jobs.domain.use_cases.clear import ClearSuperseded
-from galaxy_jobs.domain.use_cases.reconcile import Reconcile, Reconciled
+from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
+from galaxy_jobs.domain.use_cases.poll.counts import Sweep
+from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
+from galaxy_jobs.domain.use_cases.reconcile import Reconcile
 
 
 T = TypeVar("T")
@@ -74,179 +77,6 @@ def in_one_lane(lane: Callable[[], None]) -> None:
     lane()
 
 
-class Observed(Protocol):
-    """An invocation, as far as it matters for when it is looked at."""
-
-    @property
-    def state(self) -> InvocationState:
-        """Where it stands."""
-
-    @property
-    def updated_at(self) -> datetime:
-        """When it last changed."""
-
-    @property
-    def observed_at(self) -> datetime:
-        """When Galaxy was last asked about it."""
-
-
-STALE_INTERVALS = 3
-"""After how many of its intervals without a look a job may be stale."""
-
-
-@frozen(kw_only=True)
-class PollPolicy:
-    """How often to ask, and when to worry.
-
-    Attributes:
-        batch: How many invocations are claimed at once.
-        bulk: How many are asked about in one bulk question. Servers before 26.0
-            answer it with several queries for each, so it is bounded.
-        lease: How long a claim is one poller's own: longer than a batch takes.
-        turn: For how long full looks are begun; then it is seen whether others
-            are more urgent.
-        full_look_every: How long bulk answers alone are trusted.
-        give_up_after: After so many failures in a row, with none between that
-            succeeded, it is asked whether Galaxy is there at all; if not, or
-            after twice as many, it is left alone for a while.
-        rest: For how long it is left alone first; each time that it has not
-            recovered, for twice as long.
-        rest_most: The longest, unless Galaxy itself asked for more.
-        least: The shortest time between two looks at one invocation.
-        most: The longest.
-        patience: An invocation is asked about again after this part of the time
-            for which it has been quiet: 0.02 notices a change with a delay of a
-            fiftieth of the time that it took.
-        jitter: Every interval is varied by up to this part, up or down, so that
-            what was submitted together is not asked about together for ever.
-        gone_after: For how long Galaxy must have answered that it does not know
-            an invocation before it is given up.
-        gone_misses: How often it must have answered that.
-        stuck_after: How long an invocation may be waiting for Galaxy's
-            scheduler before somebody is told.
-        stale_after: A job is shown as stale if it was not observed for three of
-            its intervals and this time on top.
-    """
-
-    batch: int = 1000
-    bulk: int = 200
-    lease: timedelta = timedelta(minutes=5)
-    turn: timedelta = timedelta(seconds=5)
-    full_look_every: timedelta = timedelta(minutes=30)
-    give_up_after: int = 8
-    rest: timedelta = timedelta(seconds=1)
-    rest_most: timedelta = timedelta(seconds=10)
-    least: timedelta = timedelta(seconds=0.5)
-    most: timedelta = timedelta(minutes=5)
-    patience: float = 0.02
-    jitter: float = 0.1
-    gone_after: timedelta = timedelta(hours=1)
-    gone_misses: int = 3
-    stuck_after: timedelta = timedelta(hours=1)
-    stale_after: timedelta = timedelta(minutes=2)
-
-    def interval(self, quiet_for: timedelta, chance: float = 0.5) -> timedelta:
-        """Return the time until the next look.
-
-        Args:
-            quiet_for: How long nothing has changed.
-            chance: A random number from 0 to 1, for the jitter.
-        """
-        wanted = min(max(quiet_for * self.patience, self.least), self.most)
-        return wanted * (1 + self.jitter * (2 * chance - 1))
-
-    def stale(self, invocation: Observed, now: datetime) -> bool:
-        """Say whether what is known of an invocation may be out of date.
-
-        One that has ended never is.
-
-        Args:
-            invocation: As it is recorded.
-            now: Time-zone aware.
-        """
-        if invocation.state.is_terminal:
-            return False
-        usual = self.interval(invocation.observed_at - invocation.updated_at)
-        return now - invocation.observed_at > STALE_INTERVALS * usual + self.stale_after
-
-
-@frozen(kw_only=True)
-class Sweep:
-    """What one sweep did, in numbers.
-
-    Attributes:
-        due: Claims; what was given back and claimed again counts again.
-        asked: Of these, those that Galaxy told about.
-        bulk: Bulk questions.
-        untold: Invocations that were asked about in bulk in vain; all of them,
-            where this Galaxy cannot be asked so.
-        looks: Full looks that brought an answer.
-        routine: Of these, those at what had not moved, since the last one was
-            too long ago.
-        put_off: Claims given back since the turn was over, or Galaxy in trouble.
-        changed: Changes that were written.
-        ended: Of these, the ends.
-        failed: Invocations that could not be asked about, or told to stop.
-        missing: Invocations that Galaxy says it does not know.
-        reconciled: What became of submissions that were left open.
-        cleared: Histories of superseded runs that were dealt with.
-        problem: Why Galaxy could not be asked, or not to the end; or None.
-        failure: What went wrong with one of the *failed*, or None.
-        rest: For how long from now on Galaxy is left alone; zero if it is not.
-    """
-
-    due: int = 0
-    asked: int = 0
-    bulk: int = 0
-    untold: int = 0
-    looks: int = 0
-    routine: int = 0
-    put_off: int = 0
-    changed: int = 0
-    ended: int = 0
-    failed: int = 0
-    missing: int = 0
-    reconciled: Reconciled = field(factory=Reconciled)
-    cleared: int = 0
-    problem: RunnerError | None = None
-    failure: RunnerError | None = None
-    rest: timedelta = timedelta(0)
-
-    def __add__(self, more: Sweep) -> Sweep:
-        """Return the numbers of both; what else is said, of the later one."""
-        mine, theirs = self._numbers(), more._numbers()
-        return evolve(
-            self,
-            **{name: n + theirs[name] for name, n in mine.items()},
-            problem=more.problem or self.problem,
-            failure=more.failure or self.failure,
-        )
-
-    def _numbers(self) -> dict[str, Any]:
-        names = (one.name for one in fields(Sweep))
-        return {name: n for name in names if isinstance(n := getattr(self, name), int)}
-
-    def counts(self) -> Mapping[str, int]:
-        """Return the numbers by their names, in the order in which they are told."""
-        return {
-            "due": self.due,
-            "asked": self.asked,
-            "bulk": self.bulk,
-            "untold": self.untold,
-            "looks": self.looks,
-            "routine": self.routine,
-            "put_off": self.put_off,
-            "changed": self.changed,
-            "ended": self.ended,
-            "failed": self.failed,
-            "missing": self.missing,
-            "adopted": self.reconciled.adopted,
-            "rejected": self.reconciled.rejected,
-            "open": self.reconciled.waiting,
-            "cleared": self.cleared,
-        }
-
-
 @frozen
 class _Answer:
     """What a full look at one claim brought; nothing, if Galaxy was left alone."""
@@ -255,74 +85,6 @@ class _Answer:
     sighting: Sighting | None = None
     missing: bool = False
     error: RunnerError | None = None
-
-
-@define
-class Breaker:
-    """Leaves Galaxy alone once it is in trouble, or has asked for it.
-
-    It outlives the sweep: a Galaxy that said "in a minute" is not asked by the
-    next one, a second later. When the time is over, a sweep begins with one
-    question; if that fails, Galaxy is left alone for longer.
-    """
-
-    _problem: RunnerError | None = field(default=None, init=False)
-    _until: datetime | None = field(default=None, init=False)
-    _failures: int = field(default=0, init=False)
-    _rests: int = field(default=0, init=False)
-    _lock: Lock = field(factory=Lock, init=False)
-
-    @property
-    def problem(self) -> RunnerError | None:
-        """Why Galaxy is left alone, or None while it is not."""
-        return self._problem
-
-    def rest(self, now: datetime) -> timedelta:
-        """Return for how long it still is; zero: it may be tried again."""
-        with self._lock:
-            left = self._until - now if self._until else timedelta(0)
-            if left <= timedelta(0):
-                self._problem = self._until = None
-                left = timedelta(0)
-            return left
-
-    def succeeded(self) -> None:
-        """Note an answer that tells of invocations."""
-        with self._lock:
-            self._failures = self._rests = 0
-
-    def failed(self, error: RunnerError, policy: PollPolicy, now: datetime) -> bool:
-        """Note a failure; say whether now is the time to see how Galaxy is."""
-        with self._lock:
-            if self._problem is not None:  # begun before Galaxy was given up
-                return False
-            self._failures += 1
-            if _wanted(error) or self._failures >= 2 * policy.give_up_after:
-                self._leave(error, policy, now)
-                return False
-            return self._failures == policy.give_up_after
-
-    def give_up(self, error: RunnerError, policy: PollPolicy, now: datetime) -> None:
-        """Leave Galaxy alone from now on."""
-        with self._lock:
-            self._leave(error, policy, now)
-
-    def _leave(self, error: RunnerError, policy: PollPolicy, now: datetime) -> None:
-        rest = min(policy.rest * 2 ** min(self._rests, 20), policy.rest_most)
-        self._problem = error
-        self._until = now + min(max(rest, _wanted(error)), LONGEST_REST)
-        self._failures = 0
-        self._rests += 1
-
-
-def _wanted(error: RunnerError) -> timedelta:
-    """Return for how long Galaxy itself asks to be left alone."""
-    seconds = error.retry_after if isinstance(error, RunnerUnavailable) else None
-    return timedelta(seconds=min(seconds or 0, LONGEST_REST.total_seconds()))
-
-
-LONGEST_REST = timedelta(hours=1)
-"""However long a Galaxy asks to be left alone: it may be wrong by years."""
 
 
 @frozen(kw_only=True)
@@ -344,7 +106,7 @@ class Poll:
     reconcile: Reconcile
     clear: ClearSuperseded
     clock: Clock
-    policy: PollPolicy = PollPolicy()
+    policy: PollPolicy = field(factory=PollPolicy)
     mapper: Mapper = one_by_one
     lanes: Callable[[Callable[[], None]], None] = in_one_lane
     chance: Callable[[], float] = random.random

@@ -1,0 +1,105 @@
+"""The port to the submissions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from galaxy_jobs.domain.model.invocation import Invocation
+from galaxy_jobs.domain.model.submission import IdempotencyKey, Submission
+from galaxy_jobs.domain.model.values import Identity, SubmissionId
+
+
+class SubmissionRepository(Protocol):
+    """Keeps submissions, and records the invocations they lead to."""
+
+    @abstractmethod
+    def holder(self, key: IdempotencyKey) -> Submission | None:
+        """Return the submission that holds the key now.
+
+        That is the last one opened with it, unless that was rejected, or was
+        accepted longer ago than its lifetime. One not settled holds it for
+        ever.
+        """
+
+    @abstractmethod
+    def open(
+        self, submission: Submission, *, deadline: timedelta, key_lifetime: timedelta
+    ) -> Submission | None:
+        """Store a submission, and reserve its key with it, atomically.
+
+        Of several with one key at the same time exactly one is stored.
+
+        Args:
+            submission: Not stored yet.
+            deadline: After this the reconciler may look at it.
+            key_lifetime: How long the key is held from now on, once accepted.
+
+        Returns:
+            None if it was stored; else who holds the key: nothing was stored.
+
+        Raises:
+            DatasetNotFound: Its dataset is not registered.
+        """
+
+    @abstractmethod
+    def get(self, submission_id: SubmissionId) -> Submission:
+        """Fetch one.
+
+        Raises:
+            SubmissionNotFound: There is none.
+        """
+
+    @abstractmethod
+    def save(
+        self, before: Submission, after: Submission, *, look_in: timedelta | None
+    ) -> None:
+        """Replace *before* by *after*, if *before* is still what is stored.
+
+        Args:
+            before: As it was read.
+            after: What is to be stored, of a higher version.
+            look_in: When the reconciler is to look at it next; None: never.
+
+        Raises:
+            StaleVersion: What is stored is not at ``before.version``.
+            SubmissionNotFound: There is none.
+        """
+
+    @abstractmethod
+    def accept(
+        self, before: Submission, after: Submission, invocation: Invocation
+    ) -> Invocation:
+        """Record a run: the submission as accepted, and its invocation.
+
+        In the one transaction: *before* becomes *after*, the invocation is
+        stored, queued for polling at once, and its first transition recorded.
+        An invocation that is stored already stays as it is.
+
+        If the request says `overwrite`, then under a lock on the dataset and
+        workflow, still in the one transaction: every other invocation of that
+        Galaxy, dataset and workflow whose successor has not completed gets this
+        one as its `superseded_by` and enters :class:`SupersededRuns`; those
+        that have not ended are asked to stop
+        (:meth:`Invocation.request_cancel`). Of two at once, the one that comes
+        second supersedes the first.
+
+        Returns:
+            The invocation as it is stored.
+
+        Raises:
+            StaleVersion: The submission is not at ``before.version``; nothing
+                was stored.
+        """
+
+    @abstractmethod
+    def claim_due(
+        self, identity: Identity, *, limit: int, lease: timedelta
+    ) -> Sequence[Submission]:
+        """Take submissions that are due for a look, longest due first.
+
+        They are not due again for *lease*, so that no two reconcilers look at
+        one at the same time unless one of them takes longer than that.
+        """

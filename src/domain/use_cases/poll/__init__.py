@@ -1,0 +1,9 @@
+"""Polling: how often what is asked, what came of it, and when Galaxy is left alone."""
+
+from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
+from galaxy_jobs.domain.use_cases.poll.counts import Sweep
+from galaxy_jobs.domain.use_cases.poll.schedule import Observed, PollPolicy
+from galaxy_jobs.domain.use_cases.poll.sweep import Mapper, Poll, one_by_one
+
+
+__all__ = ["Breaker", "Mapper", "Observed", "Poll", "PollPolicy", "Sweep", "one_by_one"]
