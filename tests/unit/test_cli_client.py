@@ -69,10 +69,15 @@ def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
         (an_input(InputKind.INTEGER, optional=True), "3", 3),
         (an_input(InputKind.INTEGER, optional=True), "", None),
         (an_input(InputKind.FLOAT), "0.5", 0.5),
+        (an_input(InputKind.INTEGER), "1e3", 1000),
+        (an_input(InputKind.INTEGER), " +3 ", 3),
         (an_input(InputKind.FLOAT), "1e-3", 0.001),
+        (an_input(InputKind.FLOAT), "1e3", 1000.0),
+        (an_input(InputKind.FLOAT), ".5", 0.5),
         (an_input(InputKind.FLOAT), "2", 2),
         (an_input(InputKind.BOOLEAN), "true", True),
         (an_input(InputKind.BOOLEAN), "No", False),
+        (an_input(InputKind.BOOLEAN), "yes", True),
         (an_input(InputKind.TEXT), "3", "3"),
         (an_input(InputKind.TEXT), "true", "true"),
         (an_input(InputKind.TEXT), "", ""),
@@ -87,6 +92,7 @@ def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
         (an_input(InputKind.DATA), "reads-2", {"dataset_id": "reads-2"}),
         (an_input(InputKind.DATA), "hda:f2", {"src": "hda", "id": "f2"}),
         (an_input(InputKind.DATA), "lab:1", {"dataset_id": "lab:1"}),
+        (an_input(InputKind.DATA), '{"dataset_id": "a"}', {"dataset_id": "a"}),
         (an_input(InputKind.COLLECTION), "hdca:f2", {"src": "hdca", "id": "f2"}),
     ],
 )
@@ -106,6 +112,14 @@ def test_a_text_becomes_what_the_schema_asks_for(
         (an_input(InputKind.INTEGER), "1_000"),
         (an_input(InputKind.FLOAT), "nan"),
         (an_input(InputKind.FLOAT), "Infinity"),
+        (an_input(InputKind.FLOAT), "1e999"),
+        (an_input(InputKind.INTEGER), "9" * 5000),
+        (an_input(InputKind.OTHER), "NaN"),
+        (an_input(InputKind.OTHER), "1e999"),
+        (an_input(InputKind.OTHER), r'"a\u0000b"'),
+        (an_input(InputKind.OTHER), r'"\ud800"'),
+        (an_input(InputKind.OTHER), "[" * 33 + "]" * 33),
+        (an_input(InputKind.OTHER), "[" * 50_000),
         (an_input(InputKind.BOOLEAN), "maybe"),
         (an_input(InputKind.INTEGER), ""),
     ],
@@ -147,11 +161,20 @@ def test_a_schema_is_said_in_words() -> None:
         return workflow_views.takes(schema_of(workflow, "reads")["properties"]["p"])
 
     assert words(an_input(InputKind.INTEGER, minimum=0, maximum=60)) == (
-        "integer 0 to 60"
+        "an integer from 0 to 60"
     )
     assert words(an_input(InputKind.TEXT, options=("a", "b"))) == "one of a, b"
-    assert words(an_input(InputKind.TEXT, multiple=True)) == "string or several"
+    assert words(an_input(InputKind.TEXT, multiple=True)) == "a text, or several"
     assert words(an_input(InputKind.DATA, optional=True)) == "a dataset"
+    assert words(an_input(InputKind.DATA, formats=("txt", "csv"))) == (
+        "a dataset, format txt or csv"
+    )
+    assert words(an_input(InputKind.COLLECTION, collection_type="list")) == (
+        "a collection, list"
+    )
+    assert words(an_input(InputKind.COLOR)) == "a color such as #1f6feb"
+    assert words(an_input(InputKind.FLOAT, minimum=0.5)) == "a number of at least 0.5"
+    assert words(an_input(InputKind.OTHER, multiple=True)) == "a value, or several"
 
 
 # --- addresses -------------------------------------------------------------------
@@ -178,11 +201,13 @@ def test_no_text_of_the_services_moves_the_cursor() -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (-3, "0 s ago"),
+        (-3, "just now"),
+        (4, "just now"),
         (59, "59 s ago"),
         (60, "1 min ago"),
         (7300, "2 h ago"),
         (200000, "2 d ago"),
+        (31 * 86400, "2025-12-02"),
     ],
 )
 def test_how_long_ago(seconds: float, said: str) -> None:

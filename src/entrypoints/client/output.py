@@ -19,6 +19,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from galaxy_jobs.entrypoints import wording
+
 
 COLOURS: Mapping[str, str] = {
     "queued": "yellow",
@@ -45,8 +47,6 @@ _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
 _BREAKS = re.compile(r"[\t\n]")
-
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def console() -> Console:
@@ -175,10 +175,5 @@ def short(address: str) -> str:
 
 
 def ago(at: str, now: datetime | None = None) -> str:
-    """Say how long ago a moment was."""
-    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(at)).total_seconds()
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit} ago"
-    # A clock that is a little behind the service's is no news.
-    return f"{max(0, seconds):.0f} s ago"
+    """Return how long ago a moment was."""
+    return wording.age(datetime.fromisoformat(at), now or datetime.now(UTC))

@@ -1,108 +1,74 @@
 """``-p NAME=VALUE``: values in the types that the workflow's schema asks for.
 
-Rule of the file: it only chooses a type. What does not fit goes out as the text
-that it is, and a name that the schema does not have goes out, too: the service
-says what is wrong, in one place for all its clients.
+Rule of the file: it only chooses a type. A value that does not fit is sent as the
+text that it is, and so is a name that the schema does not have: the service
+reports what is wrong, in one place for all its clients.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from galaxy_jobs.entrypoints import typed_text
 from galaxy_jobs.entrypoints.client.errors import Usage
 
 
 Schema = Mapping[str, Any]
 
-TRUE = frozenset({"true", "yes", "on", "1"})
-FALSE = frozenset({"false", "no", "off", "0"})
-IN_GALAXY = frozenset({"hda", "ldda", "hdca"})
 
-
-def pairs(given: Sequence[str]) -> dict[str, list[str]]:
+def pairs(arguments: Sequence[str]) -> dict[str, list[str]]:
     """Return the texts given for each name, in their order.
 
     Raises:
-        Usage: One has no ``=``, or no name.
+        Usage: An argument has no ``=``, or no name.
     """
-    found: dict[str, list[str]] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
+    texts: dict[str, list[str]] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
         if not (name and equals):
-            raise Usage(f"-p takes NAME=VALUE, got {one!r}.")
-        found.setdefault(name, []).append(value)
-    return found
+            raise Usage(f"-p takes NAME=VALUE, got {argument!r}.")
+        texts.setdefault(name, []).append(text)
+    return texts
 
 
-def typed(given: Mapping[str, Sequence[str]], schema: Schema) -> dict[str, Any]:
+def typed(texts_by_name: Mapping[str, Sequence[str]], schema: Schema) -> dict[str, Any]:
     """Return the `parameters` of a job.
 
     Args:
-        given: From :func:`pairs`.
-        schema: Of the `parameters`, as ``GET /workflows/{name}`` says.
+        texts_by_name: From :func:`pairs`.
+        schema: Of the `parameters`, from ``GET /workflows/{name}``.
 
     Raises:
-        Usage: Several values for what takes one.
+        Usage: Several values for an input that takes one.
     """
     properties = schema.get("properties", {})
-    values: dict[str, Any] = {}
-    for name, texts in given.items():
-        choices = list(_choices(properties.get(name, {})))
-        lists = [one for one in choices if one.get("type") == "array"]
-        singles = [one for one in choices if one.get("type") != "array"]
-        if len(texts) > 1 and not lists:
+    parameters: dict[str, Any] = {}
+    for name, texts in texts_by_name.items():
+        singles, multiple = alternatives(properties.get(name, {}))
+        if len(texts) > 1 and not multiple:
             raise Usage(f"-p {name}=… is given {len(texts)} times; it takes one value.")
-        made = [_value(text, singles) for text in texts]
-        values[name] = made[0] if len(made) == 1 else made
-    return values
+        types = {kind for single in singles if (kind := type_of(single))}
+        options = [option for single in singles for option in single.get("enum", ())]
+        values = [typed_text.value_of(text, types, options) for text in texts]
+        parameters[name] = values[0] if len(values) == 1 else values
+    return parameters
 
 
-def _choices(schema: Schema) -> Iterator[Schema]:
-    for one in schema.get("anyOf", [schema]):
-        if one is schema:
-            yield one
-        else:
-            yield from _choices(one)
+def alternatives(schema: Schema) -> tuple[list[Schema], bool]:
+    """Return the schemas of one value of an input, and whether it takes several."""
+    flat = list(_flat(schema))
+    singles = [choice for choice in flat if choice.get("type") != "array"]
+    return singles, len(singles) < len(flat)
 
 
-def _value(text: str, choices: Sequence[Schema]) -> Any:
-    """Return *text* as the first of the types that it can be read as."""
-    types = {one.get("type") for one in choices}
-    options = [option for one in choices for option in one.get("enum", ())]
-    if any("oneOf" in one for one in choices):
-        return _data(text)
-    if text == "" and "null" in types and "string" not in types:
-        return None
-    for option in options:
-        if text in {option, json.dumps(option)}:
-            return option
-    if "boolean" in types and text.lower() in TRUE | FALSE:
-        return text.lower() in TRUE
-    if types & {"integer", "number"} and (number := _number(text)) is not None:
-        return number
-    if choices and types <= {None, "null"}:  # of a kind that is not known here
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
+def type_of(schema: Schema) -> str | None:
+    """Return the type of one value, ``data`` for data; None where it is any."""
+    return "data" if "oneOf" in schema else schema.get("type")
 
 
-def _number(text: str) -> int | float | None:
-    # JSON's own way of reading them: neither 1_000 nor infinity is a number.
-    try:
-        number = json.loads(text, parse_constant=str)
-    except ValueError:
-        return None
-    is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    return number if is_number else None
-
-
-def _data(text: str) -> dict[str, str]:
-    """Return a registered dataset, or with ``hda:ID`` one that Galaxy has."""
-    src, colon, id_ = text.partition(":")
-    if colon and src in IN_GALAXY:
-        return {"src": src, "id": id_}
-    return {"dataset_id": text}
+def _flat(schema: Schema) -> Iterator[Schema]:
+    for choice in schema.get("anyOf", ()):
+        yield from _flat(choice)
+    if "anyOf" not in schema:
+        yield schema

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from galaxy_jobs.entrypoints.client import output
+from galaxy_jobs.entrypoints import wording
+from galaxy_jobs.entrypoints.client import output, parameters
 
 
 Schema = Mapping[str, Any]
@@ -63,26 +64,23 @@ def shown(workflow: Mapping[str, Any]) -> RenderableType:
 
 
 def takes(schema: Schema) -> str:
-    """Say in words what an input takes."""
-    return " or ".join(dict.fromkeys(_words(schema)))
+    """Return what an input takes, in words."""
+    singles, multiple = parameters.alternatives(schema)
+    single = next((choice for choice in singles if choice.get("type") != "null"), {})
+    return wording.takes(
+        _kind(single),
+        options=single.get("enum", ()),
+        minimum=single.get("minimum"),
+        maximum=single.get("maximum"),
+        formats=single.get("x-galaxy-formats", ()),
+        collection_type=single.get("x-galaxy-collection-type"),
+        multiple=multiple,
+    )
 
 
-def _words(schema: Schema) -> Iterator[str]:
-    if "anyOf" in schema:
-        for one in schema["anyOf"]:
-            yield from _words(one)
-    elif "oneOf" in schema:
-        yield "a dataset"
-    elif schema.get("type") == "array":
-        yield "several"
-    elif "enum" in schema:
-        yield "one of " + ", ".join(output.clean(one) for one in schema["enum"])
-    elif schema.get("type") != "null":
-        kind = str(schema.get("format") or schema.get("type") or "a value")
-        low, high = schema.get("minimum"), schema.get("maximum")
-        bounds = {
-            (True, True): f" {low} to {high}",
-            (True, False): f" from {low}",
-            (False, True): f" to {high}",
-        }
-        yield kind + bounds.get((low is not None, high is not None), "")
+def _kind(single: Schema) -> str | None:
+    if "oneOf" not in single:
+        return single.get("format") or single.get("type")
+    _, in_galaxy = single["oneOf"]
+    is_collection = in_galaxy["properties"]["src"]["enum"] == ["hdca"]
+    return "collection" if is_collection else "data"

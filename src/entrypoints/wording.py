@@ -1,0 +1,114 @@
+"""Moments, sizes and inputs in words, for the terminal and the pages alike.
+
+Rule of the file: standard library only, and no rule of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from galaxy_jobs.entrypoints.typed_text import text_of
+
+
+JUST_NOW = timedelta(seconds=5)
+"""Ages below this, and of clocks a little ahead of ours, are not counted."""
+
+MONTH = timedelta(days=30)
+"""Of what is older, the date is given."""
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+_KINDS = {
+    "boolean": "true or false",
+    "collection": "a collection",
+    "color": "a color such as #1f6feb",
+    "data": "a dataset",
+    "integer": "an integer",
+    "number": "a number",
+    "string": "a text",
+}
+
+
+def age(at: datetime, now: datetime) -> str:
+    """Return how long ago a moment was, such as ``2 h ago``, or its date."""
+    passed = now - at
+    if passed < JUST_NOW:
+        return "just now"
+    if passed > MONTH:
+        return f"{at.astimezone(UTC):%Y-%m-%d}"
+    return f"{duration(passed, units=1)} ago"
+
+
+def duration(span: timedelta, *, units: int = 2) -> str:
+    """Return a span of time, such as ``1 h 5 min``, in at most so many units."""
+    left = max(0, int(span.total_seconds()))
+    parts: list[str] = []
+    for unit, seconds in _UNITS:
+        count, left = divmod(left, seconds)
+        if count and len(parts) < units:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts) or "0 s"
+
+
+def size(count: int | None) -> str:
+    """Return a number of bytes, such as ``1.5 MB``; of None, the empty text."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:  # noqa: PLR2004 - SI units
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def takes(
+    kind: str | None,
+    *,
+    options: Sequence[Any] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    formats: Sequence[str] = (),
+    collection_type: str | None = None,
+    multiple: bool = False,
+) -> str:
+    """Return what a workflow input takes, such as ``an integer from 1 to 9``.
+
+    Args:
+        kind: JSON Schema's name of its type, or ``color``, ``data``, ``collection``.
+        options: The values that may be chosen, if they are listed.
+        minimum: The least number, if there is one.
+        maximum: The greatest number, if there is one.
+        formats: Of data, if they are restricted.
+        collection_type: Of a collection, such as ``list:paired``, if it is restricted.
+        multiple: Whether it takes several values.
+    """
+    if options:
+        parts = [f"one of {', '.join(map(text_of, options))}"]
+    else:
+        parts = [_KINDS.get(kind or "", "a value") + bounds(minimum, maximum)]
+    if formats:
+        parts.append(f"format {' or '.join(formats)}")
+    if collection_type:
+        parts.append(collection_type)
+    if multiple:
+        parts.append("or several")
+    return ", ".join(parts)
+
+
+def bounds(minimum: float | None, maximum: float | None) -> str:
+    """Return the range of a number, such as `` from 1 to 9``; with a leading space."""
+    if minimum is not None and maximum is not None:
+        return f" from {number(minimum)} to {number(maximum)}"
+    if minimum is not None:
+        return f" of at least {number(minimum)}"
+    return "" if maximum is None else f" of at most {number(maximum)}"
+
+
+def number(value: float) -> str:
+    """Return a number as it is typed: whole ones without a point."""
+    return f"{value:.0f}" if value == int(value) else repr(value)
