@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
+from typing import cast
 
 import pytest
 from attrs import evolve
@@ -195,28 +196,40 @@ def test_at_the_end_everybody_is_woken() -> None:
     run(test)
 
 
-def test_a_stream_begins_with_its_place_and_shows_signs_of_life(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT", 0.001)
-
+def test_a_stream_begins_with_its_position_and_sends_heartbeats() -> None:
     async def test(world: World) -> None:
         wanted = Wanted(dataset_id=DatasetId("d1"))
-        stream = events._told(world.fanout, wanted, 0, nullcontext())
-        assert await anext(stream) == b"retry: 2000\nid: 0\n\n"
+        source = events.transitions(world.fanout, wanted, None, pause=0.001)
+        response = await events.stream(world.fanout, nullcontext(), wanted, source)
+        chunks = cast("AsyncIterator[bytes]", response.iterator)
+        assert await anext(chunks) == b"retry: 2000\n: still here\nid: 0\n\n"
         world.change(1, dataset=0)
         await world.read_up()
-        # Nothing for it, but it need not begin at 0 again.
-        assert await anext(stream) == b": still here\nid: 1\n\n"
+        # No event for this stream, but it need not resume from 0.
+        assert await anext(chunks) == b": still here\nid: 0\n\n"
+        assert await anext(chunks) == b": still here\nid: 1\n\n"
         world.change(2, dataset=1)
         await world.read_up()
-        while (said := await anext(stream)).startswith(b":"):
+        while (event := await anext(chunks)).startswith(b":"):
             pass
-        first, second, third, *end = said.split(b"\n")
+        first, second, third, *end = event.split(b"\n")
         assert (first, second, end) == (b"id: 2", b"event: transition", [b"", b""])
         assert third.startswith(b'data: {"id":2,')
         world.fanout.stop()
         with pytest.raises(StopAsyncIteration):
-            await anext(stream)
+            await anext(chunks)
+
+    run(test)
+
+
+def test_a_stream_resumes_after_the_event_it_is_given() -> None:
+    async def test(world: World) -> None:
+        for job in (1, 2):
+            world.change(job)
+        source = events.transitions(world.fanout, Wanted(), "1")
+        response = await events.stream(world.fanout, nullcontext(), Wanted(), source)
+        first = await anext(cast("AsyncIterator[bytes]", response.iterator))
+        assert first.startswith(b"retry: 2000\nid: 2\nevent: transition\n")
+        assert b"id: 1" not in first
 
     run(test)

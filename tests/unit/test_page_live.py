@@ -1,4 +1,4 @@
-"""A page is told that it is out of date: at once, of everything, and no more."""
+"""A page gets an event whenever it is out of date: at once, and no more than that."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from attrs import define, evolve
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTransitionFeed
 from galaxy_jobs.domain import InvocationId, InvocationState
 from galaxy_jobs.domain.errors import StoreUnavailable
+from galaxy_jobs.entrypoints.api.events import stream
 from galaxy_jobs.entrypoints.broadcast import Fanout, Wanted
 from galaxy_jobs.entrypoints.web import live
-from galaxy_jobs.entrypoints.web.live import Sight
 from tests.support.build import an_invocation
 
 
@@ -26,33 +26,38 @@ CHANGE, END = b"event: change\ndata: {}\n\n", b"event: end\ndata: {}\n\n"
 
 @define
 class Show:
-    """What there is to be seen, and who follows it."""
+    """A page whose content changes, and the streams that follow it."""
 
     fanout: Fanout
     store: MemoryStore
+    read_interval: float
     mark: str = "1"
     active: bool = True
     ended: bool = False
-    trouble: Exception | None = None
-    looks: int = 0
+    failure: Exception | None = None
+    readings: int = 0
 
-    def look(self) -> Sight:
-        self.looks += 1
-        if self.trouble:
-            raise self.trouble
-        return Sight(mark=self.mark, active=self.active, ended=self.ended)
+    def read(self) -> live.View:
+        self.readings += 1
+        if self.failure:
+            raise self.failure
+        return live.View(mark=self.mark, active=self.active, ended=self.ended)
 
     async def follow(self, mark: str = "1") -> AsyncIterator[bytes]:
-        """Follow it; heartbeats are left out."""
-        stream = await live.follow(
-            self.fanout, nullcontext(), Wanted(), self.look, mark
+        """Open a stream; return its events, without heartbeats."""
+        source = live.changes(
+            self.read, mark, read_interval=self.read_interval, event_interval=0
         )
-        assert stream.headers["Cache-Control"] == "no-store"
-        return self._told(cast("AsyncIterator[bytes]", stream.iterator))
+        response = await stream(self.fanout, nullcontext(), Wanted(), source)
+        assert response.headers["Cache-Control"] == "no-store"
+        return self._events(cast("AsyncIterator[bytes]", response.iterator))
 
-    async def _told(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        assert await anext(iterator) == b"retry: 2000\n\n"
-        async for event in iterator:
+    async def _events(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        first = await anext(chunks)
+        assert first.startswith(b"retry: 2000\n")
+        if (event := first.removeprefix(b"retry: 2000\n")) != b":\n\n":
+            yield event
+        async for event in chunks:
             if event != b":\n\n":
                 yield event
 
@@ -67,20 +72,13 @@ class Show:
             self.store.put(before, after)
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch,
-    test: Callable[[Show], Awaitable[None]],
-    every: float = 0.01,
-) -> None:
-    monkeypatch.setattr(live, "LOOK_EVERY", every)
-    monkeypatch.setattr(live, "AT_MOST_EVERY", 0)
-
+def run(test: Callable[[Show], Awaitable[None]], read_interval: float = 0.01) -> None:
     async def main() -> None:
         store = MemoryStore()
         fanout = Fanout(MemoryTransitionFeed(store), look_every=HOUR)
         try:
             async with asyncio.timeout(30):
-                await test(Show(fanout, store))
+                await test(Show(fanout, store, read_interval))
         finally:
             fanout.stop()
             with store.told:
@@ -89,66 +87,65 @@ def run(
     asyncio.run(main())
 
 
-def test_what_changed_before_the_stream_began_is_told_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_changed_before_the_stream_began_comes_first() -> None:
     async def test(show: Show) -> None:
-        told = await show.follow(mark="0")
-        assert await anext(told) == CHANGE
+        events = await show.follow(mark="0")
+        assert await anext(events) == CHANGE
         show.mark = "2"
-        assert await anext(told) == CHANGE
+        assert await anext(events) == CHANGE
 
-    run(monkeypatch, test)
+    run(test)
 
 
-def test_a_bar_that_moves_within_a_state_is_told_as_long_as_something_is_under_way(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_progress_within_a_state_is_an_event_while_a_job_is_active() -> None:
     async def test(show: Show) -> None:
-        told = await show.follow()
-        waiting = asyncio.ensure_future(anext(told))
-        while show.looks < 3:  # noqa: ASYNC110 - it is looked, and nothing is told
+        events = await show.follow()
+        waiting = asyncio.ensure_future(anext(events))
+        while show.readings < 3:  # noqa: ASYNC110 - it reads, and sends nothing
             await asyncio.sleep(0.001)
         assert not waiting.done()
         show.mark = "2"
         assert await waiting == CHANGE
         show.mark, show.ended, show.active = "3", True, False
-        assert await anext(told) == END
+        assert await anext(events) == END
 
-    run(monkeypatch, test)
+    run(test)
 
 
-def test_where_nothing_is_under_way_a_change_of_state_alone_makes_it_look(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_where_no_job_is_active_only_a_change_of_state_is_a_reason_to_read() -> None:
     async def test(show: Show) -> None:
         show.active = False
-        told = await show.follow()
-        waiting = asyncio.ensure_future(anext(told))
-        while not show.looks:  # noqa: ASYNC110 - it looks once, to begin with
-            await asyncio.sleep(0.001)
+        events = await show.follow()
+        waiting = asyncio.ensure_future(anext(events))
         show.mark = "2"
         await asyncio.sleep(0.1)
-        assert show.looks == 1
+        assert show.readings == 1
         assert not waiting.done()
         show.change_a_state()
         assert await waiting == CHANGE
 
-    run(monkeypatch, test)
+    run(test)
 
 
-def test_streams_end_with_the_service_and_where_nothing_can_be_seen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_streams_end_with_the_service_and_when_reading_fails() -> None:
     async def test(show: Show) -> None:
-        told, other = await show.follow(), await show.follow(mark="0")
+        events, other = await show.follow(), await show.follow(mark="0")
         assert await anext(other) == CHANGE
-        show.trouble = StoreUnavailable("away")
+        show.failure = StoreUnavailable("away")
         assert [event async for event in other] == []
-        show.trouble = None
-        waiting = asyncio.ensure_future(anext(told, None))
+        show.failure = None
+        waiting = asyncio.ensure_future(anext(events, None))
         await asyncio.sleep(0)
         show.fanout.stop()
         assert await waiting is None
 
-    run(monkeypatch, test, every=20)
+    run(test, read_interval=20)
+
+
+def test_a_stream_that_cannot_be_read_at_first_is_refused() -> None:
+    async def test(show: Show) -> None:
+        show.failure = StoreUnavailable("away")
+        with pytest.raises(StoreUnavailable):
+            await show.follow()
+
+    run(test)

@@ -26,6 +26,7 @@ from galaxy_jobs.domain.use_cases import (
 )
 from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import name_of
+from galaxy_jobs.entrypoints.api.events import stream
 from galaxy_jobs.entrypoints.api.limits import Places
 from galaxy_jobs.entrypoints.api.parameters import (
     CursorText,
@@ -173,21 +174,21 @@ async def get_list_events(
     cursor: CursorText = None,
     mark: Mark = "",
 ) -> Stream:
-    """Tell the list when it is out of date."""
+    """Stream an event whenever the list is out of date."""
     filters = Filters.of(dataset_id, workflow_name, states)
 
-    def look() -> live.Sight:
-        found = filters.find(list_jobs, cursor).items
-        return live.Sight(
-            mark=live.mark_of(map(shown.job, found)),
-            active=any(not one.state.is_terminal for one in found),
+    def read() -> live.View:
+        jobs = filters.find(list_jobs, cursor).items
+        return live.View(
+            mark=live.mark_of(map(shown.job, jobs)),
+            active=any(not job.state.is_terminal for job in jobs),
         )
 
     wanted = Wanted(
         dataset_id=DatasetId(filters.dataset_id) if filters.dataset_id else None
     )
-    taken = places.taken(name_of(request))
-    return await live.follow(fanout, taken, wanted, look, mark)
+    slot = places.taken(name_of(request))
+    return await stream(fanout, slot, wanted, live.changes(read, mark))
 
 
 @get("/ui/jobs/{invocation_id:str}", sync_to_thread=True)
@@ -231,18 +232,17 @@ async def get_job_events(
     shown: Needs[schemas.Shown],
     mark: Mark = "",
 ) -> Stream:
-    """Tell a job's page when it is out of date, and of the end."""
+    """Stream an event whenever a job's page is out of date, and one at its end."""
     wanted = Wanted(invocation_id=InvocationId(invocation_id))
 
-    def look() -> live.Sight:
-        found = show_job(InvocationId(invocation_id))
-        ended = found.state.is_terminal
-        return live.Sight(
-            mark=live.mark_of([shown.job(found)]), active=not ended, ended=ended
-        )
+    def read() -> live.View:
+        invocation = show_job(InvocationId(invocation_id))
+        ended = invocation.state.is_terminal
+        mark = live.mark_of([shown.job(invocation)])
+        return live.View(mark=mark, active=not ended, ended=ended)
 
-    taken = places.taken(name_of(request))
-    return await live.follow(fanout, taken, wanted, look, mark)
+    slot = places.taken(name_of(request))
+    return await stream(fanout, slot, wanted, live.changes(read, mark))
 
 
 @get("/ui/jobs/{invocation_id:str}/outputs")
