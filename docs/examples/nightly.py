@@ -32,7 +32,7 @@ def run_nightly(container: Container, hda: str, workflow_name: str) -> Invocatio
     today = container.clock()().date()
     key = IdempotencyKey("nightly", f"{today} {hda} {workflow_name}")
     submitted = container.submit()(request, key)
-    return container.show_job()(submitted.invocation_id)
+    return container.invocations().get(submitted.invocation_id)
 
 
 def follow(container: Container, job: Invocation, every: float = 1.0) -> Invocation:
@@ -40,7 +40,7 @@ def follow(container: Container, job: Invocation, every: float = 1.0) -> Invocat
     while not job.state.is_terminal:
         container.poll()()
         time.sleep(every)
-        job = container.show_job()(job.invocation_id)
+        job = container.invocations().get(job.invocation_id)
     return job
 
 

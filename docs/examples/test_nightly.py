@@ -71,7 +71,7 @@ def test_knows_that_a_run_failed(
         galaxy.tick()
         clock.advance(container.poll_policy().most)
         container.poll()()
-        job = container.show_job()(job.invocation_id)
+        job = container.invocations().get(job.invocation_id)
     assert job.state is InvocationState.FAILED
     assert job.failure is not None
     assert job.failure.step == "sort"

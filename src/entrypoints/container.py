@@ -56,10 +56,7 @@ from galaxy_jobs.domain.use_cases import (
     Check,
     ClearSuperseded,
     CreateToken,
-    JobHistory,
     JobOutputs,
-    ListDatasets,
-    ListJobs,
     ListTokens,
     ListWorkflows,
     Poll,
@@ -68,9 +65,6 @@ from galaxy_jobs.domain.use_cases import (
     RegisterDataset,
     Rerun,
     RevokeToken,
-    ShowDataset,
-    ShowJob,
-    ShowSubmission,
     ShowWorkflow,
     Submit,
     SubmitPolicy,
@@ -269,8 +263,6 @@ class Container(containers.DeclarativeContainer):
     revoke_token = providers.Singleton(RevokeToken, tokens, clock)
     authenticate = providers.Singleton(Authenticate, tokens)
     register_dataset = providers.Singleton(RegisterDataset, datasets, clock)
-    show_dataset = providers.Singleton(ShowDataset, datasets)
-    list_datasets = providers.Singleton(ListDatasets, datasets)
     list_workflows = providers.Singleton(ListWorkflows, catalog, allowlist)
     show_workflow = providers.Singleton(ShowWorkflow, catalog, allowlist)
     check = providers.Singleton(Check, datasets, catalog, allowlist)
@@ -285,10 +277,6 @@ class Container(containers.DeclarativeContainer):
         policy=submit_policy,
     )
     rerun = providers.Singleton(Rerun, invocations, submit)
-    show_submission = providers.Singleton(ShowSubmission, submissions)
-    show_job = providers.Singleton(ShowJob, invocations)
-    list_jobs = providers.Singleton(ListJobs, invocations)
-    job_history = providers.Singleton(JobHistory, invocations)
     job_outputs = providers.Singleton(JobOutputs, invocations, runner)
     cancel_job = providers.Singleton(CancelJob, invocations, clock)
     reconcile = providers.Singleton(

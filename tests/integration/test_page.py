@@ -370,7 +370,7 @@ def test_a_page_of_another_site_can_make_the_browser_do_nothing(
         assert navigation.value is not None
         assert navigation.value.status == 403
         one.trouble.clear()  # the console tells of the 403
-    assert there.container.show_job()(id_).state is STATE.IN_PROGRESS
+    assert there.container.invocations().get(id_).state is STATE.IN_PROGRESS
 
 
 # --- with tokens ---
@@ -454,7 +454,7 @@ def test_a_form_of_another_site_is_refused_though_the_browser_is_signed_in(
             led = "/sign-in" in page.url
             assert led if base == "about:blank" else navigation.value.status == 403
         one.trouble.clear()  # the console tells of both
-        assert closed.container.show_job()(id_).state is STATE.IN_PROGRESS
+        assert closed.container.invocations().get(id_).state is STATE.IN_PROGRESS
 
 
 # --- a real one ---

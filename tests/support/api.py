@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from attrs import define, field
@@ -42,20 +43,26 @@ USE_CASES = (
     "cancel_job",
     "check",
     "fanout",
-    "job_history",
     "job_outputs",
-    "list_datasets",
-    "list_jobs",
     "list_workflows",
     "readiness",
     "register_dataset",
     "rerun",
-    "show_dataset",
-    "show_job",
-    "show_submission",
     "show_workflow",
     "submit",
 )
+
+
+READS = {
+    "invocations": {
+        "get": "show_job",
+        "page": "list_jobs",
+        "transitions": "job_history",
+    },
+    "submissions": {"get": "show_submission"},
+    "datasets": {"get": "show_dataset", "page": "list_datasets"},
+}
+"""What stands in for each method of a repository, by the name that tests give it."""
 
 
 @contextmanager
@@ -63,7 +70,8 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
     """Serve the API.
 
     Args:
-        instead: What stands in for providers of the container, by their names.
+        instead: What stands in for providers of the container, by their names, or
+            for single methods of repositories, by the names in `READS`.
             A use case that is not named gives None. The clock stands at noon, and
             there are no tokens. ``http`` is its ``[http]`` table.
     """
@@ -77,7 +85,13 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         "http": HttpTable(),
         **instead,
     }
-    standing_in.setdefault("listing", ComposedListing(standing_in["list_jobs"]))
+    for repository, methods in READS.items():
+        stands = {
+            method: standing_in.pop(name, None) or StandIn()
+            for method, name in methods.items()
+        }
+        standing_in.setdefault(repository, SimpleNamespace(**stands))
+    standing_in.setdefault("listing", ComposedListing(standing_in["invocations"].page))
     for name, thing in standing_in.items():
         getattr(container, name).override(providers.Object(thing))
     with TestClient(create_app(container), base_url="http://127.0.0.1:8000") as client:

@@ -7,18 +7,8 @@ rule of its own, and nothing here logs: numbers and values are returned.
 
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear import ClearSuperseded
-from galaxy_jobs.domain.use_cases.datasets import (
-    ListDatasets,
-    RegisterDataset,
-    ShowDataset,
-)
-from galaxy_jobs.domain.use_cases.outputs import (
-    JobHistory,
-    JobOutputs,
-    ListJobs,
-    ShowJob,
-    ShowSubmission,
-)
+from galaxy_jobs.domain.use_cases.datasets import RegisterDataset
+from galaxy_jobs.domain.use_cases.outputs import JobOutputs
 from galaxy_jobs.domain.use_cases.poll import (
     Breaker,
     Mapper,
@@ -60,10 +50,7 @@ __all__ = [
     "ClearSuperseded",
     "CreateToken",
     "GalaxyNews",
-    "JobHistory",
     "JobOutputs",
-    "ListDatasets",
-    "ListJobs",
     "ListTokens",
     "ListWorkflows",
     "Mapper",
@@ -78,9 +65,6 @@ __all__ = [
     "RegisterDataset",
     "Rerun",
     "RevokeToken",
-    "ShowDataset",
-    "ShowJob",
-    "ShowSubmission",
     "ShowWorkflow",
     "Submit",
     "SubmitPolicy",

@@ -1,4 +1,4 @@
-"""Register datasets and look them up."""
+"""Register datasets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 
 from galaxy_jobs.domain.model.dataset import Dataset, Source
 from galaxy_jobs.domain.model.values import DatasetId
-from galaxy_jobs.domain.ports import Clock, Cursor, DatasetRepository, Page
+from galaxy_jobs.domain.ports import Clock, DatasetRepository
 
 
 @frozen
@@ -46,29 +46,3 @@ class RegisterDataset:
                 created_at=self.clock(),
             )
         )
-
-
-@frozen
-class ShowDataset:
-    """Looks one dataset up."""
-
-    datasets: DatasetRepository
-
-    def __call__(self, dataset_id: DatasetId) -> Dataset:
-        """Return it.
-
-        Raises:
-            DatasetNotFound: There is none.
-        """
-        return self.datasets.get(dataset_id)
-
-
-@frozen
-class ListDatasets:
-    """Lists datasets."""
-
-    datasets: DatasetRepository
-
-    def __call__(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
-        """Return at most *limit*, newest first, beyond *after*."""
-        return self.datasets.page(limit, after)

@@ -8,7 +8,8 @@ from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
 from galaxy_jobs.domain.model.values import DatasetId
-from galaxy_jobs.domain.use_cases import ListDatasets, RegisterDataset, ShowDataset
+from galaxy_jobs.domain.ports import DatasetRepository
+from galaxy_jobs.domain.use_cases import RegisterDataset
 from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.parameters import LOCATION, CursorText, Limit, Needs
 from galaxy_jobs.entrypoints.api.problems import refusals
@@ -56,13 +57,13 @@ def post_dataset(
     responses=refusals("database-unavailable"),
 )
 def get_datasets(
-    list_datasets: Needs[ListDatasets],
+    datasets: Needs[DatasetRepository],
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.Datasets:
     """List datasets."""
     here = ["datasets"]
-    page = list_datasets(limit, cursors.read(cursor, here))
+    page = datasets.page(limit, cursors.read(cursor, here))
     return schemas.Datasets(
         items=[schemas.dataset(one) for one in page.items],
         next_cursor=cursors.write(page.next, here),
@@ -78,10 +79,10 @@ def get_datasets(
     responses=refusals("dataset-not-found", "database-unavailable", addressed=True),
 )
 def get_dataset(
-    dataset_id: FromPath[str], show_dataset: Needs[ShowDataset]
+    dataset_id: FromPath[str], datasets: Needs[DatasetRepository]
 ) -> schemas.DatasetJson:
     """Show a dataset."""
-    return schemas.dataset(show_dataset(DatasetId(dataset_id)))
+    return schemas.dataset(datasets.get(DatasetId(dataset_id)))
 
 
 ROUTES = [post_dataset, get_datasets, get_dataset]

@@ -15,15 +15,16 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import Request
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
-from galaxy_jobs.domain.ports import JobFilter
+from galaxy_jobs.domain.ports import (
+    InvocationRepository,
+    JobFilter,
+    SubmissionRepository,
+)
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     Check,
-    JobHistory,
     JobOutputs,
     Rerun,
-    ShowJob,
-    ShowSubmission,
     Submit,
     Submitted,
 )
@@ -223,7 +224,7 @@ async def get_job(
     *,
     request: AnyRequest[Any, Any, Any],
     invocation_id: FromPath[str],
-    show_job: Needs[ShowJob],
+    invocations: Needs[InvocationRepository],
     shown: Needs[schemas.Shown],
     fanout: Needs[Fanout],
     places: Needs[Places],
@@ -232,7 +233,7 @@ async def get_job(
     """Show a job, now or once its state has changed."""
 
     async def show() -> Invocation:
-        return await asyncio.to_thread(show_job, InvocationId(invocation_id))
+        return await asyncio.to_thread(invocations.get, InvocationId(invocation_id))
 
     if not wait:
         return shown.detail(await show())
@@ -258,10 +259,10 @@ async def get_job(
     responses=refusals("job-not-found", "database-unavailable"),
 )
 def get_history(
-    invocation_id: FromPath[str], job_history: Needs[JobHistory]
+    invocation_id: FromPath[str], invocations: Needs[InvocationRepository]
 ) -> schemas.Transitions:
     """Show a job's transitions."""
-    found = job_history(InvocationId(invocation_id))
+    found = invocations.transitions(InvocationId(invocation_id))
     return schemas.Transitions(items=[schemas.transition(one) for one in found])
 
 
@@ -318,10 +319,10 @@ def post_cancel(
     responses=refusals("submission-not-found", "database-unavailable"),
 )
 def get_submission(
-    submission_id: FromPath[str], show_submission: Needs[ShowSubmission]
+    submission_id: FromPath[str], submissions: Needs[SubmissionRepository]
 ) -> schemas.SubmissionJson:
     """Show what became of a submission."""
-    return schemas.submission(show_submission(submission_named(submission_id)))
+    return schemas.submission(submissions.get(submission_named(submission_id)))
 
 
 def _created(one: Submitted) -> Response[Any]:

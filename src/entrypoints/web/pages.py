@@ -15,15 +15,14 @@ from litestar.response import Redirect, Stream
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
-from galaxy_jobs.domain.ports import Clock, JobFilter, Page
-from galaxy_jobs.domain.use_cases import (
-    CancelJob,
-    JobHistory,
-    JobOutputs,
-    ListJobs,
-    ShowJob,
-    ShowSubmission,
+from galaxy_jobs.domain.ports import (
+    Clock,
+    InvocationRepository,
+    JobFilter,
+    Page,
+    SubmissionRepository,
 )
+from galaxy_jobs.domain.use_cases import CancelJob, JobOutputs
 from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import name_of
 from galaxy_jobs.entrypoints.api.events import stream
@@ -97,13 +96,15 @@ class Filters:
         ]
         return f"{base}?{urlencode(said)}" if said else base
 
-    def find(self, list_jobs: ListJobs, cursor: str | None) -> Page[Invocation]:
+    def find(
+        self, invocations: InvocationRepository, cursor: str | None
+    ) -> Page[Invocation]:
         """Return a page of the jobs that fit.
 
         Raises:
             InvalidValue: The cursor is none of a list like that.
         """
-        return list_jobs(
+        return invocations.page(
             JobFilter(
                 dataset_id=DatasetId(self.dataset_id) if self.dataset_id else None,
                 workflow_name=self.workflow_name,
@@ -134,7 +135,7 @@ Mark: TypeAlias = Annotated[
 def get_jobs_page(
     *,
     request: AnyRequest,
-    list_jobs: Needs[ListJobs],
+    invocations: Needs[InvocationRepository],
     shown: Needs[schemas.Shown],
     clock: Needs[Clock],
     dataset_id: DatasetFilter = None,
@@ -144,7 +145,7 @@ def get_jobs_page(
 ) -> Response[str]:
     """Show jobs, newest first."""
     filters = Filters.of(dataset_id, workflow_name, states)
-    found = filters.find(list_jobs, cursor)
+    found = filters.find(invocations, cursor)
     jobs = [shown.job(one) for one in found.items]
     return page(
         request,
@@ -166,7 +167,7 @@ async def get_list_events(
     request: AnyRequest,
     fanout: Needs[Fanout],
     places: Needs[Places],
-    list_jobs: Needs[ListJobs],
+    invocations: Needs[InvocationRepository],
     shown: Needs[schemas.Shown],
     dataset_id: DatasetFilter = None,
     workflow_name: WorkflowFilter = None,
@@ -178,7 +179,7 @@ async def get_list_events(
     filters = Filters.of(dataset_id, workflow_name, states)
 
     def read() -> live.View:
-        jobs = filters.find(list_jobs, cursor).items
+        jobs = filters.find(invocations, cursor).items
         return live.View(
             mark=live.mark_of(map(shown.job, jobs)),
             active=any(not job.state.is_terminal for job in jobs),
@@ -196,13 +197,12 @@ def get_job_page(
     *,
     request: AnyRequest,
     invocation_id: FromPath[str],
-    show_job: Needs[ShowJob],
-    job_history: Needs[JobHistory],
+    invocations: Needs[InvocationRepository],
     shown: Needs[schemas.Shown],
     clock: Needs[Clock],
 ) -> Response[str]:
     """Show a job."""
-    found = show_job(InvocationId(invocation_id))
+    found = invocations.get(InvocationId(invocation_id))
     job = shown.detail(found)
     headers = None
     if found.state.is_terminal and request.headers.get("hx-target") == "live":
@@ -216,7 +216,10 @@ def get_job_page(
         job=job,
         active=not found.state.is_terminal,
         galaxy=_in_galaxy(found),
-        history=[schemas.transition(one) for one in job_history(found.invocation_id)],
+        history=[
+            schemas.transition(transition)
+            for transition in invocations.transitions(found.invocation_id)
+        ],
         mark=live.mark_of([job]),
     )
 
@@ -228,7 +231,7 @@ async def get_job_events(
     fanout: Needs[Fanout],
     places: Needs[Places],
     invocation_id: FromPath[str],
-    show_job: Needs[ShowJob],
+    invocations: Needs[InvocationRepository],
     shown: Needs[schemas.Shown],
     mark: Mark = "",
 ) -> Stream:
@@ -236,7 +239,7 @@ async def get_job_events(
     wanted = Wanted(invocation_id=InvocationId(invocation_id))
 
     def read() -> live.View:
-        invocation = show_job(InvocationId(invocation_id))
+        invocation = invocations.get(InvocationId(invocation_id))
         ended = invocation.state.is_terminal
         mark = live.mark_of([shown.job(invocation)])
         return live.View(mark=mark, active=not ended, ended=ended)
@@ -272,10 +275,10 @@ def get_outputs_page(
 def get_submission_page(
     request: AnyRequest,
     submission_id: FromPath[str],
-    show_submission: Needs[ShowSubmission],
+    submissions: Needs[SubmissionRepository],
 ) -> Response[Any]:
     """Show what became of a submission; lead on to its job where there is one."""
-    found = show_submission(submission_named(submission_id))
+    found = submissions.get(submission_named(submission_id))
     if found.invocation_id is not None:
         return to_job(found.invocation_id)
     return page(request, "submission.html", submission=found)

@@ -32,11 +32,10 @@ from galaxy_jobs.domain.model.workflow import (
     Workflow,
     WorkflowInput,
 )
+from galaxy_jobs.domain.ports import DatasetRepository, InvocationRepository
 from galaxy_jobs.domain.use_cases import (
-    ListDatasets,
     ListWorkflows,
     Rerun,
-    ShowJob,
     ShowWorkflow,
     Submit,
 )
@@ -124,7 +123,7 @@ class Wish:
             self.inputs, entered=self.form, earlier=self.given, problems=self.problems
         )
 
-    def shown(self, request: AnyRequest, datasets: ListDatasets) -> Response[str]:
+    def shown(self, request: AnyRequest, datasets: DatasetRepository) -> Response[str]:
         """Return the page of it."""
         return page(
             request,
@@ -133,7 +132,7 @@ class Wish:
             if self.error is None
             else problems.status_of(self.error.code, addressed=False),
             wish=self,
-            datasets=datasets(OFFERED).items,
+            datasets=datasets.page(OFFERED).items,
         )
 
 
@@ -144,7 +143,7 @@ def get_submit_page(
     request: AnyRequest,
     list_workflows: Needs[ListWorkflows],
     show_workflow: Needs[ShowWorkflow],
-    list_datasets: Needs[ListDatasets],
+    datasets: Needs[DatasetRepository],
     allowlist: Needs[Allowlist],
     workflow_name: Annotated[str | None, QueryParameter(description="a text")] = None,
     dataset_id: Annotated[str | None, QueryParameter(description="a text")] = None,
@@ -158,7 +157,7 @@ def get_submit_page(
             dataset_id=dataset_id or "",
         )
     wish = _wish(workflow_name, show_workflow, allowlist)
-    return evolve(wish, dataset_id=dataset_id or "").shown(request, list_datasets)
+    return evolve(wish, dataset_id=dataset_id or "").shown(request, datasets)
 
 
 @post("/ui/submit")
@@ -168,7 +167,7 @@ def post_submit_form(
     request: AnyRequest,
     form: NamedDependency[Form],
     show_workflow: Needs[ShowWorkflow],
-    list_datasets: Needs[ListDatasets],
+    datasets: Needs[DatasetRepository],
     allowlist: Needs[Allowlist],
     submit: Needs[Submit],
     caller: Needs[Caller],
@@ -189,7 +188,7 @@ def post_submit_form(
         key = idempotency_key(wish.key, caller)
         return to_job(submit(wanted, key).invocation_id)
     except DomainError as error:
-        return _refused(request, wish, error, list_datasets)
+        return _refused(request, wish, error, datasets)
 
 
 @get("/ui/jobs/{invocation_id:str}/rerun")
@@ -198,14 +197,14 @@ def get_rerun_page(
     *,
     request: AnyRequest,
     invocation_id: FromPath[str],
-    show_job: Needs[ShowJob],
+    invocations: Needs[InvocationRepository],
     show_workflow: Needs[ShowWorkflow],
-    list_datasets: Needs[ListDatasets],
+    datasets: Needs[DatasetRepository],
     allowlist: Needs[Allowlist],
 ) -> Response[str]:
     """Show the form to run a job again, filled in as it was."""
-    earlier = show_job(InvocationId(invocation_id))
-    return _again(earlier, show_workflow, allowlist).shown(request, list_datasets)
+    earlier = invocations.get(InvocationId(invocation_id))
+    return _again(earlier, show_workflow, allowlist).shown(request, datasets)
 
 
 @post("/ui/jobs/{invocation_id:str}/rerun")
@@ -215,15 +214,15 @@ def post_rerun_form(
     request: AnyRequest,
     invocation_id: FromPath[str],
     form: NamedDependency[Form],
-    show_job: Needs[ShowJob],
+    invocations: Needs[InvocationRepository],
     show_workflow: Needs[ShowWorkflow],
-    list_datasets: Needs[ListDatasets],
+    datasets: Needs[DatasetRepository],
     allowlist: Needs[Allowlist],
     rerun: Needs[Rerun],
     caller: Needs[Caller],
 ) -> Response[str] | Redirect:
     """Run a job again, or say beside each field what is wrong with it."""
-    earlier = show_job(InvocationId(invocation_id))
+    earlier = invocations.get(InvocationId(invocation_id))
     wish = evolve(_again(earlier, show_workflow, allowlist), form=form)
     try:
         done = rerun(
@@ -233,7 +232,7 @@ def post_rerun_form(
             key=idempotency_key(wish.key, caller),
         )
     except DomainError as error:
-        return _refused(request, wish, error, list_datasets)
+        return _refused(request, wish, error, datasets)
     return to_job(done.invocation_id)
 
 
@@ -251,7 +250,7 @@ def _again(
 
 
 def _refused(
-    request: AnyRequest, wish: Wish, error: DomainError, datasets: ListDatasets
+    request: AnyRequest, wish: Wish, error: DomainError, datasets: DatasetRepository
 ) -> Response[str] | Redirect:
     if error.code not in problems.STATUS:
         raise error
