@@ -202,7 +202,7 @@ def without_bulk(server: str) -> Iterator[Row]:
         theirs,
         theirs / seconds,
         "all told of, ratio >= 0.8",
-        sweep.asked == count <= sweep.untold and theirs / seconds >= 0.8,
+        sweep.asked == count <= sweep.bulk_misses and theirs / seconds >= 0.8,
     )
     assert requests < count + 20, requests
 

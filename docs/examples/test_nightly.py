@@ -69,7 +69,7 @@ def test_knows_that_a_run_failed(
     job = run_nightly(container, "d1", "breaks")
     while not job.state.is_terminal:
         galaxy.tick()
-        clock.advance(container.poll_policy().most)
+        clock.advance(container.poll_policy().max_interval)
         container.poll()()
         job = container.invocations().get(job.invocation_id)
     assert job.state is InvocationState.FAILED

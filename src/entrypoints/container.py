@@ -93,14 +93,14 @@ class Threads:
 
 
 @frozen
-class Lanes:
+class Pipelines:
     """Has two batches under way at once; see :class:`Poll`."""
 
     pool: ThreadPoolExecutor
 
-    def __call__(self, lane: Callable[[], None]) -> None:
+    def __call__(self, pipeline: Callable[[], None]) -> None:
         """Do it twice at once; what goes wrong in either is raised."""
-        for done in [self.pool.submit(lane) for _ in range(2)]:
+        for done in [self.pool.submit(pipeline) for _ in range(2)]:
             done.result()
 
 
@@ -109,9 +109,9 @@ def _threads(count: int) -> Iterator[Threads]:
         yield Threads(pool)
 
 
-def _lanes() -> Iterator[Lanes]:
-    with ThreadPoolExecutor(2, thread_name_prefix="lane") as pool:
-        yield Lanes(pool)
+def _pipelines() -> Iterator[Pipelines]:
+    with ThreadPoolExecutor(2, thread_name_prefix="pipeline") as pool:
+        yield Pipelines(pool)
 
 
 @define
@@ -294,7 +294,7 @@ class Container(containers.DeclarativeContainer):
     threads: providers.Provider[Threads] = providers.Resource(
         _threads, settings.provided.threads
     )
-    lanes: providers.Provider[Lanes] = providers.Resource(_lanes)
+    pipelines: providers.Provider[Pipelines] = providers.Resource(_pipelines)
     poll = providers.Singleton(
         Poll,
         queue=queue,
@@ -305,7 +305,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         policy=poll_policy,
         mapper=threads,
-        lanes=lanes,
+        pipelines=pipelines,
     )
     readiness: providers.Provider[Readiness] = providers.Singleton(
         Readiness, engine, whoami

@@ -216,7 +216,7 @@ SWEPT: Mapping[str, str] = {
     "_due": "Jobs that were claimed.",
     "_asked": "Jobs that Galaxy told about.",
     "_bulk": "Bulk questions to Galaxy.",
-    "_untold": "Jobs that the bulk answer did not tell of.",
+    "_bulk_misses": "Jobs that were missing from the bulk answers.",
     "_looks": "Full looks at a job.",
     "_routine": "Full looks that only the time since the last one called for.",
     "_put_off": "Claims given back: others were more urgent, or Galaxy in trouble.",

@@ -101,10 +101,10 @@ def _log_sweep(container: Container, every: float) -> float:
     told: dict[str, object] = {**counts, "seconds": seconds}
     if sweep.failure is not None:
         told["failure"] = str(sweep.failure)
-    if sweep.untold and (why := container.galaxy().bulk.problem) is not None:
+    if sweep.bulk_misses and (why := container.galaxy().bulk.problem) is not None:
         told["not_in_bulk"] = why
     if sweep.problem is not None:
-        rest = sweep.rest.total_seconds()
+        rest = sweep.retry_after.total_seconds()
         log.warning("sweep cut short", problem=str(sweep.problem), rest=rest, **told)
         return rest
     (log.debug if people and idle else log.info)("sweep", **told)

@@ -13,7 +13,7 @@ from galaxy_jobs.domain.model.submission import (
     Submission,
 )
 from galaxy_jobs.domain.model.values import SubmissionId
-from galaxy_jobs.domain.use_cases.submit import Submit, Submitted, _replay, born
+from galaxy_jobs.domain.use_cases.submit import Submit, Submitted, _replay
 
 
 @frozen(kw_only=True)
@@ -47,7 +47,7 @@ class UnsafeSubmit(Submit):
         made = submission.with_history(history_id, now)
         self.submissions.save(submission, made, look_in=self.policy.deadline)
         stored = self.submissions.accept(
-            made, made.accepted(invocation_id, now), born(made, invocation_id, now)
+            made, made.accepted(invocation_id, now), made.invocation(invocation_id, now)
         )
         return Submitted(invocation_id=stored.invocation_id)
 

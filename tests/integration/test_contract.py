@@ -114,7 +114,7 @@ def service(module_database_url: str) -> Iterator[Client]:
     with site(
         module_database_url,
         http=HttpTable(rate=1e6, burst=1e6),
-        poll_policy=PollPolicy(least=soon, most=soon),
+        poll_policy=PollPolicy(min_interval=soon, max_interval=soon),
     ) as one:
         lines = Output(
             label="lines",

@@ -41,7 +41,7 @@ class Jobs:
         begun = opened.with_history(HistoryId("his"), NOON)
         submissions.save(opened, begun, look_in=HOUR)
         run = a_run(begun, name)
-        submissions.accept(begun, begun.accepted(run.id, NOON), run.value)
+        submissions.accept(begun, begun.accepted(run.invocation_id, NOON), run)
 
     def move(self, name: str, *states: InvocationState) -> None:
         invocations = PostgresInvocations(self.engine)

@@ -39,7 +39,6 @@ from galaxy_jobs.domain import (
     Submission,
     SubmissionId,
 )
-from galaxy_jobs.domain.use_cases.submit import born
 from galaxy_jobs.entrypoints.api.app import create_app
 from galaxy_jobs.entrypoints.api.server import _Server
 from galaxy_jobs.entrypoints.container import Container
@@ -114,7 +113,7 @@ class Site:
         after = evolve(
             submission.accepted(id_, now), history_id=HistoryId(uuid4().hex[:16])
         )
-        store.accept(submission, after, born(after, id_, now))
+        store.accept(submission, after, after.invocation(id_, now))
         for number, sighting in enumerate(sightings, 1):
             self.see(id_, sighting, now + number * each)
         return id_

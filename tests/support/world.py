@@ -131,7 +131,7 @@ class World:
                     faults.around("superseded", MemorySupersededRuns(store)), histories
                 ),
                 clock=clock,
-                chance=lambda: 0.5,
+                random=lambda: 0.5,
             ),
             cancel=CancelJob(invocations, clock),
         )

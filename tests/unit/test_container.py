@@ -42,6 +42,6 @@ def test_who_opens_it_leaves_no_thread_behind() -> None:
     before = set(threading.enumerate())
     with opened(settings()) as container:
         assert list(container.threads()(abs, [-1])) == [1]
-        container.lanes()(lambda: None)
+        container.pipelines()(lambda: None)
         assert set(threading.enumerate()) - before
     assert not set(threading.enumerate()) - before

@@ -50,7 +50,7 @@ from galaxy_jobs.domain.use_cases import (
     Reconcile,
     Sweep,
 )
-from galaxy_jobs.domain.use_cases.poll.breaker import LONGEST_REST, Breaker
+from galaxy_jobs.domain.use_cases.poll.breaker import MAX_RETRY_AFTER, Breaker
 from tests.support.build import a_report, a_step, an_invocation
 from tests.support.faults import Faults, Killed, Paused, When
 from tests.support.scripted import ScriptedGalaxy
@@ -118,8 +118,8 @@ class Rig:
             clear=ClearSuperseded(one.superseded, no_histories),
             clock=self.clock,
             policy=self.policy,
-            chance=lambda: 0.5,
-            breaker=Breaker(),
+            random=lambda: 0.5,
+            breaker=Breaker(self.policy, self.clock),
         )
 
     def accepted(
@@ -233,7 +233,7 @@ def test_where_galaxy_cannot_be_asked_in_bulk_each_is_asked_and_that_is_told(
     for _ in range(3):
         sweep = rig.sweep(MINUTE)
         assert rig.reports == ids
-        assert (sweep.untold, sweep.asked, sweep.failed) == (30, 30, 0)
+        assert (sweep.bulk_misses, sweep.asked, sweep.failed) == (30, 30, 0)
 
 
 def test_where_the_bulk_question_fails_each_is_asked(rig: Rig) -> None:
@@ -241,7 +241,12 @@ def test_where_the_bulk_question_fails_each_is_asked(rig: Rig) -> None:
     rig.galaxy.bulk = DOWN
     sweep = rig.sweep()
     assert rig.reports == ids
-    assert (sweep.untold, sweep.looks, sweep.failed, sweep.problem) == (30, 30, 0, None)
+    assert (sweep.bulk_misses, sweep.looks, sweep.failed, sweep.problem) == (
+        30,
+        30,
+        0,
+        None,
+    )
 
 
 def test_a_change_between_the_bulk_answer_and_the_look_is_not_missed(rig: Rig) -> None:
@@ -353,7 +358,7 @@ def test_a_galaxy_in_trouble_is_left_alone_and_its_claims_are_given_back(
     assert len(rig.galaxy.asked) < 20
     assert sweep.put_off == 300 - sweep.failed > 280
     rig.galaxy.trouble = None
-    again = rig.sweep(sweep.rest)
+    again = rig.sweep(sweep.retry_after)
     assert again.due == sweep.put_off, "given back, they are due at once"
     rig.sweep(MINUTE)
     assert {rig.job(id_).observed_at for id_ in ids} == {rig.clock()}
@@ -371,7 +376,7 @@ def test_while_galaxy_is_down_it_gets_one_question_now_and_then(rig: Rig) -> Non
     assert asked[:5] == [0, 1, 3, 7, 15]
     assert {later - earlier for earlier, later in pairwise(asked[5:])} == {10}
     rig.galaxy.trouble = None
-    sweep = rig.sweep(rig.policy.rest_most)
+    sweep = rig.sweep(rig.policy.max_pause)
     assert (sweep.looks, sweep.problem) == (100, None)
 
 
@@ -395,19 +400,19 @@ def test_a_wish_to_be_left_alone_is_granted_beyond_the_sweep(
     rig.many(500)
     rig.faults.raises(where, When.BEFORE, wish)
     sweep = rig.sweep()
-    assert (sweep.problem, sweep.rest) == (wish, MINUTE)
+    assert (sweep.problem, sweep.retry_after) == (wish, MINUTE)
     for n in range(1, 60):
         sweep = rig.sweep(SECOND)
         assert rig.galaxy.asked == []
-        assert (sweep.problem, sweep.rest) == (wish, MINUTE - n * SECOND)
+        assert (sweep.problem, sweep.retry_after) == (wish, MINUTE - n * SECOND)
     sweep = rig.sweep(SECOND)
-    assert (sweep.problem, sweep.rest) == (None, timedelta(0))
+    assert (sweep.problem, sweep.retry_after) == (None, timedelta(0))
     assert sweep.looks == 500
 
 
 def test_an_endless_wish_is_not_granted(rig: Rig) -> None:
     rig.galaxy.trouble = RunnerUnavailable("In a year.", retry_after=1e300)
-    assert rig.sweep().rest == LONGEST_REST
+    assert rig.sweep().retry_after == MAX_RETRY_AFTER
 
 
 def test_each_poller_remembers_by_itself(rig: Rig) -> None:
@@ -592,12 +597,12 @@ def test_a_stuck_backlog_does_not_hold_up_the_young() -> None:
             rig.poll(at_most=SECOND)
         waits.append(rig.clock() - submitted)
         rig.galaxy.reports[young] = DONE
-    assert max(waits) <= rig.policy.turn + SECOND
+    assert max(waits) <= rig.policy.look_budget + SECOND
     assert rig.galaxy.asked.count("report stuck0000") >= 1
 
 
 def test_the_backlog_gets_its_turn_though_the_young_never_end() -> None:
-    rig = Rig(policy=PollPolicy(most=SECOND))  # all are always due: too many
+    rig = Rig(policy=PollPolicy(max_interval=SECOND))  # all are always due: too many
     no_bulk(rig)
     stuck = rig.many(20, NEW, "stuck")
     rig.sweep(HOUR)
@@ -628,7 +633,7 @@ def test_a_loop_goes_round_before_everything_is_done(rig: Rig) -> None:
 
 
 def test_a_turn_leaves_time_to_write_back_within_the_lease() -> None:
-    rig = Rig(policy=PollPolicy(lease=8 * SECOND, turn=HOUR))
+    rig = Rig(policy=PollPolicy(lease=8 * SECOND, look_budget=HOUR))
     rig.many(100)
     slow(rig, 1)
     assert rig.poll(at_most=SECOND).asked <= 3
@@ -727,7 +732,7 @@ def test_the_young_and_moving_are_asked_often_and_the_old_and_quiet_seldom(
     waits = [later - earlier for earlier, later in pairwise(seen)]
     assert waits[0] == SECOND
     assert waits == sorted(waits)
-    assert waits[-1] == rig.policy.most
+    assert waits[-1] == rig.policy.max_interval
     rig.galaxy.reports[id_] = HALF
     while not rig.sweep(SECOND).changed:
         pass
@@ -739,15 +744,15 @@ def test_the_young_and_moving_are_asked_often_and_the_old_and_quiet_seldom(
 def test_every_interval_is_within_its_bounds(quiet: timedelta, chance: float) -> None:
     policy = PollPolicy()
     wait = policy.interval(quiet, chance)
-    assert policy.least * (1 - policy.jitter) <= wait
-    assert wait <= policy.most * (1 + policy.jitter)
+    assert policy.min_interval * (1 - policy.jitter) <= wait
+    assert wait <= policy.max_interval * (1 + policy.jitter)
 
 
 def test_what_came_together_is_spread_out() -> None:
     rig = Rig()
     rig.many(100)
     rig.poll = evolve(
-        rig.poll, chance=iter([n % 97 / 97 for n in range(10**6)]).__next__
+        rig.poll, random=iter([n % 97 / 97 for n in range(10**6)]).__next__
     )
     rig.sweep()
     rig.sweep(DAY)

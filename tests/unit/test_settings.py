@@ -135,7 +135,7 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
     one, two = settings.allowlist.rows
     assert (one.name, one.input, one.workflow_id) == ("one", "reads", None)
     assert (two.name, two.input, two.workflow_id) == ("two", None, "f597429621d6eb2b")
-    assert settings.poll.least == timedelta(seconds=2)
+    assert settings.poll.min_interval == timedelta(seconds=2)
     assert settings.threads == 3
     assert settings.submit.key_lifetime == timedelta(minutes=1)
     assert settings.http.rate == 50

@@ -17,7 +17,7 @@ from galaxy_jobs.domain import (
     culprit,
     judge,
 )
-from galaxy_jobs.domain.model.verdict import ROWS, STDERR_TAIL, Row, row_of
+from galaxy_jobs.domain.model.verdict import ROWS, Row, row_of
 from tests.support import oracle
 from tests.support.build import a_report, a_step
 from tests.support.reports import REPORTS
@@ -368,12 +368,12 @@ def test_everything_that_is_known_of_the_job_is_told() -> None:
 
 
 def test_the_end_of_stderr_is_kept_since_it_says_what_broke() -> None:
-    details = JobDetails(exit_code=1, stderr="x" * STDERR_TAIL + "the end")
+    details = JobDetails(exit_code=1, stderr="x" * 4000 + "the end")
     failure = judge(a_report(a_step(J.ERROR)), details).failure
     assert failure is not None
     assert failure.stderr is not None
     assert failure.stderr.endswith("the end")
-    assert len(failure.stderr) == STDERR_TAIL
+    assert len(failure.stderr) == 4000
 
 
 def test_where_galaxy_gives_no_reason_the_failure_says_so() -> None:

@@ -35,9 +35,6 @@ from galaxy_jobs.domain.model.values import (
 from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput
 
 
-STDERR_TAIL = 4000
-"""How many characters of a job's stderr are handed on."""
-
 T = TypeVar("T")
 
 
@@ -328,7 +325,7 @@ def details(content: Any, info: str | None) -> JobDetails:
     return JobDetails(
         tool=content.get("tool_id"),
         exit_code=content.get("exit_code"),
-        stderr=stderr[-STDERR_TAIL:] if stderr else None,
+        stderr=stderr,
         message=info or "; ".join(said) or None,
     )
 

@@ -56,9 +56,10 @@ _ENDED = [_text(one.value) for one in InvocationState if one.is_terminal]
 
 def _stale(policy: PollPolicy) -> sa.ColumnElement[bool]:
     """Say :meth:`PollPolicy.stale` in SQL; a test holds the one to the other."""
-    quiet = _times(repr(policy.patience), OBSERVED_AT - _I.c.updated_at)
+    quiet = _times(repr(policy.backoff_ratio), OBSERVED_AT - _I.c.updated_at)
     usual = sa.func.least(
-        sa.func.greatest(quiet, _interval(policy.least)), _interval(policy.most)
+        sa.func.greatest(quiet, _interval(policy.min_interval)),
+        _interval(policy.max_interval),
     )
     unseen = sa.bindparam("now", type_=tables.Time) - OBSERVED_AT
     return sa.and_(

@@ -184,7 +184,7 @@ class PostgresPollQueue(PollQueue):
         return [
             Claim(
                 invocation_id=row.invocation_id,
-                lease=row.lease_no,
+                fence=row.lease_no,
                 cancelling=row.cancelling,
                 summary=row.summary,
                 age=row.age,
@@ -241,7 +241,7 @@ def _write_back(connection: Connection, looks: Sequence[Look]) -> int:
     for look in looks:
         id_ = look.claim.invocation_id
         held = leases.get(id_)
-        if held is None or held.lease_no != look.claim.lease:
+        if held is None or held.lease_no != look.claim.fence:
             continue
         if not look.asked:
             given_back.append(id_)

@@ -88,7 +88,7 @@ class PostgresSupersededRuns(SupersededRuns):
         rows = read(self.engine, lambda c: c.execute(_DUE, said).mappings().all())
         return [invocation_from_row(row) for row in rows]
 
-    def drawn_by(
+    def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
     ) -> Sequence[str]:
         ids = [one.id for one in data if storable(one.id)]

@@ -6,8 +6,9 @@ one thing that only the adapter can find out: why a paused job is paused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 
 from attrs import field, frozen
 
@@ -53,6 +54,9 @@ class JobState(Enum):
     SKIPPED = "skipped"  #: its condition said not to run it: that is a good end
     UNKNOWN = "unknown"  #: a word of a newer Galaxy: counts as not settled
 
+
+STDERR_TAIL = 4000
+"""How many characters of a failed job's stderr are kept, from its end."""
 
 NOT_STARTED = frozenset(
     {
@@ -171,10 +175,28 @@ class InvocationReport:
             if step.sub is not None:
                 yield from step.sub.walk((*path, step.name))
 
+    @cached_property
+    def bad_jobs(self) -> Sequence[tuple[tuple[str, ...], StepReport, JobReport]]:
+        """Every job in :data:`BAD`, with its path and step.
+
+        In the workflow's own order, the blocked ones after all others.
+        """
+        bad = [
+            (path, step, job)
+            for path, step in self.walk()
+            for job in step.jobs
+            if job.state in BAD
+        ]
+        return sorted(bad, key=lambda entry: entry[2].state is JobState.BLOCKED)
+
     def jobs(self) -> Iterator[JobReport]:
         """Yield every job, those of sub-workflows too."""
         for _, step in self.walk():
             yield from step.jobs
+
+
+def _tail(text: str | None) -> str | None:
+    return text[-STDERR_TAIL:] if text else None
 
 
 @frozen(kw_only=True)
@@ -184,13 +206,14 @@ class JobDetails:
     Attributes:
         tool: The id of its tool.
         exit_code: What its process ended with, or None where it never ran.
-        stderr: The tail of what it wrote there, at most a few kilobytes.
+        stderr: What it wrote there; of a longer text the last
+            :data:`STDERR_TAIL` characters are kept.
         message: Galaxy's own sentence, mostly from the output's ``misc_info``.
     """
 
     tool: str | None = None
     exit_code: int | None = None
-    stderr: str | None = None
+    stderr: str | None = field(default=None, converter=_tail)
     message: str | None = None
 
 

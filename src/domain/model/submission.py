@@ -22,6 +22,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import ge
 
 from galaxy_jobs.domain.errors import DomainError, IllegalTransition, InvalidValue
+from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     HistoryId,
@@ -244,6 +245,28 @@ class Submission:
             IllegalTransition: It runs.
         """
         return self._after(_E.NO_RUN, at, problem=self.problem or problem)
+
+    def invocation(self, invocation_id: InvocationId, at: datetime) -> Invocation:
+        """Return the invocation that this submission led to.
+
+        Args:
+            invocation_id: Galaxy's id of it.
+            at: When it was accepted or found; time-zone aware.
+        """
+        return Invocation(
+            invocation_id=invocation_id,
+            submission_id=self.submission_id,
+            identity=self.identity,
+            history_id=self.history_id,
+            dataset_id=self.request.dataset_id,
+            workflow_name=self.request.workflow_name,
+            parameters=self.request.parameters,
+            overwrite=self.request.overwrite,
+            rerun_of=self.request.rerun_of,
+            created_at=at,
+            updated_at=at,
+            observed_at=at,
+        )
 
     def _after(
         self, event: SubmissionEvent, at: datetime, **changes: Any

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any, NewType, TypeAlias
 from uuid import UUID
 
@@ -69,3 +70,15 @@ def aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:
     """
     if value is not None and value.utcoffset() is None:
         raise InvalidValue(f"{attribute.name} needs a time zone, got {value!r}.")
+
+
+def positive(_: object, attribute: Attribute[Any], value: float | timedelta) -> None:
+    """Refuse a number or duration that is not above zero (an attrs validator).
+
+    Raises:
+        InvalidValue: *value* is zero, negative or infinite.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if not 0 < number < inf:
+        unit = " s" if isinstance(value, timedelta) else ""
+        raise InvalidValue(f"{attribute.name} must be above 0, got {number:g}{unit}.")

@@ -38,10 +38,6 @@ from galaxy_jobs.domain.model.report import (
 )
 
 
-STDERR_TAIL = 4000
-"""How many characters of a failed job's stderr are kept."""
-
-
 @frozen
 class _Facts:
     """What the rows of the table ask of a report."""
@@ -174,8 +170,7 @@ def culprit(report: InvocationReport) -> JobReport | None:
     That is the first, in the workflow's order, that ended badly by itself; one
     that is only blocked by another comes after all of those.
     """
-    bad = _bad_jobs(report)
-    return bad[0][2] if bad else None
+    return report.bad_jobs[0][2] if report.bad_jobs else None
 
 
 def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighting:
@@ -209,22 +204,8 @@ PAUSED = (
 )
 
 
-def _bad_jobs(
-    report: InvocationReport,
-) -> list[tuple[tuple[str, ...], StepReport, JobReport]]:
-    bad = [
-        (path, step, job)
-        for path, step in report.walk()
-        for job in step.jobs
-        if job.state in BAD
-    ]
-    # The sort is stable: within each kind the workflow's own order stays.
-    return sorted(bad, key=lambda one: one[2].state is JobState.BLOCKED)
-
-
 def _failure(report: InvocationReport, details: JobDetails | None) -> Failure | None:
     given_up = _Facts.of(report).failed
-    bad = _bad_jobs(report)
     details = details or JobDetails()
     message = details.message
     reason = "job-failed"
@@ -232,8 +213,8 @@ def _failure(report: InvocationReport, details: JobDetails | None) -> Failure | 
         reason = given_up.reasons[0] if given_up.reasons else given_up.state.value
         message = "; ".join(given_up.messages) or message
         message = message or f"Galaxy says only that it is {given_up.state.value}."
-    if bad:
-        path, step, job = bad[0]
+    if report.bad_jobs:
+        path, step, job = report.bad_jobs[0]
         if message is None and details.exit_code is None:
             message = f"Galaxy says only that a job is {job.state.value}."
         return Failure(
@@ -243,7 +224,7 @@ def _failure(report: InvocationReport, details: JobDetails | None) -> Failure | 
             path=path,
             tool=details.tool or job.tool,
             exit_code=details.exit_code,
-            stderr=details.stderr[-STDERR_TAIL:] if details.stderr else None,
+            stderr=details.stderr,
             message=message,
         )
     if given_up is None:

@@ -19,8 +19,8 @@ class Claim:
 
     Attributes:
         invocation_id: Which.
-        lease: The fencing number: the store counts it up with each claim, and
-            takes a :class:`Look` only with the number it gave out last.
+        fence: The fencing number of the lease. The store increases it with each
+            claim, and accepts a :class:`Look` only with the latest one.
         cancelling: Whether a cancel of ours is pending.
         summary: The fingerprint of the last bulk answer, or None.
         age: How long ago it was accepted.
@@ -33,7 +33,7 @@ class Claim:
     """
 
     invocation_id: InvocationId
-    lease: int
+    fence: int
     cancelling: bool
     summary: str | None
     age: timedelta

@@ -26,7 +26,7 @@ class SupersededRuns(Protocol):
         """
 
     @abstractmethod
-    def drawn_by(
+    def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
     ) -> Sequence[str]:
         """Say who needs some of that data, in words; empty: nobody.

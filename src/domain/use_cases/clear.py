@@ -57,11 +57,11 @@ class ClearSuperseded:
         if run.history_id is None or not self._is_ours(run, run.history_id):
             return None
         contents = self.histories.contents(run.history_id)
-        users = self.superseded.drawn_by(identity, contents)
+        users = self.superseded.users_of(identity, contents)
         if not users:
             self.histories.delete(run.history_id)
             # Somebody may have named it while it was being deleted.
-            users = self.superseded.drawn_by(identity, contents)
+            users = self.superseded.users_of(identity, contents)
         if users:
             # It may be deleted by one who died before this was noted.
             with suppress(RunRejected, RunNotFound):

@@ -1,24 +1,27 @@
-"""Find out what became of submissions that nobody settled.
+"""Settle the submissions that their submitters left open.
 
 A submitter can die, or be paused for an hour, between any two of its steps, and
 its request to Galaxy can still be on the way. Waiting alone proves nothing. So
 the history made for the run is the fence: Galaxy cancels whatever is invoked
-into a deleted history, and says so (``history_deleted``). Nothing here ever
+into a deleted history, with the reason ``history_deleted``. Nothing here ever
 invokes: a run is adopted if there is one, and made impossible if there is none.
 
-A reconciler, too, can die or be paused between any two steps. So that a history
-will be deleted is noted before it is: from then on its submitter cannot record a
-run any more, and nobody takes one for good that Galaxy has not looked at yet. And
-whoever has deleted one looks whether a run in it was adopted meanwhile.
+A reconciler, too, can die or be paused between any two steps. So the fence is
+recorded before the history is deleted. From then on its submitter can record no
+run, and no reconciler adopts a run that Galaxy has not looked at yet. After
+deleting a history, the reconciler checks whether a run in it was adopted
+meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from enum import Enum, auto
 
-from attrs import frozen
+from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import (
     RunnerError,
@@ -37,6 +40,7 @@ from galaxy_jobs.domain.model.values import (
     Identity,
     InvocationId,
     SubmissionId,
+    positive,
 )
 from galaxy_jobs.domain.ports import (
     Clock,
@@ -45,7 +49,6 @@ from galaxy_jobs.domain.ports import (
     SubmissionRepository,
     WorkflowRunner,
 )
-from galaxy_jobs.domain.use_cases.submit import born
 
 
 FENCED_OFF = "history_deleted"
@@ -56,42 +59,53 @@ NOTHING_STARTED = Problem(
     "The request was broken off before Galaxy had started anything, and it will "
     "not start any more. It is safe to submit it again.",
 )
-"""Why a submission is rejected that nothing was found of."""
+"""The problem of a submission that turned out to have no run."""
 
 
 @frozen(kw_only=True)
 class ReconcilePolicy:
-    """How long to wait, and how often to look again.
+    """The waiting times of the reconciler.
 
     Attributes:
-        lease: How long a submission is one reconciler's own.
-        batch: How many are taken at once.
+        lease: For how long a submission belongs to one reconciler.
+        batch: How many are claimed at once.
         grace: For how long after it was recorded the run of a submission may
             still turn up before it is fenced off: a Galaxy that took too long to
             answer is most often slow, and not gone.
         fence_wait: Between deleting a history and trusting that it is empty: a
             request that had passed the check must have become visible by then.
         retry_in: Until the next look where Galaxy could not be asked.
-        afterwards: When to look once more after it was rejected (a run that
-            turns up is adopted all the same), or was adopted past its fence.
+        afterwards: Until one more look at a submission that was rejected (a run
+            that turns up is adopted all the same), or adopted past its fence.
+
+    Raises:
+        InvalidValue: A number or duration is not above zero.
     """
 
-    lease: timedelta = timedelta(minutes=2)
-    batch: int = 20
-    grace: timedelta = timedelta(minutes=2)
-    fence_wait: timedelta = timedelta(seconds=10)
-    retry_in: timedelta = timedelta(seconds=15)
-    afterwards: timedelta = timedelta(minutes=10)
+    lease: timedelta = field(default=timedelta(minutes=2), validator=positive)
+    batch: int = field(default=20, validator=positive)
+    grace: timedelta = field(default=timedelta(minutes=2), validator=positive)
+    fence_wait: timedelta = field(default=timedelta(seconds=10), validator=positive)
+    retry_in: timedelta = field(default=timedelta(seconds=15), validator=positive)
+    afterwards: timedelta = field(default=timedelta(minutes=10), validator=positive)
+
+
+class Outcome(Enum):
+    """The outcome of one look at a submission."""
+
+    ADOPTED = auto()  #: its run was found, or confirmed
+    REJECTED = auto()  #: it has no run and never will
+    WAITING = auto()  #: it is to be looked at again
 
 
 @frozen(kw_only=True)
 class Reconciled:
-    """What came of one pass.
+    """How many submissions had which outcome in one pass.
 
     Attributes:
-        adopted: Submissions whose run was found, or was made sure of.
-        rejected: Submissions that have none and never will.
-        waiting: Submissions to be looked at again.
+        adopted: Their run was found, or confirmed.
+        rejected: They have no run and never will.
+        waiting: They are to be looked at again.
     """
 
     adopted: int = 0
@@ -101,7 +115,7 @@ class Reconciled:
 
 @frozen(kw_only=True)
 class Reconcile:
-    """Looks into the submissions that are due, one after the other."""
+    """Settles the submissions that are due, one after the other."""
 
     submissions: SubmissionRepository
     invocations: InvocationRepository
@@ -111,10 +125,10 @@ class Reconcile:
     policy: ReconcilePolicy = ReconcilePolicy()
 
     def __call__(self, identity: Identity) -> Reconciled:
-        """Look into the submissions of that Galaxy that are due.
+        """Look at the submissions to that Galaxy that are due.
 
-        A Galaxy that is slow does not keep the caller for ever: what is not
-        reached within half a lease is due again when its lease runs out.
+        A pass takes half a lease at most, however slow Galaxy is: a submission
+        that is not reached is due again when its lease runs out.
 
         Safe with any number of others doing the same, and with submitters that
         come back to life: each step is a compare-and-set.
@@ -122,26 +136,31 @@ class Reconcile:
         Raises:
             StoreUnavailable: The database could not be reached.
         """
-        count = {"adopted": 0, "rejected": 0, "waiting": 0}
-        seen: set[SubmissionId] = set()
-        until = self.clock() + self.policy.lease / 2
-        while True:
-            batch = [
-                one
-                for one in self.submissions.claim_due(
-                    identity, limit=self.policy.batch, lease=self.policy.lease
-                )
-                if one.submission_id not in seen
-            ]
-            if not batch:  # all done, or come round again in a slow pass
-                return Reconciled(**count)
-            for submission in batch:
-                if self.clock() > until:
-                    return Reconciled(**count)
-                seen.add(submission.submission_id)
-                count[self._settle(submission)] += 1
+        outcomes = Counter(map(self._settle, self._due(identity)))
+        return Reconciled(
+            adopted=outcomes[Outcome.ADOPTED],
+            rejected=outcomes[Outcome.REJECTED],
+            waiting=outcomes[Outcome.WAITING],
+        )
 
-    def _settle(self, submission: Submission) -> str:
+    def _due(self, identity: Identity) -> Iterator[Submission]:
+        """Yield each submission that is due once, for half a lease at most."""
+        seen: set[SubmissionId] = set()
+        deadline = self.clock() + self.policy.lease / 2
+        while batch := [
+            submission
+            for submission in self.submissions.claim_due(
+                identity, limit=self.policy.batch, lease=self.policy.lease
+            )
+            if submission.submission_id not in seen
+        ]:
+            for submission in batch:
+                if self.clock() > deadline:
+                    return
+                seen.add(submission.submission_id)
+                yield submission
+
+    def _settle(self, submission: Submission) -> Outcome:
         try:
             if submission.state is SubmissionState.ACCEPTED:
                 return self._afterwards(submission)
@@ -151,10 +170,11 @@ class Reconcile:
         except RunnerError:
             return self._later(submission)
         except StaleVersion:
-            return "waiting"  # its submitter, or another reconciler, was faster
+            # Its submitter, or another reconciler, was faster.
+            return Outcome.WAITING
 
-    def _without_history(self, submission: Submission) -> str:
-        """Nothing was invoked, and once this is written nothing can be.
+    def _without_history(self, submission: Submission) -> Outcome:
+        """Reject it: nothing was invoked, and from now on nothing can be.
 
         The submitter invokes only into a history that it has committed, and it
         can commit none to a submission that is rejected.
@@ -162,47 +182,47 @@ class Reconcile:
         if submission.open:
             after = submission.rejected(NOTHING_STARTED, self.clock())
             self.submissions.save(submission, after, look_in=self.policy.afterwards)
-            submission = after
-            self._tidy(submission)
-            return "rejected"
-        # Rejected some time ago: a history whose making was slow shows by now.
+            self._tidy(after)
+            return Outcome.REJECTED
+        # Rejected some time ago: a history that was slow to be made shows by now.
         self._tidy(submission)
         self._close(submission)
-        return "rejected"
+        return Outcome.REJECTED
 
-    def _with_history(self, submission: Submission, history_id: HistoryId) -> str:
+    def _with_history(self, submission: Submission, history_id: HistoryId) -> Outcome:
         reports = self._reports(history_id)
         if run := _genuine(reports, fenced=submission.fenced):
             return self._adopt(submission, history_id, run)
         if not submission.fenced:
-            # By a clock of ours, which may be wrong: only patience hangs on it.
+            # By our own clock, which may be wrong: only the grace depends on it.
             age = self.clock() - submission.created_at
             if submission.open and age < self.policy.grace:
                 return self._later(submission)
             fenced = submission.fence(self.clock())
             self.submissions.save(submission, fenced, look_in=self.policy.fence_wait)
             self._delete(fenced, history_id)
-            return "waiting"
-        # Again: who noted the fence may have died before it was up. Whatever Galaxy
-        # has started in spite of it was there before, and so shows in this look.
+            return Outcome.WAITING
+        # Once more: whoever recorded the fence may have died before deleting. A run
+        # that Galaxy started in spite of it was there before, and shows in this look.
         self._delete(submission, history_id)
         if not all(
-            one is None or _fenced_off(one) for one in self._reports(history_id)
+            report is None or _fenced_off(report)
+            for report in self._reports(history_id)
         ):
-            # Galaxy has taken it in and not looked at it yet; when it does, it
-            # will cancel it, or has started it just before the fence.
+            # Galaxy has a run that it has not looked at yet. It will cancel it,
+            # or has started it just before the fence.
             return self._later(submission)
         if submission.open:
             after = submission.rejected(NOTHING_STARTED, self.clock())
             self.submissions.save(submission, after, look_in=self.policy.afterwards)
-            return "rejected"
+            return Outcome.REJECTED
         self._close(submission)
-        return "rejected"
+        return Outcome.REJECTED
 
     def _delete(self, submission: Submission, history_id: HistoryId) -> None:
-        """Put up the fence, unless there is a run behind it by now.
+        """Delete the history, and bring it back if its run is adopted by now.
 
-        Whoever was paused just before may come an hour too late.
+        A reconciler that was paused before this may be an hour late.
         """
         self.histories.delete(history_id)
         stored = self.submissions.get(submission.submission_id)
@@ -216,26 +236,25 @@ class Reconcile:
 
     def _adopt(
         self, submission: Submission, history_id: HistoryId, run: InvocationId
-    ) -> str:
+    ) -> Outcome:
         now = self.clock()
         after = submission.accepted(run, now)
         if not submission.fenced:
-            self.submissions.accept(submission, after, born(submission, run, now))
-            return "adopted"
-        # First the history: were it the other way round only, a crash in between
-        # would leave a recorded run whose results are thrown away. And once more,
-        # for one who deletes it just now and has not seen that it is adopted.
+            self.submissions.accept(submission, after, submission.invocation(run, now))
+            return Outcome.ADOPTED
+        # First the history: in the other order, a crash in between would leave a
+        # recorded run whose results are thrown away. And once more afterwards, for
+        # a reconciler that deletes it just now and has not seen the adoption.
         self._undelete(history_id)
-        self.submissions.accept(submission, after, born(submission, run, now))
+        self.submissions.accept(submission, after, submission.invocation(run, now))
         self.submissions.save(after, after.touch(), look_in=self.policy.afterwards)
         self._undelete(history_id)
-        return "adopted"
+        return Outcome.ADOPTED
 
-    def _afterwards(self, submission: Submission) -> str:
+    def _afterwards(self, submission: Submission) -> Outcome:
         """Look once more at the history of a run that slipped past its fence.
 
-        A request to delete it can have been under way for longer than whoever
-        sent it has waited, or lived.
+        A request to delete it can arrive after its sender gave up, or died.
         """
         assert submission.invocation_id is not None
         assert submission.history_id is not None
@@ -243,10 +262,10 @@ class Reconcile:
         if run.superseded_by is None:  # else it may be deleted for a reason
             self._undelete(submission.history_id)
         self._close(submission)
-        return "adopted"
+        return Outcome.ADOPTED
 
     def _reports(self, history_id: HistoryId) -> list[InvocationReport | None]:
-        return [self._report(one) for one in self.histories.runs_in(history_id)]
+        return [self._report(run) for run in self.histories.runs_in(history_id)]
 
     def _report(self, run: InvocationId) -> InvocationReport | None:
         try:
@@ -258,15 +277,15 @@ class Reconcile:
         for history_id in self.histories.named(submission.history_name):
             self.histories.delete(history_id)
 
-    def _later(self, submission: Submission) -> str:
-        with suppress(StaleVersion):  # somebody else is at it: all the better
+    def _later(self, submission: Submission) -> Outcome:
+        with suppress(StaleVersion):  # somebody else settles it
             self.submissions.save(
                 submission, submission.touch(), look_in=self.policy.retry_in
             )
-        return "waiting"
+        return Outcome.WAITING
 
     def _close(self, submission: Submission) -> None:
-        """Nothing has turned up: look no more."""
+        """Take it out of the queue."""
         self.submissions.save(submission, submission.touch(), look_in=None)
 
 
@@ -278,20 +297,20 @@ def _genuine(
     One that Galaxy cancelled because of the fence does not count, and behind a
     fence one that Galaxy has not looked at yet does not count yet.
     """
-    for one in reports:
-        if one is None or _fenced_off(one) or (fenced and _undecided(one)):
+    for report in reports:
+        if report is None or _fenced_off(report) or (fenced and _undecided(report)):
             continue
-        return one.invocation_id
+        return report.invocation_id
     return None
 
 
-def _fenced_off(one: InvocationReport) -> bool:
-    stopped = one.state in {GalaxyState.CANCELLED, GalaxyState.CANCELLING}
-    return stopped and FENCED_OFF in one.reasons
+def _fenced_off(report: InvocationReport) -> bool:
+    stopped = report.state in {GalaxyState.CANCELLED, GalaxyState.CANCELLING}
+    return stopped and FENCED_OFF in report.reasons
 
 
-def _undecided(one: InvocationReport) -> bool:
-    return not one.steps and one.state in {
+def _undecided(report: InvocationReport) -> bool:
+    return not report.steps and report.state in {
         GalaxyState.NEW,
         GalaxyState.REQUIRES_MATERIALIZATION,
         GalaxyState.READY,

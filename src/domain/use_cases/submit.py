@@ -14,10 +14,10 @@ begun. Every step is a compare-and-set against it: who loses, stops.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid4
 
-from attrs import frozen
+from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import (
     KeyInProgress,
@@ -30,7 +30,7 @@ from galaxy_jobs.domain.errors import (
     StoreUnavailable,
 )
 from galaxy_jobs.domain.model.dataset import GalaxyData, Source
-from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -45,6 +45,7 @@ from galaxy_jobs.domain.model.values import (
     Json,
     Parameters,
     SubmissionId,
+    positive,
 )
 from galaxy_jobs.domain.model.workflow import (
     Allowlist,
@@ -73,10 +74,13 @@ class SubmitPolicy:
             not settled. Longer than two requests to Galaxy can take, or they
             would be fenced off while still at it.
         key_lifetime: How long an idempotency key replays an accepted answer.
+
+    Raises:
+        InvalidValue: A duration is not above zero.
     """
 
-    deadline: timedelta = timedelta(minutes=2)
-    key_lifetime: timedelta = timedelta(hours=24)
+    deadline: timedelta = field(default=timedelta(minutes=2), validator=positive)
+    key_lifetime: timedelta = field(default=timedelta(hours=24), validator=positive)
 
 
 @frozen(kw_only=True)
@@ -241,7 +245,7 @@ class Submit:
             stored = self.submissions.accept(
                 submission,
                 submission.accepted(invocation_id, now),
-                born(submission, invocation_id, now),
+                submission.invocation(invocation_id, now),
             )
         except (StaleVersion, StoreUnavailable) as error:
             return self._settled_otherwise(submission, error)
@@ -335,33 +339,6 @@ class Rerun:
             rerun_of=earlier.invocation_id,
         )
         return self.submit(request, key)
-
-
-def born(
-    submission: Submission, invocation_id: InvocationId, at: datetime
-) -> Invocation:
-    """Return the invocation that a submission has led to.
-
-    Args:
-        submission: Where it comes from.
-        invocation_id: Galaxy's id of it.
-        at: When it was accepted, or found; time-zone aware.
-    """
-    request = submission.request
-    return Invocation(
-        invocation_id=invocation_id,
-        submission_id=submission.submission_id,
-        identity=submission.identity,
-        history_id=submission.history_id,
-        dataset_id=request.dataset_id,
-        workflow_name=request.workflow_name,
-        parameters=request.parameters,
-        overwrite=request.overwrite,
-        rerun_of=request.rerun_of,
-        created_at=at,
-        updated_at=at,
-        observed_at=at,
-    )
 
 
 def _explained(error: RunnerError, request: Request, plan: Plan) -> RunnerError:

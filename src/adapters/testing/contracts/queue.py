@@ -71,7 +71,7 @@ class PollQueueContract:
         assert repositories.claim() == []
         repositories.pass_time(2 * MINUTE)
         (second,) = repositories.claim()
-        assert second.lease > first.lease
+        assert second.fence > first.fence
 
     def test_the_longest_due_come_first(self, repositories: Repositories) -> None:
         names = ["c", "a", "b"]
@@ -245,8 +245,8 @@ class PollQueueContract:
         again = repositories.claim(limit=1)[0]
         assert again.invocation_id == "first"
         assert evolve(
-            again, lease=0, age=DAY, quiet_for=DAY, unlooked_for=DAY
-        ) == evolve(claim, lease=0, age=DAY, quiet_for=DAY, unlooked_for=DAY)
+            again, fence=0, age=DAY, quiet_for=DAY, unlooked_for=DAY
+        ) == evolve(claim, fence=0, age=DAY, quiet_for=DAY, unlooked_for=DAY)
 
     # --- news -----------------------------------------------------------------
 

@@ -127,7 +127,9 @@ class Repositories:
         """Have a run accepted, from the beginning."""
         before = self.begun(submission or a_submission())
         run = a_run(before, name, at)
-        return self.submissions.accept(before, before.accepted(run.id, at), run.value)
+        return self.submissions.accept(
+            before, before.accepted(run.invocation_id, at), run
+        )
 
     def moved(self, run: Invocation, *states: InvocationState) -> Invocation:
         """Have a run seen in one state after the other, without the queue."""
@@ -144,15 +146,6 @@ class Repositories:
     def claimed(self) -> list[InvocationId]:
         """Claim what is due here; return its ids."""
         return [one.invocation_id for one in self.claim()]
-
-
-@frozen
-class _Run:
-    value: Invocation
-
-    @property
-    def id(self) -> InvocationId:
-        return self.value.invocation_id
 
 
 def a_dataset(
@@ -195,25 +188,9 @@ def a_submission(
     )
 
 
-def a_run(submission: Submission, name: str, at: datetime = NOON) -> _Run:
-    """Return the run that a submission leads to."""
-    request = submission.request
-    return _Run(
-        Invocation(
-            invocation_id=InvocationId(name),
-            submission_id=submission.submission_id,
-            identity=submission.identity,
-            history_id=submission.history_id,
-            dataset_id=request.dataset_id,
-            workflow_name=request.workflow_name,
-            parameters=request.parameters,
-            overwrite=request.overwrite,
-            rerun_of=request.rerun_of,
-            created_at=at,
-            updated_at=at,
-            observed_at=at,
-        )
-    )
+def a_run(submission: Submission, name: str, at: datetime = NOON) -> Invocation:
+    """Return the invocation that a submission leads to."""
+    return submission.invocation(InvocationId(name), at)
 
 
 def sighting(

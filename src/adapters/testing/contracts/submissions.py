@@ -243,8 +243,8 @@ class SubmissionRepositoryContract:
         submission = repositories.begun(a_submission(key="k"))
         repositories.pass_time(2 * DAY)
         run = a_run(submission, "inv1")
-        after = submission.accepted(run.id, LATER)
-        repositories.submissions.accept(submission, after, run.value)
+        after = submission.accepted(run.invocation_id, LATER)
+        repositories.submissions.accept(submission, after, run)
         repositories.pass_time(DAY - MINUTE)
         assert repositories.submissions.holder(key) == after
         repositories.pass_time(2 * MINUTE)
@@ -268,8 +268,8 @@ class SubmissionRepositoryContract:
         rejected = first.rejected(Problem("x", "y"), LATER)
         repositories.submissions.save(first, rejected, look_in=HOUR)
         run = a_run(first, "inv1")
-        found = rejected.accepted(run.id, LATER)
-        repositories.submissions.accept(rejected, found, run.value)
+        found = rejected.accepted(run.invocation_id, LATER)
+        repositories.submissions.accept(rejected, found, run)
         assert repositories.submissions.holder(IdempotencyKey("", "k")) == found
 
     def test_a_run_found_after_a_rejection_does_not_take_a_key_back(
@@ -280,8 +280,8 @@ class SubmissionRepositoryContract:
         repositories.submissions.save(first, rejected, look_in=HOUR)
         second = repositories.opened(a_submission(key="k"))
         run = a_run(first, "inv1")
-        found = rejected.accepted(run.id, LATER)
-        repositories.submissions.accept(rejected, found, run.value)
+        found = rejected.accepted(run.invocation_id, LATER)
+        repositories.submissions.accept(rejected, found, run)
         assert repositories.submissions.holder(IdempotencyKey("", "k")) == second
 
     def test_of_several_with_one_key_at_once_one_is_stored(
@@ -380,7 +380,7 @@ class SubmissionRepositoryContract:
         self, repositories: Repositories
     ) -> None:
         before = repositories.begun(a_submission(parameters=ODD, key="k"))
-        run = a_run(before, "inv1").value
+        run = a_run(before, "inv1")
         after = before.accepted(run.invocation_id, LATER)
         assert repositories.submissions.accept(before, after, run) == run
         assert repositories.submissions.get(before.submission_id) == after
@@ -397,7 +397,7 @@ class SubmissionRepositoryContract:
         before = repositories.begun(a_submission())
         rejected = before.rejected(Problem("x", "y"), LATER)
         repositories.submissions.save(before, rejected, look_in=None)
-        run = a_run(before, "inv1").value
+        run = a_run(before, "inv1")
         with pytest.raises(StaleVersion):
             repositories.submissions.accept(
                 before, before.accepted(run.invocation_id, LATER), run
@@ -414,7 +414,7 @@ class SubmissionRepositoryContract:
         before = repositories.begun(a_submission(overwrite=True))
         lost = before.lost(LATER)
         repositories.submissions.save(before, lost, look_in=None)
-        run = a_run(before, "inv2").value
+        run = a_run(before, "inv2")
         with pytest.raises(StaleVersion):
             repositories.submissions.accept(
                 before, before.accepted(run.invocation_id, LATER), run
@@ -427,7 +427,7 @@ class SubmissionRepositoryContract:
         first = repositories.accepted("inv1")
         moved = repositories.moved(first, S.IN_PROGRESS)
         before = repositories.begun(a_submission())
-        run = a_run(before, "inv1").value
+        run = a_run(before, "inv1")
         after = before.accepted(run.invocation_id, LATER)
         assert repositories.submissions.accept(before, after, run) == moved
         assert repositories.submissions.get(before.submission_id) == after
@@ -437,7 +437,7 @@ class SubmissionRepositoryContract:
         self, repositories: Repositories
     ) -> None:
         before = repositories.begun(a_submission())
-        runs = [a_run(before, f"inv{n}").value for n in range(CROWD)]
+        runs = [a_run(before, f"inv{n}") for n in range(CROWD)]
         answers = at_once(
             *(
                 lambda run=run: repositories.submissions.accept(
@@ -556,7 +556,7 @@ class SubmissionRepositoryContract:
     ) -> None:
         earlier = repositories.accepted("earlier")
         begun = [repositories.begun(a_submission(overwrite=True)) for _ in range(CROWD)]
-        runs = [a_run(one, f"inv{n}").value for n, one in enumerate(begun)]
+        runs = [a_run(one, f"inv{n}") for n, one in enumerate(begun)]
         answers = at_once(
             *(
                 lambda before=before, run=run: repositories.submissions.accept(

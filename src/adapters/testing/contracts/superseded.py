@@ -136,22 +136,22 @@ class SupersededRunsContract:
                 }
             ),
         )
-        drawn_by = repositories.superseded.drawn_by
-        assert drawn_by(HERE, []) == []
-        assert drawn_by(HERE, [z]) == []
-        assert drawn_by(HERE, [x, z]) == ["dataset 'd x'"]
-        assert drawn_by(HERE, [y]) == ["job 'direct'", "job 'nested'"]
-        assert drawn_by(HERE, [x, y]) == ["dataset 'd x'", *drawn_by(HERE, [y])]
-        assert drawn_by(HERE, [GalaxyData(Src.HDCA, "x")]) == ["job 'direct'"]
-        assert drawn_by(HERE, [GalaxyData(Src.LDDA, "x")]) == []
-        assert drawn_by(THERE, [y]) == []
-        assert drawn_by(HERE, [GalaxyData(Src.HDA, "a\0b"), z]) == []
+        users_of = repositories.superseded.users_of
+        assert users_of(HERE, []) == []
+        assert users_of(HERE, [z]) == []
+        assert users_of(HERE, [x, z]) == ["dataset 'd x'"]
+        assert users_of(HERE, [y]) == ["job 'direct'", "job 'nested'"]
+        assert users_of(HERE, [x, y]) == ["dataset 'd x'", *users_of(HERE, [y])]
+        assert users_of(HERE, [GalaxyData(Src.HDCA, "x")]) == ["job 'direct'"]
+        assert users_of(HERE, [GalaxyData(Src.LDDA, "x")]) == []
+        assert users_of(THERE, [y]) == []
+        assert users_of(HERE, [GalaxyData(Src.HDA, "a\0b"), z]) == []
 
     def test_what_has_ended_needs_nothing(self, repositories: Repositories) -> None:
         y = GalaxyData(Src.HDA, "y")
         run = repositories.accepted(
             "inv1", a_submission(parameters={"a": {"src": "hda", "id": "y"}})
         )
-        assert repositories.superseded.drawn_by(HERE, [y]) == ["job 'inv1'"]
+        assert repositories.superseded.users_of(HERE, [y]) == ["job 'inv1'"]
         repositories.moved(run, S.COMPLETED)
-        assert repositories.superseded.drawn_by(HERE, [y]) == []
+        assert repositories.superseded.users_of(HERE, [y]) == []

@@ -103,7 +103,7 @@ class _Active:
     last_change_at: datetime
     last_full_look_at: datetime
     woken: bool = False
-    lease_no: int = 0
+    fence: int = 0
     lease_until: datetime | None = None
     summary: str | None = None
     missing_since: datetime | None = None
@@ -478,7 +478,7 @@ class MemoryPollQueue(PollQueue):
             ]
             claims = []
             for id_, row in sorted(due, key=_urgency)[:limit]:
-                row.lease_no += 1
+                row.fence += 1
                 row.lease_until = now + lease
                 row.woken = False
                 claims.append(self._claim(id_, row, now))
@@ -516,7 +516,7 @@ class MemoryPollQueue(PollQueue):
         state = self.store.invocations[id_].state
         return Claim(
             invocation_id=id_,
-            lease=row.lease_no,
+            fence=row.fence,
             cancelling=state is InvocationState.CANCELLING,
             summary=row.summary,
             age=now - row.accepted_at,
@@ -531,7 +531,7 @@ class MemoryPollQueue(PollQueue):
         """Take what came of a claim; say whether that was a change."""
         id_ = look.claim.invocation_id
         row = self.store.active.get(id_)
-        if row is None or row.lease_no != look.claim.lease:
+        if row is None or row.fence != look.claim.fence:
             return False
         row.lease_until = None
         if not look.asked:
@@ -595,7 +595,7 @@ class MemorySupersededRuns(SupersededRuns):
             ]
         return sorted(found, key=lambda run: run.created_at)[:limit]
 
-    def drawn_by(
+    def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
     ) -> Sequence[str]:
         wanted = set(data)

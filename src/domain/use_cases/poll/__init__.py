@@ -1,4 +1,4 @@
-"""Polling: how often what is asked, what came of it, and when Galaxy is left alone."""
+"""Polling: when Galaxy is asked, what is asked, and when it is left alone."""
 
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
 from galaxy_jobs.domain.use_cases.poll.counts import Sweep

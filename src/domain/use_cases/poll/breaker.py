@@ -1,4 +1,4 @@
-"""The circuit breaker: leaves Galaxy alone while it is in trouble."""
+"""The circuit breaker between the poller and Galaxy."""
 
 from __future__ import annotations
 
@@ -8,72 +8,89 @@ from threading import Lock
 from attrs import define, field
 
 from galaxy_jobs.domain.errors import RunnerError, RunnerUnavailable
+from galaxy_jobs.domain.ports import Clock
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
+
+
+MAX_RETRY_AFTER = timedelta(hours=1)
+"""The longest pause, even where Galaxy asks for more: it may be wrong by years."""
 
 
 @define
 class Breaker:
-    """Leaves Galaxy alone once it is in trouble, or has asked for it.
+    """Stops requests to a Galaxy that is in trouble, or that asks for a pause.
 
-    It outlives the sweep: a Galaxy that said "in a minute" is not asked by the
-    next one, a second later. When the time is over, a sweep begins with one
-    question; if that fails, Galaxy is left alone for longer.
+    It outlives the sweep: a Galaxy that asked for a minute is not asked by the
+    next sweep, a second later. After the pause a sweep begins with one request;
+    if that fails, the breaker trips again and the pause is twice as long.
+
+    Safe to use from several threads.
+
+    Attributes:
+        policy: After how many failures it trips, and for how long.
+        clock: What pauses are measured by.
     """
 
+    policy: PollPolicy
+    clock: Clock
     _problem: RunnerError | None = field(default=None, init=False)
     _until: datetime | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
-    _rests: int = field(default=0, init=False)
+    _trips: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
     @property
     def problem(self) -> RunnerError | None:
-        """Why Galaxy is left alone, or None while it is not."""
+        """Why it has tripped, or None while requests may be sent."""
         return self._problem
 
-    def rest(self, now: datetime) -> timedelta:
-        """Return for how long it still is; zero: it may be tried again."""
+    def retry_after(self) -> timedelta:
+        """Return what is left of the pause; zero, and reset, once it is over."""
         with self._lock:
-            left = self._until - now if self._until else timedelta(0)
+            left = self._until - self.clock() if self._until else timedelta(0)
             if left <= timedelta(0):
                 self._problem = self._until = None
                 left = timedelta(0)
             return left
 
-    def succeeded(self) -> None:
-        """Note an answer that tells of invocations."""
+    def record_success(self) -> None:
+        """Count an answer about invocations: the failures before it are forgotten."""
         with self._lock:
-            self._failures = self._rests = 0
+            self._failures = self._trips = 0
 
-    def failed(self, error: RunnerError, policy: PollPolicy, now: datetime) -> bool:
-        """Note a failure; say whether now is the time to see how Galaxy is."""
+    def record_failure(self, error: RunnerError) -> bool:
+        """Count a failure; trip where Galaxy asks for a pause, or after too many.
+
+        Returns:
+            Whether to check now that Galaxy answers at all: on reaching the
+            threshold. On reaching it twice over, it trips in any case.
+        """
         with self._lock:
-            if self._problem is not None:  # begun before Galaxy was given up
+            if self._problem is not None:  # the request was sent before it tripped
                 return False
             self._failures += 1
-            if _wanted(error) or self._failures >= 2 * policy.give_up_after:
-                self._leave(error, policy, now)
+            threshold = self.policy.failure_threshold
+            if _requested_pause(error) or self._failures >= 2 * threshold:
+                self._trip(error)
                 return False
-            return self._failures == policy.give_up_after
+            return self._failures == threshold
 
-    def give_up(self, error: RunnerError, policy: PollPolicy, now: datetime) -> None:
-        """Leave Galaxy alone from now on."""
+    def trip(self, error: RunnerError) -> None:
+        """Stop requests from now on, because of that error."""
         with self._lock:
-            self._leave(error, policy, now)
+            self._trip(error)
 
-    def _leave(self, error: RunnerError, policy: PollPolicy, now: datetime) -> None:
-        rest = min(policy.rest * 2 ** min(self._rests, 20), policy.rest_most)
+    def _trip(self, error: RunnerError) -> None:
+        policy = self.policy
+        pause = min(policy.min_pause * 2 ** min(self._trips, 20), policy.max_pause)
+        pause = min(max(pause, _requested_pause(error)), MAX_RETRY_AFTER)
         self._problem = error
-        self._until = now + min(max(rest, _wanted(error)), LONGEST_REST)
+        self._until = self.clock() + pause
         self._failures = 0
-        self._rests += 1
+        self._trips += 1
 
 
-def _wanted(error: RunnerError) -> timedelta:
-    """Return for how long Galaxy itself asks to be left alone."""
+def _requested_pause(error: RunnerError) -> timedelta:
+    """Return the pause that Galaxy itself asks for; zero if it does not."""
     seconds = error.retry_after if isinstance(error, RunnerUnavailable) else None
-    return timedelta(seconds=min(seconds or 0, LONGEST_REST.total_seconds()))
-
-
-LONGEST_REST = timedelta(hours=1)
-"""However long a Galaxy asks to be left alone: it may be wrong by years."""
+    return timedelta(seconds=min(seconds or 0, MAX_RETRY_AFTER.total_seconds()))

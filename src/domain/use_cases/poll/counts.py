@@ -1,4 +1,4 @@
-"""What a sweep did, in numbers."""
+"""The counts of a sweep."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ class Sweep:
     """What one sweep did, in numbers.
 
     Attributes:
-        due: Claims; what was given back and claimed again counts again.
-        asked: Of these, those that Galaxy told about.
-        bulk: Bulk questions.
-        untold: Invocations that were asked about in bulk in vain; all of them,
-            where this Galaxy cannot be asked so.
+        due: Claims; one that was given back and claimed again counts twice.
+        asked: Claims that Galaxy gave an answer about.
+        bulk: Bulk requests.
+        bulk_misses: Invocations that a bulk answer should have covered and did
+            not; all of them, where this Galaxy has no bulk answer.
         looks: Full looks that brought an answer.
-        routine: Of these, those at what had not moved, since the last one was
-            too long ago.
-        put_off: Claims given back since the turn was over, or Galaxy in trouble.
+        routine: Full looks at invocations that had not moved, since the last
+            full look was too long ago.
+        put_off: Claims given back because the look budget was used up, or the
+            breaker had tripped.
         changed: Changes that were written.
-        ended: Of these, the ends.
-        failed: Invocations that could not be asked about, or told to stop.
-        missing: Invocations that Galaxy says it does not know.
-        reconciled: What became of submissions that were left open.
+        ended: Changes to a final state.
+        failed: Invocations that could not be asked about, or not be cancelled.
+        missing: Invocations that Galaxy answers it does not have.
+        reconciled: The outcomes of submissions that were left open.
         cleared: Histories of superseded runs that were dealt with.
         problem: Why Galaxy could not be asked, or not to the end; or None.
-        failure: What went wrong with one of the *failed*, or None.
-        rest: For how long from now on Galaxy is left alone; zero if it is not.
+        failure: The last error about one of the *failed*, or None.
+        retry_after: For how long from now on Galaxy is not asked; zero if it may
+            be asked.
     """
 
     due: int = 0
     asked: int = 0
     bulk: int = 0
-    untold: int = 0
+    bulk_misses: int = 0
     looks: int = 0
     routine: int = 0
     put_off: int = 0
@@ -52,29 +54,29 @@ class Sweep:
     cleared: int = 0
     problem: RunnerError | None = None
     failure: RunnerError | None = None
-    rest: timedelta = timedelta(0)
+    retry_after: timedelta = timedelta(0)
 
-    def __add__(self, more: Sweep) -> Sweep:
-        """Return the numbers of both; what else is said, of the later one."""
-        mine, theirs = self._numbers(), more._numbers()
+    def __add__(self, later: Sweep) -> Sweep:
+        """Return the sums of both counts, with the errors of the later one."""
+        mine, theirs = self._numbers(), later._numbers()
         return evolve(
             self,
             **{name: n + theirs[name] for name, n in mine.items()},
-            problem=more.problem or self.problem,
-            failure=more.failure or self.failure,
+            problem=later.problem or self.problem,
+            failure=later.failure or self.failure,
         )
 
     def _numbers(self) -> dict[str, Any]:
-        names = (one.name for one in fields(Sweep))
+        names = (attribute.name for attribute in fields(Sweep))
         return {name: n for name in names if isinstance(n := getattr(self, name), int)}
 
     def counts(self) -> Mapping[str, int]:
-        """Return the numbers by their names, in the order in which they are told."""
+        """Return the numbers by name, in the order in which they are shown."""
         return {
             "due": self.due,
             "asked": self.asked,
             "bulk": self.bulk,
-            "untold": self.untold,
+            "bulk_misses": self.bulk_misses,
             "looks": self.looks,
             "routine": self.routine,
             "put_off": self.put_off,

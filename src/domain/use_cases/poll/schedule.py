@@ -1,13 +1,15 @@
-"""When an invocation is asked about next, and when what is known of it is stale."""
+"""The schedule of looks at an invocation, and when its state is stale."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
 
+from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.values import positive
 
 
 class Observed(Protocol):
@@ -30,66 +32,86 @@ STALE_INTERVALS = 3
 """After how many of its intervals without a look a job may be stale."""
 
 
+def _fraction(_: object, attribute: Attribute[Any], value: float) -> None:
+    if not 0 <= value < 1:
+        raise InvalidValue(f"{attribute.name} must be from 0 to below 1, got {value}.")
+
+
 @frozen(kw_only=True)
 class PollPolicy:
-    """How often to ask, and when to worry.
+    """How often Galaxy is asked, and when something counts as wrong.
 
     Attributes:
         batch: How many invocations are claimed at once.
-        bulk: How many are asked about in one bulk question. Servers before 26.0
+        bulk: How many invocations one bulk request covers. Servers before 26.0
             answer it with several queries for each, so it is bounded.
-        lease: How long a claim is one poller's own: longer than a batch takes.
-        turn: For how long full looks are begun; then it is seen whether others
-            are more urgent.
+        lease: How long a claim belongs to one poller: longer than a batch takes.
+        look_budget: For how long new full looks are begun; then the most urgent
+            invocations are claimed again.
         full_look_every: How long bulk answers alone are trusted.
-        give_up_after: After so many failures in a row, with none between that
-            succeeded, it is asked whether Galaxy is there at all; if not, or
-            after twice as many, it is left alone for a while.
-        rest: For how long it is left alone first; each time that it has not
-            recovered, for twice as long.
-        rest_most: The longest, unless Galaxy itself asked for more.
-        least: The shortest time between two looks at one invocation.
-        most: The longest.
-        patience: An invocation is asked about again after this part of the time
-            for which it has been quiet: 0.02 notices a change with a delay of a
-            fiftieth of the time that it took.
-        jitter: Every interval is varied by up to this part, up or down, so that
+        failure_threshold: The number of failures in a row after which the poller
+            checks whether Galaxy answers at all. If it does not, or after twice
+            as many failures, the breaker trips.
+        min_pause: How long the breaker stops requests the first time; the pause
+            doubles each time that Galaxy has not recovered.
+        max_pause: The longest such pause, unless Galaxy itself asks for more.
+        min_interval: The shortest time between two looks at one invocation.
+        max_interval: The longest.
+        backoff_ratio: An invocation is asked about again after this part of the
+            time for which it has been quiet: with 0.02, a change is noticed with
+            a delay of a fiftieth of the time that it took.
+        jitter: Every interval varies by up to this part, up or down, so that
             what was submitted together is not asked about together for ever.
-        gone_after: For how long Galaxy must have answered that it does not know
-            an invocation before it is given up.
-        gone_misses: How often it must have answered that.
-        stuck_after: How long an invocation may be waiting for Galaxy's
-            scheduler before somebody is told.
+        gone_after: For how long Galaxy must have answered that it does not have
+            an invocation before it counts as lost.
+        gone_misses: How many such answers in a row that takes.
+        stuck_after: How long an invocation may wait for Galaxy's scheduler
+            before it gets a note for attention.
         stale_after: A job is shown as stale if it was not observed for three of
             its intervals and this time on top.
+
+    Raises:
+        InvalidValue: A number or duration is not above zero, `jitter` is not
+            from 0 to below 1, or `min_interval` is above `max_interval`.
     """
 
-    batch: int = 1000
-    bulk: int = 200
-    lease: timedelta = timedelta(minutes=5)
-    turn: timedelta = timedelta(seconds=5)
-    full_look_every: timedelta = timedelta(minutes=30)
-    give_up_after: int = 8
-    rest: timedelta = timedelta(seconds=1)
-    rest_most: timedelta = timedelta(seconds=10)
-    least: timedelta = timedelta(seconds=0.5)
-    most: timedelta = timedelta(minutes=5)
-    patience: float = 0.02
-    jitter: float = 0.1
-    gone_after: timedelta = timedelta(hours=1)
-    gone_misses: int = 3
-    stuck_after: timedelta = timedelta(hours=1)
-    stale_after: timedelta = timedelta(minutes=2)
+    batch: int = field(default=1000, validator=positive)
+    bulk: int = field(default=200, validator=positive)
+    lease: timedelta = field(default=timedelta(minutes=5), validator=positive)
+    look_budget: timedelta = field(default=timedelta(seconds=5), validator=positive)
+    full_look_every: timedelta = field(
+        default=timedelta(minutes=30), validator=positive
+    )
+    failure_threshold: int = field(default=8, validator=positive)
+    min_pause: timedelta = field(default=timedelta(seconds=1), validator=positive)
+    max_pause: timedelta = field(default=timedelta(seconds=10), validator=positive)
+    min_interval: timedelta = field(default=timedelta(seconds=0.5), validator=positive)
+    max_interval: timedelta = field(default=timedelta(minutes=5), validator=positive)
+    backoff_ratio: float = field(default=0.02, validator=positive)
+    jitter: float = field(default=0.1, validator=_fraction)
+    gone_after: timedelta = field(default=timedelta(hours=1), validator=positive)
+    gone_misses: int = field(default=3, validator=positive)
+    stuck_after: timedelta = field(default=timedelta(hours=1), validator=positive)
+    stale_after: timedelta = field(default=timedelta(minutes=2), validator=positive)
 
-    def interval(self, quiet_for: timedelta, chance: float = 0.5) -> timedelta:
+    def __attrs_post_init__(self) -> None:
+        if self.min_interval > self.max_interval:
+            raise InvalidValue(
+                f"min_interval ({self.min_interval.total_seconds():g} s) is above "
+                f"max_interval ({self.max_interval.total_seconds():g} s)."
+            )
+
+    def interval(self, quiet_for: timedelta, random: float = 0.5) -> timedelta:
         """Return the time until the next look.
 
         Args:
-            quiet_for: How long nothing has changed.
-            chance: A random number from 0 to 1, for the jitter.
+            quiet_for: For how long nothing has changed.
+            random: A random number from 0 to 1, for the jitter.
         """
-        wanted = min(max(quiet_for * self.patience, self.least), self.most)
-        return wanted * (1 + self.jitter * (2 * chance - 1))
+        usual = min(
+            max(quiet_for * self.backoff_ratio, self.min_interval), self.max_interval
+        )
+        return usual * (1 + self.jitter * (2 * random - 1))
 
     def stale(self, invocation: Observed, now: datetime) -> bool:
         """Say whether what is known of an invocation may be out of date.

@@ -1,18 +1,20 @@
-"""Ask Galaxy about every invocation that has not ended, and write what changed.
+"""One sweep: ask Galaxy about every invocation that is due, and store the changes.
 
-Rule 1: a poll that failed changes no state. Galaxy being down, slow, rate-
-limiting or talking garbage says nothing about a run.
-Rule 2: no transaction is open while Galaxy is asked: what is asked about is
-leased, and what is written back is checked against the lease.
+Rule 1: a poll that failed changes no state. A Galaxy that is down, slow, rate-
+limiting or answering garbage says nothing about a run.
+Rule 2: no transaction is open while Galaxy is asked: invocations are leased, and
+the results are stored only under the fence of that lease.
 
 Galaxy is first asked in bulk. Where the bulk answer is the same as last time and
-shows that the run cannot have ended, that is all; what moved, what may have
-ended, and now and then everything, gets a full look. Only a full look changes a
-state: the bulk answer does not tell all that the verdict needs.
+shows that the run cannot have ended, nothing more is needed. A full look is
+taken at whatever moved or may have ended, and at everything once in a while.
+Only a full look changes a state: the bulk answer does not hold all that the
+verdict needs.
 
-Full looks take their time, above all where Galaxy is slow or cannot be asked in
-bulk. So no more are begun than fit into a turn; the rest is given back, and the
-next claim brings the most urgent first, whatever has become due meanwhile.
+Full looks take time, above all where Galaxy is slow or has no bulk answer. So
+they are begun only within a look budget. The other claims are given back, and
+the next claim takes the most urgent invocations first, those that have become
+due meanwhile included.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     IllegalTransition,
@@ -68,18 +70,18 @@ class Mapper(Protocol):
 
 
 def one_by_one(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Apply a function to each item in turn: the simplest :class:`Mapper`."""
+    """Apply a function to one item after the other: the simplest :class:`Mapper`."""
     return map(function, items)
 
 
-def in_one_lane(lane: Callable[[], None]) -> None:
-    """Do it once. Who has threads does it in several at a time: see `Poll.lanes`."""
-    lane()
+def one_pipeline(pipeline: Callable[[], None]) -> None:
+    """Run one pipeline, in this thread; see :attr:`Poll.pipelines`."""
+    pipeline()
 
 
 @frozen
 class _Answer:
-    """What a full look at one claim brought; nothing, if Galaxy was left alone."""
+    """The result of a full look; neither sighting nor error if it was put off."""
 
     claim: Claim
     sighting: Sighting | None = None
@@ -87,17 +89,21 @@ class _Answer:
     error: RunnerError | None = None
 
 
+def _breaker(poll: Any) -> Breaker:
+    return Breaker(poll.policy, poll.clock)
+
+
 @frozen(kw_only=True)
 class Poll:
-    """Sweeps once over everything that is due.
+    """Sweeps once over all invocations that are due.
 
     Attributes:
-        mapper: How Galaxy is asked about several things at once.
-        lanes: Calls what it is given, maybe several times at once, and returns when
-            all calls have: while one batch is written down, Galaxy is asked about
-            another. As with several pollers, each claims its share.
-        chance: Gives a random number from 0 to 1, for the jitter.
-        breaker: What is remembered from sweep to sweep.
+        mapper: Sends several requests to Galaxy at once.
+        pipelines: Runs the function it is given, maybe several times at once, and
+            returns when all runs have: Galaxy is asked about one batch while
+            another is stored. As with several pollers, each run claims its share.
+        random: Returns a random number from 0 to 1, for the jitter.
+        breaker: Keeps its state from sweep to sweep.
     """
 
     queue: PollQueue
@@ -108,9 +114,9 @@ class Poll:
     clock: Clock
     policy: PollPolicy = field(factory=PollPolicy)
     mapper: Mapper = one_by_one
-    lanes: Callable[[Callable[[], None]], None] = in_one_lane
-    chance: Callable[[], float] = random.random
-    breaker: Breaker = field(factory=Breaker)
+    pipelines: Callable[[Callable[[], None]], None] = one_pipeline
+    random: Callable[[], float] = random.random
+    breaker: Breaker = field(default=Factory(_breaker, takes_self=True))
 
     def __call__(
         self,
@@ -120,56 +126,56 @@ class Poll:
         """Ask about all invocations of this Galaxy that are due.
 
         Any number of pollers may sweep at the same time: each takes its share.
-        What is not reached is due again when its lease runs out.
+        An invocation that is not reached is due again when its lease runs out.
 
         Args:
             at_most: Begin no further batch after that time, for a loop: what
-                becomes due while a sweep goes on is for the next one.
-            progress: Told after each batch how far it got.
+                becomes due during a sweep is for the next one.
+            progress: Called after each batch with the counts so far.
 
         Returns:
-            The numbers; ``problem`` is set where Galaxy could not be asked at
+            The counts. ``problem`` is set where Galaxy could not be asked at
             all, and then nothing was claimed, or not to the end.
 
         Raises:
             StoreUnavailable: The database could not be reached.
         """
         began = self.clock()
-        if rest := self.breaker.rest(began):
-            return Sweep(problem=self.breaker.problem, rest=rest)
+        if pause := self.breaker.retry_after():
+            return Sweep(problem=self.breaker.problem, retry_after=pause)
         try:
             identity = self.runner.identity()
         except RunnerError as error:
-            self._give_up(error)
-            return self._told(Sweep())
+            self.breaker.trip(error)
+            return self._with_problem(Sweep())
         sweep = Sweep(reconciled=self.reconcile(identity))
-        told = Lock()
+        counting = Lock()
 
-        def lane() -> None:
+        def pipeline() -> None:
             nonlocal sweep
             for batch in self._batches(identity, began, at_most):
-                with told:
+                with counting:
                     sweep += batch
                     progress(sweep)
 
-        self.lanes(lane)
-        # Last, so that what this sweep saw complete is dealt with at once.
+        self.pipelines(pipeline)
+        # Last, so that the runs that this sweep saw complete are included.
         if self.breaker.problem is None:
             sweep = evolve(sweep, cleared=self.clear(identity))
         seconds = (self.clock() - began).total_seconds()
         self.queue.tally(
             identity, {"sweeps": 1, "seconds": max(seconds, 0.0), **sweep.counts()}
         )
-        return self._told(sweep)
+        return self._with_problem(sweep)
 
-    def _told(self, sweep: Sweep) -> Sweep:
+    def _with_problem(self, sweep: Sweep) -> Sweep:
         problem = self.breaker.problem
-        return evolve(sweep, problem=problem, rest=self.breaker.rest(self.clock()))
+        return evolve(sweep, problem=problem, retry_after=self.breaker.retry_after())
 
     def _batches(
         self, identity: Identity, began: datetime, at_most: timedelta | None
     ) -> Iterator[Sweep]:
-        """Claim and ask, batch by batch, until there is nothing left to do."""
+        """Claim and ask, batch by batch, until nothing is due."""
         while self.breaker.problem is None:
             claims = self.queue.claim(
                 identity,
@@ -185,15 +191,17 @@ class Poll:
 
     def _batch(self, identity: Identity, claims: Sequence[Claim]) -> Sweep:
         at = self.clock()
-        # What may be gone, and would spoil the answer for all, is asked by itself.
-        sound = [one for one in claims if one.missing_for is None and not one.failures]
-        chunks = [
-            sound[i : i + self.policy.bulk]
-            for i in range(0, len(sound), self.policy.bulk)
+        # One that may be gone could spoil the answer for all: it gets a full look.
+        bulk = [
+            claim
+            for claim in claims
+            if claim.missing_for is None and not claim.failures
         ]
+        size = self.policy.bulk
+        chunks = [bulk[i : i + size] for i in range(0, len(bulk), size)]
         summaries: dict[InvocationId, JobsSummary] = {}
-        for told in self.mapper(self._in_bulk, chunks):
-            summaries.update(told)
+        for answer in self.mapper(self._summaries, chunks):
+            summaries.update(answer)
         looks = []
         moved = []
         routine: set[InvocationId] = set()
@@ -206,18 +214,20 @@ class Poll:
                 routine.add(claim.invocation_id)
             else:
                 looks.append(self._quiet(claim))
-        # However long a turn is, what was claimed is to be written back in time.
-        turn_over = self.clock() + min(self.policy.turn, self.policy.lease / 4)
-        answers = list(self.mapper(partial(self._ask, turn_over), moved))
+        # However large the budget is, the batch must be stored within its lease.
+        budget = min(self.policy.look_budget, self.policy.lease / 4)
+        answers = list(
+            self.mapper(partial(self._full_look, self.clock() + budget), moved)
+        )
         looks += self._looks(identity, answers, summaries, at)
         changed = self.queue.write_back(looks)
-        full = [one.claim.invocation_id for one in answers if one.sighting is not None]
-        errors = [one.error for one in answers if one.error is not None]
+        full = [answer.claim.invocation_id for answer in answers if answer.sighting]
+        errors = [answer.error for answer in answers if answer.error is not None]
         return Sweep(
             due=len(claims),
             asked=sum(look.answered for look in looks),
             bulk=len(chunks),
-            untold=sum(one.invocation_id not in summaries for one in sound),
+            bulk_misses=sum(claim.invocation_id not in summaries for claim in bulk),
             looks=len(full),
             routine=len(routine.intersection(full)),
             put_off=sum(not look.asked for look in looks),
@@ -230,21 +240,21 @@ class Poll:
             failure=errors[-1] if errors else None,
         )
 
-    def _in_bulk(self, claims: Sequence[Claim]) -> Mapping[InvocationId, JobsSummary]:
-        """Ask in bulk; what could not be told of gets a full look."""
+    def _summaries(self, claims: Sequence[Claim]) -> Mapping[InvocationId, JobsSummary]:
+        """Ask in bulk; an invocation that is not in the answer gets a full look."""
         if self.breaker.problem is not None:
             return {}
         try:
-            told = self.runner.summaries([one.invocation_id for one in claims])
+            summaries = self.runner.summaries([claim.invocation_id for claim in claims])
         except RunnerError as error:
-            self._note(error)
+            self._record_failure(error)
             return {}
-        if told:
-            self.breaker.succeeded()
-        return told
+        if summaries:
+            self.breaker.record_success()
+        return summaries
 
     def _is_quiet(self, claim: Claim, summary: JobsSummary) -> bool:
-        """Whether the bulk answer says all there is to say."""
+        """Whether the bulk answer shows that there is no news."""
         return (
             summary.fingerprint == claim.summary
             and summary.moving
@@ -253,10 +263,7 @@ class Poll:
 
     def _full_look_every(self) -> timedelta:
         # Varied, so that what came together is not looked at together for ever.
-        return self.policy.full_look_every * (1 - self.policy.jitter * self.chance())
-
-    def _quiet(self, claim: Claim) -> Look:
-        return Look(claim=claim, answered=True, next_in=self._next_in(claim.quiet_for))
+        return self.policy.full_look_every * (1 - self.policy.jitter * self.random())
 
     def _looks(
         self,
@@ -265,57 +272,60 @@ class Poll:
         summaries: Mapping[InvocationId, JobsSummary],
         at: datetime,
     ) -> list[Look]:
-        """Say what came of full looks."""
+        """Return what to store after full looks."""
         invocations = self.invocations.get_many(
-            [one.claim.invocation_id for one in answers if one.sighting or one.missing]
+            [
+                answer.claim.invocation_id
+                for answer in answers
+                if answer.sighting or answer.missing
+            ]
         )
         # A 404 counts only from the Galaxy, and as the user, that had the run.
-        known = not any(one.missing for one in answers) or self._is_still(identity)
+        reliable = not any(
+            answer.missing for answer in answers
+        ) or self._has_same_identity(identity)
         looks = []
-        for one in answers:
-            before = invocations.get(one.claim.invocation_id)
-            summary = summaries.get(one.claim.invocation_id)
-            if one.sighting is not None and before is not None:
-                look = self._seen(one.claim, before, one.sighting, at)
+        for answer in answers:
+            before = invocations.get(answer.claim.invocation_id)
+            summary = summaries.get(answer.claim.invocation_id)
+            if answer.sighting is not None and before is not None:
+                look = self._seen(answer.claim, before, answer.sighting, at)
                 # The bulk answer came first: if anything moved in between, the
                 # next one will differ, and nothing is missed.
                 look = evolve(look, summary=summary.fingerprint if summary else None)
-            elif one.missing and known and before is not None:
-                look = self._missing(one.claim, before, at)
-            elif one.error is not None or one.missing:
-                look = self._failed(one.claim)
+            elif answer.missing and reliable and before is not None:
+                look = self._missing(answer.claim, before, at)
+            elif answer.error is not None or answer.missing:
+                look = self._failed(answer.claim)
             else:
-                look = Look(claim=one.claim, asked=False)
+                look = Look(claim=answer.claim, asked=False)
             looks.append(look)
         return looks
 
-    def _ask(self, turn_over: datetime, claim: Claim) -> _Answer:
+    def _full_look(self, deadline: datetime, claim: Claim) -> _Answer:
         """Look at one invocation in full; runs in one of several threads."""
-        if self.breaker.problem is not None or self.clock() > turn_over:
+        if self.breaker.problem is not None or self.clock() > deadline:
             return _Answer(claim)
-        answer = self._ask_now(claim)
+        answer = self._ask(claim)
         if answer.error is not None:
-            self._note(answer.error)
+            self._record_failure(answer.error)
         else:
-            self.breaker.succeeded()
+            self.breaker.record_success()
         return answer
 
-    def _note(self, error: RunnerError) -> None:
-        """Count a failure; after several, ask whether it is Galaxy that fails.
+    def _record_failure(self, error: RunnerError) -> None:
+        """Count a failure; after several, check whether it is Galaxy that fails.
 
-        A Galaxy that answers to its name has trouble with these invocations
-        only, and the others need not suffer; unless it goes on like that.
+        A Galaxy that answers with its identity has trouble with these invocations
+        only, and the others are still asked about; unless it goes on like that.
         """
-        if self.breaker.failed(error, self.policy, self.clock()):
+        if self.breaker.record_failure(error):
             try:
                 self.runner.identity()
             except RunnerError as trouble:
-                self._give_up(trouble)
+                self.breaker.trip(trouble)
 
-    def _give_up(self, error: RunnerError) -> None:
-        self.breaker.give_up(error, self.policy, self.clock())
-
-    def _ask_now(self, claim: Claim) -> _Answer:
+    def _ask(self, claim: Claim) -> _Answer:
         try:
             report = self.runner.report(claim.invocation_id)
             sighting = judge(report, self._details(report))
@@ -324,12 +334,12 @@ class Poll:
         except RunnerError as error:
             return _Answer(claim, error=error)
         except Exception as error:  # noqa: BLE001 - one oddity must not end all sweeps
-            return _Answer(claim, error=_beyond_us(claim.invocation_id, error))
-        sighting = self._stuck(claim, sighting)
-        if claim.cancelling and _stoppable(report, sighting):
+            return _Answer(claim, error=_unreadable(claim.invocation_id, error))
+        sighting = self._marked_if_stuck(claim, sighting)
+        if claim.cancelling and _needs_cancel(report, sighting):
             try:
                 self.runner.cancel(claim.invocation_id)
-            except RunnerError as error:  # what was seen holds all the same
+            except RunnerError as error:  # the sighting holds all the same
                 return _Answer(claim, sighting, error=error)
         return _Answer(claim, sighting)
 
@@ -342,11 +352,11 @@ class Poll:
         except RunNotFound:
             return None
 
-    def _stuck(self, claim: Claim, sighting: Sighting) -> Sighting:
-        waits = sighting.galaxy_state in _UNSEEN and not sighting.state.is_terminal
+    def _marked_if_stuck(self, claim: Claim, sighting: Sighting) -> Sighting:
+        waits = sighting.galaxy_state in _UNSCHEDULED and not sighting.state.is_terminal
         if sighting.attention or not waits or claim.age < self.policy.stuck_after:
             return sighting
-        # Not how long exactly: that would be news again and again.
+        # Not the exact time: that would be news at each look.
         hours = self.policy.stuck_after / timedelta(hours=1)
         return evolve(
             sighting,
@@ -354,16 +364,19 @@ class Poll:
             f"{sighting.galaxy_state!r}: its workflow scheduler may be stuck.",
         )
 
-    def _is_still(self, identity: Identity) -> bool:
+    def _has_same_identity(self, identity: Identity) -> bool:
         try:
             return self.runner.identity() == identity
         except RunnerError:
             return False
 
+    def _quiet(self, claim: Claim) -> Look:
+        return Look(claim=claim, answered=True, next_in=self._next_in(claim.quiet_for))
+
     def _failed(self, claim: Claim) -> Look:
-        # Doubled with every failure: what cannot be asked about is left alone.
-        failing_for = self.policy.least * 2 ** min(claim.failures, 20)
-        quiet_for = max(failing_for / self.policy.patience, claim.quiet_for)
+        # The interval doubles with every failure.
+        failing_for = self.policy.min_interval * 2 ** min(claim.failures, 20)
+        quiet_for = max(failing_for / self.policy.backoff_ratio, claim.quiet_for)
         return Look(claim=claim, next_in=self._next_in(quiet_for))
 
     def _seen(
@@ -399,10 +412,10 @@ class Poll:
         )
 
     def _next_in(self, quiet_for: timedelta) -> timedelta:
-        return self.policy.interval(quiet_for, self.chance())
+        return self.policy.interval(quiet_for, self.random())
 
 
-_UNSEEN = frozenset(
+_UNSCHEDULED = frozenset(
     state.value
     for state in (
         GalaxyState.NEW,
@@ -412,14 +425,14 @@ _UNSEEN = frozenset(
 )
 
 
-def _beyond_us(invocation_id: InvocationId, error: Exception) -> RunnerError:
+def _unreadable(invocation_id: InvocationId, error: Exception) -> RunnerError:
     return RunnerUnavailable(
-        f"What Galaxy says of invocation {invocation_id!r} is beyond this program "
+        f"Galaxy's answer about invocation {invocation_id!r} could not be read "
         f"({type(error).__name__}: {error})."
     )
 
 
-def _stoppable(report: InvocationReport, sighting: Sighting) -> bool:
-    """Whether Galaxy is still to be told to stop: never for one that has ended."""
-    told = report.state in {GalaxyState.CANCELLING, GalaxyState.CANCELLED}
-    return not told and not sighting.state.is_terminal
+def _needs_cancel(report: InvocationReport, sighting: Sighting) -> bool:
+    """Whether to ask Galaxy to cancel: never for a run that has ended."""
+    asked = report.state in {GalaxyState.CANCELLING, GalaxyState.CANCELLED}
+    return not asked and not sighting.state.is_terminal
