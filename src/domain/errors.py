@@ -1,9 +1,11 @@
-"""Everything the core can refuse, and everything a port may report.
+"""The errors of the core and of its ports.
 
 Rule of the file: an adapter raises these and nothing else. An exception of a
 library that crosses a port is a bug; the low-level cause stays on
 ``__cause__``. Every message is fit to show to a user: what was read, what was
-expected, what to do. It holds no key, no token, no SQL and no traceback.
+expected, what to do. It holds no key, no token, no SQL and no traceback, and it
+names no command, route, header or setting: the core does not know how it is
+delivered. A delivery that has them adds its own hint.
 
 ``code`` is the error's stable name, the same over HTTP, on the command line
 and in a stored submission.
@@ -22,15 +24,15 @@ class DomainError(Exception):
     code: ClassVar[str] = "error"
 
     def extra(self) -> Mapping[str, object]:
-        """Return what a program may want to know besides the message."""
+        """Return what a program needs besides the message, by name; JSON values."""
         return {}
 
 
-# --- what was asked for is wrong, or not there --------------------------------
+# --- the request is wrong, or its subject does not exist ----------------------
 
 
 class InvalidValue(DomainError):
-    """A value that can never be right, whatever is stored and whatever runs."""
+    """A value that is wrong by itself, whatever is stored and whatever runs."""
 
     code = "malformed-request"
 
@@ -84,9 +86,9 @@ class WorkflowNotAllowed(DomainError):
     code = "workflow-not-allowed"
 
     def __init__(self, name: str, allowed: Sequence[str]) -> None:
-        known = ", ".join(repr(one) for one in sorted(allowed))
+        names = ", ".join(repr(workflow) for workflow in sorted(allowed))
         super().__init__(
-            f"Workflow {name!r} may not be run here. Allowed are: {known}."
+            f"Workflow {name!r} may not be run here. Allowed are: {names}."
         )
         self.name = name
         self.allowed = tuple(allowed)
@@ -115,8 +117,7 @@ class WorkflowAmbiguous(DomainError):
     def __init__(self, name: str, ids: Sequence[str]) -> None:
         super().__init__(
             f"Galaxy has {len(ids)} workflows named {name!r}: {', '.join(ids)}. "
-            "Pin one by `id` in the configuration's [[workflows]], or rename the "
-            "others in Galaxy."
+            "Allow one of them by its id, or rename the others in Galaxy."
         )
         self.name = name
         self.ids = tuple(ids)
@@ -128,8 +129,12 @@ class WorkflowAmbiguous(DomainError):
 class InvalidParameters(DomainError):
     """Some parameters do not fit what the workflow declares.
 
-    Galaxy ignores an unknown input name without a word and lets a value of the
-    wrong type fail hours later inside a job, so this is found before invoking.
+    Galaxy silently ignores an unknown input name, and lets a value of the wrong
+    type fail hours later inside a job; so this is checked before invoking.
+
+    Attributes:
+        problems: A sentence for each parameter that does not fit, by its name;
+            ``dataset_id`` stands for the dataset of the job.
     """
 
     code = "invalid-parameters"
@@ -140,6 +145,20 @@ class InvalidParameters(DomainError):
 
     def extra(self) -> Mapping[str, object]:
         return {"parameters": self.problems}
+
+
+class DatasetInputAmbiguous(InvalidParameters):
+    """Several inputs of the workflow could take the dataset of the job."""
+
+    def __init__(self, workflow_name: str, inputs: Sequence[str]) -> None:
+        names = ", ".join(repr(name) for name in inputs)
+        super().__init__(
+            {
+                "dataset_id": f"Workflow {workflow_name!r} has several data inputs "
+                f"({names}) and none is configured to take the dataset."
+            }
+        )
+        self.inputs = tuple(inputs)
 
 
 class IllegalTransition(DomainError):
@@ -175,10 +194,9 @@ class BadToken(DomainError):
     code = "unauthenticated"
 
     def __init__(self) -> None:
-        # One sentence for every case: a guess is told nothing.
+        # One sentence for every case, so that a guess reveals nothing.
         super().__init__(
-            "The token is not valid: it is unknown, revoked or expired. Ask for a "
-            "new one (`galaxy-jobs token create`)."
+            "The token is not valid: it is unknown, revoked or expired. Use a new one."
         )
 
 
@@ -202,8 +220,7 @@ class TokenNotFound(DomainError):
 
     def __init__(self, name_or_id: str) -> None:
         super().__init__(
-            f"There is no token {name_or_id!r}, or none that is not revoked; "
-            "`galaxy-jobs token list` lists them."
+            f"There is no token {name_or_id!r}, or none that is not revoked."
         )
         self.name_or_id = name_or_id
 
@@ -218,7 +235,7 @@ class KeyReused(DomainError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This Idempotency-Key was used for another request. "
+            "This idempotency key was used for another request. "
             "Use a new key for a new request."
         )
 
@@ -230,9 +247,8 @@ class KeyInProgress(DomainError):
 
     def __init__(self, submission_id: UUID) -> None:
         super().__init__(
-            "The first request with this Idempotency-Key is not settled yet. "
-            "Repeat it later, or look at GET /submissions/"
-            f"{submission_id}."
+            "The first request with this idempotency key is not settled yet. "
+            f"Repeat it later, or look at submission {submission_id}."
         )
         self.submission_id = submission_id
 
@@ -240,11 +256,11 @@ class KeyInProgress(DomainError):
         return {"submission_id": str(self.submission_id)}
 
 
-# --- a race -------------------------------------------------------------------
+# --- races ------------------------------------------------------------------
 
 
 class StaleVersion(DomainError):
-    """Somebody else saved a newer version since this one was read."""
+    """A newer version was stored since this one was read."""
 
     code = "conflict"
 
@@ -255,22 +271,22 @@ class StaleVersion(DomainError):
         self.version = version
 
 
-# --- the other side -----------------------------------------------------------
+# --- the workflow engine and the database -------------------------------------
 
 
 class RunnerError(DomainError):
-    """The workflow engine did not do what was asked."""
+    """The workflow engine failed or refused a request."""
 
 
 class RunnerUnavailable(RunnerError):
-    """The engine gave no usable answer, and **nothing was started by asking**.
+    """The engine gave no usable answer, and **nothing was started by the request**.
 
     Raised where connecting failed, on time-outs, 429 and 5xx answers and on
-    answers that could not be understood, to any question; to an invoke only
-    where it is certain that nothing was started. Asking again is safe.
+    answers that could not be read, for any request; for an invoke only where it
+    is certain that nothing was started. The request can safely be repeated.
 
     Attributes:
-        retry_after: Seconds the engine asked to wait, or None.
+        retry_after: How many seconds the engine asked to wait, or None.
     """
 
     code = "galaxy-unavailable"
@@ -302,8 +318,8 @@ class RunRejected(RunnerError):
         galaxy_code: int | None = None,
         advice: str | None = None,
     ) -> None:
-        said = f"Galaxy refused: {galaxy_message}"
-        super().__init__(f"{said.rstrip('.')}. {advice}" if advice else said)
+        message = f"Galaxy refused: {galaxy_message}"
+        super().__init__(f"{message.rstrip('.')}. {advice}" if advice else message)
         self.galaxy_message = galaxy_message
         self.galaxy_code = galaxy_code
 
@@ -315,7 +331,7 @@ class RunRejected(RunnerError):
 
 
 class RunNotFound(RunnerError):
-    """The engine says that it has no such invocation, job or history (a 404)."""
+    """The engine answers that it has no such invocation, job or history (a 404)."""
 
     code = "gone"
 
@@ -324,8 +340,8 @@ class OutcomeUnknown(RunnerError):
     """The answer to an invoke was lost: it may run, or may not.
 
     Attributes:
-        submission_id: Where to look later; None as long as it is not known to
-            which submission the invoke belonged.
+        submission_id: The submission that the invoke belongs to, and that will
+            show the outcome; None where an adapter raises it.
     """
 
     code = "outcome-unknown"

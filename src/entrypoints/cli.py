@@ -68,8 +68,9 @@ def run(arguments: list[str] | None = None) -> int:
         _tell(error, as_json="--json" in typed)
         return error.exit_code
     except _expected_errors() as error:
-        _say(str(error))
-        if isinstance(error, _trouble()) and "`galaxy-jobs " not in str(error):
+        message = _explained(error)
+        _say(message)
+        if isinstance(error, _trouble()) and "`galaxy-jobs " not in message:
             output.note("What else may be wrong, and what to do: galaxy-jobs doctor")
         return 1
     return code or 0
@@ -93,6 +94,13 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from galaxy_jobs.domain.errors import DomainError
 
     return (DomainError, EmbeddedError)
+
+
+def _explained(error: Exception) -> str:
+    from galaxy_jobs.domain.errors import DomainError
+    from galaxy_jobs.entrypoints.hints import explain
+
+    return explain(error) if isinstance(error, DomainError) else str(error)
 
 
 def _trouble() -> tuple[type[Exception], ...]:

@@ -127,8 +127,8 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 raise WorkflowNotFound(
                     wanted.name,
                     f"Galaxy has no workflow with id {wanted.workflow_id!r} for "
-                    f"{wanted.name!r}, or it is deleted. Correct the `id` in the "
-                    "configuration's [[workflows]].",
+                    f"{wanted.name!r}, or it is deleted. Correct that id in the "
+                    "list of allowed workflows.",
                 )
             return self._workflow(wanted.name, shown)
         began = self._monotonic()

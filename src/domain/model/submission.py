@@ -139,7 +139,8 @@ def _short(_: object, attribute: object, value: str) -> None:
     del attribute
     if not 0 < len(value) <= KEY_LENGTH:
         raise InvalidValue(
-            f"Idempotency-Key has {len(value)} characters; expected 1 to {KEY_LENGTH}."
+            f"An idempotency key of {len(value)} characters was given; expected 1 to "
+            f"{KEY_LENGTH}."
         )
 
 

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import (
+    DatasetInputAmbiguous,
     DatasetNotFound,
     InvalidParameters,
     InvalidValue,
@@ -129,7 +130,7 @@ class Allowlist:
         names = [row.name for row in self.rows]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise InvalidValue(f"[[workflows]] names {twice[0]!r} more than once.")
+            raise InvalidValue(f"Workflow {twice[0]!r} is allowed more than once.")
 
     def admit(self, name: str) -> AllowedWorkflow:
         """Return the row that allows *name*.
@@ -248,7 +249,8 @@ def dataset_target(
         parameters: By input name: they may leave only one input over.
 
     Raises:
-        InvalidParameters: There is none, or no way to tell which it is.
+        InvalidParameters: There is no such input.
+        DatasetInputAmbiguous: There are several.
     """
     data = [one for one in workflow.inputs if one.kind.is_data]
     listed = ", ".join(repr(one.name) for one in data) or "none"
@@ -274,13 +276,7 @@ def dataset_target(
         raise InvalidParameters(
             {"dataset_id": f"Workflow {workflow.name!r} has no data input."}
         )
-    raise InvalidParameters(
-        {
-            "dataset_id": f"Workflow {workflow.name!r} has several data inputs "
-            f"({listed}) and none is configured to take the dataset. Name one as "
-            "`input` in the configuration's [[workflows]]."
-        }
-    )
+    raise DatasetInputAmbiguous(workflow.name, [item.name for item in data])
 
 
 def _unknown(workflow: Workflow, name: str, taken: str) -> str:

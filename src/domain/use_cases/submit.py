@@ -229,8 +229,8 @@ class Submit:
         except OutcomeUnknown as error:
             self._lose(submission)
             raise OutcomeUnknown(
-                f"{error} Whether the run was started will be found out; look at "
-                f"GET /submissions/{submission.submission_id}.",
+                f"{error} Submission {submission.submission_id} will show whether "
+                "the run was started.",
                 submission.submission_id,
             ) from error
         except RunnerError as error:
@@ -264,9 +264,8 @@ class Submit:
         if stored.state is SubmissionState.ACCEPTED and stored.invocation_id:
             return Submitted(invocation_id=stored.invocation_id)
         raise OutcomeUnknown(
-            "Galaxy was invoked, but the run could not be recorded in time. What "
-            "became of it will be found out; look at "
-            f"GET /submissions/{submission.submission_id}.",
+            "Galaxy was invoked, but the run could not be recorded in time. "
+            f"Submission {submission.submission_id} will show what became of it.",
             submission.submission_id,
         ) from error
 

@@ -54,6 +54,7 @@ from galaxy_jobs.entrypoints.api.auth import (
 )
 from galaxy_jobs.entrypoints.api.limits import network_of
 from galaxy_jobs.entrypoints.api.problems import PROBLEM_JSON, Refused
+from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.metrics import Metrics
 
 
@@ -257,7 +258,7 @@ async def _admit(
         else:
             caller = await guard.caller(scope["method"], path, headers, address)
     except DomainError as error:  # such as a database that cannot be asked
-        raise Refused(error.code, str(error)) from error
+        raise Refused(error.code, explain(error)) from error
     if b"%00" in scope["query_string"]:
         raise Refused("malformed-request", "There is a NUL in the query.")
     return caller

@@ -32,6 +32,7 @@ from galaxy_jobs.domain.model.token import Scope, Token, digest_of, id_in
 from galaxy_jobs.domain.use_cases import Authenticate
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
 from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.settings import HttpTable
 
 
@@ -172,7 +173,7 @@ class Guard:
         except BadToken as error:
             raise Refused(
                 error.code,
-                str(error),
+                explain(error),
                 headers={"WWW-Authenticate": f'{_REALM}, error="invalid_token"'},
             ) from None
         self.rate.take(token.token_id)

@@ -29,6 +29,7 @@ from litestar.params import Parameter
 from litestar.types import ExceptionHandlersMap
 
 from galaxy_jobs.domain.errors import DomainError, RunnerUnavailable
+from galaxy_jobs.entrypoints.hints import explain
 
 
 log = structlog.get_logger(__name__)
@@ -245,7 +246,7 @@ def _domain(request: Request[Any, Any, Any], error: DomainError) -> Response[byt
     return _answer(
         request,
         error.code,
-        str(error),
+        explain(error),
         extra=error.extra(),
         headers=None if wait is None else {"Retry-After": f"{max(1, math.ceil(wait))}"},
     )

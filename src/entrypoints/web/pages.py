@@ -34,6 +34,7 @@ from galaxy_jobs.entrypoints.api.parameters import (
 )
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.broadcast import Fanout, Wanted
+from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.web import live, wording
 from galaxy_jobs.entrypoints.web.forms import Form
 from galaxy_jobs.entrypoints.web.render import is_htmx, page
@@ -261,7 +262,7 @@ def get_outputs_page(
     except DomainError as error:
         if not is_htmx(request):
             raise
-        trouble = str(error)
+        trouble = explain(error)
     return page(
         request,
         "outputs.html",
