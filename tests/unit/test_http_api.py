@@ -732,18 +732,6 @@ def test_every_route_is_documented_with_its_refusals() -> None:
     )
 
 
-def test_the_documentation_is_a_page_that_needs_no_other_host() -> None:
-    with an_api() as api:
-        answer = api.get("/docs")
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
-    assert "POST /jobs" in answer.text
-    assert "Idempotency-Key" in answer.text
-    for sign in ("http://", "https://", "<script", "src="):
-        assert sign not in answer.text
-
-
 # --- whatever is sent ------------------------------------------------------------
 
 

@@ -258,7 +258,7 @@ def test_another_cookie_is_no_token(door: Door, cookie: str) -> None:
     assert door.get("/jobs", Cookie=cookie).status_code == 401
 
 
-FORM = "/ui/jobs/1/cancel"
+FORM = "/ui/submit"
 """Whose route refuses what is no form of its page, with a 415: that is coming in."""
 
 

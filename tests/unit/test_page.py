@@ -43,6 +43,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.ports import Page
+from galaxy_jobs.entrypoints import web
 from galaxy_jobs.entrypoints.api import auth
 from galaxy_jobs.entrypoints.api.app import create_app
 from galaxy_jobs.entrypoints.api.problems import Refused
@@ -50,13 +51,14 @@ from galaxy_jobs.entrypoints.api.schemas import ProgressJson
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import Settings
 from galaxy_jobs.entrypoints.web import forms, wording
-from galaxy_jobs.entrypoints.web.assets import ASSETS
 from galaxy_jobs.entrypoints.web.forms import Form
+from galaxy_jobs.entrypoints.web.render import ASSETS
 from tests.support.api import StandIn, a_token, an_api
 from tests.support.build import an_invocation
 
 
 ROOT = "http://127.0.0.1:8000"
+STATIC = Path(web.__file__).parent / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -213,7 +215,7 @@ def test_older_jobs_are_a_page_further(world: World) -> None:
 def test_a_stale_job_and_one_that_needs_attention_say_so(world: World) -> None:
     world.submit()
     world.clock.advance(timedelta(hours=1))
-    assert "Not observed since" in text_of(world.get("/"))
+    assert "Not updated since" in text_of(world.get("/"))
 
 
 # --- a job ---
@@ -333,7 +335,7 @@ def test_the_form_shows_what_the_workflow_declares(world: World) -> None:
     page = world.get("/ui/submit?workflow_name=Form&dataset_id=reads")
     said = text_of(page)
     assert "for the input “text”" in said
-    assert "n a whole number, 1 to 9, default 3 How many <b>lines</b>" in said
+    assert "n an integer from 1 to 9, default 3 How many <b>lines</b>" in said
     number = re.findall(r'<input id="p0"[^>]*>', page)[0]
     for part in ('value="3"', 'type="number"', 'step="1"', 'min="1"', 'max="9"'):
         assert part in number
@@ -483,7 +485,7 @@ def test_a_form_from_another_site_does_nothing(world: World) -> None:
     ):
         answer = world.api.post(path, data={"a": "b"}, headers=headers)
         assert answer.status_code == 403, headers
-    answer = world.api.post(path, json={}, headers={"Origin": ROOT})
+    answer = world.api.post("/ui/submit", json={}, headers={"Origin": ROOT})
     assert answer.status_code == 415
     assert world.api.get(f"/jobs/{id_}").json()["state"] == "queued"
     assert world.send(path, page).status_code == 303
@@ -499,15 +501,15 @@ class Door:
     api: TestClient[Litestar]
     read: str
     write: str
+    cancel_job: StandIn
 
     def sign_in(self, token: str, wanted: str = "/") -> Response:
         page = self.api.get("/sign-in", params={"next": wanted})
         assert page.status_code == 200
-        [proof] = re.findall(r'name="form_token" value="(\w+)"', page.text)
-        [back] = re.findall(r'name="next" value="(.*?)"', page.text)
+        [target] = re.findall(r'name="next" value="(.*?)"', page.text)
         return self.api.post(
             "/sign-in",
-            data={"form_token": proof, "next": unescape(back), "token": token},
+            data={"next": unescape(target), "token": token},
             headers={"Origin": ROOT},
             follow_redirects=False,
         )
@@ -522,13 +524,16 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     monkeypatch.setattr(auth, "BELIEVED_FOR", 0)
     monkeypatch.setattr(auth, "NEEDED_FOR", 0)
     tokens = MemoryTokens(MemoryStore())
-    job = StandIn(an_invocation())
-    stands = {"list_jobs": StandIn(Page((an_invocation(),), None)), "show_job": job}
+    cancel_job = StandIn(an_invocation())
     with an_api(
-        tokens=tokens, job_history=StandIn([]), cancel_job=job, **stands
+        tokens=tokens,
+        list_jobs=StandIn(Page((an_invocation(),), None)),
+        show_job=StandIn(an_invocation()),
+        job_history=StandIn([]),
+        cancel_job=cancel_job,
     ) as api:
-        read, write = (a_token(tokens, one.value, one) for one in Scope)
-        yield Door(api, read, write)
+        read, write = (a_token(tokens, scope.value, scope) for scope in Scope)
+        yield Door(api, read, write, cancel_job)
 
 
 def test_who_comes_without_a_token_is_asked_for_one_and_led_back(door: Door) -> None:
@@ -580,9 +585,7 @@ def test_a_token_to_look_with_is_offered_nothing_to_do(door: Door) -> None:
     assert "/rerun" not in page
     assert "/ui/submit" not in door.get("/").text
     answer = door.api.post(
-        "/ui/jobs/inv1/cancel",
-        headers={"Origin": ROOT, "Accept": "text/html"},
-        data={"form_token": "x"},
+        "/ui/jobs/inv1/cancel", headers={"Origin": ROOT, "Accept": "text/html"}
     )
     assert answer.status_code == 403
     assert answer.headers["content-type"].startswith("text/html")
@@ -591,26 +594,33 @@ def test_a_token_to_look_with_is_offered_nothing_to_do(door: Door) -> None:
 
 def test_signing_out_forgets_the_token(door: Door) -> None:
     door.sign_in(door.read)
-    [proof] = re.findall(r'name="form_token" value="(\w+)"', door.get("/").text)[:1]
     answer = door.api.post(
-        "/sign-out",
-        data={"form_token": proof},
-        headers={"Origin": ROOT},
-        follow_redirects=False,
+        "/sign-out", headers={"Origin": ROOT}, follow_redirects=False
     )
     assert answer.headers["location"] == "/sign-in"
     assert door.get("/").status_code == 303
 
 
-def test_a_form_of_before_signing_in_is_no_good_after_it(door: Door) -> None:
-    page = door.get("/sign-in").text
-    [proof] = re.findall(r'name="form_token" value="(\w+)"', page)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": ROOT},
+        {"Sec-Fetch-Site": "same-site", "Origin": ROOT},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/ui/jobs/inv1/cancel", "/sign-out", "/sign-in"])
+def test_a_form_from_another_site_does_nothing_though_signed_in(
+    door: Door, path: str, headers: dict[str, str]
+) -> None:
     door.sign_in(door.write)
-    answer = door.api.post(
-        "/ui/jobs/inv1/cancel", data={"form_token": proof}, headers={"Origin": ROOT}
-    )
+    answer = door.api.post(path, data={"token": door.read}, headers=headers)
     assert answer.status_code == 403
-    assert "out of date" in text_of(answer.text)
+    assert "set-cookie" not in answer.headers
+    assert door.cancel_job.calls == []
 
 
 def test_where_no_token_is_needed_nobody_is_asked_for_one(world: World) -> None:
@@ -713,21 +723,38 @@ def test_no_page_has_a_script_or_a_style_of_its_own(world: World) -> None:
 # --- files ---
 
 
-def test_files_are_kept_by_browsers_for_ever_under_a_name_of_their_content(
-    world: World,
-) -> None:
+def test_browsers_may_keep_the_files_for_ever(world: World) -> None:
     page = world.get("/")
-    assert {"page.css", "page.js", "htmx.min.js", "sse.min.js", "icon.svg"} == set(
-        ASSETS
-    )
-    for one in ASSETS.values():
-        assert one.url in page
-        answer = world.api.get(one.url)
-        assert answer.content == one.content
-        assert answer.headers["content-type"].startswith(one.media_type)
-        assert "immutable" in answer.headers["cache-control"]
-    world.get("/ui/assets/0123456789ab/page.css", 404)
-    world.get("/ui/assets/x/..%2froutes.py", 404)
+    for name, media_type in {
+        "page.css": "text/css",
+        "page.js": "text/javascript",
+        "htmx.min.js": "text/javascript",
+        "sse.min.js": "text/javascript",
+        "icon.svg": "image/svg+xml",
+    }.items():
+        assert f'"{ASSETS}/{name}"' in page
+        answer = world.api.get(f"{ASSETS}/{name}")
+        assert answer.content == (STATIC / name).read_bytes()
+        assert answer.headers["content-type"].startswith(media_type)
+        assert answer.headers["cache-control"] == "max-age=31536000, public, immutable"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ui/assets/0123456789ab/page.css",
+        f"{ASSETS}/",
+        f"{ASSETS}/none.css",
+        f"{ASSETS}/../render.py",
+        f"{ASSETS}/..%2frender.py",
+        f"{ASSETS}/%2e%2e/render.py",
+        f"{ASSETS}/x/..%2f..%2frender.py",
+        f"{ASSETS}/%2fetc%2fpasswd",
+        f"{ASSETS}//etc/passwd",
+    ],
+)
+def test_no_other_file_is_served(world: World, path: str) -> None:
+    assert world.api.get(path).status_code == 404
 
 
 # --- forms, whatever is typed ---
@@ -759,6 +786,6 @@ def test_lists_are_typed_one_on_each_line_or_ticked() -> None:
     form = Form({"p.l": ["1\r\n2\r\n\r\nx"], "p.s": ["a", "c"]})
     said = forms.parameters([lines, several], form, {})
     assert said == {"l": [1, 2, "x"], "s": ["a", "c"]}
-    shown = forms.fields([lines, several], entered=None, earlier=said, problems={})
+    shown = forms.fields([lines, several], form=None, earlier=said, problems={})
     assert [one.texts for one in shown] == [["1\n2\nx"], ["a", "c"]]
     assert [one.kind for one in shown] == ["lines", "several"]

@@ -18,7 +18,6 @@ from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.entrypoints.api import (
     asgi,
     datasets,
-    docs,
     events,
     health,
     jobs,
@@ -80,7 +79,6 @@ def create_app(container: Container) -> Litestar:
             Router("/datasets", route_handlers=datasets.ROUTES, tags=["datasets"]),
             Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),
             Router("/health", route_handlers=health.ROUTES, tags=["health"]),
-            Router("/docs", route_handlers=docs.ROUTES, include_in_schema=False),
             metrics.get_metrics,
             pages.router(),
         ],
@@ -101,6 +99,7 @@ def create_app(container: Container) -> Litestar:
             "caller": Provide(caller_of, sync_to_thread=False),
             "places": Provide(lambda: places, sync_to_thread=False),
         },
+        template_config=pages.TEMPLATES,
         middleware=[asgi.decoded],
         before_request=refuse_unknown,
         exception_handlers={**EXCEPTION_HANDLERS, ValidationException: invalid},

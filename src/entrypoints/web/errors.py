@@ -1,7 +1,7 @@
 """Refusals as pages.
 
-Rule of the file: what is said, and with which status, is decided where the JSON of
-the API decides it; here it is only shown.
+Rule of the file: status and text are decided where the API's problems are made; here
+they are only shown.
 """
 
 from __future__ import annotations
@@ -12,43 +12,44 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import ValidationException
+from litestar.response import Template
 from litestar.types import ExceptionHandlersMap, HTTPScope
 
 from galaxy_jobs.entrypoints.api.parameters import invalid
 from galaxy_jobs.entrypoints.api.problems import EXCEPTION_HANDLERS
-from galaxy_jobs.entrypoints.web.render import HEADERS, html, page
+from galaxy_jobs.entrypoints.web.render import HEADERS, TEMPLATES, AnyRequest, page
 
 
-def _shown(
-    handler: Callable[[Request[Any, Any, Any], Any], Response[Any]],
-) -> Callable[[Request[Any, Any, Any], Any], Response[Any]]:
-    """Make a page of what a handler of the API answers."""
-
-    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
-        said = handler(request, error)
+def _as_page(
+    handler: Callable[[AnyRequest, Any], Response[Any]],
+) -> Callable[[AnyRequest, Any], Template]:
+    def handle(request: AnyRequest, error: Exception) -> Template:
+        problem = handler(request, error)
         return page(
             request,
             "error.html",
-            status=said.status_code or 500,
-            headers={name: str(text) for name, text in said.headers.items()},
-            problem=json.loads(said.content),
+            status=problem.status_code or 500,
+            headers={name: str(text) for name, text in problem.headers.items()},
+            problem=json.loads(problem.content),
         )
 
-    return answer
+    return handle
 
 
 def refusal(scope: HTTPScope, problem: bytes) -> tuple[bytes, Mapping[str, str]]:
-    """Make a page for a request that has reached no route.
+    """Return a page for a request that has reached no route.
 
     Returns:
-        The HTML, and the headers that go with it.
+        The HTML, and its headers.
     """
-    text = html(Request(scope), "error.html", problem=json.loads(problem))
-    return text.encode(), {"Content-Type": "text/html; charset=utf-8", **HEADERS}
+    shown = page(Request(scope), "error.html", problem=json.loads(problem))
+    template = TEMPLATES.engine_instance.get_template("error.html")
+    html = template.render(**shown.context).encode()
+    return html, {"Content-Type": "text/html; charset=utf-8", **HEADERS}
 
 
 HANDLERS: ExceptionHandlersMap = {
-    kind: _shown(handler)
+    kind: _as_page(handler)
     for kind, handler in {**EXCEPTION_HANDLERS, ValidationException: invalid}.items()
 }
-"""For Litestar: whatever is raised becomes a page."""
+"""For Litestar: every exception becomes a page."""

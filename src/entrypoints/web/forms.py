@@ -1,71 +1,94 @@
 """Forms made from what a workflow declares, and read back into parameters.
 
-Rule of the file: it translates and judges nothing. What was typed becomes the
-JSON value that it spells; where it spells none of the input's kind, it goes on as
-the text it is, and the domain says what it expected instead.
+Rule of the file: it converts and judges nothing. A text becomes the JSON value that
+it spells for its input; where it spells none, it stays a text, and the domain reports
+what it expected.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import parse_qs
 
 from attrs import field, frozen
 
 from galaxy_jobs.domain.model.values import Json
 from galaxy_jobs.domain.model.workflow import InputKind, WorkflowInput
-from galaxy_jobs.entrypoints.api import strict
+from galaxy_jobs.entrypoints import wording
 from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.web import wording
+from galaxy_jobs.entrypoints.typed_text import text_of, value_of
+from galaxy_jobs.entrypoints.web.render import AnyRequest
 
 
-FIELDS = 1000
-"""How many fields a form may have."""
+MAX_FIELDS = 1000
+"""Fields that a form may have."""
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_KINDS: Mapping[InputKind, str] = {
+    InputKind.BOOLEAN: "boolean",
+    InputKind.COLLECTION: "collection",
+    InputKind.COLOR: "color",
+    InputKind.DATA: "data",
+    InputKind.FLOAT: "number",
+    InputKind.INTEGER: "integer",
+    InputKind.TEXT: "string",
+}
+"""The kinds of inputs as :mod:`galaxy_jobs.entrypoints.wording` calls them."""
 
-_ABSENT: Any = object()
+_SELF_EXPLANATORY = {InputKind.BOOLEAN, InputKind.OTHER, InputKind.TEXT}
+"""Kinds of inputs whose fields need no hint."""
 
 
 @frozen
 class Form:
-    """What a browser has sent: texts by the names of fields."""
+    """A form as a browser sent it: texts by the names of fields."""
 
-    texts: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
+    fields: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
 
     @classmethod
     def read(cls, body: bytes) -> Form:
         """Read a URL-encoded body.
 
-        Not Litestar's reader: it keeps the last thousand bodies in memory, tokens
-        that were typed into the sign-in form included.
+        Litestar's own reader keeps the last thousand bodies in memory, tokens that
+        were typed into the sign-in form included.
 
         Raises:
-            Refused: It is not one, or holds what no text can (NUL).
+            Refused: It is no form, or a text contains NUL.
         """
         try:
-            texts = parse_qs(
+            fields = parse_qs(
                 body.decode("ascii"),
                 keep_blank_values=True,
                 errors="strict",
-                max_num_fields=FIELDS,
+                max_num_fields=MAX_FIELDS,
             )
         except ValueError:
-            texts = {"\0": [""]}
-        if any("\0" in one for name, found in texts.items() for one in (name, *found)):
-            raise Refused("malformed-request", "This is no form that we have sent.")
-        return cls(texts)
+            fields = {"\0": [""]}
+        if any("\0" in text for name in fields for text in (name, *fields[name])):
+            raise Refused("malformed-request", "The body is not a form of this page.")
+        return cls(fields)
 
-    def one(self, name: str) -> str:
-        """Return what was put in a field; empty if it is not there."""
-        return self.all(name)[-1] if self.all(name) else ""
+    def get(self, name: str) -> str:
+        """Return the last text of a field; empty if it was not sent."""
+        return self.getall(name)[-1] if self.getall(name) else ""
 
-    def all(self, name: str) -> Sequence[str]:
-        """Return everything that was put in a field."""
-        return self.texts.get(name, ())
+    def getall(self, name: str) -> Sequence[str]:
+        """Return every text of a field."""
+        return self.fields.get(name, ())
+
+
+async def form_of(request: AnyRequest) -> Form:
+    """Return the form that was sent (a dependency of routes).
+
+    Raises:
+        Refused: The body is no form.
+    """
+    media_type, _, _ = request.headers.get("content-type", "").partition(";")
+    if media_type.strip().lower() != "application/x-www-form-urlencoded":
+        raise Refused(
+            "unsupported-media-type",
+            f"Content-Type is {media_type!r}; expected a form of this page.",
+        )
+    return Form.read(await request.body())
 
 
 @frozen(kw_only=True)
@@ -78,15 +101,15 @@ class Field:
         label: For people.
         kind: How it is shown: ``text``, ``number``, ``lines``, ``color``,
             ``check``, ``select``, ``several`` or ``dataset``.
-        texts: What stands in it.
+        texts: What it contains.
         options: What may be chosen.
         required: Whether it may not be left empty.
         minimum: The least number, or None.
         maximum: The greatest number, or None.
         step: For numbers.
         hint: What it takes, in words.
-        help: What the workflow's author says of it.
-        error: What was wrong with what was sent.
+        help: The explanation by the workflow's author.
+        error: What was wrong with what was sent, or None.
     """
 
     id: str
@@ -105,14 +128,14 @@ class Field:
 
     @property
     def text(self) -> str:
-        """The one text that stands in it."""
+        """Its text, where it has one at most."""
         return self.texts[-1] if self.texts else ""
 
 
 def fields(
     inputs: Sequence[WorkflowInput],
     *,
-    entered: Form | None,
+    form: Form | None,
     earlier: Mapping[str, Json],
     problems: Mapping[str, str],
 ) -> Sequence[Field]:
@@ -120,167 +143,126 @@ def fields(
 
     Args:
         inputs: Those that parameters may fill.
-        entered: What was sent and is shown again; None: nothing was.
-        earlier: What an earlier job was given, shown where nothing was sent.
+        form: What was sent and is shown again, or None.
+        earlier: The parameters of an earlier job, shown where nothing was sent.
         problems: What is wrong, by the names of inputs.
     """
     return [
         Field(
             id=f"p{number}",
-            name=_name(one),
-            label=one.name,
-            kind=_kind(one),
-            texts=_texts(one, entered, earlier),
-            options=_options(one),
-            required=one.required,
-            minimum=one.minimum,
-            maximum=one.maximum,
-            step="1" if one.kind is InputKind.INTEGER else "any",
-            hint=_hint(one),
-            help=one.annotation,
-            error=problems.get(one.name),
+            name=_name(input_),
+            label=input_.name,
+            kind=_kind(input_),
+            texts=_texts(input_, earlier)
+            if form is None
+            else form.getall(_name(input_)),
+            options=_options(input_),
+            required=input_.required,
+            minimum=input_.minimum,
+            maximum=input_.maximum,
+            step="1" if input_.kind is InputKind.INTEGER else "any",
+            hint=_hint(input_),
+            help=input_.annotation,
+            error=problems.get(input_.name),
         )
-        for number, one in enumerate(inputs)
+        for number, input_ in enumerate(inputs)
     ]
 
 
 def parameters(
     inputs: Sequence[WorkflowInput], form: Form, earlier: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """Return the parameters that a form says.
+    """Return the parameters in a form.
 
-    A field that was left empty says nothing, so that the workflow's default holds.
-    Where an earlier job was given something there, the default is said aloud: a
+    A field that was left empty gives none, so that the workflow's default holds.
+    Where the earlier job was given something, the default is given explicitly: a
     rerun keeps what is not named.
     """
-    said: dict[str, Json] = {}
-    for one in inputs:
-        value = _value(one, form.all(_name(one)))
-        if value is not _ABSENT:
-            said[one.name] = value
-        elif one.name in earlier:
-            said[one.name] = one.default
-    return said
+    values: dict[str, Json] = {}
+    for input_ in inputs:
+        texts = form.getall(_name(input_))
+        if _kind(input_) == "lines":
+            texts = [line for text in texts for line in text.splitlines()]
+        elif _kind(input_) == "check":
+            texts = texts[-1:]  # before it, a hidden field says false
+        # A value that was shown spells itself, whatever else it looks like.
+        shown = (*input_.options, earlier.get(input_.name))
+        types = _types(input_)
+        spelled = [value_of(text, types, shown) for text in texts if text]
+        if spelled:
+            several = input_.multiple and not input_.kind.is_data
+            values[input_.name] = spelled if several else spelled[-1]
+        elif input_.name in earlier:
+            values[input_.name] = input_.default
+    return values
 
 
-def _name(one: WorkflowInput) -> str:
-    # Not the bare name: a workflow may call an input `dataset_id`.
-    return f"p.{one.name}"
+def _name(input_: WorkflowInput) -> str:
+    # With a prefix: a workflow may call an input `dataset_id`.
+    return f"p.{input_.name}"
 
 
-def _kind(one: WorkflowInput) -> str:
-    if one.kind.is_data:
+def _types(input_: WorkflowInput) -> set[str]:
+    match input_.kind:
+        case InputKind.OTHER:
+            return set()
+        case InputKind.COLOR:
+            return {"string"}
+        case kind:
+            return {"data"} if kind.is_data else {_KINDS[kind]}
+
+
+def _kind(input_: WorkflowInput) -> str:
+    if input_.kind.is_data:
         return "dataset"
-    if one.options:
-        return "several" if one.multiple else "select"
-    if one.multiple:
+    if input_.options:
+        return "several" if input_.multiple else "select"
+    if input_.multiple:
         return "lines"
-    match one.kind:
+    match input_.kind:
         case InputKind.BOOLEAN:
-            # A box is ticked or not; where neither may be said, there are three.
-            return "select" if one.optional and one.default is None else "check"
+            # A box is ticked or not: a third answer, neither, needs a list.
+            return "select" if input_.optional and input_.default is None else "check"
         case InputKind.INTEGER | InputKind.FLOAT:
             return "number"
         case InputKind.COLOR:
-            return "color" if one.required or one.default else "text"
+            return "color" if input_.required or input_.default else "text"
         case _:
             return "text"
 
 
-def _options(one: WorkflowInput) -> Sequence[str]:
-    if one.kind is InputKind.BOOLEAN:
+def _options(input_: WorkflowInput) -> Sequence[str]:
+    if input_.kind is InputKind.BOOLEAN:
         return ["true", "false"]
-    return [wording.text(option) for option in one.options]
+    return [text_of(option) for option in input_.options]
 
 
-def _texts(
-    one: WorkflowInput, entered: Form | None, earlier: Mapping[str, Json]
-) -> Sequence[str]:
-    if entered is not None:
-        return entered.all(_name(one))
-    value = earlier.get(one.name, one.default)
+def _texts(input_: WorkflowInput, earlier: Mapping[str, Json]) -> Sequence[str]:
+    value = earlier.get(input_.name, input_.default)
     if value is None:
         return ()
-    if one.multiple and isinstance(value, Sequence) and not isinstance(value, str):
-        texts = [wording.text(single) for single in value]
-        return texts if one.options else ["\n".join(texts)]
-    return [wording.text(value)]
+    if input_.multiple and isinstance(value, Sequence) and not isinstance(value, str):
+        texts = [text_of(element) for element in value]
+        return texts if input_.options else ["\n".join(texts)]
+    return [text_of(value)]
 
 
-def _value(one: WorkflowInput, texts: Sequence[str]) -> Any:
-    if _kind(one) == "lines":
-        texts = [line for text in texts for line in text.splitlines()]
-    if _kind(one) == "check":
-        texts = texts[-1:]  # before it, a hidden field says false
-    filled = [text for text in texts if text != ""]
-    if not filled:
-        return _ABSENT
-    values = [_spelt(one, text) for text in filled]
-    return values if one.multiple and not one.kind.is_data else values[-1]
-
-
-def _spelt(one: WorkflowInput, text: str) -> Json:
-    """Return the value of an input's kind that a text spells, or the text."""
-    for option in one.options:
-        if wording.text(option) == text:
-            return option
-    match one.kind:
-        case InputKind.BOOLEAN:
-            return {"true": True, "false": False}.get(text, text)
-        case InputKind.INTEGER | InputKind.FLOAT:
-            return _number(text.strip())
-        case InputKind.DATA | InputKind.COLLECTION:
-            return _data(text.strip())
-        case _:
-            return text
-
-
-def _number(text: str) -> Json:
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if _NUMBER.fullmatch(text) and abs(float(text)) != float("inf"):
-        return float(text)
-    return text
-
-
-def _data(text: str) -> Json:
-    """Return a registered dataset by its id, or what JSON says instead."""
-    if text.startswith("{"):
-        try:
-            value: Json = strict.parse(text.encode())
-        except strict.Malformed:
-            return text
-        return value
-    return {"dataset_id": text}
-
-
-_TAKES: Mapping[InputKind, str] = {
-    InputKind.DATA: "a dataset's id",
-    InputKind.COLLECTION: "the id of a dataset that is a collection",
-    InputKind.INTEGER: "a whole number",
-    InputKind.FLOAT: "a number",
-    InputKind.COLOR: "a color such as #1f6feb",
-}
-
-
-def _hint(one: WorkflowInput) -> str:
-    default = "" if one.required else "may be left empty"
-    if one.default is not None:
-        default = f"default {wording.text(one.default)}"
-    said = (
-        "" if one.options else _TAKES.get(one.kind, ""),
-        "one on each line" if _kind(one) == "lines" else "",
-        _range(one.minimum, one.maximum),
-        f"format {' or '.join(one.formats)}" if one.formats else "",
-        one.collection_type,
-        default,
-    )
-    return ", ".join(part for part in said if part)
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is not None and high is not None:
-        return f"{wording.number(low)} to {wording.number(high)}"
-    if low is not None:
-        return f"at least {wording.number(low)}"
-    return "" if high is None else f"at most {wording.number(high)}"
+def _hint(input_: WorkflowInput) -> str:
+    parts = []
+    if not input_.options and input_.kind not in _SELF_EXPLANATORY:
+        parts.append(
+            wording.takes(
+                _KINDS.get(input_.kind),
+                minimum=input_.minimum,
+                maximum=input_.maximum,
+                formats=input_.formats,
+                collection_type=input_.collection_type,
+            )
+        )
+    if _kind(input_) == "lines":
+        parts.append("one per line")
+    if input_.default is not None:
+        parts.append(f"default {text_of(input_.default)}")
+    elif input_.optional:
+        parts.append("optional")
+    return ", ".join(parts)

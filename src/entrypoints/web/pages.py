@@ -1,16 +1,15 @@
-"""Looking at jobs, and asking one to stop."""
+"""Pages to look at jobs, and to cancel one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 from urllib.parse import urlencode
 
 from attrs import frozen
-from litestar import Request, Response, get, post
-from litestar.di import NamedDependency
+from litestar import get, post
 from litestar.params import FromPath, QueryParameter
-from litestar.response import Redirect, Stream
+from litestar.response import Redirect, Stream, Template
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
@@ -36,19 +35,16 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.broadcast import Fanout, Wanted
 from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.web import live, wording
-from galaxy_jobs.entrypoints.web.forms import Form
-from galaxy_jobs.entrypoints.web.render import is_htmx, page
+from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
 
-ON_A_PAGE = 25
-"""How many jobs a page of the list shows."""
-
-AnyRequest: TypeAlias = Request[Any, Any, Any]
+PAGE_SIZE = 25
+"""Jobs on a page of the list."""
 
 
 @frozen
 class Filters:
-    """Which jobs the list shows, and the addresses of lists like it."""
+    """The filters of the list, and the addresses of lists with such filters."""
 
     dataset_id: str | None
     workflow_name: str | None
@@ -61,7 +57,7 @@ class Filters:
         workflow_name: str | None,
         states: Iterable[InvocationState] | None,
     ) -> Filters:
-        """Read what was asked for; an empty text asks for nothing."""
+        """Return the filters of a request; an empty text is no filter."""
         return cls(
             dataset_id or None,
             workflow_name or None,
@@ -69,7 +65,7 @@ class Filters:
         )
 
     def __bool__(self) -> bool:
-        """Say whether anything is left out."""
+        """Whether there is any filter."""
         return bool(self.dataset_id or self.workflow_name or self.states)
 
     def url(
@@ -83,27 +79,28 @@ class Filters:
 
         Args:
             cursor: Where it begins.
-            toggled: A state that is shown besides, or not any more.
-            base: Its path.
-            more: What else is asked for there.
+            toggled: A state to add to the filter, or to take away from it.
+            base: The path.
+            more: Further query parameters.
         """
         states = self.states ^ {toggled} if toggled else self.states
-        said = [
-            *(("dataset_id", one) for one in [self.dataset_id] if one),
-            *(("workflow_name", one) for one in [self.workflow_name] if one),
-            *(("state", one) for one in wording.STATES if one in states),
-            *(("cursor", one) for one in [cursor] if one),
-            *more.items(),
-        ]
-        return f"{base}?{urlencode(said)}" if said else base
+        query = {
+            "dataset_id": self.dataset_id,
+            "workflow_name": self.workflow_name,
+            "state": [state for state in wording.STATES if state in states],
+            "cursor": cursor,
+            **more,
+        }
+        given = {name: value for name, value in query.items() if value}
+        return f"{base}?{urlencode(given, doseq=True)}" if given else base
 
     def find(
         self, invocations: InvocationRepository, cursor: str | None
     ) -> Page[Invocation]:
-        """Return a page of the jobs that fit.
+        """Return a page of the jobs that match.
 
         Raises:
-            InvalidValue: The cursor is none of a list like that.
+            InvalidValue: The cursor belongs to another list.
         """
         return invocations.page(
             JobFilter(
@@ -111,13 +108,13 @@ class Filters:
                 workflow_name=self.workflow_name,
                 states=frozenset(map(InvocationState, self.states)),
             ),
-            ON_A_PAGE,
+            PAGE_SIZE,
             cursors.read(cursor or None, self.place),
         )
 
     @property
     def place(self) -> object:
-        """What cursors of the list are good for."""
+        """The list that its cursors belong to."""
         return ["page", self.dataset_id, self.workflow_name, sorted(self.states)]
 
 
@@ -128,7 +125,7 @@ StateFilter: TypeAlias = Annotated[
     QueryParameter(name="state", description=f"one of {', '.join(wording.STATES)}"),
 ]
 Mark: TypeAlias = Annotated[
-    str, QueryParameter(description="what the page knows already")
+    str, QueryParameter(description="the mark of what the page shows")
 ]
 
 
@@ -143,20 +140,20 @@ def get_jobs_page(
     workflow_name: WorkflowFilter = None,
     states: StateFilter = None,
     cursor: CursorText = None,
-) -> Response[str]:
-    """Show jobs, newest first."""
+) -> Template:
+    """Show the jobs, newest first."""
     filters = Filters.of(dataset_id, workflow_name, states)
-    found = filters.find(invocations, cursor)
-    jobs = [shown.job(one) for one in found.items]
+    listed = filters.find(invocations, cursor)
+    jobs = [shown.job(invocation) for invocation in listed.items]
     return page(
         request,
         "jobs.html",
         now=clock(),
         jobs=jobs,
-        summary=_summary([one.state.value for one in found.items]),
+        summary=_summary([job.state.value for job in jobs]),
         filters=filters,
         cursor=cursor,
-        next_cursor=cursors.write(found.next, filters.place),
+        next_cursor=cursors.write(listed.next, filters.place),
         address=str(request.base_url).rstrip("/"),
         mark=live.mark_of(jobs),
     )
@@ -201,13 +198,14 @@ def get_job_page(
     invocations: Needs[InvocationRepository],
     shown: Needs[schemas.Shown],
     clock: Needs[Clock],
-) -> Response[str]:
+) -> Template:
     """Show a job."""
-    found = invocations.get(InvocationId(invocation_id))
-    job = shown.detail(found)
+    invocation = invocations.get(InvocationId(invocation_id))
+    job = shown.detail(invocation)
+    active = not invocation.state.is_terminal
     headers = None
-    if found.state.is_terminal and request.headers.get("hx-target") == "live":
-        # It wants to go on following, and has missed the end: once more as a whole.
+    if not active and request.headers.get("hx-target") == "live":
+        # The script has missed the end: it is to load the whole page.
         headers = {"HX-Refresh": "true"}
     return page(
         request,
@@ -215,11 +213,10 @@ def get_job_page(
         headers=headers,
         now=clock(),
         job=job,
-        active=not found.state.is_terminal,
-        galaxy=_in_galaxy(found),
+        active=active,
+        galaxy=_in_galaxy(invocation),
         history=[
-            schemas.transition(transition)
-            for transition in invocations.transitions(found.invocation_id)
+            *map(schemas.transition, invocations.transitions(invocation.invocation_id))
         ],
         mark=live.mark_of([job]),
     )
@@ -253,22 +250,22 @@ async def get_job_events(
 @asks_galaxy
 def get_outputs_page(
     request: AnyRequest, invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
-) -> Response[str]:
-    """Show what a job has made: Galaxy is asked."""
+) -> Template:
+    """Show the outputs of a job, as Galaxy lists them now."""
     outputs: Sequence[schemas.OutputJson] = []
-    trouble = None
+    error = None
     try:
-        outputs = [schemas.output(o) for o in job_outputs(InvocationId(invocation_id))]
-    except DomainError as error:
+        outputs = [*map(schemas.output, job_outputs(InvocationId(invocation_id)))]
+    except DomainError as failure:
         if not is_htmx(request):
             raise
-        trouble = explain(error)
+        error = explain(failure)  # within the page of the job
     return page(
         request,
         "outputs.html",
         invocation_id=invocation_id,
         outputs=outputs,
-        trouble=trouble,
+        error=error,
     )
 
 
@@ -277,47 +274,44 @@ def get_submission_page(
     request: AnyRequest,
     submission_id: FromPath[str],
     submissions: Needs[SubmissionRepository],
-) -> Response[Any]:
-    """Show what became of a submission; lead on to its job where there is one."""
-    found = submissions.get(submission_named(submission_id))
-    if found.invocation_id is not None:
-        return to_job(found.invocation_id)
-    return page(request, "submission.html", submission=found)
+) -> Template | Redirect:
+    """Show a submission, or redirect to its job."""
+    submission = submissions.get(submission_named(submission_id))
+    if submission.invocation_id is not None:
+        return to_job(submission.invocation_id)
+    return page(request, "submission.html", submission=submission)
 
 
 @post("/ui/jobs/{invocation_id:str}/cancel", sync_to_thread=True)
 def post_cancel_form(
-    invocation_id: FromPath[str],
-    cancel_job: Needs[CancelJob],
-    form: NamedDependency[Form],
+    invocation_id: FromPath[str], cancel_job: Needs[CancelJob]
 ) -> Redirect:
-    """Ask a job to stop."""
-    del form  # that it was read is what counts: it came from a page of ours
+    """Cancel a job."""
     return to_job(cancel_job(InvocationId(invocation_id)).invocation_id)
 
 
 def to_job(invocation_id: str) -> Redirect:
-    """Lead to a job's page, so that reloading it sends no form again."""
+    """Redirect to a job's page, so that reloading it sends no form again."""
     return Redirect(f"/ui/jobs/{wording.segment(invocation_id)}", status_code=303)
 
 
 def _summary(states: Sequence[str]) -> str:
-    """Say how many jobs are shown, and in which states, to whom cannot see it."""
-    counted = [
-        f"{states.count(state)} {said.lower()}"
-        for state, said in wording.STATES.items()
+    """Return the list in words, for screen readers."""
+    counts = [
+        f"{states.count(state)} {name.lower()}"
+        for state, name in wording.STATES.items()
         if state in states
     ]
-    return f"{len(states)} jobs shown: {', '.join(counted)}" if states else "No job"
+    return f"{len(states)} jobs shown: {', '.join(counts)}" if states else "No job"
 
 
-def _in_galaxy(one: Invocation) -> Mapping[str, str]:
-    """Return where Galaxy's own pages show a job and its history."""
-    base = one.identity.url
-    places = {"Invocation": f"{base}/workflows/invocations/{one.invocation_id}"}
-    if one.history_id is not None:
-        places["History"] = f"{base}/histories/view?id={one.history_id}"
-    return places
+def _in_galaxy(invocation: Invocation) -> Mapping[str, str]:
+    """Return the addresses of a job's pages in Galaxy, by their names."""
+    base = invocation.identity.url
+    pages = {"Invocation": f"{base}/workflows/invocations/{invocation.invocation_id}"}
+    if invocation.history_id is not None:
+        pages["History"] = f"{base}/histories/view?id={invocation.history_id}"
+    return pages
 
 
 ROUTES = [
@@ -329,4 +323,3 @@ ROUTES = [
     get_submission_page,
     post_cancel_form,
 ]
-"""At the paths that they name."""

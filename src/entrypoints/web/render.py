@@ -1,25 +1,34 @@
-"""Pages: a template and what it shows, with the headers that keep it to itself.
+"""Templates, and the responses made of them.
 
 Rule of the file: templates escape whatever they are given. The policy of each page
-lets a browser fetch from here alone, run no script but our files, and show it in no
-other page; so there is no style and no script in the pages themselves.
+lets a browser load from this service alone, run no script but its files, and show it
+in no other page; so the pages themselves contain no style and no script.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar import MediaType, Request, Response
+from litestar import Request
+from litestar.datastructures import CacheControlHeader
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
 
 from galaxy_jobs.domain.model.token import Scope
-from galaxy_jobs.entrypoints.api.auth import caller_of
-from galaxy_jobs.entrypoints.web import guard, wording
-from galaxy_jobs.entrypoints.web.assets import ASSETS
+from galaxy_jobs.entrypoints.api.auth import STATIC, caller_of
+from galaxy_jobs.entrypoints.typed_text import text_of
+from galaxy_jobs.entrypoints.web import wording
+from galaxy_jobs.entrypoints.wording import age, duration, number, size
 
+
+AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
@@ -27,87 +36,91 @@ HEADERS: Mapping[str, str] = {
     "base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
-    # Nothing of it is to be seen after signing out, not even by going back.
+    # Nothing is left to be seen after signing out, not even by going back.
     "Cache-Control": "no-store",
 }
-"""What goes with every page."""
+"""Sent with every page."""
 
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+_HERE = Path(__file__).parent
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+ASSETS = f"{STATIC}{_digest(_HERE / 'static')}"
+"""The path of the files in ``static``: another one as soon as any of them changes, so
+that browsers may keep them for ever."""
+
+ASSETS_ROUTER = create_static_files_router(
+    ASSETS,
+    [_HERE / "static"],
+    cache_control=CacheControlHeader(max_age=31536000, public=True, immutable=True),
+    opt={"public": True},
+)
+
+_environment = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
     auto_reload=False,
 )
-_templates.filters.update(
-    moment=wording.moment,
-    lasted=wording.lasted,
-    size=wording.size,
-    number=wording.number,
-    text=wording.text,
-    segment=wording.segment,
-    parts=wording.parts,
+_environment.filters.update(
+    code=wording.code,
     counted=wording.counted,
+    duration=duration,
+    moment=wording.moment,
+    number=number,
+    parts=wording.parts,
+    segment=wording.segment,
+    size=size,
+    text=text_of,
 )
-_templates.globals.update(
+_environment.globals.update(
+    ASSETS=ASSETS,
     STATES=wording.STATES,
-    asset={name: one.url for name, one in ASSETS.items()},
+    age=age,
     version=version("galaxy-jobs"),
-    ago=wording.ago,
-    form_field=guard.FIELD,
 )
+TEMPLATES = TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment))
+"""For Litestar."""
 
 
 def page(
-    request: Request[Any, Any, Any],
+    request: AnyRequest,
     template: str,
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-    **shown: Any,
-) -> Response[str]:
+    **context: Any,
+) -> Template:
     """Return a page.
 
     Args:
-        request: The one that it answers.
+        request: The request that it answers.
         template: The name of its file.
-        status: Of the answer.
-        headers: What else goes with it.
-        shown: What the template shows.
-    """
-    secret = guard.secret_of(request)
-    answer = Response(
-        html(request, template, secret, **shown),
-        status_code=status,
-        media_type=MediaType.HTML,
-        headers={**HEADERS, **(headers or {})},
-    )
-    if guard.SECRET not in request.cookies:
-        answer.set_cookie(guard.cookie(request, guard.SECRET, secret))
-    return answer
-
-
-def html(
-    request: Request[Any, Any, Any], template: str, secret: str = "", **shown: Any
-) -> str:
-    """Return the text of a page.
-
-    Args:
-        request: The one that it answers.
-        template: The name of its file.
-        secret: What its forms are to prove that they know.
-        shown: What the template shows.
+        status: The status code.
+        headers: Sent besides those of every page.
+        context: The variables of the template.
     """
     caller = caller_of(request)
-    return _templates.get_template(template).render(
-        form_token=guard.form_token(request, secret),
-        signed_in=caller.token is not None,
-        may_submit=caller.may(Scope.SUBMIT),
-        **shown,
+    return Template(
+        template,
+        context={
+            "signed_in": caller.token is not None,
+            "may_submit": caller.may(Scope.SUBMIT),
+            **context,
+        },
+        status_code=status,
+        headers={**HEADERS, **(headers or {})},
     )
 
 
-def is_htmx(request: Request[Any, Any, Any]) -> bool:
-    """Say whether it is a script of ours that asks, for a part of the page."""
+def is_htmx(request: AnyRequest) -> bool:
+    """Whether a script of ours sent the request, for a part of a page."""
     return request.headers.get("hx-request") == "true"

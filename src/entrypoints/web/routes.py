@@ -1,24 +1,47 @@
-"""Every page, put together."""
+"""The pages, put together."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from litestar import Router, get
+from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
+from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
-from galaxy_jobs.entrypoints.web import pages, sign_in, submit
-from galaxy_jobs.entrypoints.web.assets import get_asset
+from galaxy_jobs.entrypoints.api.auth import SAFE, same_origin
+from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.web import docs, pages, sign_in, submit
 from galaxy_jobs.entrypoints.web.errors import HANDLERS, refusal
-from galaxy_jobs.entrypoints.web.guard import checked_form
+from galaxy_jobs.entrypoints.web.forms import form_of
+from galaxy_jobs.entrypoints.web.render import ASSETS_ROUTER, TEMPLATES
 
 
-__all__ = ["refusal", "router"]
+__all__ = ["TEMPLATES", "refusal", "router"]
+
+
+def require_same_origin(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Refuse forms that another site's page made the browser send (a guard).
+
+    Raises:
+        Refused: The browser does not declare that a page of ours sent the request.
+    """
+    safe = connection.scope.get("method") in SAFE
+    if not safe and not same_origin(connection.headers):
+        raise Refused(
+            "forbidden",
+            "The form was not sent from a page of this service. Nothing was done. "
+            "Reload the page and send it again.",
+        )
 
 
 @get("/ui/{rest:path}", sync_to_thread=False)
 def get_nothing(rest: FromPath[str]) -> None:
-    """Say that there is nothing, in a page.
+    """Answer 404 with a page.
 
     Raises:
         NotFoundException: Always.
@@ -32,13 +55,15 @@ def router() -> Router:
     return Router(
         "/",
         route_handlers=[
+            *docs.ROUTES,
             *pages.ROUTES,
-            *submit.ROUTES,
             *sign_in.ROUTES,
-            get_asset,
+            *submit.ROUTES,
+            ASSETS_ROUTER,
             get_nothing,
         ],
-        dependencies={"form": Provide(checked_form)},
+        dependencies={"form": Provide(form_of)},
         exception_handlers=HANDLERS,
+        guards=[require_same_origin],
         include_in_schema=False,
     )

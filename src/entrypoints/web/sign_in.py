@@ -1,81 +1,94 @@
-"""Where a token is entered, and where it is forgotten again.
+"""Signing in with a token, and signing out.
 
-Rule of the file: whether a token is good is the guard's to say. The browser keeps
-it in a cookie that no script can read, until it is closed.
+Rule of the file: whether a token is valid is decided by the API's authentication. The
+browser keeps it in a cookie that no script can read, until it is closed.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from http import HTTPStatus
+from typing import Annotated
 
-from litestar import Response, get, post
+from litestar import get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
-from litestar.response import Redirect
+from litestar.response import Redirect, Template
 
 from galaxy_jobs.domain.errors import BadToken
 from galaxy_jobs.entrypoints.api.asgi import Service
 from galaxy_jobs.entrypoints.api.auth import COOKIE, SIGN_IN, Guard
-from galaxy_jobs.entrypoints.web import guard
 from galaxy_jobs.entrypoints.web.forms import Form
-from galaxy_jobs.entrypoints.web.pages import AnyRequest
-from galaxy_jobs.entrypoints.web.render import page
+from galaxy_jobs.entrypoints.web.render import AnyRequest, page
 
 
-_HERE = re.compile(r"/(?![/\\])[!-~]*")
-"""An address on this site: what begins with two slashes is on another one."""
-
-UNAUTHENTICATED = 401
+_LOCAL = re.compile(r"/(?![/\\])[!-~]*")
+"""The path of a page here; two slashes begin the address of another site."""
 
 
 @get(SIGN_IN)
 async def get_sign_in_page(
     request: AnyRequest,
-    wanted: Annotated[
+    target: Annotated[
         str | None, QueryParameter(name="next", description="where to go from here")
     ] = None,
-) -> Response[str]:
-    """Ask for a token, where one is needed."""
-    return await _asking(request, wanted or "/")
+) -> Template:
+    """Ask for a token, if one is needed."""
+    return await _sign_in_page(request, target or "/")
 
 
 @post(SIGN_IN)
 async def post_sign_in_form(
     request: AnyRequest, form: NamedDependency[Form]
-) -> Response[Any]:
-    """Let the browser keep a token that is good."""
-    token, wanted = form.one("token").strip(), form.one("next")
+) -> Template | Redirect:
+    """Give the browser a cookie with a valid token."""
+    token, target = form.get("token").strip(), form.get("next")
     try:
         await _guard(request).verify(token)
     except BadToken as error:
-        return await _asking(request, wanted, error)
-    answer = Redirect(wanted if _HERE.fullmatch(wanted) else "/", status_code=303)
-    answer.set_cookie(guard.cookie(request, COOKIE, token))
-    return answer
+        return await _sign_in_page(request, target, error)
+    response = Redirect(target if _LOCAL.fullmatch(target) else "/", status_code=303)
+    response.set_cookie(
+        Cookie(
+            COOKIE,
+            value=token,
+            httponly=True,
+            samesite="lax",
+            secure=_is_secure(request),
+        )
+    )
+    return response
 
 
 @post("/sign-out", sync_to_thread=False)
-def post_sign_out_form(form: NamedDependency[Form]) -> Redirect:
-    """Let the browser forget its token."""
-    del form  # that it was read is what counts: it came from a page of ours
-    answer = Redirect(SIGN_IN, status_code=303)
-    answer.delete_cookie(COOKIE)
-    answer.delete_cookie(guard.SECRET)
-    return answer
+def post_sign_out_form() -> Redirect:
+    """Delete the cookie with the token."""
+    response = Redirect(SIGN_IN, status_code=303)
+    response.delete_cookie(COOKIE)
+    return response
 
 
-async def _asking(
-    request: AnyRequest, wanted: str, error: BadToken | None = None
-) -> Response[str]:
+async def _sign_in_page(
+    request: AnyRequest, target: str, error: BadToken | None = None
+) -> Template:
     return page(
         request,
         "sign_in.html",
-        status=200 if error is None else UNAUTHENTICATED,
+        status=HTTPStatus.OK if error is None else HTTPStatus.UNAUTHORIZED,
         needed=await _guard(request).needed(),
-        wanted=wanted,
+        target=target,
         error=error,
     )
+
+
+def _is_secure(request: AnyRequest) -> bool:
+    """Whether the browser uses TLS, with this service or with a proxy before it.
+
+    A client that forges the proxy's header harms itself alone.
+    """
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return "https" in {request.url.scheme, forwarded.strip().lower()}
 
 
 def _guard(request: AnyRequest) -> Guard:
@@ -85,4 +98,3 @@ def _guard(request: AnyRequest) -> Guard:
 
 
 ROUTES = [get_sign_in_page, post_sign_in_form, post_sign_out_form]
-"""At the paths that they name."""

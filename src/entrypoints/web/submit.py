@@ -1,7 +1,7 @@
 """Forms to run a workflow, for the first time or again.
 
-Rule of the file: a form carries an idempotency key that was made with it, so that
-sending it twice, by a double click or by reloading, runs it once.
+Rule of the file: each form contains an idempotency key of its own, so that sending it
+twice, by a double click or by reloading, runs it once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Annotated
 from uuid import uuid4
 
 from attrs import evolve, frozen
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
-from litestar.response import Redirect
+from litestar.response import Redirect, Template
 
 from galaxy_jobs.domain.errors import (
     DatasetNotFound,
@@ -45,24 +45,24 @@ from galaxy_jobs.entrypoints.api.parameters import Needs, idempotency_key
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.web import forms
 from galaxy_jobs.entrypoints.web.forms import Field, Form
-from galaxy_jobs.entrypoints.web.pages import AnyRequest, to_job
-from galaxy_jobs.entrypoints.web.render import page
+from galaxy_jobs.entrypoints.web.pages import to_job
+from galaxy_jobs.entrypoints.web.render import AnyRequest, page
 
 
-OFFERED = 200
-"""How many datasets, the newest, a form offers; others can be typed in."""
+OFFERED_DATASETS = 200
+"""The newest datasets that a form offers; others can be typed in."""
 
 
 @frozen(kw_only=True)
-class Wish:
+class SubmitForm:
     """A form for a job, as it is shown and as it is read.
 
     Attributes:
-        workflow: What is to be run.
+        workflow: The workflow to run.
         dataset_input: The input that takes the dataset, if that is certain.
-        earlier: The job that is to be run again, or None.
+        earlier: The job to run again, or None.
         form: What was sent, or None.
-        dataset_id: What it is to be run on.
+        dataset_id: The dataset to run it on.
         error: Why it was not run, or None.
     """
 
@@ -76,41 +76,41 @@ class Wish:
     @property
     def inputs(self) -> Sequence[WorkflowInput]:
         """The inputs that parameters may fill."""
-        return [o for o in self.workflow.inputs if o.name != self.dataset_input]
+        return [i for i in self.workflow.inputs if i.name != self.dataset_input]
 
     @property
     def given(self) -> Parameters:
-        """What the earlier job was given."""
+        """The parameters of the earlier job."""
         return self.earlier.parameters if self.earlier else {}
 
     @property
     def parameters(self) -> Parameters:
-        """What the form says."""
+        """The parameters in the form."""
         return forms.parameters(self.inputs, self.form or Form(), self.given)
 
     @property
     def overwrite(self) -> bool:
-        """Whether it is to take the place of earlier ones."""
+        """Whether the job replaces earlier ones."""
         if self.form is not None:
-            return self.form.one("overwrite") == "true"
+            return self.form.get("overwrite") == "true"
         return self.earlier is not None and self.earlier.overwrite
 
     @property
     def key(self) -> str:
-        """The idempotency key; a new one where the old one is used up."""
-        sent = self.form.one("key") if self.form else ""
+        """The idempotency key; a new one where the one that was sent is used up."""
+        sent = self.form.get("key") if self.form else ""
         used_up = not sent or isinstance(self.error, KeyReused)
         return str(uuid4()) if used_up else sent
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """What is wrong with which input, and with ``dataset_id``."""
+        """What is wrong, by the names of inputs, and of ``dataset_id``."""
         match self.error:
-            case InvalidParameters(problems=found):
-                own = "dataset_id" if self.dataset_input is None else self.dataset_input
+            case InvalidParameters(problems=problems):
+                dataset = self.dataset_input or "dataset_id"
                 return {
-                    ("dataset_id" if name == own else name): sentence
-                    for name, sentence in found.items()
+                    ("dataset_id" if name == dataset else name): problem
+                    for name, problem in problems.items()
                 }
             case DatasetNotFound(dataset_id=self.dataset_id):
                 return {"dataset_id": str(self.error)}
@@ -120,19 +120,18 @@ class Wish:
     def fields(self) -> Sequence[Field]:
         """Return the fields of its parameters."""
         return forms.fields(
-            self.inputs, entered=self.form, earlier=self.given, problems=self.problems
+            self.inputs, form=self.form, earlier=self.given, problems=self.problems
         )
 
-    def shown(self, request: AnyRequest, datasets: DatasetRepository) -> Response[str]:
-        """Return the page of it."""
+    def response(self, request: AnyRequest, datasets: DatasetRepository) -> Template:
+        """Return the page that shows it."""
+        error = self.error
         return page(
             request,
             "submit.html",
-            status=200
-            if self.error is None
-            else problems.status_of(self.error.code, addressed=False),
-            wish=self,
-            datasets=datasets.page(OFFERED).items,
+            status=problems.status_of(error.code, addressed=False) if error else 200,
+            form=self,
+            datasets=datasets.page(OFFERED_DATASETS).items,
         )
 
 
@@ -147,8 +146,8 @@ def get_submit_page(
     allowlist: Needs[Allowlist],
     workflow_name: Annotated[str | None, QueryParameter(description="a text")] = None,
     dataset_id: Annotated[str | None, QueryParameter(description="a text")] = None,
-) -> Response[str]:
-    """Show the form for a workflow, or which workflows there are."""
+) -> Template:
+    """Show the form of a workflow, or the workflows to choose from."""
     if not workflow_name:
         return page(
             request,
@@ -156,8 +155,8 @@ def get_submit_page(
             names=list_workflows(),
             dataset_id=dataset_id or "",
         )
-    wish = _wish(workflow_name, show_workflow, allowlist)
-    return evolve(wish, dataset_id=dataset_id or "").shown(request, datasets)
+    form = _empty(workflow_name, show_workflow, allowlist)
+    return evolve(form, dataset_id=dataset_id or "").response(request, datasets)
 
 
 @post("/ui/submit")
@@ -171,24 +170,24 @@ def post_submit_form(
     allowlist: Needs[Allowlist],
     submit: Needs[Submit],
     caller: Needs[Caller],
-) -> Response[str] | Redirect:
-    """Run a workflow, or say beside each field what is wrong with it."""
-    wish = evolve(
-        _wish(form.one("workflow_name"), show_workflow, allowlist),
+) -> Template | Redirect:
+    """Run a workflow, or show what is wrong beside each field."""
+    filled = evolve(
+        _empty(form.get("workflow_name"), show_workflow, allowlist),
         form=form,
-        dataset_id=form.one("dataset_id").strip(),
+        dataset_id=form.get("dataset_id").strip(),
     )
-    wanted = Request(
-        dataset_id=DatasetId(wish.dataset_id),
-        workflow_name=wish.workflow.name,
-        parameters=wish.parameters,
-        overwrite=wish.overwrite,
+    job = Request(
+        dataset_id=DatasetId(filled.dataset_id),
+        workflow_name=filled.workflow.name,
+        parameters=filled.parameters,
+        overwrite=filled.overwrite,
     )
     try:
-        key = idempotency_key(wish.key, caller)
-        return to_job(submit(wanted, key).invocation_id)
+        submitted = submit(job, idempotency_key(filled.key, caller))
     except DomainError as error:
-        return _refused(request, wish, error, datasets)
+        return _refused(request, filled, error, datasets)
+    return to_job(submitted.invocation_id)
 
 
 @get("/ui/jobs/{invocation_id:str}/rerun")
@@ -201,10 +200,11 @@ def get_rerun_page(
     show_workflow: Needs[ShowWorkflow],
     datasets: Needs[DatasetRepository],
     allowlist: Needs[Allowlist],
-) -> Response[str]:
-    """Show the form to run a job again, filled in as it was."""
+) -> Template:
+    """Show the form to run a job again, with the parameters it had."""
     earlier = invocations.get(InvocationId(invocation_id))
-    return _again(earlier, show_workflow, allowlist).shown(request, datasets)
+    form = _filled(earlier, show_workflow, allowlist)
+    return form.response(request, datasets)
 
 
 @post("/ui/jobs/{invocation_id:str}/rerun")
@@ -220,44 +220,46 @@ def post_rerun_form(
     allowlist: Needs[Allowlist],
     rerun: Needs[Rerun],
     caller: Needs[Caller],
-) -> Response[str] | Redirect:
-    """Run a job again, or say beside each field what is wrong with it."""
+) -> Template | Redirect:
+    """Run a job again, or show what is wrong beside each field."""
     earlier = invocations.get(InvocationId(invocation_id))
-    wish = evolve(_again(earlier, show_workflow, allowlist), form=form)
+    filled = evolve(_filled(earlier, show_workflow, allowlist), form=form)
     try:
-        done = rerun(
+        submitted = rerun(
             earlier.invocation_id,
-            parameters=wish.parameters,
-            overwrite=wish.overwrite,
-            key=idempotency_key(wish.key, caller),
+            parameters=filled.parameters,
+            overwrite=filled.overwrite,
+            key=idempotency_key(filled.key, caller),
         )
     except DomainError as error:
-        return _refused(request, wish, error, datasets)
-    return to_job(done.invocation_id)
+        return _refused(request, filled, error, datasets)
+    return to_job(submitted.invocation_id)
 
 
-def _wish(name: str, show_workflow: ShowWorkflow, allowlist: Allowlist) -> Wish:
+def _empty(name: str, show_workflow: ShowWorkflow, allowlist: Allowlist) -> SubmitForm:
     workflow = show_workflow(name)
     target = allowlist.dataset_input(name, workflow)
-    return Wish(workflow=workflow, dataset_input=target.name if target else None)
+    return SubmitForm(workflow=workflow, dataset_input=target.name if target else None)
 
 
-def _again(
+def _filled(
     earlier: Invocation, show_workflow: ShowWorkflow, allowlist: Allowlist
-) -> Wish:
-    wish = _wish(earlier.workflow_name, show_workflow, allowlist)
-    return evolve(wish, earlier=earlier, dataset_id=earlier.dataset_id)
+) -> SubmitForm:
+    form = _empty(earlier.workflow_name, show_workflow, allowlist)
+    return evolve(form, earlier=earlier, dataset_id=earlier.dataset_id)
 
 
 def _refused(
-    request: AnyRequest, wish: Wish, error: DomainError, datasets: DatasetRepository
-) -> Response[str] | Redirect:
+    request: AnyRequest,
+    form: SubmitForm,
+    error: DomainError,
+    datasets: DatasetRepository,
+) -> Template | Redirect:
     if error.code not in problems.STATUS:
         raise error
     if isinstance(error, KeyInProgress | OutcomeUnknown) and error.submission_id:
         return Redirect(f"/ui/submissions/{error.submission_id}", status_code=303)
-    return evolve(wish, error=error).shown(request, datasets)
+    return evolve(form, error=error).response(request, datasets)
 
 
 ROUTES = [get_submit_page, post_submit_form, get_rerun_page, post_rerun_form]
-"""At the paths that they name."""
