@@ -1,4 +1,6 @@
-"""How Hypothesis runs: quickly and at random by default, at length when asked.
+"""How Hypothesis runs, and what a test run leaves behind.
+
+Hypothesis searches quickly and at random by default, at length when asked.
 
 ``pytest --hypothesis-profile=long`` searches a hundred times as far. A failure
 prints the blob that brings it back.
@@ -6,7 +8,10 @@ prints the blob that brings it back.
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.galaxy import stop_unused_galaxy
 
 
 settings.register_profile(
@@ -22,3 +27,10 @@ settings.register_profile(
     "long", settings.get_profile("short"), max_examples=6000, stateful_step_count=60
 )
 settings.load_profile("short")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop Galaxy once no worker of this run, and no other run, uses it."""
+    if not hasattr(session.config, "workerinput"):
+        stop_unused_galaxy()

@@ -26,9 +26,8 @@ from tests.chaos import unsafe
 from tests.chaos.clients import QUICK, SLEEPS, Clients
 from tests.chaos.judge import Verdict, judge, runs, undecided
 from tests.support import workflows
-from tests.support.forks import Forks
 from tests.support.proxy import Fate, Passing, Proxy
-from tests.support.service import Command, environment, running
+from tests.support.service import Command, Service, environment, running
 from tests.support.truth import Truth
 
 
@@ -133,7 +132,7 @@ class Weather:
 class Processes:
     """Keeps APIs and pollers there, whatever becomes of them."""
 
-    jobs: Forks
+    jobs: Service
     urls: dict[str, Command] = field(factory=dict)
     pollers: list[Command] = field(factory=list)
     kills: int = 0
@@ -329,7 +328,7 @@ def scene(
             server as database,
             Proxy(url, weather).running() as proxy,
             running(
-                Forks(
+                Service(
                     environment(
                         folder,
                         database=database + LET_GO,

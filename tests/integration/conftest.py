@@ -18,8 +18,12 @@ from psycopg import sql
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
-from tests.support.galaxy import Lab, shared_galaxy
+from galaxy_jobs.adapters.postgres import make_engine, migrate
+from tests.support.galaxy import Lab, SharedGalaxy
 from tests.support.wheel import built_wheel, run
+
+
+TEMPLATE = "migrated"
 
 
 @pytest.fixture(scope="session")
@@ -28,43 +32,97 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
     try:
         with server as url:
+            with psycopg.connect(url, autocommit=True) as connection:
+                # What it holds is worth nothing after a crash.
+                for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                    connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+                connection.execute("SELECT pg_reload_conf()")
             yield url
     finally:
         # Under root it does not lie in the temporary folder.
         shutil.rmtree(server.folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str) -> str:
+    """The name of a database with the schema, from which others are copied."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+    engine = make_engine(_at(postgres_url, TEMPLATE))
+    migrate(engine)
+    engine.dispose()
+    return TEMPLATE
+
+
 @pytest.fixture
-def database_url(postgres_url: str) -> Iterator[str]:
-    """The URL of a database that is new and empty; it is dropped afterwards."""
-    with _database(postgres_url) as url:
+def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
+    """The URL of a new database with the schema; it is dropped afterwards."""
+    with _database(postgres_url, template_database) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def module_database_url(postgres_url: str) -> Iterator[str]:
+def module_database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     """The same, for all tests of a module together."""
-    with _database(postgres_url) as url:
+    with _database(postgres_url, template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a new database without the schema; it is dropped afterwards."""
+    with _database(postgres_url, "template1") as url:
         yield url
 
 
 @contextmanager
-def _database(postgres_url: str) -> Iterator[str]:
+def _database(postgres_url: str, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+        sql.Identifier(name), sql.Identifier(template)
+    )
+    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield postgres_url.replace("/postgres?", f"/{name}?")
-        connection.execute(
-            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        connection.execute(create)
+    yield _at(postgres_url, name)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(drop)
+
+
+def _at(postgres_url: str, database: str) -> str:
+    return postgres_url.replace("/postgres?", f"/{database}?")
+
+
+SHARED_GALAXY = pytest.StashKey[SharedGalaxy]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start Galaxy while the tests run that do not need it."""
+    needed = any(
+        "galaxy" in getattr(item, "fixturenames", ()) for item in session.items
+    )
+    if needed and not session.config.option.collectonly:
+        _galaxy(session.config)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (shared := session.config.stash.get(SHARED_GALAXY, None)) is not None:
+        shared.leave()
+
+
+def _galaxy(config: pytest.Config) -> SharedGalaxy:
+    if SHARED_GALAXY not in config.stash:
+        terminal = config.pluginmanager.getplugin("terminalreporter")
+        config.stash[SHARED_GALAXY] = SharedGalaxy(
+            lambda stage: terminal and terminal.write_line(stage)
         )
+    return config.stash[SHARED_GALAXY]
 
 
 @pytest.fixture(scope="session")
-def galaxy(pytestconfig: pytest.Config) -> Iterator[LocalGalaxy]:
+def galaxy(pytestconfig: pytest.Config) -> LocalGalaxy:
     """A Galaxy that runs; left running only where it ran before."""
-    terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
-    with shared_galaxy(lambda stage: terminal and terminal.write_line(stage)) as local:
-        yield local
+    return _galaxy(pytestconfig).get()
 
 
 @pytest.fixture(scope="session")

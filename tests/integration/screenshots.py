@@ -19,6 +19,7 @@ from attrs import evolve
 from playwright.sync_api import Browser
 
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.adapters.postgres import make_engine, migrate
 from galaxy_jobs.domain import (
     Failure,
     InputKind,
@@ -52,6 +53,9 @@ def _postgres() -> Iterator[str]:
     server = EmbeddedPostgres(folder)
     try:
         with server as url:
+            engine = make_engine(url)
+            migrate(engine)
+            engine.dispose()
             yield url
     finally:
         shutil.rmtree(server.folder, ignore_errors=True)

@@ -35,15 +35,15 @@ def here(folder: Path, **env: str) -> Service:
 @pytest.fixture
 def commands(tmp_path: Path, database_url: str) -> Service:
     """Commands with a database that is up to date, and no Galaxy."""
-    one = here(
+    return here(
         tmp_path, DATABASE_URL=database_url, GALAXY_URL=NOWHERE, GALAXY_API_KEY="k"
     )
-    assert one.run("migrate").returncode == 0
-    return one
 
 
-def test_a_migration_says_what_it_applied(tmp_path: Path, database_url: str) -> None:
-    one = here(tmp_path, DATABASE_URL=database_url)
+def test_a_migration_says_what_it_applied(
+    tmp_path: Path, empty_database_url: str
+) -> None:
+    one = here(tmp_path, DATABASE_URL=empty_database_url)
     first, second = (one.run("migrate").stdout for _ in range(2))
     assert first == f"Applied: {', '.join(REVISIONS)}. The schema is up to date.\n"
     assert second == "The schema is up to date.\n"
@@ -88,10 +88,13 @@ def test_a_database_that_is_not_there(tmp_path: Path, command: list[str]) -> Non
     "command", [["serve", "--port", "0"], ["poll", "--once"]], ids=" ".join
 )
 def test_a_schema_that_is_behind(
-    tmp_path: Path, database_url: str, command: list[str]
+    tmp_path: Path, empty_database_url: str, command: list[str]
 ) -> None:
     one = here(
-        tmp_path, DATABASE_URL=database_url, GALAXY_URL=NOWHERE, GALAXY_API_KEY="k"
+        tmp_path,
+        DATABASE_URL=empty_database_url,
+        GALAXY_URL=NOWHERE,
+        GALAXY_API_KEY="k",
     )
     done = one.run(*command)
     assert done.returncode == 1
@@ -215,10 +218,17 @@ def test_what_excludes_each_other(commands: Service) -> None:
     ],
 )
 def test_what_is_not_installed_is_said_with_the_extra_that_brings_it(
-    tmp_path: Path, database_url: str, missing: str, command: list[str], extra: str
+    tmp_path: Path,
+    empty_database_url: str,
+    missing: str,
+    command: list[str],
+    extra: str,
 ) -> None:
     one = here(
-        tmp_path, DATABASE_URL=database_url, GALAXY_URL=NOWHERE, GALAXY_API_KEY="k"
+        tmp_path,
+        DATABASE_URL=empty_database_url,
+        GALAXY_URL=NOWHERE,
+        GALAXY_API_KEY="k",
     )
     if missing == "litestar":
         assert one.run("migrate").returncode == 0

@@ -30,10 +30,9 @@ from attrs import define, field, frozen
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
-from tests.support.forks import Forks
 from tests.support.galaxy import Lab
 from tests.support.proxy import Fate, Gate, Proxy, Stage
-from tests.support.service import Command, environment, running
+from tests.support.service import Command, Service, environment, running
 from tests.support.truth import Truth, fenced_off
 from tests.support.wait import until
 from tests.support.workflows import data, parameter, tool, workflow
@@ -72,7 +71,7 @@ class World:
         poller: The poller that is never harmed; None while there is none.
     """
 
-    jobs: Forks
+    jobs: Service
     proxy: Proxy
     truth: Truth
     lab: Lab
@@ -210,7 +209,7 @@ def a_world(lab: Lab, folder: Path, database: str) -> Iterator[World]:
     with (
         Proxy(lab.url).running() as proxy,
         running(
-            Forks(
+            Service(
                 environment(
                     folder,
                     database=database + LET_GO,

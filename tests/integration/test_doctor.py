@@ -88,9 +88,7 @@ def sound(
         "GALAXY_API_KEY": lab.key,
         "GALAXY_JOBS_HOME": str(folder),
     }
-    one = SetUp(env, folder)
-    assert one.service().run("migrate").returncode == 0
-    return one
+    return SetUp(env, folder)
 
 
 def test_a_sound_set_up(sound: SetUp) -> None:
@@ -123,17 +121,19 @@ def test_no_database(sound: SetUp) -> None:
     assert malformed.failing() == {"database"}
 
 
-def test_a_schema_that_is_not_there_or_behind(sound: SetUp, database_url: str) -> None:
-    report = sound.examined(DATABASE_URL=database_url)
+def test_a_schema_that_is_not_there_or_behind(
+    sound: SetUp, empty_database_url: str
+) -> None:
+    report = sound.examined(DATABASE_URL=empty_database_url)
     assert report.failing() == {"migrations"}
     assert report["migrations"]["remedy"] == "galaxy-jobs migrate"
     assert report.left_out() == {"jobs of others", "poller"}
-    there = sound.service(DATABASE_URL=database_url)
+    there = sound.service(DATABASE_URL=empty_database_url)
     assert there.run("migrate").returncode == 0
-    assert sound.examined(DATABASE_URL=database_url).code == 0
-    with psycopg.connect(database_url) as connection:
+    assert sound.examined(DATABASE_URL=empty_database_url).code == 0
+    with psycopg.connect(empty_database_url) as connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '{REVISIONS[0]}'")
-    behind = sound.examined(DATABASE_URL=database_url)
+    behind = sound.examined(DATABASE_URL=empty_database_url)
     assert behind.failing() == {"migrations"}
     assert "older than this program" in behind["migrations"]["said"]
 
@@ -208,7 +208,6 @@ def test_no_poller_and_the_key_of_another_user(
 ) -> None:
     config = sound.configured("[poll]\nstale_after = 1\n", DATABASE_URL=database_url)
     here = sound.service(**config)
-    assert here.run("migrate").returncode == 0
     try:
         here.serve()
         job = here.submit(here.dataset("hda", lab.text), "no jobs")

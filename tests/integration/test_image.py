@@ -68,16 +68,16 @@ def image() -> Iterator[Image]:
 
 
 @pytest.fixture
-def running(image: Image, lab: Lab, database_url: str) -> Running:
+def running(image: Image, lab: Lab, empty_database_url: str) -> Running:
     uid = None
     if os.geteuid() == 0:
         # The embedded PostgreSQL lets in the account alone that it runs as.
-        socket = parse_qs(urlsplit(database_url).query)["host"][0]
+        socket = parse_qs(urlsplit(empty_database_url).query)["host"][0]
         uid = Path(socket).stat().st_uid
         assert uid != 0
     env = {
         **image.env,
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": empty_database_url,
         "GALAXY_URL": lab.url,
         "GALAXY_API_KEY": lab.key,
     }

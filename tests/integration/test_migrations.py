@@ -35,8 +35,8 @@ from galaxy_jobs.domain.errors import StoreUnavailable
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    made = make_engine(database_url)
+def engine(empty_database_url: str) -> Iterator[Engine]:
+    made = make_engine(empty_database_url)
     yield made
     made.dispose()
 
@@ -72,21 +72,21 @@ def catalog(url: str, what: str) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("what", CATALOG)
 def test_migrations_make_the_tables_that_the_code_declares(
-    engine: Engine, database_url: str, what: str
+    engine: Engine, empty_database_url: str, what: str
 ) -> None:
     metadata.create_all(engine)
-    declared = catalog(database_url, what)
+    declared = catalog(empty_database_url, what)
     metadata.drop_all(engine)
     migrate(engine)
     assert declared
-    assert catalog(database_url, what) == declared
+    assert catalog(empty_database_url, what) == declared
 
 
 def test_other_programs_find_the_tables_they_were_promised(
-    engine: Engine, database_url: str
+    engine: Engine, empty_database_url: str
 ) -> None:
     migrate(engine)
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(empty_database_url) as connection:
         connection.execute(
             "INSERT INTO datasets (dataset_id, name, source, created_at)"
             ' VALUES (\'d\', \'n\', \'{"src": "hda", "id": "1"}\', now())'
@@ -112,10 +112,10 @@ def test_what_is_not_there_or_older_is_refused(engine: Engine) -> None:
 
 
 def test_what_is_newer_is_tolerated_and_left_alone(
-    engine: Engine, database_url: str
+    engine: Engine, empty_database_url: str
 ) -> None:
     migrate(engine)
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(empty_database_url) as connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'".encode())
     assert schema_state(engine) is SchemaState.AHEAD
     check_schema(engine)
@@ -124,13 +124,13 @@ def test_what_is_newer_is_tolerated_and_left_alone(
 
 
 def test_tables_that_are_not_ours_are_not_touched(
-    engine: Engine, database_url: str
+    engine: Engine, empty_database_url: str
 ) -> None:
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(empty_database_url) as connection:
         connection.execute("CREATE TABLE datasets (mine int)")
     with pytest.raises(SchemaConflict, match="a database of its own"):
         migrate(engine)
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(empty_database_url) as connection:
         found = connection.execute(
             "SELECT table_name FROM information_schema.tables"
             " WHERE table_schema = 'public'"
@@ -139,11 +139,11 @@ def test_tables_that_are_not_ours_are_not_touched(
 
 
 def test_whoever_holds_a_lock_is_waited_for_and_then_named(
-    engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "LOCK_TIMEOUT", 1)
     monkeypatch.setattr(schema, "LOCK_ATTEMPTS", 2)
-    with psycopg.connect(database_url) as other:
+    with psycopg.connect(empty_database_url) as other:
         other.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('galaxy-jobs migrate', 0))"
         )

@@ -16,10 +16,9 @@ import requests
 from attrs import define
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from tests.support.forks import Forks
 from tests.support.galaxy import Lab
 from tests.support.proxy import Fate, Proxy, Stage
-from tests.support.service import environment, running
+from tests.support.service import Service, environment, running
 from tests.support.truth import Truth
 from tests.support.wait import until
 from tests.support.workflows import data, parameter, tool, workflow
@@ -46,7 +45,7 @@ _keys = (f"key {number}" for number in count(1))
 class Here:
     """The service, the proxy behind it, and the truth beside it."""
 
-    jobs: Forks
+    jobs: Service
     proxy: Proxy
     truth: Truth
     dataset_id: str
@@ -93,7 +92,7 @@ def here(
             key=lab.key,
             GALAXY_JOBS_CONFIG=str(folder / "config.toml"),
         )
-        with running(Forks(env, folder)) as jobs:
+        with running(Service(env, folder)) as jobs:
             jobs.serve()
             dataset_id = jobs.dataset("hda", lab.text)
             truth = Truth(lab.url, lab.key, module_database_url)
@@ -221,7 +220,7 @@ def test_a_galaxy_that_is_not_there_is_told_so_and_nothing_was_started(
     env = environment(
         tmp_path, database=module_database_url, galaxy="http://127.0.0.1:1", key=lab.key
     )
-    with running(Forks(env, tmp_path)) as alone:
+    with running(Service(env, tmp_path)) as alone:
         alone.serve()
         body = {"dataset_id": here.dataset_id, "workflow_name": "no jobs"}
         key = next(_keys)

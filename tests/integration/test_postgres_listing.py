@@ -75,7 +75,6 @@ def listing(engine: Engine) -> Iterator[Jobs]:
 @pytest.fixture(scope="module")
 def engine(module_database_url: str) -> Iterator[Engine]:
     one = make_engine(module_database_url)
-    migrate(one)
     yield one
     one.dispose()
 

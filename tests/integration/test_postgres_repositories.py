@@ -18,7 +18,6 @@ from galaxy_jobs.adapters.postgres import (
     PostgresTokens,
     PostgresTransitionFeed,
     make_engine,
-    migrate,
 )
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
@@ -58,7 +57,6 @@ TIMES = {
 def migrated(module_database_url: str) -> Iterator[Engine]:
     """A database with the schema, for all tests of this module."""
     engine = make_engine(module_database_url)
-    migrate(engine)
     yield engine
     engine.dispose()
 

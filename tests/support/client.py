@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
+from tests.support import forks
 from tests.support.terminal import Terminal
 
 
@@ -40,14 +41,8 @@ class Client:
         self, *arguments: str, code: int = 0, **env: str
     ) -> subprocess.CompletedProcess[str]:
         """Type a command that must end with that exit code."""
-        done = subprocess.run(
-            [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments],
-            check=False,
-            env={**self.env, **env},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
+        done = forks.run(
+            arguments, env={**self.env, **env}, folder=self.folder, timeout=300
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr

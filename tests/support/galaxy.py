@@ -1,11 +1,13 @@
-"""A user of the tests' own on the real Galaxy, with data and every scenario."""
+"""The real Galaxy that all tests share, and a user of one session's own on it."""
 
 from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from attrs import define, field
@@ -18,33 +20,84 @@ from tests.support import workflows
 GALAXY_HOME = Path(__file__).parents[2] / ".local/galaxy"
 
 
-@contextmanager
-def shared_galaxy(say: Callable[[str], None]) -> Iterator[LocalGalaxy]:
-    """Give a Galaxy that runs; left running only where it ran before.
+STARTED_BY_TESTS = GALAXY_HOME / "started-by-tests"
+USERS_LOCK = GALAXY_HOME / "sessions.lock"
+
+
+@define(eq=False)
+class SharedGalaxy:
+    """The Galaxy of this clone, started in the background and used by many at once.
 
     Its environment, data and keys stay from one session to the next: a test makes
-    what it needs anew, under names of its own. Several sessions may share it: the
-    last one that leaves stops it, if one of them started it.
+    what it needs under names of its own. The kernel counts the users by shared locks
+    on one file, so that a killed session counts no more.
+
+    Attributes:
+        progress: Called with each stage of the start, a short phrase.
+    """
+
+    progress: Callable[[str], None]
+    _start: Future[LocalGalaxy] = field(factory=Future, init=False)
+    _leave: Event = field(factory=Event, init=False)
+    _user: Thread = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._user = Thread(target=self._use, name="galaxy", daemon=True)
+        self._user.start()
+
+    def get(self) -> LocalGalaxy:
+        """Wait until it answers, and return it.
+
+        Raises:
+            EmbeddedError: It could not be installed or started.
+        """
+        return self._start.result()
+
+    def leave(self) -> None:
+        """Stop using it. It goes on running: see :func:`stop_unused_galaxy`."""
+        self._leave.set()
+        self._user.join()
+
+    def _use(self) -> None:
+        GALAXY_HOME.mkdir(parents=True, exist_ok=True)
+        with USERS_LOCK.open("w") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            try:
+                local = LocalGalaxy(GALAXY_HOME)
+                if not local.status().running:
+                    STARTED_BY_TESTS.touch()
+                local.start(self.progress)
+            except BaseException as error:  # noqa: BLE001 - raised where it is used
+                self._start.set_exception(error)
+            else:
+                self._start.set_result(local)
+                self._leave.wait()
+
+
+def stop_unused_galaxy() -> None:
+    """Stop the Galaxy of this clone if tests have started it and none uses it."""
+    if not STARTED_BY_TESTS.exists():
+        return
+    with USERS_LOCK.open("w") as users, suppress(BlockingIOError):
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if STARTED_BY_TESTS.exists():
+            LocalGalaxy(GALAXY_HOME).stop()
+            STARTED_BY_TESTS.unlink()
+
+
+@contextmanager
+def shared_galaxy(progress: Callable[[str], None]) -> Iterator[LocalGalaxy]:
+    """The Galaxy of this clone, running; left running only where it ran before.
 
     Args:
-        say: Told how far it is.
+        progress: Called with each stage of the start.
     """
-    local = LocalGalaxy(GALAXY_HOME)
-    GALAXY_HOME.mkdir(parents=True, exist_ok=True)
-    ours = GALAXY_HOME / "started-by-tests"
-    with (GALAXY_HOME / "sessions.lock").open("w") as sessions:
-        fcntl.flock(sessions, fcntl.LOCK_SH)
-        if not local.status().running:
-            ours.touch()
-        try:
-            local.start(say)
-            yield local
-        finally:
-            with suppress(BlockingIOError):
-                fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if ours.exists():
-                    local.stop()
-                    ours.unlink()
+    shared = SharedGalaxy(progress)
+    try:
+        yield shared.get()
+    finally:
+        shared.leave()
+        stop_unused_galaxy()
 
 
 @define

@@ -20,7 +20,6 @@ from attrs import evolve, frozen
 from dependency_injector import providers
 from typed_settings.types import Secret
 
-from galaxy_jobs.adapters.postgres import migrate
 from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
 from galaxy_jobs.domain import (
     Dataset,
@@ -158,7 +157,7 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
     """Serve the pages, on a free port, until the end of the block.
 
     Args:
-        database_url: Of an empty database.
+        database_url: Of a database with the schema.
         instead: What stands in for providers of the container, by their names.
     """
     galaxy = SimulatedGalaxy(who=WHO)
@@ -167,7 +166,6 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
     )
     for name, thing in {"galaxy": galaxy, **instead}.items():
         getattr(container, name).override(providers.Object(thing))
-    migrate(container.engine())
     listening = socket.create_server(("127.0.0.1", 0))
     server = _Server(
         uvicorn.Config(

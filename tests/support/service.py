@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import requests
 from attrs import define, field
 
+from tests.support import forks
 from tests.support.wait import until
 
 
@@ -61,16 +62,33 @@ class Command:
 
 @define
 class Service:
-    """Starts our commands with one environment, and speaks to the API."""
+    """Starts our commands with one environment, and speaks to the API.
+
+    Attributes:
+        env: The environment of the commands.
+        folder: Where they run and log.
+        cold: Whether each command is a new Python, as a shell starts it; otherwise
+            it is forked from one that has imported everything.
+        change: Called in each forked process before the command runs.
+        url: The address of the API that was started last.
+        token: The token that a test made.
+        commands: Those that were started, oldest first.
+    """
 
     env: Mapping[str, str]
     folder: Path
+    cold: bool = False
+    change: forks.Change | None = None
     url: str = ""
     token: str = ""
     commands: list[Command] = field(factory=list)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
+        if not self.cold:
+            return forks.run(
+                arguments, env=self.env, folder=self.folder, change=self.change
+            )
         return subprocess.run(
             [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments],
             check=False,
@@ -84,8 +102,23 @@ class Service:
     def start(self, *arguments: str) -> Command:
         """Start a command that goes on."""
         log = self.folder / f"{arguments[0]}-{len(self.commands)}.log"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
+        command = Command(self._started(arguments, log), log)
+        self.commands.append(command)
+        return command
+
+    def _started(self, arguments: Sequence[str], log: Path) -> Process:
+        log.write_bytes(b"")
+        log.chmod(0o600)
+        if not self.cold:
+            return forks.start(
+                arguments,
+                env=self.env,
+                folder=self.folder,
+                out=log,
+                change=self.change,
+            )
+        with log.open("ab") as out:
+            return subprocess.Popen(
                 [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments],
                 env=dict(self.env),
                 cwd=self.folder,
@@ -93,9 +126,6 @@ class Service:
                 stdout=out,
                 stderr=out,
             )
-        command = Command(process, log)
-        self.commands.append(command)
-        return command
 
     def serve(self, *arguments: str) -> Command:
         """Start the API on a free port and wait until it is ready."""
@@ -179,9 +209,6 @@ class Service:
         return until(there, timeout, every=0.1)
 
 
-S = TypeVar("S", bound=Service)
-
-
 def environment(
     folder: Path, *, database: str, galaxy: str, key: str, **more: str
 ) -> dict[str, str]:
@@ -197,21 +224,29 @@ def environment(
 
 
 @contextlib.contextmanager
-def running(one: S) -> Iterator[S]:
-    """Bring the schema up and give the service; at the end nothing of it runs."""
-    done = one.run("migrate")
+def running(service: Service) -> Iterator[Service]:
+    """Migrate its database; at the end of the block, stop all of its commands."""
+    done = service.run("migrate")
     assert done.returncode == 0, done.stderr
     try:
-        yield one
+        yield service
     finally:
-        one.stop()
+        service.stop()
 
 
 @contextlib.contextmanager
 def service(
     folder: Path, *, database: str, galaxy: str, key: str, **more: str
 ) -> Iterator[Service]:
-    """The same, for one that is started as from a shell."""
+    """Make a service, with its database migrated and nothing started.
+
+    Args:
+        folder: Where it runs.
+        database: ``DATABASE_URL``.
+        galaxy: ``GALAXY_URL``.
+        key: ``GALAXY_API_KEY``.
+        more: Further variables of the environment.
+    """
     env = environment(folder, database=database, galaxy=galaxy, key=key, **more)
-    with running(Service(env, folder)) as one:
-        yield one
+    with running(Service(env, folder)) as made:
+        yield made
