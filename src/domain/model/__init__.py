@@ -1,1 +1,1 @@
-"""What the service speaks of: values without I/O, clocks or random numbers."""
+"""The values of the core: no I/O, no clocks, no random numbers."""

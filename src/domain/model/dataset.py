@@ -1,4 +1,4 @@
-"""What a workflow is run on, and where Galaxy finds it."""
+"""Datasets, and where Galaxy finds them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from galaxy_jobs.domain.model.values import DatasetId, aware
 
 
 URL_SCHEMES = frozenset({"http", "https", "ftp"})
-"""What Galaxy can fetch and we let it fetch: ``file:`` would read its disk."""
+"""The schemes that Galaxy may fetch from: ``file:`` would read its disk."""
 
 
 class Src(Enum):
@@ -32,14 +32,14 @@ def _filled(_: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def _fetchable(_: object, attribute: Attribute[Any], value: object) -> None:
-    # urlsplit overlooks line breaks, and blanks before the address: we do not.
-    fine = isinstance(value, str) and value.isprintable() and value == value.strip()
+    # urlsplit ignores line breaks, and blanks before the address.
+    valid = isinstance(value, str) and value.isprintable() and value == value.strip()
     try:
         parts = urlsplit(str(value))
-        fine &= parts.scheme.lower() in URL_SCHEMES and bool(parts.hostname)
+        valid &= parts.scheme.lower() in URL_SCHEMES and bool(parts.hostname)
     except ValueError:
-        fine = False
-    if not fine:
+        valid = False
+    if not valid:
         raise InvalidValue(
             f"{attribute.name} must be an http, https or ftp address that Galaxy "
             f"can fetch, got {value!r}."
@@ -48,10 +48,10 @@ def _fetchable(_: object, attribute: Attribute[Any], value: object) -> None:
 
 @frozen
 class GalaxyData:
-    """Data that Galaxy has already.
+    """Data that is in Galaxy already.
 
     Attributes:
-        src: Its kind.
+        src: The kind of data.
         id: Galaxy's encoded id of it.
     """
 
@@ -80,7 +80,7 @@ class Dataset:
     """A dataset that jobs can be run on.
 
     Attributes:
-        dataset_id: Its name towards clients, 1 to 255 characters.
+        dataset_id: The id that clients use, 1 to 255 characters.
         name: For people.
         source: Where Galaxy finds it.
         created_at: When it was registered, time-zone aware.
@@ -92,13 +92,13 @@ class Dataset:
     created_at: datetime = field(validator=aware)
 
     def __attrs_post_init__(self) -> None:
-        if len(self.dataset_id) > 255:  # noqa: PLR2004 - said in the docstring
+        if len(self.dataset_id) > 255:  # noqa: PLR2004 - see the docstring
             raise InvalidValue(
                 f"dataset_id has {len(self.dataset_id)} characters; 255 at most."
             )
 
     def same_as(self, other: Dataset) -> bool:
-        """Say whether *other* registers the same data under the same names."""
+        """Return whether *other* has the same id, name and source."""
         return (self.dataset_id, self.name, self.source) == (
             other.dataset_id,
             other.name,

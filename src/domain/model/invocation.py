@@ -3,8 +3,8 @@
 Rule 1: every fact about which change is allowed stands in :data:`TRANSITIONS`.
 Rule 2: nothing here does I/O, reads a clock or makes an id.
 
-A poll is level-triggered: it tells how things stand *now*. What leads back to
-the same state is no news, and the table says so by naming the same state.
+A poll is level-triggered: it shows the state *now*. An event that is no news leads
+back to the same state in the table.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from galaxy_jobs.domain.model.values import (
 
 
 class InvocationState(Enum):
-    """Where an invocation stands. The values are what is stored and served."""
+    """The state of an invocation. The values are stored and served."""
 
-    QUEUED = "queued"  #: Galaxy has it; no job has started
+    QUEUED = "queued"  #: Galaxy has accepted it; no job has started
     IN_PROGRESS = "in_progress"  #: a job has started, and not everything is settled
     CANCELLING = "cancelling"  #: a stop was asked for; jobs may still be running
     COMPLETED = "completed"  #: every job ended well
@@ -46,12 +46,12 @@ class InvocationState(Enum):
 
 
 class Event(Enum):
-    """What can happen to an invocation."""
+    """An event in the life of an invocation."""
 
-    CANCEL_REQUESTED = "cancel requested"  #: a client of ours asked for the end
+    CANCEL_REQUESTED = "cancel requested"  #: by a client of this service
     SEEN_QUEUED = "seen queued"
     SEEN_IN_PROGRESS = "seen in progress"
-    SEEN_CANCELLING = "seen cancelling"  #: also where asked for in Galaxy itself
+    SEEN_CANCELLING = "seen cancelling"  #: also if requested in Galaxy itself
     SEEN_COMPLETED = "seen completed"
     SEEN_FAILED = "seen failed"
     SEEN_CANCELLED = "seen cancelled"
@@ -104,16 +104,16 @@ TRANSITIONS: Mapping[InvocationState, Mapping[Event, InvocationState]] = (
 
 @frozen(kw_only=True)
 class Progress:
-    """How many jobs there are, and how many of them are how far.
+    """How many jobs an invocation has, by how far they are.
 
-    ``ok + running + waiting + failed == total``; jobs that Galaxy has not made
-    yet are not counted, since nobody knows how many there will be.
+    ``ok + running + waiting + failed == total``; jobs that Galaxy has not created
+    yet are not counted, since their number is not known.
 
     Attributes:
-        total: All jobs Galaxy has made, those of sub-workflows included.
+        total: All jobs created so far, those of sub-workflows included.
         ok: Ended well, skipped ones included.
         running: Started and not settled.
-        waiting: Not started; held ones included.
+        waiting: Not started, paused ones included.
         failed: In error, deleted, stopped, or blocked by one that is.
     """
 
@@ -134,10 +134,10 @@ class Failure:
         step: The label of the first failing step, or ``step 3``; None where no
             step is to blame.
         step_index: Its place in its workflow, counting from 0.
-        path: The labels down to it through sub-workflows, its own last.
+        path: The labels of the sub-workflows down to the step, its own last.
         tool: The id of its tool.
-        exit_code: What the job's process ended with; None where it never ran.
-        stderr: The tail of what the job wrote there.
+        exit_code: The exit code of the job's process; None where it never ran.
+        stderr: The tail of the job's standard error.
         message: Galaxy's own sentence.
     """
 
@@ -153,7 +153,7 @@ class Failure:
 
 @frozen(kw_only=True)
 class StepSummary:
-    """One step, as it is shown.
+    """A step, as it is shown to clients.
 
     Attributes:
         index: Its place in the workflow, counting from 0.
@@ -161,8 +161,8 @@ class StepSummary:
         tool: The id of its tool, or None.
         state: ``waiting``, ``running``, ``ok``, ``failed``, or ``blocked`` (by a
             failed one).
-        jobs: How many of its jobs (those of a sub-workflow included) stand in
-            each state, by Galaxy's words.
+        jobs: The number of its jobs (those of a sub-workflow included) in each
+            state, by Galaxy's name of the state.
     """
 
     index: int
@@ -174,15 +174,15 @@ class StepSummary:
 
 @frozen(kw_only=True)
 class Sighting:
-    """What one full look at an invocation found, verdict included.
+    """The result of one full look at an invocation, verdict included.
 
     Attributes:
         state: The verdict.
-        galaxy_state: Galaxy's own word for it.
-        progress: The count of its jobs.
+        galaxy_state: Galaxy's own name of the state.
+        progress: The counts of its jobs.
         steps: Its steps.
-        failure: What failed, if anything has.
-        attention: A sentence, where somebody should look at it.
+        failure: What has failed, or None.
+        attention: A sentence for people, where they should look at it; or None.
     """
 
     state: InvocationState
@@ -195,33 +195,33 @@ class Sighting:
 
 @frozen(kw_only=True)
 class Invocation:
-    """A run that Galaxy has accepted, and how far it got.
+    """A run that Galaxy has accepted, and its state.
 
     Values are never changed in place: each method returns the next one, or
-    ``self`` where there is no news. ``version`` counts what was news and is
-    what a repository compares to refuse a lost update.
+    ``self`` where there is no news. ``version`` counts the changes; repositories
+    compare it to prevent lost updates.
 
     Attributes:
         invocation_id: Galaxy's id; the key.
         submission_id: The submission it came from.
         identity: The Galaxy it runs on.
-        history_id: The Galaxy history made for it.
-        dataset_id: What it runs on.
-        workflow_name: What it runs, as the client said it.
-        parameters: As the client sent them.
+        history_id: The Galaxy history created for it, or None.
+        dataset_id: The dataset it runs on.
+        workflow_name: The workflow it runs, as the client named it.
+        parameters: By input name, as the client sent them.
         overwrite: Whether it supersedes earlier ones once it has completed.
         rerun_of: The invocation it repeats, or None.
-        superseded_by: The later one that took its place, or None.
-        state: Where it stands.
-        galaxy_state: Galaxy's own word for that.
-        progress: The count of its jobs.
+        superseded_by: The later invocation that took its place, or None.
+        state: The verdict on it.
+        galaxy_state: Galaxy's own name of the state.
+        progress: The counts of its jobs.
         steps: Its steps.
-        failure: Why it failed; while it runs, what has failed so far.
-        attention: A sentence, where somebody should look at it.
+        failure: Why it failed, or what has failed so far; None if nothing has.
+        attention: A sentence for people, where they should look at it; or None.
         created_at: When Galaxy accepted it.
-        updated_at: When anything shown of it last changed, but `observed_at`.
-        observed_at: When Galaxy was last asked about it with success.
-        version: How often it changed.
+        updated_at: When any field but `observed_at` last changed.
+        observed_at: When Galaxy last gave an answer about it.
+        version: The number of changes.
     """
 
     invocation_id: InvocationId
@@ -246,11 +246,11 @@ class Invocation:
     version: int = field(default=0, validator=ge(0))
 
     def seen(self, sighting: Sighting, at: datetime) -> Invocation:
-        """Return this invocation as it stands after a look at it.
+        """Return this invocation after a look at it.
 
         Args:
-            sighting: What the look found.
-            at: When it was begun; time-zone aware. Becomes `observed_at`.
+            sighting: The result of the look.
+            at: When the look began; time-zone aware. Becomes `observed_at`.
 
         Raises:
             IllegalTransition: It has ended already; nothing changes.
@@ -287,7 +287,7 @@ class Invocation:
         return evolve(self, state=state, version=self.version + 1, updated_at=at)
 
     def lost(self, at: datetime) -> Invocation:
-        """Return this invocation as failed, since Galaxy knows it no more.
+        """Return this invocation as failed, since Galaxy no longer has it.
 
         Raises:
             IllegalTransition: It has ended already; nothing changes.
@@ -315,18 +315,18 @@ def _next(state: InvocationState, event: Event) -> InvocationState:
 
 @frozen(kw_only=True)
 class Transition:
-    """A change of state that was recorded, for ever.
+    """A recorded change of state; it is never altered.
 
     Attributes:
         id: Grows with every transition of any invocation, in the order in which
             they became visible: streams resume by it.
-        invocation_id: Whose.
-        from_state: None for the first, when Galaxy accepted it.
-        to_state: What it became.
-        at: When it was noticed.
-        galaxy_state: Galaxy's own word then.
-        progress: The count of jobs then.
-        failure: What had failed by then.
+        invocation_id: The invocation that changed.
+        from_state: The state before; None for its creation.
+        to_state: The state after.
+        at: When the change was noticed.
+        galaxy_state: Galaxy's own name of its state then.
+        progress: The counts of its jobs then.
+        failure: What had failed by then, or None.
     """
 
     id: int

@@ -1,7 +1,7 @@
-"""What a runner says of an invocation *now*: facts, not yet a verdict.
+"""A runner's report of an invocation *now*: facts, not yet a verdict.
 
-Rule of the file: the words are Galaxy's own, and nothing is interpreted but
-one thing that only the adapter can find out: why a paused job is paused.
+Rule of the file: the names are Galaxy's own, and nothing is interpreted except
+the one thing that only the adapter can find out: why a paused job is paused.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from galaxy_jobs.domain.model.values import HistoryId, InvocationId, JobId
 class GalaxyState(Enum):
     """The state that Galaxy gives an invocation.
 
-    It tells of scheduling, not of success: that is for the jobs to say. An engine
-    of another kind needs five of these: NEW, SCHEDULED, CANCELLING, CANCELLED,
+    It is about scheduling, not about success, which the jobs show. An engine of
+    another kind needs five of these: NEW, SCHEDULED, CANCELLING, CANCELLED,
     and FAILED for a run that it gives up as a whole.
     """
 
@@ -27,32 +27,32 @@ class GalaxyState(Enum):
     NEW = "new"  #: accepted, and not looked at yet: there are no steps
     READY = "ready"  #: some steps have become jobs
     SCHEDULED = "scheduled"  #: every step has become jobs, however they go
-    CANCELLING = "cancelling"  #: it was asked to stop
+    CANCELLING = "cancelling"  #: a cancel was requested
     CANCELLED = "cancelled"  #: no more jobs come; some may still be stopping
-    FAILED = "failed"  #: given up as a whole; `messages` and `reasons` say why
+    FAILED = "failed"  #: given up as a whole, for its `messages` and `reasons`
     COMPLETED = "completed"  #: (from 26.0 on) every job settled, failed ones too
 
 
 class JobState(Enum):
-    """The state of a job, in Galaxy's words and two of ours."""
+    """The state of a job: Galaxy's states, and two of ours."""
 
-    NEW = "new"  #: made; waits for its inputs
+    NEW = "new"  #: created; waits for its inputs
     RESUBMITTED = "resubmitted"
     UPLOAD = "upload"
     WAITING = "waiting"
     QUEUED = "queued"
     RUNNING = "running"
     OK = "ok"
-    ERROR = "error"  #: it ran, and failed
+    ERROR = "error"  #: it ran and failed
     FAILED = "failed"  #: it could not be run
-    PAUSED = "paused"  #: held for a quota or by a user: it may still go on
+    PAUSED = "paused"  #: held for a quota or by a user; it may still go on
     BLOCKED = "blocked"  #: never runs: an input failed or is gone; Galaxy's `paused`
     DELETING = "deleting"
     DELETED = "deleted"  #: stopped, as part of a cancel or by a user
     STOPPING = "stop"
-    STOPPED = "stopped"  #: ended early by a user, who keeps what it has made
-    SKIPPED = "skipped"  #: its condition said not to run it: that is a good end
-    UNKNOWN = "unknown"  #: a word of a newer Galaxy: counts as not settled
+    STOPPED = "stopped"  #: ended early by a user, who keeps its outputs
+    SKIPPED = "skipped"  #: its condition was false: a good end
+    UNKNOWN = "unknown"  #: a state of a newer Galaxy: counts as not settled
 
 
 STDERR_TAIL = 4000
@@ -67,10 +67,10 @@ NOT_STARTED = frozenset(
         JobState.PAUSED,
     }
 )
-"""Jobs that nothing has been done for yet."""
+"""The states of jobs that have not started."""
 
 GOOD = frozenset({JobState.OK, JobState.SKIPPED})
-"""Jobs that ended well."""
+"""The states of jobs that ended well."""
 
 BAD = frozenset(
     {
@@ -81,10 +81,10 @@ BAD = frozenset(
         JobState.STOPPED,
     }
 )
-"""Jobs that ended, or stand still for ever, without having done their work."""
+"""The states of jobs that ended badly, or will never run."""
 
 SETTLED = GOOD | BAD
-"""Jobs that will not change by themselves any more."""
+"""The states of jobs that will not change by themselves any more."""
 
 
 @frozen
@@ -93,8 +93,8 @@ class JobReport:
 
     Attributes:
         job_id: Galaxy's id of it.
-        state: How it stands.
-        tool: The id of the tool it runs, or None where Galaxy does not say.
+        state: Its state.
+        tool: The id of the tool it runs, or None where Galaxy does not name it.
     """
 
     job_id: JobId
@@ -109,7 +109,7 @@ class StepReport:
     Attributes:
         index: Its place in the workflow, counting from 0.
         label: Its label, or None.
-        scheduled: Whether Galaxy has turned it into jobs (or needed none).
+        scheduled: Whether Galaxy has created its jobs (or it needs none).
         expanding: Whether more jobs are still to come (a mapped collection).
         jobs: Its own jobs, in Galaxy's order; none for inputs.
         sub: The invocation of the sub-workflow that the step runs, or None.
@@ -129,24 +129,24 @@ class StepReport:
 
     @property
     def tool(self) -> str | None:
-        """The tool its jobs run, as far as it is known."""
+        """The id of the tool that its jobs run, or None where it is not known."""
         return next((job.tool for job in self.jobs if job.tool), None)
 
 
 @frozen(kw_only=True)
 class InvocationReport:
-    """How an invocation stands now, sub-workflows and all.
+    """An invocation now, its sub-workflows included.
 
     Attributes:
         invocation_id: Galaxy's id of it.
-        state: Galaxy's word.
+        state: Galaxy's state of it.
         steps: Every step Galaxy has recorded so far, in the workflow's order.
             Empty while an invocation is new, and for good if it was cancelled
             before it was looked at: the steps come with scheduling.
         history_id: Where its outputs go.
-        messages: Why Galaxy failed or cancelled it, fit to be shown.
-        reasons: The same in Galaxy's codes. One of them decides something:
-            ``history_deleted``, of a run that was cancelled because its history
+        messages: Why Galaxy failed or cancelled it, in sentences for people.
+        reasons: The same as Galaxy's codes. The reconciler relies on one of them:
+            ``history_deleted``, for a run that was cancelled because its history
             was deleted before it began.
     """
 
@@ -201,12 +201,12 @@ def _tail(text: str | None) -> str | None:
 
 @frozen(kw_only=True)
 class JobDetails:
-    """What is worth knowing of a job that went wrong.
+    """The details of a job that went wrong.
 
     Attributes:
         tool: The id of its tool.
-        exit_code: What its process ended with, or None where it never ran.
-        stderr: What it wrote there; of a longer text the last
+        exit_code: The exit code of its process, or None where it never ran.
+        stderr: Its standard error. Of a longer text, the last
             :data:`STDERR_TAIL` characters are kept.
         message: Galaxy's own sentence, mostly from the output's ``misc_info``.
     """
@@ -242,12 +242,12 @@ class Output:
 
 @frozen(kw_only=True)
 class JobsSummary:
-    """What Galaxy's bulk answer says of one invocation: enough to see a change.
+    """Galaxy's bulk answer about one invocation: enough to see a change.
 
     Attributes:
-        states: How many jobs stand in each of Galaxy's states (which knows no
-            ``blocked``: such a job is ``paused``), the jobs of sub-workflows and
-            mapped collections included.
+        states: The number of jobs in each of Galaxy's states, the jobs of
+            sub-workflows and mapped collections included. Galaxy has no state
+            ``blocked``: such a job is ``paused``.
         populated: ``new`` while it is still expanding, ``ok`` once all steps
             are scheduled, ``failed`` if it failed or was cancelled.
     """
@@ -265,9 +265,9 @@ class JobsSummary:
     def moving(self) -> bool:
         """Whether this alone shows that the invocation cannot have ended.
 
-        It is still expanding, or some job has yet to settle. ``paused`` shows
-        nothing: such a job is held, or blocked for good, and only a full look
-        tells which.
+        It is still expanding, or some job has yet to settle. A ``paused`` job
+        proves nothing: it is held, or blocked for good, and only a full look
+        can tell the two apart.
         """
         if self.populated == "failed":
             return False

@@ -1,11 +1,11 @@
-"""The wish to run, recorded before Galaxy is called: nothing lost, nothing twice.
+"""Submissions: requests recorded before Galaxy is called, so that none runs twice.
 
 Rule 1: every fact about which change is allowed stands in :data:`TRANSITIONS`.
 Rule 2: nothing here does I/O, reads a clock or makes an id.
 
 Invoking on Galaxy and recording it are two writes in two systems, and Galaxy
-has no request id. So the wish is written first, the run gets a Galaxy history
-of its own that carries the wish's id, and whatever became of it can be found.
+has no request id. So the submission is stored first, and the run gets a Galaxy
+history of its own that is named after it: whatever happens, the run can be found.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from galaxy_jobs.domain.model.values import (
 
 
 KEY_LENGTH = 255
-"""How many characters an idempotency key may have."""
+"""The longest idempotency key, in characters."""
 
 
 class SubmissionState(Enum):
-    """What became of a submission. The values are what is stored and served."""
+    """The state of a submission. The values are stored and served."""
 
-    SUBMITTING = "submitting"  #: somebody is at it, or died at it
+    SUBMITTING = "submitting"  #: under way, or its submitter died
     UNKNOWN = "unknown"  #: the answer to the invoke was lost
     ACCEPTED = "accepted"  #: Galaxy runs it, as the invocation recorded
     REJECTED = "rejected"  #: it does not run, and will not
 
 
 class SubmissionEvent(Enum):
-    """What can happen to a submission."""
+    """An event in the life of a submission."""
 
     HISTORY_MADE = "history made"  #: about to be invoked into it
     ANSWER_LOST = "answer lost"  #: the invoke may have reached Galaxy
@@ -83,12 +83,12 @@ TRANSITIONS: Mapping[SubmissionState, Mapping[SubmissionEvent, SubmissionState]]
 
 @frozen
 class Problem:
-    """Why a submission was rejected, as it was or would have been answered.
+    """Why a submission was rejected, as its client was or would have been told.
 
     Attributes:
         code: The error's stable name, such as ``galaxy-rejected``.
         detail: A sentence for people.
-        extra: What a program may want to know besides.
+        extra: What a program needs in addition, by name; JSON values.
     """
 
     code: str
@@ -97,17 +97,17 @@ class Problem:
 
     @classmethod
     def of(cls, error: DomainError) -> Problem:
-        """Return what is worth keeping of an error."""
+        """Return the problem that an error stands for."""
         return cls(error.code, str(error), dict(error.extra()))
 
 
 @frozen(kw_only=True)
 class Request:
-    """What a client asked for; two with equal fingerprints ask for the same.
+    """A request to run a workflow; equal fingerprints mean equal requests.
 
     Attributes:
-        dataset_id: What to run on.
-        workflow_name: What to run.
+        dataset_id: The dataset to run on.
+        workflow_name: The workflow to run.
         parameters: By input name.
         overwrite: Whether it supersedes earlier runs.
         rerun_of: The invocation it repeats, or None.
@@ -122,7 +122,7 @@ class Request:
     @property
     def fingerprint(self) -> str:
         """A digest that does not depend on the order of the parameters."""
-        said = json.dumps(
+        canonical = json.dumps(
             [
                 self.dataset_id,
                 self.workflow_name,
@@ -132,10 +132,10 @@ class Request:
             ],
             sort_keys=True,
         )
-        return hashlib.sha256(said.encode()).hexdigest()
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _short(_: object, attribute: object, value: str) -> None:
+def _key_length(_: object, attribute: object, value: str) -> None:
     del attribute
     if not 0 < len(value) <= KEY_LENGTH:
         raise InvalidValue(
@@ -149,16 +149,16 @@ class IdempotencyKey:
     """A client's name for one request, so that repeating it is safe.
 
     Attributes:
-        caller: Whose it is: the id of the caller's token, ``""`` without one.
+        caller: The id of the token of the client, ``""`` without one.
         key: 1 to 255 characters.
     """
 
     caller: str
-    key: str = field(validator=_short)
+    key: str = field(validator=_key_length)
 
 
 def history_name(submission_id: SubmissionId) -> str:
-    """Return the exact name of the Galaxy history made for a submission."""
+    """Return the exact name of the Galaxy history created for a submission."""
     return f"galaxy-jobs {submission_id}"
 
 
@@ -167,19 +167,19 @@ class Submission:
     """A request that is being, or was, handed to Galaxy.
 
     Attributes:
-        submission_id: Ours; it names the history.
+        submission_id: Its id; the history is named after it.
         identity: The Galaxy it goes to.
-        request: What was asked for.
+        request: The client's request.
         key: The client's idempotency key, or None.
-        state: What became of it.
-        history_id: The history made for it; None until that is committed.
+        state: Its state.
+        history_id: The history created for it; None until that is stored.
         invocation_id: The run, once accepted.
         fenced: Whether its history is deleted, or about to be, so that Galaxy
             cancels whatever is invoked into it from then on.
-        problem: Why it was rejected.
+        problem: Why it was rejected, or None.
         created_at: When it was recorded.
         updated_at: When it last changed.
-        version: How often it changed.
+        version: The number of changes.
     """
 
     submission_id: SubmissionId
@@ -197,24 +197,24 @@ class Submission:
 
     @property
     def history_name(self) -> str:
-        """The exact name of the Galaxy history made for it."""
+        """The exact name of the Galaxy history created for it."""
         return history_name(self.submission_id)
 
     @property
     def open(self) -> bool:
-        """Whether it is still to be found out what became of it."""
+        """Whether it is neither accepted nor rejected yet."""
         return self.state in {SubmissionState.SUBMITTING, SubmissionState.UNKNOWN}
 
     def with_history(self, history_id: HistoryId, at: datetime) -> Submission:
         """Return it with its history, ready to be invoked.
 
         Raises:
-            IllegalTransition: Somebody settled it meanwhile.
+            IllegalTransition: It was settled meanwhile.
         """
         return self._after(_E.HISTORY_MADE, at, history_id=history_id)
 
     def lost(self, at: datetime) -> Submission:
-        """Return it as one of which nobody knows whether it runs.
+        """Return it as one that may run or not.
 
         Raises:
             IllegalTransition: It is settled.
@@ -226,7 +226,7 @@ class Submission:
         return evolve(self, fenced=True, version=self.version + 1, updated_at=at)
 
     def touch(self) -> Submission:
-        """Return it as looked at without news, so that a stale copy is noticed."""
+        """Return it with a higher version alone, so that stale copies are refused."""
         return evolve(self, version=self.version + 1)
 
     def accepted(self, invocation_id: InvocationId, at: datetime) -> Submission:
@@ -272,7 +272,7 @@ class Submission:
     def _after(
         self, event: SubmissionEvent, at: datetime, **changes: Any
     ) -> Submission:
-        """Look the event up in the table and return what comes of it."""
+        """Return it in the state that the table gives for the event."""
         try:
             state = TRANSITIONS[self.state][event]
         except KeyError:

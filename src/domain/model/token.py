@@ -1,9 +1,9 @@
-"""Tokens: who may ask for what.
+"""Tokens and their scopes.
 
-Rule of the file: a token's text is made here and read here, and nowhere else. It
-is shown once, when it is made. What is kept is its public id, by which it is
-found, and a digest of the whole text: 256 random bits need no salt and no slow
-hash, since nobody can try them out.
+Rule of the file: a token's text is built and parsed here, and nowhere else. It is
+shown once, when it is created. Stored are its public id, by which it is found,
+and a digest of the whole text: 256 random bits need no salt and no slow hash,
+since they cannot be guessed.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from galaxy_jobs.domain.model.values import aware
 
 
 TokenId = NewType("TokenId", str)
-"""Ours; public: it is a part of the token's text, and may stand in logs."""
+"""The public id of a token: a part of its text; it may appear in logs."""
 
 NAME_LENGTH = 100
-"""How many characters a token's name may have."""
+"""The longest name of a token, in characters."""
 
 ENTROPY = 8 + 32
-"""How many random bytes a token is made of: those of its id, and of its secret."""
+"""The number of random bytes of a token: those of its id, and of its secret."""
 
 _TEXT = re.compile(r"gjt_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
 class Scope(Enum):
-    """What a token is good for. The values are what is stored and served."""
+    """The permissions of a token. The values are stored and served."""
 
-    READ = "read"  #: look, and change nothing
-    SUBMIT = "submit"  #: look, and submit, cancel, rerun and register
+    READ = "read"  #: read everything, change nothing
+    SUBMIT = "submit"  #: also submit, cancel, rerun and register
 
     def includes(self, needed: Scope) -> bool:
-        """Say whether what needs *needed* may be done with this."""
+        """Return whether this scope permits an action that needs *needed*."""
         return self is Scope.SUBMIT or needed is Scope.READ
 
 
 def _named(_: object, attribute: object, value: str) -> None:
     del attribute
-    # As printed by `token list`, and as typed behind `token revoke`.
+    # It is printed in lists, and typed to revoke the token.
     if not 0 < len(value) <= NAME_LENGTH or not value.isprintable():
         raise InvalidValue(
             f"A token's name is {value!r}; expected 1 to {NAME_LENGTH} characters "
@@ -57,15 +57,15 @@ def _named(_: object, attribute: object, value: str) -> None:
 
 @frozen(kw_only=True)
 class Token:
-    """What is kept of a token: everything but its text.
+    """A token as it is stored: everything but its text.
 
     Attributes:
         token_id: Its public id.
         name: For people; of those not revoked, no two have the same.
-        scope: What it is good for.
+        scope: Its permissions.
         digest: Of its text, in hexadecimal digits.
-        created_at: When it was made.
-        expires_at: From when on it is no good; None: it never expires.
+        created_at: When it was created.
+        expires_at: When it stops being valid; None: it never expires.
         revoked_at: When it was revoked; None: it was not.
     """
 
@@ -78,7 +78,7 @@ class Token:
     revoked_at: datetime | None = field(default=None, validator=aware)
 
     def fits(self, text: str) -> bool:
-        """Say, in a time that tells nothing, whether this is the token's text."""
+        """Return, in constant time, whether this is the token's text."""
         return hmac.compare_digest(self.digest, digest_of(text))
 
 
@@ -86,7 +86,7 @@ def text_of(entropy: bytes) -> str:
     """Return the text of a new token.
 
     Args:
-        entropy: :data:`ENTROPY` random bytes that nobody can guess.
+        entropy: :data:`ENTROPY` random bytes, fit for secrets.
     """
     assert len(entropy) == ENTROPY
     secret = base64.urlsafe_b64encode(entropy[8:]).decode().rstrip("=")
@@ -95,11 +95,11 @@ def text_of(entropy: bytes) -> str:
 
 
 def id_in(text: str) -> TokenId | None:
-    """Return the id that a token's text carries; None: this is no token."""
-    found = _TEXT.fullmatch(text)
-    return None if found is None else TokenId(found[1])
+    """Return the id in a token's text; None: the text is not a token."""
+    match = _TEXT.fullmatch(text)
+    return None if match is None else TokenId(match[1])
 
 
 def digest_of(text: str) -> str:
-    """Return what is kept of a token's text."""
+    """Return the digest of a token's text, in hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

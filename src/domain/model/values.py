@@ -1,4 +1,4 @@
-"""Names for plain values, so that one kind of id cannot be passed for another."""
+"""Types of plain values, so that one kind of id is not passed for another."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from galaxy_jobs.domain.errors import InvalidValue
 
 
 DatasetId = NewType("DatasetId", str)
-"""Ours; chosen by whoever registers the dataset."""
+"""Our id of a dataset, given when it is registered."""
 
 SubmissionId = NewType("SubmissionId", UUID)
-"""Ours; it also names the Galaxy history made for the run."""
+"""Our id of a submission; it also names the Galaxy history of the run."""
 
 InvocationId = NewType("InvocationId", str)
 """Galaxy's encoded id of a workflow invocation."""
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
 else:  # one level deep: what resolves annotations cannot follow a recursive one
     Json = bool | int | float | str | Sequence | Mapping | None
-"""What JSON can say."""
+"""A JSON value."""
 
 Parameters: TypeAlias = Mapping[str, Json]
 """Values by the names of workflow inputs, as the client sent them."""
@@ -45,10 +45,10 @@ Parameters: TypeAlias = Mapping[str, Json]
 
 @frozen
 class Identity:
-    """Which Galaxy, and as which of its users.
+    """A Galaxy server, and one of its users.
 
-    Every row we keep belongs to one identity, and whoever polls touches only
-    its own, so that a wrong ``GALAXY_URL`` harms nothing.
+    Every stored submission and invocation belongs to one identity, and a poller
+    touches only those of its own, so that a wrong server address does no harm.
 
     Attributes:
         url: The server's address as configured, without a trailing slash.

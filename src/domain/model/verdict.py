@@ -1,12 +1,12 @@
-"""What a runner's report means: the one place that decides.
+"""The verdict: the state that a runner's report amounts to.
 
 Rule of the file: pure functions of an :class:`InvocationReport`. The first row
-of :data:`ROWS` that matches wins. Galaxy's own word is not the verdict: it says
+of :data:`ROWS` that matches wins. Galaxy's own state is not the verdict: it is
 ``scheduled`` while jobs fail, and ``completed`` when they have all failed.
 
 A verdict may end an invocation, so it is only as good as the look it is made
 from: the report must have been read in the order invocation, sub-invocations,
-jobs, or a job made in between could be missed.
+jobs, or a job created in between could be missed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from galaxy_jobs.domain.model.report import (
 
 @frozen
 class _Facts:
-    """What the rows of the table ask of a report."""
+    """The facts of a report that the rows of the table test."""
 
     report: InvocationReport
     jobs: tuple[JobReport, ...]
@@ -57,18 +57,18 @@ class _Facts:
     def failed(self) -> InvocationReport | None:
         """The first invocation of the tree that Galaxy gave up.
 
-        A sub-workflow that was cancelled alone has failed its parent: what
-        it should have made will never come.
+        A sub-workflow that was cancelled alone has failed its parent: its
+        outputs will never come.
         """
-        for _, one in self.report.tree():
-            lost = one is not self.report and _Facts.of(one).stopped
-            if one.state is GalaxyState.FAILED or lost:
-                return one
+        for _, report in self.report.tree():
+            lost = report is not self.report and _Facts.of(report).stopped
+            if report.state is GalaxyState.FAILED or lost:
+                return report
         return None
 
     @property
     def stopped(self) -> bool:
-        """Whether it was cancelled, and that before its work was done."""
+        """Whether it was cancelled before its work was done."""
         done = self.scheduled and self.good
         return self.state is GalaxyState.CANCELLED and self.settled and not done
 
@@ -76,21 +76,20 @@ class _Facts:
     def scheduled(self) -> bool:
         """Whether every step has become jobs and none is still expanding.
 
-        An invocation without steps is one that the scheduler has not seen yet:
-        the steps are recorded when it first does. If it has, and says so, the
-        workflow is an empty one.
+        An invocation without steps has not been seen by the scheduler yet, which
+        then records them; once it is scheduled, its workflow is an empty one.
         """
         return all(
-            all(s.scheduled and not s.expanding for s in one.steps)
-            and (one.steps or one.state in _SCHEDULED)
-            for _, one in self.report.tree()
+            all(step.scheduled and not step.expanding for step in report.steps)
+            and (report.steps or report.state in _SCHEDULED)
+            for _, report in self.report.tree()
         )
 
     @property
     def over(self) -> bool:
-        """Whether Galaxy, too, is done with scheduling."""
+        """Whether Galaxy is done with scheduling as well."""
         return self.scheduled and all(
-            one.state not in _UNSCHEDULED for _, one in self.report.tree()
+            report.state not in _UNSCHEDULED for _, report in self.report.tree()
         )
 
     @property
@@ -113,7 +112,7 @@ _SCHEDULED = frozenset({GalaxyState.SCHEDULED, GalaxyState.COMPLETED})
 
 
 class Row(Enum):
-    """The rows of the verdict, in their order; the values say what they see."""
+    """The rows of the verdict, in their order; the values are their conditions."""
 
     RUN_WON = "`cancelled`, though every step was scheduled and all jobs are good"
     ENDING = "`cancelled`, some job not settled"
@@ -146,7 +145,7 @@ ROWS: Mapping[Row, tuple[Callable[[_Facts], bool], InvocationState]] = {
     Row.CANCELLED: (lambda f: f.state is _G.CANCELLED, _S.CANCELLED),
     Row.CANCELLING: (lambda f: f.state is _G.CANCELLING, _S.CANCELLING),
     Row.GALAXY_FAILED: (lambda f: f.state is _G.FAILED, _S.FAILED),
-    # Not to wait for what is not scheduled: it may never be.
+    # Not waiting for unscheduled steps: they may never be scheduled.
     Row.SUB_FAILED: (lambda f: f.failed is not None and f.settled, _S.FAILED),
     Row.NO_JOBS: (lambda f: f.over and not f.jobs, _S.COMPLETED),
     Row.NOTHING_STARTED: (lambda f: not f.started, _S.QUEUED),
@@ -155,7 +154,7 @@ ROWS: Mapping[Row, tuple[Callable[[_Facts], bool], InvocationState]] = {
     Row.ALL_GOOD: (lambda f: f.good, _S.COMPLETED),
     Row.SOME_BAD: (lambda _: True, _S.FAILED),
 }
-"""The verdict: for each row, when it matches and the state it gives."""
+"""The verdict: for each row, its condition and its state."""
 
 
 def row_of(report: InvocationReport) -> Row:
@@ -165,26 +164,26 @@ def row_of(report: InvocationReport) -> Row:
 
 
 def culprit(report: InvocationReport) -> JobReport | None:
-    """Return the job that a failure is told of, if any has gone wrong.
+    """Return the job that a failure is explained by, if any has gone wrong.
 
-    That is the first, in the workflow's order, that ended badly by itself; one
-    that is only blocked by another comes after all of those.
+    That is the first, in the workflow's order, that ended badly by itself; jobs
+    that are only blocked by others come after all of those.
     """
     return report.bad_jobs[0][2] if report.bad_jobs else None
 
 
 def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighting:
-    """Say what a report means.
+    """Return the verdict on a report.
 
     Args:
-        report: How the invocation stands now.
-        details: What is known of the job that :func:`culprit` names; None where
-            it names none, or where nothing could be learned.
+        report: The invocation now.
+        details: Those of the job that :func:`culprit` returns; None where it
+            returns none, or they could not be read.
     """
     row = row_of(report)
     state = ROWS[row][1]
     failure = None
-    # A run that was stopped has jobs that were stopped: no failure of theirs.
+    # The jobs of a cancelled run were stopped with it: that is no failure.
     if state in {_S.IN_PROGRESS, _S.QUEUED, _S.FAILED}:
         failure = _failure(report, details)
     held = any(job.state is JobState.PAUSED for job in report.jobs())

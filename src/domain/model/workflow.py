@@ -1,9 +1,9 @@
-"""What a workflow declares of its inputs, and whether a request fits it.
+"""Workflows, their inputs, and the binding of a request to them.
 
 Rule of the file: only what Galaxy itself declares of an input is checked, and
-only because Galaxy does not check it in time: it ignores an unknown input name
-without a word, and lets a value of the wrong type, option or range fail inside
-a job hours later. All else Galaxy decides.
+only because Galaxy does not check it in time: it silently ignores an unknown
+input name, and lets a value of the wrong type, option or range fail inside a job
+hours later. Everything else is for Galaxy to decide.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from galaxy_jobs.domain.model.values import DatasetId, Json, Parameters, Workflo
 
 
 class InputKind(Enum):
-    """What an input takes. The values are Galaxy's own words."""
+    """The kind of an input. The values are Galaxy's own names."""
 
     DATA = "data"  #: one dataset
     COLLECTION = "data_collection"  #: a collection of datasets
@@ -37,7 +37,7 @@ class InputKind(Enum):
     FLOAT = "float"
     BOOLEAN = "boolean"
     COLOR = "color"  #: ``#rrggbb``
-    OTHER = "other"  #: declared by Galaxy in a way not known here: not checked
+    OTHER = "other"  #: a kind that is not known here: not checked
 
     @property
     def is_data(self) -> bool:
@@ -50,14 +50,14 @@ class WorkflowInput:
     """One input of a workflow.
 
     Attributes:
-        name: Its label in the workflow editor: what ``parameters`` go by.
-        kind: What it takes.
+        name: Its label in the workflow editor, and its name in parameters.
+        kind: The kind of value or data that it takes.
         optional: Whether the workflow runs without it.
-        default: What it takes if nothing is given; None if there is none.
+        default: Its value if none is given; None if there is none.
         multiple: Whether a parameter takes a list of values.
-        options: The values allowed, if they are enumerated; else empty.
-        minimum: The least number allowed, or None.
-        maximum: The greatest number allowed, or None.
+        options: The allowed values, if they are enumerated; else empty.
+        minimum: The smallest number allowed, or None.
+        maximum: The largest number allowed, or None.
         formats: Galaxy's names of the formats a data input takes; empty: any.
         collection_type: Such as ``list`` or ``list:paired``; None: any.
         annotation: The author's explanation; may be empty.
@@ -83,13 +83,13 @@ class WorkflowInput:
 
 @frozen(kw_only=True)
 class Workflow:
-    """A stored workflow, as far as running it is concerned.
+    """A stored workflow, with what is needed to run it.
 
     Attributes:
-        workflow_id: Galaxy's id of the *stored* workflow. (The ``workflow_id``
-            that an invocation shows is the id of a version, not this one.)
-        name: As clients say it.
-        inputs: In the workflow's own order.
+        workflow_id: Galaxy's id of the *stored* workflow. (The ``workflow_id`` of
+            an invocation is the id of a version, and another one.)
+        name: The name that clients use.
+        inputs: In the order of the workflow.
         annotation: The author's explanation; may be empty.
     """
 
@@ -101,14 +101,14 @@ class Workflow:
 
 @frozen(kw_only=True)
 class AllowedWorkflow:
-    """One row of the allowlist.
+    """An entry of the allowlist.
 
     Attributes:
-        name: As clients say it.
+        name: The name that clients use.
         input: The workflow input that takes the dataset; None: the only data
             input there is.
-        workflow_id: This stored workflow, whatever its name in Galaxy; None:
-            the one that has that name.
+        workflow_id: The id of the stored workflow, whatever its name in Galaxy;
+            None: the workflow of that name.
     """
 
     name: str
@@ -118,19 +118,22 @@ class AllowedWorkflow:
 
 @frozen
 class Allowlist:
-    """Which workflows may be run.
+    """The workflows that may be run.
 
     Attributes:
-        rows: With none at all, every workflow that the key can see.
+        rows: One per workflow; if empty, every workflow that the key can see.
+
+    Raises:
+        InvalidValue: Two rows have the same name.
     """
 
     rows: tuple[AllowedWorkflow, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         names = [row.name for row in self.rows]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InvalidValue(f"Workflow {twice[0]!r} is allowed more than once.")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InvalidValue(f"Workflow {repeated[0]!r} is allowed more than once.")
 
     def admit(self, name: str) -> AllowedWorkflow:
         """Return the row that allows *name*.
@@ -149,8 +152,8 @@ class Allowlist:
         """Return the input that takes the job's dataset; see :func:`takes_dataset`.
 
         Args:
-            name: As clients say it.
-            workflow: What Galaxy declares of it.
+            name: The name that clients use.
+            workflow: As Galaxy declares it.
 
         Raises:
             WorkflowNotAllowed: There is a list and *name* is not on it.
@@ -160,13 +163,13 @@ class Allowlist:
 
 @frozen
 class DatasetRef:
-    """A registered dataset named by a parameter, still to be looked up."""
+    """A reference to a registered dataset in a parameter."""
 
     dataset_id: DatasetId
 
 
 Bound: TypeAlias = Source | DatasetRef | Json
-"""What an input is given: data, a registered dataset, or a plain value."""
+"""What is bound to an input: data, a registered dataset, or a plain value."""
 
 
 def bind(
@@ -176,26 +179,27 @@ def bind(
     dataset_input: str | None,
     parameters: Parameters,
 ) -> dict[str, Bound]:
-    """Put a dataset and parameters on the inputs of a workflow.
+    """Bind a dataset and parameters to the inputs of a workflow.
 
     Args:
-        workflow: What Galaxy declares of it.
+        workflow: As Galaxy declares it.
         source: The data of the job's dataset.
         dataset_input: The input that takes it; None: the only data input.
         parameters: By input name.
 
     Returns:
-        What each input is given; inputs left to their defaults are left out.
+        The binding of each input, by name, without those left to their defaults.
 
     Raises:
-        InvalidParameters: With a sentence for each thing that does not fit: an
-            unknown name, a missing required input, a wrong type, option or
-            range, or no way to tell which input takes the dataset.
+        InvalidParameters: With a sentence for each parameter that does not fit:
+            an unknown name, a missing required input, a wrong type, option or
+            range, or no input for the dataset.
+        DatasetInputAmbiguous: Several inputs could take the dataset.
     """
     problems: dict[str, str] = {}
     target = dataset_target(workflow, dataset_input, parameters)
     bound: dict[str, Bound] = {target.name: source}
-    inputs = {one.name: one for one in workflow.inputs}
+    inputs = {input_.name: input_ for input_ in workflow.inputs}
     if misfit := _misfit(target, source):
         problems[target.name] = misfit
     for name, value in parameters.items():
@@ -210,10 +214,10 @@ def bind(
                 bound[name] = _checked(inputs[name], value)
             except InvalidValue as error:
                 problems[name] = str(error)
-    for one in workflow.inputs:
-        if one.required and one.name not in bound and one.name not in problems:
-            problems[one.name] = (
-                f"Input {one.name!r} ({_expected(one)}) is required; give it in "
+    for input_ in workflow.inputs:
+        if input_.required and input_.name not in bound and input_.name not in problems:
+            problems[input_.name] = (
+                f"Input {input_.name!r} ({_expected(input_)}) is required; give it in "
                 "`parameters`."
             )
     if problems:
@@ -225,8 +229,8 @@ def takes_dataset(workflow: Workflow, configured: str | None) -> WorkflowInput |
     """Return the input that takes the job's dataset, whatever its parameters are.
 
     Args:
-        workflow: What Galaxy declares of it.
-        configured: The name of that input, if the allowlist says so.
+        workflow: As Galaxy declares it.
+        configured: The name of that input in the allowlist, or None.
 
     Returns:
         None where it depends on which inputs the parameters fill, or where there
@@ -244,20 +248,20 @@ def dataset_target(
     """Return the input that takes the job's dataset.
 
     Args:
-        workflow: What Galaxy declares of it.
-        configured: The name of that input, if the allowlist says so.
-        parameters: By input name: they may leave only one input over.
+        workflow: As Galaxy declares it.
+        configured: The name of that input in the allowlist, or None.
+        parameters: By input name: they may leave only one input free.
 
     Raises:
         InvalidParameters: There is no such input.
         DatasetInputAmbiguous: There are several.
     """
-    data = [one for one in workflow.inputs if one.kind.is_data]
-    listed = ", ".join(repr(one.name) for one in data) or "none"
+    data = [input_ for input_ in workflow.inputs if input_.kind.is_data]
+    listed = ", ".join(repr(input_.name) for input_ in data) or "none"
     if configured is not None:
-        for one in data:
-            if one.name == configured:
-                return one
+        for input_ in data:
+            if input_.name == configured:
+                return input_
         raise InvalidParameters(
             {
                 configured: f"The configuration puts the dataset on input "
@@ -265,58 +269,61 @@ def dataset_target(
                 f"data input. Its data inputs: {listed}."
             }
         )
-    # An input that the parameters fill, or that nobody has to fill, leaves the
-    # choice open only if more than one is left over.
+    # Of several, the only one that is required and that no parameter fills.
     if len(data) == 1:
         return data[0]
-    free = [one for one in data if one.name not in parameters and one.required]
+    free = [
+        input_ for input_ in data if input_.name not in parameters and input_.required
+    ]
     if len(data) > 1 and len(free) == 1:
         return free[0]
     if not data:
         raise InvalidParameters(
             {"dataset_id": f"Workflow {workflow.name!r} has no data input."}
         )
-    raise DatasetInputAmbiguous(workflow.name, [item.name for item in data])
+    raise DatasetInputAmbiguous(workflow.name, [input_.name for input_ in data])
 
 
-def _unknown(workflow: Workflow, name: str, taken: str) -> str:
-    others = [one.name for one in workflow.inputs if one.name != taken]
+def _unknown(workflow: Workflow, name: str, target: str) -> str:
+    others = [input_.name for input_ in workflow.inputs if input_.name != target]
     close = difflib.get_close_matches(name, others, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    known = ", ".join(repr(one) for one in others) or "none"
+    names = ", ".join(repr(other) for other in others) or "none"
     return (
-        f"Workflow {workflow.name!r} has no input {shown(name)}.{hint} It has: {known}."
+        f"Workflow {workflow.name!r} has no input {shown(name)}.{hint} It has: {names}."
     )
 
 
-def _misfit(one: WorkflowInput, source: Source) -> str | None:
-    """Say why data of that kind cannot go on that input, if it cannot.
+def _misfit(input_: WorkflowInput, source: Source) -> str | None:
+    """Return why data of that kind cannot go on that input; None if it can.
 
-    A collection given to a *data* input is fine: Galaxy maps over it.
+    A collection on a *data* input is fine: Galaxy maps over it.
     """
     collection = isinstance(source, GalaxyData) and source.src is Src.HDCA
-    if one.kind is InputKind.COLLECTION and not collection:
-        return f"Input {one.name!r} takes a collection (`hdca`), not a single dataset."
+    if input_.kind is InputKind.COLLECTION and not collection:
+        return (
+            f"Input {input_.name!r} takes a collection (`hdca`), not a single dataset."
+        )
     return None
 
 
-def _checked(one: WorkflowInput, value: Json) -> Bound:
-    """Return *value* as it is handed on.
+def _checked(input_: WorkflowInput, value: Json) -> Bound:
+    """Return *value* as it is passed to Galaxy.
 
     Raises:
         InvalidValue: It does not fit.
     """
-    if one.kind.is_data:
-        return _data(one, value)
-    if one.multiple and isinstance(value, Sequence) and not isinstance(value, str):
+    if input_.kind.is_data:
+        return _data(input_, value)
+    if input_.multiple and isinstance(value, Sequence) and not isinstance(value, str):
         for single in value:
-            _check_value(one, single)
+            _check_value(input_, single)
         return value
-    _check_value(one, value)
+    _check_value(input_, value)
     return value
 
 
-def _data(one: WorkflowInput, value: Json) -> Bound:
+def _data(input_: WorkflowInput, value: Json) -> Bound:
     if isinstance(value, Mapping):
         match dict(value):
             case {"dataset_id": str(dataset_id), **rest} if not rest:
@@ -325,18 +332,18 @@ def _data(one: WorkflowInput, value: Json) -> Bound:
                 not rest
             ):
                 source = GalaxyData(Src(src), id_)
-                if misfit := _misfit(one, source):
+                if misfit := _misfit(input_, source):
                     raise InvalidValue(misfit)
                 return source
     raise InvalidValue(
-        f"Input {one.name!r} takes {_expected(one)}, got {shown(value)}."
+        f"Input {input_.name!r} takes {_expected(input_)}, got {shown(value)}."
     )
 
 
-def _check_value(one: WorkflowInput, value: Json) -> None:
-    if not (_has_kind(one.kind, value) and _is_option(one, value)):
+def _check_value(input_: WorkflowInput, value: Json) -> None:
+    if not (_has_kind(input_.kind, value) and _is_option(input_, value)):
         raise InvalidValue(
-            f"Input {one.name!r} takes {_expected(one)}, got {shown(value)}."
+            f"Input {input_.name!r} takes {_expected(input_)}, got {shown(value)}."
         )
 
 
@@ -358,28 +365,28 @@ def _has_kind(kind: InputKind, value: Json) -> bool:
             return True
 
 
-def _is_option(one: WorkflowInput, value: Json) -> bool:
-    if one.options and value not in one.options:
+def _is_option(input_: WorkflowInput, value: Json) -> bool:
+    if input_.options and value not in input_.options:
         return False
     if not isinstance(value, int | float) or isinstance(value, bool):
         return True
-    low = one.minimum is not None and value < one.minimum
-    high = one.maximum is not None and value > one.maximum
+    low = input_.minimum is not None and value < input_.minimum
+    high = input_.maximum is not None and value > input_.maximum
     return not low and not high
 
 
-def _expected(one: WorkflowInput) -> str:
-    """Say in words what an input takes."""
-    if one.options:
-        return "one of " + ", ".join(repr(option) for option in one.options)
-    match one.kind:
+def _expected(input_: WorkflowInput) -> str:
+    """Return in words what an input takes."""
+    if input_.options:
+        return "one of " + ", ".join(repr(option) for option in input_.options)
+    match input_.kind:
         case InputKind.DATA:
             return 'a dataset: {"dataset_id": …} or {"src": "hda"|"ldda", "id": …}'
         case InputKind.COLLECTION:
             return 'a collection: {"dataset_id": …} or {"src": "hdca", "id": …}'
         case InputKind.INTEGER | InputKind.FLOAT:
-            noun = "an integer" if one.kind is InputKind.INTEGER else "a number"
-            return noun + _range(one)
+            noun = "an integer" if input_.kind is InputKind.INTEGER else "a number"
+            return noun + _range(input_)
         case InputKind.BOOLEAN:
             return "true or false"
         case InputKind.COLOR:
@@ -390,8 +397,8 @@ def _expected(one: WorkflowInput) -> str:
             return "a value"
 
 
-def _range(one: WorkflowInput) -> str:
-    match one.minimum, one.maximum:
+def _range(input_: WorkflowInput) -> str:
+    match input_.minimum, input_.maximum:
         case None, None:
             return ""
         case low, None:
@@ -405,14 +412,14 @@ def _range(one: WorkflowInput) -> str:
 def resolve(
     bound: Mapping[str, Bound], datasets: Mapping[DatasetId, Source]
 ) -> dict[str, Source | Json]:
-    """Replace registered datasets by their data.
+    """Replace references to registered datasets by their data.
 
     Args:
         bound: From :func:`bind`.
-        datasets: Every dataset that *bound* refers to, as far as it exists.
+        datasets: The datasets that *bound* refers to, those that exist.
 
     Raises:
-        DatasetNotFound: One is not there.
+        DatasetNotFound: One of them does not exist.
     """
     resolved: dict[str, Source | Json] = {}
     for name, value in bound.items():
