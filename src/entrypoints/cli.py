@@ -78,14 +78,11 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _tell(error: CommandFailed, *, as_json: bool) -> None:
     """Say what went wrong in a client command, and what to type next."""
-    hint = error.hint
-    if isinstance(error, Refused):
-        hint = commands.hint(error)
-        if as_json and error.body:
-            output.raw(error.body)
+    if isinstance(error, Refused) and as_json and error.body:
+        output.raw(error.body)
     _say(output.clean(str(error)))
-    if hint:
-        output.note(hint)
+    if error.hint:
+        output.note(error.hint)
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from email.message import Message
 from typing import Any
 
 import pytest
@@ -19,16 +17,16 @@ from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters as schema_of
 from galaxy_jobs.entrypoints.client import output, workflow_views
-from galaxy_jobs.entrypoints.client.commands import NEXT, hint
 from galaxy_jobs.entrypoints.client.errors import (
+    HINTS,
     CommandFailed,
     Refused,
     Unreachable,
     Usage,
 )
-from galaxy_jobs.entrypoints.client.http import Answer, Api, as_query, path
+from galaxy_jobs.entrypoints.client.http import Answer, Api
 from galaxy_jobs.entrypoints.client.parameters import pairs, typed
-from galaxy_jobs.entrypoints.client.submitting import PATIENCE, Submitter
+from galaxy_jobs.entrypoints.client.submitting import Submitter
 from galaxy_jobs.entrypoints.client.watching import Stopwatch
 from galaxy_jobs.entrypoints.environment import Service
 
@@ -181,11 +179,17 @@ def test_a_schema_is_said_in_words() -> None:
 
 
 def test_what_is_in_an_address_stays_in_its_place() -> None:
-    assert path("workflows", "a/b ü?#") == "/workflows/a%2Fb%20%C3%BC%3F%23"
-    assert (
-        as_query({"a": None, "b": ("x", "y&z"), "c": 1, "d": ()}) == "?b=x&b=y%26z&c=1"
-    )
-    assert as_query({"a": None}) == ""
+    _, api, _, _ = submitting(answered({}))
+    api.get("workflows", "a/b ü?#")
+    api.get("jobs", a=None, b=("x", "y&z"), c=1, d=())
+    api.get("jobs", a=None)
+    api.get("jobs", b"\xff".decode(errors="surrogateescape"))
+    assert [target for _, target, _ in api.asked] == [
+        "/workflows/a%2Fb%20%C3%BC%3F%23",
+        "/jobs?b=x&b=y%26z&c=1",
+        "/jobs",
+        "/jobs/%FF",
+    ]
 
 
 # --- what is shown ---------------------------------------------------------------
@@ -242,9 +246,9 @@ def test_the_clock_of_a_job_stops_when_it_has_ended_and_never_goes_back() -> Non
 
 
 def test_every_hint_is_for_a_problem_that_there_is() -> None:
-    assert set(NEXT) <= set(problems.STATUS)
+    assert set(HINTS) <= set(problems.STATUS)
     refusal = Refused({"type": "urn:galaxy-jobs:problem:unauthenticated"})
-    assert "GALAXY_JOBS_TOKEN" in (hint(refusal) or "")
+    assert "GALAXY_JOBS_TOKEN" in (refusal.hint or "")
 
 
 # --- submitting ------------------------------------------------------------------
@@ -253,7 +257,7 @@ ACCEPTED = {"invocation_id": "i", "state": "queued"}
 
 
 def answered(said: Any) -> Answer:
-    return Answer(json.dumps(said).encode(), said, Message())
+    return Answer(json.dumps(said).encode(), said, {})
 
 
 def refused(code: str, status: int, after: float | None = None, **more: Any) -> Refused:
@@ -262,7 +266,7 @@ def refused(code: str, status: int, after: float | None = None, **more: Any) -> 
 
 
 LOST = Unreachable("The connection was closed")
-NOBODY = Unreachable("Refused", arrived=False)
+NOBODY = Unreachable("Refused", sent=False)
 
 
 @define
@@ -272,15 +276,14 @@ class Script(Api):
     lines: list[Answer | CommandFailed] = field(factory=list)
     asked: list[tuple[str, str, str | None]] = field(factory=list)
 
-    def ask(
+    def request(
         self,
         method: str,
-        path: str,
+        target: str,
         body: object = None,
-        *,
-        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> Answer:
-        self.asked.append((method, path, (headers or {}).get("Idempotency-Key")))
+        self.asked.append((method, target, key))
         line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
         if isinstance(line, CommandFailed):
             raise line
@@ -304,21 +307,21 @@ def submitting(
 ) -> tuple[Submitter, Script, Time, list[str]]:
     api, time, told = Script(Service(), list(lines)), Time(), list[str]()
     submitter = Submitter(
-        api, "key", tell=told.append, sleep=time.sleep, monotonic=lambda: time.now
+        api, "key", report=told.append, sleep=time.sleep, monotonic=lambda: time.now
     )
     return submitter, api, time, told
 
 
 def test_an_answer_that_comes_is_returned() -> None:
     submitter, api, time, told = submitting(answered(ACCEPTED))
-    assert submitter("/jobs", {}).said == ACCEPTED
+    assert submitter("jobs", body={}).data == ACCEPTED
     assert api.asked == [("POST", "/jobs", "key")]
     assert (time.slept, told) == ([], [])
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_key() -> None:
     submitter, api, time, told = submitting(LOST, NOBODY, answered(ACCEPTED))
-    assert submitter("/jobs", {}).said == ACCEPTED
+    assert submitter("jobs", body={}).data == ACCEPTED
     assert api.asked == [("POST", "/jobs", "key")] * 3
     assert time.slept == [1, 2]
     assert len(told) == 2
@@ -328,7 +331,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key() -> None:
 def test_where_nothing_was_sent_nothing_is_repeated() -> None:
     submitter, api, time, _ = submitting(NOBODY)
     with pytest.raises(Unreachable):
-        submitter("/jobs", {})
+        submitter("jobs", body={})
     assert len(api.asked) == 1
     assert not time.slept
 
@@ -336,7 +339,7 @@ def test_where_nothing_was_sent_nothing_is_repeated() -> None:
 def test_a_service_in_trouble_is_asked_again_when_it_says() -> None:
     away = refused("galaxy-unavailable", 503, after=10)
     submitter, _, time, _ = submitting(away, away, answered(ACCEPTED))
-    assert submitter("/jobs", {}).said == ACCEPTED
+    assert submitter("jobs", body={}).data == ACCEPTED
     assert time.slept == [10, 10]
 
 
@@ -347,8 +350,8 @@ def test_it_is_given_up_after_a_while_and_said_whether_it_may_run() -> None:
     ):
         submitter, _, time, _ = submitting(error)
         with pytest.raises(CommandFailed) as caught:
-            submitter("/jobs", {})
-        assert time.now <= PATIENCE
+            submitter("jobs", body={})
+        assert time.now <= submitter.retry_timeout
         assert caught.value.hint is not None
         assert ("It may run" in caught.value.hint) is may_run
         assert caught.value.hint.endswith("--key key")
@@ -357,7 +360,7 @@ def test_it_is_given_up_after_a_while_and_said_whether_it_may_run() -> None:
 def test_a_refusal_is_final() -> None:
     submitter, api, _, _ = submitting(refused("invalid-parameters", 422))
     with pytest.raises(Refused):
-        submitter("/jobs", {})
+        submitter("jobs", body={})
     assert len(api.asked) == 1
 
 
@@ -375,7 +378,7 @@ def test_what_is_not_known_is_followed_until_it_is_settled(
         answered({"state": "accepted", "invocation_id": "i"}),
         answered(ACCEPTED),
     )
-    assert submitter("/jobs", {}).said == ACCEPTED
+    assert submitter("jobs", body={}).data == ACCEPTED
     asked = [(method, address) for method, address, _ in api.asked]
     assert asked == [
         ("POST", "/jobs"),
@@ -392,7 +395,7 @@ def test_what_turns_out_to_have_been_rejected_is_not_sent_again() -> None:
         answered({"state": "rejected", "problem": problem}),
     )
     with pytest.raises(Refused) as caught:
-        submitter("/jobs", {})
+        submitter("jobs", body={})
     assert caught.value.code == "galaxy-unavailable"
     assert [method for method, _, _ in api.asked] == ["POST", "GET"]
 
@@ -403,5 +406,5 @@ def test_what_is_never_settled_is_given_up() -> None:
         answered({"state": "unknown"}),
     )
     with pytest.raises(Refused) as caught:
-        submitter("/jobs", {})
+        submitter("jobs", body={})
     assert "It may run" in (caught.value.hint or "")

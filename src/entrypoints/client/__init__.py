@@ -1,5 +1,5 @@
-"""The client commands: all that they know comes from the HTTP API.
+"""The client commands: everything they show comes from the HTTP API.
 
 Rule of the folder: they start at once, so they import neither the domain nor
-anything that serves, polls or speaks to Galaxy; a test says so.
+anything that serves, polls or calls Galaxy; a contract and a test hold them to it.
 """

@@ -1,7 +1,7 @@
 """The client commands themselves.
 
-Rule of the file: a command asks the API, shows what it said, and holds no rule of
-its own.
+Rule of the file: a command sends a request, shows the answer, and holds no rule of
+its own. What only some commands need is imported by those.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import shlex
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
 from galaxy_jobs.entrypoints import environment
-from galaxy_jobs.entrypoints.client import output, parameters
+from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.client.errors import Refused, Usage
-from galaxy_jobs.entrypoints.client.http import Answer, Api, path
 
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from galaxy_jobs.entrypoints.client.http import Answer, Api
 
 GROUP = cyclopts.Group("Jobs, through a running service", sort_key=1)
 
@@ -34,7 +38,7 @@ workflows = cyclopts.App(
     name="workflows",
     group=GROUP,
     group_commands=GROUP,
-    help="See what may be run, and what it takes.",
+    help="List workflows and their inputs.",
 )
 
 State = Literal[
@@ -55,7 +59,9 @@ Pairs = Annotated[
 ]
 Wait = Annotated[
     bool,
-    Parameter(negative=(), help="Follow the job to its end; exit 1 unless it works."),
+    Parameter(
+        negative=(), help="Follow the job to its end; exit 1 unless it completes."
+    ),
 ]
 Key = Annotated[
     str | None,
@@ -68,7 +74,7 @@ Key = Annotated[
 Limit = Annotated[
     int,
     Parameter(
-        validator=cyclopts.validators.Number(gte=1, lte=200), help="How many at most."
+        validator=cyclopts.validators.Number(gte=1, lte=200), help="The most to list."
     ),
 ]
 Cursor = Annotated[str | None, Parameter(help="Where the next page begins.")]
@@ -89,7 +95,7 @@ def submit(
 
     Args:
         dataset_id: A registered dataset; see `galaxy-jobs datasets list`.
-        workflow_name: As `galaxy-jobs workflows list` says it.
+        workflow_name: See `galaxy-jobs workflows list`.
         overwrite: Take the place of the earlier jobs of this dataset and workflow;
             their results are deleted once this one has completed.
     """
@@ -100,8 +106,8 @@ def submit(
         "overwrite": overwrite,
         "parameters": _typed(api, parameter, lambda: workflow_name),
     }
-    with _knowing(WORKFLOW=workflow_name):
-        return _submitted(api, "/jobs", body, key=key, wait=wait, as_json=json)
+    with _hints(WORKFLOW=workflow_name):
+        return _submit(api, "jobs", body=body, key=key, wait=wait, as_json=json)
 
 
 def rerun(
@@ -122,14 +128,16 @@ def rerun(
             or not; as the last time if not given.
     """
     api = _api()
-    given = _typed(
-        api,
-        parameter,
-        lambda: str(api.get(path("jobs", job)).said["workflow_name"]),
+    parameters = _typed(
+        api, parameter, lambda: str(api.get("jobs", job).data["workflow_name"])
     )
-    body = {"parameters": given or None, "overwrite": overwrite}
-    return _submitted(
-        api, path("jobs", job, "rerun"), body, key=key, wait=wait, as_json=json
+    return _submit(
+        api,
+        *("jobs", job, "rerun"),
+        body={"parameters": parameters or None, "overwrite": overwrite},
+        key=key,
+        wait=wait,
+        as_json=json,
     )
 
 
@@ -150,7 +158,7 @@ def list_jobs(
         state: Only those in this state; may be repeated.
     """
     answer = _api().get(
-        "/jobs",
+        "jobs",
         dataset_id=dataset,
         workflow_name=workflow,
         state=state,
@@ -159,26 +167,27 @@ def list_jobs(
     )
     from galaxy_jobs.entrypoints.client import job_views
 
-    return _page(answer, job_views.listed, "There are no such jobs.", json)
+    return _show_page(answer, job_views.jobs, "There are no such jobs.", json)
 
 
 def show(job: str, /, *, json: AsJson = False) -> int:
-    """Show all that is known of a job: its steps, and why it has failed.
+    """Show a job in full: its steps, and why it failed.
 
     Args:
         job: Its id.
     """
     from galaxy_jobs.entrypoints.client import job_views
 
-    answer = _api().get(path("jobs", job))
-    return _shown(answer, json, lambda said: output.show(job_views.detail(said)))
+    return _show(
+        _api().get("jobs", job), json, lambda data: output.show(job_views.detail(data))
+    )
 
 
 def watch(job: str, /, *, json: AsJson = False) -> int:
     """Follow a job to its end; Ctrl-C leaves it running.
 
-    Shows its steps and its progress as they go: in place on a terminal, else a line
-    for each change. Exits with 0 if it has completed, with 1 if not.
+    Shows its steps and its progress as they change: in place on a terminal, else a
+    line for each change. Exits with 0 if it completes, with 1 if not.
 
     Args:
         job: Its id.
@@ -196,77 +205,37 @@ def cancel(job: str, /, *, json: AsJson = False) -> int:
         job: Its id.
     """
 
-    def told(said: Mapping[str, Any]) -> None:
-        output.show(f"Job {job} is {said['state']}.")
-        if said["state"] == "cancelling":
+    def view(data: Mapping[str, Any]) -> None:
+        output.show(f"Job {job} is {data['state']}.")
+        if data["state"] == "cancelling":
             output.show(f"Watch it stop: galaxy-jobs watch {job}")
 
-    with _knowing(JOB=job):
-        answer = _api().ask("POST", path("jobs", job, "cancel"))
-    return _shown(answer, json, told)
+    with _hints(JOB=job):
+        return _show(_api().post("jobs", job, "cancel"), json, view)
 
 
 def outputs(job: str, /, *, json: AsJson = False) -> int:
-    """Show what a job has made.
+    """List a job's outputs.
 
     Args:
         job: Its id.
     """
-    return _page(
-        _api().get(path("jobs", job, "outputs")),
-        lambda items: output.table(
-            "output",
-            "galaxy id",
-            "name",
-            "type",
-            ">bytes",
-            "state",
-            rows=[
-                (
-                    one["label"],
-                    f"{one['src']}:{one['id']}",
-                    one["name"] or "",
-                    one["extension"] or "",
-                    "" if one["size"] is None else str(one["size"]),
-                    output.state(one["state"] or ""),
-                )
-                for one in items
-            ],
-            cut="output name",
-        ),
-        "It has no labelled outputs.",
-        json,
-    )
+    answer = _api().get("jobs", job, "outputs")
+    from galaxy_jobs.entrypoints.client import job_views
+
+    return _show_page(answer, job_views.outputs, "It has no labelled outputs.", json)
 
 
 def history(job: str, /, *, json: AsJson = False) -> int:
-    """Show how a job came to where it is.
+    """List a job's state changes.
 
     Args:
         job: Its id.
     """
-    return _page(
-        _api().get(path("jobs", job, "history")),
-        lambda items: output.table(
-            "at",
-            "state",
-            "galaxy says",
-            "jobs",
-            rows=[
-                (
-                    output.moment(one["at"]),
-                    output.state(one["to_state"]),
-                    one["galaxy_state"],
-                    # Else it does not fit into 80 columns.
-                    output.progress(one["progress"], one["to_state"], noun=""),
-                )
-                for one in items
-            ],
-            cut="jobs",
-        ),
-        "Nothing has happened.",
-        json,
-    )
+    answer = _api().get("jobs", job, "history")
+    from galaxy_jobs.entrypoints.client import job_views
+
+    return _show_page(answer, job_views.history, "Nothing has happened.", json)
 
 
 @datasets.command
@@ -279,12 +248,12 @@ def add(
     hdca: str | None = None,
     url: str | None = None,
     ext: str | None = None,
-    id: str | None = None,  # noqa: A002 - what it is called
+    id: str | None = None,  # noqa: A002 - the name of the option
     json: AsJson = False,
 ) -> int:
-    """Register a dataset: where Galaxy finds the data, under a name for people.
+    """Register data that Galaxy has, or can fetch, under a name for people.
 
-    Exactly one of --hda, --ldda, --hdca and --url says where.
+    Exactly one of --hda, --ldda, --hdca and --url is needed.
 
     Args:
         name: For people.
@@ -292,27 +261,28 @@ def add(
         ldda: Galaxy's id of a dataset in a library.
         hdca: Galaxy's id of a collection in a history.
         url: An http, https or ftp address that Galaxy fetches.
-        ext: Galaxy's name of the format of what is at --url, such as txt.
-        id: What jobs call it; made up if not given.
+        ext: Galaxy's name of the format of the data at --url, such as txt.
+        id: The id for jobs to use; made up if not given.
     """
-    places = {"hda": hda, "ldda": ldda, "hdca": hdca, "url": url}
-    given = {src: value for src, value in places.items() if value is not None}
+    options = {"hda": hda, "ldda": ldda, "hdca": hdca, "url": url}
+    given = [(src, value) for src, value in options.items() if value is not None]
     if len(given) != 1:
         raise Usage("Give exactly one of --hda, --ldda, --hdca and --url.")
     if (ext is not None) != (url is not None):
         raise Usage("--url and --ext go together.")
-    ((src, value),) = given.items()
-    source = {"src": src, "id": value}
+    ((src, value),) = given
+    body: dict[str, object] = {"name": name, "source": {"src": src, "id": value}}
     if url is not None:
-        source = {"src": src, "url": value, "ext": ext or ""}
-    body: dict[str, object] = {"name": name, "source": source}
+        body["source"] = {"src": src, "url": value, "ext": ext}
     if id is not None:
         body["dataset_id"] = id
-
-    def told(said: Mapping[str, Any]) -> None:
-        output.show(f"Dataset {output.clean(said['dataset_id'])} is registered.")
-
-    return _shown(_api().ask("POST", "/datasets", body), json, told)
+    return _show(
+        _api().post("datasets", body=body),
+        json,
+        lambda data: output.show(
+            f"Dataset {output.clean(data['dataset_id'])} is registered."
+        ),
+    )
 
 
 @datasets.command(name="list")
@@ -320,27 +290,22 @@ def list_datasets(
     *, limit: Limit = 50, cursor: Cursor = None, json: AsJson = False
 ) -> int:
     """List datasets, newest first."""
-    return _page(
-        _api().get("/datasets", limit=limit, cursor=cursor),
-        lambda items: output.table(
-            "dataset",
-            "name",
-            "source",
-            "registered",
-            rows=[
-                (
-                    one["dataset_id"],
-                    one["name"],
-                    output.short(_source(one["source"])),
-                    output.ago(one["created_at"]),
-                )
-                for one in items
-            ],
-            cut="name",
-        ),
-        "There are no datasets.",
-        json,
-    )
+
+    def table(items: list[Any]) -> Table:
+        rows = [
+            (
+                dataset["dataset_id"],
+                dataset["name"],
+                output.short(_source(dataset["source"])),
+                output.ago(dataset["created_at"]),
+            )
+            for dataset in items
+        ]
+        columns = ("dataset", "name", "source", "registered")
+        return output.table(*columns, rows=rows, cut="name")
+
+    answer = _api().get("datasets", limit=limit, cursor=cursor)
+    return _show_page(answer, table, "There are no datasets.", json)
 
 
 @datasets.command(name="show")
@@ -350,27 +315,27 @@ def show_dataset(dataset_id: str, /, *, json: AsJson = False) -> int:
     Args:
         dataset_id: Its id.
     """
-
-    def told(one: Mapping[str, Any]) -> None:
-        output.show(
+    return _show(
+        _api().get("datasets", dataset_id),
+        json,
+        lambda dataset: output.show(
             output.fields(
-                ("dataset", one["dataset_id"]),
-                ("name", one["name"]),
-                ("source", _source(one["source"])),
-                ("registered", output.when(one["created_at"])),
+                ("dataset", dataset["dataset_id"]),
+                ("name", dataset["name"]),
+                ("source", _source(dataset["source"])),
+                ("registered", output.when(dataset["created_at"])),
             )
-        )
-
-    return _shown(_api().get(path("datasets", dataset_id)), json, told)
+        ),
+    )
 
 
 @workflows.command(name="list")
 def list_workflows(*, json: AsJson = False) -> int:
     """List the workflows that may be run."""
-    return _page(
-        _api().get("/workflows"),
+    return _show_page(
+        _api().get("workflows"),
         lambda items: output.table(
-            "workflow", rows=[(one["name"],) for one in items], cut="workflow"
+            "workflow", rows=[(item["name"],) for item in items], cut="workflow"
         ),
         "There are no workflows that may be run.",
         json,
@@ -379,17 +344,17 @@ def list_workflows(*, json: AsJson = False) -> int:
 
 @workflows.command(name="show")
 def show_workflow(name: str, /, *, json: AsJson = False) -> int:
-    """Show what a workflow takes.
+    """Show a workflow and its inputs.
 
     Args:
-        name: As `galaxy-jobs workflows list` says it.
+        name: See `galaxy-jobs workflows list`.
     """
     from galaxy_jobs.entrypoints.client import workflow_views
 
-    return _shown(
-        _api().get(path("workflows", name)),
+    return _show(
+        _api().get("workflows", name),
         json,
-        lambda said: output.show(workflow_views.shown(said)),
+        lambda data: output.show(workflow_views.detail(data)),
     )
 
 
@@ -403,47 +368,47 @@ def register(app: cyclopts.App) -> None:
 
 
 def _api() -> Api:
+    from galaxy_jobs.entrypoints.client.http import Api
+
     return Api(environment.service())
 
 
 def _typed(
-    api: Api, given: tuple[str, ...], workflow: Callable[[], str]
+    api: Api, arguments: tuple[str, ...], workflow: Callable[[], str]
 ) -> dict[str, Any]:
     """Return the parameters in the types that the workflow asks for."""
-    texts = parameters.pairs(given)
+    from galaxy_jobs.entrypoints.client import parameters
+
+    texts = parameters.pairs(arguments)
     if not texts:
         return {}
-    schema = api.get(path("workflows", workflow())).said["parameters"]
+    schema = api.get("workflows", workflow()).data["parameters"]
     return parameters.typed(texts, schema)
 
 
-def _submitted(
+def _submit(
     api: Api,
-    address: str,
+    *parts: str,
     body: Mapping[str, Any],
-    *,
     key: str | None,
     wait: bool,
     as_json: bool,
 ) -> int:
-    from galaxy_jobs.entrypoints.client import submitting
+    from galaxy_jobs.entrypoints.client import submitting, watching
 
     key = key or str(uuid.uuid4())
     try:
-        answer = submitting.Submitter(api, key)(address, body)
+        answer = submitting.Submitter(api, key)(*parts, body=body)
     except KeyboardInterrupt:
         output.note("")
         output.note(f"It may run. Find out with: {submitting.again(key)}")
         return 130
-    job = answer.said["invocation_id"]
+    job = answer.data["invocation_id"]
     if not as_json:
-        replayed = " (it was submitted before)" * (
-            "Idempotent-Replayed" in answer.headers
-        )
-        output.show(f"Job {job} is {answer.said['state']}{replayed}.")
+        replayed = "Idempotent-Replayed" in answer.headers
+        before = " (it was submitted before)" if replayed else ""
+        output.show(f"Job {job} is {answer.data['state']}{before}.")
     if wait:
-        from galaxy_jobs.entrypoints.client import watching
-
         return watching.follow(api, job, as_json=as_json)
     if as_json:
         output.raw(answer.body)
@@ -452,71 +417,44 @@ def _submitted(
     return 0
 
 
-def _shown(
+def _show(
     answer: Answer,
     as_json: bool,  # noqa: FBT001
-    show: Callable[[Mapping[str, Any]], object],
+    view: Callable[[Mapping[str, Any]], None],
 ) -> int:
     if as_json:
         output.raw(answer.body)
     else:
-        show(answer.said)
+        view(answer.data)
     return 0
 
 
-def _page(
+def _show_page(
     answer: Answer,
-    tabled: Callable[[list[Any]], Any],
-    nothing: str,
+    table: Callable[[list[Any]], Table],
+    empty: str,
     as_json: bool,  # noqa: FBT001
 ) -> int:
-    def told(said: Mapping[str, Any]) -> None:
-        output.show(tabled(said["items"]) if said["items"] else nothing)
-        if said["next_cursor"]:
-            output.note(f"There are more: add  --cursor {said['next_cursor']}")
+    def view(page: Mapping[str, Any]) -> None:
+        output.show(table(page["items"]) if page["items"] else empty)
+        if page["next_cursor"]:
+            output.note(f"There are more: add  --cursor {page['next_cursor']}")
 
-    return _shown(answer, as_json, told)
-
-
-def _source(one: Mapping[str, str]) -> str:
-    return one["url"] if one["src"] == "url" else f"{one['src']}:{one['id']}"
+    return _show(answer, as_json, view)
 
 
-NEXT: Mapping[str, str] = {
-    "unauthenticated": "Set GALAXY_JOBS_TOKEN. Whoever runs the service makes one "
-    "with `galaxy-jobs token create NAME --scope submit`.",
-    "forbidden": "Set GALAXY_JOBS_TOKEN to a token that may: `galaxy-jobs token create "
-    "NAME --scope submit` makes one, on the service's side.",
-    "job-not-found": "See which there are: galaxy-jobs list",
-    "dataset-not-found": "See which there are: galaxy-jobs datasets list; register "
-    "one: galaxy-jobs datasets add",
-    "dataset-exists": "See which there are: galaxy-jobs datasets list",
-    "workflow-not-found": "See which there are: galaxy-jobs workflows list",
-    "workflow-not-allowed": "See which there are: galaxy-jobs workflows list",
-    "workflow-ambiguous": "Look into it, on the service's side: galaxy-jobs doctor",
-    "invalid-parameters": "See what it takes: galaxy-jobs workflows show WORKFLOW",
-    "galaxy-refused-us": "Look into it, on the service's side: galaxy-jobs doctor",
-    "galaxy-unavailable": "Look into it, on the service's side: galaxy-jobs doctor",
-    "database-unavailable": "Look into it, on the service's side: galaxy-jobs doctor",
-    "already-ended": "Run it again: galaxy-jobs rerun JOB",
-    "idempotency-key-reused": "Choose another --key, or leave it out.",
-}
-"""What to do about a refusal, by the code of its problem."""
+def _source(source: Mapping[str, str]) -> str:
+    is_url = source["src"] == "url"
+    return source["url"] if is_url else f"{source['src']}:{source['id']}"
 
 
 @contextmanager
-def _knowing(**names: str) -> Iterator[None]:
-    """Put what was typed into what a refusal says is to be typed next."""
+def _hints(**names: str) -> Iterator[None]:
+    """Put arguments in the place of their names in the hint of a refusal."""
     try:
         yield
     except Refused as refusal:
-        said = hint(refusal)
-        for name, typed in names.items():
-            said = said and said.replace(name, output.clean(shlex.quote(typed)))
-        refusal.hint = said
+        for name, argument in names.items():
+            typed = output.clean(shlex.quote(argument))
+            refusal.hint = refusal.hint and refusal.hint.replace(name, typed)
         raise
-
-
-def hint(refusal: Refused) -> str | None:
-    """Say what to do about a refusal."""
-    return refusal.hint or NEXT.get(refusal.code)

@@ -6,8 +6,34 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
+_DATASETS = "See which there are: galaxy-jobs datasets list"
+_WORKFLOWS = "See which there are: galaxy-jobs workflows list"
+_DOCTOR = "Where the service runs, find out more: galaxy-jobs doctor"
+_CREATE = (
+    "Where the service runs, create one: galaxy-jobs token create NAME --scope submit"
+)
+
+HINTS: Mapping[str, str] = {
+    "unauthenticated": f"Set GALAXY_JOBS_TOKEN. {_CREATE}",
+    "forbidden": f"Set GALAXY_JOBS_TOKEN to a token that may do this. {_CREATE}",
+    "job-not-found": "See which there are: galaxy-jobs list",
+    "dataset-not-found": f"{_DATASETS}; register one: galaxy-jobs datasets add",
+    "dataset-exists": _DATASETS,
+    "workflow-not-found": _WORKFLOWS,
+    "workflow-not-allowed": _WORKFLOWS,
+    "workflow-ambiguous": _DOCTOR,
+    "invalid-parameters": "See what it takes: galaxy-jobs workflows show WORKFLOW",
+    "galaxy-refused-us": _DOCTOR,
+    "galaxy-unavailable": _DOCTOR,
+    "database-unavailable": _DOCTOR,
+    "already-ended": "Run it again: galaxy-jobs rerun JOB",
+    "idempotency-key-reused": "Choose another --key, or leave it out.",
+}
+"""What to do about a problem, by its code."""
+
+
 class CommandFailed(Exception):
-    """A command did not do what it was called for; the message is for people.
+    """A command failed; the message is for people.
 
     Attributes:
         exit_code: Of the program.
@@ -22,7 +48,7 @@ class CommandFailed(Exception):
 
 
 class Usage(CommandFailed):
-    """The command was typed in a way that it does not understand."""
+    """The arguments do not fit the command."""
 
     exit_code = 2
 
@@ -31,25 +57,25 @@ class Unreachable(CommandFailed):
     """The service gave no answer that could be understood.
 
     Attributes:
-        arrived: Whether the request may have arrived there.
+        sent: Whether the request may have been sent.
     """
 
     exit_code = 3
 
     def __init__(
-        self, message: str, hint: str | None = None, *, arrived: bool = True
+        self, message: str, hint: str | None = None, *, sent: bool = True
     ) -> None:
         super().__init__(message, hint)
-        self.arrived = arrived
+        self.sent = sent
 
 
 class Refused(CommandFailed):
-    """The service said no, and why.
+    """The service answered with a problem.
 
     Attributes:
-        problem: The problem details, as they came.
-        body: The same in bytes.
-        retry_after: After how many seconds to ask again, if it said so.
+        problem: Its details (RFC 9457).
+        body: The same as it came.
+        retry_after: Seconds to wait before the next attempt, if it gave any.
     """
 
     def __init__(
@@ -63,11 +89,11 @@ class Refused(CommandFailed):
         self.retry_after = retry_after
         title = str(self.problem.get("title") or "Refused")
         detail = str(self.problem.get("detail") or "")
-        super().__init__(f"{title}. {detail}".strip())
+        super().__init__(f"{title}. {detail}".strip(), HINTS.get(self.code))
 
     @property
     def code(self) -> str:
-        """What the problem's type ends in."""
+        """The last part of the problem's type."""
         return str(self.problem.get("type", "")).rpartition(":")[2]
 
     @property

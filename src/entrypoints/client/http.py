@@ -1,224 +1,247 @@
 """The HTTP API as the client commands see it.
 
-Rule of the file: whatever goes wrong leaves it as :class:`Refused` (the service
-said no) or :class:`Unreachable` (anything else). It is the standard library's
-client, because importing any other takes longer than all else that a command
-does before it asks.
+Rule of the file: every failure leaves it as :class:`Refused` (the service answered
+with a problem) or :class:`Unreachable` (anything else). Commands import it when they
+need it: ``--help`` starts without urllib3.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
-import socket
-import urllib.error
-import urllib.request
-from collections.abc import Collection, Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from email.message import Message
+from ssl import SSLCertVerificationError
 from typing import Any, NoReturn
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from attrs import define, field, frozen
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, exceptions
+from urllib3.util import make_headers
 
-from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable
+from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable, Usage
 from galaxy_jobs.entrypoints.environment import Service
 
 
-LIMIT = 60.0
-"""Seconds in which an answer must come."""
+REQUEST_TIMEOUT = 60.0
+"""Seconds."""
 
-LARGEST = 64 * 2**20
-"""Bytes that an answer may have."""
+MAX_BODY = 64 * 2**20
+"""Bytes of an answer."""
 
-JSON = frozenset({"application/json", "application/problem+json"})
+JSON = "application/json"
+EVENTS = "text/event-stream"
+NOT_OURS = "no galaxy-jobs is there"
+
+NEVER_SENT = (
+    exceptions.ConnectTimeoutError,
+    exceptions.LocationValueError,
+    exceptions.ProxyError,
+    SSLCertVerificationError,
+)
+"""Failures from before a request is sent."""
 
 
 @frozen
 class Answer:
-    """What the service said.
+    """An answer of the service.
 
     Attributes:
         body: As it came.
-        said: The same, read.
-        headers: Of the answer; their names in any case.
+        data: The JSON in it.
+        headers: Their names in any case.
     """
 
     body: bytes
-    said: Any
-    headers: Message
-
-
-class _NotFollowed(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the token would go wherever it leads."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
+    data: Any
+    headers: Mapping[str, str]
 
 
 @define
 class Api:
-    """Asks the service."""
+    """Sends requests to the service.
+
+    Attributes:
+        service: Its address, and the token that is sent.
+    """
 
     service: Service
-    _opener: urllib.request.OpenerDirector = field(
-        factory=lambda: urllib.request.build_opener(_NotFollowed), init=False
-    )
+    _connections: PoolManager = field(init=False)
 
-    def get(self, path: str, **query: object) -> Answer:
-        """Ask for what is at *path*; what is None in the query is left out.
+    def __attrs_post_init__(self) -> None:
+        self._connections = _connections(self.service.url)
+
+    def get(self, *parts: str, **query: object) -> Answer:
+        """Return a resource.
+
+        Args:
+            parts: Of its path; a slash within a part is quoted.
+            query: None and empty lists are left out; a list repeats its name.
 
         Raises:
             Refused, Unreachable: See the module.
         """
-        return self.ask("GET", path + as_query(query))
+        return self.request("GET", _target(parts, query))
 
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        *,
-        headers: Mapping[str, str] | None = None,
+    def post(self, *parts: str, body: object = None, key: str | None = None) -> Answer:
+        """Send a JSON body to a resource.
+
+        Args:
+            parts: As for :meth:`get`.
+            body: None: there is none.
+            key: The idempotency key.
+
+        Raises:
+            Refused, Unreachable: See the module.
+        """
+        return self.request("POST", _target(parts, {}), body, key)
+
+    def request(
+        self, method: str, target: str, body: object = None, key: str | None = None
     ) -> Answer:
-        """Send one request and return the answer, which is JSON.
+        """Send one request, and return its answer.
 
         Raises:
             Refused, Unreachable: See the module.
         """
-        sent = {"Accept": "application/json", **(headers or {})}
-        data = None
-        if body is not None:
-            data = json.dumps(body).encode()
-            sent["Content-Type"] = "application/json"
-        with self._open(method, path, data, sent, LIMIT) as response:
-            self._check_type(response, JSON)
-            said = response.read(LARGEST)
+        headers = {"Accept": JSON}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        with self._opened(method, target, headers, JSON, body) as response:
+            content = response.read(MAX_BODY)
             try:
-                return Answer(said, json.loads(said), response.headers)
+                return Answer(content, json.loads(content), response.headers)
             except ValueError:
-                raise self._no_answer("its answer is no JSON") from None
+                raise self._unreachable("its answer is no JSON") from None
 
     @contextmanager
     def stream(
-        self, path: str, silence: float, **query: object
-    ) -> Iterator[http.client.HTTPResponse]:
+        self, *parts: str, silence: float, **query: object
+    ) -> Iterator[Iterator[bytes]]:
         """Give the lines of a stream of events as they come.
 
         Args:
-            path: Where it is.
-            silence: How many seconds may pass without one.
+            parts: As for :meth:`get`.
+            silence: Seconds that may pass without a line.
             query: As for :meth:`get`.
 
         Raises:
             Refused, Unreachable: See the module; also while it is read.
         """
-        headers = {"Accept": "text/event-stream"}
-        with self._open(
-            "GET", path + as_query(query), None, headers, silence
-        ) as response:
-            self._check_type(response, {"text/event-stream"})
-            yield response
+        headers = {"Accept": EVENTS}
+        target = _target(parts, query)
+        with self._opened("GET", target, headers, EVENTS, timeout=silence) as response:
+            yield iter(response)
 
     @contextmanager
-    def _open(
+    def _opened(
         self,
         method: str,
-        path: str,
-        data: bytes | None,
-        headers: Mapping[str, str],
-        limit: float,
-    ) -> Iterator[http.client.HTTPResponse]:
-        request = urllib.request.Request(  # noqa: S310 - http and https alone, checked
-            self.service.url + path,
-            data=data,
-            method=method,
-            headers={"User-Agent": "galaxy-jobs", **headers},
-        )
+        target: str,
+        headers: dict[str, str],
+        media_type: str,
+        body: object = None,
+        *,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Iterator[BaseHTTPResponse]:
         if self.service.token is not None:
-            # Not sent on to a proxy that is asked to make a tunnel.
-            request.add_unredirected_header(
-                "Authorization", f"Bearer {self.service.token}"
-            )
+            headers["Authorization"] = f"Bearer {self.service.token}"
+        if body is not None:
+            headers["Content-Type"] = JSON
         try:
-            with self._opener.open(request, timeout=limit) as response:
+            with self._connections.request(
+                method,
+                self.service.url + target,
+                body=None if body is None else json.dumps(body).encode(),
+                headers={"User-Agent": "galaxy-jobs", **headers},
+                timeout=timeout,
+                # Nor are redirects followed: the token would go with them.
+                retries=False,
+                preload_content=False,
+            ) as response:
+                if response.status >= 300:  # noqa: PLR2004 - not a success
+                    self._refuse(response)
+                kind = response.headers.get("Content-Type", "no media type")
+                if kind.partition(";")[0].strip().lower() != media_type:
+                    raise self._unreachable(f"it answers with {kind}: {NOT_OURS}")
                 yield response
-        except urllib.error.HTTPError as error:
-            with error:
-                self._refuse(error, error.read(LARGEST))
-        except urllib.error.URLError as error:
-            # Connecting failed, or sending did: only the former is certain.
-            reason = error.reason
-            arrived = isinstance(reason, BrokenPipeError | ConnectionResetError)
-            raise self._no_answer(_said(reason), arrived=arrived) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise self._no_answer(_said(error)) from error
+        except exceptions.HTTPError as error:
+            sent = not any(isinstance(e, NEVER_SENT) for e in (error, *error.args))
+            raise self._unreachable(_reason(error), sent=sent) from error
+        except UnicodeEncodeError as error:
+            raise Usage(f"{error.object!r} cannot be sent as a header.") from None
 
-    def _check_type(
-        self,
-        response: http.client.HTTPResponse,
-        wanted: Collection[str],
-    ) -> None:
-        kind = response.headers.get_content_type()
-        if kind not in wanted:
-            raise self._no_answer(f"it answers with {kind}: no galaxy-jobs is there")
-
-    def _refuse(self, error: urllib.error.HTTPError, body: bytes) -> NoReturn:
-        headers: Message = error.headers
+    def _refuse(self, response: BaseHTTPResponse) -> NoReturn:
+        body = response.read(MAX_BODY)
         try:
             problem = json.loads(body)
-            fine = isinstance(problem, dict) and "type" in problem
         except ValueError:
-            fine = False
-        if not fine:
-            where = headers.get("Location")
-            raise self._no_answer(
-                f"it answers with {error.code} {error.reason}"
-                + (f" and points to {where}" if where else "")
-                + ": no galaxy-jobs is there"
-            ) from None
-        raise Refused(problem, body, _seconds(headers.get("Retry-After"))) from None
+            problem = None
+        if isinstance(problem, dict) and "type" in problem:
+            raise Refused(problem, body, _seconds(response.headers.get("Retry-After")))
+        location = response.headers.get("Location")
+        raise self._unreachable(
+            f"it answers with {response.status} {response.reason}"
+            + (f" and points to {location}" if location else "")
+            + f": {NOT_OURS}"
+        )
 
-    def _no_answer(self, why: str, *, arrived: bool = True) -> Unreachable:
+    def _unreachable(self, reason: str, *, sent: bool = True) -> Unreachable:
         return Unreachable(
-            f"No answer from galaxy-jobs at {self.service.url}: {why}.",
+            f"No answer from galaxy-jobs at {self.service.url}: {reason}.",
             "Start it with `galaxy-jobs serve`, or set GALAXY_JOBS_URL to where it "
             "runs.",
-            arrived=arrived,
+            sent=sent,
         )
 
 
-def path(*parts: str) -> str:
-    """Return an address of the API; what a part holds is never taken for a slash."""
-    return "/" + "/".join(quote(part, safe="") for part in parts)
-
-
-def as_query(query: Mapping[str, object]) -> str:
-    """Return the query of an address, or nothing; a list repeats its name."""
+def _target(parts: tuple[str, ...], query: Mapping[str, object]) -> str:
+    # Arguments that are not UTF-8 are sent as the bytes that they are.
+    path = "".join(f"/{quote(part, '', errors='surrogateescape')}" for part in parts)
     given = {name: value for name, value in query.items() if value not in (None, ())}
-    return f"?{urlencode(given, doseq=True)}" if given else ""
+    encoded = urlencode(given, doseq=True, errors="surrogateescape")
+    return f"{path}?{encoded}" if given else path
 
 
-def _seconds(said: str | None) -> float | None:
+def _connections(url: str) -> PoolManager:
+    """Return connections to the service, through the proxy that is configured."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return PoolManager()
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow
+
+    service = urlsplit(url)
+    proxy = getproxies().get(service.scheme)
+    if proxy is None or proxy_bypass(service.netloc):
+        return PoolManager()
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    credentials = urlsplit(proxy).netloc.rpartition("@")[0]
+    headers = make_headers(proxy_basic_auth=unquote(credentials) or None)
+    return ProxyManager(proxy, proxy_headers=headers)
+
+
+def _seconds(header: str | None) -> float | None:
     try:
-        seconds = float(said or "")
+        seconds = float(header or "")
     except ValueError:
         return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _said(error: object) -> str:
-    match error:
-        case TimeoutError():
-            return "it took too long"
-        case socket.gaierror():
+def _reason(error: BaseException) -> str:
+    """Return why there was no answer, in words."""
+    causes = [error.__cause__, *error.args]
+    cause = next((one for one in causes if isinstance(one, Exception)), None)
+    match error, cause:
+        case exceptions.NameResolutionError(), _:
             return "there is no host of that name"
-        case http.client.RemoteDisconnected():
-            return "the connection was closed"
-        case http.client.HTTPException():
-            return "its answer broke off, or is no HTTP"
-        case OSError(strerror=str(reason)):
-            return reason[:1].lower() + reason[1:]
+        case exceptions.ProxyError(), Exception():
+            return f"no connection to its proxy ({_reason(cause)})"
+        case _, OSError(strerror=str(text)):
+            return text[:1].lower() + text[1:]
+        case exceptions.TimeoutError(), _:
+            return "it took too long"
+        case exceptions.ProtocolError(), _:
+            return "the connection was closed, or its answer is no HTTP"
         case _:
             return str(error)

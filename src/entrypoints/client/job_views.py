@@ -19,137 +19,156 @@ Job = Mapping[str, Any]
 ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
-def listed(jobs: list[Job]) -> Table:
-    """Return a list of jobs."""
-    return output.table(
-        "job",
-        "state",
-        ">ok",
-        "workflow",
-        "dataset",
-        "submitted",
-        rows=[
-            (
-                one["invocation_id"],
-                output.state(one["state"]),
-                f"{one['progress']['ok']}/{one['progress']['total']}",
-                one["workflow_name"],
-                one["dataset_id"],
-                output.ago(one["created_at"]),
-            )
-            for one in jobs
-        ],
-        cut="workflow dataset",
-    )
+def jobs(items: list[Job]) -> Table:
+    """Return the table of a list of jobs."""
+    rows = [
+        (
+            job["invocation_id"],
+            output.state(job["state"]),
+            f"{job['progress']['ok']}/{job['progress']['total']}",
+            job["workflow_name"],
+            job["dataset_id"],
+            output.ago(job["created_at"]),
+        )
+        for job in items
+    ]
+    columns = ("job", "state", ">ok", "workflow", "dataset", "submitted")
+    return output.table(*columns, rows=rows, cut="workflow dataset")
 
 
-def detail(one: Job) -> RenderableType:
-    """Return all that is known of a job."""
-    state = output.state(one["state"])
-    state.append(f"  (Galaxy says {output.clean(one['galaxy_state'])})", style="dim")
+def outputs(items: list[Mapping[str, Any]]) -> Table:
+    """Return the table of the outputs of a job."""
+    rows = [
+        (
+            item["label"],
+            f"{item['src']}:{item['id']}",
+            item["name"] or "",
+            item["extension"] or "",
+            "" if item["size"] is None else str(item["size"]),
+            output.state(item["state"] or ""),
+        )
+        for item in items
+    ]
+    columns = ("output", "galaxy id", "name", "type", ">bytes", "state")
+    return output.table(*columns, rows=rows, cut="output name")
+
+
+def history(items: list[Mapping[str, Any]]) -> Table:
+    """Return the table of the state changes of a job."""
+    rows = [
+        (
+            output.moment(item["at"]),
+            output.state(item["to_state"]),
+            item["galaxy_state"],
+            # With a noun it does not fit into 80 columns.
+            output.progress(item["progress"], item["to_state"], noun=""),
+        )
+        for item in items
+    ]
+    return output.table("at", "state", "galaxy says", "jobs", rows=rows, cut="jobs")
+
+
+def detail(job: Job) -> RenderableType:
+    """Return everything that is known of a job."""
+    state = output.state(job["state"])
+    state.append(f"  (Galaxy says {output.clean(job['galaxy_state'])})", style="dim")
     about = output.fields(
-        ("job", one["invocation_id"]),
+        ("job", job["invocation_id"]),
         ("state", state),
-        ("attention", attention(one)),
-        ("workflow", one["workflow_name"]),
-        ("dataset", one["dataset_id"]),
-        ("parameters", output.values(one["parameters"])),
-        ("progress", output.progress(one["progress"], one["state"])),
-        ("submitted", output.when(one["created_at"])),
-        ("changed", output.when(one["updated_at"])),
-        ("observed", output.when(one["observed_at"])),
-        ("history", one["history_id"]),
-        ("rerun of", one["rerun_of"]),
-        ("superseded by", one["superseded_by"]),
+        ("attention", attention(job)),
+        ("workflow", job["workflow_name"]),
+        ("dataset", job["dataset_id"]),
+        ("parameters", output.values(job["parameters"])),
+        ("progress", output.progress(job["progress"], job["state"])),
+        ("submitted", output.when(job["created_at"])),
+        ("changed", output.when(job["updated_at"])),
+        ("observed", output.when(job["observed_at"])),
+        ("history", job["history_id"]),
+        ("rerun of", job["rerun_of"]),
+        ("superseded by", job["superseded_by"]),
     )
     parts: list[RenderableType] = [about]
-    if one["steps"]:
-        parts += ["", steps(one)]
-    if one["failure"]:
-        parts += ["", failure(one)]
+    if job["steps"]:
+        parts += ["", steps(job)]
+    if job["failure"]:
+        parts += ["", failure(job)]
     return Group(*parts)
 
 
-def steps(one: Job) -> Table:
-    """Return the steps of a job."""
+def steps(job: Job) -> Table:
+    """Return the table of the steps of a job."""
+    rows = [
+        (
+            str(step["index"] + 1),
+            step["label"],
+            step["tool"] or "",
+            output.state(step["state"]),
+            ", ".join(f"{count} {state}" for state, count in step["jobs"].items()),
+        )
+        for step in job["steps"]
+    ]
     return output.table(
-        ">#",
-        "step",
-        "tool",
-        "state",
-        "jobs",
-        rows=[
-            (
-                str(step["index"] + 1),
-                step["label"],
-                step["tool"] or "",
-                output.state(step["state"]),
-                ", ".join(f"{count} {state}" for state, count in step["jobs"].items()),
-            )
-            for step in one["steps"]
-        ],
-        cut="step tool jobs",
+        ">#", "step", "tool", "state", "jobs", rows=rows, cut="step tool jobs"
     )
 
 
 def failure(job: Job) -> RenderableType:
-    """Return what has failed first, and why, and what can be done."""
-    one = job["failure"]
-    where = " > ".join(one["path"]) or one["step"]
+    """Return the first failure of a job, its reason, and how to go on."""
+    details = job["failure"]
     head = Text("Failed", style="red")
-    if where:
-        head.append(f" at step {output.clean(where)}")
-    if one["tool"]:
-        head.append(f", tool {output.clean(one['tool'])}")
-    if one["exit_code"] is not None:
-        head.append(f", exit code {one['exit_code']}")
-    head.append(f"  ({output.clean(one['reason'])})", style="dim")
+    if step := " > ".join(details["path"]) or details["step"]:
+        head.append(f" at step {output.clean(step)}")
+    if details["tool"]:
+        head.append(f", tool {output.clean(details['tool'])}")
+    if details["exit_code"] is not None:
+        head.append(f", exit code {details['exit_code']}")
+    head.append(f"  ({output.clean(details['reason'])})", style="dim")
     parts = [head]
     for name in ("message", "stderr"):
-        if one[name]:
-            said = output.clean(one[name].rstrip(), lines=True)
-            parts += [Text(f"{name}:", style="bold")]
-            parts += [Text(f"  {line}") for line in said.split("\n")]
-    parts += [Text(f"Run it again: galaxy-jobs rerun {job['invocation_id']}")]
+        if details[name]:
+            text = output.clean(details[name].rstrip(), lines=True)
+            parts.append(Text(f"{name}:", style="bold"))
+            parts += [Text(f"  {line}") for line in text.split("\n")]
+    parts.append(Text(f"Run it again: galaxy-jobs rerun {job['invocation_id']}"))
     return Group(*parts)
 
 
-def frame(one: Job, at: datetime) -> RenderableType:
-    """Return how a job is at a moment, to be shown in place."""
-    seconds = (at - datetime.fromisoformat(one["created_at"])).total_seconds()
+def frame(job: Job, now: datetime) -> RenderableType:
+    """Return a job at a moment, to be shown in place."""
+    seconds = (now - datetime.fromisoformat(job["created_at"])).total_seconds()
     head = Text.assemble(
-        (output.clean(one["workflow_name"]), "bold"),
-        f" on {output.clean(one['dataset_id'])}  ({one['invocation_id']})",
+        (output.clean(job["workflow_name"]), "bold"),
+        f" on {output.clean(job['dataset_id'])}  ({job['invocation_id']})",
         overflow="ellipsis",
         no_wrap=True,
     )
-    total = one["progress"]["total"]
-    how = Table.grid(padding=(0, 2, 0, 0))
-    how.add_row(
-        output.state(one["state"]),
-        ProgressBar(total=max(1, total), completed=one["progress"]["ok"], width=20),
-        output.progress(one["progress"], one["state"]),
+    counts = job["progress"]
+    status = Table.grid(padding=(0, 2, 0, 0))
+    status.add_row(
+        output.state(job["state"]),
+        ProgressBar(total=max(1, counts["total"]), completed=counts["ok"], width=20),
+        output.progress(counts, job["state"]),
         f"{max(0, seconds):.0f} s",
     )
-    parts: list[RenderableType] = [head, how]
-    if said := attention(one):
-        parts.append(Text(output.clean(said), style="yellow"))
-    if one["steps"]:
-        parts += ["", steps(one)]
+    parts: list[RenderableType] = [head, status]
+    if warning := attention(job):
+        parts.append(Text(output.clean(warning), style="yellow"))
+    if job["steps"]:
+        parts += ["", steps(job)]
     return Group(*parts)
 
 
-def line(one: Job) -> str:
-    """Say in one line how a job is."""
-    said = f"{one['state']:<11}  {output.progress(one['progress'], one['state'])}"
-    if why := attention(one):
-        said += f"  ({output.clean(why)})"
-    return said
+def line(job: Job) -> str:
+    """Return the state and the progress of a job in one line."""
+    text = f"{job['state']:<11}  {output.progress(job['progress'], job['state'])}"
+    if warning := attention(job):
+        text += f"  ({output.clean(warning)})"
+    return text
 
 
-def attention(one: Job) -> str | None:
-    """Say why somebody should look at a job, if somebody should."""
-    doubts = [one["attention"]] if one["attention"] else []
-    if one["stale"]:
-        doubts.append("Nobody has looked at it for long: is a poller running?")
-    return " ".join(doubts) or None
+def attention(job: Job) -> str | None:
+    """Return why somebody should look at a job, or None."""
+    warnings = [job["attention"]] if job["attention"] else []
+    if job["stale"]:
+        warnings.append("Not updated for a while. Is a poller running?")
+    return " ".join(warnings) or None

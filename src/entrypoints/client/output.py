@@ -1,8 +1,8 @@
-"""What a client command shows: tables for people, or the API's own JSON.
+"""Output of the client commands: tables for people, or the API's own JSON.
 
-Rule of the file: whatever came from the service is shown with its control
-characters made visible: a name must not move the cursor of who lists it. Ids are
-never cut, since they are what is typed next.
+Rule of the file: texts from the service are shown with their control characters
+made visible, since a name must not move a terminal's cursor. Ids are never cut:
+they are typed next.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -22,14 +22,14 @@ from rich.text import Text
 from galaxy_jobs.entrypoints import wording
 
 
-COLOURS: Mapping[str, str] = {
+STATE_COLORS: Mapping[str, str] = {
     "queued": "yellow",
     "in_progress": "blue",
     "cancelling": "magenta",
     "completed": "green",
     "failed": "red",
     "cancelled": "magenta",
-    # of steps
+    # Of steps.
     "ok": "green",
     "running": "blue",
     "waiting": "yellow",
@@ -37,11 +37,11 @@ COLOURS: Mapping[str, str] = {
     "error": "red",
 }
 
-UNCUT = 10_000
-"""The width of lines where no terminal has one."""
+UNLIMITED_WIDTH = 10_000
+"""Columns, where there is no terminal."""
 
-ADDRESS = 30
-"""How much of an address a table shows on a terminal; of an id, it shows all."""
+ADDRESS_WIDTH = 30
+"""Columns of an address in a table on a terminal."""
 
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
@@ -50,21 +50,20 @@ _BREAKS = re.compile(r"[\t\n]")
 
 
 def console() -> Console:
-    """Return where people read: as wide as their terminal, if it is one."""
-    cut = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(
-        highlight=False, markup=False, emoji=False, width=None if cut else UNCUT
-    )
+    """Return the console of standard output, as wide as the terminal if it is one."""
+    limited = sys.stdout.isatty() or "COLUMNS" in os.environ
+    width = None if limited else UNLIMITED_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def show(*things: RenderableType) -> None:
-    """Show things to people, each on lines of its own."""
+    """Print things for people, each on lines of its own."""
     out = console()
-    with out.capture() as shown:
-        for one in things:
-            out.print(one)
-    # The last column is padded, too: of no use to who reads or pipes it.
-    lines = (line.rstrip(" ") for line in shown.get().split("\n"))
+    with out.capture() as capture:
+        for thing in things:
+            out.print(thing)
+    # rich pads the last column, too.
+    lines = (line.rstrip(" ") for line in capture.get().split("\n"))
     sys.stdout.write("\n".join(lines))
     sys.stdout.flush()
 
@@ -76,7 +75,7 @@ def raw(body: bytes) -> None:
 
 
 def note(line: str) -> None:
-    """Say something that is no result, beside it."""
+    """Print a remark, on standard error."""
     print(clean(line), file=sys.stderr, flush=True)
 
 
@@ -87,14 +86,14 @@ def clean(text: object, *, lines: bool = False) -> str:
         text: Or anything else, which is shown as JSON.
         lines: Whether it may have several lines.
     """
-    said = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    said = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], said)
-    return said if lines else _BREAKS.sub(" ", said)
+    plain = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    visible = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], plain)
+    return visible if lines else _BREAKS.sub(" ", visible)
 
 
 def state(name: str) -> Text:
-    """Return a state in its colour."""
-    return Text(clean(name), style=COLOURS.get(name, ""))
+    """Return a state in its color."""
+    return Text(clean(name), style=STATE_COLORS.get(name, ""))
 
 
 def table(*columns: str, rows: Iterable[Sequence[str | Text]], cut: str = "") -> Table:
@@ -106,16 +105,13 @@ def table(*columns: str, rows: Iterable[Sequence[str | Text]], cut: str = "") ->
         cut: The headings of those that are cut where the terminal is too narrow.
     """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for one in columns:
-        heading = one.removeprefix(">")
-        # What may not be cut does not give way to what may.
-        made.add_column(
-            heading,
-            no_wrap=heading not in cut.split(),
-            justify="right" if one.startswith(">") else "left",
-        )
+    for column in columns:
+        heading = column.removeprefix(">")
+        justify: Literal["right", "left"] = "right" if column != heading else "left"
+        # Columns that may not be cut do not give way to those that may.
+        made.add_column(heading, no_wrap=heading not in cut.split(), justify=justify)
     for row in rows:
-        made.add_row(*(_cell(one) for one in row))
+        made.add_row(*map(_cell, row))
     return made
 
 
@@ -130,31 +126,33 @@ def fields(*rows: tuple[str, str | Text | None]) -> Table:
     return made
 
 
-def _cell(one: str | Text) -> Text:
-    made = Text(clean(one)) if isinstance(one, str) else one
+def _cell(value: str | Text) -> Text:
+    made = Text(clean(value)) if isinstance(value, str) else value
     made.no_wrap, made.overflow = True, "ellipsis"
     return made
 
 
-def progress(one: Mapping[str, Any], state: str, noun: str = "jobs ") -> str:
-    """Say how far a job in some state is.
+def progress(counts: Mapping[str, Any], state: str, noun: str = "jobs ") -> str:
+    """Return the progress of a job in words.
 
     Args:
-        one: Its counts.
-        state: Whose jobs did not go wrong by themselves, if it was stopped.
-        noun: What is counted, where that is to be said.
+        counts: Of its Galaxy jobs.
+        state: Of the job: in one that was stopped, they need not have failed.
+        noun: What is counted.
     """
     stopped = state in {"cancelling", "cancelled"}
-    parts = [f"{one['ok']} of {one['total']} {noun}ok"]
-    parts += [f"{one[k]} {k}" for k in ("running", "waiting") if one[k]]
-    if one["failed"]:
-        parts += [f"{one['failed']} {'stopped or failed' if stopped else 'failed'}"]
+    parts = [f"{counts['ok']} of {counts['total']} {noun}ok"]
+    parts += [f"{counts[key]} {key}" for key in ("running", "waiting") if counts[key]]
+    if counts["failed"]:
+        verb = "stopped or failed" if stopped else "failed"
+        parts.append(f"{counts['failed']} {verb}")
     return ", ".join(parts)
 
 
-def values(given: Mapping[str, Any]) -> str | None:
+def values(parameters: Mapping[str, Any]) -> str | None:
     """Return parameters as they would be typed."""
-    return " ".join(f"{name}={clean(value)}" for name, value in given.items()) or None
+    pairs = (f"{name}={clean(value)}" for name, value in parameters.items())
+    return " ".join(pairs) or None
 
 
 def moment(at: str) -> str:
@@ -168,10 +166,10 @@ def when(at: str) -> str:
 
 
 def short(address: str) -> str:
-    """Return an address, its end cut off where a table has no place for it."""
-    if console().width == UNCUT or len(address) <= ADDRESS:
+    """Return an address, its end cut off on a terminal."""
+    if console().width == UNLIMITED_WIDTH or len(address) <= ADDRESS_WIDTH:
         return address
-    return f"{address[: ADDRESS - 1]}…"
+    return f"{address[: ADDRESS_WIDTH - 1]}…"
 
 
 def ago(at: str, now: datetime | None = None) -> str:

@@ -1,7 +1,7 @@
-"""Submit once, however often it has to be asked for.
+"""Submission of a job exactly once, over an unreliable connection.
 
 Rule of the file: every request carries the same idempotency key, so repeating it
-runs nothing twice. What is repeated, and what is waited for, is told.
+runs nothing twice. Every repetition and every wait is reported.
 """
 
 from __future__ import annotations
@@ -15,130 +15,126 @@ from typing import Any
 from attrs import define, field
 
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Unreachable
-from galaxy_jobs.entrypoints.client.http import Answer, Api, path
+from galaxy_jobs.entrypoints.client.http import Answer, Api
 from galaxy_jobs.entrypoints.client.output import note
 
 
-PATIENCE = 60.0
-"""Seconds for which a service in trouble is asked again."""
+BACKOFF = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts, where the service gives none; the last repeats."""
 
-SETTLING = 900.0
-"""Seconds in which the service finds out what became of a lost answer of Galaxy's.
-By default it looks into it after two minutes, and once more after ten."""
+RETRIED_STATUSES = frozenset({429, 503})
 
-PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between two attempts, where the service does not say; the last repeats."""
-
-TRY_AGAIN = frozenset({429, 503})
-"""The statuses that ask for it."""
-
-NOTHING_RUNS = frozenset({"galaxy-unavailable", "too-many-requests"})
-"""The problems among them with which it is certain that nothing was started."""
+NOTHING_STARTED = frozenset({"galaxy-unavailable", "too-many-requests"})
+"""The problems with these statuses that rule out that anything was started."""
 
 
 @define
 class Submitter:
-    """Sends one submission until it is settled.
+    """Sends one submission until its outcome is known.
 
     Attributes:
-        api: Where to.
+        api: The service.
         key: The idempotency key.
-        tell: Says what is being done.
+        retry_timeout: Seconds for which a service in trouble is tried again.
+        settling_timeout: Seconds for which a submission may stay unsettled. By default
+            the service looks for a lost run after two minutes, and again after ten.
+        report: Is called with a line for each repetition and wait.
         sleep: Waits for so many seconds.
-        monotonic: Tells seconds.
+        monotonic: Returns a time in seconds.
     """
 
     api: Api
     key: str
-    tell: Callable[[str], None] = note
+    retry_timeout: float = 60.0
+    settling_timeout: float = 900.0
+    report: Callable[[str], None] = note
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
-    _arrived: bool = field(default=False, init=False)
+    _sent: bool = field(default=False, init=False)
 
-    def __call__(self, address: str, body: Mapping[str, Any]) -> Answer:
-        """Submit, and return the answer of a submission that was accepted.
+    def __call__(self, *parts: str, body: Mapping[str, Any]) -> Answer:
+        """Submit to a resource, and return the answer once it is accepted.
 
         Raises:
             Refused: It was not accepted, and nothing runs.
-            Unreachable: Nobody answered.
-            CommandFailed: What became of it is not known yet.
+            Unreachable: There was no answer.
+            CommandFailed: The outcome is not known yet.
         """
-        until = self.monotonic() + PATIENCE
+        deadline = self.monotonic() + self.retry_timeout
         attempt = 0
         while True:
             try:
-                return self.api.ask(
-                    "POST", address, body, headers={"Idempotency-Key": self.key}
-                )
+                return self.api.post(*parts, body=body, key=self.key)
             except Unreachable as error:
-                self._arrived = self._arrived or error.arrived
-                if not self._arrived:
-                    raise  # nothing was sent: there is nothing to find out
-                why, wait = "The answer was lost", None
-                failed: CommandFailed = error
+                self._sent = self._sent or error.sent
+                if not self._sent:
+                    raise  # nothing can have been started
+                reason, delay = "The answer was lost", None
+                failure: CommandFailed = error
             except Refused as refusal:
-                if submission := refusal.problem.get("submission_id"):
-                    self._settle(str(submission), refusal)
-                    until = self.monotonic() + PATIENCE
+                if submission_id := refusal.problem.get("submission_id"):
+                    self._settle(str(submission_id), refusal)
+                    deadline = self.monotonic() + self.retry_timeout
                     continue
-                if not (refusal.code == "outcome-unknown" or _later(refusal)):
+                if not (refusal.code == "outcome-unknown" or _may_pass(refusal)):
                     raise
-                why, wait = str(refusal), refusal.retry_after
-                failed = refusal
-            pause = PAUSES[min(attempt, len(PAUSES) - 1)] if wait is None else wait
+                reason, delay = str(refusal), refusal.retry_after
+                failure = refusal
+            if delay is None:
+                delay = BACKOFF[min(attempt, len(BACKOFF) - 1)]
             attempt += 1
-            if self.monotonic() + pause > until:
-                raise self._given_up(failed) from failed
-            self.tell(
-                f"{why.rstrip('.')}. Asking again in {pause:g} s, with the same "
+            if self.monotonic() + delay > deadline:
+                raise self._given_up(failure) from failure
+            self.report(
+                f"{reason.rstrip('.')}. Asking again in {delay:g} s, with the same "
                 "idempotency key."
             )
-            self.sleep(pause)
+            self.sleep(delay)
 
-    def _settle(self, submission: str, refusal: Refused) -> None:
-        """Wait until it is known what became of a submission.
+    def _settle(self, submission_id: str, refusal: Refused) -> None:
+        """Wait until the outcome of a submission is known.
 
         Raises:
             Refused: It was rejected.
             CommandFailed: It is not known after a long time.
         """
-        self.tell(
-            "What came of it on Galaxy is not known yet. Waiting until submission "
-            f"{submission} is settled."
+        self.report(
+            "Its outcome on Galaxy is not known yet. Waiting until submission "
+            f"{submission_id} is settled."
         )
-        until = self.monotonic() + SETTLING
-        while self.monotonic() < until:
+        deadline = self.monotonic() + self.settling_timeout
+        while self.monotonic() < deadline:
             self.sleep(refusal.retry_after or 2.0)
             try:
-                found = self.api.get(path("submissions", submission)).said
+                submission = self.api.get("submissions", submission_id).data
             except Unreachable:
                 continue
             except Refused as error:
-                if not _later(error):
+                if not _may_pass(error):
                     raise
                 continue
-            if found.get("state") == "accepted":
+            if submission.get("state") == "accepted":
                 return
-            if found.get("state") == "rejected":
-                raise Refused(found.get("problem") or {"title": "Rejected"})
+            if submission.get("state") == "rejected":
+                raise Refused(submission.get("problem") or {"title": "Rejected"})
         raise self._given_up(refusal)
 
     def _given_up(self, error: CommandFailed) -> CommandFailed:
-        if isinstance(error, Refused) and error.code in NOTHING_RUNS:
+        if isinstance(error, Refused) and error.code in NOTHING_STARTED:
             error.hint = f"Nothing was started. Try again later: {again(self.key)}"
         else:
             error.hint = f"It may run. Find out with: {again(self.key)}"
         return error
 
 
-def _later(refusal: Refused) -> bool:
-    """Say whether it is worth while to ask again later."""
-    return refusal.status in TRY_AGAIN
+def _may_pass(refusal: Refused) -> bool:
+    """Whether the same request may be accepted later."""
+    return refusal.status in RETRIED_STATUSES
 
 
 def again(key: str) -> str:
-    """Return the command that was typed, so that it runs nothing twice."""
-    typed = sys.argv[1:]
-    if "--key" not in typed:
-        typed = [*typed, "--key", key]
-    return shlex.join(["galaxy-jobs", *typed])
+    """Return the command that was typed, with the key that makes it safe to repeat."""
+    arguments = sys.argv[1:]
+    if "--key" not in arguments:
+        arguments = [*arguments, "--key", key]
+    return shlex.join(["galaxy-jobs", *arguments])

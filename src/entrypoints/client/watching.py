@@ -1,8 +1,8 @@
-"""Follow a job until it has ended.
+"""A job followed to its end.
 
-Rule of the file: the stream of events only says *when* to look; what is shown is
-the job as it is read then. So a stream that cannot be had, or breaks off, costs
-promptness and nothing else.
+Rule of the file: the stream of events only tells *when* to read the job; what is
+shown is the job as it is read then. So a stream that breaks off, or that there is
+none of, costs promptness and nothing else.
 """
 
 from __future__ import annotations
@@ -17,72 +17,80 @@ from attrs import define, field
 
 from galaxy_jobs.entrypoints.client import job_views, output
 from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable
-from galaxy_jobs.entrypoints.client.http import Answer, Api, path
+from galaxy_jobs.entrypoints.client.http import Answer, Api
 
 
-PACE = 1.0
-"""Seconds between two looks: the jobs within a state make no event."""
+POLL_INTERVAL = 1.0
+"""Seconds between two reads: changes of Galaxy jobs within a state make no event."""
 
-PATIENCE = 120.0
+UNREACHABLE_TIMEOUT = 120.0
 """Seconds for which a service that does not answer is waited for."""
 
-SILENCE = 60.0
-"""Seconds after which a stream that says nothing is opened anew."""
+STREAM_TIMEOUT = 60.0
+"""Seconds without a line after which a stream is opened again."""
 
 
 @define
-class Bell:
-    """Rings when a job has changed its state."""
+class ChangeSignal:
+    """Is set by each event of a job, in a thread of its own.
+
+    Attributes:
+        api: The service.
+        invocation_id: Of the job.
+        connected: Whether events arrive.
+    """
 
     api: Api
     invocation_id: str
     connected: bool = field(default=False, init=False)
-    _rung: threading.Event = field(factory=threading.Event, init=False)
+    _changed: threading.Event = field(factory=threading.Event, init=False)
 
     def start(self) -> None:
-        """Listen, beside everything else."""
+        """Start to listen."""
         threading.Thread(target=self._listen, daemon=True).start()
 
     def wait(self, seconds: float) -> None:
-        """Wait until it rings, at most so long."""
-        self._rung.wait(seconds)
-        self._rung.clear()
+        """Wait for the next event, at most so long."""
+        self._changed.wait(seconds)
+        self._changed.clear()
 
     def _listen(self) -> None:
         while True:
-            pause = PACE
+            delay = POLL_INTERVAL
             try:
                 with self.api.stream(
-                    "/jobs/events", SILENCE, invocation_id=self.invocation_id
+                    *("jobs", "events"),
+                    silence=STREAM_TIMEOUT,
+                    invocation_id=self.invocation_id,
                 ) as lines:
                     self.connected = True
-                    self._rung.set()  # for what happened before
+                    self._changed.set()  # for what happened before
                     for line in lines:
                         if line.startswith(b"data:"):
-                            self._rung.set()
+                            self._changed.set()
             except Unreachable:
                 pass
             except Refused as refusal:
                 if refusal.retry_after is None:
                     return  # there are no streams here
-                pause = refusal.retry_after
+                delay = refusal.retry_after
             finally:
                 self.connected = False
-            time.sleep(pause)
+            time.sleep(delay)
 
 
 @define
 class Stopwatch:
-    """Tells up to when a job has taken its time, for who watches it.
+    """The end of the time that is shown for a job.
 
-    That it has ended is seen later than it happened: what is shown stands still
-    then, and does not go back.
+    The end of a job is seen later than it happened: the time stands still then,
+    and does not go back.
     """
 
     at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     def __call__(self, job: job_views.Job, now: datetime) -> datetime:
-        """Return the moment, where it is now."""
+        """Return the moment up to which a job has taken its time."""
         ended = job["state"] in job_views.ENDED
         at = datetime.fromisoformat(job["updated_at"]) if ended else now
         self.at = max(self.at, at)
@@ -90,48 +98,49 @@ class Stopwatch:
 
 
 def changes(api: Api, invocation_id: str) -> Generator[Answer]:
-    """Yield the job, and again whenever anything of it has changed, to its end.
+    """Yield a job, and again after each change of it, to its end.
 
     Raises:
         Refused: There is none.
-        Unreachable: The service has not answered for long.
+        Unreachable: The service has not answered for :data:`UNREACHABLE_TIMEOUT`.
     """
-    address = path("jobs", invocation_id)
-    bell = Bell(api, invocation_id)
-    bell.start()
-    shown = None
-    heard = time.monotonic()
+    signal = ChangeSignal(api, invocation_id)
+    signal.start()
+    last = None
+    answered = time.monotonic()
     while True:
         asked = time.monotonic()
         try:
-            # Without a stream the service tells of a change when it happens, too.
-            waits = shown is not None and not bell.connected
-            answer = api.get(address, wait=round(PACE) if waits else None)
+            # Without a stream the service is asked to answer when it changes.
+            wait = last is not None and not signal.connected
+            answer = api.get(
+                "jobs", invocation_id, wait=round(POLL_INTERVAL) if wait else None
+            )
         except (Refused, Unreachable) as error:
             gone = isinstance(error, Refused) and error.retry_after is None
-            if gone or shown is None:
+            if gone or last is None:
                 raise
-            if time.monotonic() - heard > PATIENCE:
+            if time.monotonic() - answered > UNREACHABLE_TIMEOUT:
                 error.hint = f"Come back with: galaxy-jobs watch {invocation_id}"
                 raise
             output.note(f"{error} Asking again.")
-            time.sleep(2 * PACE)
+            time.sleep(2 * POLL_INTERVAL)
             continue
-        heard = time.monotonic()
-        now = {**answer.said, "observed_at": None}
-        if now != shown:
-            shown = now
+        answered = time.monotonic()
+        job = {**answer.data, "observed_at": None}
+        if job != last:
+            last = job
             yield answer
-            if now["state"] in job_views.ENDED:
+            if job["state"] in job_views.ENDED:
                 return
-        bell.wait(max(0.0, PACE - (heard - asked)))
+        signal.wait(max(0.0, POLL_INTERVAL - (answered - asked)))
 
 
 def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
-    """Show a job as it goes, until it has ended.
+    """Show a job until it has ended.
 
     Returns:
-        0 if it has completed, else 1; 130 where Ctrl-C was pressed.
+        0 if it completes, else 1; 130 where Ctrl-C was pressed.
 
     Raises:
         Refused, Unreachable: As for :func:`changes`.
@@ -144,61 +153,53 @@ def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
         show = _in_lines
     try:
         with contextlib.closing(changes(api, invocation_id)) as answers:
-            last = show(answers)
+            job = show(answers)
     except KeyboardInterrupt:
         output.note("")
         output.note(f"Job {invocation_id} goes on.")
         output.note(f"Come back to it:  galaxy-jobs watch {invocation_id}")
         output.note(f"Stop it:          galaxy-jobs cancel {invocation_id}")
         return 130
-    return 0 if last["state"] == "completed" else 1
+    if not as_json and job["failure"]:
+        output.show("", job_views.failure(job))
+    elif not as_json and job["state"] == "completed":
+        output.show("", f"Results: galaxy-jobs outputs {invocation_id}")
+    return 0 if job["state"] == "completed" else 1
 
 
 def _live(answers: Iterator[Answer]) -> job_views.Job:
     """Show steps and progress in place, on a terminal."""
     from rich.live import Live  # noqa: PLC0415 - slow to import, and only needed here
 
-    first = next(answers).said
-    last: list[job_views.Job] = [first]
-    watch = Stopwatch()
+    job: job_views.Job = next(answers).data
+    stopwatch = Stopwatch()
     with Live(
         console=output.console(),
-        get_renderable=lambda: job_views.frame(
-            last[0], watch(last[0], datetime.now(UTC))
-        ),
+        get_renderable=lambda: job_views.frame(job, stopwatch(job, datetime.now(UTC))),
         refresh_per_second=4,
         vertical_overflow="ellipsis",
     ) as live:
-        for one in answers:
-            last[0] = one.said
+        for answer in answers:
+            job = answer.data
             live.refresh()
-    return _told(last[0])
+    return job
 
 
 def _in_lines(answers: Iterator[Answer]) -> job_views.Job:
     """Show a line for each change, where there is no terminal."""
-    last: job_views.Job = {}
-    told = None
-    for one in answers:
-        last = one.said
-        if (line := job_views.line(last)) != told:
-            told = line
+    job: job_views.Job = {}
+    last = None
+    for answer in answers:
+        job = answer.data
+        if (line := job_views.line(job)) != last:
+            last = line
             output.show(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}")
-    return _told(last)
-
-
-def _told(job: job_views.Job) -> job_views.Job:
-    """Say how it ended, and what to look at next."""
-    if job["failure"]:
-        output.show("", job_views.failure(job))
-    elif job["state"] == "completed":
-        output.show("", f"Results: galaxy-jobs outputs {job['invocation_id']}")
     return job
 
 
 def _as_json(answers: Iterator[Answer]) -> job_views.Job:
-    last: job_views.Job = {}
-    for one in answers:
-        output.raw(one.body)
-        last = one.said
-    return last
+    job: job_views.Job = {}
+    for answer in answers:
+        output.raw(answer.body)
+        job = answer.data
+    return job

@@ -16,46 +16,35 @@ from galaxy_jobs.entrypoints.client import output, parameters
 Schema = Mapping[str, Any]
 
 
-def shown(workflow: Mapping[str, Any]) -> RenderableType:
-    """Return a workflow with what it takes, and how to run it."""
+def detail(workflow: Mapping[str, Any]) -> RenderableType:
+    """Return a workflow, its inputs, and the command that runs it."""
     schema = workflow["parameters"]
-    inputs: Mapping[str, Schema] = schema["properties"]
     required = schema["required"]
-    parts: list[RenderableType] = [
-        output.fields(
-            ("workflow", workflow["name"]),
-            ("about", workflow["annotation"] or None),
-            ("galaxy id", workflow["workflow_id"]),
+    target = workflow["dataset_input"]
+    where = "the data input that the parameters leave over"
+    if target is not None:
+        where = f"input {target!r}"
+    about = output.fields(
+        ("workflow", workflow["name"]),
+        ("about", workflow["annotation"] or None),
+        ("galaxy id", workflow["workflow_id"]),
+        ("dataset", f"on {where}"),
+    )
+    parts: list[RenderableType] = [about]
+    if schema["properties"]:
+        rows = [
             (
-                "dataset",
-                f"on input {workflow['dataset_input']!r}"
-                if workflow["dataset_input"] is not None
-                else "on the data input that the parameters leave over",
-            ),
-        )
-    ]
-    if inputs:
-        parts += [
-            "",
-            output.table(
-                "parameter",
-                "takes",
-                "default",
-                "about",
-                rows=[
-                    (
-                        name,
-                        takes(one),
-                        "required"
-                        if name in required
-                        else output.clean(one.get("default", "")),
-                        str(one.get("description", "")),
-                    )
-                    for name, one in inputs.items()
-                ],
-                cut="parameter takes default about",
-            ),
+                name,
+                takes(input_),
+                "required"
+                if name in required
+                else output.clean(input_.get("default", "")),
+                str(input_.get("description", "")),
+            )
+            for name, input_ in schema["properties"].items()
         ]
+        columns = ("parameter", "takes", "default", "about")
+        parts += ["", output.table(*columns, rows=rows, cut=" ".join(columns))]
     command = ["galaxy-jobs", "submit", "DATASET", workflow["name"]]
     for name in required:
         command += ["-p", f"{name}=VALUE"]
