@@ -6,7 +6,7 @@ How they behave in a browser is shown with the integration tests.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from dependency_injector import providers
 from httpx import Response
 from hypothesis import given
@@ -42,6 +42,7 @@ from galaxy_jobs.domain.errors import (
     StoreUnavailable,
 )
 from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain.model.values import Json
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.entrypoints import web
 from galaxy_jobs.entrypoints.api import auth
@@ -51,7 +52,7 @@ from galaxy_jobs.entrypoints.api.schemas import ProgressJson
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import Settings
 from galaxy_jobs.entrypoints.web import forms, wording
-from galaxy_jobs.entrypoints.web.forms import Form
+from galaxy_jobs.entrypoints.web.forms import Field, Form
 from galaxy_jobs.entrypoints.web.render import ASSETS
 from tests.support.api import StandIn, a_token, an_api
 from tests.support.build import an_invocation
@@ -760,9 +761,17 @@ def test_no_other_file_is_served(world: World, path: str) -> None:
 # --- forms, whatever is typed ---
 
 
+def parameters(inputs: Sequence[WorkflowInput], form: Form) -> dict[str, Json]:
+    fields = [
+        Field(id="p", input=input_, sent=form.getall(forms.name_of(input_)))
+        for input_ in inputs
+    ]
+    return forms.parameters(fields, {})
+
+
 @given(st.text(max_size=30))
 def test_a_number_is_a_number_or_the_text_that_was_typed(typed: str) -> None:
-    [value] = forms.parameters([N], Form({"p.n": [typed]}), {}).values() or [typed]
+    value = parameters([N], Form({"p.n": [typed]})).get("n", typed)
     if isinstance(value, int | float):
         assert float(value) == float(typed)
     else:
@@ -775,7 +784,7 @@ def test_whatever_is_sent_is_a_form_or_refused(body: bytes) -> None:
         form = Form.read(body)
     except Refused:
         return
-    forms.parameters(FORM, form, {})
+    parameters(FORM, form)
 
 
 def test_lists_are_typed_one_on_each_line_or_ticked() -> None:
@@ -784,8 +793,22 @@ def test_lists_are_typed_one_on_each_line_or_ticked() -> None:
         name="s", kind=InputKind.TEXT, multiple=True, options=("a", "b", "c")
     )
     form = Form({"p.l": ["1\r\n2\r\n\r\nx"], "p.s": ["a", "c"]})
-    said = forms.parameters([lines, several], form, {})
-    assert said == {"l": [1, 2, "x"], "s": ["a", "c"]}
-    shown = forms.fields([lines, several], form=None, earlier=said, problems={})
-    assert [one.texts for one in shown] == [["1\n2\nx"], ["a", "c"]]
-    assert [one.kind for one in shown] == ["lines", "several"]
+    values = parameters([lines, several], form)
+    assert values == {"l": [1, 2, "x"], "s": ["a", "c"]}
+    fields = [
+        Field(id="p", input=input_, value=values[input_.name])
+        for input_ in (lines, several)
+    ]
+    assert [field.texts for field in fields] == [["1\n2\nx"], ["a", "c"]]
+    assert [field.kind for field in fields] == ["lines", "several"]
+
+
+@pytest.mark.parametrize("value", ["5", "true", '{"a": 1}', 6, False, [1, "x"], 0])
+@pytest.mark.parametrize("kind", [InputKind.OTHER, InputKind.TEXT])
+def test_a_value_that_is_shown_and_sent_back_stays_the_same(
+    value: Json, kind: InputKind
+) -> None:
+    input_ = WorkflowInput(name="x", kind=kind, optional=True)
+    shown = Field(id="p", input=input_, value=value)
+    sent = evolve(shown, sent=shown.texts)
+    assert forms.parameters([sent], {"x": value}) == {"x": value}

@@ -7,7 +7,7 @@ what it expected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import parse_qs
 
 from attrs import field, frozen
@@ -32,10 +32,21 @@ _KINDS: Mapping[InputKind, str] = {
     InputKind.INTEGER: "integer",
     InputKind.TEXT: "string",
 }
-"""The kinds of inputs as :mod:`galaxy_jobs.entrypoints.wording` calls them."""
+"""How the kinds of inputs are called in words."""
+
+_TYPES: Mapping[InputKind, Collection[str]] = {
+    **{kind: {name} for kind, name in _KINDS.items()},
+    InputKind.COLLECTION: {"data"},
+    InputKind.COLOR: {"string"},
+    InputKind.OTHER: (),
+}
+"""What the kinds of inputs take, by the types of typed text."""
+
+SEVERAL = {"lines", "several"}
+"""Kinds of fields that take several values."""
 
 _SELF_EXPLANATORY = {InputKind.BOOLEAN, InputKind.OTHER, InputKind.TEXT}
-"""Kinds of inputs whose fields need no hint."""
+"""Kinds of inputs that need no word on what they take."""
 
 
 @frozen
@@ -93,176 +104,130 @@ async def form_of(request: AnyRequest) -> Form:
 
 @frozen(kw_only=True)
 class Field:
-    """A field of a form, as a template shows it.
+    """The field of a form for an input of a workflow.
 
     Attributes:
-        id: In the page.
-        name: In the form.
-        label: For people.
-        kind: How it is shown: ``text``, ``number``, ``lines``, ``color``,
-            ``check``, ``select``, ``several`` or ``dataset``.
-        texts: What it contains.
-        options: What may be chosen.
-        required: Whether it may not be left empty.
-        minimum: The least number, or None.
-        maximum: The greatest number, or None.
-        step: For numbers.
-        hint: What it takes, in words.
-        help: The explanation by the workflow's author.
-        error: What was wrong with what was sent, or None.
+        id: Of its element in the page.
+        input: The input.
+        sent: The texts that were sent; None: the form was not sent yet.
+        value: What it contains until then; None: nothing.
+        error: What is wrong with what was sent, or None.
     """
 
     id: str
-    name: str
-    label: str
-    kind: str
-    texts: Sequence[str] = ()
-    options: Sequence[str] = ()
-    required: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    step: str = "any"
-    hint: str = ""
-    help: str = ""
+    input: WorkflowInput
+    sent: Sequence[str] | None = None
+    value: Json = None
     error: str | None = None
 
     @property
+    def name(self) -> str:
+        """Its name in the form."""
+        return name_of(self.input)
+
+    @property
+    def kind(self) -> str:
+        """How it is shown.
+
+        ``text``, ``number``, ``color``, ``check``, ``select``, ``dataset``, and for
+        several values ``lines`` (one in each) or ``several`` (of its options).
+        """
+        if self.input.kind.is_data:
+            return "dataset"
+        if self.input.options:
+            return "several" if self.input.multiple else "select"
+        if self.input.multiple:
+            return "lines"
+        match self.input.kind:
+            case InputKind.BOOLEAN:
+                # A box is ticked or not: a third answer, neither, needs a list.
+                unset = self.input.optional and self.input.default is None
+                return "select" if unset else "check"
+            case InputKind.INTEGER | InputKind.FLOAT:
+                return "number"
+            case InputKind.COLOR if self.input.required or self.input.default:
+                return "color"
+            case _:
+                return "text"
+
+    @property
+    def options(self) -> Sequence[str]:
+        """The texts of the values to choose from."""
+        boolean = self.input.kind is InputKind.BOOLEAN
+        return [*map(text_of, (True, False) if boolean else self.input.options)]
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """What it contains."""
+        if self.sent is not None:
+            return self.sent
+        if self.value is None:
+            return ()
+        values = [self.value]
+        if self.kind in SEVERAL and isinstance(self.value, list | tuple):
+            values = [*self.value]
+        texts = [*map(text_of, values)]
+        return ["\n".join(texts)] if self.kind == "lines" else texts
+
+    @property
     def text(self) -> str:
-        """Its text, where it has one at most."""
+        """What it contains, where that is one text."""
         return self.texts[-1] if self.texts else ""
 
+    @property
+    def hint(self) -> str:
+        """What it takes, in words."""
+        parts = []
+        if not self.input.options and self.input.kind not in _SELF_EXPLANATORY:
+            parts.append(
+                wording.takes(
+                    _KINDS[self.input.kind],
+                    minimum=self.input.minimum,
+                    maximum=self.input.maximum,
+                    formats=self.input.formats,
+                    collection_type=self.input.collection_type,
+                )
+            )
+        if self.kind == "lines":
+            parts.append("one per line")
+        if self.input.default is not None:
+            parts.append(f"default {text_of(self.input.default)}")
+        else:
+            parts.append("required" if self.input.required else "optional")
+        return ", ".join(parts)
 
-def fields(
-    inputs: Sequence[WorkflowInput],
-    *,
-    form: Form | None,
-    earlier: Mapping[str, Json],
-    problems: Mapping[str, str],
-) -> Sequence[Field]:
-    """Return a field for each input.
-
-    Args:
-        inputs: Those that parameters may fill.
-        form: What was sent and is shown again, or None.
-        earlier: The parameters of an earlier job, shown where nothing was sent.
-        problems: What is wrong, by the names of inputs.
-    """
-    return [
-        Field(
-            id=f"p{number}",
-            name=_name(input_),
-            label=input_.name,
-            kind=_kind(input_),
-            texts=_texts(input_, earlier)
-            if form is None
-            else form.getall(_name(input_)),
-            options=_options(input_),
-            required=input_.required,
-            minimum=input_.minimum,
-            maximum=input_.maximum,
-            step="1" if input_.kind is InputKind.INTEGER else "any",
-            hint=_hint(input_),
-            help=input_.annotation,
-            error=problems.get(input_.name),
-        )
-        for number, input_ in enumerate(inputs)
-    ]
+    def values(self) -> Sequence[Json]:
+        """Return the values that were sent; none, if it was left empty."""
+        texts = self.sent or ()
+        if self.kind == "lines":
+            texts = [line for text in texts for line in text.splitlines()]
+        elif self.kind != "several":
+            texts = texts[-1:]  # before that of a box, a hidden field sends false
+        # A value that was shown is spelled by its text, whatever that looks like.
+        shown = (*self.input.options, self.value)
+        return [
+            value_of(text, _TYPES[self.input.kind], shown) for text in texts if text
+        ]
 
 
-def parameters(
-    inputs: Sequence[WorkflowInput], form: Form, earlier: Mapping[str, Json]
-) -> dict[str, Json]:
+def name_of(input_: WorkflowInput) -> str:
+    """Return the name of an input's field: a workflow may name one `dataset_id`."""
+    return f"p.{input_.name}"
+
+
+def parameters(fields: Iterable[Field], earlier: Mapping[str, Json]) -> dict[str, Json]:
     """Return the parameters in a form.
 
     A field that was left empty gives none, so that the workflow's default holds.
     Where the earlier job was given something, the default is given explicitly: a
     rerun keeps what is not named.
     """
-    values: dict[str, Json] = {}
-    for input_ in inputs:
-        texts = form.getall(_name(input_))
-        if _kind(input_) == "lines":
-            texts = [line for text in texts for line in text.splitlines()]
-        elif _kind(input_) == "check":
-            texts = texts[-1:]  # before it, a hidden field says false
-        # A value that was shown spells itself, whatever else it looks like.
-        shown = (*input_.options, earlier.get(input_.name))
-        types = _types(input_)
-        spelled = [value_of(text, types, shown) for text in texts if text]
-        if spelled:
-            several = input_.multiple and not input_.kind.is_data
-            values[input_.name] = spelled if several else spelled[-1]
-        elif input_.name in earlier:
-            values[input_.name] = input_.default
-    return values
-
-
-def _name(input_: WorkflowInput) -> str:
-    # With a prefix: a workflow may call an input `dataset_id`.
-    return f"p.{input_.name}"
-
-
-def _types(input_: WorkflowInput) -> set[str]:
-    match input_.kind:
-        case InputKind.OTHER:
-            return set()
-        case InputKind.COLOR:
-            return {"string"}
-        case kind:
-            return {"data"} if kind.is_data else {_KINDS[kind]}
-
-
-def _kind(input_: WorkflowInput) -> str:
-    if input_.kind.is_data:
-        return "dataset"
-    if input_.options:
-        return "several" if input_.multiple else "select"
-    if input_.multiple:
-        return "lines"
-    match input_.kind:
-        case InputKind.BOOLEAN:
-            # A box is ticked or not: a third answer, neither, needs a list.
-            return "select" if input_.optional and input_.default is None else "check"
-        case InputKind.INTEGER | InputKind.FLOAT:
-            return "number"
-        case InputKind.COLOR:
-            return "color" if input_.required or input_.default else "text"
-        case _:
-            return "text"
-
-
-def _options(input_: WorkflowInput) -> Sequence[str]:
-    if input_.kind is InputKind.BOOLEAN:
-        return ["true", "false"]
-    return [text_of(option) for option in input_.options]
-
-
-def _texts(input_: WorkflowInput, earlier: Mapping[str, Json]) -> Sequence[str]:
-    value = earlier.get(input_.name, input_.default)
-    if value is None:
-        return ()
-    if input_.multiple and isinstance(value, Sequence) and not isinstance(value, str):
-        texts = [text_of(element) for element in value]
-        return texts if input_.options else ["\n".join(texts)]
-    return [text_of(value)]
-
-
-def _hint(input_: WorkflowInput) -> str:
-    parts = []
-    if not input_.options and input_.kind not in _SELF_EXPLANATORY:
-        parts.append(
-            wording.takes(
-                _KINDS.get(input_.kind),
-                minimum=input_.minimum,
-                maximum=input_.maximum,
-                formats=input_.formats,
-                collection_type=input_.collection_type,
-            )
-        )
-    if _kind(input_) == "lines":
-        parts.append("one per line")
-    if input_.default is not None:
-        parts.append(f"default {text_of(input_.default)}")
-    elif input_.optional:
-        parts.append("optional")
-    return ", ".join(parts)
+    parameters: dict[str, Json] = {}
+    for entry in fields:
+        values = entry.values()
+        if values:
+            several = entry.kind in SEVERAL
+            parameters[entry.input.name] = [*values] if several else values[-1]
+        elif entry.input.name in earlier:
+            parameters[entry.input.name] = entry.input.default
+    return parameters

@@ -27,24 +27,14 @@ from galaxy_jobs.domain.errors import (
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import Request
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId, Parameters
-from galaxy_jobs.domain.model.workflow import (
-    Allowlist,
-    Workflow,
-    WorkflowInput,
-)
+from galaxy_jobs.domain.model.workflow import Allowlist, Workflow
 from galaxy_jobs.domain.ports import DatasetRepository, InvocationRepository
-from galaxy_jobs.domain.use_cases import (
-    ListWorkflows,
-    Rerun,
-    ShowWorkflow,
-    Submit,
-)
+from galaxy_jobs.domain.use_cases import ListWorkflows, Rerun, ShowWorkflow, Submit
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.auth import Caller
 from galaxy_jobs.entrypoints.api.parameters import Needs, idempotency_key
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
-from galaxy_jobs.entrypoints.web import forms
-from galaxy_jobs.entrypoints.web.forms import Field, Form
+from galaxy_jobs.entrypoints.web.forms import Field, Form, name_of, parameters
 from galaxy_jobs.entrypoints.web.pages import to_job
 from galaxy_jobs.entrypoints.web.render import AnyRequest, page
 
@@ -74,9 +64,19 @@ class SubmitForm:
     error: DomainError | None = None
 
     @property
-    def inputs(self) -> Sequence[WorkflowInput]:
-        """The inputs that parameters may fill."""
-        return [i for i in self.workflow.inputs if i.name != self.dataset_input]
+    def fields(self) -> Sequence[Field]:
+        """The fields of its parameters."""
+        inputs = [i for i in self.workflow.inputs if i.name != self.dataset_input]
+        return [
+            Field(
+                id=f"p{number}",
+                input=input_,
+                sent=self.form.getall(name_of(input_)) if self.form else None,
+                value=self.given.get(input_.name, input_.default),
+                error=self.problems.get(input_.name),
+            )
+            for number, input_ in enumerate(inputs)
+        ]
 
     @property
     def given(self) -> Parameters:
@@ -86,7 +86,7 @@ class SubmitForm:
     @property
     def parameters(self) -> Parameters:
         """The parameters in the form."""
-        return forms.parameters(self.inputs, self.form or Form(), self.given)
+        return parameters(self.fields, self.given)
 
     @property
     def overwrite(self) -> bool:
@@ -116,12 +116,6 @@ class SubmitForm:
                 return {"dataset_id": str(self.error)}
             case _:
                 return {}
-
-    def fields(self) -> Sequence[Field]:
-        """Return the fields of its parameters."""
-        return forms.fields(
-            self.inputs, form=self.form, earlier=self.given, problems=self.problems
-        )
 
     def response(self, request: AnyRequest, datasets: DatasetRepository) -> Template:
         """Return the page that shows it."""
