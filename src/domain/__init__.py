@@ -1,11 +1,11 @@
 """The core of galaxy-jobs: import it from any service; it needs attrs alone.
 
-What it knows: which states an invocation can have and how it changes
-(:mod:`~galaxy_jobs.domain.model.invocation`), what Galaxy's answers mean
-(:mod:`~galaxy_jobs.domain.model.verdict`), how a run is submitted so that it is
-neither lost nor doubled (:mod:`~galaxy_jobs.domain.model.submission`), what it
-needs from outside (:mod:`~galaxy_jobs.domain.ports`), and what can be asked of
-it (:mod:`~galaxy_jobs.domain.use_cases`).
+It holds the states of an invocation and their transitions
+(:mod:`~galaxy_jobs.domain.model.invocation`), the verdict on Galaxy's answers
+(:mod:`~galaxy_jobs.domain.model.verdict`), submissions that are neither lost nor
+doubled (:mod:`~galaxy_jobs.domain.model.submission`), the interfaces that it
+needs (:mod:`~galaxy_jobs.domain.ports`) and the use cases
+(:mod:`~galaxy_jobs.domain.use_cases`).
 
 Model, verdict and ports are imported from here; use cases from
 ``galaxy_jobs.domain.use_cases`` and errors from ``galaxy_jobs.domain.errors``.

@@ -1,29 +1,29 @@
-"""What the core needs from outside, in the core's own words.
+"""The ports: the interfaces that the core needs, in its own terms.
 
-Subclass a port to implement it: the abstract methods make a forgotten one fail
-when the adapter is built, not when it is first called. Each docstring is meant
-to be enough to write another adapter from; the contract suites in
+Subclass a port to implement it: its methods are abstract, so that a missing one
+fails when the adapter is built, not when it is first called. Each docstring is
+enough to write another adapter from; the contract suites in
 ``galaxy_jobs.adapters.testing.contracts`` prove it.
 
 Two things hold for all of them and are not repeated at each method.
 
-The ports to what is kept (`DatasetRepository`, `SubmissionRepository`,
+The ports to the store (`DatasetRepository`, `SubmissionRepository`,
 `InvocationRepository`, `PollQueue`, `SupersededRuns`, `TokenRepository`): every
 method is one transaction, may be called from several threads and processes at
 once, and may raise :class:`StoreUnavailable`: the store could not be reached, or
 broke off, and a write may or may not have happened. Durations handed in are
 measured by the store's own clock.
 
-The ports to whatever runs workflows, be it Galaxy, a simulation of one or an
-engine of your own (`WorkflowCatalog`, `WorkflowRunner`, `RunHistories`): three
+The ports to the engine that runs workflows, be it Galaxy, a simulation of it or
+an engine of your own (`WorkflowCatalog`, `WorkflowRunner`, `RunHistories`): three
 small ones, since their users differ. The catalogue is asked when a job is
 submitted, the runner by submitters and pollers, the histories by submitters and
-the reconciler. They speak of one engine and its ids, so one adapter mostly fills
+the reconciler. They concern one engine and its ids, so one adapter mostly implements
 all three. Where they say Galaxy, an engine of another kind is meant as well: a
-history is whatever a run can be found by, and be kept from starting by. Every
+history is anything by which a run can be found, and kept from starting. Every
 method may be called from several threads at once, and may raise
 :class:`RunnerUnavailable` (no usable answer within the adapter's time limit, a
-429, a 5xx, garbage) and :class:`RunnerRefusedUs` (our key is bad).
+429, a 5xx, an unreadable answer) and :class:`RunnerRefusedUs` (our key is bad).
 """
 
 from galaxy_jobs.domain.ports.catalog import WorkflowCatalog

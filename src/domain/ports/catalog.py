@@ -1,4 +1,4 @@
-"""The port to the workflows of the engine."""
+"""The port to the engine's workflows."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
 
 
 class WorkflowCatalog(Protocol):
-    """Tells which workflows there are and what inputs they declare."""
+    """The workflows of the engine, and the inputs that they declare."""
 
     @abstractmethod
     def find(self, wanted: AllowedWorkflow) -> Workflow:
-        """Return the workflow that *wanted* names, fit to be invoked now.
+        """Return the workflow that *wanted* names, ready to be invoked.
 
-        By ``workflow_id`` if that is given, else by exact name among those the
-        key can see, deleted ones aside. A name may be remembered for up to a
-        minute, but that the workflow is not deleted is looked at anew each
-        time: Galaxy runs deleted workflows without a word. The ``name`` of the
-        result is the one in *wanted*.
+        It is found by ``workflow_id`` if that is given, else by its exact name
+        among those that the key can see and that are not deleted. A name may be
+        cached for up to a minute, but whether the workflow is deleted is checked
+        each time, since Galaxy runs deleted workflows without complaint. The
+        ``name`` of the result is the one in *wanted*.
 
         Raises:
             WorkflowNotFound: There is none, or it is deleted.
@@ -31,5 +31,5 @@ class WorkflowCatalog(Protocol):
     def names(self) -> Sequence[str]:
         """Return the names of all workflows that the key can see, sorted.
 
-        A name that several have stands there once; deleted ones do not.
+        A name of several workflows appears once, that of deleted ones does not.
         """

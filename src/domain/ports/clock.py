@@ -1,4 +1,4 @@
-"""The port that tells the time."""
+"""The port to the clock."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time that people see.
+    """The clock for times that people see.
 
-    Leases, deadlines and expiries do not go by it: they are given to the
-    repositories as durations and measured by the store's own clock, so that
-    machines whose clocks differ agree on them.
+    Leases, deadlines and expiries do not depend on it: repositories take them as
+    durations and measure them by the store's own clock, so that machines whose
+    clocks differ agree on them.
     """
 
     @abstractmethod
     def __call__(self) -> datetime:
-        """Return now, in UTC and time-zone aware."""
+        """Return the current time, in UTC and time-zone aware."""

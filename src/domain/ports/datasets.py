@@ -12,22 +12,22 @@ from galaxy_jobs.domain.ports.paging import Cursor, Page
 
 
 class DatasetRepository(Protocol):
-    """Keeps datasets. Other programs may add some behind our back."""
+    """The registered datasets. Other programs may add some to the same store."""
 
     @abstractmethod
     def add(self, dataset: Dataset) -> Dataset:
         """Store a dataset and return it as it is stored.
 
-        The same one (by :meth:`Dataset.same_as`) again is no error: the first
-        stays, with its time.
+        Adding the same dataset (by :meth:`Dataset.same_as`) again is no error:
+        the first one stays, with its time.
 
         Raises:
-            DatasetExists: Another one has that id.
+            DatasetExists: Another dataset has that id.
         """
 
     @abstractmethod
     def get(self, dataset_id: DatasetId) -> Dataset:
-        """Fetch one.
+        """Return the dataset of that id.
 
         Raises:
             DatasetNotFound: There is none.
@@ -37,8 +37,8 @@ class DatasetRepository(Protocol):
     def get_many(
         self, dataset_ids: Collection[DatasetId]
     ) -> Mapping[DatasetId, Dataset]:
-        """Fetch those that exist."""
+        """Return those of the datasets that exist, by id."""
 
     @abstractmethod
     def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
-        """List at most *limit*, newest first, beyond *after*."""
+        """Return at most *limit* datasets after a place, newest first."""

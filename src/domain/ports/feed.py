@@ -1,6 +1,6 @@
-"""The port to what changes: transitions as a stream that can be resumed.
+"""The port to the feed of transitions, which can be resumed at any place.
 
-As in the other ports to what is kept, every method may be called from several
+As in the other ports to the store, every method may be called from several
 threads at once, and may raise :class:`StoreUnavailable`.
 """
 
@@ -19,12 +19,12 @@ from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 
 @frozen(kw_only=True)
 class JobTransition:
-    """A transition, and of which job it is one.
+    """A transition, with what the job is.
 
     Attributes:
-        transition: What changed.
-        dataset_id: What the job runs on.
-        workflow_name: What it runs.
+        transition: The change of state.
+        dataset_id: The dataset that the job runs on.
+        workflow_name: The workflow that it runs.
     """
 
     transition: Transition
@@ -33,10 +33,10 @@ class JobTransition:
 
 
 class TransitionFeed(Protocol):
-    """Tells of transitions in the order of their ids.
+    """The transitions of all jobs, in the order of their ids.
 
-    They become visible in that order: whoever has read up to an id has missed
-    none before it.
+    They become visible in that order: a reader that has read up to an id has
+    missed none before it.
     """
 
     @abstractmethod
@@ -52,20 +52,20 @@ class TransitionFeed(Protocol):
         dataset_id: DatasetId | None = None,
         invocation_id: InvocationId | None = None,
     ) -> Sequence[JobTransition]:
-        """Return the first *limit* transitions beyond a place, oldest first.
+        """Return the first *limit* transitions after a place, oldest first.
 
         Args:
-            place: The id of the last one known; 0: from the beginning.
-            limit: How many at most.
-            dataset_id: Only of jobs on this dataset.
-            invocation_id: Only of this job.
+            place: The id of the last transition read; 0: from the beginning.
+            limit: The largest number of transitions to return.
+            dataset_id: Only those of jobs on this dataset.
+            invocation_id: Only those of this job.
         """
 
     @abstractmethod
     def watch(self, at_least_every: timedelta) -> Iterator[None]:
-        """Yield whenever there may be more transitions, for ever.
+        """Yield whenever there may be new transitions, without end.
 
         First as soon as none can be missed any more; then at once when some
-        have become visible, and after *at_least_every* in any case, so that
-        whoever waits here can also stop.
+        have become visible, and after *at_least_every* in any case, so that the
+        caller can also stop.
         """

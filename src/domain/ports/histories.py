@@ -1,4 +1,4 @@
-"""The port to the histories that runs are given."""
+"""The port to the histories of runs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from galaxy_jobs.domain.model.values import HistoryId, InvocationId
 
 
 class RunHistories(Protocol):
-    """The Galaxy histories that runs are given, one each.
+    """The Galaxy histories of runs, one each.
 
-    The history carries the submission's id as its name, so that a run whose
-    answer was lost can be found; and it is the fence: Galaxy cancels whatever
-    is invoked into a deleted history. A run that had begun before goes on.
+    The history is named after the submission, so that a run whose answer was
+    lost can be found; and it is the fence: Galaxy cancels whatever is invoked
+    into a deleted history. A run that had begun before goes on.
     """
 
     @abstractmethod
     def create(self, name: str) -> HistoryId:
-        """Make a history of that name. The request is sent at most once.
+        """Create a history of that name. The request is sent at most once.
 
         Raises:
-            RunnerUnavailable: Also where the answer was lost; then one may
-                exist, which :meth:`named` will show.
+            RunnerUnavailable: Also where the answer was lost; then a history may
+                exist, and :meth:`named` will return it.
         """
 
     @abstractmethod
@@ -33,22 +33,22 @@ class RunHistories(Protocol):
 
     @abstractmethod
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
-        """Return what was invoked into a history, oldest first.
+        """Return the invocations into a history, oldest first.
 
-        Works for deleted and purged histories, too. Invocations of sub-workflows
+        Works for deleted and purged histories as well. Invocations of sub-workflows
         are not among them. Empty where Galaxy has no such history.
         """
 
     @abstractmethod
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
-        """Delete a history; with *purge*, its data on disk too, for good.
+        """Delete a history; with *purge* also its data on disk, for good.
 
-        One that is deleted already, or that Galaxy does not have, is no error.
+        It is no error if it is deleted already, or if Galaxy does not have it.
         """
 
     @abstractmethod
     def undelete(self, history_id: HistoryId) -> None:
-        """Bring a deleted history back; one that is not deleted is no error.
+        """Restore a deleted history; it is no error if it is not deleted.
 
         Raises:
             RunRejected: It was purged.
@@ -59,6 +59,6 @@ class RunHistories(Protocol):
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
         """Return the datasets and collections that a history holds.
 
-        Works for deleted histories, too. Empty where Galaxy has no such
+        Works for deleted histories as well. Empty where Galaxy has no such
         history, or it is purged.
         """

@@ -19,12 +19,12 @@ from galaxy_jobs.domain.ports.paging import Cursor, Page
 
 @frozen(kw_only=True)
 class JobFilter:
-    """Which jobs to list; what is given must all hold.
+    """A filter of jobs: those that match every field that is given.
 
     Attributes:
-        dataset_id: Only those on this dataset.
-        workflow_name: Only those of this workflow.
-        states: Only those in one of these; empty: in any.
+        dataset_id: Only jobs on this dataset.
+        workflow_name: Only jobs of this workflow.
+        states: Only jobs in one of these states; empty: in any.
     """
 
     dataset_id: DatasetId | None = None
@@ -33,11 +33,11 @@ class JobFilter:
 
 
 class InvocationRepository(Protocol):
-    """Keeps invocations and their transitions."""
+    """The invocations and their transitions."""
 
     @abstractmethod
     def get(self, invocation_id: InvocationId) -> Invocation:
-        """Fetch one.
+        """Return the invocation of that id.
 
         Raises:
             JobNotFound: There is none.
@@ -47,20 +47,20 @@ class InvocationRepository(Protocol):
     def get_many(
         self, invocation_ids: Collection[InvocationId]
     ) -> Mapping[InvocationId, Invocation]:
-        """Fetch those that exist."""
+        """Return those of the invocations that exist, by id."""
 
     @abstractmethod
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> Page[Invocation]:
-        """List at most *limit* of those wanted, newest first, beyond *after*.
+        """Return at most *limit* matching jobs after a place, newest first.
 
-        Rows added meanwhile do not shift what the next page shows.
+        Jobs that are added meanwhile do not shift the next page.
         """
 
     @abstractmethod
     def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
-        """Return the changes of its state, oldest first; the first is its birth.
+        """Return the changes of its state, oldest first; the first is its creation.
 
         Raises:
             JobNotFound: There is no such invocation.
@@ -71,8 +71,8 @@ class InvocationRepository(Protocol):
         """Replace *before* by *after*, if *before* is still what is stored.
 
         A change of state is recorded as a transition in the same transaction,
-        and makes the invocation due for a poll at once; ended ones leave the
-        poll queue.
+        and makes the invocation due for a poll at once; one that has ended leaves
+        the poll queue.
 
         Raises:
             StaleVersion: What is stored is not at ``before.version``.

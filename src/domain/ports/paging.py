@@ -16,8 +16,8 @@ class Cursor:
     """A place in a list that runs from the newest to the oldest.
 
     Attributes:
-        created_at: Of the last item seen.
-        id: Of the last item seen; parts items of the same moment.
+        created_at: That of the last item seen.
+        id: That of the last item seen; it orders items of the same moment.
     """
 
     created_at: datetime

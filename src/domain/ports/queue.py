@@ -1,4 +1,4 @@
-"""The port to the queue of invocations that are to be polled."""
+"""The port to the queue of invocations to poll."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from galaxy_jobs.domain.model.values import Identity, InvocationId
 
 @frozen(kw_only=True)
 class Claim:
-    """An invocation that a poller has to itself until its lease runs out.
+    """An invocation that belongs to one poller until its lease runs out.
 
     Attributes:
-        invocation_id: Which.
+        invocation_id: Its id.
         fence: The fencing number of the lease. The store increases it with each
             claim, and accepts a :class:`Look` only with the latest one.
         cancelling: Whether a cancel of ours is pending.
         summary: The fingerprint of the last bulk answer, or None.
-        age: How long ago it was accepted.
-        quiet_for: How long ago anything of it last changed.
-        unlooked_for: How long ago it was last looked at in full.
-        missing_for: Since when Galaxy answers that it has no such invocation;
-            None while it has.
-        misses: How often in a row Galaxy answered that.
-        failures: How often in a row it could not be asked about.
+        age: The time since it was accepted.
+        quiet_for: The time since anything of it last changed.
+        unlooked_for: The time since the last full look.
+        missing_for: The time since Galaxy first answered that it has no such
+            invocation; None while it has.
+        misses: The number of such answers in a row.
+        failures: The number of failures to ask about it in a row.
     """
 
     invocation_id: InvocationId
@@ -46,21 +46,21 @@ class Claim:
 
 @frozen(kw_only=True)
 class Look:
-    """What came of a claim.
+    """The result of a claim.
 
     Attributes:
-        claim: Which.
+        claim: The claim.
         asked: Whether Galaxy was asked at all; if not, the claim is given back
-            as it was, due at once, and nothing else here counts.
+            as it was, due at once, and the fields below are ignored.
         before: The invocation as it was read; None where it was not needed.
-        after: What it is now; None if there is no news. With news, *before* is
-            there, and a stored invocation at another version is not touched.
-        answered: Whether Galaxy told how it stands: it counts as observed.
+        after: The invocation now; None if there is no news. With news, *before*
+            is given, and a stored invocation of another version is not touched.
+        answered: Whether Galaxy gave its state: it counts as observed.
         full: Whether that was a full look, and not the bulk answer alone.
-        missing: Whether Galaxy said that it has no such invocation.
-        summary: The fingerprint of the bulk answer, to compare the next with;
-            None keeps the one that is stored.
-        next_in: When it is due again.
+        missing: Whether Galaxy answered that it has no such invocation.
+        summary: The fingerprint of the bulk answer, to compare the next one
+            with; None keeps the stored one.
+        next_in: The time until it is due again.
     """
 
     claim: Claim
@@ -76,13 +76,13 @@ class Look:
 
 @frozen(kw_only=True)
 class Backlog:
-    """How polling one Galaxy stands.
+    """The state of polling one Galaxy.
 
     Attributes:
-        active: How many invocations have not ended.
-        due: How many of them are due.
+        active: The number of invocations that have not ended.
+        due: The number of them that are due.
         overdue: For how long the most overdue one has been due; zero: none is.
-        totals: What all sweeps ever came to, by name.
+        totals: The counts of all sweeps so far, by name.
     """
 
     active: int = 0
@@ -92,13 +92,13 @@ class Backlog:
 
 
 MAY_BE_LATE = timedelta(days=1)
-"""How long an invocation may have to wait for more urgent ones, once it is due."""
+"""The longest time for which a due invocation waits for more urgent ones."""
 
 
 class PollQueue(Protocol):
-    """Says which invocations are to be asked about, and takes what was found.
+    """The queue of invocations to ask Galaxy about.
 
-    Only invocations that have not ended are in it. It shares them out among any
+    It holds the invocations that have not ended, and shares them out among any
     number of pollers: a claim is leased, and comes back if its holder dies.
     """
 
@@ -111,43 +111,43 @@ class PollQueue(Protocol):
         lease: timedelta,
         due_for: timedelta = timedelta(0),
     ) -> Sequence[Claim]:
-        """Take invocations of that Galaxy that are due, the most urgent first.
+        """Claim invocations of that Galaxy that are due, the most urgent first.
 
-        That goes by when they were due; but one that had been quiet for some
-        time by then may be late by as much again, up to :data:`MAY_BE_LATE`. So
-        a backlog that has been stuck for hours stands behind what is young and
-        moving, and gets its turn all the same.
+        The order is that in which they became due; but one that had been quiet
+        for some time by then may be late by as much again, up to
+        :data:`MAY_BE_LATE`. So a backlog that has been stuck for hours comes
+        after what is young and moving, and is not forgotten either.
 
-        None of them is given to anybody else for *lease*. No transaction stays
-        open while the claim is held.
+        None of them is claimed by others for *lease*. No transaction stays open
+        while the claim is held.
 
         Args:
-            identity: Whose.
-            limit: How many at most.
-            lease: How long they are the caller's own.
+            identity: The Galaxy, and the user there.
+            limit: The largest number of claims.
+            lease: For how long they belong to the caller.
             due_for: Only those that have been due for at least so long. A sweep
-                gives the time since it began, and so ends, though what it wrote
-                back first may be due again by then.
+                passes the time since it began, and so it ends, although what it
+                stored first may be due again by then.
         """
 
     @abstractmethod
     def write_back(self, looks: Sequence[Look]) -> int:
-        """Store what came of claims, and give them back.
+        """Store the results of claims, and give them back.
 
         In one transaction: each change with its transition, as
         :meth:`InvocationRepository.save` does; when each is due next; when it
-        was observed. A look whose claim has been given to somebody else since,
-        or whose invocation is at another version, is left out; in the latter
-        case it becomes due at once.
+        was observed. A look whose claim has passed to another poller since, or
+        whose invocation is at another version, is left out; in the latter case
+        it becomes due at once.
 
         Returns:
-            How many changes were stored.
+            The number of changes that were stored.
         """
 
     @abstractmethod
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
-        """Add to the totals of that Galaxy's sweeps, whoever made them."""
+        """Add to the totals of the sweeps of all pollers of that Galaxy."""
 
     @abstractmethod
     def backlog(self) -> Mapping[Identity, Backlog]:
-        """Say how polling stands, for each Galaxy that is or ever was polled."""
+        """Return the state of polling, for each Galaxy that is or was polled."""

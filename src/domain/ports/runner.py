@@ -1,4 +1,4 @@
-"""The port to what starts, watches and stops invocations."""
+"""The port that starts, watches and cancels invocations."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from galaxy_jobs.domain.model.values import (
 
 
 class WorkflowRunner(Protocol):
-    """Starts, watches and stops invocations."""
+    """Starts, watches and cancels invocations."""
 
     @abstractmethod
     def identity(self) -> Identity:
-        """Return which Galaxy this is, and as which user we are there.
+        """Return the identity of this Galaxy and of our user there.
 
-        Asked anew at each call: it is what tells a Galaxy that has forgotten
-        an invocation from another Galaxy, or another user's key. An engine
-        without users may give any text for one, always the same.
+        The engine is asked at each call: this distinguishes a Galaxy that has
+        lost an invocation from another Galaxy, or another user's key. An engine
+        without users returns any text for one, always the same.
         """
 
     @abstractmethod
@@ -45,58 +45,57 @@ class WorkflowRunner(Protocol):
         """Start the workflow, with its outputs in that history. Never retried.
 
         The request is sent at most once, on a connection of its own: a reused
-        one can be closed by the server at the very moment, and then nobody
-        knows whether the request arrived.
+        one can be closed by the server at that moment, and then it is not known
+        whether the request arrived.
 
         Args:
-            workflow_id: Of the stored workflow.
-            inputs: By input name. Those left out take their defaults.
-            history_id: A history made for this run alone. If it is deleted by
-                the time that the run would begin, the run must end cancelled,
-                with no job made and ``history_deleted`` among its reasons.
+            workflow_id: The id of the stored workflow.
+            inputs: By input name. Inputs left out take their defaults.
+            history_id: A history created for this run alone. If it is deleted
+                by the time that the run would begin, the run must end cancelled,
+                with no job and with ``history_deleted`` among its reasons.
 
         Raises:
-            RunRejected: Galaxy declined it (4xx): a required input is missing,
+            RunRejected: Galaxy refused it (4xx): a required input is missing,
                 there is no such workflow or history, or it is purged. Nothing
                 was started.
             RunnerUnavailable: It is *certain* that nothing was started: no
-                connection came about, or the answer was a 429.
-            OutcomeUnknown: Anything else: a time-out, a connection that broke
-                off, a 5xx, an answer that could not be understood.
+                connection was made, or the answer was a 429.
+            OutcomeUnknown: Anything else: a time-out, a broken connection, a
+                5xx, an answer that could not be read.
         """
 
     @abstractmethod
     def report(self, invocation_id: InvocationId) -> InvocationReport:
-        """Say how the invocation stands now, sub-workflows and jobs included.
+        """Return a report of the invocation now, with sub-workflows and jobs.
 
-        It tells what there is, and :func:`judge` decides what that means. Read
+        It holds the facts, and :func:`judge` gives the verdict. It must be read
         in the order invocation, sub-invocations, jobs: a verdict that ends an
-        invocation rests on no job having been made in between.
+        invocation relies on no job having been created in between.
 
         A job that will never run, since an input of it is in error, failed or
         deleted (also through others like it), is BLOCKED; one that is held and
-        may go on is PAUSED. Galaxy says ``paused`` of both. A step that will
-        have no jobs, such as an input, is `scheduled` with none.
+        may go on is PAUSED. Galaxy calls both ``paused``. A step that will have
+        no jobs, such as an input, is `scheduled` with none.
 
         Raises:
-            RunNotFound: Galaxy says that it has no such invocation.
+            RunNotFound: Galaxy answers that it has no such invocation.
         """
 
     @abstractmethod
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
     ) -> Mapping[InvocationId, JobsSummary]:
-        """Say in bulk how the jobs of many invocations stand.
+        """Return the job counts of many invocations, in one request.
 
         A cheap way to see which ones moved. An id that is missing in the result
-        could not be told of and needs a :meth:`report`; that is no error, and
-        an engine without such a question tells of none. With no ids, nothing
-        is asked.
+        needs a :meth:`report`; that is no error, and an engine without bulk
+        answers returns an empty result. With no ids, nothing is asked.
         """
 
     @abstractmethod
     def details(self, job_id: JobId) -> JobDetails:
-        """Say what is known of a job that went wrong.
+        """Return the details of a job that went wrong.
 
         Where the job never ran, ``message`` is the sentence that Galaxy leaves
         on its output dataset (``misc_info``).
@@ -110,16 +109,16 @@ class WorkflowRunner(Protocol):
         """Return the labelled outputs that exist by now, sorted by label.
 
         Raises:
-            RunNotFound: Galaxy says that it has no such invocation.
+            RunNotFound: Galaxy answers that it has no such invocation.
         """
 
     @abstractmethod
     def cancel(self, invocation_id: InvocationId) -> None:
-        """Ask the invocation to stop, and return without waiting for that.
+        """Request a cancel, and return without waiting for it.
 
-        Asking twice is no error. Never call it for one that has ended: Galaxy
-        would turn a completed invocation ``cancelled``.
+        Requesting it twice is no error. Never call it for an invocation that has
+        ended: Galaxy would turn a completed one ``cancelled``.
 
         Raises:
-            RunNotFound: Galaxy says that it has no such invocation.
+            RunNotFound: Galaxy answers that it has no such invocation.
         """

@@ -13,32 +13,34 @@ from galaxy_jobs.domain.model.values import Identity, SubmissionId
 
 
 class SubmissionRepository(Protocol):
-    """Keeps submissions, and records the invocations they lead to."""
+    """The submissions; it also records the invocations that they lead to."""
 
     @abstractmethod
     def holder(self, key: IdempotencyKey) -> Submission | None:
         """Return the submission that holds the key now.
 
         That is the last one opened with it, unless that was rejected, or was
-        accepted longer ago than its lifetime. One not settled holds it for
-        ever.
+        accepted longer ago than the lifetime of the key. A submission that is not
+        settled holds its key without limit.
         """
 
     @abstractmethod
     def open(
         self, submission: Submission, *, deadline: timedelta, key_lifetime: timedelta
     ) -> Submission | None:
-        """Store a submission, and reserve its key with it, atomically.
+        """Store a submission and reserve its key, atomically.
 
-        Of several with one key at the same time exactly one is stored.
+        Of several with one key at the same time, exactly one is stored.
 
         Args:
             submission: Not stored yet.
-            deadline: After this the reconciler may look at it.
-            key_lifetime: How long the key is held from now on, once accepted.
+            deadline: After this time the reconciler may look at it.
+            key_lifetime: For how long the key is held from now on, if the
+                submission is accepted.
 
         Returns:
-            None if it was stored; else who holds the key: nothing was stored.
+            None if it was stored; else the submission that holds the key, and
+            nothing was stored.
 
         Raises:
             DatasetNotFound: Its dataset is not registered.
@@ -46,7 +48,7 @@ class SubmissionRepository(Protocol):
 
     @abstractmethod
     def get(self, submission_id: SubmissionId) -> Submission:
-        """Fetch one.
+        """Return the submission of that id.
 
         Raises:
             SubmissionNotFound: There is none.
@@ -59,9 +61,9 @@ class SubmissionRepository(Protocol):
         """Replace *before* by *after*, if *before* is still what is stored.
 
         Args:
-            before: As it was read.
-            after: What is to be stored, of a higher version.
-            look_in: When the reconciler is to look at it next; None: never.
+            before: The submission as it was read.
+            after: The submission to store, of a higher version.
+            look_in: The time until the reconciler looks at it; None: never.
 
         Raises:
             StaleVersion: What is stored is not at ``before.version``.
@@ -74,17 +76,17 @@ class SubmissionRepository(Protocol):
     ) -> Invocation:
         """Record a run: the submission as accepted, and its invocation.
 
-        In the one transaction: *before* becomes *after*, the invocation is
-        stored, queued for polling at once, and its first transition recorded.
+        In one transaction: *before* becomes *after*, the invocation is stored
+        and queued for polling at once, and its first transition is recorded.
         An invocation that is stored already stays as it is.
 
-        If the request says `overwrite`, then under a lock on the dataset and
-        workflow, still in the one transaction: every other invocation of that
+        If the request has `overwrite`, then in the same transaction, under a lock
+        on the dataset and workflow: every other invocation of that
         Galaxy, dataset and workflow whose successor has not completed gets this
         one as its `superseded_by` and enters :class:`SupersededRuns`; those
-        that have not ended are asked to stop
-        (:meth:`Invocation.request_cancel`). Of two at once, the one that comes
-        second supersedes the first.
+        that have not ended get a pending cancel
+        (:meth:`Invocation.request_cancel`). Of two at once, the second supersedes
+        the first.
 
         Returns:
             The invocation as it is stored.
@@ -98,8 +100,8 @@ class SubmissionRepository(Protocol):
     def claim_due(
         self, identity: Identity, *, limit: int, lease: timedelta
     ) -> Sequence[Submission]:
-        """Take submissions that are due for a look, longest due first.
+        """Claim at most *limit* submissions that are due, the longest due first.
 
         They are not due again for *lease*, so that no two reconcilers look at
-        one at the same time unless one of them takes longer than that.
+        the same one at the same time unless one of them takes longer than that.
         """

@@ -12,14 +12,14 @@ from galaxy_jobs.domain.model.values import Identity, InvocationId
 
 
 class SupersededRuns(Protocol):
-    """Keeps account of the Galaxy histories that a rerun has made superfluous.
+    """The superseded runs whose Galaxy histories are still to be dealt with.
 
-    :meth:`SubmissionRepository.accept` puts a run in when it is superseded.
+    :meth:`SubmissionRepository.accept` adds a run when it is superseded.
     """
 
     @abstractmethod
     def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
-        """Return runs whose history may go now, oldest first.
+        """Return at most *limit* runs whose history may be deleted, oldest first.
 
         Those that have ended, whose successor (`superseded_by`) has *completed*,
         and that are not :meth:`done`.
@@ -29,17 +29,18 @@ class SupersededRuns(Protocol):
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
     ) -> Sequence[str]:
-        """Say who needs some of that data, in words; empty: nobody.
+        """Return the users of some of that data, in words; empty if it has none.
 
-        Registered datasets whose source it is, and invocations that have not
-        ended and name it in their parameters; ``dataset 'd1'``, ``job 'f2db'``.
+        They are the registered datasets whose source it is, and the invocations
+        that have not ended and refer to it in their parameters, such as
+        ``dataset 'd1'`` and ``job 'f2db'``.
         """
 
     @abstractmethod
     def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
-        """Record that its history is dealt with, for ever.
+        """Record that the history of a run is dealt with, for good.
 
         Args:
-            invocation_id: One that :meth:`due` returned; again is no error.
-            attention: What to say of it from now on, or None for no change.
+            invocation_id: One that :meth:`due` returned; twice is no error.
+            attention: Its new note for people, or None for no change.
         """

@@ -11,31 +11,31 @@ from galaxy_jobs.domain.model.token import Token, TokenId
 
 
 class TokenRepository(Protocol):
-    """Keeps tokens. None is ever removed: a revoked one still counts as made."""
+    """The tokens. None is ever removed: a revoked one still counts as created."""
 
     @abstractmethod
     def add(self, token: Token, lifetime: timedelta | None) -> Token:
         """Store a token, and return it with the time at which it expires.
 
         Args:
-            token: Not stored yet, of an id that no other has.
-            lifetime: How long from now on it is in force; None: for ever.
+            token: Not stored yet, with an id that no other has.
+            lifetime: For how long from now on it is valid; None: without limit.
 
         Raises:
-            TokenExists: One that is not revoked has its name.
+            TokenExists: A token that is not revoked has its name.
         """
 
     @abstractmethod
     def in_force(self, token_id: TokenId) -> Token | None:
-        """Fetch one that is neither revoked nor expired; None: there is none."""
+        """Return the token of that id; None if there is none, or it is not valid."""
 
     @abstractmethod
     def all(self) -> Sequence[Token]:
-        """Fetch all, newest first."""
+        """Return all tokens, newest first, those not valid included."""
 
     @abstractmethod
     def revoke(self, token_id: TokenId, at: datetime) -> Token:
-        """Revoke one, and return it; one that is revoked keeps its first time.
+        """Revoke a token, and return it; if revoked already, it keeps its time.
 
         Raises:
             TokenNotFound: There is none.
@@ -43,4 +43,4 @@ class TokenRepository(Protocol):
 
     @abstractmethod
     def ever_made(self) -> bool:
-        """Say whether there is any, revoked and expired ones included."""
+        """Return whether there is any token, revoked and expired ones included."""

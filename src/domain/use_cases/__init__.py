@@ -1,8 +1,8 @@
-"""What can be asked of the service: small callables over the ports.
+"""The use cases: small callables over the ports.
 
-Rule of the package: a use case gets what it needs in its constructor and is
-called with the request. Whatever delivers it (HTTP, command line, cron) adds no
-rule of its own, and nothing here logs: numbers and values are returned.
+Rule of the package: a use case takes its ports and policies in the constructor
+and is called with the request. A delivery (HTTP, command line, cron) adds no rule
+of its own, and nothing here logs: values and counts are returned.
 """
 
 from galaxy_jobs.domain.use_cases.cancel import CancelJob

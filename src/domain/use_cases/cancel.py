@@ -1,4 +1,4 @@
-"""Ask a job to stop."""
+"""Cancel a job."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from galaxy_jobs.domain.ports import Clock, InvocationRepository
 
 @frozen
 class CancelJob:
-    """Asks a job to stop.
+    """Requests the cancel of a job.
 
-    Only the wish is recorded: the poller asks Galaxy, again and again until it
-    agrees, and never for a run that has ended, since Galaxy would turn a
-    completed invocation ``cancelled``.
+    The request is only recorded: the poller passes it on to Galaxy, repeatedly
+    until it takes effect, and never for a run that has ended, since Galaxy would
+    turn a completed invocation ``cancelled``.
     """
 
     invocations: InvocationRepository
     clock: Clock
 
     def __call__(self, invocation_id: InvocationId) -> Invocation:
-        """Return it with the cancel pending; one cancelled already as it is.
+        """Return the job with a cancel pending, or as it is if cancelled already.
 
         Raises:
             JobNotFound: There is none.
@@ -37,5 +37,5 @@ class CancelJob:
             try:
                 self.invocations.save(before, after)
             except StaleVersion:
-                continue  # a poll came in between: look at what it found
+                continue  # a poll came in between: read it again
             return after

@@ -1,7 +1,7 @@
-"""Delete the Galaxy histories of runs that a later one has taken the place of.
+"""Delete the Galaxy histories of superseded runs.
 
-Only once the later one has *completed*, only histories that were made for the
-superseded run alone, and never one that somebody still draws data from.
+Only once the later run has *completed*, only histories that were created for the
+superseded run alone, and never one whose data is still in use.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from galaxy_jobs.domain.ports import RunHistories, SupersededRuns
 
 @frozen
 class ClearSuperseded:
-    """Deals with the histories that may go now.
+    """Deletes the histories of superseded runs, unless their data is in use.
 
     Attributes:
-        superseded: Which they are.
-        histories: Where they are.
-        purge: Whether their data is removed from Galaxy's disk, too, for good.
-        batch: How many are dealt with in one call.
+        superseded: The superseded runs.
+        histories: The histories.
+        purge: Whether their data is removed from Galaxy's disk as well, for good.
+        batch: The largest number of histories per call.
     """
 
     superseded: SupersededRuns
@@ -34,10 +34,10 @@ class ClearSuperseded:
     batch: int = 100
 
     def __call__(self, identity: Identity) -> int:
-        """Deal with some and return how many.
+        """Deal with one batch, and return how many histories were dealt with.
 
         A history that Galaxy could not be asked about is left for the next
-        time. A crash at any point is repaired by doing it again.
+        call. A crash at any point is repaired by repeating the call.
 
         Raises:
             StoreUnavailable: The database could not be reached.
@@ -53,17 +53,17 @@ class ClearSuperseded:
         return count
 
     def _clear(self, identity: Identity, run: Invocation) -> str | None:
-        """Delete its history; return why not, if not."""
+        """Delete the history of a run; return why it is kept, or None."""
         if run.history_id is None or not self._is_ours(run, run.history_id):
             return None
         contents = self.histories.contents(run.history_id)
         users = self.superseded.users_of(identity, contents)
         if not users:
             self.histories.delete(run.history_id)
-            # Somebody may have named it while it was being deleted.
+            # A new user may have appeared while it was being deleted.
             users = self.superseded.users_of(identity, contents)
         if users:
-            # It may be deleted by one who died before this was noted.
+            # It may have been deleted before a crash, and this not recorded.
             with suppress(RunRejected, RunNotFound):
                 self.histories.undelete(run.history_id)
             return f"Superseded, but its history is kept: {', '.join(users)} needs it."
@@ -72,8 +72,8 @@ class ClearSuperseded:
         return None
 
     def _is_ours(self, run: Invocation, history_id: HistoryId) -> bool:
-        """Whether the history still bears the name that we gave it.
+        """Whether the history still has the name that we gave it.
 
-        Whoever renamed it has taken it over, and may want to keep it.
+        A user who renamed it has taken it over, and may want to keep it.
         """
         return history_id in self.histories.named(history_name(run.submission_id))

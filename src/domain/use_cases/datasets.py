@@ -14,7 +14,7 @@ from galaxy_jobs.domain.ports import Clock, DatasetRepository
 
 @frozen
 class RegisterDataset:
-    """Tells the service of data that jobs can be run on."""
+    """Registers data that jobs can run on."""
 
     datasets: DatasetRepository
     clock: Clock
@@ -23,14 +23,15 @@ class RegisterDataset:
     def __call__(
         self, name: str, source: Source, dataset_id: DatasetId | None = None
     ) -> Dataset:
-        """Register a dataset; the same one again changes nothing.
+        """Register a dataset; registering the same one again changes nothing.
 
-        Galaxy is not asked: it decides what it can use when a job is submitted.
+        Galaxy is not asked: whether it can use the data shows when a job is
+        submitted.
 
         Args:
             name: For people.
             source: Where Galaxy finds it.
-            dataset_id: Its id; None: one is made.
+            dataset_id: Its id; None: a new one.
 
         Raises:
             InvalidValue: An id or name that is empty or too long.

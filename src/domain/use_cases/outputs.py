@@ -1,4 +1,4 @@
-"""List what a job has made."""
+"""List the outputs of a job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JobOutputs:
 
         Raises:
             JobNotFound: There is no such job.
-            RunNotFound: Galaxy has it no more.
+            RunNotFound: Galaxy no longer has it.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         return self.runner.outputs(self.invocations.get(invocation_id).invocation_id)

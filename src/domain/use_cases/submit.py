@@ -1,14 +1,14 @@
-"""Run a workflow on a dataset: once, whatever dies at whatever moment.
+"""Run a workflow on a dataset: once, at whatever moment a process dies.
 
-The four steps, and what is known if the process dies behind each:
+The four steps, and what is known if the process dies after each:
 
 1. the submission is stored: nothing was asked of Galaxy;
-2. its history is made and stored: nothing was invoked, unless step 3 began;
+2. its history is created and stored: nothing was invoked, unless step 3 began;
 3. Galaxy is invoked into that history: the run can be found in it;
 4. the run is stored.
 
-The reconciler (:mod:`galaxy_jobs.domain.use_cases.reconcile`) finishes what was
-begun. Every step is a compare-and-set against it: who loses, stops.
+The reconciler (:mod:`galaxy_jobs.domain.use_cases.reconcile`) settles the rest.
+Every step is a compare-and-set against it: the loser stops.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ from galaxy_jobs.domain.ports import (
 
 @frozen(kw_only=True)
 class SubmitPolicy:
-    """How long things are waited for and remembered.
+    """The time limits of submissions.
 
     Attributes:
-        deadline: After this, somebody else may look into a submission that is
-            not settled. Longer than two requests to Galaxy can take, or they
-            would be fenced off while still at it.
-        key_lifetime: How long an idempotency key replays an accepted answer.
+        deadline: After this, the reconciler may look at a submission that is not
+            settled. Longer than two requests to Galaxy can take, or submissions
+            would be fenced off while still under way.
+        key_lifetime: For how long an idempotency key replays an accepted answer.
 
     Raises:
         InvalidValue: A duration is not above zero.
@@ -85,11 +85,11 @@ class SubmitPolicy:
 
 @frozen(kw_only=True)
 class Plan:
-    """What would be run.
+    """A request that fits its workflow, ready to be invoked.
 
     Attributes:
         workflow: As Galaxy declares it now.
-        inputs: What each input would be given; others take their defaults.
+        inputs: The value or data of each input; others take their defaults.
     """
 
     workflow: Workflow
@@ -105,7 +105,7 @@ class Check:
     allowlist: Allowlist
 
     def __call__(self, request: Request) -> Plan:
-        """Return what would be run.
+        """Return the plan that would be invoked.
 
         Raises:
             DatasetNotFound: The job's dataset, or one named in a parameter, is
@@ -124,19 +124,19 @@ class Check:
             dataset_input=allowed.input,
             parameters=request.parameters,
         )
-        named = {v.dataset_id for v in bound.values() if isinstance(v, DatasetRef)}
-        found = self.datasets.get_many(named)
-        sources = {one: dataset.source for one, dataset in found.items()}
+        ids = {ref.dataset_id for ref in bound.values() if isinstance(ref, DatasetRef)}
+        datasets = self.datasets.get_many(ids)
+        sources = {id_: dataset.source for id_, dataset in datasets.items()}
         return Plan(workflow=workflow, inputs=resolve(bound, sources))
 
 
 @frozen(kw_only=True)
 class Submitted:
-    """The answer to a submission that was accepted.
+    """The answer to an accepted submission.
 
     Attributes:
-        invocation_id: The run.
-        state: Its state as it was accepted: what a replay says again.
+        invocation_id: The id of the run.
+        state: Its state when it was accepted; a replay repeats it.
         replayed: Whether this repeats an earlier answer, and nothing was run.
     """
 
@@ -164,22 +164,22 @@ class Submit:
         """Invoke it on Galaxy now, once, and record the run.
 
         Args:
-            request: What to run.
-            key: Repeating a request with its key is safe: it never runs twice.
+            request: The request.
+            key: A request repeated with its key never runs twice.
 
         Raises:
             DatasetNotFound, WorkflowNotAllowed, WorkflowNotFound,
             WorkflowAmbiguous, InvalidParameters: As for :class:`Check`.
             KeyReused: The key belongs to another request.
             KeyInProgress: The first request with that key is not settled yet.
-            RunRejected: Galaxy declined.
+            RunRejected: Galaxy refused the run.
             RunnerRefusedUs: Our key to Galaxy is bad; nothing was started.
             RunnerUnavailable: Galaxy could not be reached; nothing was started.
-            OutcomeUnknown: It may run or not; the submission will tell.
+            OutcomeUnknown: It may run or not; the submission will show it.
             StoreUnavailable: The database could not be reached; nothing was
                 started.
         """
-        # Before anything is asked of Galaxy: a replay works while it is down.
+        # Before any request to Galaxy: a replay works while it is down.
         if key is not None and (holder := self.submissions.holder(key)):
             return _replay(holder, request)
         plan = self.check(request)
@@ -199,16 +199,16 @@ class Submit:
         )
         if holder is not None:
             return _replay(holder, request)
-        submission = self._make_history(submission)
+        submission = self._create_history(submission)
         return self._invoke(submission, plan)
 
-    def _make_history(self, submission: Submission) -> Submission:
+    def _create_history(self, submission: Submission) -> Submission:
         """Step 2."""
         try:
             history_id = self.histories.create(submission.history_name)
         except RunnerError as error:
-            # One may exist all the same, but nothing can be invoked into it:
-            # nobody knows its id. The reconciler will remove it.
+            # One may exist, but nothing can be invoked into it, since its id is not
+            # known. The reconciler will delete it.
             self._reject(submission, error)
             raise
         after = submission.with_history(history_id, self.clock())
@@ -234,12 +234,12 @@ class Submit:
                 submission.submission_id,
             ) from error
         except RunnerError as error:
-            told = _explained(error, submission.request, plan)
-            self._reject(submission, told)
+            explained = _explained(error, submission.request, plan)
+            self._reject(submission, explained)
             self._discard(submission.history_id)
-            if told is error:
+            if explained is error:
                 raise
-            raise told from error
+            raise explained from error
         now = self.clock()
         try:
             stored = self.submissions.accept(
@@ -252,10 +252,10 @@ class Submit:
         return Submitted(invocation_id=stored.invocation_id)
 
     def _settled_otherwise(self, submission: Submission, error: Exception) -> Submitted:
-        """Answer for a run that could not be recorded as ours to record.
+        """Answer for a run that this submitter could not record.
 
-        Either the reconciler took us for dead, and adopted the run or fenced it
-        off; or the database went away and it is going to.
+        Either the reconciler was faster, and adopted the run or fenced it off; or
+        the database is unavailable, and the reconciler will.
         """
         try:
             stored = self.submissions.get(submission.submission_id)
@@ -272,7 +272,7 @@ class Submit:
     def _reject(self, submission: Submission, error: RunnerError) -> None:
         """Record that nothing runs, and free the key.
 
-        Should that fail, the reconciler comes to the same end.
+        If that fails, the reconciler does the same later.
         """
         problem = Problem.of(error)
         after = submission.rejected(problem, self.clock())
@@ -282,7 +282,7 @@ class Submit:
             return
 
     def _lose(self, submission: Submission) -> None:
-        """Record that nobody knows; the reconciler is to look at once."""
+        """Record that the outcome is unknown, for the reconciler to look at once."""
         try:
             self.submissions.save(
                 submission, submission.lost(self.clock()), look_in=timedelta(0)
@@ -291,9 +291,9 @@ class Submit:
             return
 
     def _discard(self, history_id: HistoryId) -> None:
-        """Remove a history that nothing was invoked into, if Galaxy lets us.
+        """Delete a history that nothing was invoked into.
 
-        If it does not, the reconciler tidies it away later.
+        If that fails, the reconciler deletes it later.
         """
         try:
             self.histories.delete(history_id)
@@ -303,7 +303,7 @@ class Submit:
 
 @frozen
 class Rerun:
-    """Runs a job's workflow on its dataset once more: always a new job."""
+    """Runs a job's workflow on its dataset once more, as a new job."""
 
     invocations: InvocationRepository
     submit: Submit
@@ -319,10 +319,10 @@ class Rerun:
         """Submit it again.
 
         Args:
-            invocation_id: The job to repeat, in whatever state it is.
-            parameters: Instead of the earlier ones, name by name; those that
-                are not named stay as they were.
-            overwrite: Instead of the earlier choice.
+            invocation_id: The job to repeat, in any state.
+            parameters: They replace the earlier ones, name by name; the others
+                stay as they were.
+            overwrite: It replaces the earlier choice; None keeps it.
             key: As for :class:`Submit`.
 
         Raises:
@@ -341,18 +341,18 @@ class Rerun:
 
 
 def _explained(error: RunnerError, request: Request, plan: Plan) -> RunnerError:
-    """Add to a refusal that names data by Galaxy's id where that came from."""
+    """Add to a refusal that names data by Galaxy's id which dataset that is."""
     if not isinstance(error, RunRejected):
         return error
-    for name, given in plan.inputs.items():
-        if isinstance(given, GalaxyData) and given.id in error.galaxy_message:
-            # What no parameter fills takes the job's own dataset.
-            named = request.parameters.get(name, {"dataset_id": request.dataset_id})
-            of = named.get("dataset_id") if isinstance(named, Mapping) else None
+    for name, data in plan.inputs.items():
+        if isinstance(data, GalaxyData) and data.id in error.galaxy_message:
+            # An input that no parameter fills takes the job's own dataset.
+            value = request.parameters.get(name, {"dataset_id": request.dataset_id})
+            id_ = value.get("dataset_id") if isinstance(value, Mapping) else None
             advice = (
-                f"Input {name!r} was given {given.src.value} {given.id}."
-                if of is None
-                else f"Dataset {of!r} is {given.src.value} {given.id}: if this Galaxy "
+                f"Input {name!r} was given {data.src.value} {data.id}."
+                if id_ is None
+                else f"Dataset {id_!r} is {data.src.value} {data.id}: if this Galaxy "
                 "has no such data, register what it has under another dataset_id."
             )
             return RunRejected(error.galaxy_message, error.galaxy_code, advice)
@@ -360,11 +360,11 @@ def _explained(error: RunnerError, request: Request, plan: Plan) -> RunnerError:
 
 
 def _replay(holder: Submission, request: Request) -> Submitted:
-    """Answer for a key that somebody holds.
+    """Answer from the submission that holds the key.
 
     Raises:
-        KeyReused: For another request.
-        KeyInProgress: For this one, which is not settled yet.
+        KeyReused: The submission is for another request.
+        KeyInProgress: It is for this one, and not settled yet.
     """
     if holder.request.fingerprint != request.fingerprint:
         raise KeyReused

@@ -1,4 +1,4 @@
-"""Make tokens, revoke them, and find out whose a request is."""
+"""Create and revoke tokens, and authenticate with them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from galaxy_jobs.domain.model.token import (
 from galaxy_jobs.domain.ports import Clock, TokenRepository
 
 
-LONGEST = timedelta(days=36_500)
-"""The longest life of a token that expires at all."""
+MAX_LIFETIME = timedelta(days=36_500)
+"""The longest lifetime of a token that expires."""
 
 
 @frozen
 class NewToken:
-    """A token that was just made.
+    """A new token.
 
     Attributes:
-        token: What is kept of it.
-        text: Itself; this is the only time that anybody sees it.
+        token: The token as it is stored.
+        text: The secret text for the client; it cannot be read again.
     """
 
     token: Token
@@ -40,7 +40,7 @@ class NewToken:
 
 @frozen
 class CreateToken:
-    """Makes a token. From the first one on, nobody is answered without."""
+    """Creates a token. From the first one on, every request needs one."""
 
     tokens: TokenRepository
     clock: Clock
@@ -49,34 +49,34 @@ class CreateToken:
     def __call__(
         self, name: str, scope: Scope, lifetime: timedelta | None = None
     ) -> NewToken:
-        """Make one.
+        """Create a token.
 
         Args:
             name: For people.
-            scope: What it is to be good for.
-            lifetime: For how long; None: until it is revoked.
+            scope: Its permissions.
+            lifetime: For how long it is valid; None: until it is revoked.
 
         Raises:
             InvalidValue: A name that is empty, too long or cannot be printed, or
                 a lifetime that is not above zero and up to a century.
-            TokenExists: Another one that is not revoked has that name.
+            TokenExists: Another token that is not revoked has that name.
         """
-        if lifetime is not None and not timedelta(0) < lifetime <= LONGEST:
+        if lifetime is not None and not timedelta(0) < lifetime <= MAX_LIFETIME:
             raise InvalidValue(
-                f"A token is to expire after {lifetime / timedelta(days=1):g} days; "
-                f"expected more than 0, up to {LONGEST.days}."
+                f"A token cannot expire after {lifetime / timedelta(days=1):g} days; "
+                f"expected more than 0, up to {MAX_LIFETIME.days}."
             )
         text = text_of(self.entropy(ENTROPY))
         token_id = id_in(text)
         assert token_id is not None
-        made = Token(
+        token = Token(
             token_id=token_id,
             name=name,
             scope=scope,
             digest=digest_of(text),
             created_at=self.clock(),
         )
-        return NewToken(self.tokens.add(made, lifetime), text)
+        return NewToken(self.tokens.add(token, lifetime), text)
 
 
 @frozen
@@ -86,19 +86,19 @@ class ListTokens:
     tokens: TokenRepository
 
     def __call__(self) -> Sequence[Token]:
-        """Return all that were ever made, newest first."""
+        """Return all tokens, newest first, those not valid any more included."""
         return self.tokens.all()
 
 
 @frozen
 class RevokeToken:
-    """Makes a token no good, for ever."""
+    """Revokes a token, for good."""
 
     tokens: TokenRepository
     clock: Clock
 
     def __call__(self, name_or_id: str) -> Token:
-        """Revoke one; one that is revoked already stays as it is.
+        """Revoke a token; one that is revoked already stays as it is.
 
         Args:
             name_or_id: The id of any token, or the name of one not revoked.
@@ -106,17 +106,17 @@ class RevokeToken:
         Raises:
             TokenNotFound: There is none.
         """
-        for one in self.tokens.all():
-            if one.token_id == name_or_id or (
-                one.name == name_or_id and one.revoked_at is None
+        for token in self.tokens.all():
+            if token.token_id == name_or_id or (
+                token.name == name_or_id and token.revoked_at is None
             ):
-                return self.tokens.revoke(one.token_id, self.clock())
+                return self.tokens.revoke(token.token_id, self.clock())
         raise TokenNotFound(name_or_id)
 
 
 @frozen
 class Authenticate:
-    """Finds out whose a request is."""
+    """Finds the token of a request."""
 
     tokens: TokenRepository
 
@@ -124,8 +124,8 @@ class Authenticate:
         """Return the token of that text.
 
         Raises:
-            BadToken: There is none, or it is revoked, or it has expired: which
-                of these is not told.
+            BadToken: There is none, or it is revoked or expired; the error does
+                not reveal which.
         """
         token_id = id_in(text)
         token = None if token_id is None else self.tokens.in_force(TokenId(token_id))
@@ -134,5 +134,5 @@ class Authenticate:
         return token
 
     def needed(self) -> bool:
-        """Say whether anybody needs a token: whether one was ever made."""
+        """Return whether requests need a token: whether any was ever created."""
         return self.tokens.ever_made()

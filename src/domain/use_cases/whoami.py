@@ -1,4 +1,4 @@
-"""Know which Galaxy we talk to without asking it again and again."""
+"""The identity of our Galaxy, cached."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from galaxy_jobs.domain.ports import Clock, WorkflowRunner
 
 @frozen(kw_only=True)
 class GalaxyNews:
-    """What was last heard of Galaxy.
+    """The last answer of Galaxy about our identity.
 
     Attributes:
-        identity: Who we are there; None if it did not say.
-        problem: Why it did not say, in a sentence.
-        at: When it was asked.
+        identity: Our identity there; None if it could not be asked.
+        problem: Why it could not be asked, in a sentence; or None.
+        at: When it was asked; time-zone aware.
     """
 
     identity: Identity | None
@@ -29,15 +29,16 @@ class GalaxyNews:
 
 @define
 class WhoAmI:
-    """Tells who we are on Galaxy, remembering it for a while.
+    """Returns our identity on Galaxy, cached for a while.
 
-    A submission needs to know, and one more request to Galaxy for each would
-    make it a good deal slower. Within one process the address and the key do
-    not change, so what may be remembered wrongly is only that a server was
-    replaced by another one in the last minute.
+    Every submission needs it, and one more request to Galaxy for each would slow
+    it down. Within one process the address and the key do not change, so the
+    cache can be wrong only where a server was replaced by another one within the
+    lifetime.
 
     Attributes:
-        last: What was last heard, or None; never asks.
+        lifetime: For how long an answer is cached.
+        last: The last answer, or None; reading it sends no request.
     """
 
     runner: WorkflowRunner
@@ -47,19 +48,19 @@ class WhoAmI:
     _lock: Lock = field(factory=Lock, init=False)
 
     def __call__(self) -> Identity:
-        """Return it.
+        """Return our identity.
 
         Raises:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         with self._lock:
-            known = self.last
-            if known and known.identity and self.clock() - known.at < self.lifetime:
-                return known.identity
+            last = self.last
+            if last and last.identity and self.clock() - last.at < self.lifetime:
+                return last.identity
         return self.ask()
 
     def ask(self) -> Identity:
-        """Ask anew, whatever is remembered.
+        """Ask Galaxy, whatever is cached, and return our identity.
 
         Raises:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.

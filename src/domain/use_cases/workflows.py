@@ -1,4 +1,4 @@
-"""Tell what may be run."""
+"""The workflows that may be run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ListWorkflows:
     allowlist: Allowlist
 
     def __call__(self) -> Sequence[str]:
-        """Return them, sorted; Galaxy is asked only if there is no allowlist.
+        """Return the names, sorted; Galaxy is asked only if there is no allowlist.
 
         Raises:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
@@ -30,13 +30,13 @@ class ListWorkflows:
 
 @frozen
 class ShowWorkflow:
-    """Tells which inputs a workflow declares."""
+    """Returns a workflow with the inputs that it declares."""
 
     catalog: WorkflowCatalog
     allowlist: Allowlist
 
     def __call__(self, name: str) -> Workflow:
-        """Return it as Galaxy declares it now.
+        """Return the workflow as Galaxy declares it now.
 
         Raises:
             WorkflowNotAllowed: It is not on the allowlist.
