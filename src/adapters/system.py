@@ -1,4 +1,4 @@
-"""What the operating system knows."""
+"""The clock of the operating system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from galaxy_jobs.domain.ports import Clock
 
 @frozen
 class SystemClock(Clock):
-    """The machine's clock, in UTC."""
+    """The system clock, in UTC."""
 
     def __call__(self) -> datetime:
         return datetime.now(UTC)

@@ -178,7 +178,7 @@ def _galaxy(settings: Settings, metrics: Metrics) -> Galaxy:
     url, key = settings.galaxy()
     try:
         return Galaxy(
-            url, key, timeout=settings.galaxy_timeout, heard=metrics.asked_galaxy
+            url, key, timeout=settings.galaxy_timeout, observer=metrics.asked_galaxy
         )
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_API_KEY: {error}") from None

@@ -101,8 +101,6 @@ def _log_sweep(container: Container, every: float) -> float:
     told: dict[str, object] = {**counts, "seconds": seconds}
     if sweep.failure is not None:
         told["failure"] = str(sweep.failure)
-    if sweep.bulk_misses and (why := container.galaxy().bulk.problem) is not None:
-        told["not_in_bulk"] = why
     if sweep.problem is not None:
         rest = sweep.retry_after.total_seconds()
         log.warning("sweep cut short", problem=str(sweep.problem), rest=rest, **told)

@@ -1,7 +1,7 @@
-"""What becomes of a request when the other side misbehaves.
+"""Requests to a server that misbehaves.
 
-The other side is a server of a few lines, which answers every connection by a
-script: so each test says, byte by byte, what it is about.
+The server is a few lines long and answers by a script, so that each test shows the
+bytes that it is about.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Self
 import pytest
 from attrs import define, field
 
-from galaxy_jobs.adapters.galaxy import Galaxy, client
+from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain import HistoryId, InvocationId, WorkflowId
 from galaxy_jobs.domain.errors import (
     DomainError,
@@ -45,10 +45,10 @@ def http(
     kind: str = "application/json",
     **headers: str,
 ) -> bytes:
-    """Return an answer as it goes over the wire."""
+    """Return the bytes of an answer."""
     content = body.encode() if isinstance(body, str) else body
     lines = [
-        f"HTTP/1.1 {status} Because",
+        f"HTTP/1.1 {status} Reason",
         f"Content-Type: {kind}",
         f"Content-Length: {len(content)}",
         *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
@@ -56,57 +56,57 @@ def http(
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
 
-Turn = Callable[[socket.socket, bytes], None]
-"""Answers one request on its connection."""
+Action = Callable[[socket.socket, bytes], None]
+"""Reacts to one request on its connection."""
 
 
-def say(answer: bytes) -> Turn:
+def say(answer: bytes) -> Action:
     """Answer, and keep the connection."""
     return lambda sock, _: sock.sendall(answer)
 
 
-def drip(answer: bytes, every: float = 0.05, *, after: bytes = b"") -> Turn:
-    """Answer a byte at a time, but for the beginning."""
+def drip(answer: bytes, every: float = 0.05, *, after: bytes = b"") -> Action:
+    """Send *after* at once, and then the answer byte by byte."""
 
-    def turn(sock: socket.socket, _: bytes) -> None:
+    def action(sock: socket.socket, _: bytes) -> None:
         sock.sendall(after)
-        for place in range(len(answer)):
-            sock.sendall(answer[place : place + 1])
+        for index in range(len(answer)):
+            sock.sendall(answer[index : index + 1])
             time.sleep(every)
 
-    return turn
+    return action
 
 
 def hang(sock: socket.socket, _: bytes) -> None:
-    """Say nothing until the other side goes."""
+    """Send nothing until the client closes the connection."""
     sock.recv(1)
 
 
 def slam(sock: socket.socket, _: bytes) -> None:
-    """Close the connection, without a word."""
+    """Close the connection without an answer."""
     sock.shutdown(socket.SHUT_RDWR)
 
 
-def part_of(answer: bytes) -> Turn:
-    """Close it amid the answer."""
+def part_of(answer: bytes) -> Action:
+    """Close the connection within the answer."""
 
-    def turn(sock: socket.socket, _: bytes) -> None:
+    def action(sock: socket.socket, _: bytes) -> None:
         sock.sendall(answer)
         sock.shutdown(socket.SHUT_RDWR)
 
-    return turn
+    return action
 
 
 @define
 class Server:
-    """Takes a turn of its script for each request; the last one lasts.
+    """Takes an action of its script for each request; the last one repeats.
 
     Attributes:
-        script: What is done.
-        requests: What came, headers and all, with the number of its connection.
+        script: The actions.
+        requests: The number of the connection and the bytes of each request.
     """
 
-    script: list[Turn]
+    script: list[Action]
     requests: list[tuple[int, bytes]] = field(factory=list)
     _listener: socket.socket = field(init=False)
     _open: list[socket.socket] = field(factory=list, init=False)
@@ -119,8 +119,8 @@ class Server:
 
     @property
     def lines(self) -> list[str]:
-        """The request lines that came."""
-        return [came.partition(b"\r\n")[0].decode() for _, came in self.requests]
+        """The request lines."""
+        return [request.partition(b"\r\n")[0].decode() for _, request in self.requests]
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -156,22 +156,22 @@ class Server:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:
-            while came := _request(sock):
-                self.requests.append((number, came))
-                turn = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-                turn(sock, came)
+            while request := _request(sock):
+                self.requests.append((number, request))
+                action = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+                action(sock, request)
         except OSError:
             return
 
 
 def _request(sock: socket.socket) -> bytes:
-    """Read one request; empty if the other side has gone."""
-    came = b""
-    while b"\r\n\r\n" not in came:
-        if not (more := sock.recv(65536)):
+    """Read one request; empty if the client closed the connection."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        if not (chunk := sock.recv(65536)):
             return b""
-        came += more
-    head, _, body = came.partition(b"\r\n\r\n")
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
     length = 0
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
@@ -183,7 +183,7 @@ def _request(sock: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(*script: Turn, timeout: float = 10.0) -> Iterator[tuple[Server, Galaxy]]:
+def serving(*script: Action, timeout: float = 10.0) -> Iterator[tuple[Server, Galaxy]]:
     with Server(list(script)) as server:
         yield server, Galaxy(server.url, KEY, timeout=timeout)
 
@@ -210,13 +210,13 @@ def closed_port() -> int:
 # --- nothing reached it -------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", [ask, invoke, report])
+@pytest.mark.parametrize("call", [ask, invoke, report])
 def test_a_closed_port_is_known_to_have_done_nothing(
-    what: Callable[[Galaxy], object], closed_port: int
+    call: Callable[[Galaxy], object], closed_port: int
 ) -> None:
     galaxy = Galaxy(f"http://127.0.0.1:{closed_port}", KEY, timeout=5)
     with pytest.raises(RunnerUnavailable, match="could not be reached"):
-        what(galaxy)
+        call(galaxy)
 
 
 def test_an_unknown_host_is_known_to_have_done_nothing() -> None:
@@ -250,7 +250,7 @@ def test_a_proxy_that_is_down_is_known_to_have_done_nothing(
         invoke(galaxy)
 
 
-def test_goes_by_way_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with Server([say(http(USER))]) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "")
@@ -259,14 +259,14 @@ def test_goes_by_way_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         assert proxy.lines == ["GET http://galaxy.invalid/api/users/current HTTP/1.1"]
 
 
-def test_too_many_requests_means_that_none_was_taken() -> None:
+def test_a_429_means_that_nothing_was_started() -> None:
     with serving(say(http('{"err_msg": "slow"}', 429, Retry_After="7"))) as (_, galaxy):
         with pytest.raises(RunnerUnavailable) as refusal:
             invoke(galaxy)
         assert refusal.value.retry_after == 7
 
 
-def test_a_date_to_come_back_at_is_understood() -> None:
+def test_retry_after_may_be_a_date() -> None:
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     with serving(say(http("", 429, Retry_After=at))) as (_, galaxy):
         with pytest.raises(RunnerUnavailable) as refusal:
@@ -275,7 +275,7 @@ def test_a_date_to_come_back_at_is_understood() -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "nan", "inf", ""])
-def test_nonsense_to_come_back_at_is_none(nonsense: str) -> None:
+def test_a_malformed_retry_after_is_ignored(nonsense: str) -> None:
     with serving(say(http("", 503, Retry_After=nonsense))) as (_, galaxy):
         with pytest.raises(RunnerUnavailable) as refusal:
             ask(galaxy)
@@ -288,33 +288,42 @@ def test_no_more_requests_at_once_than_allowed() -> None:
 
     def held(sock: socket.socket, _: bytes) -> None:
         under_way.append(1)
-        most.append(len(under_way))
+        counts.append(len(under_way))
         done.wait(20)
         under_way.pop()
         sock.sendall(http("{}", 500))
 
-    most: list[int] = []
+    counts: list[int] = []
     with Server([held]) as server:
-        galaxy = Galaxy(server.url, KEY, timeout=20, at_once=2)
+        galaxy = Galaxy(server.url, KEY, timeout=20, max_requests=2)
         with ThreadPoolExecutor(5) as threads:
-            asked = [threads.submit(ask, galaxy) for _ in range(5)]
+            answers = [threads.submit(ask, galaxy) for _ in range(5)]
             until(lambda: len(server.requests) == 2)
             done.set()
-            for one in asked:
-                assert isinstance(one.exception(20), RunnerUnavailable)
+            for answer in answers:
+                assert isinstance(answer.exception(20), RunnerUnavailable)
         assert len(server.requests) == 5
-        assert max(most) == 2
+        assert max(counts) == 2
 
 
-def test_what_has_no_turn_in_time_is_not_sent() -> None:
-    with Server([hang]) as server:
-        galaxy = Galaxy(server.url, KEY, timeout=0.3, at_once=1)
-        with (
-            galaxy._client._turn("something else"),
-            pytest.raises(RunnerUnavailable, match="was not sent"),
-        ):
+def test_a_request_that_gets_no_slot_in_time_is_not_sent() -> None:
+    observed, release = threading.Event(), threading.Event()
+
+    def keep_slot(*_: object) -> None:
+        observed.set()
+        release.wait(20)
+
+    with serving(say(http(USER))) as (server, _), ThreadPoolExecutor(1) as threads:
+        galaxy = Galaxy(
+            server.url, KEY, timeout=0.3, max_requests=1, observer=keep_slot
+        )
+        first = threads.submit(ask, galaxy)
+        assert observed.wait(20)
+        with pytest.raises(RunnerUnavailable, match="was not sent"):
             ask(galaxy)
-        assert not server.requests
+        release.set()
+        first.result(20)
+        assert len(server.requests) == 1
 
 
 # --- it may have reached it ---------------------------------------------------
@@ -340,57 +349,58 @@ LOST = {
     "a redirect": say(http("", 302, Location="http://127.0.0.1:9/")),
     "a redirect for POST": say(http("", 307, Location="http://127.0.0.1:9/")),
     "bytes": say(http(b"\xff\xfe\x00")),
+    "JSON nested too deeply": say(http("[" * 100_000)),
 }
 
 
-@pytest.mark.parametrize("turn", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("action", LOST.values(), ids=LOST)
 def test_an_invoke_without_a_good_answer_is_unknown_and_was_sent_once(
-    turn: Turn,
+    action: Action,
 ) -> None:
-    with serving(turn) as (server, galaxy):
+    with serving(action) as (server, galaxy):
         with pytest.raises(OutcomeUnknown) as lost:
             invoke(galaxy)
         assert server.url in str(lost.value)
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("turn", LOST.values(), ids=LOST)
-@pytest.mark.parametrize("what", [ask, report])
+@pytest.mark.parametrize("action", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("call", [ask, report])
 def test_a_question_without_a_good_answer_is_unanswered(
-    what: Callable[[Galaxy], object], turn: Turn
+    call: Callable[[Galaxy], object], action: Action
 ) -> None:
-    with serving(turn) as (server, galaxy):
+    with serving(action) as (server, galaxy):
         with pytest.raises((RunnerUnavailable, RunnerRefusedUs)) as error:
-            what(galaxy)
+            call(galaxy)
         assert server.url in str(error.value)
 
 
-def test_a_page_that_misses_is_not_gone() -> None:
-    turn = say(http("<html>Not Found</html>", 404, "text/html"))
+def test_a_404_page_is_not_gone() -> None:
+    action = say(http("<html>Not Found</html>", 404, "text/html"))
     with (
-        serving(turn) as (_, galaxy),
+        serving(action) as (_, galaxy),
         pytest.raises(RunnerUnavailable, match="could not be understood"),
     ):
         report(galaxy)
 
 
-def test_galaxys_own_word_is_gone() -> None:
-    turn = say(http('{"err_msg": "not a valid id", "err_code": 404001}', 404))
-    with serving(turn) as (_, galaxy), pytest.raises(RunNotFound, match="valid id"):
+def test_galaxys_own_404_is_gone() -> None:
+    action = say(http('{"err_msg": "not a valid id", "err_code": 404001}', 404))
+    with serving(action) as (_, galaxy), pytest.raises(RunNotFound, match="valid id"):
         report(galaxy)
 
 
 @pytest.mark.parametrize("status", [400, 403, 409])
 def test_a_refusal_that_is_not_about_absence_is_not_gone(status: int) -> None:
-    turn = say(http('{"err_msg": "no", "err_code": 400008}', status))
-    with serving(turn) as (_, galaxy), pytest.raises(RunnerUnavailable):
+    action = say(http('{"err_msg": "no", "err_code": 400008}', status))
+    with serving(action) as (_, galaxy), pytest.raises(RunnerUnavailable):
         report(galaxy)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
 def test_galaxy_may_refuse_an_invoke(status: int) -> None:
-    turn = say(http('{"err_msg": "no such tool", "err_code": 7}', status))
-    with serving(turn) as (server, galaxy):
+    action = say(http('{"err_msg": "no such tool", "err_code": 7}', status))
+    with serving(action) as (server, galaxy):
         with pytest.raises(RunRejected) as refusal:
             invoke(galaxy)
         assert refusal.value.galaxy_message == "no such tool"
@@ -407,20 +417,20 @@ BAD_KEY = {
 }
 
 
-@pytest.mark.parametrize("turn", BAD_KEY.values(), ids=BAD_KEY)
-@pytest.mark.parametrize("what", [ask, invoke, report])
-def test_a_bad_key_is_told_as_that(
-    what: Callable[[Galaxy], object], turn: Turn
+@pytest.mark.parametrize("action", BAD_KEY.values(), ids=BAD_KEY)
+@pytest.mark.parametrize("call", [ask, invoke, report])
+def test_a_bad_key_is_reported_as_such(
+    call: Callable[[Galaxy], object], action: Action
 ) -> None:
-    with serving(turn) as (_, galaxy), pytest.raises(RunnerRefusedUs) as refusal:
-        what(galaxy)
+    with serving(action) as (_, galaxy), pytest.raises(RunnerRefusedUs) as refusal:
+        call(galaxy)
     assert ".)." not in str(refusal.value)
 
 
-def test_being_nobody_is_a_bad_key() -> None:
+def test_an_anonymous_user_means_a_bad_key() -> None:
     with (
         serving(say(http('{"total_disk_usage": 0}'))) as (_, galaxy),
-        pytest.raises(RunnerRefusedUs, match="takes us for nobody"),
+        pytest.raises(RunnerRefusedUs, match="anonymous user"),
     ):
         ask(galaxy)
 
@@ -451,9 +461,9 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("turn", SLOW.values(), ids=SLOW)
-def test_the_deadline_is_one_for_all_of_a_request(turn: Turn) -> None:
-    with serving(turn, timeout=0.6) as (server, galaxy):
+@pytest.mark.parametrize("action", SLOW.values(), ids=SLOW)
+def test_the_deadline_is_one_for_all_of_a_request(action: Action) -> None:
+    with serving(action, timeout=0.6) as (server, galaxy):
         with took_at_most(2), pytest.raises(OutcomeUnknown, match=r"within 0\.6 s"):
             invoke(galaxy)
         with took_at_most(2), pytest.raises(RunnerUnavailable, match=r"within 0\.6 s"):
@@ -475,28 +485,32 @@ def test_the_deadline_of_one_request_does_not_hit_the_next() -> None:
         assert {number for number, _ in server.requests} == {1}
 
 
-def test_no_thread_is_left_behind() -> None:
-    with serving(say(http(USER))) as (_, galaxy):
-        ask(galaxy)
-        until(
-            lambda: (
-                not any(
-                    isinstance(thread, threading.Timer)
-                    for thread in threading.enumerate()
-                )
-            )
-        )
+def test_one_thread_watches_all_requests_and_ends_after_them() -> None:
+    before = set(threading.enumerate())
+
+    def watchdogs() -> list[threading.Thread]:
+        return [
+            thread
+            for thread in threading.enumerate()
+            if thread.name == "galaxy-watchdog" and thread not in before
+        ]
+
+    with serving(say(http(USER)), timeout=0.5) as (_, galaxy):
+        for _ in range(2):  # it starts again when it is needed again
+            with ThreadPoolExecutor(4) as threads:
+                list(threads.map(lambda _: ask(galaxy), range(20)))
+            assert len(watchdogs()) == 1
+            until(lambda: not watchdogs())
 
 
-def test_an_endless_answer_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "LARGEST_ANSWER", 2**20)
-
+def test_an_endless_answer_is_not_read() -> None:
     def flood(sock: socket.socket, _: bytes) -> None:
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
             sock.sendall(b"[" * 2**16)
 
-    with serving(flood) as (_, galaxy):
+    with Server([flood]) as server:
+        galaxy = Galaxy(server.url, KEY, max_answer_bytes=2**20)
         with pytest.raises(RunnerUnavailable, match="more than 1 MiB"):
             ask(galaxy)
         with pytest.raises(OutcomeUnknown, match="more than 1 MiB"):
@@ -562,28 +576,28 @@ def test_making_a_history_is_sent_once() -> None:
 def test_the_key_is_in_its_header_and_nowhere_else() -> None:
     with serving(say(http(USER))) as (server, galaxy):
         ask(galaxy)
-        ((_, came),) = server.requests
-        assert came.count(KEY.encode()) == 1
-        assert f"x-api-key: {KEY}".encode() in came
+        ((_, request),) = server.requests
+        assert request.count(KEY.encode()) == 1
+        assert f"x-api-key: {KEY}".encode() in request
         assert KEY not in repr(galaxy)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("what", [ask, invoke])
-def test_the_key_is_not_taken_elsewhere(
-    what: Callable[[Galaxy], object], status: int
+@pytest.mark.parametrize("call", [ask, invoke])
+def test_the_key_does_not_follow_redirects(
+    call: Callable[[Galaxy], object], status: int
 ) -> None:
     with Server([say(http(USER))]) as elsewhere:
         away = say(http("", status, Location=f"{elsewhere.url}/api/users/current"))
         with serving(away) as (_, galaxy):
             with pytest.raises(DomainError, match="redirect"):
-                what(galaxy)
+                call(galaxy)
             assert not elsewhere.requests
 
 
-def test_no_error_tells_the_key() -> None:
-    for turn in (*LOST.values(), say(http('{"err_msg": "no"}', 400))):
-        with serving(turn) as (_, galaxy), pytest.raises(DomainError) as error:
+def test_no_error_contains_the_key() -> None:
+    for action in (*LOST.values(), say(http('{"err_msg": "no"}', 400))):
+        with serving(action) as (_, galaxy), pytest.raises(DomainError) as error:
             invoke(galaxy)
         seen: BaseException | None = error.value
         while seen is not None:
@@ -593,7 +607,7 @@ def test_no_error_tells_the_key() -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "two words", "line\nbreak", "schlüssel"])
-def test_a_key_that_cannot_be_one_is_refused_without_telling_it(key: str) -> None:
+def test_a_malformed_key_is_refused_and_not_quoted(key: str) -> None:
     with pytest.raises(InvalidValue) as refusal:
         Galaxy("http://127.0.0.1:9", key)
     assert not key.strip() or key not in str(refusal.value)
@@ -611,7 +625,7 @@ def test_a_key_that_cannot_be_one_is_refused_without_telling_it(key: str) -> Non
         " http://galaxy.example.org",
     ],
 )
-def test_an_address_that_is_none_is_refused_unasked(url: str) -> None:
+def test_a_malformed_address_is_refused(url: str) -> None:
     with pytest.raises(InvalidValue, match="http or https"):
         Galaxy(url, KEY)
 
@@ -627,10 +641,10 @@ def test_credentials_in_the_address_are_used_and_not_shown() -> None:
         assert b"Authorization: Basic" in server.requests[0][1]
 
 
-# --- what is asked ------------------------------------------------------------
+# --- requests ------------------------------------------------------------
 
 
-def test_an_invoke_says_what_it_should() -> None:
+def test_the_body_of_an_invoke() -> None:
     with serving(say(http(INVOKED))) as (server, galaxy):
         galaxy.invoke(WorkflowId("w1"), {"number": 3}, HistoryId("h1"))
         assert server.lines == ["POST /api/workflows/w1/invocations HTTP/1.1"]
@@ -641,34 +655,34 @@ def test_an_invoke_says_what_it_should() -> None:
         assert body["require_exact_tool_versions"] is True
 
 
-def bulk(known: set[InvocationId]) -> Turn:
-    """Answer a bulk question as Galaxy does: one id too many spoils it."""
+def bulk(known: set[InvocationId]) -> Action:
+    """Answer a bulk request as Galaxy does: one unknown id fails it."""
 
-    def turn(sock: socket.socket, came: bytes) -> None:
-        line = came.partition(b"\r\n")[0].decode()
+    def action(sock: socket.socket, request: bytes) -> None:
+        line = request.partition(b"\r\n")[0].decode()
         ids = line.partition("ids=")[2].partition("&")[0].split(",")
         if {*map(InvocationId, ids)} <= known:
-            one = {"states": {"ok": 1}, "populated_state": "ok"}
-            sock.sendall(http(json.dumps([{"id": id_, **one} for id_ in ids])))
+            jobs = {"states": {"ok": 1}, "populated_state": "ok"}
+            sock.sendall(http(json.dumps([{"id": id_, **jobs} for id_ in ids])))
         else:
             sock.sendall(http("Internal Server Error", 500, "text/plain"))
 
-    return turn
+    return action
 
 
 def ids(count: int) -> list[InvocationId]:
     return [InvocationId(f"{number:016x}") for number in range(count)]
 
 
-def test_bulk_questions_stay_within_what_servers_take() -> None:
+def test_bulk_requests_stay_within_the_limits_of_web_servers() -> None:
     with serving(bulk(set(ids(450)))) as (server, galaxy):
         assert list(galaxy.summaries(ids(450))) == ids(450)
         assert len(server.lines) == 3
         assert max(len(line) for line in server.lines) < 8000
-        assert galaxy.bulk.supported is True
+        assert galaxy.bulk.batch_size == 200
 
 
-def test_ids_that_spoil_a_bulk_question_are_left_out() -> None:
+def test_ids_that_fail_a_bulk_request_are_left_out() -> None:
     spoiling = {ids(200)[17], ids(200)[180]}
     with serving(bulk(set(ids(200)) - spoiling)) as (server, galaxy):
         assert set(galaxy.summaries(ids(200))) == set(ids(200)) - spoiling
@@ -681,7 +695,7 @@ def test_a_galaxy_that_always_fails_is_not_asked_for_ever() -> None:
         assert len(server.lines) < 60
 
 
-def test_longer_ids_make_shorter_questions() -> None:
+def test_longer_ids_make_smaller_batches() -> None:
     long = [InvocationId(f"{number:032x}") for number in range(400)]
     with serving(bulk(set(long))) as (server, galaxy):
         assert set(galaxy.summaries(long)) == set(long)
@@ -698,29 +712,29 @@ TOO_LONG = {
 
 
 @pytest.mark.parametrize("refusal", TOO_LONG.values(), ids=TOO_LONG)
-def test_a_server_that_takes_short_addresses_only_is_asked_short_questions(
-    refusal: Turn,
+def test_a_server_with_a_lower_limit_for_addresses_gets_shorter_ones(
+    refusal: Action,
 ) -> None:
-    def turn(sock: socket.socket, came: bytes) -> None:
-        line = came.partition(b"\r\n")[0]
-        (refusal if len(line) > 4000 else bulk(set(ids(400))))(sock, came)
+    def action(sock: socket.socket, request: bytes) -> None:
+        line = request.partition(b"\r\n")[0]
+        (refusal if len(line) > 4000 else bulk(set(ids(400))))(sock, request)
 
-    with serving(turn) as (server, galaxy):
+    with serving(action) as (server, galaxy):
         assert set(galaxy.summaries(ids(400))) == set(ids(400))
         assert len(server.lines) == 1 + 4
         assert len(galaxy.summaries(ids(400))) == 400
         assert len(server.lines) == 1 + 4 + 4  # it is remembered
 
 
-def test_a_galaxy_that_is_slow_about_many_is_asked_about_fewer_and_then_singly() -> (
-    None
-):
+def test_a_galaxy_that_is_slow_about_many_is_asked_about_fewer_and_then_singly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     now = 0.0
 
-    def slowly(sock: socket.socket, came: bytes) -> None:
+    def slowly(sock: socket.socket, request: bytes) -> None:
         nonlocal now
-        now += 0.3 * came.count(b"WorkflowInvocation")
-        bulk(set(ids(200)))(sock, came)
+        now += 0.3 * request.count(b"WorkflowInvocation")
+        bulk(set(ids(200)))(sock, request)
 
     with Server([slowly]) as server:
         galaxy = Galaxy(server.url, KEY, timeout=500, monotonic=lambda: now)
@@ -729,23 +743,29 @@ def test_a_galaxy_that_is_slow_about_many_is_asked_about_fewer_and_then_singly()
             galaxy.summaries(ids(200))
         asked = [line.count("WorkflowInvocation") for line in server.lines]
         assert asked[:4] == [200, 100, 50, 25]
-        assert galaxy.bulk.supported is False
-        assert galaxy.bulk.problem is not None
-        assert "took" in galaxy.bulk.problem
+        assert galaxy.bulk.batch_size == 0
+        assert "about 100 jobs at once at most: about 200, the answer took" in (
+            caplog.text
+        )
+        assert "each job singly for 300 s: the answer took" in caplog.text
         assert galaxy.summaries(ids(200)) == {}
         now += 1000
         assert len(galaxy.summaries(ids(200))) == 200
 
 
-def test_a_galaxy_that_does_not_answer_in_bulk_in_time_is_asked_singly(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("galaxy_jobs.adapters.galaxy.bulk.SLOW", 0.1)
-    with Server([hang]) as server:
-        galaxy = Galaxy(server.url, KEY, timeout=0.2)
+def test_a_galaxy_that_does_not_answer_in_bulk_in_time_is_asked_singly() -> None:
+    now = 0.0
+
+    def hang_long(sock: socket.socket, request: bytes) -> None:
+        nonlocal now
+        now += 6
+        hang(sock, request)
+
+    with Server([hang_long]) as server:
+        galaxy = Galaxy(server.url, KEY, timeout=0.2, monotonic=lambda: now)
         for _ in range(4):
             galaxy.summaries(ids(200))
-        assert galaxy.bulk.supported is False
+        assert galaxy.bulk.batch_size == 0
         assert len(server.lines) <= 4
 
 
@@ -758,23 +778,23 @@ NO_BULK = {
 
 @pytest.mark.parametrize("refusal", NO_BULK.values(), ids=NO_BULK)
 def test_a_galaxy_without_bulk_answers_is_left_alone_for_a_while(
-    refusal: Turn,
+    refusal: Action,
 ) -> None:
     now = 0.0
     with Server([refusal]) as server:
         galaxy = Galaxy(server.url, KEY, monotonic=lambda: now)
         assert galaxy.summaries(ids(300)) == {}
-        assert galaxy.bulk.supported is False
+        assert galaxy.bulk.batch_size == 0
         assert galaxy.summaries(ids(300)) == {}
         assert len(server.lines) == 1
         now = 1000.0
         server.script[:] = [bulk(set(ids(300)))]
         assert len(galaxy.summaries(ids(300))) == 300
-        assert galaxy.bulk.supported is True
+        assert galaxy.bulk.batch_size == 200
 
 
 def test_a_galaxy_that_is_down_is_no_galaxy_without_bulk_answers() -> None:
     with serving(say(http("", 503))) as (_, galaxy):
         with pytest.raises(RunnerUnavailable):
             galaxy.summaries(ids(2))
-        assert galaxy.bulk.supported is None
+        assert galaxy.bulk.batch_size == 200

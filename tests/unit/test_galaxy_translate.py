@@ -1,4 +1,4 @@
-"""What Galaxy said, as it was recorded (``tests/integration/record.py``)."""
+"""Reading Galaxy's answers, as recorded by ``tests/integration/record.py``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from galaxy_jobs.adapters.galaxy import pauses, translate
 from galaxy_jobs.adapters.galaxy.client import Client
-from galaxy_jobs.adapters.galaxy.translate import Unreadable
+from galaxy_jobs.adapters.galaxy.translate import Pause, Unreadable
 from galaxy_jobs.domain import (
     GalaxyData,
     GalaxyState,
@@ -39,7 +39,7 @@ def recorded(name: str) -> Any:
 
 
 def no_sub(invocation_id: InvocationId) -> InvocationReport:
-    raise AssertionError(f"{invocation_id} is no sub-workflow's")
+    raise AssertionError(f"unexpected sub-workflow {invocation_id}")
 
 
 def run(name: str) -> InvocationReport:
@@ -56,7 +56,7 @@ def states(report: InvocationReport) -> list[str]:
 @pytest.fixture
 def inputs() -> dict[str, WorkflowInput]:
     workflow = translate.workflow("ours", recorded("workflow_every_input"))
-    return {one.name: one for one in workflow.inputs}
+    return {item.name: item for item in workflow.inputs}
 
 
 def test_a_workflow_goes_by_our_name_and_galaxys_id() -> None:
@@ -64,7 +64,7 @@ def test_a_workflow_goes_by_our_name_and_galaxys_id() -> None:
     workflow = translate.workflow("ours", shown)
     assert (workflow.workflow_id, workflow.name) == (shown["id"], "ours")
     assert workflow.annotation == "two steps, for tests"
-    assert [one.name for one in workflow.inputs] == ["text", "sleep_s", "exit_code"]
+    assert [item.name for item in workflow.inputs] == ["text", "sleep_s", "exit_code"]
     assert workflow.inputs[1] == WorkflowInput(
         name="sleep_s",
         kind=InputKind.INTEGER,
@@ -117,8 +117,8 @@ def test_inputs_of_one_name_go_by_their_steps_uuids() -> None:
     shown = recorded("workflow")
     shown["inputs"]["1"]["label"] = "exit_code"
     workflow = translate.workflow("ours", shown)
-    uuids = [one["uuid"] for one in shown["inputs"].values()]
-    assert [one.name for one in workflow.inputs] == ["text", uuids[1], uuids[2]]
+    uuids = [item["uuid"] for item in shown["inputs"].values()]
+    assert [item.name for item in workflow.inputs] == ["text", uuids[1], uuids[2]]
 
 
 def test_many_inputs_stay_in_the_workflows_order(
@@ -152,13 +152,13 @@ def test_many_inputs_stay_in_the_workflows_order(
     ],
     ids=str,
 )
-def test_what_workflows_of_other_times_declare(
+def test_inputs_of_old_workflows(
     state: dict[str, Json], expected: dict[str, object]
 ) -> None:
     shown = recorded("workflow")
     shown["steps"]["1"]["tool_inputs"] = {"parameter_type": "integer", **state}
-    one = translate.workflow("w", shown).inputs[1]
-    assert {key: getattr(one, key) for key in expected} == expected
+    declared = translate.workflow("w", shown).inputs[1]
+    assert {key: getattr(declared, key) for key in expected} == expected
 
 
 @pytest.mark.parametrize("formats", ["txt", ["txt"]])
@@ -182,8 +182,8 @@ def test_formats_of_data(formats: object) -> None:
     ],
     ids=str,
 )
-def test_what_is_put_on_an_input(value: Source | Json, expected: object) -> None:
-    assert translate.given(value) == expected
+def test_values_of_inputs(value: Source | Json, expected: object) -> None:
+    assert translate.input_value(value) == expected
 
 
 # --- invocations --------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_a_run_that_is_new_has_no_steps() -> None:
         ("bad parameter", "completed", ["error", "paused"], "in_progress"),
     ],
 )
-def test_runs_as_galaxy_showed_them(
+def test_recorded_runs(
     name: str, galaxy_state: str, jobs: list[str], verdict: str
 ) -> None:
     report = run(name.replace(" ", "_"))
@@ -227,7 +227,7 @@ def test_a_mapped_step_lists_all_its_jobs() -> None:
     assert report.steps[1].tool == "gxj_text"
 
 
-def test_a_mapped_step_that_is_not_through_is_expanding() -> None:
+def test_an_unfinished_mapped_step_is_expanding() -> None:
     shown = recorded("run_mapped")
     shown["steps"][1]["state"] = "ready"
     (step,) = [
@@ -236,15 +236,15 @@ def test_a_mapped_step_that_is_not_through_is_expanding() -> None:
     assert (step.label, step.scheduled) == ("each", False)
 
 
-def test_sub_workflows_are_looked_at_in_their_place() -> None:
-    looked: list[InvocationId] = []
+def test_sub_workflows_are_part_of_the_report() -> None:
+    requested: list[InvocationId] = []
 
-    def look(invocation_id: InvocationId) -> InvocationReport:
-        looked.append(invocation_id)
+    def report_sub(invocation_id: InvocationId) -> InvocationReport:
+        requested.append(invocation_id)
         return translate.invocation(recorded("run_sub_fails_inside"), no_sub)
 
-    report = translate.invocation(recorded("run_sub_fails"), look)
-    assert looked == [recorded("run_sub_fails_inside")["id"]]
+    report = translate.invocation(recorded("run_sub_fails"), report_sub)
+    assert requested == [recorded("run_sub_fails_inside")["id"]]
     assert [path for path, _ in report.walk()] == [
         ("text",),
         ("nested",),
@@ -264,7 +264,7 @@ def test_steps_come_in_the_workflows_order() -> None:
     assert [step.index for step in steps] == [0, 1, 2, 3, 4]
 
 
-def test_a_word_that_is_new_for_a_job_is_not_settled() -> None:
+def test_an_unknown_state_of_a_job_is_not_settled() -> None:
     for word in ("hibernating", "blocked", "unknown"):
         shown = recorded("run_success")
         shown["steps"][1]["jobs"][0]["state"] = word
@@ -280,18 +280,18 @@ def break_it(change: Callable[[dict[str, Any]], object]) -> None:
 
 
 @pytest.mark.parametrize("key", ["id", "state", "steps", "history_id"])
-def test_an_invocation_that_lacks_something_is_unreadable(key: str) -> None:
+def test_an_invocation_without_a_required_key_is_unreadable(key: str) -> None:
     with pytest.raises(Unreadable, match=key):
         break_it(lambda shown: shown.pop(key))
 
 
-def test_a_word_that_is_new_for_an_invocation_is_unreadable() -> None:
+def test_an_unknown_state_of_an_invocation_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="hibernating"):
         break_it(lambda shown: shown.update(state="hibernating"))
 
 
 @pytest.mark.parametrize("content", [None, [], "x", 1, {}, {"steps": 1}], ids=str)
-def test_something_else_is_unreadable(content: object) -> None:
+def test_an_answer_of_another_shape_is_unreadable(content: object) -> None:
     with pytest.raises(Unreadable):
         translate.invocation(content, no_sub)
     with pytest.raises(Unreadable):
@@ -301,7 +301,7 @@ def test_something_else_is_unreadable(content: object) -> None:
 # --- messages -----------------------------------------------------------------
 
 
-def test_messages_as_galaxy_gave_them() -> None:
+def test_recorded_messages() -> None:
     assert run("wrong_when").reasons == ("when_not_boolean",)
     assert run("wrong_when").messages == (
         "The condition of a step is neither true nor false, at step 2: Type is: int.",
@@ -341,16 +341,16 @@ def test_messages_as_galaxy_gave_them() -> None:
         ),
         (
             {"reason": "unexpected_failure", "details": "It broke.", "x": 1},
-            "Galaxy met an unexpected failure: It broke.",
+            "An unexpected failure in Galaxy: It broke.",
         ),
-        ({"reason": "of_tomorrow"}, "Galaxy says: of_tomorrow."),
+        ({"reason": "of_tomorrow"}, "Galaxy's reason: of_tomorrow."),
     ],
 )
-def test_messages_in_words(message: dict[str, Any], expected: str) -> None:
+def test_messages_become_sentences(message: dict[str, Any], expected: str) -> None:
     assert translate.sentence(message) == expected
 
 
-def test_a_warning_is_no_reason() -> None:
+def test_warnings_are_not_reasons() -> None:
     shown = recorded("run_success")
     shown["messages"] = [{"reason": "workflow_output_not_found", "output_name": "x"}]
     report = translate.invocation(shown, no_sub)
@@ -363,13 +363,13 @@ def test_a_warning_is_no_reason() -> None:
 def test_the_bulk_answer() -> None:
     shown = recorded("bulk")
     summaries = translate.summaries(shown)
-    assert list(summaries) == [one["id"] for one in shown]
+    assert list(summaries) == [summary["id"] for summary in shown]
     ids = {
         name: InvocationId(recorded(f"run_{name}")["id"])
         for name in ("success", "first_fails", "sub_fails", "mapped", "cancelled")
     }
-    told = {name: summaries[id_] for name, id_ in ids.items()}
-    assert told == {
+    by_name = {name: summaries[id_] for name, id_ in ids.items()}
+    assert by_name == {
         "success": JobsSummary(states={"ok": 1}, populated="ok"),
         "first_fails": JobsSummary(
             states={"error": 1, "ok": 1, "paused": 2}, populated="ok"
@@ -382,7 +382,7 @@ def test_the_bulk_answer() -> None:
     }
 
 
-def test_what_the_bulk_answer_leaves_open_is_left_out() -> None:
+def test_invocations_missing_in_the_bulk_answer_are_left_out() -> None:
     assert translate.summaries([None]) == {}
     wrong: list[object] = [{}, [1], [{}]]
     wrong.append([{"id": "a", "states": [], "populated_state": ""}])
@@ -437,45 +437,44 @@ def test_outputs() -> None:
     assert translate.output("x", "hda", "i", {}) == Output(label="x", src="hda", id="i")
 
 
-# --- why jobs are paused ------------------------------------------------------
+# --- reasons for paused jobs ------------------------------------------------------
 
-DIRECT, TRANSITIVE = (one["misc_info"] for one in recorded("paused_datasets"))
+DIRECT, TRANSITIVE = (dataset["misc_info"] for dataset in recorded("paused_datasets"))
 QUOTA = (
     "Execution of this dataset's job is paused because you were over your disk quota "
     "at the time it was ready to run"
 )
 
 
-BROKEN = translate.Pause(broken=True, behind=False)
-NEITHER = translate.Pause(broken=False, behind=False)
-
-
 @pytest.mark.parametrize(
     ("info", "pause"),
     [
-        (DIRECT, BROKEN),
-        (TRANSITIVE, translate.Pause(broken=False, behind=True)),
-        ("Input dataset 'a' is in error state. To resume this job fix …", BROKEN),
-        ("Input dataset 'a' was deleted before the job started.", BROKEN),
-        ("Input dataset 'a' failed to properly set metadata.", BROKEN),
-        (f"{TRANSITIVE}, Input dataset 'b' is in error state.", BROKEN),
-        (QUOTA, NEITHER),
-        ("Execution of this dataset's job is paused", NEITHER),
-        ("", NEITHER),
-        (None, NEITHER),
+        (DIRECT, Pause.BROKEN_INPUT),
+        (TRANSITIVE, Pause.PAUSED_INPUT),
+        (
+            "Input dataset 'a' is in error state. To resume this job fix …",
+            Pause.BROKEN_INPUT,
+        ),
+        ("Input dataset 'a' was deleted before the job started.", Pause.BROKEN_INPUT),
+        ("Input dataset 'a' failed to properly set metadata.", Pause.BROKEN_INPUT),
+        (f"{TRANSITIVE}, Input dataset 'b' is in error state.", Pause.BROKEN_INPUT),
+        (QUOTA, Pause.OTHER),
+        ("Execution of this dataset's job is paused", Pause.OTHER),
+        ("", Pause.OTHER),
+        (None, Pause.OTHER),
     ],
 )
-def test_sentences_on_paused_outputs(info: str | None, pause: translate.Pause) -> None:
+def test_reasons_on_paused_outputs(info: str | None, pause: Pause) -> None:
     assert translate.pause(info) == pause
 
 
-class Listed(Client):
-    """A client that has been told what is paused, and what is elsewhere."""
+class ScriptedClient(Client):
+    """A client with fixed answers: the paused datasets, and others by path."""
 
     def __init__(
         self, *infos: str | None, elsewhere: dict[str, Any] | None = None
     ) -> None:
-        super().__init__("http://127.0.0.1:9", "key", timeout=1, at_once=1)
+        super().__init__("http://127.0.0.1:9", "key", timeout=1)
         shown = recorded("run_first_fails")
         self.listed = [
             {"id": f"d{place}", "creating_job": job["id"], "misc_info": info}
@@ -487,7 +486,7 @@ class Listed(Client):
                 )
             )
         ]
-        self.things = elsewhere or {}
+        self.others = elsewhere or {}
 
     def get(self, path: str, **params: Any) -> Any:
         assert path == "datasets"
@@ -495,14 +494,14 @@ class Listed(Client):
         return self.listed
 
     def make_get_request(self, url: str, **kwargs: Any) -> Any:
-        thing = self.things[url.rpartition("/api/")[2]]
+        parsed = self.others[url.rpartition("/api/")[2]]
 
         class Answer:
             status_code = 200
             content = b"..."
 
             def json(self) -> Any:
-                return thing
+                return parsed
 
         return Answer()
 
@@ -526,17 +525,19 @@ GIVEN = "datasets/" + recorded("run_first_fails")["inputs"]["0"]["id"]
         ([DIRECT, TRANSITIVE], ["blocked", "blocked"]),
         ([DIRECT, DIRECT], ["blocked", "blocked"]),
         ([QUOTA, QUOTA], ["paused", "paused"]),
-        # What waits behind a job that is held will go on when that does.
+        # A job that waits for a paused one may go on when that one does.
         ([QUOTA, TRANSITIVE], ["paused", "paused"]),
         ([DIRECT, QUOTA], ["blocked", "paused"]),
-        # Nobody knows why: then it is not for good.
+        # An unknown reason may pass.
         ([DIRECT, None], ["blocked", "paused"]),
         ([DIRECT], ["blocked", "paused"]),
         ([], ["paused", "paused"]),
     ],
 )
-def test_what_is_paused_for_good(infos: list[str | None], expected: list[str]) -> None:
-    assert paused(Listed(*infos)) == expected
+def test_paused_jobs_that_will_never_run(
+    infos: list[str | None], expected: list[str]
+) -> None:
+    assert paused(ScriptedClient(*infos)) == expected
 
 
 @pytest.mark.parametrize(
@@ -578,26 +579,26 @@ def test_what_is_paused_for_good(infos: list[str | None], expected: list[str]) -
     ],
     ids=str,
 )
-def test_what_waits_behind_something_outside_of_the_run(
+def test_jobs_that_wait_for_data_outside_the_run(
     elsewhere: dict[str, Any], expected: str
 ) -> None:
-    client = Listed(TRANSITIVE, TRANSITIVE, elsewhere=elsewhere)
+    client = ScriptedClient(TRANSITIVE, TRANSITIVE, elsewhere=elsewhere)
     assert paused(client) == [expected, expected]
 
 
-def test_what_waits_behind_too_much_is_not_paused_for_good() -> None:
+def test_the_search_for_the_reason_is_bounded() -> None:
     many = {
         f"datasets/d{n}": {"state": "paused", "misc_info": DIRECT} for n in range(50)
     }
     far = {"inputs": {str(n): {"src": "hda", "id": f"d{n}"} for n in range(50)}}
     given = {"state": "paused", "misc_info": TRANSITIVE, "creating_job": "j"}
-    client = Listed(
+    client = ScriptedClient(
         TRANSITIVE, TRANSITIVE, elsewhere={GIVEN: given, "jobs/j": far, **many}
     )
     assert paused(client) == ["paused", "paused"]
 
 
-def test_states_of_jobs_are_galaxys_but_two() -> None:
+def test_states_of_jobs_are_those_of_galaxy() -> None:
     ours = {JobState.BLOCKED, JobState.UNKNOWN}
     assert {state.value for state in set(JobState) - ours} >= {
         "new", "resubmitted", "upload", "waiting", "queued", "running", "ok", "error",

@@ -1,4 +1,4 @@
-"""The real Galaxy, through BioBlend."""
+"""Galaxy servers, through BioBlend."""
 
 from galaxy_jobs.adapters.galaxy.adapter import About, Galaxy
 

@@ -1,7 +1,7 @@
-"""Galaxy, filling all three ports to whatever runs workflows.
+"""Galaxy, as the adapter of all three ports in :mod:`galaxy_jobs.domain.ports.runner`.
 
-Rule of the file: it asks, :mod:`.translate` reads, :mod:`.client` sends; nothing
-is decided here but what a refusal means to what was asked.
+Rule of the file: :mod:`.client` sends requests and :mod:`.translate` reads answers;
+the one decision made here is the meaning of a refusal for each request.
 """
 
 from __future__ import annotations
@@ -15,9 +15,16 @@ from typing import Any, cast
 from attrs import evolve, frozen
 
 from galaxy_jobs.adapters.galaxy import translate
-from galaxy_jobs.adapters.galaxy.bulk import BULK, Bulk
-from galaxy_jobs.adapters.galaxy.client import Client, Heard, NoAnswer, Refused
-from galaxy_jobs.adapters.galaxy.names import NAMES_KEPT, Names
+from galaxy_jobs.adapters.galaxy.bulk import Bulk
+from galaxy_jobs.adapters.galaxy.client import (
+    MAX_ANSWER_BYTES,
+    MAX_REQUESTS,
+    Client,
+    NoAnswer,
+    Refused,
+    RequestObserver,
+)
+from galaxy_jobs.adapters.galaxy.names import NAMES_TTL, Names
 from galaxy_jobs.adapters.galaxy.pauses import datasets_of, with_blocked
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain.errors import (
@@ -54,11 +61,11 @@ from galaxy_jobs.domain.ports import (
 
 @frozen
 class About:
-    """What a Galaxy says of itself.
+    """A Galaxy server's version and clock.
 
     Attributes:
         version: Such as ``26.1``.
-        now: By its clock, to the second; None where it does not say.
+        now: Its time, to the second; None where it does not send a date.
     """
 
     version: str
@@ -68,20 +75,23 @@ class About:
 class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     """A Galaxy server, through BioBlend.
 
-    Nothing is asked of it before a method is called. Safe with any number of
-    threads, each of which keeps a connection of its own.
+    Nothing is sent before a method is called. Safe with any number of threads,
+    each of which keeps a connection of its own.
 
     Args:
         url: Its address.
-        key: The API key of the user to be there.
-        timeout: Seconds each request may take, all of it included.
-        at_once: How many requests may be under way, whatever the threads.
-        bulk: How many invocations one bulk question may ask about.
-        heard: Told of each request; see :class:`Client`.
-        monotonic: Tells seconds, for what is remembered.
+        key: The API key of the user to act as.
+        timeout: Deadline of each request in seconds, all of it included.
+        max_requests: Requests under way at once, over all threads.
+        max_answer_bytes: Limit for the body of one answer.
+        observer: Called after each request.
+        monotonic: Clock in seconds, for the age of what is cached.
 
     Attributes:
-        bulk: Whether Galaxy can be asked in bulk, as far as is known.
+        bulk: Whether Galaxy answers bulk requests, as far as is known.
+
+    Raises:
+        InvalidValue: The address or the key is malformed.
     """
 
     def __init__(
@@ -90,26 +100,33 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         key: str,
         timeout: float = 30.0,
         *,
-        at_once: int = 32,
-        bulk: int = BULK,
-        heard: Heard = lambda *_: None,
+        max_requests: int = MAX_REQUESTS,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        observer: RequestObserver = lambda *_: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = Client(url, key, timeout=timeout, at_once=at_once, heard=heard)
+        self._client = Client(
+            url,
+            key,
+            timeout=timeout,
+            max_requests=max_requests,
+            max_answer_bytes=max_answer_bytes,
+            observer=observer,
+        )
         self._monotonic = monotonic
         self._names = Names(self._client, monotonic)
-        self.bulk = Bulk(most=bulk, patience=timeout, monotonic=monotonic)
+        self.bulk = Bulk(search_limit=timeout, monotonic=monotonic)
 
     def __repr__(self) -> str:
         return repr(self._client)
 
     def about(self) -> About:
-        """Say what answers there, and what time it is there; for a doctor.
+        """Return the server's version and clock, for diagnosis.
 
         Raises:
-            RunnerUnavailable, RunnerRefusedUs: It could not be asked.
+            RunnerUnavailable, RunnerRefusedUs: There was no usable answer.
         """
-        with self._client.asking(Refused.unexpected):
+        with self._client.domain_errors(Refused.unexpected):
             answer = self._client.make_get_request(f"{self._client.url}/version")
             version = translate.part(answer.json(), "version_major", str)
         try:
@@ -118,7 +135,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             now = None
         return About(version, now if now and now.tzinfo else None)
 
-    # --- which workflows there are ---
+    # --- the catalogue of workflows ---
 
     def find(self, wanted: AllowedWorkflow) -> Workflow:
         if wanted.workflow_id is not None:
@@ -132,7 +149,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 )
             return self._workflow(wanted.name, shown)
         began = self._monotonic()
-        for since in (began - NAMES_KEPT, began):
+        for since in (began - NAMES_TTL, began):
             shown = self._show_workflow(self._names.id_of(wanted.name, since))
             # It may have been deleted or renamed since the list was read.
             if (
@@ -144,12 +161,12 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         raise WorkflowNotFound(wanted.name)
 
     def names(self) -> Sequence[str]:
-        return sorted(self._names.since(self._monotonic() - NAMES_KEPT))
+        return sorted(self._names.since(self._monotonic() - NAMES_TTL))
 
     def _show_workflow(self, workflow_id: WorkflowId) -> Mapping[str, Any] | None:
-        """Return what Galaxy shows of a workflow; None where it shows none."""
+        """Return a workflow as Galaxy shows it; None where it does not."""
         try:
-            with self._client.asking():
+            with self._client.domain_errors():
                 shown = self._client.workflows.show_workflow(workflow_id)
                 translate.part(shown, "name", str)
                 return shown
@@ -157,21 +174,21 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             return None
 
     def _workflow(self, name: str, shown: Mapping[str, Any]) -> Workflow:
-        with self._client.asking():
+        with self._client.domain_errors():
             return translate.workflow(name, shown)
 
     # --- starting, watching and stopping ---
 
     def identity(self) -> Identity:
-        with self._client.asking(Refused.unexpected):
+        with self._client.domain_errors(Refused.unexpected):
             user = self._client.users.get_current_user()
             if not isinstance(user, Mapping):
                 raise Unreadable("no user")
         if not isinstance(user.get("id"), str):
-            # What Galaxy tells those of whom it saw no key.
+            # Galaxy's answer to a request that arrives without a key.
             raise RunnerRefusedUs(
-                f"Galaxy at {self._client.shown_url} takes us for nobody. Does "
-                "something on the way remove the x-api-key header?"
+                f"Galaxy at {self._client.shown_url} treats us as an anonymous user. "
+                "Does a proxy remove the x-api-key header?"
             )
         return Identity(self._client.shown_url, user["id"])
 
@@ -182,37 +199,41 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         history_id: HistoryId,
     ) -> InvocationId:
         try:
-            with self._client.asking(lambda no: RunRejected(no.message, no.code)):
-                # Exact versions of tools are Galaxy's own default, and ours: what
-                # the workflow was made with, or a refusal that names what lacks.
-                made = self._client.workflows.invoke_workflow(
+            with self._client.domain_errors(
+                lambda refusal: RunRejected(refusal.message, refusal.code)
+            ):
+                # Galaxy's own default: the exact versions of tools that the workflow
+                # was made with, or a refusal that names the missing ones.
+                invocation = self._client.workflows.invoke_workflow(
                     workflow_id,
-                    inputs={name: translate.given(one) for name, one in inputs.items()},
+                    inputs={
+                        name: translate.input_value(value)
+                        for name, value in inputs.items()
+                    },
                     inputs_by=cast("Any", "name|step_uuid"),
                     history_id=history_id,
                     require_exact_tool_versions=True,
                 )
-                return InvocationId(translate.part(made, "id", str))
+                return InvocationId(translate.part(invocation, "id", str))
         except NoAnswer as error:
             raise OutcomeUnknown(str(error)) from error
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:
-        """Say how the invocation stands now; see the port.
+        """Return the state of an invocation; see the port.
 
-        Why a verdict may rest on several answers that are not of one moment:
-        Galaxy reads an invocation's own state first, then its steps, then their
-        jobs. Once its state is ``scheduled`` or later, all of its jobs and all
-        invocations of its sub-workflows are made. So whatever the answer to the
-        invocation lists is complete if it says ``scheduled``, and whatever is
-        read after it, is too: each sub-workflow's answer has the same order in
-        itself. And what is settled stays so: a job seen ``ok`` in the first
-        answer is still ``ok`` when the last has come. One that was not settled
-        yet keeps the verdict open, however old the answer is.
+        A verdict may rest on several answers of different moments. Galaxy reads
+        an invocation's own state first, then its steps, then their jobs. Once its
+        state is ``scheduled`` or later, all of its jobs and all invocations of its
+        sub-workflows exist. So an answer with the state ``scheduled`` lists all of
+        them, and so do the answers read after it, each of which has the same
+        order. A settled job stays settled: one that is ``ok`` in the first answer
+        is still ``ok`` when the last arrives. One that is not settled keeps the
+        verdict open, however old its answer is.
 
-        What is cancelled may lack steps that Galaxy never came to; they are
-        added, not scheduled, so that nobody thinks that the run was through.
+        A cancelled invocation may lack steps that Galaxy never reached. They are
+        added as not scheduled: the run did not get to its end.
         """
-        with self._client.asking(_unless_missing):
+        with self._client.domain_errors(_unless_missing):
             shown = self._client.get(
                 f"invocations/{invocation_id}", step_details="true"
             )
@@ -226,10 +247,9 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             shown = self._client.get(
                 f"invocations/{invocation_id}", step_details="true"
             )
-        except Refused as no:
-            # That the run has a part which Galaxy does not show is not to be
-            # taken for the run being gone.
-            raise no.unexpected() from no
+        except Refused as refusal:
+            # A missing part does not mean that the run itself is gone.
+            raise refusal.unexpected() from refusal
         return translate.invocation(shown, self._sub)
 
     def _with_steps_missing(
@@ -241,13 +261,13 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             )
             count = len(translate.part(workflow, "steps", dict))
         except Refused:
-            # Nobody can tell: then Galaxy's own word, cancelled, is to hold.
+            # The number of steps is unknown: keep Galaxy's own state, cancelled.
             count = len(report.steps) + 1
-        there = {step.index for step in report.steps}
+        present = {step.index for step in report.steps}
         missing = [
             StepReport(index=index, scheduled=False)
             for index in range(count)
-            if index not in there
+            if index not in present
         ]
         steps = sorted([*report.steps, *missing], key=lambda step: step.index)
         return evolve(report, steps=tuple(steps))
@@ -255,25 +275,24 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
     ) -> Mapping[InvocationId, JobsSummary]:
-        return self.bulk.ask(invocation_ids, self._summaries)
+        return self.bulk.ask(invocation_ids, self._summarize)
 
-    def _summaries(
+    def _summarize(
         self, batch: Sequence[InvocationId]
     ) -> dict[InvocationId, JobsSummary]:
         ids, types = ",".join(batch), ",".join(["WorkflowInvocation"] * len(batch))
-        with self._client.asking():
-            # The history in the path is decoded and not looked at.
+        with self._client.domain_errors():
+            # Galaxy decodes the history in the path and ignores it.
             answer = self._client.make_get_request(
                 f"{self._client.url}/histories/{batch[0]}/jobs_summary",
-                # As a text: commas would be written as three characters each.
+                # As a string: requests would encode each comma as %2C.
                 params=f"ids={ids}&types={types}",
             )
-            asked = set(batch)
-            found = translate.summaries(answer.json())
-            return {id_: one for id_, one in found.items() if id_ in asked}
+            summaries = translate.summaries(answer.json())
+            return {id_: summaries[id_] for id_ in batch if id_ in summaries}
 
     def details(self, job_id: JobId) -> JobDetails:
-        with self._client.asking(_unless_missing):
+        with self._client.domain_errors(_unless_missing):
             shown = self._client.jobs.show_job(job_id, full_details=True)
             translate.part(shown, "state", str)
         info = None
@@ -282,8 +301,8 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         return translate.details(shown, info)
 
     def _info(self, job: Mapping[str, Any]) -> str | None:
-        """Return the sentence that Galaxy left on a job's output, if any."""
-        with self._client.asking(Refused.unexpected):
+        """Return the message that Galaxy left on one of a job's outputs, if any."""
+        with self._client.domain_errors(Refused.unexpected):
             for id_ in datasets_of(self._client, job, "output"):
                 try:
                     shown = self._client.datasets.show_dataset(id_)
@@ -294,10 +313,10 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         return None
 
     def outputs(self, invocation_id: InvocationId) -> Sequence[Output]:
-        with self._client.asking(_unless_missing):
+        with self._client.domain_errors(_unless_missing):
             shown = self._client.invocations.show_invocation(invocation_id)
             labelled = sorted(translate.outputs_of(shown))
-        with self._client.asking(Refused.unexpected):
+        with self._client.domain_errors(Refused.unexpected):
             return [
                 translate.output(label, src, id_, self._content(src, id_))
                 for label, src, id_ in labelled
@@ -316,22 +335,22 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             return {}
 
     def cancel(self, invocation_id: InvocationId) -> None:
-        with self._client.asking(_unless_missing):
+        with self._client.domain_errors(_unless_missing):
             self._client.invocations.cancel_invocation(invocation_id)
 
     # --- the histories of runs ---
 
     def create(self, name: str) -> HistoryId:
-        with self._client.asking(Refused.unexpected):
-            # BioBlend would have Galaxy tell all about it.
-            made = self._client.post("histories", {"name": name}, keys="id")
-            return HistoryId(translate.part(made, "id", str))
+        with self._client.domain_errors(Refused.unexpected):
+            # BioBlend would request every field of it.
+            history = self._client.post("histories", {"name": name}, keys="id")
+            return HistoryId(translate.part(history, "id", str))
 
     def named(self, name: str) -> Sequence[HistoryId]:
-        with self._client.asking(Refused.unexpected):
-            # BioBlend would fetch all histories and look for the name itself. The
-            # second pair asks for deleted ones as well.
-            listed = translate.objects(
+        with self._client.domain_errors(Refused.unexpected):
+            # BioBlend would fetch all histories and filter them itself. The second
+            # pair includes deleted ones.
+            histories = translate.objects(
                 self._client.get(
                     "histories",
                     q=["name", "deleted"],
@@ -340,42 +359,36 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 )
             )
             return [
-                HistoryId(translate.part(one, "id", str))
-                for one in listed
-                if one.get("name") == name
+                HistoryId(translate.part(history, "id", str))
+                for history in histories
+                if history.get("name") == name
             ]
 
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
-        found: list[InvocationId] = []
         try:
-            with self._client.asking(_unless_missing):
-                for offset in range(0, 10**9, _RUNS):
-                    page = translate.objects(
-                        self._client.get(
-                            "invocations",
-                            history_id=history_id,
-                            include_nested_invocations="false",
-                            limit=_RUNS,
-                            offset=offset,
-                        )
-                    )
-                    found += [
-                        InvocationId(translate.part(one, "id", str)) for one in page
-                    ]
-                    if len(page) < _RUNS:
-                        break
+            with self._client.domain_errors(_unless_missing):
+                invocations = self._client.pages(
+                    "invocations",
+                    INVOCATIONS_PAGE_SIZE,
+                    history_id=history_id,
+                    include_nested_invocations="false",
+                )
+                newest_first = [
+                    InvocationId(translate.part(invocation, "id", str))
+                    for invocation in invocations
+                ]
         except RunNotFound:
             return []
-        return found[::-1]
+        return newest_first[::-1]
 
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
         try:
-            with self._client.asking(_unless_missing):
+            with self._client.domain_errors(_unless_missing):
                 if self._is_purged(history_id):
                     return []
                 return [
-                    GalaxyData(_SRC[one["history_content_type"]], one["id"])
-                    for one in self._client.datasets_in(
+                    GalaxyData(_SRC[content["history_content_type"]], content["id"])
+                    for content in self._client.datasets_in(
                         history_id, keys="id,history_content_type"
                     )
                 ]
@@ -383,12 +396,12 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             return []
 
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
-        with self._client.asking(Refused.unexpected):
+        with self._client.domain_errors(Refused.unexpected):
             try:
                 self._client.histories.delete_history(history_id, purge=purge)
-            except Refused as no:
-                # A purged one is immutable: as deleted as can be.
-                if not no.is_missing and not self._is_purged(history_id):
+            except Refused as refusal:
+                # A purged one is immutable, and deleted already.
+                if not refusal.is_missing and not self._is_purged(history_id):
                     raise
 
     def _is_purged(self, history_id: HistoryId) -> bool:
@@ -396,23 +409,25 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         return bool(shown.get("purged"))
 
     def undelete(self, history_id: HistoryId) -> None:
-        def meant(no: Refused) -> Exception:
-            if no.is_missing:
-                return RunNotFound(f"{no.asked}: {no.message}")
-            return RunRejected(no.message, no.code)
+        def error(refusal: Refused) -> Exception:
+            if refusal.is_missing:
+                return _not_found(refusal)
+            return RunRejected(refusal.message, refusal.code)
 
-        with self._client.asking(meant):
+        with self._client.domain_errors(error):
             self._client.histories.undelete_history(history_id)
 
 
 _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
 
-_RUNS = 100
-"""Invocations in one page: Galaxy refuses to list more."""
+INVOCATIONS_PAGE_SIZE = 100
+"""The most that Galaxy lists in one page."""
 
 
-def _unless_missing(no: Refused) -> Exception:
-    """Take Galaxy's word that there is no such thing; nothing else counts for that."""
-    if no.is_missing:
-        return RunNotFound(f"{no.asked}: {no.message}")
-    return no.unexpected()
+def _not_found(refusal: Refused) -> RunNotFound:
+    return RunNotFound(f"{refusal.request}: {refusal.message}")
+
+
+def _unless_missing(refusal: Refused) -> Exception:
+    """Return RunNotFound for Galaxy's own 404, and NoAnswer for anything else."""
+    return _not_found(refusal) if refusal.is_missing else refusal.unexpected()

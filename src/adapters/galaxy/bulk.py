@@ -1,12 +1,13 @@
-"""Whether Galaxy can be asked about many runs at once, and about how many.
+"""Whether Galaxy answers requests about many invocations at once, and about how many.
 
-Rule of the file: that is found out by asking, and believed for a while only:
-servers are upgraded, and a slow one gets fast again. Whatever cannot be told in
-bulk is asked about singly by whoever wanted to know; nothing is lost by it.
+Rule of the file: that is found out by asking, and remembered for a while only:
+servers are upgraded, and slow ones become fast again. An invocation that the bulk
+answer leaves out is asked about singly by the caller; nothing is lost.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from threading import Lock
@@ -18,139 +19,138 @@ from galaxy_jobs.domain.model.report import JobsSummary
 from galaxy_jobs.domain.model.values import InvocationId
 
 
+logger = logging.getLogger(__name__)
+
 Ids = Sequence[InvocationId]
 
-BULK = 200
-"""Invocations in one bulk question, at most."""
+MAX_BATCH = 200
+"""Invocations in one request, at most."""
 
-ADDRESS = 7600
-"""Characters that the question may have; web servers commonly take 8 kB."""
+MIN_BATCH = 25
+"""Where fewer than that are too many for one request, single requests do as well."""
 
-LEAST = 25
-"""Where fewer than that are too many for one question, asking singly is as good."""
+MAX_QUERY_LENGTH = 7600
+"""Characters of the query; web servers commonly accept addresses of 8 kB."""
 
-SLOW = 5.0
-"""Seconds that one question may take. Servers before 26.0 look up the jobs of each
+SLOW_ANSWER = 5.0
+"""Seconds that one answer may take. Servers before 26.0 look up the jobs of each
 invocation with queries of its own, and keep one of their workers busy with it."""
 
-FAILURES = 40
-"""How many failures are borne to find the ids that spoil a question."""
+MAX_FAILURES = 40
+"""Failed requests after which the search for the ids that cause them ends."""
 
-AGAIN = 300.0
-"""Seconds until a Galaxy that cannot answer in bulk, or only about few, is tried
-again as if nothing was known."""
+RETRY_INTERVAL = 300.0
+"""Seconds until a Galaxy with a smaller limit, or none, is asked for the most again."""
 
 
 @define(kw_only=True)
 class Bulk:
-    """What is known of one Galaxy; safe with any number of threads.
+    """The limit that one Galaxy has; safe with any number of threads.
 
     Attributes:
-        most: How many one question may be about, at best.
-        patience: Seconds after which it is no longer tried to find the ids that
-            spoil a question.
-        monotonic: Tells seconds.
-        supported: Whether the last question was answered; None if none was.
-        problem: Why Galaxy is not asked in bulk just now, or about fewer; None if
-            it is.
+        search_limit: Seconds after which the search for ids that cause a failure ends.
+        monotonic: Clock in seconds.
     """
 
-    most: int
-    patience: float
+    search_limit: float
     monotonic: Callable[[], float]
-    supported: bool | None = field(default=None, init=False)
-    problem: str | None = field(default=None, init=False)
-    _size: int = field(init=False)
-    _until: float = field(default=-float("inf"), init=False)
+    _size: int = field(default=MAX_BATCH, init=False)
+    _retry_at: float = field(default=float("inf"), init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._size = self.most
+    @property
+    def batch_size(self) -> int:
+        """Invocations in the next request; 0: Galaxy is asked about each singly."""
+        with self._lock:
+            if self.monotonic() >= self._retry_at:
+                self._size, self._retry_at = MAX_BATCH, float("inf")
+            return self._size
 
     def ask(
-        self, ids: Ids, question: Callable[[Ids], Mapping[InvocationId, JobsSummary]]
+        self, ids: Ids, request: Callable[[Ids], Mapping[InvocationId, JobsSummary]]
     ) -> Mapping[InvocationId, JobsSummary]:
-        """Return what Galaxy tells of these, in as many questions as it takes.
+        """Return the summaries of these invocations, in as many requests as it takes.
 
         Args:
-            ids: About which.
-            question: Asks about some, in one request.
+            ids: The invocations. Those that Galaxy does not answer are left out.
+            request: Asks about some of them in one request.
 
         Raises:
-            RunnerError: Galaxy is in trouble; it is no matter of asking in bulk.
+            RunnerError: Galaxy is in trouble that has nothing to do with bulk requests.
         """
-        found: dict[InvocationId, JobsSummary] = {}
-        waiting = [ids] if ids else []
-        fit = ADDRESS // (len(",WorkflowInvocation,") + max(map(len, ids), default=1))
+        summaries: dict[InvocationId, JobsSummary] = {}
+        batches = [ids] if ids else []
+        longest = max(map(len, ids), default=1)
+        fit = MAX_QUERY_LENGTH // (len(",WorkflowInvocation,") + longest)
         began, failures = self.monotonic(), 0
-        while waiting and failures < FAILURES:
-            batch, size = waiting.pop(), min(self._now(), fit)
+        while batches and failures < MAX_FAILURES:
+            batch, size = batches.pop(), min(self.batch_size, fit)
             if len(batch) > size:
-                waiting += [batch[size:], batch[:size]] if size else []
+                batches += [batch[size:], batch[:size]] if size else []
                 continue
-            asked = self.monotonic()
+            sent = self.monotonic()
             try:
-                found |= question(batch)
-                self._answered(len(batch), self.monotonic() - asked)
-            except Refused as no:
-                self._off(no.message)
+                summaries |= request(batch)
+                seconds = self.monotonic() - sent
+                if seconds > SLOW_ANSWER:
+                    self._halve(len(batch), f"the answer took {seconds:.1f} s")
+            except Refused as refusal:
+                self._disable(refusal.message)
             except NoAnswer as error:
-                waiting += self._instead(batch, error, self.monotonic() - asked)
+                batches += self._smaller(batch, error, self.monotonic() - sent)
                 failures += 1
-                if self.monotonic() - began > self.patience:
+                if self.monotonic() - began > self.search_limit:
                     break
-        if failures >= FAILURES and not found:
-            self._off("it failed for each of them")
-        return found
+        if failures >= MAX_FAILURES and not summaries:
+            self._disable("the request failed for each of them")
+        return summaries
 
-    def _instead(self, batch: Ids, error: NoAnswer, seconds: float) -> list[Ids]:
-        """Return what to ask instead of what was not answered."""
+    def _smaller(self, batch: Ids, error: NoAnswer, seconds: float) -> list[Ids]:
+        """Return the batches to ask about instead of one that failed."""
         if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            # One id that Galaxy does not know spoils the whole answer.
+            # One id that Galaxy does not know fails the whole request.
             middle = len(batch) // 2
             return [batch[middle:], batch[:middle]] if middle else []
-        if error.status in _TOO_LONG or (error.status is None and seconds > SLOW):
-            self._fewer(len(batch), str(error))
+        if error.status in _TOO_LONG or (
+            error.status is None and seconds > SLOW_ANSWER
+        ):
+            self._halve(len(batch), str(error))
             return [batch]
         if error.status == HTTPStatus.NOT_FOUND:
-            self._off(str(error))
+            self._disable(str(error))
             return []
         raise error
 
-    def _now(self) -> int:
-        """Return how many the next question may be about; 0: ask singly."""
-        with self._lock:
-            if self.problem is not None and self.monotonic() >= self._until:
-                self._size, self.problem = self.most, None
-            return self._size
-
-    def _answered(self, count: int, seconds: float) -> None:
-        self.supported = True
-        if seconds > SLOW:
-            self._fewer(count, f"it took {seconds:.1f} s to tell of {count}")
-
-    def _fewer(self, count: int, why: str) -> None:
+    def _halve(self, count: int, reason: str) -> None:
         half = count // 2
-        if half < min(LEAST, self.most):
-            self._off(why)
+        if half < MIN_BATCH:
+            self._disable(reason)
         elif half < self._size:
-            self._set(half, why)
+            self._limit(half)
+            logger.warning(
+                "Galaxy is asked about %d jobs at once at most: about %d, %s",
+                half,
+                count,
+                reason,
+            )
 
-    def _off(self, why: str) -> None:
-        self.supported = False
-        self._set(0, why)
+    def _disable(self, reason: str) -> None:
+        self._limit(0)
+        logger.warning(
+            "Galaxy is asked about each job singly for %g s: %s", RETRY_INTERVAL, reason
+        )
 
-    def _set(self, size: int, why: str) -> None:
+    def _limit(self, size: int) -> None:
         with self._lock:
-            self._size, self.problem = size, why
-            self._until = self.monotonic() + AGAIN
+            self._size = size
+            self._retry_at = self.monotonic() + RETRY_INTERVAL
 
 
 _TOO_LONG = frozenset(
     {
-        HTTPStatus.BAD_REQUEST,  # as some web servers put it
+        HTTPStatus.BAD_REQUEST,  # sent by some web servers
         HTTPStatus.REQUEST_URI_TOO_LONG,
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     }
 )
-"""What a web server in front of Galaxy says of an address that is too long."""
+"""Answers of a web server in front of Galaxy to an address that is too long."""

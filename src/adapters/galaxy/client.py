@@ -1,24 +1,22 @@
-"""BioBlend's GalaxyInstance, made safe to depend on.
+"""BioBlend's GalaxyInstance with deadlines and a complete set of errors.
 
-Rule of the file: whatever goes wrong between us and Galaxy leaves here as one of
-five things, and nothing of requests, urllib3 or BioBlend does:
+Rule of the file: every failure between this process and Galaxy leaves here as one of
+four errors, and no error of requests, urllib3 or BioBlend does:
 
 * :class:`RunnerRefusedUs`: the key is bad.
-* :class:`RunnerUnavailable` itself: nothing reached Galaxy, or it was a 429.
+* :class:`RunnerUnavailable` itself: nothing reached Galaxy, or it answered 429.
 * :class:`NoAnswer`, a kind of that: the request may have reached Galaxy, but no
   answer that could be understood came back.
-* :class:`Refused`: Galaxy understood, and said no in its own words.
-* an answer: JSON, complete.
+* :class:`Refused`: Galaxy understood, and declined with its own error object.
 
-What BioBlend lacks: one request has one deadline, all of it included (requests'
-own time-out is for each read of the socket, and a server that sends a byte a
-second never meets it); connections are kept; and what must be sent at most once
-goes out on a connection of its own.
+What BioBlend lacks: a request has one deadline (:mod:`.transport`); connections are
+kept; and a POST, which must be sent at most once, has a connection of its own.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import threading
@@ -28,19 +26,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from socket import SHUT_RDWR, socket
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from attrs import define, field, frozen
 from bioblend.galaxy import GalaxyInstance
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.response import HTTPResponse
 
 from galaxy_jobs.adapters.galaxy.translate import Unreadable, objects
+from galaxy_jobs.adapters.galaxy.transport import Attempt, Watchdog, WatchedAdapter
 from galaxy_jobs.domain.errors import (
     InvalidValue,
     RunnerRefusedUs,
@@ -48,19 +41,22 @@ from galaxy_jobs.domain.errors import (
 )
 
 
-LARGEST_ANSWER = 64 * 2**20
-"""In bytes. An invocation of ten thousand jobs is answered in about 4 MB."""
+MAX_ANSWER_BYTES = 64 * 2**20
+"""The default limit. An invocation of ten thousand jobs is answered in about 4 MB."""
+
+MAX_REQUESTS = 32
+"""The default limit of requests under way at once."""
+
+DEFAULT_RETRY_AFTER = 5.0
+"""Seconds to wait after a 429 that does not name a time."""
+
+PAGE_SIZE = 1000
+"""Datasets in one page."""
 
 
-WAIT = 5.0
-"""Seconds to wait for a Galaxy that asks for fewer requests and not for how long."""
-
-PAGE = 1000
-"""Datasets asked for at once."""
-
-
-Heard = Callable[[str, str, int | None, float], None]
-"""Listens to what is asked of Galaxy."""
+RequestObserver = Callable[[str, str, int | None, float], None]
+"""Called after each request: method, route with ``{id}`` for ids, status or None,
+seconds."""
 
 
 class NoAnswer(RunnerUnavailable):
@@ -82,32 +78,36 @@ class NoAnswer(RunnerUnavailable):
 
 
 class Refused(Exception):
-    """Galaxy declined (a 4xx with its own error object).
+    """Galaxy declined a request (a 4xx with its own error object).
 
-    It never crosses a port: what it means depends on what was asked.
+    It never crosses a port: its meaning depends on the request.
 
     Attributes:
         status: The HTTP status.
         message: Galaxy's own sentence.
-        code: Galaxy's own number, or None.
-        asked: What was asked, and of which Galaxy.
+        code: Galaxy's own error code, or None.
+        request: The request and the server, in words.
     """
 
-    def __init__(self, status: int, message: str, code: int | None, asked: str) -> None:
-        super().__init__(f"{asked}: {message}")
+    def __init__(
+        self, status: int, message: str, code: int | None, request: str
+    ) -> None:
+        super().__init__(f"{request}: {message}")
         self.status = status
         self.message = message
         self.code = code
-        self.asked = asked
+        self.request = request
 
     @property
     def is_missing(self) -> bool:
-        """Whether Galaxy says that there is no such thing."""
+        """Whether Galaxy has no such object."""
         return self.status == HTTPStatus.NOT_FOUND
 
     def unexpected(self) -> NoAnswer:
-        """Return it as an error of a question that Galaxy should have answered."""
-        return NoAnswer(f"{self.asked} was refused: {self.message}", status=self.status)
+        """Return the error for a request that Galaxy should have accepted."""
+        return NoAnswer(
+            f"{self.request} was refused: {self.message}", status=self.status
+        )
 
 
 class Client(GalaxyInstance):
@@ -118,9 +118,9 @@ class Client(GalaxyInstance):
         key: The API key.
         timeout: The deadline of each request in seconds, all of it included
             (but looking up the host's name, which the system bounds).
-        at_once: How many requests may be under way; more wait for their turn.
-        heard: Told of each request: its method, its route with ``{id}`` for ids,
-            the status that came or None, and the seconds it took.
+        max_requests: Requests under way at once; more wait, up to their deadline.
+        max_answer_bytes: Limit for the body of one answer.
+        observer: Called after each request.
     """
 
     def __init__(
@@ -129,86 +129,90 @@ class Client(GalaxyInstance):
         key: str,
         *,
         timeout: float,
-        at_once: int,
-        heard: Heard = lambda *_: None,
+        max_requests: int = MAX_REQUESTS,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        observer: RequestObserver = lambda *_: None,
     ) -> None:
         # BioBlend would ask the network for a missing scheme or key.
         self.shown_url = _shown(url)
         if not (key and key.isascii() and key.isprintable() and " " not in key):
             raise InvalidValue(
-                "A Galaxy API key is a word of letters, digits and signs; the one "
-                "configured is empty or holds something else. Copy it anew from "
-                "Galaxy's user preferences."
+                "The configured Galaxy API key is empty, or contains a space or a "
+                "character outside ASCII. Copy it again from Galaxy's user preferences."
             )
         super().__init__(url, key=key)
         self.timeout = timeout
-        self._heard = heard
-        self._turns = threading.BoundedSemaphore(at_once)
-        self._own = threading.local()
-        # Read once: a session that trusts the environment reads .netrc and asks
-        # for proxies anew for every request.
+        self._max_answer_bytes = max_answer_bytes
+        self._observer = observer
+        self._slots = threading.BoundedSemaphore(max_requests)
+        self._watchdog = Watchdog()
+        self._thread = threading.local()
+        # Read once: a session that trusts the environment reads .netrc and the
+        # proxies for every request.
         with requests.Session() as session:
-            found = session.merge_environment_settings(url, {}, None, None, None)
-        self._proxies: dict[str, str] = dict(found["proxies"])
-        self._verify: bool | str = True if found["verify"] is None else found["verify"]
+            settings = session.merge_environment_settings(url, {}, None, None, None)
+        self._proxies: dict[str, str] = dict(settings["proxies"])
+        verify: bool | str | None = settings["verify"]
+        self._verify = True if verify is None else verify
 
     def __repr__(self) -> str:
         return f"<Galaxy at {self.shown_url}>"
 
     def get(self, path: str, **params: Any) -> Any:
-        """Return the answer to a question that BioBlend has no words for."""
+        """Return the answer to a GET that BioBlend has no method for."""
         return self.make_get_request(f"{self.url}/{path}", params=params).json()
 
     def post(self, path: str, payload: Mapping[str, Any], **params: Any) -> Any:
-        """Return the answer to a request that BioBlend has no words for."""
+        """Return the answer to a POST that BioBlend has no method for."""
         url = f"{self.url}/{path}"
         return self.make_post_request(url, dict(payload), params=params)
 
-    def datasets_in(self, history_id: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """Yield what Galaxy shows of the datasets and collections in a history.
-
-        Args:
-            history_id: Whose.
-            params: Which, and what of them (``q``, ``qv``, ``keys``).
-        """
-        for offset in range(0, 10**9, PAGE):
-            page: list[dict[str, Any]] = objects(
-                self.get(
-                    "datasets",
-                    history_id=history_id,
-                    order="hid-asc",
-                    limit=PAGE,
-                    offset=offset,
-                    **params,
-                )
-            )
+    def pages(self, path: str, size: int, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield the objects of a list that Galaxy gives in pages of *size*."""
+        for offset in itertools.count(0, size):
+            page = objects(self.get(path, limit=size, offset=offset, **params))
             yield from page
-            if len(page) < PAGE:
+            if len(page) < size:
                 return
 
-    @contextmanager
-    def asking(
-        self, refused: Callable[[Refused], Exception] | None = None
-    ) -> Iterator[None]:
-        """Make the domain's errors of what goes wrong while asking and reading.
+    def datasets_in(self, history_id: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield the datasets and collections in a history.
 
         Args:
-            refused: What a refusal means; None where that is for the caller.
+            history_id: The history.
+            params: The filter and the fields (``q``, ``qv``, ``keys``).
+        """
+        return self.pages(
+            "datasets", PAGE_SIZE, history_id=history_id, order="hid-asc", **params
+        )
+
+    @contextmanager
+    def domain_errors(
+        self, refused: Callable[[Refused], Exception] | None = None
+    ) -> Iterator[None]:
+        """Translate errors in sending a request and in reading its answer.
+
+        Args:
+            refused: Returns the error for a refusal; None lets :class:`Refused`
+                through.
+
+        Raises:
+            NoAnswer: The answer is not of the expected shape.
         """
         try:
             yield
-        except Refused as no:
+        except Refused as refusal:
             if refused is None:
                 raise
-            raise refused(no) from no
+            raise refused(refusal) from refusal
         except (Unreadable, KeyError, TypeError, AttributeError, ValueError) as error:
-            # The latter four: something in an answer is not what it always is.
+            # The latter four: a part of the answer is of another type than ever.
             raise NoAnswer(
                 f"Galaxy at {self.shown_url} gave an answer that could not be "
-                f"understood ({error}). Its version may be one not known here."
+                f"understood ({error}). Its version may not be supported."
             ) from error
 
-    # What every client of BioBlend ends in:
+    # Every method of BioBlend ends in one of these:
 
     def make_get_request(self, url: str, **kwargs: Any) -> requests.Response:
         return self._send("GET", url, params=kwargs.get("params"))
@@ -251,192 +255,200 @@ class Client(GalaxyInstance):
         A POST is sent once, on a connection of its own. Anything else may be
         sent twice: a kept connection can turn out to have been closed.
         """
-        asked = f"{method} {urlsplit(url).path} of Galaxy at {self.shown_url}"
+        name = f"{method} {urlsplit(url).path} of Galaxy at {self.shown_url}"
         request = requests.Request(
             method,
             url,
-            headers={k: v for k, v in self.json_headers.items() if v is not None},
+            headers=self.json_headers,
             params=params,
             data=None if payload is None else json.dumps(payload),
         )
-        with self._turn(asked) as deadline:
+        with self._slot(name) as deadline:
             began, status = time.monotonic(), None
             try:
                 if method == "POST":
-                    with self._session() as session:
-                        answer = self._exchange(session, request, asked, deadline)
+                    with self._new_session() as session:
+                        answer = self._exchange(session, request, name, deadline)
                 else:
-                    answer = self._exchange(self._kept, request, asked, deadline)
-                status = answer.status
+                    answer = self._exchange(self._session, request, name, deadline)
+                status = answer.status_code
             finally:
                 route = _route(url.removeprefix(self.url))
-                self._heard(method, route, status, time.monotonic() - began)
-        return _understood(answer, asked)
+                self._observer(method, route, status, time.monotonic() - began)
+        _check(answer, name)
+        return answer
 
     @contextmanager
-    def _turn(self, asked: str) -> Iterator[float]:
-        """Wait for a turn; give the deadline of what is done with it."""
+    def _slot(self, name: str) -> Iterator[float]:
+        """Hold one of the slots for requests; yields the request's deadline."""
         assert self.timeout is not None
         deadline = time.monotonic() + self.timeout
-        if not self._turns.acquire(timeout=self.timeout):
+        if not self._slots.acquire(timeout=self.timeout):
             raise RunnerUnavailable(
-                f"{asked} was not sent: too many other requests were under way for "
+                f"{name} was not sent: too many other requests were under way for "
                 f"{self.timeout:g} s."
             )
         try:
             yield deadline
         finally:
-            self._turns.release()
+            self._slots.release()
 
     @property
-    def _kept(self) -> requests.Session:
+    def _session(self) -> requests.Session:
         """This thread's session, with its connection kept open."""
         try:
-            session: requests.Session = self._own.session
+            session: requests.Session = self._thread.session
         except AttributeError:
-            session = self._own.session = self._session()
+            session = self._thread.session = self._new_session()
         return session
 
-    def _session(self) -> requests.Session:
+    def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
+        session.stream = True
         session.proxies.update(self._proxies)
         session.verify = self._verify
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=1))
+            session.mount(scheme, WatchedAdapter(pool_connections=1, pool_maxsize=1))
         return session
 
     def _exchange(
         self,
         session: requests.Session,
         request: requests.Request,
-        asked: str,
+        name: str,
         deadline: float,
     ) -> _Answer:
         prepared = session.prepare_request(request)
-        for again in (request.method != "POST", False):
-            with _Watch(deadline) as watch:
+        may_retry = request.method != "POST"
+        while True:
+            with Attempt(deadline, self._watchdog) as attempt:
                 try:
-                    return self._ask(session, prepared, watch)
+                    return self._read(session, prepared, attempt)
                 except _TooLarge:
                     raise NoAnswer(
-                        f"{asked} brought more than {LARGEST_ANSWER >> 20} MiB."
+                        f"{name} was answered with more than "
+                        f"{self._max_answer_bytes >> 20} MiB."
                     ) from None
                 except (requests.RequestException, OSError) as error:
-                    if again and watch.reused and not watch.late:
+                    if may_retry and attempt.reused and not attempt.timed_out:
+                        may_retry = False
                         continue
-                    raise self._failure(asked, watch, error) from error
-        raise AssertionError("the second attempt returns or raises")
+                    raise self._failure(name, attempt, error) from error
 
-    def _ask(
+    def _read(
         self,
         session: requests.Session,
         request: requests.PreparedRequest,
-        watch: _Watch,
+        attempt: Attempt,
     ) -> _Answer:
-        settings = session.merge_environment_settings(
-            request.url or "",
-            {},
-            True,
-            None,
-            None,
-        )
         # A redirect is never followed: requests would take the key along.
         with session.send(
-            request, timeout=watch.left, allow_redirects=False, **settings
+            request, timeout=attempt.time_left, allow_redirects=False
         ) as response:
             body = bytearray()
             for chunk in response.iter_content(2**16):
                 body += chunk
-                if len(body) > LARGEST_ANSWER:
+                if len(body) > self._max_answer_bytes:
                     raise _TooLarge
-        if watch.late:
-            # What was cut amid the headers looks like an answer without a body.
+        if attempt.timed_out:
+            # An answer cut within its headers looks like one without a body.
             raise requests.Timeout
         return _Answer(response.status_code, response.headers, bytes(body))
 
     def _failure(
-        self, asked: str, watch: _Watch, error: Exception
+        self, name: str, attempt: Attempt, error: Exception
     ) -> RunnerUnavailable:
-        late = watch.late or isinstance(error, requests.Timeout)
-        if not watch.sent:
-            why = f"no connection within {self.timeout:g} s" if late else _why(error)
-            return RunnerUnavailable(
-                f"Galaxy at {self.shown_url} could not be reached ({why}). Check that "
-                "it is up and that its address is right."
+        timed_out = attempt.timed_out or isinstance(error, requests.Timeout)
+        if not attempt.sent:
+            cause = (
+                f"no connection within {self.timeout:g} s"
+                if timed_out
+                else _innermost(error)
             )
-        if late:
-            return NoAnswer(f"{asked} was not answered within {self.timeout:g} s.")
-        return NoAnswer(f"{asked} was broken off before the answer ({_why(error)}).")
+            return RunnerUnavailable(
+                f"Galaxy at {self.shown_url} could not be reached ({cause}). Check "
+                "that it is up and that its address is right."
+            )
+        if timed_out:
+            return NoAnswer(f"{name} was not answered within {self.timeout:g} s.")
+        return NoAnswer(
+            f"{name} was interrupted before the answer ({_innermost(error)})."
+        )
 
 
 class _TooLarge(Exception):
-    """An answer is larger than anything that Galaxy has to say."""
+    """An answer exceeds the limit."""
 
 
-@frozen
-class _Answer:
-    """An HTTP answer that was read to its end."""
+class _Answer(requests.Response):
+    """An answer as BioBlend wants it, read to its end and parsed once."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__()
+        self.status_code = status
+        self.encoding = "utf-8"
+        self.headers.update(headers)
+        self.raw = io.BytesIO(body)
+        try:
+            self._parsed = json.loads(body)
+        except (ValueError, RecursionError):
+            self._parsed = _NOT_JSON
 
-    def response(self) -> requests.Response:
-        """Return it as BioBlend wants it."""
-        response = requests.Response()
-        response.status_code = self.status
-        response.encoding = "utf-8"
-        response.headers.update(self.headers)
-        response.raw = io.BytesIO(self.body)
-        return response
+    @property
+    def is_json(self) -> bool:
+        return self._parsed is not _NOT_JSON
+
+    def json(self, **_: Any) -> Any:
+        return self._parsed
 
 
-def _understood(answer: _Answer, asked: str) -> requests.Response:
-    """Return a good answer.
+_NOT_JSON = object()
+
+
+def _check(answer: _Answer, name: str) -> None:
+    """Check that an answer is a success.
 
     Raises:
         RunnerRefusedUs, RunnerUnavailable, NoAnswer, Refused: It is none.
     """
-    status = answer.status
-    try:
-        content = json.loads(answer.body)
-    except ValueError:
-        content = _GARBAGE
-    said = content.get("err_msg") if isinstance(content, dict) else None
-    said = said if isinstance(said, str) and said else None
-    wait = _retry_after(answer.headers.get("Retry-After"))
+    status = answer.status_code
+    error = answer.json() if isinstance(answer.json(), dict) else {}
+    message = error.get("err_msg")
+    message = message if isinstance(message, str) and message else None
+    retry_after = _retry_after(answer.headers.get("Retry-After"))
     match status, status // 100:
-        case _, 2 if content is not _GARBAGE:
-            return answer.response()
+        case _, 2 if answer.is_json:
+            return
         case 401, _:
-            why = (said or "HTTP 401").rstrip(".")
+            cause = (message or "HTTP 401").rstrip(".")
             raise RunnerRefusedUs(
-                f"{asked} was refused ({why}). Check the configured API key."
+                f"{name} was refused ({cause}). Check the configured API key."
             )
         case 429, _:
             raise RunnerUnavailable(
-                f"{asked} was put off: Galaxy asks for fewer requests (429).",
-                retry_after=WAIT if wait is None else wait,
+                f"{name} was refused for now: too many requests (HTTP 429).",
+                retry_after=DEFAULT_RETRY_AFTER if retry_after is None else retry_after,
             )
-        case _, 4 if said is not None:
-            code = content.get("err_code")
+        case _, 4 if message is not None:
+            code = error.get("err_code")
             code = code if isinstance(code, int) else None
             if code == _NOT_LOGGED_IN:
                 raise RunnerRefusedUs(
-                    f"{asked} was refused: {said} Does something on the way remove "
-                    "the x-api-key header?"
+                    f"{name} was refused: {message} Does a proxy remove the x-api-key "
+                    "header?"
                 )
-            raise Refused(status, said, code, asked)
+            raise Refused(status, message, code, name)
         case _, 5:
+            detail = f": {message}" if message else ""
             raise NoAnswer(
-                f"{asked} failed there (HTTP {status}{': ' + said if said else ''}).",
+                f"{name} failed in Galaxy (HTTP {status}{detail}).",
                 status=status,
-                retry_after=wait,
+                retry_after=retry_after,
             )
         case _, 3:
             raise NoAnswer(
-                f"{asked} was answered with a redirect, which is not followed, since "
+                f"{name} was answered with a redirect, which is not followed, since "
                 "it would take the API key along. Configure the address that it leads "
                 "to.",
                 status=status,
@@ -444,21 +456,20 @@ def _understood(answer: _Answer, asked: str) -> requests.Response:
         case _:
             kind = answer.headers.get("Content-Type", "no type").partition(";")[0]
             raise NoAnswer(
-                f"{asked} gave an answer that could not be understood (HTTP {status}, "
-                f"{kind}, {len(answer.body)} bytes). Is that the address of a Galaxy, "
-                "or of something in front of it?",
+                f"{name} gave an answer that could not be understood (HTTP {status}, "
+                f"{kind}, {len(answer.content)} bytes). Is that the address of a "
+                "Galaxy, or of something in front of it?",
                 status=status,
             )
 
 
-_GARBAGE = object()
 _NOT_LOGGED_IN = 403001
 
 
 def _route(path: str) -> str:
     """Return a path below ``/api`` with ``{id}`` for ids: every second part is one."""
     parts = path.strip("/").split("/")
-    parts[1::2] = [one if one == "current" else "{id}" for one in parts[1::2]]
+    parts[1::2] = [part if part == "current" else "{id}" for part in parts[1::2]]
     return "/".join(parts)
 
 
@@ -466,12 +477,16 @@ def _shown(url: str) -> str:
     """Return the address without credentials, as it is shown and recorded."""
     try:
         parts = urlsplit(url)
-        fine = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        fine = fine and not (parts.query or parts.fragment) and url == url.strip()
+        is_valid = (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and not (parts.query or parts.fragment)
+            and url == url.strip()
+        )
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
-        fine = False
-    if not fine:
+        is_valid = False
+    if not is_valid:
         raise InvalidValue(
             "Galaxy's address must be an http or https address such as "
             "'https://usegalaxy.org'."
@@ -479,10 +494,10 @@ def _shown(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
-def _why(error: BaseException) -> str:
+def _innermost(error: BaseException) -> str:
     """Return the innermost cause in a few words.
 
-    The outer ones quote whole URLs, and other people's code in brackets.
+    The outer ones quote whole URLs and objects of urllib3.
     """
     seen = {id(error)}
     while True:
@@ -510,125 +525,3 @@ def _retry_after(value: str | None) -> float | None:
             at = at.replace(tzinfo=UTC)
         seconds = (at - datetime.now(UTC)).total_seconds()
     return max(seconds, 0.0) if math.isfinite(seconds) else None
-
-
-# --- one exchange, watched ----------------------------------------------------
-
-_watched = threading.local()
-"""The watch over the exchange that this thread is in."""
-
-
-@define(eq=False)
-class _Watch:
-    """Sees how far an exchange gets, and cuts its connection at the deadline.
-
-    No time-out of a socket bounds a server that sends a byte now and then: only
-    somebody else, who ends the connection under the reader, does.
-    """
-
-    deadline: float
-    sent: bool = field(default=False, init=False)  #: a first byte, or so we must think
-    reused: bool = field(default=False, init=False)  #: its connection is an old one
-    late: bool = field(default=False, init=False)  #: it was cut
-    _connection: HTTPConnection | None = field(default=None, init=False)
-    _over: bool = field(default=False, init=False)
-    _lock: threading.Lock = field(factory=threading.Lock, init=False)
-    _timer: threading.Timer = field(init=False)
-
-    @property
-    def left(self) -> float:
-        """The seconds that are left; never nothing, which would mean for ever."""
-        return max(self.deadline - time.monotonic(), 0.001)
-
-    def __enter__(self) -> Self:
-        self._timer = threading.Timer(self.left, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-        _watched.by = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _watched.by = None
-        # From here on the connection may serve another exchange.
-        with self._lock:
-            self._over = True
-        self._timer.cancel()
-
-    def on(self, connection: HTTPConnection) -> None:
-        """Watch that connection; it is about to be used, or just being made."""
-        with self._lock:
-            self._connection = connection
-
-    def _cut(self) -> None:
-        with self._lock:
-            if self._over:
-                return
-            self.late = True
-            sock = self._connection.sock if self._connection else None
-            if isinstance(sock, socket):
-                try:
-                    # Not TLS's own shutdown, which waits for the other side.
-                    socket.shutdown(sock, SHUT_RDWR)
-                except OSError:
-                    return  # it had ended by itself
-
-
-class _Seen(HTTPConnection):
-    """A connection that tells the watch what becomes of it."""
-
-    _has_served = False
-
-    def connect(self) -> None:
-        watch: _Watch = _watched.by
-        watch.on(self)
-        self._has_served = False
-        try:
-            super().connect()
-        finally:
-            # A tunnel through a proxy sends something; the request it is not.
-            watch.sent = False
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        watch: _Watch = _watched.by
-        watch.on(self)
-        watch.reused = self._has_served and self.sock is not None
-        super().request(*args, **kwargs)
-
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        _watched.by.sent = True
-        super().send(data)
-
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3
-        response = super().getresponse()
-        self._has_served = True
-        return response
-
-
-class _SeenTls(_Seen, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Seen
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _SeenTls
-
-
-class _Adapter(HTTPAdapter):
-    """Requests' own way out, through connections that are watched."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-_POOLS = {"http": _PlainPool, "https": _TlsPool}

@@ -1,8 +1,7 @@
-"""Which workflow goes by a name.
+"""Ids of workflows by name.
 
-Rule of the file: Galaxy can only be asked for all workflows at once, so the list
-is remembered for a while, and whatever follows from it is looked at again before
-it is relied on.
+Rule of the file: Galaxy lists all workflows or none, so the list is cached, and an
+id taken from it is verified before it is used.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from galaxy_jobs.domain.errors import WorkflowAmbiguous, WorkflowNotFound
 from galaxy_jobs.domain.model.values import WorkflowId
 
 
-NAMES_KEPT = 60.0
-"""Seconds for which the list is remembered."""
+NAMES_TTL = 60.0
+"""Seconds for which the list is cached."""
 
-NAMES_DOUBTED = 1.0
-"""Seconds for which it is believed that there is none of a name, or several."""
+PROBLEM_TTL = 1.0
+"""Seconds for which it is cached that no workflow, or several, have a name."""
 
 
 class Names:
-    """The workflows that the key can see, by name; one thread at a time reads them."""
+    """The workflows that the key can see, by name; read by one thread at a time."""
 
     def __init__(self, client: Client, monotonic: Callable[[], float]) -> None:
         self._client = client
@@ -38,14 +37,14 @@ class Names:
 
         Args:
             name: Exactly.
-            since: The list must have been read at that moment or later.
+            since: The age limit of the list: read at that moment or later.
 
         Raises:
             WorkflowNotFound: There is none.
             WorkflowAmbiguous: There are several.
         """
         ids: Sequence[WorkflowId] = ()
-        for moment in (since, self._monotonic() - NAMES_DOUBTED):
+        for moment in (since, self._monotonic() - PROBLEM_TTL):
             ids = self.since(moment).get(name, ())
             if len(ids) == 1:
                 return ids[0]
@@ -62,11 +61,12 @@ class Names:
 
     def _read(self) -> Mapping[str, Sequence[WorkflowId]]:
         ids: dict[str, list[WorkflowId]] = {}
-        with self._client.asking(Refused.unexpected):
+        with self._client.domain_errors(Refused.unexpected):
             # Counting the steps of thousands of workflows takes Galaxy seconds.
-            listed = self._client.get("workflows", skip_step_counts="true")
-            for one in translate.objects(listed):
-                if not one.get("deleted"):
-                    id_ = WorkflowId(translate.part(one, "id", str))
-                    ids.setdefault(translate.part(one, "name", str), []).append(id_)
+            workflows = self._client.get("workflows", skip_step_counts="true")
+            for workflow in translate.objects(workflows):
+                if not workflow.get("deleted"):
+                    name = translate.part(workflow, "name", str)
+                    id_ = WorkflowId(translate.part(workflow, "id", str))
+                    ids.setdefault(name, []).append(id_)
         return ids

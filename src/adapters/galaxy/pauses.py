@@ -1,7 +1,7 @@
-"""Why jobs are paused: for good, or until somebody resumes them.
+"""Paused jobs that will never run, and paused jobs that may.
 
-Rule of the file: in doubt a job is not held for good. Galaxy calls both kinds
-``paused``; only the sentence it leaves on a job's outputs tells them apart.
+Rule of the file: in doubt a job is not blocked for good. Galaxy calls both kinds
+``paused``; they differ only in the message that it leaves on a job's outputs.
 """
 
 from __future__ import annotations
@@ -13,48 +13,50 @@ from attrs import evolve
 
 from galaxy_jobs.adapters.galaxy import translate
 from galaxy_jobs.adapters.galaxy.client import Client
+from galaxy_jobs.adapters.galaxy.translate import Pause
 from galaxy_jobs.domain.model.report import InvocationReport, JobState
 from galaxy_jobs.domain.model.values import JobId
 
 
-STEPS_BACK = 20
-"""How many datasets are looked at to find out why an input is held."""
+MAX_DATASETS = 20
+"""Datasets fetched, at most, to find out why the inputs of a run are paused."""
 
 
 def with_blocked(
     client: Client, report: InvocationReport, shown: Mapping[str, Any]
 ) -> InvocationReport:
-    """Return the report with those paused jobs told as blocked that are.
+    """Return the report with paused jobs that will never run marked as blocked.
 
-    A run has a history of its own, so one question brings what Galaxy wrote on
-    the outputs of all its paused jobs. A job that waits behind another paused one
-    is taken to be blocked only if none of the run's jobs is held for anything
-    else: should its own cause be one of those, a verdict would be too early.
+    A run has a history of its own, so one request brings the messages on the
+    outputs of all its paused jobs. A job that waits for another paused one counts
+    as blocked only if none of the run's jobs is paused for any other reason: that
+    reason might be its own, and the verdict would come too early.
 
     Args:
-        client: To ask with.
-        report: A run's; nothing is asked if none of its jobs is paused.
+        client: Sends the requests.
+        report: The report of a run; without paused jobs nothing is requested.
         shown: The answer that it was read from.
     """
     paused = {job.job_id for job in report.jobs() if job.state is JobState.PAUSED}
     if not paused:
         return report
-    broken, behind = set[JobId](), set[JobId]()
+    broken, waiting = set[JobId](), set[JobId]()
     assert report.history_id is not None
-    listed = client.datasets_in(
+    datasets = client.datasets_in(
         report.history_id, q="state", qv="paused", keys="id,misc_info,creating_job"
     )
-    for one in listed:
-        job, reason = one.get("creating_job"), translate.pause(one.get("misc_info"))
-        if job in paused and reason.broken:
+    for dataset in datasets:
+        job = dataset.get("creating_job")
+        pause = translate.pause(dataset.get("misc_info"))
+        if job in paused and pause is Pause.BROKEN_INPUT:
             broken.add(job)
-        elif job in paused and reason.behind:
-            behind.add(job)
-    if behind == paused:
-        # The cause lies outside: in what the run was given.
-        given = {"inputs": translate.part(shown, "inputs", dict)}
-        return _with(report, behind) if _lost(client, given) else report
-    return _with(report, paused if broken | behind == paused else broken)
+        elif job in paused and pause is Pause.PAUSED_INPUT:
+            waiting.add(job)
+    if waiting == paused:
+        # The cause lies outside the run, in its inputs.
+        inputs = {"inputs": translate.part(shown, "inputs", dict)}
+        return _with(report, waiting) if _is_blocked(client, inputs) else report
+    return _with(report, paused if broken | waiting == paused else broken)
 
 
 def _with(report: InvocationReport, blocked: set[JobId]) -> InvocationReport:
@@ -76,55 +78,57 @@ def _with(report: InvocationReport, blocked: set[JobId]) -> InvocationReport:
     )
 
 
-def _lost(client: Client, job: Mapping[str, Any]) -> bool:
-    """Say whether all paused inputs of a job wait for what is gone for good.
+def _is_blocked(client: Client, job: Mapping[str, Any]) -> bool:
+    """Whether all paused inputs of a job go back to data that will never exist.
 
-    Goes back from job to job; what lies too far back counts as not gone.
+    Follows the inputs from job to job; beyond the limit the answer is no.
     """
-    waiting, seen, lost = list(datasets_of(client, job, "input")), set[str](), False
-    while waiting:
-        id_ = waiting.pop()
+    pending = list(datasets_of(client, job, "input"))
+    seen = set[str]()
+    is_blocked = False
+    while pending:
+        id_ = pending.pop()
         if id_ in seen:
             continue
         seen.add(id_)
-        if len(seen) > STEPS_BACK:
+        if len(seen) > MAX_DATASETS:
             return False
-        shown = client.datasets.show_dataset(id_)
-        if shown.get("state") != "paused":
+        dataset = client.datasets.show_dataset(id_)
+        if dataset.get("state") != "paused":
             continue
-        reason = translate.pause(shown.get("misc_info"))
-        if reason.broken:
-            lost = True
-        elif reason.behind and shown.get("creating_job"):
-            maker = client.jobs.show_job(shown["creating_job"])
-            waiting += datasets_of(client, maker, "input")
+        pause = translate.pause(dataset.get("misc_info"))
+        if pause is Pause.BROKEN_INPUT:
+            is_blocked = True
+        elif pause is Pause.PAUSED_INPUT and dataset.get("creating_job"):
+            creator = client.jobs.show_job(dataset["creating_job"])
+            pending += datasets_of(client, creator, "input")
         else:
             return False
-    return lost
+    return is_blocked
 
 
 def datasets_of(client: Client, job: Mapping[str, Any], side: str) -> Iterator[str]:
-    """Yield the ids of a job's datasets, those in collections too.
+    """Yield the ids of a job's datasets, including those in collections.
 
     Args:
-        client: To ask with, about collections.
-        job: As Galaxy shows it.
+        client: Fetches collections.
+        job: The job as Galaxy shows it.
         side: ``input`` or ``output``.
     """
-    held = {**(job.get(f"{side}s") or {}), **(job.get(f"{side}_collections") or {})}
-    for one in held.values():
-        if one.get("src") == "hda":
-            yield one["id"]
-        elif one.get("src") == "hdca":
-            yield from _elements(client, one["id"])
+    data = {**(job.get(f"{side}s") or {}), **(job.get(f"{side}_collections") or {})}
+    for item in data.values():
+        if item.get("src") == "hda":
+            yield item["id"]
+        elif item.get("src") == "hdca":
+            yield from _elements(client, item["id"])
 
 
 def _elements(client: Client, collection_id: str) -> Iterator[str]:
     shown = client.dataset_collections.show_dataset_collection(collection_id)
     stack = list(shown.get("elements") or ())
     while stack:
-        thing = stack.pop(0).get("object") or {}
-        if "elements" in thing:
-            stack[:0] = thing["elements"]
-        elif "id" in thing:
-            yield thing["id"]
+        element = stack.pop(0).get("object") or {}
+        if "elements" in element:
+            stack[:0] = element["elements"]
+        elif "id" in element:
+            yield element["id"]

@@ -1,8 +1,8 @@
-"""Galaxy's JSON in the domain's words.
+"""Galaxy's JSON as values of the domain.
 
-Rule of the file: pure functions of an answer. What is missing where Galaxy never
-leaves it out raises :class:`Unreadable`; what is new is let through where it can
-do no harm, and counts as not settled where it could.
+Rule of the file: pure functions of an answer. A missing part that Galaxy always
+sends raises :class:`Unreadable`. An unknown word is let through where that is
+harmless; an unknown state counts as not settled.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, TypeVar
-
-from attrs import frozen
 
 from galaxy_jobs.domain.model.dataset import GalaxyData, Source, UrlData
 from galaxy_jobs.domain.model.report import (
@@ -39,14 +38,14 @@ T = TypeVar("T")
 
 
 class Unreadable(Exception):
-    """An answer is not what Galaxy says; the adapter makes an error of it."""
+    """An answer is not of the expected shape; it never crosses a port."""
 
 
 def part(content: Any, key: str, kind: type[T]) -> T:
-    """Return what an object holds under a key.
+    """Return the value of an object's key.
 
     Raises:
-        Unreadable: It is no object, or holds nothing of that kind there.
+        Unreadable: *content* is no object, or has no value of that type there.
     """
     value = content.get(key) if isinstance(content, Mapping) else None
     if not isinstance(value, kind):
@@ -55,15 +54,15 @@ def part(content: Any, key: str, kind: type[T]) -> T:
 
 
 def objects(content: Any) -> list[dict[str, Any]]:
-    """Return a list of objects.
+    """Return *content*, which is a list of objects.
 
     Raises:
-        Unreadable: It is none.
+        Unreadable: It is not.
     """
     if not isinstance(content, list):
         raise Unreadable("no list")
-    if not all(isinstance(one, dict) for one in content):
-        raise Unreadable("a list of something else than objects")
+    if not all(isinstance(item, dict) for item in content):
+        raise Unreadable("a list with other items than objects")
     return content
 
 
@@ -71,22 +70,22 @@ def objects(content: Any) -> list[dict[str, Any]]:
 
 
 def workflow(name: str, content: Any) -> Workflow:
-    """Read what a stored workflow declares.
+    """Read a stored workflow and its inputs.
 
-    An input that has no label of its own goes by its step's UUID, which is the
-    other name under which Galaxy takes a value for it.
+    An input without a label of its own is named by its step's UUID, the other name
+    under which Galaxy accepts a value for it.
     """
-    shown = part(content, "inputs", dict)
+    declared = part(content, "inputs", dict)
     steps = part(content, "steps", dict)
-    labels = Counter(part(one, "label", str) for one in shown.values())
+    labels = Counter(part(item, "label", str) for item in declared.values())
     inputs = []
-    for index in sorted(shown, key=int):
+    for index in sorted(declared, key=int):
         step = part(steps, index, dict)
-        label, uuid = shown[index]["label"], shown[index].get("uuid")
-        # Galaxy fills in a label for an input that has none, but does not answer
-        # to it: a value given under that name is dropped without a word.
-        named = labels[label] == 1 and label not in _FILLED_IN
-        inputs.append(_input(label if named or not uuid else str(uuid), step))
+        label, uuid = declared[index]["label"], declared[index].get("uuid")
+        # Galaxy shows a default label for an input that has none, but does not
+        # accept it: a value under that name is silently dropped.
+        has_name = labels[label] == 1 and label not in _DEFAULT_LABELS
+        inputs.append(_input(label if has_name or not uuid else str(uuid), step))
     return Workflow(
         workflow_id=WorkflowId(part(content, "id", str)),
         name=name,
@@ -95,7 +94,7 @@ def workflow(name: str, content: Any) -> Workflow:
     )
 
 
-_FILLED_IN = {"Input Dataset", "Input Dataset Collection", "Input Parameter"}
+_DEFAULT_LABELS = {"Input Dataset", "Input Dataset Collection", "Input Parameter"}
 
 
 def _input(name: str, step: Mapping[str, Any]) -> WorkflowInput:
@@ -109,9 +108,9 @@ def _input(name: str, step: Mapping[str, Any]) -> WorkflowInput:
     return WorkflowInput(
         name=name,
         kind=kind,
-        optional=_true(state.get("optional")),
+        optional=_boolean(state.get("optional")),
         default=None if kind.is_data else state.get("default"),
-        multiple=_true(state.get("multiple")),
+        multiple=_boolean(state.get("multiple")),
         options=_options(state.get("restrictions")),
         minimum=low,
         maximum=high,
@@ -134,28 +133,29 @@ _PARAMETERS = {
 }
 
 
-def _true(value: Any) -> bool:
-    """Read a truth as Galaxy stores it; workflows of old have texts."""
+def _boolean(value: Any) -> bool:
+    """Read a boolean; old workflows store it as a string."""
     return value.lower() == "true" if isinstance(value, str) else bool(value)
 
 
 def _options(restrictions: Any) -> tuple[Json, ...]:
-    """Return the values allowed (suggestions are none: others are fine, too)."""
+    """Return the allowed values; mere suggestions are not among them."""
     if not isinstance(restrictions, Sequence) or isinstance(restrictions, str):
         return ()
     return tuple(
-        one.get("value") if isinstance(one, Mapping) else one for one in restrictions
+        option.get("value") if isinstance(option, Mapping) else option
+        for option in restrictions
     )
 
 
 def _range(state: Mapping[str, Any]) -> tuple[float | None, float | None]:
     lows, highs = [state.get("min")], [state.get("max")]
-    for one in state.get("validators") or ():
-        if one.get("type") != "in_range" or _true(one.get("negate")):
+    for validator in state.get("validators") or ():
+        if validator.get("type") != "in_range" or _boolean(validator.get("negate")):
             continue
-        # A bound that is excluded is let through here; Galaxy refuses it.
-        lows.append(one.get("min"))
-        highs.append(one.get("max"))
+        # An exclusive bound is treated as inclusive here; Galaxy itself is exact.
+        lows.append(validator.get("min"))
+        highs.append(validator.get("max"))
     return (
         max((n for n in map(_number, lows) if n is not None), default=None),
         min((n for n in map(_number, highs) if n is not None), default=None),
@@ -170,8 +170,8 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def given(value: Source | Json) -> Any:
-    """Return what is put on an input, in Galaxy's words."""
+def input_value(value: Source | Json) -> Any:
+    """Return the value of an input as Galaxy expects it."""
     match value:
         case GalaxyData(src, id_):
             return {"src": src.value, "id": id_}
@@ -185,37 +185,42 @@ def given(value: Source | Json) -> Any:
 
 
 def invocation(
-    content: Any, look: Callable[[InvocationId], InvocationReport]
+    content: Any, report_sub: Callable[[InvocationId], InvocationReport]
 ) -> InvocationReport:
     """Read an invocation shown with its steps' details.
 
     Args:
         content: The answer.
-        look: Reports on the invocation of a sub-workflow. It is called when
-            *content* has been read: see :meth:`Galaxy.report` for why.
+        report_sub: Reports on the invocation of a sub-workflow. It is called
+            after *content* was requested: see :meth:`Galaxy.report` for why.
     """
-    word = part(content, "state", str)
+    name = part(content, "state", str)
     try:
-        state = GalaxyState(word)
+        state = GalaxyState(name)
     except ValueError:
-        raise Unreadable(f"an invocation in a state {word!r}") from None
-    messages = objects(content.get("messages") or [])
+        raise Unreadable(f"an invocation in a state {name!r}") from None
+    # A warning is no reason for a state.
+    messages = [
+        message
+        for message in objects(content.get("messages") or [])
+        if part(message, "reason", str) != "workflow_output_not_found"
+    ]
     steps = objects(part(content, "steps", list))
     return InvocationReport(
         invocation_id=InvocationId(part(content, "id", str)),
         state=state,
         steps=tuple(
-            _step(one, look) for one in sorted(steps, key=lambda s: s["order_index"])
+            _step(step, report_sub)
+            for step in sorted(steps, key=lambda step: step["order_index"])
         ),
         history_id=HistoryId(part(content, "history_id", str)),
-        # A warning is no reason for anything.
-        messages=tuple(sentence(one) for one in messages if not _is_warning(one)),
-        reasons=tuple(one["reason"] for one in messages if not _is_warning(one)),
+        messages=tuple(map(sentence, messages)),
+        reasons=tuple(message["reason"] for message in messages),
     )
 
 
 def _step(
-    content: Mapping[str, Any], look: Callable[[InvocationId], InvocationReport]
+    content: Mapping[str, Any], report_sub: Callable[[InvocationId], InvocationReport]
 ) -> StepReport:
     scheduled = content.get("state") == "scheduled"
     sub = content.get("subworkflow_invocation_id")
@@ -225,59 +230,49 @@ def _step(
         scheduled=scheduled,
         # Galaxy schedules a mapped step only when it has made all of its jobs.
         expanding=bool(content.get("implicit_collection_jobs_id")) and not scheduled,
-        jobs=tuple(job(one) for one in objects(content.get("jobs") or [])),
-        sub=look(InvocationId(sub)) if sub else None,
+        jobs=tuple(map(job, objects(content.get("jobs") or []))),
+        sub=report_sub(InvocationId(sub)) if sub else None,
     )
 
 
 def job(content: Any) -> JobReport:
     """Read a job as a step lists it."""
-    word = part(content, "state", str)
     try:
-        state = JobState(word)
+        state = JobState(part(content, "state", str))
     except ValueError:
         state = JobState.UNKNOWN
-    # One of our own words, should Galaxy ever take it up, would mean another.
+    # A word of our own: if Galaxy ever uses it, the meaning is unknown.
     if state is JobState.BLOCKED:
         state = JobState.UNKNOWN
     return JobReport(JobId(part(content, "id", str)), state, content.get("tool_id"))
 
 
-def _is_warning(message: Mapping[str, Any]) -> bool:
-    return part(message, "reason", str) == "workflow_output_not_found"
-
-
 def sentence(message: Mapping[str, Any]) -> str:
-    """Say what a message of an invocation means.
+    """Return a message of an invocation as a sentence.
 
-    Galaxy gives a code and details and leaves the wording to its web client. The
-    steps it names are places, in spite of their key ``workflow_step_id``.
+    Galaxy sends a code and details, and leaves the wording to its web client. The
+    values of ``workflow_step_id`` are indexes of steps, in spite of the name.
     """
     reason = part(message, "reason", str)
-    said = _SENTENCES.get(reason, f"Galaxy says: {reason}")
-    step, cause = message.get("workflow_step_id"), _place(message, "dependent_")
-    inside = message.get("workflow_step_index_path") or ()
-    where = "".join(f"step {place + 1} > " for place in inside)
-    if step is not None:
-        where += f"step {step + 1}"
-    details = message.get("details") or message.get("output_name")
-    return (
-        said
-        + (f", at {where.removesuffix(' > ')}" if where else "")
-        + (f", because of {cause}" if cause else "")
-        + (f": {details}" if details else "")
-        + "."
-    ).replace("..", ".")
-
-
-def _place(message: Mapping[str, Any], prefix: str) -> str | None:
-    step = message.get(f"{prefix}workflow_step_id")
-    return None if step is None else f"step {step + 1}"
+    text = _SENTENCES.get(reason, f"Galaxy's reason: {reason}")
+    path = [
+        *(message.get("workflow_step_index_path") or ()),
+        message.get("workflow_step_id"),
+    ]
+    steps = [f"step {index + 1}" for index in path if index is not None]
+    if steps:
+        text += f", at {' > '.join(steps)}"
+    cause = message.get("dependent_workflow_step_id")
+    if cause is not None:
+        text += f", because of step {cause + 1}"
+    if details := message.get("details") or message.get("output_name"):
+        text += f": {details}"
+    return f"{text}.".replace("..", ".")
 
 
 _SENTENCES = {
     "user_request": "The run was cancelled on request",
-    "history_deleted": "The run was cancelled since its history was deleted",
+    "history_deleted": "The run was cancelled because its history was deleted",
     "cancelled_on_review": "The run was cancelled at a review",
     "dataset_failed": "A dataset that the run needs has failed or could not be fetched",
     "collection_failed": "A collection that the run needs has failed",
@@ -285,23 +280,23 @@ _SENTENCES = {
     "output_not_found": "An output that the run needs was not made",
     "expression_evaluation_failed": "An expression could not be evaluated",
     "when_not_boolean": "The condition of a step is neither true nor false",
-    "unexpected_failure": "Galaxy met an unexpected failure",
+    "unexpected_failure": "An unexpected failure in Galaxy",
     "workflow_parameter_invalid": "A workflow parameter is not valid",
     "step_input_deleted": "An input of a step was deleted",
 }
 
 
 def summaries(content: Any) -> dict[InvocationId, JobsSummary]:
-    """Read the bulk answer; what it does not know is left out."""
+    """Read the bulk answer; invocations that Galaxy does not know are left out."""
     if not isinstance(content, list):
         raise Unreadable("no list")
     return {
-        InvocationId(part(one, "id", str)): JobsSummary(
-            states=dict(part(one, "states", dict)),
-            populated=part(one, "populated_state", str),
+        InvocationId(part(summary, "id", str)): JobsSummary(
+            states=dict(part(summary, "states", dict)),
+            populated=part(summary, "populated_state", str),
         )
-        for one in content
-        if one is not None
+        for summary in content
+        if summary is not None
     }
 
 
@@ -313,28 +308,28 @@ def details(content: Any, info: str | None) -> JobDetails:
 
     Args:
         content: The answer.
-        info: What Galaxy left on its output, if anybody looked.
+        info: The message that Galaxy left on one of its outputs, if known.
     """
     streams = (content.get(key) for key in ("tool_stderr", "stderr", "job_stderr"))
     stderr = next((text for text in streams if isinstance(text, str) and text), None)
-    said = [
-        one["desc"]
-        for one in content.get("job_messages") or ()
-        if isinstance(one, Mapping) and one.get("desc")
+    messages = [
+        message["desc"]
+        for message in content.get("job_messages") or ()
+        if isinstance(message, Mapping) and message.get("desc")
     ]
     return JobDetails(
         tool=content.get("tool_id"),
         exit_code=content.get("exit_code"),
         stderr=stderr,
-        message=info or "; ".join(said) or None,
+        message=info or "; ".join(messages) or None,
     )
 
 
 def outputs_of(content: Any) -> Iterator[tuple[str, str, str]]:
     """Yield the labelled outputs of an invocation: label, kind and id."""
     for key, src in (("outputs", "hda"), ("output_collections", "hdca")):
-        for label, one in part(content, key, dict).items():
-            yield label, src, part(one, "id", str)
+        for label, item in part(content, key, dict).items():
+            yield label, src, part(item, "id", str)
 
 
 def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output:
@@ -350,37 +345,33 @@ def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output
     )
 
 
-# --- why jobs are paused ------------------------------------------------------
+# --- reasons for paused jobs --------------------------------------------------
 
 
-@frozen
-class Pause:
-    """Why Galaxy holds a job, as it wrote on the job's output.
+class Pause(Enum):
+    """Why Galaxy paused a job, as it wrote on the job's output."""
 
-    Attributes:
-        broken: For an input that failed or is gone: for good.
-        behind: For an input that is held itself.
-    """
-
-    broken: bool
-    behind: bool
+    BROKEN_INPUT = auto()  #: an input failed or is deleted: the job will never run
+    PAUSED_INPUT = auto()  #: an input is paused itself
+    OTHER = auto()  #: a quota, a limit, a user's request, or unknown
 
 
 def pause(info: str | None) -> Pause:
-    """Read the sentence on an output.
+    """Read the message on an output.
 
-    Galaxy has no code for it. These are all the sentences it pauses a job for an
-    input with; any other is about a quota, a limit or a user's wish.
+    Galaxy has no code for the reason. These are all the phrases with which it
+    pauses a job because of an input.
     """
-    said = info or ""
-    broken = any(phrase in said for phrase in _BROKEN)
-    return Pause(broken=broken, behind=not broken and _BEHIND in said)
+    text = info or ""
+    if any(phrase in text for phrase in _BROKEN_INPUT):
+        return Pause.BROKEN_INPUT
+    return Pause.PAUSED_INPUT if _PAUSED_INPUT in text else Pause.OTHER
 
 
-_BROKEN = (
+_BROKEN_INPUT = (
     "its input datasets are in an error state",
     "is in error state",
     "was deleted before the job started",
     "failed to properly set metadata",
 )
-_BEHIND = "was paused before the job started"
+_PAUSED_INPUT = "was paused before the job started"
