@@ -8,6 +8,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # In a clone, everything that is installed or kept stays in the clone.
 GALAXY_JOBS_HOME ?= $(CURDIR)/.local
 export GALAXY_JOBS_HOME
+# A file of tests runs in one of these processes; much of its time is waiting.
+WORKERS ?= 3
+PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	$(if $(RANDOM),-p randomly)
 PY = .venv/bin/python
 GJ = .venv/bin/galaxy-jobs
 
@@ -20,12 +24,12 @@ help: ## this list
 demo: .venv/ready ## a real Galaxy, a real job, and the service left running
 	@$(GJ) demo $(if $(DEMO_EXIT),--exit)
 
-test: .venv/ready ## all tests, on a real PostgreSQL, Galaxy and browser
+test: .venv/ready ## all tests, on a real PostgreSQL, Galaxy and browser (RANDOM=1)
 	@.dev/browser.sh
-	@$(PY) -m pytest
+	@$(PYTEST)
 
-unit: .venv/ready ## the tests that need no service
-	@$(PY) -m pytest tests/unit
+unit: .venv/ready ## the tests that need no service (RANDOM=1: in random order)
+	@$(PYTEST) tests/unit
 
 bench: .venv/ready ## ratios against what others do; PARTS="sweep ..." for some
 	@$(PY) -m bench $(PARTS)

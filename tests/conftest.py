@@ -8,11 +8,16 @@ prints the blob that brings it back.
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.galaxy import stop_unused_galaxy
 
+
+# pytest-xdist tells its workers how wide a terminal is: what is tested has none.
+os.environ.pop("COLUMNS", None)
 
 settings.register_profile(
     "short",
