@@ -27,6 +27,7 @@ from galaxy_jobs.adapters.embedded.samples import (
     import_workflow,
     upload_text,
 )
+from tests.support.service import service
 from tests.support.wait import until
 
 
@@ -122,6 +123,37 @@ def test_killed_at_work_it_starts_again_with_all_it_had(victim: LocalGalaxy) -> 
     assert call(before.url, before.key, "GET", f"datasets/{dataset}")["name"] == "kept"
     # Galaxy may run the job anew, if it had not noted yet that it ran.
     assert not set(left) & set(sleepers(victim)), "nothing of the killed one is left"
+
+
+def test_killed_during_a_run_it_changes_no_state_and_the_run_ends_after(
+    victim: LocalGalaxy, database_url: str, tmp_path: Path
+) -> None:
+    access = victim.start()
+    fruits = upload_text(access.url, access.key, "fruits", SAMPLE_TEXT.read_text())
+    name = import_workflow(access.url, access.key, SAMPLE_WORKFLOW)
+    with service(
+        tmp_path, database=database_url, galaxy=access.url, key=access.key
+    ) as jobs:
+        jobs.serve()
+        poller = jobs.poll()
+        invocation_id = jobs.submit(jobs.dataset("hda", fruits), name, {"sleep_s": 8})
+        jobs.wait(invocation_id, "in_progress")
+        victim.kill()
+        cut = len(poller.logged())
+        until(
+            lambda: [
+                line
+                for line in poller.logged()[cut:]
+                if line["event"] == "sweep cut short"
+            ],
+            60,
+        )
+        assert jobs.job(invocation_id)["state"] == "in_progress"
+        victim.start()
+        # A job that Galaxy itself was running dies with it: the run's end is told
+        # as it is, whichever that turns out to be.
+        job = jobs.wait(invocation_id, "completed", "failed", timeout=120)
+        assert job["progress"]["running"] == job["progress"]["waiting"] == 0
 
 
 def test_stopped_it_leaves_nothing_behind(victim: LocalGalaxy) -> None:

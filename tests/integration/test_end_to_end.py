@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from tests.support import workflows
 from tests.support.galaxy import Lab
 from tests.support.service import Service, service
@@ -278,26 +277,3 @@ def test_a_galaxy_that_is_not_there(
         done = lonely.run("poll", "--once")
         assert done.returncode == 1
         assert "http://127.0.0.1:9" in done.stderr
-
-
-def test_galaxy_killed_during_a_run_changes_no_state_and_the_run_ends_after(
-    jobs: Service, galaxy: LocalGalaxy, text: str
-) -> None:
-    invocation_id = jobs.submit(text, "two steps", {"sleep_s": 8})
-    jobs.wait(invocation_id, "in_progress")
-    poller = jobs.commands[1]
-    galaxy.kill()
-    cut = len(poller.logged())
-    until(
-        lambda: [
-            one for one in poller.logged()[cut:] if one["event"] == "sweep cut short"
-        ],
-        60,
-    )
-    during = jobs.job(invocation_id)
-    assert during["state"] == "in_progress"
-    galaxy.start()
-    # A job that Galaxy itself was running dies with it: the run's end is told
-    # as it is, whichever that turns out to be.
-    job = jobs.wait(invocation_id, "completed", "failed", timeout=120)
-    assert job["progress"]["running"] == job["progress"]["waiting"] == 0
