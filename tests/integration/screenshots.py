@@ -241,6 +241,10 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         ("completed", job["completed"], wide, "light", True),
         ("form", form, wide, "light", True),
         ("form-phone", form, phone, "dark", True),
+        ("docs", "/docs", wide, "light", False),
+        ("docs-operation", "/docs#submit_job", wide, "dark", False),
+        ("docs-phone", "/docs", phone, "light", False),
+        ("docs-operation-phone", "/docs#submit_job", phone, "light", False),
     ):
         context = chrome.new_context(
             viewport={"width": size[0], "height": size[1]},

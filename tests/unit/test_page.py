@@ -191,7 +191,7 @@ def test_filters_combine_and_can_be_taken_back(world: World) -> None:
     assert id_ in world.get("/?dataset_id=&workflow_name=")
     page = world.get("/?state=failed&dataset_id=reads")
     assert id_ not in page
-    assert "No job like that" in page
+    assert "No matching jobs" in page
     assert '"/?dataset_id=reads"' in page  # the chip of the state leaves it out
     assert '"/?dataset_id=reads&amp;state=queued&amp;state=failed"' in page
     assert 'name="state" value="failed"' in page  # the form keeps it
@@ -297,7 +297,7 @@ def test_a_superseded_job_and_a_rerun_point_to_each_other(world: World) -> None:
     again = world.api.post(f"/jobs/{first}/rerun", json={"overwrite": True}).json()
     second = again["invocation_id"]
     page = text_of(world.get(f"/ui/jobs/{first}"))
-    assert f"A later job has taken its place: {second}" in page
+    assert f"Superseded by a later job: {second}" in page
     assert f"Rerun of {first}" in text_of(world.get(f"/ui/jobs/{second}"))
     assert "superseded" in text_of(world.get("/"))
 

@@ -20,7 +20,7 @@ def get_docs_page(request: AnyRequest) -> Template:
     """Show the API's documentation."""
     document = openapi.document(request.app)
     operations: list[dict[str, Any]] = [
-        {"name": f"{method.upper()} {path}", "tag": operation["tags"][0], **operation}
+        {"name": f"{method.upper()} {path}", **operation}
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
