@@ -14,7 +14,6 @@ from uuid import uuid4
 
 import psycopg
 from litestar import MediaType, Response, get
-from typed_settings.types import Secret
 
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints import logs
@@ -44,8 +43,8 @@ def main() -> None:
     logs.configure(level=logging.ERROR)
     settings = Settings(
         galaxy_url="http://127.0.0.1:9",
-        galaxy_api_key=Secret("none"),
-        database_url=Secret(sys.argv[1]),
+        galaxy_api_key="none",
+        database_url=sys.argv[1],
         home=Path("/nonexistent"),
         http=HttpTable(rate=1e9, burst=1e9),
     )

@@ -69,7 +69,7 @@ def trial(server: str, lease: float) -> tuple[int, float, int, int]:
         config = Path(folder, "config.toml")
         config.write_text(
             f"[poll]\nlease = {lease}\nbatch = 200\n"
-            f"least = {INTERVAL}\nmost = {INTERVAL}\n"
+            f"min_interval = {INTERVAL}\nmax_interval = {INTERVAL}\n"
         )
         kills, ended = killing(one, galaxy, config)
         log = galaxy.log()

@@ -13,7 +13,6 @@ import psycopg
 import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy import Engine
-from typed_settings.types import Secret
 
 from bench.galaxy import KEY, recorded
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
@@ -122,8 +121,8 @@ class Store:
         return Container(
             settings=Settings(
                 galaxy_url=galaxy,
-                galaxy_api_key=Secret(KEY),
-                database_url=Secret(self.url),
+                galaxy_api_key=KEY,
+                database_url=self.url,
                 home=Path("/nonexistent"),
                 poll=policy or PollPolicy(),
             )

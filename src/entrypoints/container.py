@@ -155,7 +155,7 @@ class Database:
             if self.settings.database_url is None:
                 url = self.embedded.acquire()
             else:
-                url = self.settings.database_url.get_secret_value()
+                url = self.settings.database_url
             try:
                 self._engine = make_engine(url, pool_size=self.pool_size)
             except InvalidValue as error:

@@ -1,118 +1,51 @@
 """The settings of the service: from the environment, ``.env`` and a TOML file.
 
-Rule of the file: whatever is wrong is told in one line that names the setting,
-what was read and what is expected, and never shows a secret. What each is
-called and means stands in :mod:`galaxy_jobs.entrypoints.environment`.
+Rule of the file: an error is one line that names the setting, what was read and what
+is expected, and shows no secret. The tables of the TOML file are read into the
+policies of the domain, which hold their defaults, meanings and limits.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import attrs
-import typed_settings
-from attrs import frozen
-from typed_settings.exceptions import TsError
-from typed_settings.types import Secret
+from attrs import field, frozen
+from typed_settings.converters import TSConverter
 
 from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.domain.model.values import WorkflowId
+from galaxy_jobs.domain.model.values import positive
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import PollPolicy, ReconcilePolicy, SubmitPolicy
 from galaxy_jobs.entrypoints import environment
-from galaxy_jobs.entrypoints.environment import BadSetting, bad, expected
+from galaxy_jobs.entrypoints.environment import BadSetting
 
 
-@frozen(kw_only=True)
-class _Environment:
-    """What is read from the environment; the names there are upper case."""
+T = TypeVar("T")
 
-    galaxy_url: str | None = None
-    galaxy_api_key: Secret[str] | None = None
-    galaxy_timeout: float = 30.0
-    database_url: Secret[str] | None = None
-    galaxy_jobs_home: Path | None = None
-    galaxy_jobs_config: Path | None = None
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
-@frozen(kw_only=True)
-class WorkflowRow:
-    """One ``[[workflows]]`` table.
-
-    Attributes:
-        name: As clients say it.
-        input: The workflow input that takes the dataset.
-        id: This stored workflow, whatever its name in Galaxy.
-    """
-
-    name: str
-    input: str | None = None
-    id: str | None = None
+def _origins(_: object, __: object, origins: list[str]) -> None:
+    for origin in origins:
+        # As a browser spells it: no path, no slash at the end, lower case.
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise InvalidValue(
+                f"allow_origins has {origin!r}; expected an origin as browsers send "
+                "it, such as 'https://app.example.org' or 'http://localhost:3000', "
+                "or '*'."
+            )
 
 
-@frozen(kw_only=True)
-class PollTable:
-    """The ``[poll]`` table; times are in seconds.
-
-    Attributes:
-        threads: How many requests to Galaxy may be under way at once.
-        batch: How many invocations are claimed at once.
-        bulk: How many are asked about in one bulk question.
-        lease: How long a claim is one poller's own.
-        full_look_every: For how long bulk answers alone are trusted.
-        least: The shortest time between two looks at one invocation.
-        most: The longest.
-        patience: The part of its quiet time after which one is asked again.
-        jitter: The part by which every interval is varied.
-        gone_after: For how long Galaxy must deny an invocation before we give
-            it up.
-        stuck_after: How long one may wait for Galaxy's scheduler before
-            `attention` says so.
-        stale_after: How long one may go unobserved before it is `stale`.
-    """
-
-    threads: int = 8
-    batch: int = 1000
-    bulk: int = 200
-    lease: float = 300
-    full_look_every: float = 1800
-    least: float = 0.5
-    most: float = 300
-    patience: float = 0.02
-    jitter: float = 0.1
-    gone_after: float = 3600
-    stuck_after: float = 3600
-    stale_after: float = 120
-
-
-@frozen(kw_only=True)
-class SubmitTable:
-    """The ``[submit]`` table; times are in seconds.
-
-    Attributes:
-        deadline: After this, a submission that nobody settled is looked into. By
-            default a minute more than its two requests to Galaxy may take.
-        key_lifetime: For how long an idempotency key replays its answer.
-        fence_wait: How long after deleting a run's history it is trusted that
-            nothing can start in it any more.
-        lease: How long one that is looked into is one poller's own.
-        retry_in: How long until the next look where Galaxy could not tell.
-        look_again: How long after a submission was found to have no run it is
-            looked at once more.
-        purge: Whether the histories of superseded runs are purged, not only
-            deleted.
-    """
-
-    deadline: float | None = None
-    key_lifetime: float = 86400
-    fence_wait: float = 10
-    lease: float = 120
-    retry_in: float = 15
-    look_again: float = 600
-    purge: bool = False
+def _whole(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not 1 <= value < float("inf"):
+        raise InvalidValue(f"{attribute.name} must be 1 or more, got {value:g}.")
 
 
 @frozen(kw_only=True)
@@ -120,30 +53,52 @@ class HttpTable:
     """The ``[http]`` table; limits are each process's own.
 
     Attributes:
-        rate: How many requests a second one token may send for long; one address,
-            where there are no tokens.
-        burst: How many it may send at once.
-        streams: How many streams of events may be open.
-        streams_each: How many of them one token may have; or one address.
-        allow_origins: Of which sites pages may ask, each as a browser says it,
-            such as ``https://app.example.org``; ``*``: of all, with a token.
+        rate: Requests a second that one token may send for long; one address, where
+            there are no tokens.
+        burst: Requests that it may send at once.
+        streams: Streams of events that may be open.
+        streams_each: Streams of one token; or of one address.
+        allow_origins: The origins whose pages may send requests (CORS), such as
+            ``https://app.example.org``; ``*``: all, with a token.
     """
 
-    rate: float = 2000
-    burst: float = 4000
-    streams: int = 4000
-    streams_each: int = 2000
-    allow_origins: list[str] = attrs.field(factory=list)
+    rate: float = field(default=2000, validator=positive)
+    burst: float = field(default=4000, validator=_whole)
+    streams: int = field(default=4000, validator=positive)
+    streams_each: int = field(default=2000, validator=positive)
+    allow_origins: list[str] = field(factory=list, validator=_origins)
 
 
 @frozen(kw_only=True)
-class _File:
-    """What is read from the TOML file."""
+class _Threads:
+    """Part of the ``[poll]`` table: requests to Galaxy at once."""
 
-    workflows: list[WorkflowRow] = attrs.field(factory=list)
-    poll: PollTable = PollTable()
-    submit: SubmitTable = SubmitTable()
-    http: HttpTable = attrs.field(factory=HttpTable)
+    threads: int = field(default=8, validator=positive)
+
+
+@frozen(kw_only=True)
+class _Cleanup:
+    """Part of the ``[submit]`` table: whether superseded histories are purged."""
+
+    purge: bool = False
+
+
+_NAMES: Mapping[str, str] = {
+    "look_again": "afterwards",
+    # Names of 0.1, accepted for one more release.
+    "least": "min_interval",
+    "most": "max_interval",
+    "patience": "backoff_ratio",
+}
+"""Names in the file, where the policies have other ones."""
+
+_EXPECTED: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    timedelta: "a number of seconds",
+    list[str]: "a list of texts, such as ['https://app.example.org']",
+}
 
 
 @frozen(kw_only=True)
@@ -153,30 +108,30 @@ class Settings:
     Attributes:
         galaxy_url: Without a trailing slash; None: not set.
         galaxy_api_key: None: not set.
-        galaxy_timeout: In seconds.
+        galaxy_timeout: Of one request, in seconds.
         database_url: None: the embedded PostgreSQL.
-        home: Where embedded things live.
-        allowlist: Which workflows may be run.
-        poll: How to poll.
-        threads: How many requests to Galaxy may be under way at once.
-        submit: How long submissions are waited for and keys remembered.
-        reconcile: How what was left open is looked into.
+        home: The folder of the embedded database and the local Galaxy.
+        allowlist: The workflows that may be run.
+        poll: How often Galaxy is asked.
+        threads: Requests to Galaxy at once.
+        submit: How long submissions and their keys live.
+        reconcile: The waiting times of the reconciler.
         purge: Whether superseded histories are purged, not only deleted.
-        http: What the API allows.
+        http: The limits of the API.
     """
 
     galaxy_url: str | None = None
-    galaxy_api_key: Secret[str] | None = None
+    galaxy_api_key: str | None = field(default=None, repr=False)
     galaxy_timeout: float = 30.0
-    database_url: Secret[str] | None = None
+    database_url: str | None = field(default=None, repr=False)
     home: Path
-    allowlist: Allowlist = attrs.field(factory=Allowlist)
-    poll: PollPolicy = attrs.field(factory=PollPolicy)
+    allowlist: Allowlist = field(factory=Allowlist)
+    poll: PollPolicy = field(factory=PollPolicy)
     threads: int = 8
-    submit: SubmitPolicy = attrs.field(factory=SubmitPolicy)
-    reconcile: ReconcilePolicy = attrs.field(factory=ReconcilePolicy)
+    submit: SubmitPolicy = field(factory=SubmitPolicy)
+    reconcile: ReconcilePolicy = field(factory=ReconcilePolicy)
     purge: bool = False
-    http: HttpTable = attrs.field(factory=HttpTable)
+    http: HttpTable = field(factory=HttpTable)
 
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
@@ -185,23 +140,16 @@ class Settings:
             BadSetting: One of them is not set.
         """
         if not self.galaxy_url:
-            raise _missing("GALAXY_URL")
+            raise environment.GALAXY_URL.missing()
         if self.galaxy_api_key is None:
-            raise _missing("GALAXY_API_KEY")
-        return self.galaxy_url, self.galaxy_api_key.get_secret_value()
-
-
-def default_home() -> Path:
-    """Return the user's data folder for this program."""
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "galaxy-jobs"
+            raise environment.GALAXY_API_KEY.missing()
+        return self.galaxy_url, self.galaxy_api_key
 
 
 def load(env_file: Path | None = Path(".env")) -> Settings:
     """Read the settings.
 
-    What the environment says wins over the ``.env`` file. An empty value counts
-    as not set.
+    The environment wins over the ``.env`` file. An empty value counts as not set.
 
     Args:
         env_file: A file of ``NAME=value`` lines, if it exists.
@@ -209,186 +157,115 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
     Raises:
         BadSetting: One is malformed.
     """
-    environment.complete(env_file)
-    try:
-        env = typed_settings.load(
-            _Environment, appname="galaxy-jobs", config_files=[], env_prefix=""
-        )
-    except TsError as error:
-        raise _malformed(error) from None
-    file = _read_file(env.galaxy_jobs_config)
-    if not 0 < env.galaxy_timeout < float("inf"):  # nor nan
-        raise bad("GALAXY_TIMEOUT", os.environ["GALAXY_TIMEOUT"])
-    try:
-        allowlist = Allowlist(
-            tuple(
-                AllowedWorkflow(
-                    name=row.name,
-                    input=row.input,
-                    workflow_id=None if row.id is None else WorkflowId(row.id),
-                )
-                for row in file.workflows
-            )
-        )
-        poll = _poll_policy(file.poll)
-        _check_times("submit", file.submit)
-        _check_http(file.http)
-    except InvalidValue as error:
-        raise BadSetting(
-            f"GALAXY_JOBS_CONFIG ({env.galaxy_jobs_config}): {error}"
-        ) from None
-    deadline = timedelta(
-        seconds=2 * env.galaxy_timeout + 60
-        if file.submit.deadline is None
-        else file.submit.deadline
-    )
-    home = env.galaxy_jobs_home or default_home()
+    environment.read_env_file(env_file)
+    home = environment.GALAXY_JOBS_HOME.read() or _default_home()
+    timeout = environment.GALAXY_TIMEOUT.read() or 30.0
     return Settings(
-        galaxy_url=_galaxy_url(env.galaxy_url),
-        galaxy_api_key=env.galaxy_api_key,
-        galaxy_timeout=env.galaxy_timeout,
-        database_url=_database_url(env.database_url),
+        galaxy_url=environment.GALAXY_URL.read(),
+        galaxy_api_key=environment.GALAXY_API_KEY.read(),
+        galaxy_timeout=timeout,
+        database_url=environment.DATABASE_URL.read(),
         home=home.expanduser().absolute(),
-        allowlist=allowlist,
-        poll=poll,
-        threads=file.poll.threads,
-        submit=SubmitPolicy(
-            deadline=deadline,
-            key_lifetime=timedelta(seconds=file.submit.key_lifetime),
-        ),
-        reconcile=ReconcilePolicy(
-            lease=timedelta(seconds=file.submit.lease),
-            grace=deadline,
-            retry_in=timedelta(seconds=file.submit.retry_in),
-            fence_wait=timedelta(seconds=file.submit.fence_wait),
-            afterwards=timedelta(seconds=file.submit.look_again),
-        ),
-        purge=file.submit.purge,
-        http=file.http,
+        **_read_file(environment.GALAXY_JOBS_CONFIG.read(), timeout),
     )
 
 
-def _read_file(path: Path | None) -> _File:
-    if path is None:
-        return _File()
+def _default_home() -> Path:
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data, "galaxy-jobs")
+
+
+def _read_file(path: Path | None, timeout: float) -> dict[str, Any]:
+    """Return the settings that the file holds, or their defaults."""
+    file = {} if path is None else _toml(path)
+    # A submission is left alone for longer than its two requests may take.
+    deadline = 2 * timeout + 60
     try:
-        path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise BadSetting(
-            f"GALAXY_JOBS_CONFIG is {str(path)!r}; it could not be read ({why}). "
-            "Expected: a TOML file that can be read."
-        ) from None
-    loader = typed_settings.FileLoader(
-        files=[path],
-        env_var=None,
-        formats={"*": typed_settings.TomlFormat(section=None)},
-    )
-    try:
-        return typed_settings.load_settings(_File, loaders=[loader])
-    except TsError as error:
-        causes = getattr(error, "exceptions", None) or [error]
-        raise BadSetting(
-            f"GALAXY_JOBS_CONFIG ({path}): {_in_file(str(causes[0]))}."
-        ) from None
-
-
-def _in_file(said: str) -> str:
-    """Say what is wrong in the file in our words, where we know better."""
-    found = re.search(r"convert value (.*) for option '([\w.]+)'", said, re.DOTALL)
-    if found is None:
-        return _one_line(said)
-    value, option = found.groups()
-    wanted = _WANTED.get(option, "a number above 0")
-    return f"{option} is {_one_line(value)}; expected {wanted}"
-
-
-_WANTED = {
-    "workflows": "[[workflows]] tables with a `name` each, and `input` and `id` if "
-    "wanted",
-    "http.allow_origins": "a list of origins, such as ['https://app.example.org']",
-}
-
-
-def _check_http(table: HttpTable) -> None:
-    _check_times("http", table)
-    if table.burst < 1:
-        raise InvalidValue(f"[http] burst is {table.burst!r}; expected 1 or more.")
-    for origin in table.allow_origins:
-        # As a browser spells it: no path, no slash at the end, lower case.
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise InvalidValue(
-                f"[http] allow_origins has {origin!r}; expected what a browser says, "
-                "such as 'https://app.example.org' or 'http://localhost:3000', or '*'."
-            )
-
-
-_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
-
-
-def _check_times(section: str, table: PollTable | SubmitTable | HttpTable) -> None:
-    for one in attrs.fields(type(table)):
-        value = getattr(table, one.name)
-        may_be_0 = one.name in {"jitter", "purge"}
-        if value is None or isinstance(value, list):
-            continue
-        if not 0 <= value < float("inf") or (value == 0 and not may_be_0):
-            raise InvalidValue(
-                f"[{section}] {one.name} is {value!r}; expected a number above 0."
-            )
-
-
-def _poll_policy(table: PollTable) -> PollPolicy:
-    _check_times("poll", table)
-    if table.least > table.most:
-        raise InvalidValue(
-            f"[poll] least ({table.least:g}) is above most ({table.most:g})."
+        allowlist = _allowlist(file.pop("workflows", []))
+        poll, pool = _table(file, "poll", PollPolicy, _Threads)
+        submit, reconcile, cleanup = _table(
+            file, "submit", SubmitPolicy, ReconcilePolicy, _Cleanup, deadline=deadline
         )
-    return PollPolicy(
-        batch=table.batch,
-        bulk=table.bulk,
-        full_look_every=timedelta(seconds=table.full_look_every),
-        lease=timedelta(seconds=table.lease),
-        min_interval=timedelta(seconds=table.least),
-        max_interval=timedelta(seconds=table.most),
-        backoff_ratio=table.patience,
-        jitter=table.jitter,
-        gone_after=timedelta(seconds=table.gone_after),
-        stuck_after=timedelta(seconds=table.stuck_after),
-        stale_after=timedelta(seconds=table.stale_after),
-    )
+        (http,) = _table(file, "http", HttpTable)
+    except InvalidValue as error:
+        raise BadSetting(f"GALAXY_JOBS_CONFIG ({path}): {error}") from None
+    if file:
+        raise BadSetting(f"GALAXY_JOBS_CONFIG ({path}): there is no {min(file)!r}.")
+    return {
+        "allowlist": allowlist,
+        "poll": poll,
+        "threads": pool.threads,
+        "submit": submit,
+        "reconcile": attrs.evolve(reconcile, grace=submit.deadline),
+        "purge": cleanup.purge,
+        "http": http,
+    }
 
 
-def _galaxy_url(url: str | None) -> str | None:
-    if url is None:
-        return None
-    return environment.address("GALAXY_URL", url)
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadSetting(f"GALAXY_JOBS_CONFIG ({path}): {error}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise BadSetting(
+            f"GALAXY_JOBS_CONFIG is {str(path)!r}, which could not be read ({reason}); "
+            f"expected {environment.GALAXY_JOBS_CONFIG.expected}."
+        ) from None
 
 
-def _database_url(url: Secret[str] | None) -> Secret[str] | None:
-    if url is None:
-        return None
-    scheme = url.get_secret_value().partition("://")[0]
-    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
-        raise bad("DATABASE_URL", f"{scheme[:20]}://…")
-    return url
+def _allowlist(rows: Any) -> Allowlist:
+    if not isinstance(rows, list):
+        raise InvalidValue(f"workflows is {rows!r}; expected [[workflows]] tables.")
+    allowed = []
+    for row in rows:
+        match row:
+            case {"name": str(name), **rest} if rest.keys() <= {"input", "id"} and all(
+                isinstance(text, str) for text in rest.values()
+            ):
+                texts: dict[Any, Any] = {"workflow_id": rest.pop("id", None), **rest}
+                allowed.append(AllowedWorkflow(name=name, **texts))
+            case _:
+                raise InvalidValue(
+                    f"[[workflows]] has {row!r}; expected a `name`, and `input` and "
+                    "`id` if wanted."
+                )
+    return Allowlist(tuple(allowed))
 
 
-def _missing(name: str) -> BadSetting:
-    return BadSetting(
-        f"{name} is not set; expected {expected(name)}. "
-        "(`galaxy-jobs galaxy start` gives you a local Galaxy to try.)"
-    )
+def _table(
+    file: dict[str, Any], section: str, *classes: type[Any], **defaults: Any
+) -> list[Any]:
+    """Return an instance of each class, made from one table of the file.
 
-
-def _malformed(error: TsError) -> BadSetting:
-    """Say in our words which option could not be converted."""
-    for cause in getattr(error, "exceptions", [error]):
-        if found := re.search(r"for option '(\w+)'", str(cause)):
-            name = found[1].upper()
-            return bad(name, os.environ.get(name, ""))
-    return BadSetting(_one_line(str(error)))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")
+    Raises:
+        InvalidValue: A value is malformed, out of range, or of no setting.
+    """
+    table = file.pop(section, {})
+    if not isinstance(table, dict):
+        raise InvalidValue(f"[{section}] is {table!r}; expected a table.")
+    types = {
+        field.name: field.type
+        for cls in classes
+        for field in attrs.fields(attrs.resolve_types(cls))
+    }
+    values: dict[str, Any] = {}
+    for name, value in {**defaults, **table}.items():
+        field_name = _NAMES.get(name, name)
+        if field_name not in types or field_name in values:
+            raise InvalidValue(f"[{section}] has no {name!r}, or has it twice.")
+        type_ = types[field_name]
+        try:
+            values[field_name] = TSConverter().structure(value, type_)
+        except (ValueError, TypeError, OverflowError):
+            raise InvalidValue(
+                f"[{section}] {name} is {value!r}; expected {_EXPECTED[type_]}."
+            ) from None
+    try:
+        return [
+            cls(**{n: values[n] for n in attrs.fields_dict(cls) if n in values})
+            for cls in classes
+        ]
+    except InvalidValue as error:
+        raise InvalidValue(f"[{section}] {error}") from None

@@ -39,8 +39,8 @@ lease = 3
 retry_in = 0.5
 look_again = 6
 [poll]
-least = 0.3
-most = 2
+min_interval = 0.3
+max_interval = 2
 lease = 3
 """
 GALAXY_TIMEOUT = 4.0

@@ -46,8 +46,8 @@ lease = 1
 retry_in = 0.5
 look_again = 1
 [poll]
-least = 0.3
-most = 1
+min_interval = 0.3
+max_interval = 1
 lease = 1
 """
 #: A process that is stopped inside a transaction is cut off by PostgreSQL.

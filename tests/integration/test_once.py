@@ -31,8 +31,8 @@ fence_wait = 0.5
 retry_in = 0.5
 look_again = 1
 [poll]
-least = 0.3
-most = 1
+min_interval = 0.3
+max_interval = 1
 """
 INVOKE = ("POST", r"/api/workflows/\w+/invocations")
 STOP = ("DELETE", r"/api/invocations/\w+")

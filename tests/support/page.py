@@ -18,7 +18,6 @@ from uuid import uuid4
 import uvicorn
 from attrs import evolve, frozen
 from dependency_injector import providers
-from typed_settings.types import Secret
 
 from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
 from galaxy_jobs.domain import (
@@ -162,7 +161,7 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
     """
     galaxy = SimulatedGalaxy(who=WHO)
     container = Container(
-        settings=Settings(home=Path("/nowhere"), database_url=Secret(database_url))
+        settings=Settings(home=Path("/nowhere"), database_url=database_url)
     )
     for name, thing in {"galaxy": galaxy, **instead}.items():
         getattr(container, name).override(providers.Object(thing))

@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from typed_settings.types import Secret
 
 from galaxy_jobs.entrypoints.container import Container, opened
 from galaxy_jobs.entrypoints.environment import BadSetting
@@ -17,8 +16,8 @@ def settings(**given: object) -> Settings:
     return Settings(
         **{
             "galaxy_url": "http://127.0.0.1:9",
-            "galaxy_api_key": Secret("key"),
-            "database_url": Secret("postgresql://nobody@127.0.0.1:9/none"),
+            "galaxy_api_key": "key",
+            "database_url": "postgresql://nobody@127.0.0.1:9/none",
             "home": Path("/nonexistent"),
             **given,
         }  # type: ignore[arg-type]

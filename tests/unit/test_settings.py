@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from galaxy_jobs.domain.use_cases import PollPolicy
 from galaxy_jobs.entrypoints.environment import SETTINGS, BadSetting
 from galaxy_jobs.entrypoints.settings import Settings, load
 
@@ -121,7 +122,7 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         name = "two"
         id = "f597429621d6eb2b"
         [poll]
-        least = 2
+        min_interval = 2
         threads = 3
         [submit]
         key_lifetime = 60
@@ -140,6 +141,31 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
     assert settings.submit.key_lifetime == timedelta(minutes=1)
     assert settings.http.rate == 50
     assert settings.http.allow_origins[0] == "https://app.example.org"
+
+
+def test_names_of_the_version_before_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config(
+        tmp_path,
+        "[poll]\nleast = 2\nmost = 9\npatience = 0.5\n[submit]\nlook_again = 7",
+        monkeypatch,
+    )
+    settings = load()
+    assert settings.poll == PollPolicy(
+        min_interval=timedelta(seconds=2),
+        max_interval=timedelta(seconds=9),
+        backoff_ratio=0.5,
+    )
+    assert settings.reconcile.afterwards == timedelta(seconds=7)
+
+
+def test_what_the_file_leaves_out_is_the_policies_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config(tmp_path, "[poll]\n[submit]\n[http]\n", monkeypatch)
+    settings = load()
+    assert settings == Settings(home=settings.home)
 
 
 def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
@@ -163,15 +189,24 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("[[workflows]]\nname = 'a'\nidd = 'x'", "idd"),
         ("[[workflows]]\nname = 'a'\n[[workflows]]\nname = 'a'", "'a'"),
         ("[poll]\nleest = 1", "leest"),
-        ("[poll]\nleast = 'x'", "least"),
-        ("[poll]\nleast = 0", "least"),
-        ("[poll]\nleast = 9\nmost = 1", "least"),
+        ("[poll]\nmin_interval = 'x'", "[poll] min_interval is 'x'; expected a number"),
+        ("[poll]\nmin_interval = inf", "min_interval"),
+        ("[poll]\nmin_interval = 0", "[poll] min_interval must be above 0"),
+        ("[poll]\nmin_interval = 9\nmax_interval = 1", "min_interval"),
+        ("[poll]\nmin_interval = 1\nleast = 1", "'least'"),
+        ("[poll]\njitter = 1", "jitter"),
+        ("poll = 3", "[poll] is 3; expected a table"),
+        ("[pol]\nbatch = 3", "'pol'"),
+        ("workflows = 3", "workflows is 3"),
+        ("[workflows]\nname = 'a'", "[[workflows]]"),
+        ("[[workflows]]\nname = 'a'\nid = 3", "`id`"),
         ("[poll]\nthreads = -1", "threads"),
         ("[submit]\ndeadline = 0", "deadline"),
+        ("[submit]\nlook_again = 'x'", "[submit] look_again"),
         ("[http]\nrate = 0", "rate"),
         ("[http]\nburst = 0.5", "burst"),
         ("[http]\nstreams = -1", "streams"),
-        ("[http]\nallow_origins = 1", "http.allow_origins"),
+        ("[http]\nallow_origins = 1", "[http] allow_origins is 1; expected a list"),
         ("[http]\nallow_origins = ['app.example.org']", "'app.example.org'"),
         ("[http]\nallow_origins = ['https://a.b/']", "'https://a.b/'"),
         ("[http]\nallow_origins = ['https://*.a.b']", "'https://*.a.b'"),
