@@ -82,8 +82,8 @@ def run(test: Callable[[World], Awaitable[None]]) -> None:
         finally:
             Feed.broken = False
             world.fanout.stop()
-            with world.store.told:
-                world.store.told.notify_all()
+            with world.store.changed:
+                world.store.changed.notify_all()
 
     asyncio.run(main())
 

@@ -81,8 +81,8 @@ def run(test: Callable[[Show], Awaitable[None]], read_interval: float = 0.01) ->
                 await test(Show(fanout, store, read_interval))
         finally:
             fanout.stop()
-            with store.told:
-                store.told.notify_all()
+            with store.changed:
+                store.changed.notify_all()
 
     asyncio.run(main())
 

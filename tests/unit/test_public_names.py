@@ -6,14 +6,17 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
 import attrs
 import pytest
+from _pytest.assertion.rewrite import AssertionRewritingHook
 
 from galaxy_jobs import domain
-from galaxy_jobs.adapters.testing import memory
+from galaxy_jobs.adapters.testing import contracts, memory
 from galaxy_jobs.domain import errors, use_cases
 
 
@@ -79,3 +82,9 @@ def test_no_name_has_two_meanings() -> None:
     for name in {name for names in everything for name in names}:
         found = [names[name] for names in everything if name in names]
         assert all(one is found[0] for one in found) or name.startswith("__"), name
+
+
+@pytest.mark.parametrize("name", [m.name for m in iter_modules(contracts.__path__)])
+def test_a_failing_assertion_of_a_contract_shows_its_values(name: str) -> None:
+    module = import_module(f"{contracts.__name__}.{name}")
+    assert isinstance(module.__loader__, AssertionRewritingHook)

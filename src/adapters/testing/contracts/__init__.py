@@ -1,7 +1,7 @@
-"""What every implementation of a port must do, as tests written once.
+"""Contract tests: what every implementation of a port must do.
 
-Subclass a contract in a test module of yours, supply the fixtures that it names,
-and every test in it is yours::
+Subclass a contract in a test module, supply the fixtures that it names, and you
+have all of its tests::
 
     from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
     from galaxy_jobs.adapters.testing.contracts.repositories import Repositories
@@ -11,26 +11,16 @@ and every test in it is yours::
         def repositories(self) -> Repositories:
             return Repositories(datasets=MyDatasets(), ...)
 
-It needs pytest, which this package does not bring. Our own simulations and real
-adapters are held to these, too.
+They need pytest: install ``galaxy-jobs[testing]``. The adapters of this package
+pass them, those in memory included.
 """
+
+import pkgutil
 
 import pytest
 
 
 # An assertion that fails shows what it compared, as it does in a test module.
 pytest.register_assert_rewrite(
-    *(
-        f"{__name__}.{module}"
-        for module in (
-            "datasets",
-            "invocations",
-            "queue",
-            "repositories",
-            "runner",
-            "submissions",
-            "superseded",
-            "tokens",
-        )
-    )
+    *(f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__))
 )

@@ -99,8 +99,8 @@ class DatasetRepositoryContract:
         repositories.register()
         with pytest.raises(DatasetNotFound):
             repositories.datasets.get(DatasetId(name))
-        found = repositories.datasets.get_many([DatasetId(name), DatasetId("d1")])
-        assert set(found) == {"d1"}
+        existing = repositories.datasets.get_many([DatasetId(name), DatasetId("d1")])
+        assert set(existing) == {"d1"}
         assert repositories.datasets.get_many([]) == {}
 
     @pytest.mark.parametrize("bad", ["a\0b", "a\ud800"])
@@ -128,7 +128,7 @@ class DatasetRepositoryContract:
         )
         stored = repositories.datasets.get(DatasetId("d1"))
         assert answers.count(stored) == CROWD // 2
-        refused = [one for one in answers if isinstance(one, DatasetExists)]
+        refused = [answer for answer in answers if isinstance(answer, DatasetExists)]
         assert len(refused) == CROWD // 2
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7])
@@ -144,8 +144,10 @@ class DatasetRepositoryContract:
         assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
         assert pages[-1]
         listed = [dataset for page in pages for dataset in page]
-        assert sorted(one.dataset_id for one in listed) == [f"d{n}" for n in range(6)]
-        times = [one.created_at for one in listed]
+        assert sorted(dataset.dataset_id for dataset in listed) == [
+            f"d{n}" for n in range(6)
+        ]
+        times = [dataset.created_at for dataset in listed]
         assert times == sorted(times, reverse=True)
 
     def test_what_is_added_meanwhile_does_not_shift_the_pages(
@@ -156,8 +158,8 @@ class DatasetRepositoryContract:
         first = repositories.datasets.page(2)
         repositories.datasets.add(a_dataset("new", at=NOON + HOUR))
         second = repositories.datasets.page(2, first.next)
-        assert [one.dataset_id for one in first.items] == ["d3", "d2"]
-        assert [one.dataset_id for one in second.items] == ["d1", "d0"]
+        assert [dataset.dataset_id for dataset in first.items] == ["d3", "d2"]
+        assert [dataset.dataset_id for dataset in second.items] == ["d1", "d0"]
         assert second.next is None
 
     def test_an_empty_list_is_one_empty_page(self, repositories: Repositories) -> None:

@@ -38,14 +38,14 @@ class TransitionFeedContract:
     ) -> None:
         run = repositories.accepted("inv1", a_submission("d1", UNICODE))
         repositories.invocations.save(run, run.seen(sighting(S.FAILED), LATER))
-        told = repositories.feed.after(0, limit=10)
-        assert [one.transition for one in told] == list(
+        entries = repositories.feed.after(0, limit=10)
+        assert [entry.transition for entry in entries] == list(
             repositories.invocations.transitions(run.invocation_id)
         )
-        assert [one.transition.to_state for one in told] == [S.QUEUED, S.FAILED]
-        assert {one.dataset_id for one in told} == {"d1"}
-        assert {one.workflow_name for one in told} == {UNICODE}
-        assert repositories.feed.latest() == told[-1].transition.id
+        assert [entry.transition.to_state for entry in entries] == [S.QUEUED, S.FAILED]
+        assert {entry.dataset_id for entry in entries} == {"d1"}
+        assert {entry.workflow_name for entry in entries} == {UNICODE}
+        assert repositories.feed.latest() == entries[-1].transition.id
 
     def test_goes_on_from_any_id_a_few_at_a_time(
         self, repositories: Repositories
@@ -53,7 +53,7 @@ class TransitionFeedContract:
         for n in range(3):
             repositories.moved(repositories.accepted(f"inv{n}"), S.IN_PROGRESS)
         everything = list(repositories.feed.after(0, limit=100))
-        ids = [one.transition.id for one in everything]
+        ids = [entry.transition.id for entry in everything]
         assert len(ids) == 2 * 3
         assert all(a < b for a, b in pairwise(ids))
         for n, id_ in enumerate([0, *ids]):
@@ -69,19 +69,19 @@ class TransitionFeedContract:
             repositories.moved(
                 repositories.accepted(f"inv{n}", a_submission(on)), S.COMPLETED
             )
-        told = repositories.feed.after(
+        entries = repositories.feed.after(
             0,
             limit=100,
             dataset_id=None if dataset is None else DatasetId(dataset),
             invocation_id=None if job is None else InvocationId(job),
         )
         expected = [
-            one
-            for one in repositories.feed.after(0, limit=100)
-            if dataset in {None, one.dataset_id}
-            and job in {None, one.transition.invocation_id}
+            entry
+            for entry in repositories.feed.after(0, limit=100)
+            if dataset in {None, entry.dataset_id}
+            and job in {None, entry.transition.invocation_id}
         ]
-        assert list(told) == expected
+        assert list(entries) == expected
 
     def test_none_becomes_visible_before_one_of_a_lower_id(
         self, repositories: Repositories
@@ -95,8 +95,8 @@ class TransitionFeedContract:
             place, ids = start, []
             while True:
                 last_round = over.is_set()
-                for one in repositories.feed.after(place, limit=3):
-                    place = one.transition.id
+                for entry in repositories.feed.after(place, limit=3):
+                    place = entry.transition.id
                     ids.append(place)
                 if last_round and place == repositories.feed.latest():
                     return ids
@@ -117,10 +117,10 @@ class TransitionFeedContract:
             ids = reading.result(timeout=60)
         assert len(ids) == 3 * len(runs)
         assert ids == [
-            one.transition.id for one in repositories.feed.after(start, limit=100)
+            entry.transition.id for entry in repositories.feed.after(start, limit=100)
         ]
 
-    def test_who_watches_is_told_at_once(self, repositories: Repositories) -> None:
+    def test_a_watcher_is_woken_at_once(self, repositories: Repositories) -> None:
         watch = repositories.feed.watch(HOUR)
         next(watch)  # from here on nothing is missed
         for n in range(3):

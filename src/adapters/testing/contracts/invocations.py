@@ -61,10 +61,10 @@ class InvocationRepositoryContract:
             repositories.invocations.transitions(ghost.invocation_id)
         with pytest.raises(JobNotFound):
             repositories.invocations.save(ghost, ghost.request_cancel(LATER))
-        found = repositories.invocations.get_many(
+        existing = repositories.invocations.get_many(
             [ghost.invocation_id, InvocationId("inv1")]
         )
-        assert found == {"inv1": run}
+        assert existing == {"inv1": run}
         assert repositories.invocations.get_many([]) == {}
 
     @pytest.mark.parametrize("state", InvocationState)
@@ -120,7 +120,7 @@ class InvocationRepositoryContract:
             )
         assert repositories.invocations.get(before.invocation_id) == after
         changes = repositories.invocations.transitions(before.invocation_id)
-        assert [one.to_state for one in changes] == [S.QUEUED, S.CANCELLING]
+        assert [change.to_state for change in changes] == [S.QUEUED, S.CANCELLING]
 
     def test_of_several_saved_at_once_one_is_stored(
         self, repositories: Repositories
@@ -135,12 +135,12 @@ class InvocationRepositoryContract:
             )
         )
         assert answers.count(None) == 1
-        stale = [one for one in answers if isinstance(one, StaleVersion)]
+        stale = [answer for answer in answers if isinstance(answer, StaleVersion)]
         assert len(stale) == len(afters) - 1
         winner = afters[answers.index(None)]
         assert repositories.invocations.get(before.invocation_id) == winner
         changes = repositories.invocations.transitions(before.invocation_id)
-        assert [one.to_state for one in changes] == [S.QUEUED, winner.state]
+        assert [change.to_state for change in changes] == [S.QUEUED, winner.state]
 
     def test_a_change_without_a_change_of_state_is_no_transition(
         self, repositories: Repositories
@@ -151,7 +151,7 @@ class InvocationRepositoryContract:
             repositories.invocations.save(run, after)
             run = after
         changes = repositories.invocations.transitions(run.invocation_id)
-        assert [one.to_state for one in changes] == [S.QUEUED, S.IN_PROGRESS]
+        assert [change.to_state for change in changes] == [S.QUEUED, S.IN_PROGRESS]
 
     def test_transitions_are_numbered_as_they_come(
         self, repositories: Repositories
@@ -162,9 +162,9 @@ class InvocationRepositoryContract:
             seen = S.IN_PROGRESS if stored.state is S.QUEUED else S.COMPLETED
             repositories.moved(run, seen)
         ids = {
-            (one.invocation_id, one.to_state): one.id
+            (change.invocation_id, change.to_state): change.id
             for run in runs
-            for one in repositories.invocations.transitions(run.invocation_id)
+            for change in repositories.invocations.transitions(run.invocation_id)
         }
         assert sorted(ids, key=ids.__getitem__) == [
             ("inv0", S.QUEUED),
@@ -261,8 +261,8 @@ class InvocationRepositoryContract:
         first = repositories.invocations.page(wanted, 2)
         repositories.accepted("new", at=NOON + HOUR)
         second = repositories.invocations.page(wanted, 2, first.next)
-        assert [one.invocation_id for one in first.items] == ["inv3", "inv2"]
-        assert [one.invocation_id for one in second.items] == ["inv1", "inv0"]
+        assert [job.invocation_id for job in first.items] == ["inv3", "inv2"]
+        assert [job.invocation_id for job in second.items] == ["inv1", "inv0"]
         assert second.next is None
 
     def test_many_of_one_moment_are_each_listed_once(

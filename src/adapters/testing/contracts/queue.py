@@ -79,15 +79,15 @@ class PollQueueContract:
             repositories.accepted(name)
             repositories.pass_time(MINUTE)
         first = repositories.claim(limit=2)
-        assert [one.invocation_id for one in first] == ["c", "a"]
+        assert [claim.invocation_id for claim in first] == ["c", "a"]
         second = repositories.claim(limit=2)
-        assert [one.invocation_id for one in second] == ["b"]
+        assert [claim.invocation_id for claim in second] == ["b"]
 
     def test_what_was_quiet_for_long_gives_way_but_not_for_ever(
         self, repositories: Repositories
     ) -> None:
         def seen(*claims: Claim) -> None:
-            looks = [Look(claim=one, answered=True) for one in claims]
+            looks = [Look(claim=claim, answered=True) for claim in claims]
             repositories.queue.write_back(looks)
 
         repositories.accepted("stuck")
@@ -97,7 +97,7 @@ class PollQueueContract:
         repositories.accepted("young")
         repositories.pass_time(MINUTE)
         claims = repositories.claim()
-        assert [one.invocation_id for one in claims] == ["young", "stuck"]
+        assert [claim.invocation_id for claim in claims] == ["young", "stuck"]
         seen(*claims)
         repositories.pass_time(DAY + MINUTE)
         repositories.accepted("younger")
@@ -118,19 +118,19 @@ class PollQueueContract:
         due = repositories.queue.claim(
             HERE, limit=10, lease=HOUR, due_for=timedelta(minutes=30)
         )
-        assert [one.invocation_id for one in due] == ["old"]
+        assert [claim.invocation_id for claim in due] == ["old"]
         assert repositories.claimed() == ["new"]
 
     def test_no_two_claim_the_same(self, repositories: Repositories) -> None:
         names = {f"inv{n:03}" for n in range(5 * CROWD)}
         for name in names:
             repositories.accepted(name)
-        claims = at_once(*(lambda: repositories.claim(limit=7) for _ in range(CROWD)))
+        batches = at_once(*(lambda: repositories.claim(limit=7) for _ in range(CROWD)))
         claimed = [
-            one.invocation_id
-            for claim in claims
-            if not isinstance(claim, DomainError)
-            for one in claim
+            claim.invocation_id
+            for batch in batches
+            if not isinstance(batch, DomainError)
+            for claim in batch
         ]
         claimed += repositories.claimed()
         assert len(claimed) == len(names)
@@ -209,13 +209,13 @@ class PollQueueContract:
     ) -> None:
         repositories.accepted("inv1")
         kept = [None]
-        for said in ("a", None, UNICODE, None):
+        for summary in ("a", None, UNICODE, None):
             (claim,) = repositories.claim()
             assert claim.summary == kept[-1]
             repositories.queue.write_back(
-                [Look(claim=claim, answered=True, summary=said)]
+                [Look(claim=claim, answered=True, summary=summary)]
             )
-            kept.append(said or kept[-1])  # type: ignore[arg-type]
+            kept.append(summary or kept[-1])  # type: ignore[arg-type]
         (claim,) = repositories.claim()
         assert claim.summary == UNICODE
 
@@ -262,9 +262,9 @@ class PollQueueContract:
         assert repositories.queue.write_back([look]) == 1
         assert repositories.invocations.get(before.invocation_id) == after
         _, *changes = repositories.invocations.transitions(before.invocation_id)
-        assert [(one.from_state, one.to_state, one.at) for one in changes] == (
-            [] if state is S.QUEUED else [(S.QUEUED, state, LATER)]
-        )
+        assert [
+            (change.from_state, change.to_state, change.at) for change in changes
+        ] == ([] if state is S.QUEUED else [(S.QUEUED, state, LATER)])
         claims = repositories.claim()
         assert bool(claims) != (state in {S.COMPLETED, S.FAILED, S.CANCELLED})
         for again in claims:
@@ -290,14 +290,14 @@ class PollQueueContract:
             name: repositories.accepted(name)
             for name in ("quiet", "running", "ended", "missing", "failed", "unasked")
         }
-        claims = {one.invocation_id: one for one in repositories.claim()}
+        claims = {claim.invocation_id: claim for claim in repositories.claim()}
         seen = {
             "running": runs["running"].seen(sighting(S.IN_PROGRESS), LATER),
             "ended": runs["ended"].seen(sighting(S.COMPLETED), LATER),
         }
 
-        def look(name: str, **said: Any) -> Look:
-            return Look(claim=claims[InvocationId(name)], **said)
+        def look(name: str, **fields: Any) -> Look:
+            return Look(claim=claims[InvocationId(name)], **fields)
 
         looks = [
             look("unasked", asked=False),
@@ -322,9 +322,11 @@ class PollQueueContract:
             assert evolve(stored, observed_at=NOON) == evolve(run, observed_at=NOON)
         assert repositories.claimed() == ["unasked"]
         repositories.pass_time(DAY + MINUTE)
-        rest = {one.invocation_id: one for one in repositories.claim()}
+        rest = {claim.invocation_id: claim for claim in repositories.claim()}
         del rest[InvocationId("unasked")]  # whose lease has run out
-        assert {name: (one.misses, one.failures) for name, one in rest.items()} == {
+        assert {
+            name: (claim.misses, claim.failures) for name, claim in rest.items()
+        } == {
             "quiet": (0, 0),
             "running": (0, 0),
             "missing": (1, 0),
@@ -385,7 +387,7 @@ class PollQueueContract:
         assert repositories.queue.write_back([look]) == 0
         assert repositories.invocations.get(before.invocation_id) == cancelled
         changes = repositories.invocations.transitions(before.invocation_id)
-        assert [one.to_state for one in changes] == [S.QUEUED, S.CANCELLING]
+        assert [change.to_state for change in changes] == [S.QUEUED, S.CANCELLING]
         (claim,) = repositories.claim()
         assert claim.cancelling
         assert claim.summary is None
@@ -453,8 +455,8 @@ class PollQueueContract:
             )
             stored = repositories.invocations.get(before.invocation_id)
             states = [
-                one.to_state
-                for one in repositories.invocations.transitions(before.invocation_id)
+                change.to_state
+                for change in repositories.invocations.transitions(before.invocation_id)
             ]
             if saved is None:
                 assert (written, stored.state) == (0, S.CANCELLING)
@@ -479,7 +481,7 @@ class PollQueueContract:
         assert about(MINUTE, overdue)
         claims = repositories.claim()
         repositories.queue.write_back(
-            [Look(claim=one, answered=True, next_in=HOUR) for one in claims]
+            [Look(claim=claim, answered=True, next_in=HOUR) for claim in claims]
         )
         assert repositories.overdue() == timedelta(0)
         repositories.pass_time(2 * HOUR)
@@ -493,16 +495,16 @@ class PollQueueContract:
             repositories.accepted(name)
         repositories.accepted("theirs", a_submission(identity=THERE))
         repositories.pass_time(HOUR)
-        one = repositories.claim(limit=1)[0]
-        look = Look(claim=one, answered=True, next_in=HOUR)
+        claim = repositories.claim(limit=1)[0]
+        look = Look(claim=claim, answered=True, next_in=HOUR)
         repositories.queue.write_back([look])
         repositories.pass_time(MINUTE)
-        found = repositories.queue.backlog()
-        assert set(found) == {HERE, THERE}
-        assert (found[HERE].active, found[HERE].due) == (3, 2)
-        assert (found[THERE].active, found[THERE].due) == (1, 1)
-        assert about(HOUR + MINUTE, found[HERE].overdue)
-        assert found[HERE].totals == {}
+        backlog = repositories.queue.backlog()
+        assert set(backlog) == {HERE, THERE}
+        assert (backlog[HERE].active, backlog[HERE].due) == (3, 2)
+        assert (backlog[THERE].active, backlog[THERE].due) == (1, 1)
+        assert about(HOUR + MINUTE, backlog[HERE].overdue)
+        assert backlog[HERE].totals == {}
 
     def test_nothing_is_overdue_that_is_not_due(
         self, repositories: Repositories
@@ -511,8 +513,8 @@ class PollQueueContract:
         (claim,) = repositories.claim()
         look = Look(claim=claim, answered=True, next_in=HOUR)
         repositories.queue.write_back([look])
-        found = repositories.queue.backlog()[HERE]
-        assert (found.active, found.due, found.overdue) == (1, 0, timedelta(0))
+        backlog = repositories.queue.backlog()[HERE]
+        assert (backlog.active, backlog.due, backlog.overdue) == (1, 0, timedelta(0))
 
     def test_adds_up_what_sweeps_came_to(self, repositories: Repositories) -> None:
         tally = repositories.queue.tally
@@ -525,11 +527,11 @@ class PollQueueContract:
                 for n in range(CROWD)
             )
         )
-        found = repositories.queue.backlog()
-        assert found[HERE].totals == {
+        backlog = repositories.queue.backlog()
+        assert backlog[HERE].totals == {
             "sweeps": 1 + CROWD,
             "seconds": 0.5 + 0.25 * CROWD,
             "due": sum(range(CROWD)),
         }
-        assert found[THERE].totals == {"sweeps": 1}
-        assert found[THERE].active == 0
+        assert backlog[THERE].totals == {"sweeps": 1}
+        assert backlog[THERE].active == 0

@@ -1,8 +1,8 @@
-"""What the contracts of the repositories share: the adapters, and things to store.
+"""Shared by the contracts of the repositories: the adapters, and values to store.
 
-Rule of these contracts: a test says what is expected in its own words and
-numbers, and reads back by another method than the one that wrote, where there is
-one, lest a mistake made in both directions be taken for none.
+Rule of these contracts: a test states the expected values itself, and reads back
+by another method than the one that wrote where there is one, so that the same
+mistake in both directions does not go unnoticed.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ ODD: Parameters = {
 
 @frozen(kw_only=True)
 class Repositories:
-    """The adapters under test, over one store that is empty.
+    """The adapters under test, over one empty store.
 
     Attributes:
-        pass_time: Lets time pass by the store's own clock, or makes as if: all
-            that is leased, due or expires is so much nearer to it.
+        pass_time: Advances the store's own clock, or simulates that: all leases,
+            due times and expiries are so much nearer.
     """
 
     datasets: DatasetRepository
@@ -145,7 +145,7 @@ class Repositories:
 
     def claimed(self) -> list[InvocationId]:
         """Claim what is due here; return its ids."""
-        return [one.invocation_id for one in self.claim()]
+        return [claim.invocation_id for claim in self.claim()]
 
 
 def a_dataset(
@@ -194,9 +194,9 @@ def a_run(submission: Submission, name: str, at: datetime = NOON) -> Invocation:
 
 
 def sighting(
-    state: InvocationState, galaxy_state: str = "scheduled", **said: Any
+    state: InvocationState, galaxy_state: str = "scheduled", **fields: Any
 ) -> Sighting:
-    """Return a sighting in which everything is said."""
+    """Return a sighting with every field filled."""
     full: dict[str, Any] = {
         "progress": Progress(total=4, ok=1, running=1, waiting=1, failed=1),
         "steps": (
@@ -217,7 +217,7 @@ def sighting(
         ),
         "attention": UNICODE,
     }
-    return Sighting(state=state, galaxy_state=galaxy_state, **{**full, **said})
+    return Sighting(state=state, galaxy_state=galaxy_state, **{**full, **fields})
 
 
 def at_once(*functions: Callable[[], T]) -> list[T | DomainError]:
@@ -240,7 +240,7 @@ def at_once(*functions: Callable[[], T]) -> list[T | DomainError]:
 
 
 def about(expected: timedelta, actual: timedelta | None) -> bool:
-    """Say whether a duration is as expected, the time the test takes aside."""
+    """Return whether a duration is as expected, but for the time of the test."""
     return actual is not None and expected <= actual < expected + timedelta(seconds=50)
 
 
@@ -249,9 +249,9 @@ def walk(page: Callable[[int, Cursor | None], Page[T]], limit: int) -> list[list
     pages = []
     after: Cursor | None = None
     while True:
-        got = page(limit, after)
-        pages.append(list(got.items))
-        assert len(got.items) <= limit
-        if got.next is None:
+        current = page(limit, after)
+        pages.append(list(current.items))
+        assert len(current.items) <= limit
+        if current.next is None:
             return pages
-        after = got.next
+        after = current.next

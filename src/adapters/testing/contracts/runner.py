@@ -1,17 +1,17 @@
-"""What whatever runs workflows must do: Galaxy, what stands in for it, or your own.
+"""The contracts of an engine: Galaxy, a simulation of it, or an engine of your own.
 
-Subclass the contracts of the ports you fill and supply two fixtures::
+Subclass the contracts of the ports that you implement and supply two fixtures::
 
     class TestMine(WorkflowRunnerContract):
         @pytest.fixture
-        def engine(self) -> Engine: ...   # yours; fills all three ports
+        def engine(self) -> Engine: ...   # yours; implements all three ports
 
         @pytest.fixture
         def scene(self) -> Scene: ...     # prepares what the ports cannot
 
-Rule of the file: a test says what the ports' docstrings say, and nothing that only
-one engine does. What Galaxy does besides, and a stand-in for it must do too, lest
-tests on it prove nothing, is in :class:`LikeGalaxyContract`.
+Rule of the file: a test demands what the ports' docstrings demand, and nothing that
+only one engine does. What a simulation of Galaxy must do in addition, so that tests
+on it prove something, is in :class:`LikeGalaxyContract`.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ from galaxy_jobs.domain.ports import (
 T = TypeVar("T")
 
 LIMIT = 120.0
-"""Seconds that anything may take to happen."""
+"""The longest wait for anything, in seconds."""
 
 
 class Kind(Enum):
-    """What a workflow does. Each has one data input, required, named ``text``."""
+    """A kind of workflow. Each has one data input, required, named ``text``."""
 
-    SUCCESS = "success"  #: one job, which works and makes a labelled output
+    SUCCESS = "success"  #: one job, which ends well and has a labelled output
     FAILURE = "failure"  #: a job that ends with an exit code, and one that needs it
     SLOW = "slow"  #: a job that runs long enough to be stopped
     EMPTY = "empty"  #: no step but its input
@@ -73,20 +73,20 @@ SUMMARIES: Mapping[Kind, JobsSummary] = {
     Kind.SUCCESS: JobsSummary(states={"ok": 1}, populated="ok"),
     Kind.FAILURE: JobsSummary(states={"error": 1, "paused": 1}, populated="ok"),
 }
-"""What the bulk answer says of runs that have ended."""
+"""The bulk answers about runs that have ended."""
 
 
 class Engine(WorkflowCatalog, WorkflowRunner, RunHistories, Protocol):
-    """All three ports in one, as the adapters here are."""
+    """All three ports in one, as in the adapters of this package."""
 
 
 class Scene(Protocol):
-    """What must be prepared outside of the ports."""
+    """The preparations that the ports have no method for."""
 
     @property
     @abstractmethod
     def absent(self) -> str:
-        """An id that is well-formed, and of nothing."""
+        """A well-formed id that nothing has."""
 
     @abstractmethod
     def add_workflow(self, name: str, kind: Kind) -> WorkflowId:
@@ -98,15 +98,15 @@ class Scene(Protocol):
 
     @abstractmethod
     def data(self) -> Source:
-        """Return data that a workflow can be run on."""
+        """Return data that a workflow can run on."""
 
     @abstractmethod
     def pass_time(self) -> None:
-        """Let the engine get on with its work for a moment."""
+        """Let the engine work for a moment."""
 
 
 class _Contract:
-    """What the contracts share: the fixtures to supply, and some words."""
+    """Shared by the contracts: the fixtures to supply, and helpers."""
 
     @pytest.fixture
     def engine(self) -> Engine:
@@ -115,7 +115,7 @@ class _Contract:
 
     @pytest.fixture
     def scene(self) -> Scene:
-        """Return what prepares that engine."""
+        """Return the preparations for that engine."""
         raise NotImplementedError
 
     def _fresh(self, what: str) -> str:
@@ -157,9 +157,9 @@ class WorkflowCatalogContract(_Contract):
     ) -> None:
         name = self._fresh("Sort")
         workflow_id = scene.add_workflow(name, Kind.SUCCESS)
-        found = engine.find(AllowedWorkflow(name=name))
-        assert (found.workflow_id, found.name) == (workflow_id, name)
-        (declared,) = found.inputs
+        workflow = engine.find(AllowedWorkflow(name=name))
+        assert (workflow.workflow_id, workflow.name) == (workflow_id, name)
+        (declared,) = workflow.inputs
         assert (declared.name, declared.kind) == ("text", InputKind.DATA)
         assert declared.required
         with pytest.raises(WorkflowNotFound):
@@ -175,8 +175,8 @@ class WorkflowCatalogContract(_Contract):
         assert set(refusal.value.ids) == ids
         for workflow_id in ids:
             pinned = AllowedWorkflow(name="ours", workflow_id=workflow_id)
-            found = engine.find(pinned)
-            assert (found.workflow_id, found.name) == (workflow_id, "ours")
+            workflow = engine.find(pinned)
+            assert (workflow.workflow_id, workflow.name) == (workflow_id, "ours")
 
     def test_never_finds_a_deleted_one(self, engine: Engine, scene: Scene) -> None:
         name = self._fresh("gone")
@@ -240,8 +240,10 @@ class WorkflowRunnerContract(_Contract):
         self._ended(engine, scene, run)
         outputs = engine.outputs(run)
         assert outputs
-        assert [one.label for one in outputs] == sorted(one.label for one in outputs)
-        assert all(one.id and one.src in {"hda", "hdca"} for one in outputs)
+        assert [output.label for output in outputs] == sorted(
+            output.label for output in outputs
+        )
+        assert all(output.id and output.src in {"hda", "hdca"} for output in outputs)
 
     def test_tells_why_a_run_failed(self, engine: Engine, scene: Scene) -> None:
         run, _ = self._run(engine, scene, Kind.FAILURE)
@@ -294,8 +296,8 @@ class WorkflowRunnerContract(_Contract):
             self._ended(engine, scene, run)
         absent = InvocationId(scene.absent)
         assert engine.summaries([]) == {}
-        for run, told in engine.summaries([absent, good, bad]).items():
-            assert told == SUMMARIES[Kind.SUCCESS if run == good else Kind.FAILURE]
+        for run, summary in engine.summaries([absent, good, bad]).items():
+            assert summary == SUMMARIES[Kind.SUCCESS if run == good else Kind.FAILURE]
             assert run != absent
 
     def test_stops_a_run(self, engine: Engine, scene: Scene) -> None:
@@ -417,8 +419,8 @@ class LikeGalaxyContract(_Contract):
         runs = {kind: self._run(engine, scene, kind)[0] for kind in SUMMARIES}
         for run in runs.values():
             self._ended(engine, scene, run)
-        told = engine.summaries([InvocationId(scene.absent), *runs.values()])
-        assert told == {run: SUMMARIES[kind] for kind, run in runs.items()}
+        summaries = engine.summaries([InvocationId(scene.absent), *runs.values()])
+        assert summaries == {run: SUMMARIES[kind] for kind, run in runs.items()}
 
     def test_says_who_stopped_a_run(self, engine: Engine, scene: Scene) -> None:
         run, _ = self._run(engine, scene, Kind.SLOW)
@@ -443,7 +445,7 @@ class LikeGalaxyContract(_Contract):
 
 def _data(engine: Engine, run: InvocationId) -> set[GalaxyData]:
     outputs: Sequence[GalaxyData] = [
-        GalaxyData(Src(one.src), one.id) for one in engine.outputs(run)
+        GalaxyData(Src(output.src), output.id) for output in engine.outputs(run)
     ]
     assert outputs
     return set(outputs)

@@ -190,7 +190,7 @@ class SubmissionRepositoryContract:
             )
         )
         assert answers.count(None) == 1
-        stale = [one for one in answers if isinstance(one, StaleVersion)]
+        stale = [answer for answer in answers if isinstance(answer, StaleVersion)]
         assert len(stale) == CROWD - 1
         stored = repositories.submissions.get(before.submission_id)
         assert stored == afters[answers.index(None)]
@@ -268,9 +268,9 @@ class SubmissionRepositoryContract:
         rejected = first.rejected(Problem("x", "y"), LATER)
         repositories.submissions.save(first, rejected, look_in=HOUR)
         run = a_run(first, "inv1")
-        found = rejected.accepted(run.invocation_id, LATER)
-        repositories.submissions.accept(rejected, found, run)
-        assert repositories.submissions.holder(IdempotencyKey("", "k")) == found
+        accepted = rejected.accepted(run.invocation_id, LATER)
+        repositories.submissions.accept(rejected, accepted, run)
+        assert repositories.submissions.holder(IdempotencyKey("", "k")) == accepted
 
     def test_a_run_found_after_a_rejection_does_not_take_a_key_back(
         self, repositories: Repositories
@@ -280,8 +280,8 @@ class SubmissionRepositoryContract:
         repositories.submissions.save(first, rejected, look_in=HOUR)
         second = repositories.opened(a_submission(key="k"))
         run = a_run(first, "inv1")
-        found = rejected.accepted(run.invocation_id, LATER)
-        repositories.submissions.accept(rejected, found, run)
+        accepted = rejected.accepted(run.invocation_id, LATER)
+        repositories.submissions.accept(rejected, accepted, run)
         assert repositories.submissions.holder(IdempotencyKey("", "k")) == second
 
     def test_of_several_with_one_key_at_once_one_is_stored(
@@ -292,10 +292,10 @@ class SubmissionRepositoryContract:
             crowd = [a_submission(key=f"k{round_}") for _ in range(CROWD)]
             answers = at_once(
                 *(
-                    lambda one=one: repositories.submissions.open(
-                        one, deadline=HOUR, key_lifetime=DAY
+                    lambda submission=submission: repositories.submissions.open(
+                        submission, deadline=HOUR, key_lifetime=DAY
                     )
-                    for one in crowd
+                    for submission in crowd
                 )
             )
             assert answers.count(None) == 1
@@ -306,7 +306,7 @@ class SubmissionRepositoryContract:
 
     def _due(self, repositories: Repositories, limit: int = 10) -> list[SubmissionId]:
         due = repositories.submissions.claim_due(HERE, limit=limit, lease=HOUR)
-        return [one.submission_id for one in due]
+        return [submission.submission_id for submission in due]
 
     def test_what_is_past_its_deadline_is_due(self, repositories: Repositories) -> None:
         submission = repositories.opened(a_submission(), deadline=HOUR)
@@ -334,9 +334,10 @@ class SubmissionRepositoryContract:
     def test_the_longest_due_come_first(self, repositories: Repositories) -> None:
         deadlines = [3 * MINUTE, MINUTE, 2 * MINUTE]
         opened = [
-            repositories.opened(a_submission(), deadline=one) for one in deadlines
+            repositories.opened(a_submission(), deadline=deadline)
+            for deadline in deadlines
         ]
-        ids = [one.submission_id for one in opened]
+        ids = [submission.submission_id for submission in opened]
         repositories.pass_time(HOUR)
         assert self._due(repositories, limit=2) == [ids[1], ids[2]]
         assert self._due(repositories, limit=2) == [ids[0]]
@@ -366,10 +367,10 @@ class SubmissionRepositoryContract:
             repositories.opened(a_submission(), deadline=timedelta(0)).submission_id
             for _ in range(5 * CROWD)
         }
-        claims = at_once(
+        batches = at_once(
             *(lambda: self._due(repositories, limit=5) for _ in range(CROWD))
         )
-        claimed = [one for claim in claims if isinstance(claim, list) for one in claim]
+        claimed = [id_ for batch in batches if isinstance(batch, list) for id_ in batch]
         claimed += self._due(repositories, limit=5 * CROWD)
         assert len(claimed) == len(ids)
         assert set(claimed) == ids
@@ -385,10 +386,10 @@ class SubmissionRepositoryContract:
         assert repositories.submissions.accept(before, after, run) == run
         assert repositories.submissions.get(before.submission_id) == after
         assert repositories.invocations.get(run.invocation_id) == run
-        (birth,) = repositories.invocations.transitions(run.invocation_id)
-        assert (birth.from_state, birth.to_state) == (None, S.QUEUED)
-        assert (birth.at, birth.galaxy_state) == (NOON, "new")
-        assert birth.progress == Progress()
+        (creation,) = repositories.invocations.transitions(run.invocation_id)
+        assert (creation.from_state, creation.to_state) == (None, S.QUEUED)
+        assert (creation.at, creation.galaxy_state) == (NOON, "new")
+        assert creation.progress == Progress()
         assert repositories.claimed() == ["inv1"]
 
     def test_a_stale_acceptance_stores_nothing(
@@ -446,10 +447,10 @@ class SubmissionRepositoryContract:
                 for run in runs
             )
         )
-        stored = [one for one in answers if isinstance(one, Invocation)]
+        stored = [answer for answer in answers if isinstance(answer, Invocation)]
         assert len(stored) == 1
-        assert [one for one in answers if isinstance(one, StaleVersion)] == [
-            one for one in answers if not isinstance(one, Invocation)
+        assert [answer for answer in answers if isinstance(answer, StaleVersion)] == [
+            answer for answer in answers if not isinstance(answer, Invocation)
         ]
         assert repositories.invocations.page(JobFilter(), 10).items == tuple(stored)
         kept = repositories.submissions.get(before.submission_id)
@@ -489,9 +490,12 @@ class SubmissionRepositoryContract:
                 updated_at=LATER,
             )
             changes = repositories.invocations.transitions(InvocationId(name))
-            told = [(one.to_state, one.at) for one in changes[1 + len(states[name]) :]]
+            cancels = [
+                (change.to_state, change.at)
+                for change in changes[1 + len(states[name]) :]
+            ]
             asked = name in {"queued", "running"}
-            assert told == ([(S.CANCELLING, LATER)] if asked else [])
+            assert cancels == ([(S.CANCELLING, LATER)] if asked else [])
         assert repositories.invocations.get(InvocationId("later")) == later
 
     def test_what_is_superseded_while_it_runs_is_due_at_once(
@@ -501,8 +505,8 @@ class SubmissionRepositoryContract:
         (claim,) = repositories.claim()
         repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
         self._overwrite(repositories, "inv2")
-        claims = {one.invocation_id: one for one in repositories.claim()}
-        assert {name: one.cancelling for name, one in claims.items()} == {
+        claims = {claim.invocation_id: claim for claim in repositories.claim()}
+        assert {name: claim.cancelling for name, claim in claims.items()} == {
             "inv1": True,
             "inv2": False,
         }
@@ -556,7 +560,7 @@ class SubmissionRepositoryContract:
     ) -> None:
         earlier = repositories.accepted("earlier")
         begun = [repositories.begun(a_submission(overwrite=True)) for _ in range(CROWD)]
-        runs = [a_run(one, f"inv{n}") for n, one in enumerate(begun)]
+        runs = [a_run(submission, f"inv{n}") for n, submission in enumerate(begun)]
         answers = at_once(
             *(
                 lambda before=before, run=run: repositories.submissions.accept(

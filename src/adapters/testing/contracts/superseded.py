@@ -119,7 +119,7 @@ class SupersededRunsContract:
         assert self._due(repositories) == ["second"]
 
     def test_says_who_needs_data(self, repositories: Repositories) -> None:
-        x, y, z = (GalaxyData(Src.HDA, one) for one in "xyz")
+        x, y, z = (GalaxyData(Src.HDA, id_) for id_ in "xyz")
         repositories.datasets.add(a_dataset("d x", source=x))
         repositories.datasets.add(a_dataset("d url", source=UrlData("ftp://x", "y")))
         repositories.accepted(

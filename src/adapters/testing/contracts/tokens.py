@@ -60,7 +60,11 @@ class TokenRepositoryContract:
         for n in (2, 0, 1):
             token = a_token(f"t{n}", f"n{n}")
             repositories.tokens.add(token, None)
-        assert [one.token_id for one in repositories.tokens.all()] == ["t2", "t1", "t0"]
+        assert [token.token_id for token in repositories.tokens.all()] == [
+            "t2",
+            "t1",
+            "t0",
+        ]
 
     def test_one_expires_when_its_time_is_over(
         self, repositories: Repositories
@@ -139,6 +143,6 @@ class TokenRepositoryContract:
                 for n in range(CROWD)
             )
         )
-        assert sum(isinstance(one, Token) for one in answers) == 1
-        assert sum(isinstance(one, TokenExists) for one in answers) == CROWD - 1
+        assert sum(isinstance(answer, Token) for answer in answers) == 1
+        assert sum(isinstance(answer, TokenExists) for answer in answers) == CROWD - 1
         assert len(repositories.tokens.all()) == 1

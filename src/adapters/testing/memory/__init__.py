@@ -1,7 +1,7 @@
-"""Working adapters that keep everything in this process.
+"""Working adapters in memory.
 
-They are held to the same contract tests as PostgreSQL and Galaxy, so they may
-stand in for them in tests and demos, here and in services that use us.
+They pass the same contract tests as PostgreSQL and Galaxy, so they can replace
+them in tests and demos, here and in services that use this package.
 """
 
 from galaxy_jobs.adapters.testing.memory.galaxy import (

@@ -1,10 +1,10 @@
-"""A Galaxy that is simulated in this process.
+"""A simulated Galaxy in memory.
 
 Rule of the file: where it behaves oddly, Galaxy does. It accepts what Galaxy
-accepts, forgets to say what Galaxy does not say, and is held to the same contract
-tests; so it may stand in for the real one in tests and demos, here and in services
-that use us. Beyond the ports it can be told what to do: which workflows there are,
-how their runs go, when time passes (:meth:`SimulatedGalaxy.tick`), what fails.
+accepts, omits what Galaxy omits, and passes the same contract tests; so it can
+replace the real one in tests and demos, here and in services that use this package.
+Tests control its workflows and how their runs go, when time passes
+(:meth:`SimulatedGalaxy.tick`), and what fails.
 """
 
 from __future__ import annotations
@@ -60,20 +60,20 @@ from galaxy_jobs.domain.ports import (
 T = TypeVar("T")
 
 TEXT = WorkflowInput(name="text", kind=InputKind.DATA)
-"""The one input that a workflow has unless told otherwise."""
+"""The only input of a workflow by default."""
 
 
 @frozen
 class Moment:
-    """How a run stands between two ticks.
+    """A run between two ticks.
 
     Attributes:
-        state: Galaxy's word for the run.
+        state: Galaxy's state of the run.
         steps: The steps recorded by then, by label: the state of its job, or of
             each of several; an empty text for a step without jobs; the moment of a
             sub-workflow's run; None for a step that is not scheduled yet.
         messages: Why Galaxy failed or cancelled it.
-        reasons: The same in codes.
+        reasons: The same as codes.
     """
 
     state: str
@@ -103,11 +103,11 @@ class SimulatedWorkflow:
     """A stored workflow.
 
     Attributes:
-        workflow: As the catalogue tells of it.
-        plan: How each run of it goes, tick by tick; the last moment lasts.
-        details: Of jobs that go wrong, by the label of their step.
-        outputs: What every run has once its steps are there.
-        deleted: Whether it is gone from the catalogue. It can be run all the same.
+        workflow: The workflow in the catalogue.
+        plan: The moments of each run, one per tick; the last one lasts.
+        details: Those of jobs that go wrong, by the label of their step.
+        outputs: The outputs of every run, once it has steps.
+        deleted: Whether it is deleted. It can be run all the same.
     """
 
     workflow: Workflow
@@ -128,16 +128,16 @@ class SimulatedHistory:
 
 @define
 class SimulatedRun:
-    """A run that was accepted.
+    """An accepted run.
 
     Attributes:
         invocation_id: Its id.
-        workflow: What it runs.
-        inputs: What it was given.
-        history_id: Where its outputs go.
-        moment: How it stands.
-        at_work: Whether Galaxy has ever made a job for it.
-        left: What is still to come.
+        workflow: The workflow that it runs.
+        inputs: Its inputs, by name.
+        history_id: The history of its outputs.
+        moment: Its current moment.
+        at_work: Whether any job was ever created for it.
+        left: The moments still to come.
     """
 
     invocation_id: InvocationId
@@ -150,7 +150,7 @@ class SimulatedRun:
 
     @property
     def is_new(self) -> bool:
-        """Whether the scheduler is not done with it."""
+        """Whether the scheduler has not finished with it."""
         return self.moment.state in {"new", "ready", "requires_materialization"}
 
     def become(self, moment: Moment) -> None:
@@ -167,16 +167,15 @@ class _Fault:
 
 @define
 class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
-    """Galaxy, as far as this service goes.
+    """Galaxy, as far as this service uses it.
 
     Attributes:
         who: Its answer to :meth:`identity`.
-        answers_in_bulk: Whether :meth:`summaries` tells anything.
+        answers_in_bulk: Whether :meth:`summaries` returns anything.
         outage: Raised by every call as long as it is set.
-        runs: Every run that was ever accepted, oldest first: what really happened,
-            whatever became of the answer.
-        histories: Every history that was ever made, by id.
-        calls: How often each method was called.
+        runs: Every run ever accepted, oldest first, even if the answer was lost.
+        histories: Every history ever created, by id.
+        calls: The number of calls of each method.
     """
 
     who: Identity = field(factory=lambda: Identity("http://galaxy.simulated", "user"))
@@ -200,7 +199,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
 
-    # --- what it is told ---
+    # --- how tests control it ---
 
     def add_workflow(
         self,
@@ -221,7 +220,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         return id_
 
     def delete_workflow(self, workflow_id: WorkflowId) -> None:
-        """Take it out of the catalogue."""
+        """Delete a workflow: it leaves the catalogue."""
         self._workflows[workflow_id].deleted = True
 
     def tick(self, times: int = 1) -> None:
@@ -232,7 +231,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                     self._advance(run)
 
     def forget(self, invocation_id: InvocationId) -> None:
-        """Know that run no more."""
+        """Answer from now on that there is no such run."""
         self._forgotten.add(invocation_id)
 
     def fail_next(
@@ -246,18 +245,18 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         """Let the next call of a method fail.
 
         Args:
-            method: Its name.
-            error: What it raises.
-            after: Whether it has done its work all the same: a lost answer.
-            later: Whether it will do its work only when :meth:`land` is called: a
+            method: The name of the method.
+            error: The error that it raises.
+            after: Whether it does its work nevertheless: a lost answer.
+            later: Whether it does its work only when :meth:`land` is called: a
                 request that is still on its way.
         """
         self._faults[method].append(_Fault(error, after, later))
 
     def land(self) -> None:
-        """Let requests arrive that are still on their way.
+        """Let the requests arrive that are still on their way.
 
-        What they are refused with, nobody hears.
+        Their errors are ignored: no client waits for them.
         """
         with self._lock:
             arriving, self._under_way = self._under_way, []
@@ -269,44 +268,45 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
 
     @property
     def at_work(self) -> list[SimulatedRun]:
-        """The runs that Galaxy has ever made jobs for: what was really run."""
+        """The runs that jobs were ever created for: what was really run."""
         return [run for run in self.runs if run.at_work]
 
-    # --- which workflows there are ---
+    # --- WorkflowCatalog ---
 
     def find(self, wanted: AllowedWorkflow) -> Workflow:
         return self._call("find", lambda: self._find(wanted))
 
     def _find(self, wanted: AllowedWorkflow) -> Workflow:
-        found = [
-            one.workflow
-            for id_, one in self._workflows.items()
-            if not one.deleted
+        matches = [
+            stored.workflow
+            for id_, stored in self._workflows.items()
+            if not stored.deleted
             and (
-                one.workflow.name == wanted.name
+                stored.workflow.name == wanted.name
                 if wanted.workflow_id is None
                 else id_ == wanted.workflow_id
             )
         ]
-        if not found:
+        if not matches:
             raise WorkflowNotFound(wanted.name)
-        if len(found) > 1:
-            raise WorkflowAmbiguous(wanted.name, [one.workflow_id for one in found])
-        return evolve(found[0], name=wanted.name)
+        if len(matches) > 1:
+            ids = [workflow.workflow_id for workflow in matches]
+            raise WorkflowAmbiguous(wanted.name, ids)
+        return evolve(matches[0], name=wanted.name)
 
     def names(self) -> Sequence[str]:
         return self._call(
             "names",
             lambda: sorted(
                 {
-                    one.workflow.name
-                    for one in self._workflows.values()
-                    if not one.deleted
+                    stored.workflow.name
+                    for stored in self._workflows.values()
+                    if not stored.deleted
                 }
             ),
         )
 
-    # --- starting, watching and stopping ---
+    # --- WorkflowRunner ---
 
     def identity(self) -> Identity:
         return self._call("identity", lambda: self.who)
@@ -334,11 +334,11 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         if self.histories[history_id].purged:
             raise RunRejected("History is immutable", 403003)
         workflow = self._workflows[workflow_id]
-        for one in workflow.workflow.inputs:
-            if one.required and inputs.get(one.name) is None:
+        for declared in workflow.workflow.inputs:
+            if declared.required and inputs.get(declared.name) is None:
                 raise RunRejected(
-                    f"Workflow cannot be run because input step ({one.name}) is not "
-                    "optional and no input provided.",
+                    f"Workflow cannot be run because input step ({declared.name}) is "
+                    "not optional and no input provided.",
                     0,
                 )
         first, *rest = workflow.plan
@@ -355,11 +355,11 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         return run.invocation_id
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:
-        def tell() -> InvocationReport:
+        def read() -> InvocationReport:
             run = self._run(invocation_id)
-            return _told(run.invocation_id, run.moment, run.history_id)
+            return _report(run.invocation_id, run.moment, run.history_id)
 
-        return self._call("report", tell)
+        return self._call("report", read)
 
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
@@ -381,7 +381,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
 
     def _details(self, job_id: JobId) -> JobDetails:
         for run in self.runs:
-            report = _told(run.invocation_id, run.moment, run.history_id)
+            report = _report(run.invocation_id, run.moment, run.history_id)
             for path, step in report.walk():
                 for job in step.jobs:
                     if job.job_id == job_id:
@@ -390,12 +390,12 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         raise RunNotFound(f"There is no job {job_id!r}.")
 
     def outputs(self, invocation_id: InvocationId) -> Sequence[Output]:
-        def tell() -> Sequence[Output]:
+        def read() -> Sequence[Output]:
             run = self._run(invocation_id)
-            made = run.workflow.outputs if run.moment.steps else ()
-            return sorted(made, key=lambda one: one.label)
+            outputs = run.workflow.outputs if run.moment.steps else ()
+            return sorted(outputs, key=lambda output: output.label)
 
-        return self._call("outputs", tell)
+        return self._call("outputs", read)
 
     def cancel(self, invocation_id: InvocationId) -> None:
         self._call("cancel", lambda: self._cancel(self._run(invocation_id)))
@@ -405,7 +405,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             return
         reasons = (*run.moment.reasons, "user_request")
         messages = (*run.moment.messages, "The run was cancelled on request.")
-        # Also one that has ended: Galaxy turns it cancelled without a word.
+        # Also a run that has ended: Galaxy silently turns it cancelled.
         ended = run.moment.state in {"completed", "failed"}
         run.become(
             evolve(
@@ -416,15 +416,15 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             )
         )
 
-    # --- the histories of runs ---
+    # --- RunHistories ---
 
     def create(self, name: str) -> HistoryId:
-        def make() -> HistoryId:
+        def create() -> HistoryId:
             id_ = HistoryId(self._id("history"))
             self.histories[id_] = SimulatedHistory(name)
             return id_
 
-        return self._call("create", make)
+        return self._call("create", create)
 
     def named(self, name: str) -> Sequence[HistoryId]:
         return self._call(
@@ -444,7 +444,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         )
 
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
-        def tell() -> Collection[GalaxyData]:
+        def read() -> Collection[GalaxyData]:
             history = self.histories.get(history_id)
             if history is None or history.purged:
                 return []
@@ -455,18 +455,18 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 for output in run.workflow.outputs
             ]
 
-        return self._call("contents", tell)
+        return self._call("contents", read)
 
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
-        def take() -> None:
+        def delete() -> None:
             if history := self.histories.get(history_id):
                 history.deleted = True
                 history.purged = history.purged or purge
 
-        self._call("delete", take)
+        self._call("delete", delete)
 
     def undelete(self, history_id: HistoryId) -> None:
-        def give() -> None:
+        def restore() -> None:
             history = self.histories.get(history_id)
             if history is None:
                 raise RunNotFound(f"There is no history {history_id!r}.")
@@ -474,7 +474,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 raise RunRejected("History is immutable", 403003)
             history.deleted = False
 
-        self._call("undelete", give)
+        self._call("undelete", restore)
 
     # --- how it works ---
 
@@ -524,7 +524,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             run.become(run.left.popleft())
 
 
-def _told(
+def _report(
     invocation_id: InvocationId, moment: Moment, history_id: HistoryId | None
 ) -> InvocationReport:
     """Return the report of a moment."""
@@ -550,7 +550,7 @@ def _step(
 ) -> StepReport:
     sub = None
     if isinstance(what, Moment):
-        sub = _told(InvocationId(f"{invocation_id}.{index}"), what, history_id)
+        sub = _report(InvocationId(f"{invocation_id}.{index}"), what, history_id)
     return StepReport(
         index=index,
         label=label,
@@ -579,16 +579,16 @@ def _states(moment: Moment) -> list[str]:
     return states
 
 
-def _stopping(moment: Moment, word: str) -> Moment:
+def _stopping(moment: Moment, end: str) -> Moment:
     """Return the moment with every job that is not settled put in that state."""
 
     def after(state: str) -> str:
-        return state if JobState(state) in SETTLED else word
+        return state if JobState(state) in SETTLED else end
 
     steps: dict[str, str | Sequence[str] | Moment | None] = {}
     for label, what in moment.steps.items():
         if isinstance(what, Moment):
-            steps[label] = _stopping(what, word)
+            steps[label] = _stopping(what, end)
         elif isinstance(what, str):
             steps[label] = after(what) if what else ""
         else:
@@ -597,10 +597,10 @@ def _stopping(moment: Moment, word: str) -> Moment:
 
 
 def _summary(moment: Moment) -> JobsSummary:
-    """Say what the bulk answer says; Galaxy knows no word ``blocked``."""
-    words = ("paused" if state == "blocked" else state for state in _states(moment))
+    """Return the bulk answer; Galaxy has no state ``blocked``."""
+    states = ("paused" if state == "blocked" else state for state in _states(moment))
     populated = {"scheduled": "ok", "completed": "ok"}
     populated |= {"cancelled": "failed", "failed": "failed"}
     return JobsSummary(
-        states=dict(Counter(words)), populated=populated.get(moment.state, "new")
+        states=dict(Counter(states)), populated=populated.get(moment.state, "new")
     )

@@ -1,8 +1,8 @@
-"""Datasets, submissions, invocations, tokens and the poll queue, in this process.
+"""The repositories and the poll queue in memory.
 
 Rule of the file: one lock, and each method checks everything before it changes
-anything, so that a refusal leaves nothing half done. Held to the same contract
-as PostgreSQL, down to what it refuses to store.
+anything, so that a refusal leaves nothing half done. They pass the same contract
+tests as PostgreSQL, including the values that cannot be stored.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ from galaxy_jobs.domain.ports import (
 
 @define
 class ManualClock(Clock):
-    """A clock that stands still until it is told otherwise.
+    """A clock that stands still until it is advanced.
 
     Attributes:
-        now: What it shows.
+        now: The time that it shows.
     """
 
     now: datetime = field(default=datetime(2026, 1, 2, 12, tzinfo=UTC))
@@ -79,14 +79,14 @@ class ManualClock(Clock):
         return self.now
 
     def advance(self, by: timedelta) -> datetime:
-        """Let time pass, and return what it shows then."""
+        """Let time pass, and return the new time."""
         self.now += by
         return self.now
 
 
 @define
 class _Opened:
-    """A submission, and what only the store knows of it."""
+    """A submission, and the bookkeeping of the store."""
 
     submission: Submission
     key_lifetime: timedelta
@@ -113,7 +113,7 @@ class _Active:
 
 @define
 class MemoryStore:
-    """What the repositories of one process share.
+    """The state that the repositories of one process share.
 
     Attributes:
         now: The store's own clock: leases, deadlines and expiries go by it.
@@ -126,7 +126,7 @@ class MemoryStore:
     invocations: dict[InvocationId, Invocation] = field(factory=dict, init=False)
     active: dict[InvocationId, _Active] = field(factory=dict, init=False)
     transitions: list[Transition] = field(factory=list, init=False)
-    told: Condition = field(
+    changed: Condition = field(
         default=Factory(lambda self: Condition(self.lock), takes_self=True),
         init=False,
         repr=False,
@@ -153,11 +153,11 @@ class MemoryStore:
                 failure=after.failure,
             )
         )
-        with self.told:
-            self.told.notify_all()
+        with self.changed:
+            self.changed.notify_all()
 
     def follow(self, before: Invocation, after: Invocation) -> None:
-        """Bring the poll queue in line with a change that no poll has found."""
+        """Update the poll queue after a change that did not come from a poll."""
         held = self.active.get(after.invocation_id)
         if held is None:
             return
@@ -166,21 +166,21 @@ class MemoryStore:
             del self.active[after.invocation_id]
         elif after.state is not before.state:
             held.next_poll_at = self.now()
-            held.woken = True  # whoever is asking about it just now asked too early
+            held.woken = True  # a poll that is under way began too early
 
     def mine(self, identity: Identity) -> Iterator[tuple[InvocationId, _Active]]:
-        """Yield what is in the queue for a Galaxy, longest due first."""
+        """Yield the queue of a Galaxy, longest due first."""
         held = [
             (id_, row)
             for id_, row in self.active.items()
             if self.invocations[id_].identity == identity
         ]
-        yield from sorted(held, key=lambda one: one[1].next_poll_at)
+        yield from sorted(held, key=lambda entry: entry[1].next_poll_at)
 
 
 @frozen
 class MemoryDatasets(DatasetRepository):
-    """Keeps datasets in a dict."""
+    """Datasets in a dict."""
 
     store: MemoryStore
 
@@ -209,20 +209,20 @@ class MemoryDatasets(DatasetRepository):
     ) -> Mapping[DatasetId, Dataset]:
         with self.store.lock:
             known = self.store.datasets
-            return {one: known[one] for one in dataset_ids if one in known}
+            return {id_: known[id_] for id_ in dataset_ids if id_ in known}
 
     def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
         with self.store.lock:
-            found = {
-                Cursor(one.created_at, one.dataset_id): one
-                for one in self.store.datasets.values()
+            datasets = {
+                Cursor(dataset.created_at, dataset.dataset_id): dataset
+                for dataset in self.store.datasets.values()
             }
-        return _page(found, limit, after)
+        return _page(datasets, limit, after)
 
 
 @frozen
 class MemorySubmissions(SubmissionRepository):
-    """Keeps submissions in a dict, in the order in which they were opened."""
+    """Submissions in a dict, in the order in which they were opened."""
 
     store: MemoryStore
 
@@ -310,7 +310,7 @@ class MemorySubmissions(SubmissionRepository):
                 and opened.look_at is not None
                 and opened.look_at <= now
             ]
-            due.sort(key=lambda one: one[0])
+            due.sort(key=lambda entry: entry[0])
             for _, opened in due[:limit]:
                 opened.look_at = now + lease
             return [opened.submission for _, opened in due[:limit]]
@@ -328,7 +328,7 @@ class MemorySubmissions(SubmissionRepository):
         return opened
 
     def _supersede(self, later: Invocation) -> None:
-        """Mark the runs that a later one takes the place of; ask them to stop."""
+        """Mark the runs that a later one supersedes, and cancel them."""
         for before in list(self.store.invocations.values()):
             if (
                 before.invocation_id == later.invocation_id
@@ -350,7 +350,7 @@ class MemorySubmissions(SubmissionRepository):
             self.store.follow(before, after)
 
     def _is_replaced(self, run: Invocation) -> bool:
-        """Whether a run that has completed has taken its place."""
+        """Whether its successor has completed."""
         if run.superseded_by is None:
             return False
         successor = self.store.invocations.get(run.superseded_by)
@@ -359,7 +359,7 @@ class MemorySubmissions(SubmissionRepository):
 
 @frozen
 class MemoryInvocations(InvocationRepository):
-    """Keeps invocations in a dict that refuses lost updates."""
+    """Invocations in a dict; lost updates are refused."""
 
     store: MemoryStore
 
@@ -375,28 +375,28 @@ class MemoryInvocations(InvocationRepository):
     ) -> Mapping[InvocationId, Invocation]:
         with self.store.lock:
             known = self.store.invocations
-            return {one: known[one] for one in invocation_ids if one in known}
+            return {id_: known[id_] for id_ in invocation_ids if id_ in known}
 
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> Page[Invocation]:
         with self.store.lock:
-            found = {
-                Cursor(one.created_at, one.invocation_id): one
-                for one in self.store.invocations.values()
-                if wanted.dataset_id in {None, one.dataset_id}
-                and wanted.workflow_name in {None, one.workflow_name}
-                and (not wanted.states or one.state in wanted.states)
+            jobs = {
+                Cursor(job.created_at, job.invocation_id): job
+                for job in self.store.invocations.values()
+                if wanted.dataset_id in {None, job.dataset_id}
+                and wanted.workflow_name in {None, job.workflow_name}
+                and (not wanted.states or job.state in wanted.states)
             }
-        return _page(found, limit, after)
+        return _page(jobs, limit, after)
 
     def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
         with self.store.lock:
             self.get(invocation_id)
             return [
-                one
-                for one in self.store.transitions
-                if one.invocation_id == invocation_id
+                transition
+                for transition in self.store.transitions
+                if transition.invocation_id == invocation_id
             ]
 
     def save(self, before: Invocation, after: Invocation) -> None:
@@ -409,7 +409,7 @@ class MemoryInvocations(InvocationRepository):
 
 @frozen
 class MemoryTransitionFeed(TransitionFeed):
-    """Reads the one list of transitions."""
+    """The list of transitions as a feed."""
 
     store: MemoryStore
 
@@ -426,17 +426,17 @@ class MemoryTransitionFeed(TransitionFeed):
         invocation_id: InvocationId | None = None,
     ) -> Sequence[JobTransition]:
         with self.store.lock:
-            found = (
-                (one, self.store.invocations[one.invocation_id])
-                for one in self.store.transitions[place:]
+            entries = (
+                (transition, self.store.invocations[transition.invocation_id])
+                for transition in self.store.transitions[place:]
             )
             return [
                 JobTransition(
-                    transition=one,
+                    transition=transition,
                     dataset_id=job.dataset_id,
                     workflow_name=job.workflow_name,
                 )
-                for one, job in found
+                for transition, job in entries
                 if dataset_id in {None, job.dataset_id}
                 and invocation_id in {None, job.invocation_id}
             ][:limit]
@@ -445,8 +445,8 @@ class MemoryTransitionFeed(TransitionFeed):
         while True:
             known = self.latest()
             yield
-            with self.store.told:
-                self.store.told.wait_for(
+            with self.store.changed:
+                self.store.changed.wait_for(
                     partial(self._more_than, known), at_least_every.total_seconds()
                 )
 
@@ -456,7 +456,7 @@ class MemoryTransitionFeed(TransitionFeed):
 
 @frozen
 class MemoryPollQueue(PollQueue):
-    """Leases invocations by the store's clock."""
+    """The queue of invocations, leased by the store's clock."""
 
     store: MemoryStore
 
@@ -498,19 +498,20 @@ class MemoryPollQueue(PollQueue):
     def backlog(self) -> Mapping[Identity, Backlog]:
         with self.store.lock:
             now = self.store.now()
-            polled = {self.store.invocations[id_].identity for id_ in self.store.active}
-            found = {}
-            for one in polled | {
-                who for who, mine in self.store.totals.items() if mine
-            }:
-                late = [now - row.next_poll_at for _, row in self.store.mine(one)]
-                found[one] = Backlog(
-                    active=len(late),
-                    due=sum(one >= timedelta(0) for one in late),
-                    overdue=max([timedelta(0), *late]),
-                    totals=dict(self.store.totals.get(one, {})),
+            active = {self.store.invocations[id_].identity for id_ in self.store.active}
+            swept = {who for who, totals in self.store.totals.items() if totals}
+            backlog = {}
+            for identity in active | swept:
+                overdue = [
+                    now - row.next_poll_at for _, row in self.store.mine(identity)
+                ]
+                backlog[identity] = Backlog(
+                    active=len(overdue),
+                    due=sum(duration >= timedelta(0) for duration in overdue),
+                    overdue=max([timedelta(0), *overdue]),
+                    totals=dict(self.store.totals.get(identity, {})),
                 )
-            return found
+            return backlog
 
     def _claim(self, id_: InvocationId, row: _Active, now: datetime) -> Claim:
         state = self.store.invocations[id_].state
@@ -528,7 +529,7 @@ class MemoryPollQueue(PollQueue):
         )
 
     def _take(self, look: Look) -> bool:
-        """Take what came of a claim; say whether that was a change."""
+        """Store the result of a claim; return whether it was a change."""
         id_ = look.claim.invocation_id
         row = self.store.active.get(id_)
         if row is None or row.fence != look.claim.fence:
@@ -577,14 +578,14 @@ def _urgency(due: tuple[InvocationId, _Active]) -> tuple[datetime, InvocationId]
 
 @frozen
 class MemorySupersededRuns(SupersededRuns):
-    """Looks through everything there is."""
+    """The superseded runs, found by looking at all runs."""
 
     store: MemoryStore
 
     def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
         with self.store.lock:
             known = self.store.invocations
-            found = [
+            due = [
                 run
                 for run in known.values()
                 if run.identity == identity
@@ -593,7 +594,7 @@ class MemorySupersededRuns(SupersededRuns):
                 and known[run.superseded_by].state is InvocationState.COMPLETED
                 and run.invocation_id not in self.store.dealt_with
             ]
-        return sorted(found, key=lambda run: run.created_at)[:limit]
+        return sorted(due, key=lambda run: run.created_at)[:limit]
 
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
@@ -601,9 +602,9 @@ class MemorySupersededRuns(SupersededRuns):
         wanted = set(data)
         with self.store.lock:
             datasets = sorted(
-                one.dataset_id
-                for one in self.store.datasets.values()
-                if one.source in wanted
+                dataset.dataset_id
+                for dataset in self.store.datasets.values()
+                if dataset.source in wanted
             )
             runs = sorted(
                 run.invocation_id
@@ -613,8 +614,8 @@ class MemorySupersededRuns(SupersededRuns):
                 and wanted.intersection(_named(run.parameters))
             )
         return [
-            *(f"dataset {one!r}" for one in datasets),
-            *(f"job {one!r}" for one in runs),
+            *(f"dataset {id_!r}" for id_ in datasets),
+            *(f"job {id_!r}" for id_ in runs),
         ]
 
     def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
@@ -634,15 +635,15 @@ class MemorySupersededRuns(SupersededRuns):
 
 @frozen
 class MemoryTokens(TokenRepository):
-    """Keeps tokens in a dict."""
+    """Tokens in a dict."""
 
     store: MemoryStore
 
     def add(self, token: Token, lifetime: timedelta | None) -> Token:
         store = self.store
         with store.lock:
-            for one in store.tokens.values():
-                if one.name == token.name and one.revoked_at is None:
+            for other in store.tokens.values():
+                if other.name == token.name and other.revoked_at is None:
                     raise TokenExists(token.name)
             expires = None if lifetime is None else store.now() + lifetime
             store.tokens[token.token_id] = evolve(token, expires_at=expires)
@@ -659,8 +660,10 @@ class MemoryTokens(TokenRepository):
 
     def all(self) -> Sequence[Token]:
         with self.store.lock:
-            found = list(self.store.tokens.values())
-        return sorted(found, key=lambda one: (one.created_at, one.token_id))[::-1]
+            tokens = list(self.store.tokens.values())
+        return sorted(tokens, key=lambda token: (token.created_at, token.token_id))[
+            ::-1
+        ]
 
     def revoke(self, token_id: TokenId, at: datetime) -> Token:
         with self.store.lock:
@@ -677,31 +680,31 @@ class MemoryTokens(TokenRepository):
             return bool(self.store.tokens)
 
 
-def _page(found: Mapping[Cursor, Any], limit: int, after: Cursor | None) -> Page[Any]:
+def _page(items: Mapping[Cursor, Any], limit: int, after: Cursor | None) -> Page[Any]:
     def place(cursor: Cursor) -> tuple[datetime, str]:
         return cursor.created_at, cursor.id
 
     if after is not None and not _is_storable(after.id):
         raise InvalidValue("The cursor is malformed.")
-    cursors = sorted(found, key=place, reverse=True)
+    cursors = sorted(items, key=place, reverse=True)
     if after is not None:
-        cursors = [one for one in cursors if place(one) < place(after)]
+        cursors = [cursor for cursor in cursors if place(cursor) < place(after)]
     shown = cursors[:limit]
     more = len(cursors) > limit
-    return Page(tuple(found[one] for one in shown), shown[-1] if more else None)
+    return Page(tuple(items[cursor] for cursor in shown), shown[-1] if more else None)
 
 
 def _named(value: Any) -> Iterator[GalaxyData]:
-    """Yield the data of Galaxy that parameters name."""
+    """Yield the Galaxy data that parameters refer to."""
     match value:
         case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
             yield GalaxyData(Src(src), id_)
         case Mapping():
-            for one in value.values():
-                yield from _named(one)
+            for member in value.values():
+                yield from _named(member)
         case list() | tuple():
-            for one in value:
-                yield from _named(one)
+            for item in value:
+                yield from _named(item)
         case _:
             return
 
@@ -717,10 +720,10 @@ def _is_storable(text: str) -> bool:
 
 
 def _refuse_unstorable(value: Any) -> None:
-    """Refuse what is not JSON, or has a text in it that no database takes.
+    """Refuse a value that a database cannot hold.
 
     Raises:
-        InvalidValue: It is, or has.
+        InvalidValue: It is not JSON, or a text in it is not Unicode or has a NUL.
     """
     try:
         json.dumps(value, allow_nan=False)
@@ -744,12 +747,12 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _all_texts(values: Iterable[Any]) -> Iterator[str]:
-    for one in values:
-        yield from _texts(one)
+    for value in values:
+        yield from _texts(value)
 
 
 def _clean(text: str | None) -> Any:
-    """Return a text of Galaxy's with what no database takes replaced."""
+    """Return a text of Galaxy with the characters replaced that cannot be stored."""
     if text is None:
         return None
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
@@ -774,7 +777,7 @@ def _cleaned_failure(failure: Failure) -> Failure:
         reason=_clean(failure.reason),
         step=_clean(failure.step),
         step_index=failure.step_index,
-        path=tuple(_clean(one) for one in failure.path),
+        path=tuple(_clean(label) for label in failure.path),
         tool=_clean(failure.tool),
         exit_code=failure.exit_code,
         stderr=_clean(failure.stderr),
