@@ -1,7 +1,7 @@
 """Takes pictures of the pages: ``python -m tests.integration.screenshots [FOLDER]``.
 
-The list becomes the one in README (``docs/status-page.png``); all of them go to
-the folder, if one is named, to be looked at.
+That of the list becomes README's (``docs/status-page.png``); all of them go to the
+folder, if it is given, to be looked at.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def furnish(there: Site) -> dict[str, InvocationId]:
         ),
     )
     datasets = [f"SRR78890{number}" for number in range(41, 49)]
-    for one in datasets:
-        there.dataset(one, f"Paired reads of {one}")
+    for dataset in datasets:
+        there.dataset(dataset, f"Paired reads of {dataset}")
     failure = Failure(
         reason="job-failed",
         step="align",

@@ -1,7 +1,7 @@
 """The pages in a real browser, over a real PostgreSQL; once on a real Galaxy.
 
-Every visit must end without a word in the browser's console, a script that failed,
-or a request to anybody else.
+No tab may end with a message in the browser's console, a script that failed or a
+request to another host.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ CONTRAST = (Path(__file__).parents[1] / "support/contrast.js").read_text()
 
 
 @define
-class Visit:
-    """A page in the browser, and what it did besides."""
+class Tab:
+    """A tab of the browser, and what went wrong in it."""
 
     page: Page
     base: str
-    trouble: list[str] = field(factory=list)
+    troubles: list[str] = field(factory=list)
 
     def go(self, path: str) -> Page:
         self.page.goto(self.base + path)
@@ -55,27 +55,27 @@ class Visit:
         assert self.page.evaluate("window.notReloaded") is True
 
     def note(self, what: str) -> None:
-        self.trouble.append(what)
+        self.troubles.append(what)
 
-    def asked(self, url: str) -> None:
+    def requested(self, url: str) -> None:
         if urlsplit(url).netloc != urlsplit(self.base).netloc:
-            self.note(f"asked {url}")
+            self.note(f"requested {url}")
 
 
 @contextmanager
-def visit(
+def opened(
     chrome: Browser, base: str, size: tuple[int, int] = WIDE, **context: Any
-) -> Iterator[Visit]:
+) -> Iterator[Tab]:
     width, height = size
     there = chrome.new_context(viewport={"width": width, "height": height}, **context)
     there.set_default_timeout(15_000)
-    one = Visit(there.new_page(), base)
-    one.page.on("console", lambda said: one.note(f"console: {said.text}"))
-    one.page.on("pageerror", lambda error: one.note(f"error: {error}"))
-    one.page.on("request", lambda request: one.asked(request.url))
-    yield one
+    tab = Tab(there.new_page(), base)
+    tab.page.on("console", lambda message: tab.note(f"console: {message.text}"))
+    tab.page.on("pageerror", lambda error: tab.note(f"error: {error}"))
+    tab.page.on("request", lambda request: tab.requested(request.url))
+    yield tab
     there.close()
-    assert not one.trouble
+    assert not tab.troubles
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +87,10 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def there(module_database_url: str) -> Iterator[Site]:
-    with site(module_database_url) as one:
-        one.dataset("reads", "Reads for tests")
-        one.galaxy.add_workflow("sort", TEXT, N, MODE)
-        yield one
+    with site(module_database_url) as pages:
+        pages.dataset("reads", "Reads for tests")
+        pages.galaxy.add_workflow("sort", TEXT, N, MODE)
+        yield pages
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +116,18 @@ def test_every_page_can_be_read_in_any_light_and_on_a_phone(
     scheme: str,
     size: tuple[int, int],
 ) -> None:
-    with visit(chrome, there.url, size, color_scheme=scheme) as one:
+    with opened(chrome, there.url, size, color_scheme=scheme) as tab:
         for path in (
             "/",
             *(f"/ui/jobs/{id_}" for id_ in furnished.values()),
             "/ui/submit",
             "/ui/submit?workflow_name=variant-calling",
         ):
-            page = one.go(path)
+            page = tab.go(path)
             page.wait_for_load_state("load")
-            found = page.evaluate(CONTRAST)
-            assert len(found) > 5
-            assert [text for ratio, text in found if ratio < 4.5] == []
+            contrasts = page.evaluate(CONTRAST)
+            assert len(contrasts) > 5
+            assert [text for ratio, text in contrasts if ratio < 4.5] == []
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= size[0], path
         red, green, blue = page.evaluate(
@@ -140,8 +140,8 @@ def test_a_failure_is_seen_without_scrolling(
     chrome: Browser, there: Site, furnished: dict[str, Any]
 ) -> None:
     for size in (WIDE, PHONE):
-        with visit(chrome, there.url, size) as one:
-            page = one.go(f"/ui/jobs/{furnished['failed']}")
+        with opened(chrome, there.url, size) as tab:
+            page = tab.go(f"/ui/jobs/{furnished['failed']}")
             for text in ("Failed", "Step “align” failed", "bwa_mem/0.7.19"):
                 expect(page.get_by_text(text, exact=True).first).to_be_in_viewport()
             expect(
@@ -152,8 +152,8 @@ def test_a_failure_is_seen_without_scrolling(
 def test_without_javascript_everything_is_read_and_done(
     chrome: Browser, there: Site, furnished: dict[str, Any]
 ) -> None:
-    with visit(chrome, there.url, java_script_enabled=False) as one:
-        page = one.page
+    with opened(chrome, there.url, java_script_enabled=False) as tab:
+        page = tab.page
         page.goto(there.url)
         expect(page.get_by_text("24 of 24 ok").first).to_be_visible()
         page.get_by_role("link", name="Failed", exact=True).click()
@@ -181,8 +181,8 @@ def test_a_bar_moves_as_the_job_does_and_the_page_is_not_loaded_again(
     chrome: Browser, there: Site
 ) -> None:
     id_ = there.job("sort", "reads")
-    with visit(chrome, there.url) as one, visit(chrome, there.url) as two:
-        job, jobs = one.go(f"/ui/jobs/{id_}"), two.go("/")
+    with opened(chrome, there.url) as tab, opened(chrome, there.url) as other:
+        job, jobs = tab.go(f"/ui/jobs/{id_}"), other.go("/")
         for page in (job, jobs):
             expect(page.locator(f"#bar-{id_}")).to_be_visible()
             assert widths(page, id_) == ["0.0%", "0.0%"]
@@ -210,24 +210,24 @@ def test_a_bar_moves_as_the_job_does_and_the_page_is_not_loaded_again(
         expect(job.locator("[sse-connect]")).to_have_count(0)
         row = jobs.locator(".job").filter(has=jobs.locator(f"#job-{id_}"))
         expect(row.locator(".badge")).to_have_text("Completed")
-        one.stayed()
-        two.stayed()
+        tab.stayed()
+        other.stayed()
 
 
 def test_a_new_job_appears_in_the_list_by_itself(chrome: Browser, there: Site) -> None:
-    with visit(chrome, there.url) as one:
-        page = one.go("/")
+    with opened(chrome, there.url) as tab:
+        page = tab.go("/")
         id_ = there.job("sort", "reads")
         expect(page.locator(f"#job-{id_}")).to_be_visible()
-        one.stayed()
+        tab.stayed()
 
 
 def test_what_has_the_focus_keeps_it_while_the_page_follows_the_job(
     chrome: Browser, there: Site
 ) -> None:
     id_ = there.job("sort", "reads", seen(STATE.IN_PROGRESS, running=2))
-    with visit(chrome, there.url) as one:
-        page = one.go("/")
+    with opened(chrome, there.url) as tab:
+        page = tab.go("/")
         page.locator(f"#job-{id_}").focus()
         there.see(id_, seen(STATE.IN_PROGRESS, ok=1, running=1))
         expect(page.locator(f"#bar-{id_}-ok")).to_have_attribute("width", "50.0%")
@@ -237,15 +237,15 @@ def test_what_has_the_focus_keeps_it_while_the_page_follows_the_job(
 def test_a_page_says_when_the_service_answers_no_more(
     chrome: Browser, database_url: str
 ) -> None:
-    with visit(chrome, "") as one:
+    with opened(chrome, "") as tab:
         with site(database_url) as short:
-            one.base = short.url
+            tab.base = short.url
             short.dataset("reads")
             short.job("sort", "reads")
-            page = one.go("/")
+            page = tab.go("/")
             expect(page.locator("#offline")).to_be_hidden()
         expect(page.locator("#offline")).to_be_visible()
-        one.trouble.clear()  # that it could not ask is what the console tells
+        tab.troubles.clear()  # the console shows the failed requests
 
 
 # --- doing ---
@@ -255,8 +255,8 @@ def test_a_job_is_run_by_the_form_and_a_double_click_runs_it_once(
     chrome: Browser, there: Site
 ) -> None:
     before = len(there.galaxy.runs)
-    with visit(chrome, there.url) as one:
-        page = one.go("/ui/submit?workflow_name=sort")
+    with opened(chrome, there.url) as tab:
+        page = tab.go("/ui/submit?workflow_name=sort")
         page.get_by_label("Dataset").fill("reads")
         page.get_by_label("n", exact=True).fill("7")
         page.get_by_label("mode").select_option("exact")
@@ -270,8 +270,8 @@ def test_a_script_that_sends_a_form_twice_at_once_runs_it_once(
     chrome: Browser, there: Site
 ) -> None:
     before = len(there.galaxy.runs)
-    with visit(chrome, there.url) as one:
-        page = one.go("/ui/submit?workflow_name=sort")
+    with opened(chrome, there.url) as tab:
+        page = tab.go("/ui/submit?workflow_name=sort")
         page.get_by_label("Dataset").fill("reads")
         page.get_by_label("mode").select_option("fast")
         urls = page.evaluate(
@@ -292,15 +292,15 @@ def test_a_script_that_sends_a_form_twice_at_once_runs_it_once(
 def test_what_does_not_fit_is_said_beside_its_field(
     chrome: Browser, there: Site
 ) -> None:
-    with visit(chrome, there.url) as one:
-        page = one.go("/ui/submit?workflow_name=sort")
+    with opened(chrome, there.url) as tab:
+        page = tab.go("/ui/submit?workflow_name=sort")
         page.get_by_label("Dataset").fill("nothing-like-that")
         page.get_by_label("mode").select_option("fast")
         page.get_by_role("button", name="Run", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text("The job was not run")
         expect(page.get_by_label("Dataset")).to_have_attribute("aria-invalid", "true")
         expect(page.get_by_label("mode")).to_have_value("fast")
-        one.trouble.clear()  # the console tells of the 422
+        tab.troubles.clear()  # the console shows the 422
 
 
 def test_a_failed_job_is_run_again_with_something_changed(
@@ -312,8 +312,8 @@ def test_a_failed_job_is_run_again_with_something_changed(
         seen(STATE.FAILED, failed=1, failure=Failure(reason="job-failed", step="sort")),
         parameters={"n": 2, "mode": "fast"},
     )
-    with visit(chrome, there.url) as one:
-        page = one.go(f"/ui/jobs/{failed}")
+    with opened(chrome, there.url) as tab:
+        page = tab.go(f"/ui/jobs/{failed}")
         page.get_by_role("link", name="Run again").click()
         expect(page.get_by_label("n", exact=True)).to_have_value("2")
         page.get_by_label("mode").select_option("exact")
@@ -338,8 +338,8 @@ def test_a_job_is_cancelled_by_keyboard_alone(chrome: Browser, there: Site) -> N
                 return
         raise AssertionError("not reached")
 
-    with visit(chrome, there.url) as one:
-        page = one.go("/")
+    with opened(chrome, there.url) as tab:
+        page = tab.go("/")
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         page.keyboard.press("Enter")
@@ -358,18 +358,18 @@ def test_a_page_of_another_site_can_make_the_browser_do_nothing(
     chrome: Browser, there: Site
 ) -> None:
     id_ = there.job("sort", "reads", seen(STATE.IN_PROGRESS, running=1))
-    with visit(chrome, there.url) as one:
-        one.go("/")  # whatever cookies there are, the browser has them
-        one.page.goto("about:blank")
-        one.page.set_content(
+    with opened(chrome, there.url) as tab:
+        tab.go("/")  # whatever cookies there are, the browser has them
+        tab.page.goto("about:blank")
+        tab.page.set_content(
             f'<form method="post" action="{there.url}/ui/jobs/{id_}/cancel">'
             "<button>Win a prize</button></form>"
         )
-        with one.page.expect_navigation() as navigation:
-            one.page.get_by_role("button").click()
+        with tab.page.expect_navigation() as navigation:
+            tab.page.get_by_role("button").click()
         assert navigation.value is not None
         assert navigation.value.status == 403
-        one.trouble.clear()  # the console tells of the 403
+        tab.troubles.clear()  # the console shows the 403
     assert there.container.invocations().get(id_).state is STATE.IN_PROGRESS
 
 
@@ -387,18 +387,18 @@ def led_to_sign_in(page: Page, url: str) -> bool:
 def test_signing_in_and_out_and_what_a_token_allows(
     chrome: Browser, database_url: str
 ) -> None:
-    with site(database_url) as closed, visit(chrome, closed.url) as one:
+    with site(database_url) as closed, opened(chrome, closed.url) as tab:
         closed.dataset("reads")
         id_ = closed.job("sort", "reads", seen(STATE.IN_PROGRESS, running=2))
         make = closed.container.create_token()
         read, write = (make(scope.value, scope).text for scope in Scope)
-        page = one.page
+        page = tab.page
         # As soon as there is a token, nobody is let in without.
         until(lambda: led_to_sign_in(page, f"{closed.url}/ui/jobs/{id_}"))
         page.get_by_label("Token").fill("gjt_nothing")
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("alert")).to_be_visible()
-        one.trouble.clear()  # the console tells of the 401
+        tab.troubles.clear()  # the console shows the 401
         page.get_by_label("Token").fill(read)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(f"**/ui/jobs/{id_}")
@@ -406,7 +406,9 @@ def test_signing_in_and_out_and_what_a_token_allows(
         closed.see(id_, seen(STATE.IN_PROGRESS, ok=1, running=1))  # it is let in, too
         expect(page.locator(f"#bar-{id_}-ok")).to_have_attribute("width", "50.0%")
         [cookie] = [
-            one for one in page.context.cookies() if one["name"] == "galaxy_jobs_token"
+            cookie
+            for cookie in page.context.cookies()
+            if cookie["name"] == "galaxy_jobs_token"
         ]
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Lax"
@@ -427,11 +429,11 @@ def test_signing_in_and_out_and_what_a_token_allows(
 def test_a_form_of_another_site_is_refused_though_the_browser_is_signed_in(
     chrome: Browser, database_url: str
 ) -> None:
-    with site(database_url) as closed, visit(chrome, closed.url) as one:
+    with site(database_url) as closed, opened(chrome, closed.url) as tab:
         closed.dataset("reads")
         id_ = closed.job("sort", "reads", seen(STATE.IN_PROGRESS, running=2))
         token = closed.container.create_token()("web", Scope.SUBMIT).text
-        page = one.page
+        page = tab.page
         until(lambda: led_to_sign_in(page, f"{closed.url}/"))
         page.get_by_label("Token").fill(token)
         page.keyboard.press("Enter")
@@ -453,11 +455,11 @@ def test_a_form_of_another_site_is_refused_though_the_browser_is_signed_in(
             assert navigation.value is not None
             led = "/sign-in" in page.url
             assert led if base == "about:blank" else navigation.value.status == 403
-        one.trouble.clear()  # the console tells of both
+        tab.troubles.clear()  # the console shows both
         assert closed.container.invocations().get(id_).state is STATE.IN_PROGRESS
 
 
-# --- a real one ---
+# --- a real Galaxy ---
 
 
 def test_a_real_job_from_the_form_to_its_outputs(
@@ -467,8 +469,8 @@ def test_a_real_job_from_the_form_to_its_outputs(
         jobs.serve()
         jobs.poll()
         dataset = jobs.dataset("hda", lab.text)
-        with visit(chrome, jobs.url) as one:
-            page = one.go("/ui/submit?workflow_name=two%20steps")
+        with opened(chrome, jobs.url) as tab:
+            page = tab.go("/ui/submit?workflow_name=two%20steps")
             page.get_by_label("Dataset").fill(dataset)
             page.get_by_label("sleep_s").fill("2")
             page.get_by_role("button", name="Run", exact=True).click()
@@ -479,4 +481,4 @@ def test_a_real_job_from_the_form_to_its_outputs(
             patient.to_contain_text("Completed", timeout=120_000)
             expect(page.locator("#outputs")).to_contain_text("sort_out")
             expect(page.locator("#live")).to_contain_text("2 of 2 ok")
-            one.stayed()
+            tab.stayed()

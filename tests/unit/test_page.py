@@ -102,13 +102,13 @@ class World:
     def send(self, path: str, page: str, **fields: Any) -> Response:
         """Send the form of a page as it is, but for these fields."""
         hidden = dict(re.findall(r'type="hidden" name="(\S+?)" value="(.*?)"', page))
-        said = {unescape(k): unescape(v) for k, v in hidden.items()} | fields
+        data = {unescape(k): unescape(v) for k, v in hidden.items()} | fields
         return self.api.post(
-            path, data=said, headers={"Origin": ROOT}, follow_redirects=False
+            path, data=data, headers={"Origin": ROOT}, follow_redirects=False
         )
 
-    def submit(self, **said: Any) -> str:
-        body = {"dataset_id": "reads", "workflow_name": "Sort", **said}
+    def submit(self, **fields: Any) -> str:
+        body = {"dataset_id": "reads", "workflow_name": "Sort", **fields}
         answer = self.api.post("/jobs", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["invocation_id"])
@@ -146,9 +146,9 @@ def world() -> Iterator[World]:
     }.items():
         getattr(container, name).override(providers.Object(thing))
     with TestClient(create_app(container), base_url=ROOT) as api:
-        made = World(api, container, galaxy, clock)
-        made.register("reads")
-        yield made
+        world = World(api, container, galaxy, clock)
+        world.register("reads")
+        yield world
     container.shutdown_resources()
 
 
@@ -160,12 +160,12 @@ def text_of(page: str) -> str:
 # --- the list ---
 
 
-def test_a_newcomer_is_told_what_to_do(world: World) -> None:
+def test_an_empty_list_explains_how_to_begin(world: World) -> None:
     page = world.get("/")
-    said = text_of(page)
-    assert "No jobs yet" in said
-    assert f"curl {ROOT}/datasets" in said
-    assert "galaxy-jobs poll --every 5" in said
+    text = text_of(page)
+    assert "No jobs yet" in text
+    assert f"curl {ROOT}/datasets" in text
+    assert "galaxy-jobs poll --every 5" in text
     assert 'href="/ui/submit"' in page
     assert 'href="/docs"' in page
 
@@ -176,10 +176,10 @@ def test_jobs_stand_newest_first_with_state_progress_and_times(world: World) -> 
     second = world.submit(workflow_name="Sort")
     page = world.get("/")
     assert page.index(second) < page.index(first)
-    said = text_of(page)
-    assert "Queued" in said
-    assert "2 h ago" in said
-    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
+    text = text_of(page)
+    assert "Queued" in text
+    assert "2 h ago" in text
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", text)
     world.sweep(2)
     assert "0 of 1 ok, 1 running" in text_of(world.get("/"))
 
@@ -213,7 +213,7 @@ def test_older_jobs_are_a_page_further(world: World) -> None:
     world.get(unescape(older).replace("Sort", "Form"), 400)
 
 
-def test_a_stale_job_and_one_that_needs_attention_say_so(world: World) -> None:
+def test_a_stale_job_is_marked(world: World) -> None:
     world.submit()
     world.clock.advance(timedelta(hours=1))
     assert "Not updated since" in text_of(world.get("/"))
@@ -228,11 +228,11 @@ def test_a_failure_stands_before_everything_else(world: World) -> None:
     id_ = world.submit(workflow_name="Bad")
     world.sweep(9)
     page = world.get(f"/ui/jobs/{id_}")
-    said = text_of(page)
+    text = text_of(page)
     parts = ["Failed after", "Step “sort” failed", "sort1", "no such key", "Steps"]
-    places = [said.index(part) for part in parts]
+    places = [text.index(part) for part in parts]
     assert places == sorted(places)
-    assert "Exit code 2" in said
+    assert "Exit code 2" in text
     assert "sse-connect" not in page  # it has ended: nothing is followed
     assert ">Cancel<" not in page
     assert "sort1" in text_of(world.get("/"))
@@ -244,18 +244,18 @@ def test_a_running_job_shows_steps_history_parameters_and_what_can_be_done(
     id_ = world.submit(workflow_name="Form", parameters={"mode": "fast", "n": 5})
     world.sweep(2)
     page = world.get(f"/ui/jobs/{id_}")
-    said = text_of(page)
-    assert "In progress" in said
-    assert "0 of 1 ok, 1 running" in said
-    assert "1 running" in said
-    assert "mode fast" in said
-    assert said.index("History") < said.index("Queued")
+    text = text_of(page)
+    assert "In progress" in text
+    assert "0 of 1 ok, 1 running" in text
+    assert "1 running" in text
+    assert "mode fast" in text
+    assert text.index("History") < text.index("Queued")
     assert f'action="/ui/jobs/{id_}/cancel"' in page
     assert f'href="/ui/jobs/{id_}/rerun"' in page
     assert "http://galaxy.simulated/workflows/invocations/" in page
 
 
-def test_a_script_that_has_missed_the_end_of_a_job_loads_its_page_anew(
+def test_a_script_that_has_missed_the_end_of_a_job_reloads_its_page(
     world: World,
 ) -> None:
     id_ = world.submit()
@@ -265,11 +265,11 @@ def test_a_script_that_has_missed_the_end_of_a_job_loads_its_page_anew(
     world.sweep(9)
     answer = world.api.get(f"/ui/jobs/{id_}", headers=htmx)
     assert answer.headers["hx-refresh"] == "true"
-    told = world.api.get(f"/ui/jobs/{id_}", headers=htmx | {"HX-Target": "job"})
-    assert "hx-refresh" not in told.headers
+    answer = world.api.get(f"/ui/jobs/{id_}", headers=htmx | {"HX-Target": "job"})
+    assert "hx-refresh" not in answer.headers
 
 
-def test_outputs_are_asked_for_apart_and_trouble_stays_in_its_place(
+def test_outputs_are_fetched_separately_and_errors_stay_in_their_place(
     world: World,
 ) -> None:
     made = Output(
@@ -282,8 +282,8 @@ def test_outputs_are_asked_for_apart_and_trouble_stays_in_its_place(
     page = world.get(f"/ui/jobs/{id_}")
     assert world.galaxy.calls["outputs"] == calls
     assert f'hx-get="/ui/jobs/{id_}/outputs"' in page
-    said = text_of(world.get(f"/ui/jobs/{id_}/outputs"))
-    assert "lines Lines hda o1 txt 2.0 kB" in said
+    text = text_of(world.get(f"/ui/jobs/{id_}/outputs"))
+    assert "lines Lines hda o1 txt 2.0 kB" in text
     world.galaxy.outage = RunnerUnavailable("Galaxy cannot be reached.")
     htmx = {"HX-Request": "true"}
     answer = world.api.get(f"/ui/jobs/{id_}/outputs", headers=htmx)
@@ -315,14 +315,16 @@ def test_cancelling_leads_back_to_the_job(world: World) -> None:
     assert world.api.get(f"/jobs/{id_}").json()["state"] == "cancelled"
 
 
-def test_what_was_stopped_is_not_said_to_have_failed() -> None:
+def test_jobs_that_were_stopped_are_not_called_failed() -> None:
     counts = ProgressJson(total=3, ok=1, running=0, waiting=0, failed=2)
     assert wording.counted(counts, "failed") == "1 of 3 ok, 2 failed"
     for state in ("cancelling", "cancelled"):
         assert wording.counted(counts, state) == "1 of 3 ok, 2 stopped or failed"
 
 
-def test_what_has_ended_cannot_be_cancelled_and_a_page_says_so(world: World) -> None:
+def test_a_job_that_has_ended_cannot_be_cancelled_and_a_page_says_so(
+    world: World,
+) -> None:
     id_ = world.submit()
     page = world.get(f"/ui/jobs/{id_}")
     world.sweep(9)
@@ -334,9 +336,9 @@ def test_what_has_ended_cannot_be_cancelled_and_a_page_says_so(world: World) -> 
 def test_the_form_shows_what_the_workflow_declares(world: World) -> None:
     assert "/ui/submit?workflow_name=Form" in world.get("/ui/submit")
     page = world.get("/ui/submit?workflow_name=Form&dataset_id=reads")
-    said = text_of(page)
-    assert "for the input “text”" in said
-    assert "n an integer from 1 to 9, default 3 How many <b>lines</b>" in said
+    text = text_of(page)
+    assert "for the input “text”" in text
+    assert "n an integer from 1 to 9, default 3 How many <b>lines</b>" in text
     number = re.findall(r'<input id="p0"[^>]*>', page)[0]
     for part in ('value="3"', 'type="number"', 'step="1"', 'min="1"', 'max="9"'):
         assert part in number
@@ -371,7 +373,7 @@ def test_a_form_runs_a_job_once_however_often_it_is_sent(world: World) -> None:
     assert run.inputs["n"] == 7
 
 
-def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
+def test_errors_are_shown_beside_their_fields_and_what_was_typed_stays(
     world: World,
 ) -> None:
     page = world.get("/ui/submit?workflow_name=Form")
@@ -383,8 +385,8 @@ def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
     assert answer.status_code == 422
     page = answer.text
     errors = {
-        id_: text_of(said)
-        for id_, said in re.findall(r'id="(p\d)-error">(.*?)</p>', page, re.DOTALL)
+        id_: text_of(html)
+        for id_, html in re.findall(r'id="(p\d)-error">(.*?)</p>', page, re.DOTALL)
     }
     assert errors == {
         "p0": "Input 'n' takes an integer from 1 to 9, got 'many'.",
@@ -442,7 +444,7 @@ def test_a_rerun_starts_from_what_the_job_was_given(world: World) -> None:
     }
 
 
-def test_an_outcome_that_is_not_known_is_waited_for(world: World) -> None:
+def test_an_unknown_outcome_leads_to_the_page_of_the_submission(world: World) -> None:
     world.galaxy.fail_next("invoke", OutcomeUnknown("No answer came."), after=True)
     page = world.get("/ui/submit?workflow_name=Sort")
     answer = world.send("/ui/submit", page, dataset_id="reads")
@@ -461,7 +463,7 @@ def test_an_outcome_that_is_not_known_is_waited_for(world: World) -> None:
     )
 
 
-def test_a_submission_that_was_rejected_says_why(world: World) -> None:
+def test_the_reason_of_a_rejection_is_shown(world: World) -> None:
     world.galaxy.fail_next("invoke", RunRejected("The <tool> is missing.", 400))
     page = world.get("/ui/submit?workflow_name=Sort")
     answer = world.send("/ui/submit", page, dataset_id="reads")
@@ -537,7 +539,9 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
         yield Door(api, read, write, cancel_job)
 
 
-def test_who_comes_without_a_token_is_asked_for_one_and_led_back(door: Door) -> None:
+def test_without_a_token_the_sign_in_page_asks_for_one_and_leads_back(
+    door: Door,
+) -> None:
     answer = door.get("/ui/jobs/inv1?x=1")
     where = "/sign-in?next=%2Fui%2Fjobs%2Finv1%3Fx%3D1"
     assert (answer.status_code, answer.headers["location"]) == (303, where)
@@ -575,11 +579,13 @@ def test_a_bad_token_is_not_kept(door: Door, token: str) -> None:
     "wanted",
     ["//evil.example", "/\\evil.example", "https://evil.example", "", "x", "/%09x y"],
 )
-def test_signing_in_leads_nowhere_but_here(door: Door, wanted: str) -> None:
+def test_signing_in_redirects_to_pages_of_this_service_only(
+    door: Door, wanted: str
+) -> None:
     assert door.sign_in(door.read, wanted).headers["location"] == "/"
 
 
-def test_a_token_to_look_with_is_offered_nothing_to_do(door: Door) -> None:
+def test_a_token_for_reading_is_offered_no_actions(door: Door) -> None:
     door.sign_in(door.read)
     page = door.get("/ui/jobs/inv1").text
     assert ">Cancel<" not in page
@@ -624,12 +630,12 @@ def test_a_form_from_another_site_does_nothing_though_signed_in(
     assert door.cancel_job.calls == []
 
 
-def test_where_no_token_is_needed_nobody_is_asked_for_one(world: World) -> None:
+def test_where_no_token_is_needed_none_is_asked_for(world: World) -> None:
     assert "No token is needed here" in text_of(world.get("/sign-in"))
     assert "Sign out" not in world.get("/")
 
 
-def test_a_page_that_is_refused_at_the_door_is_a_page_too() -> None:
+def test_a_refusal_before_routing_is_a_page() -> None:
     gone = StandIn(StoreUnavailable("The database cannot be reached."))
     with an_api(tokens=gone, authenticate=Lost()) as api:
         answer = api.get("/", headers={"Accept": "text/html"})
@@ -641,7 +647,7 @@ def test_a_page_that_is_refused_at_the_door_is_a_page_too() -> None:
 
 
 class Lost:
-    """Knows of no token, since the database is away."""
+    """Finds no token, since the database is away."""
 
     def needed(self) -> bool:
         raise StoreUnavailable("The database cannot be reached.")
@@ -651,7 +657,7 @@ class Lost:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "status", "sentence"),
     [
         ("/ui/jobs/nonsense", 404, "There is no job 'nonsense'."),
         ("/ui/nothing/here", 404, "There is nothing at /ui/nothing/here."),
@@ -662,9 +668,9 @@ class Lost:
     ],
 )
 def test_a_wrong_address_is_answered_by_a_page(
-    world: World, path: str, status: int, said: str
+    world: World, path: str, status: int, sentence: str
 ) -> None:
-    assert said in text_of(world.get(path, status))
+    assert sentence in text_of(world.get(path, status))
 
 
 @pytest.mark.parametrize("path", ["/", "/ui/jobs/j1"])
@@ -696,8 +702,8 @@ def test_names_are_shown_as_they_are_and_run_nothing(world: World, name: str) ->
     world.register(name)
     page = world.get("/ui/submit")
     link = re.findall(r'href="(/ui/submit\?workflow_name=.*?)"', page)
-    forms_ = [world.get(unescape(one)) for one in link]
-    [form] = [one for one in forms_ if f"New job: {name}</h1>" in unescape(one)]
+    forms_ = [world.get(unescape(url)) for url in link]
+    [form] = [form for form in forms_ if f"New job: {name}</h1>" in unescape(form)]
     fields = {"dataset_id": name, f"p.{name}": name}
     answer = world.send("/ui/submit", form, **fields)
     assert answer.status_code == 303, text_of(answer.text)
@@ -787,7 +793,7 @@ def test_whatever_is_sent_is_a_form_or_refused(body: bytes) -> None:
     parameters(FORM, form)
 
 
-def test_lists_are_typed_one_on_each_line_or_ticked() -> None:
+def test_lists_are_typed_line_by_line_or_ticked() -> None:
     lines = WorkflowInput(name="l", kind=InputKind.INTEGER, multiple=True)
     several = WorkflowInput(
         name="s", kind=InputKind.TEXT, multiple=True, options=("a", "b", "c")

@@ -28,8 +28,8 @@ def text_of(html: str) -> str:
 
 
 def section(page: str, id_: str) -> str:
-    [found] = re.findall(rf'<section [^>]*id="{id_}".*?</section>', page, re.DOTALL)
-    return text_of(found)
+    [html] = re.findall(rf'<section [^>]*id="{id_}".*?</section>', page, re.DOTALL)
+    return text_of(html)
 
 
 def plain(sentence: str) -> str:
@@ -57,10 +57,10 @@ def test_every_schema_is_shown(documented: tuple[str, Mapping[str, Any]]) -> Non
     page, document = documented
     for name, schema in document["components"]["schemas"].items():
         shown = section(page, name)
-        for field, said in schema.get("properties", {}).items():
+        for field, property_ in schema.get("properties", {}).items():
             optional = "" if field in schema.get("required", []) else ", optional"
             assert re.search(rf"{field} [^.]*{optional}", shown)
-            assert plain(said.get("description", "")) in shown
+            assert plain(property_.get("description", "")) in shown
         for value in schema.get("enum", []):
             assert value in shown
 
