@@ -18,8 +18,8 @@ from litestar import MediaType, Response, get
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints import logs
 from galaxy_jobs.entrypoints.api.app import create_app
-from galaxy_jobs.entrypoints.api.server import run_server
 from galaxy_jobs.entrypoints.container import opened
+from galaxy_jobs.entrypoints.serve import run_server
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 
 

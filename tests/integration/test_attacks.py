@@ -126,10 +126,52 @@ def test_what_is_said_twice_or_badly_is_refused(
 
 
 def test_a_head_without_end_is_not_read_to_its_end(ours: Service) -> None:
-    for filler in ("a" * 200_000, "\r\n".join(f"X-{n}: {n}" for n in range(20_000))):
+    for filler in ("a" * 200_000, *("\r\n".join(["X:"] * n) for n in (3000, 90_000))):
         assert status(request(ours, "GET /jobs HTTP/1.1", f"X-Filler: {filler}")) == 400
     line = f"GET /jobs?cursor={'a' * 200_000} HTTP/1.1"
     assert status(request(ours, line)) == 400
+
+
+def resident(ours: Service) -> float:
+    """Return the memory of the process, in MiB."""
+    process = Path(f"/proc/{ours.commands[-1].process.pid}/status").read_text()
+    return int(process.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def test_requests_of_one_connection_are_queued_up_to_a_limit(ours: Service) -> None:
+    one = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+    last = one.replace(b"Host", b"Connection: close\r\nHost")
+    got = answer(ours, one * 8 + last)
+    assert got.count(b"HTTP/1.1 200") == 9
+    got = answer(ours, one * 9 + last)
+    assert b"HTTP/1.1 400" in got
+
+
+CHUNKED = b"POST /jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"", b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n" * 1000),
+        (b"GET /jobs HTTP/1.1\r\nHost: a\r\nX-Long: ", b"x" * 65536),
+        (CHUNKED + b"\r\n0\r\n", b"X-Trailer: x\r\n" * 5000),
+        (CHUNKED + b"\r\n0\r\nX-Trailer: ", b"x" * 65536),
+        (CHUNKED + b"\r\n1;", b"x" * 65536),
+    ],
+    ids=["requests", "header", "trailers", "trailer", "chunk-extension"],
+)
+def test_what_has_no_end_is_cut_off_at_a_limit(
+    ours: Service, begun: bytes, more: bytes
+) -> None:
+    # The token lets the body be read.
+    token = f"Host: a\r\nAuthorization: Bearer {ours.token}".encode()
+    before = resident(ours)
+    with connected(ours) as line:
+        line.sendall(begun.replace(b"Host: a", token))
+        with pytest.raises(ConnectionError):
+            line.sendall(more * 1000)
+    assert resident(ours) - before < 4
 
 
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "PATCH"])

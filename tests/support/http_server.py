@@ -1,4 +1,6 @@
-"""Serves three paths as the service is served: ``HOST PORT GRACE HEAD STALL``.
+"""Serves four paths as the service is served: ``HOST PORT SHUTDOWN CLIENT``.
+
+``SHUTDOWN`` and ``CLIENT`` are the timeouts, in seconds.
 
 ``/endless`` says "left" on standard output when nobody listens any more. ``/held``
 says "held" there and answers with the next line of standard input. The address is
@@ -12,13 +14,14 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
-from litestar import get, route
+from litestar import Request, get, post, route
 from litestar.response import Stream
 
 from galaxy_jobs.entrypoints import logs
-from galaxy_jobs.entrypoints.api import server
 from galaxy_jobs.entrypoints.api.asgi import Service
+from galaxy_jobs.entrypoints.serve import run_server
 
 
 @get("/", sync_to_thread=False)
@@ -30,6 +33,11 @@ def at_once() -> str:
 def held() -> str:
     print("held", flush=True)
     return sys.stdin.readline().strip()
+
+
+@post("/echo", status_code=200)
+async def echo(request: Request[Any, Any, Any]) -> bytes:
+    return await request.body()
 
 
 async def without_end() -> AsyncIterator[bytes]:
@@ -48,15 +56,16 @@ def endless() -> Stream:
 
 def main() -> None:
     logs.configure(level=logging.ERROR)
-    host, port, grace, head, stall = sys.argv[1:]
-    server.HEAD_TIMEOUT = float(head)
-    server.STALL_TIMEOUT = float(stall)
-    code = server.run_server(
-        Service([at_once, held, endless], openapi_config=None, logging_config=None),
+    host, port, shutdown, client = sys.argv[1:]
+    code = run_server(
+        Service(
+            [at_once, held, echo, endless], openapi_config=None, logging_config=None
+        ),
         host,
         int(port),
         on_ready=lambda url: print(url, flush=True),
-        grace=int(grace),
+        shutdown_timeout=int(shutdown),
+        client_timeout=int(client),
     )
     print(f"returned {code}", flush=True)
     sys.exit(code)

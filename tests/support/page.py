@@ -38,8 +38,8 @@ from galaxy_jobs.domain import (
     SubmissionId,
 )
 from galaxy_jobs.entrypoints.api.app import create_app
-from galaxy_jobs.entrypoints.api.server import _Server
 from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.serve import Server
 from galaxy_jobs.entrypoints.settings import Settings
 from tests.support.wait import until
 
@@ -166,12 +166,12 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
     for name, thing in {"galaxy": galaxy, **instead}.items():
         getattr(container, name).override(providers.Object(thing))
     listening = socket.create_server(("127.0.0.1", 0))
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             create_app(container), lifespan="on", log_config=None, ws="none"
         ),
-        ready=lambda: None,
-        stop=container.fanout().stop,
+        on_ready=lambda: None,
+        on_stop=container.fanout().stop,
     )
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
