@@ -13,7 +13,7 @@ from galaxy_jobs.domain.model.submission import (
     Submission,
 )
 from galaxy_jobs.domain.model.values import SubmissionId
-from galaxy_jobs.domain.use_cases.submit import Submit, Submitted, _replay
+from galaxy_jobs.domain.use_cases.submit import Submit, Submitted, replay
 
 
 @frozen(kw_only=True)
@@ -24,7 +24,7 @@ class UnsafeSubmit(Submit):
         self, request: Request, key: IdempotencyKey | None = None
     ) -> Submitted:
         if key is not None and (holder := self.submissions.holder(key)):
-            return _replay(holder, request)
+            return replay(holder, request)
         plan = self.check(request)
         now = self.clock()
         submission = Submission(

@@ -69,8 +69,11 @@ def all_scheduled(report: InvocationReport) -> bool:
 
     Without a step, only Galaxy's word tells whether there are any to come.
     """
-    for one in [report, *subs_of(report)]:
-        if not one.steps and one.state.value not in {"scheduled", "completed"}:
+    for invocation in [report, *subs_of(report)]:
+        if not invocation.steps and invocation.state.value not in {
+            "scheduled",
+            "completed",
+        }:
             return False
     return all(step.scheduled and not step.expanding for step in steps_of(report))
 
@@ -78,7 +81,7 @@ def all_scheduled(report: InvocationReport) -> bool:
 def at_rest(report: InvocationReport) -> bool:
     """No invocation still waits for Galaxy's scheduler."""
     waiting = {"new", "ready", "requires_materialization"}
-    states = {one.state.value for one in [report, *subs_of(report)]}
+    states = {invocation.state.value for invocation in [report, *subs_of(report)]}
     return not states & waiting
 
 

@@ -58,10 +58,10 @@ class ScriptedGalaxy(WorkflowRunner):
     def report(self, invocation_id: InvocationId) -> InvocationReport:
         self._hear(f"report {invocation_id}")
         self.takes()
-        said = self.reports.get(invocation_id, RunNotFound("I have no such thing."))
-        if isinstance(said, RunnerError):
-            raise said
-        return said
+        answer = self.reports.get(invocation_id, RunNotFound("I have no such thing."))
+        if isinstance(answer, RunnerError):
+            raise answer
+        return answer
 
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
@@ -71,10 +71,10 @@ class ScriptedGalaxy(WorkflowRunner):
         if self.bulk is not None:
             raise self.bulk
         return {
-            one: _summary(report)
-            for one in invocation_ids
+            id_: _summary(report)
+            for id_ in invocation_ids
             if self.tells_in_bulk
-            and isinstance(report := self.reports.get(one), InvocationReport)
+            and isinstance(report := self.reports.get(id_), InvocationReport)
         }
 
     def details(self, job_id: JobId) -> JobDetails:

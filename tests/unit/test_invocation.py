@@ -199,7 +199,7 @@ class Life(RuleBasedStateMachine):
     """
 
     @initialize()
-    def born(self) -> None:
+    def create(self) -> None:
         self.now = NOON
         self.invocation = an_invocation()
         self.state = InvocationState.QUEUED
@@ -259,10 +259,15 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def it_is_what_it_should_be(self) -> None:
-        one = self.invocation
-        assert one.state is self.state
-        told = (one.galaxy_state, one.progress, one.failure, one.attention)
-        assert told == self.facts
+        invocation = self.invocation
+        assert invocation.state is self.state
+        facts = (
+            invocation.galaxy_state,
+            invocation.progress,
+            invocation.failure,
+            invocation.attention,
+        )
+        assert facts == self.facts
 
     @invariant()
     def its_version_counts_the_news(self) -> None:
@@ -277,8 +282,8 @@ class Life(RuleBasedStateMachine):
     def who_it_is_never_changes(self) -> None:
         changed = {"state", "galaxy_state", "progress", "failure", "attention"}
         changed |= {"version", "updated_at", "observed_at"}
-        told = {name: getattr(self.invocation, name) for name in changed}
-        assert evolve(an_invocation(), **told) == self.invocation
+        values = {name: getattr(self.invocation, name) for name in changed}
+        assert evolve(an_invocation(), **values) == self.invocation
 
 
 TestLife = Life.TestCase

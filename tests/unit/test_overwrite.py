@@ -57,7 +57,7 @@ def deleted(world: World, invocation_id: InvocationId) -> bool:
 
 def makes_an_output(world: World) -> None:
     """Let every run have the same dataset in its history."""
-    workflow = world.galaxy._workflows[world.workflow_id]
+    workflow = world.galaxy.workflows[world.workflow_id]
     workflow.outputs = (
         Output(label="out", src="hda", id=OUTPUT.id, name="out", state="ok"),
     )
@@ -105,7 +105,7 @@ def test_a_running_one_is_stopped_first(world: World) -> None:
 def test_if_the_later_one_fails_no_history_is_touched(world: World) -> None:
     first = world.submit(REQUEST).invocation_id
     world.settle()
-    world.galaxy._workflows[world.workflow_id].plan = FAILURE
+    world.galaxy.workflows[world.workflow_id].plan = FAILURE
     second = world.submit(OVERWRITE).invocation_id
     world.settle()
     assert world.job(second).state is InvocationState.FAILED
@@ -148,9 +148,9 @@ def test_a_history_that_an_active_run_draws_from_is_kept_and_that_is_said(
     )
     world.galaxy.add_workflow(
         "w2",
-        *world.galaxy._workflows[world.workflow_id].workflow.inputs[:1],
+        *world.galaxy.workflows[world.workflow_id].workflow.inputs[:1],
         evolve(
-            world.galaxy._workflows[world.workflow_id].workflow.inputs[0], name="more"
+            world.galaxy.workflows[world.workflow_id].workflow.inputs[0], name="more"
         ),
         plan=[*SUCCESS[:3]],
     )
@@ -298,27 +298,27 @@ class Jobs(RuleBasedStateMachine):
     def rerun(
         self, data: st.DataObject, key: IdempotencyKey | None, *, overwrite: bool | None
     ) -> None:
-        one = data.draw(st.sampled_from(sorted(self.world.store.invocations)))
+        invocation_id = data.draw(st.sampled_from(sorted(self.world.store.invocations)))
         answer = self.quietly(
-            lambda: self.world.rerun(one, overwrite=overwrite, key=key)
+            lambda: self.world.rerun(invocation_id, overwrite=overwrite, key=key)
         )
         if answer is not None:
-            assert self.world.job(answer.invocation_id).rerun_of == one
+            assert self.world.job(answer.invocation_id).rerun_of == invocation_id
 
     @precondition(lambda self: self.world.store.invocations)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from(sorted(self.world.store.invocations)))
-        before = self.world.job(one).state
+        invocation_id = data.draw(st.sampled_from(sorted(self.world.store.invocations)))
+        before = self.world.job(invocation_id).state
         try:
-            self.world.cancel(one)
-            self.cancelled.add(one)
+            self.world.cancel(invocation_id)
+            self.cancelled.add(invocation_id)
         except AlreadyEnded:
             assert before in {InvocationState.COMPLETED, InvocationState.FAILED}
 
     @rule(bad=st.booleans())
     def runs_begun_from_now_on_go(self, *, bad: bool) -> None:
-        workflow = self.world.galaxy._workflows[self.world.workflow_id]
+        workflow = self.world.galaxy.workflows[self.world.workflow_id]
         workflow.plan = FAILURE if bad else SUCCESS
 
     @rule(seconds=st.sampled_from([1, 31, 121, 700]))
@@ -367,7 +367,9 @@ class Jobs(RuleBasedStateMachine):
         self.world.settle()
         store, galaxy = self.world.store, self.world.galaxy
         assert not store.active, "stuck"
-        assert not [one for one in self.world.submissions() if one.open], "stuck"
+        assert not [
+            submission for submission in self.world.submissions() if submission.open
+        ], "stuck"
         self.check_keys()
         for run in galaxy.runs:
             if run.invocation_id == self.foreign:
@@ -389,7 +391,7 @@ class Jobs(RuleBasedStateMachine):
 
     def check_run(self, id_: InvocationId) -> None:
         galaxy = self.world.galaxy
-        (run,) = [one for one in galaxy.runs if one.invocation_id == id_]
+        (run,) = [run for run in galaxy.runs if run.invocation_id == id_]
         job = self.world.job(id_)
         jobs = [state for state in run.moment.steps.values() if state]
         if jobs and set(jobs) == {"ok"}:
@@ -408,9 +410,9 @@ class Jobs(RuleBasedStateMachine):
 
     def check_order(self) -> None:
         births = [
-            one.invocation_id
-            for one in self.world.store.transitions
-            if one.from_state is None
+            transition.invocation_id
+            for transition in self.world.store.transitions
+            if transition.from_state is None
         ]
         later = False
         for id_ in reversed(births):

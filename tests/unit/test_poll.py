@@ -102,20 +102,20 @@ class Rig:
 
     def poller(self) -> Poll:
         """One more, as another process would be."""
-        one = self.repositories
+        repositories = self.repositories
         no_histories = cast("RunHistories", None)
         return Poll(
-            queue=self.faults.around("queue", one.queue),
-            invocations=one.invocations,
+            queue=self.faults.around("queue", repositories.queue),
+            invocations=repositories.invocations,
             runner=self.faults.around("runner", self.galaxy),
             reconcile=Reconcile(
-                submissions=one.submissions,
-                invocations=one.invocations,
+                submissions=repositories.submissions,
+                invocations=repositories.invocations,
                 runner=self.galaxy,
                 histories=no_histories,
                 clock=self.clock,
             ),
-            clear=ClearSuperseded(one.superseded, no_histories),
+            clear=ClearSuperseded(repositories.superseded, no_histories),
             clock=self.clock,
             policy=self.policy,
             random=lambda: 0.5,
@@ -149,15 +149,15 @@ class Rig:
 
     def states(self, id_: InvocationId) -> list[str]:
         return [
-            one.to_state.value
-            for one in self.store.transitions
-            if one.invocation_id == id_
+            transition.to_state.value
+            for transition in self.store.transitions
+            if transition.invocation_id == id_
         ]
 
     @property
     def reports(self) -> list[str]:
         """Which invocations were looked at in full, in turn."""
-        return [one[7:] for one in self.galaxy.asked if one.startswith("report ")]
+        return [call[7:] for call in self.galaxy.asked if call.startswith("report ")]
 
 
 def no_bulk(rig: Rig) -> None:
@@ -483,7 +483,7 @@ def test_what_is_missing_spoils_no_bulk_question_twice(rig: Rig) -> None:
     rig.galaxy.in_bulk.clear()
     for _ in range(4):
         rig.sweep(5 * MINUTE)
-    assert [len(one) for one in rig.galaxy.in_bulk] == [20, 19, 19, 19]
+    assert [len(ids) for ids in rig.galaxy.in_bulk] == [20, 19, 19, 19]
     assert {rig.job(id_).observed_at for id_ in ids[1:]} == {rig.clock()}
 
 

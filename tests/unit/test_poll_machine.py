@@ -131,10 +131,10 @@ class Guarded(PollQueue):
         due_for: timedelta = timedelta(0),
     ) -> Sequence[Claim]:
         claims = self.queue.claim(identity, limit=limit, lease=lease, due_for=due_for)
-        for one in claims:
-            before = self.held.get(one.invocation_id)
+        for claim in claims:
+            before = self.held.get(claim.invocation_id)
             assert before is None or before.until <= self.now(), "asked about twice"
-            self.held[one.invocation_id] = Held(one, self.now() + lease)
+            self.held[claim.invocation_id] = Held(claim, self.now() + lease)
         return claims
 
     def write_back(self, looks: Sequence[Look]) -> int:
@@ -252,19 +252,19 @@ class Polling(RuleBasedStateMachine):
     @rule(call=st.sampled_from(["queue.write_back", "runner.report"]))
     def stands_still_in_a_sweep(self, call: str) -> None:
         self.feels(FINE)
-        one = Paused(self.rig.poller())
-        self.rig.faults.strikes[call, When.BEFORE] = one.pause
-        one.start()
-        self.paused.append(one)
+        poller = Paused(self.rig.poller())
+        self.rig.faults.strikes[call, When.BEFORE] = poller.pause
+        poller.start()
+        self.paused.append(poller)
 
     @precondition(lambda self: self.paused)
     @rule()
     def goes_on(self) -> None:
         self.rig.faults.strikes.clear()
-        one = self.paused.pop(0)
-        one.go_on()
-        if one.error is not None:
-            raise one.error
+        poller = self.paused.pop(0)
+        poller.go_on()
+        if poller.error is not None:
+            raise poller.error
 
     # --- what must hold ---
 
@@ -272,14 +272,14 @@ class Polling(RuleBasedStateMachine):
     def says_only_what_galaxy_showed(self) -> None:
         """No state but those shown, in their order; and gone only after an hour."""
         for id_ in RUNS:
-            said = self.rig.states(id_)
+            states = self.rig.states(id_)
             job = self.rig.job(id_)
             if job.failure is not None and job.failure.reason == "gone":
                 since = self.forgotten[id_]
                 assert job.updated_at - since >= timedelta(hours=1)
-                said = said[:-1]
+                states = states[:-1]
             shown = iter(self.shown[id_])
-            assert all(state in shown for state in said), (said, self.shown[id_])
+            assert all(state in shown for state in states), (states, self.shown[id_])
 
     def teardown(self) -> None:
         """Once Galaxy is well, all that it shows is known soon, whoever died."""
@@ -292,8 +292,8 @@ class Polling(RuleBasedStateMachine):
             self.recovers(id_)
         for _ in range(80):
             self.rig.clock.advance(timedelta(minutes=1))
-            for one in self.pollers:
-                one()
+            for poller in self.pollers:
+                poller()
         for id_ in RUNS:
             job = self.rig.job(id_)
             if id_ in self.forgotten:

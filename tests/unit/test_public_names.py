@@ -42,9 +42,13 @@ def signatures(thing: Any) -> Iterator[Callable[..., Any] | type]:
 def hints(thing: Any) -> Iterator[Any]:
     if inspect.isclass(thing) and attrs.has(thing):
         names = vars(sys.modules[thing.__module__])
-        for one in attrs.fields(thing):
-            if not one.name.startswith("_"):
-                yield eval(one.type, names) if isinstance(one.type, str) else one.type
+        for attribute in attrs.fields(thing):
+            if not attribute.name.startswith("_"):
+                yield (
+                    eval(attribute.type, names)
+                    if isinstance(attribute.type, str)
+                    else attribute.type
+                )
     elif inspect.isfunction(thing) or inspect.ismethod(thing):
         yield from typing.get_type_hints(thing).values()
 
@@ -52,8 +56,8 @@ def hints(thing: Any) -> Iterator[Any]:
 def ours(hint: Any) -> Iterator[Any]:
     """Yield the classes and new types of ours that an annotation names."""
     for part in typing.get_args(hint):
-        for one in part if isinstance(part, list) else [part]:
-            yield from ours(one)
+        for argument in part if isinstance(part, list) else [part]:
+            yield from ours(argument)
     hint = typing.get_origin(hint) or hint
     if isinstance(hint, typing.TypeVar | typing.ForwardRef):
         return
@@ -67,12 +71,12 @@ def ours(hint: Any) -> Iterator[Any]:
 def test_whatever_a_public_signature_names_can_be_imported(home: ModuleType) -> None:
     known = [*public(domain).values(), *public(home).values(), *vars(errors).values()]
     missing = {
-        f"{one.__name__} (of {name})"
+        f"{named.__name__} (of {name})"
         for name, thing in public(home).items()
         for signature in signatures(thing)
         for hint in hints(signature)
-        for one in ours(hint)
-        if not any(one is other for other in known)
+        for named in ours(hint)
+        if not any(named is other for other in known)
     }
     assert missing == set()
 
@@ -80,8 +84,10 @@ def test_whatever_a_public_signature_names_can_be_imported(home: ModuleType) -> 
 def test_no_name_has_two_meanings() -> None:
     everything = [public(domain), public(use_cases), vars(errors)]
     for name in {name for names in everything for name in names}:
-        found = [names[name] for names in everything if name in names]
-        assert all(one is found[0] for one in found) or name.startswith("__"), name
+        values = [names[name] for names in everything if name in names]
+        assert all(value is values[0] for value in values) or name.startswith("__"), (
+            name
+        )
 
 
 @pytest.mark.parametrize("name", [m.name for m in iter_modules(contracts.__path__)])

@@ -395,7 +395,7 @@ FAULTS: list[tuple[str, When, BaseException]] = [
     ("runner.invoke", When.AFTER, LOST),
 ]
 PAUSES = [*AT_GALAXY, *AT_STORE, "runner.invoke"]
-KEYS = st.sampled_from([IdempotencyKey("", one) for one in "ab"])
+KEYS = st.sampled_from([IdempotencyKey("", key) for key in "ab"])
 
 
 class Submissions(RuleBasedStateMachine):

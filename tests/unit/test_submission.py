@@ -98,11 +98,11 @@ def test_its_history_is_kept_with_it() -> None:
 
 
 def test_its_history_bears_its_id() -> None:
-    one = a_submission()
-    other = evolve(one, submission_id=SubmissionId(UUID(int=2)))
-    assert one.history_name == history_name(one.submission_id)
-    assert str(one.submission_id) in one.history_name
-    assert one.history_name != other.history_name
+    submission = a_submission()
+    other = evolve(submission, submission_id=SubmissionId(UUID(int=2)))
+    assert submission.history_name == history_name(submission.submission_id)
+    assert str(submission.submission_id) in submission.history_name
+    assert submission.history_name != other.history_name
 
 
 def test_an_adopted_run_leaves_no_problem_behind() -> None:
@@ -201,7 +201,7 @@ OTHERS = [
 
 
 def test_requests_that_differ_in_anything_have_different_fingerprints() -> None:
-    prints = {one.fingerprint for one in [REQUEST, *OTHERS]}
+    prints = {request.fingerprint for request in [REQUEST, *OTHERS]}
     assert len(prints) == 1 + len(OTHERS)
 
 
@@ -215,9 +215,9 @@ JSON: st.SearchStrategy[Json] = st.recursive(
 def turned(value: Json) -> Json:
     """The same JSON, its objects written in the opposite order."""
     if isinstance(value, dict):
-        return {name: turned(one) for name, one in reversed(value.items())}
+        return {name: turned(item) for name, item in reversed(value.items())}
     if isinstance(value, list):
-        return [turned(one) for one in value]
+        return [turned(item) for item in value]
     return value
 
 
@@ -225,17 +225,17 @@ def turned(value: Json) -> Json:
 def test_the_order_of_parameters_does_not_matter(parameters: dict[str, Json]) -> None:
     again = turned(parameters)
     assert isinstance(again, dict)
-    one = evolve(REQUEST, parameters=parameters)
-    assert one.fingerprint == evolve(REQUEST, parameters=again).fingerprint
+    request = evolve(REQUEST, parameters=parameters)
+    assert request.fingerprint == evolve(REQUEST, parameters=again).fingerprint
 
 
 @given(st.dictionaries(st.text(), JSON), st.dictionaries(st.text(), JSON))
 def test_equal_fingerprints_mean_equal_parameters(
-    one: dict[str, Json], other: dict[str, Json]
+    first: dict[str, Json], other: dict[str, Json]
 ) -> None:
-    prints = {evolve(REQUEST, parameters=p).fingerprint for p in (one, other)}
-    assert len(prints) == 1 or one != other
-    assert len(prints) == 2 or one == other
+    prints = {evolve(REQUEST, parameters=p).fingerprint for p in (first, other)}
+    assert len(prints) == 1 or first != other
+    assert len(prints) == 2 or first == other
 
 
 @pytest.mark.parametrize("length", [1, 255])

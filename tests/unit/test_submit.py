@@ -124,7 +124,7 @@ def test_where_nothing_was_started_the_key_is_free_again(
     assert submission.problem is not None
     assert submission.problem.code == error.code
     assert not world.galaxy.runs
-    assert all(one.deleted for one in world.galaxy.histories.values())
+    assert all(history.deleted for history in world.galaxy.histories.values())
     assert not world.submit(REQUEST, KEY).replayed
     assert len(world.galaxy.runs) == 1
 
@@ -183,7 +183,7 @@ def test_a_history_whose_making_was_lost_is_removed_in_the_end(world: World) -> 
     with pytest.raises(RunnerUnavailable):
         world.submit(REQUEST)
     world.settle()
-    assert [one.deleted for one in world.galaxy.histories.values()] == [True]
+    assert [history.deleted for history in world.galaxy.histories.values()] == [True]
 
 
 # --- idempotency keys ---------------------------------------------------------
@@ -256,7 +256,7 @@ def test_who_was_given_up_before_the_invoke_does_not_invoke(world: World) -> Non
     slow.go_on()
     assert isinstance(slow.error, RunnerUnavailable)
     assert not world.galaxy.runs
-    assert all(one.deleted for one in world.galaxy.histories.values())
+    assert all(history.deleted for history in world.galaxy.histories.values())
     assert not world.submit(REQUEST, KEY).replayed
 
 
@@ -351,7 +351,7 @@ def test_killed_at_any_call_it_is_neither_lost_nor_doubled(
     with pytest.raises(Killed):
         world.submit(REQUEST, KEY)
     world.settle()
-    assert not [one for one in world.submissions() if one.open]
+    assert not [submission for submission in world.submissions() if submission.open]
     ran_already = len(world.galaxy.at_work)
     answer = world.submit(REQUEST, KEY)
     assert answer.replayed == bool(ran_already), "a run is replayed, else made"
@@ -370,7 +370,7 @@ def test_paused_at_any_call_past_every_deadline_it_doubles_nothing(
     world.faults.strikes[call, when] = slow.pause
     slow.start()
     world.settle()
-    assert not [one for one in world.submissions() if one.open]
+    assert not [submission for submission in world.submissions() if submission.open]
     answer = world.submit(REQUEST, KEY)
     slow.go_on()
     world.settle()

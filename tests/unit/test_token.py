@@ -55,9 +55,9 @@ def test_any_other_text_is_none(text: str) -> None:
 
 
 def test_who_reads_the_secret_of_another_token_is_still_nobody(world: World) -> None:
-    one, other = (world.create(name, Scope.READ).text for name in "ab")
-    mixed = one[:20] + other[20:]
-    assert id_in(mixed) == id_in(one)
+    first, other = (world.create(name, Scope.READ).text for name in "ab")
+    mixed = first[:20] + other[20:]
+    assert id_in(mixed) == id_in(first)
     with pytest.raises(BadToken):
         world.authenticate(mixed)
 
@@ -101,12 +101,12 @@ def test_why_a_token_is_bad_is_not_told(world: World) -> None:
     world.revoke("a")
     expired = world.create("b", Scope.READ, DAY).text
     world.clock.advance(DAY)
-    said = set()
+    messages = set()
     for text in (revoked, expired, text_of(bytes(ENTROPY)), "", "gjt_", "é"):
         with pytest.raises(BadToken) as caught:
             world.authenticate(text)
-        said.add(str(caught.value))
-    assert len(said) == 1
+        messages.add(str(caught.value))
+    assert len(messages) == 1
 
 
 def test_a_token_is_revoked_by_name_or_id_once(world: World) -> None:
@@ -150,7 +150,9 @@ def test_tokens_are_needed_from_the_first_one_on_for_ever(world: World) -> None:
 
 
 def test_submitting_includes_reading_and_not_the_other_way_round() -> None:
-    table = {(one, other): one.includes(other) for one in Scope for other in Scope}
+    table = {
+        (scope, needed): scope.includes(needed) for scope in Scope for needed in Scope
+    }
     assert table == {
         (Scope.READ, Scope.READ): True,
         (Scope.READ, Scope.SUBMIT): False,

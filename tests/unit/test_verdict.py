@@ -58,50 +58,50 @@ def test_the_rows_come_in_the_order_in_which_they_are_told() -> None:
 
 
 @pytest.mark.parametrize("state", [J.OK, J.SKIPPED])
-def test_row_1_a_cancel_that_came_too_late_changes_nothing(state: JobState) -> None:
+def test_a_cancel_that_came_too_late_changes_nothing(state: JobState) -> None:
     report = a_report(a_step(), a_step(J.OK, state), state=G.CANCELLED)
     check(report, Row.RUN_WON, S.COMPLETED)
 
 
-def test_row_1_is_not_for_a_run_whose_steps_are_not_all_scheduled() -> None:
+def test_run_won_is_not_for_a_run_whose_steps_are_not_all_scheduled() -> None:
     steps = [a_step(J.OK), a_step(scheduled=False)]
     check(a_report(*steps, state=G.CANCELLED), Row.CANCELLED, S.CANCELLED)
 
 
-def test_row_1_is_not_for_a_run_that_was_still_expanding() -> None:
+def test_run_won_is_not_for_a_run_that_was_still_expanding() -> None:
     report = a_report(a_step(J.OK, expanding=True), state=G.CANCELLED)
     check(report, Row.CANCELLED, S.CANCELLED)
 
 
-def test_row_1_is_not_for_a_run_of_which_a_sub_workflow_failed() -> None:
+def test_run_won_is_not_for_a_run_of_which_a_sub_workflow_failed() -> None:
     sub = a_report(a_step(J.OK), state=G.FAILED)
     report = a_report(a_step(sub=sub), state=G.CANCELLED)
     check(report, Row.CANCELLED, S.CANCELLED)
 
 
-def test_row_1_is_for_sub_workflows_that_were_cancelled_with_it_too_late() -> None:
+def test_run_won_is_for_sub_workflows_that_were_cancelled_with_it_too_late() -> None:
     sub = a_report(a_step(J.OK), state=G.CANCELLED)
     report = a_report(a_step(sub=sub), state=G.CANCELLED)
     check(report, Row.RUN_WON, S.COMPLETED)
 
 
 @pytest.mark.parametrize("state", [J.RUNNING, J.DELETING, J.STOPPING, J.PAUSED, J.NEW])
-def test_row_2_cancelled_is_not_the_end_while_jobs_are(state: JobState) -> None:
+def test_cancelled_is_not_the_end_while_jobs_are(state: JobState) -> None:
     report = a_report(a_step(J.DELETED, state, J.OK), state=G.CANCELLED)
     check(report, Row.ENDING, S.CANCELLING)
 
 
 @pytest.mark.parametrize("state", [J.DELETED, J.ERROR, J.STOPPED, J.BLOCKED])
-def test_row_3_cancelled_with_every_job_settled_is_the_end(state: JobState) -> None:
+def test_cancelled_with_every_job_settled_is_the_end(state: JobState) -> None:
     report = a_report(a_step(J.OK, state), state=G.CANCELLED)
     check(report, Row.CANCELLED, S.CANCELLED)
 
 
-def test_row_3_a_run_cancelled_before_it_had_steps_is_cancelled() -> None:
+def test_a_run_cancelled_before_it_had_steps_is_cancelled() -> None:
     check(a_report(state=G.CANCELLED), Row.CANCELLED, S.CANCELLED)
 
 
-def test_row_4_galaxy_is_at_stopping_it() -> None:
+def test_galaxy_is_at_stopping_it() -> None:
     for report in [
         a_report(state=G.CANCELLING),
         a_report(a_step(J.OK), state=G.CANCELLING),
@@ -110,7 +110,7 @@ def test_row_4_galaxy_is_at_stopping_it() -> None:
         check(report, Row.CANCELLING, S.CANCELLING)
 
 
-def test_row_5_galaxy_gave_it_up_whatever_its_jobs_do() -> None:
+def test_galaxy_gave_it_up_whatever_its_jobs_do() -> None:
     for report in [
         a_report(state=G.FAILED),
         a_report(a_step(J.OK), state=G.FAILED),
@@ -120,7 +120,7 @@ def test_row_5_galaxy_gave_it_up_whatever_its_jobs_do() -> None:
 
 
 @pytest.mark.parametrize("state", [G.FAILED, G.CANCELLED])
-def test_row_5_a_sub_workflow_that_galaxy_gave_up_has_failed_the_run(
+def test_a_sub_workflow_that_galaxy_gave_up_has_failed_the_run(
     state: GalaxyState,
 ) -> None:
     sub = a_report(a_step(J.OK), a_step(scheduled=False), state=state)
@@ -130,7 +130,7 @@ def test_row_5_a_sub_workflow_that_galaxy_gave_up_has_failed_the_run(
 
 
 @pytest.mark.parametrize("state", [G.FAILED, G.CANCELLED])
-def test_row_5_other_jobs_may_end_before_a_failed_sub_workflow_ends_the_run(
+def test_other_jobs_may_end_before_a_failed_sub_workflow_ends_the_run(
     state: GalaxyState,
 ) -> None:
     sub = a_report(a_step(J.OK), a_step(scheduled=False), state=state)
@@ -139,38 +139,38 @@ def test_row_5_other_jobs_may_end_before_a_failed_sub_workflow_ends_the_run(
     assert judge(report).failure is not None, "but it is shown already"
 
 
-def test_row_5_a_cancelled_sub_workflow_is_not_over_while_its_jobs_are_not() -> None:
+def test_a_cancelled_sub_workflow_is_not_over_while_its_jobs_are_not() -> None:
     sub = a_report(a_step(J.OK, J.DELETING), state=G.CANCELLED)
     check(a_report(a_step(sub=sub)), Row.UNSETTLED, S.IN_PROGRESS)
     assert judge(a_report(a_step(sub=sub))).failure is None, "it may yet win"
 
 
-def test_row_5_a_sub_workflow_cancelled_too_late_has_failed_nothing() -> None:
+def test_a_sub_workflow_cancelled_too_late_has_failed_nothing() -> None:
     sub = a_report(a_step(J.OK), state=G.CANCELLED)
     check(a_report(a_step(sub=sub)), Row.ALL_GOOD, S.COMPLETED)
 
 
 @pytest.mark.parametrize("state", [G.SCHEDULED, G.COMPLETED])
-def test_row_6_where_there_is_nothing_to_do_it_is_done(state: GalaxyState) -> None:
+def test_where_there_is_nothing_to_do_it_is_done(state: GalaxyState) -> None:
     sub = a_report(a_step(), state=state)
     for steps in [[a_step()], [a_step(), a_step(sub=sub)], []]:
         check(a_report(*steps, state=state), Row.NO_JOBS, S.COMPLETED)
 
 
-def test_row_6_an_empty_sub_workflow_holds_nothing_up() -> None:
+def test_an_empty_sub_workflow_holds_nothing_up() -> None:
     report = a_report(a_step(J.OK), a_step(sub=a_report()), state=G.COMPLETED)
     check(report, Row.ALL_GOOD, S.COMPLETED)
 
 
 @pytest.mark.parametrize("state", STALLED)
-def test_row_7_what_the_scheduler_has_not_looked_at_is_queued(
+def test_what_the_scheduler_has_not_looked_at_is_queued(
     state: GalaxyState,
 ) -> None:
     for steps in [[], [a_step()], [a_step(scheduled=False)]]:
         check(a_report(*steps, state=state), Row.NOTHING_STARTED, S.QUEUED)
 
 
-def test_row_7_no_job_yet_is_not_no_job() -> None:
+def test_no_job_yet_is_not_no_job() -> None:
     late = a_report(a_step(), a_step(scheduled=False))
     growing = a_report(a_step(), a_step(expanding=True))
     below = a_report(a_step(sub=a_report(a_step(), state=G.NEW)))
@@ -179,7 +179,7 @@ def test_row_7_no_job_yet_is_not_no_job() -> None:
 
 
 @pytest.mark.parametrize("state", [J.NEW, J.QUEUED, J.WAITING, J.RESUBMITTED, J.PAUSED])
-def test_row_7_jobs_that_wait_are_queued(state: JobState) -> None:
+def test_jobs_that_wait_are_queued(state: JobState) -> None:
     check(a_report(a_step(J.NEW, state)), Row.NOTHING_STARTED, S.QUEUED)
 
 
@@ -188,7 +188,7 @@ def test_row_7_jobs_that_wait_are_queued(state: JobState) -> None:
     [J.NEW, J.RUNNING, J.UPLOAD, J.PAUSED, J.DELETING, J.STOPPING, J.UNKNOWN],
 )
 @pytest.mark.parametrize("other", [J.OK, J.ERROR])
-def test_row_8_a_job_that_is_not_settled_keeps_it_in_progress(
+def test_a_job_that_is_not_settled_keeps_it_in_progress(
     state: JobState, other: JobState
 ) -> None:
     report = a_report(a_step(other), a_step(state), state=G.COMPLETED)
@@ -196,7 +196,7 @@ def test_row_8_a_job_that_is_not_settled_keeps_it_in_progress(
 
 
 @pytest.mark.parametrize("state", [J.OK, J.ERROR, J.BLOCKED])
-def test_row_9_more_is_to_come(state: JobState) -> None:
+def test_more_is_to_come(state: JobState) -> None:
     for steps in [
         [a_step(state), a_step(scheduled=False)],
         [a_step(state, expanding=True)],
@@ -207,14 +207,14 @@ def test_row_9_more_is_to_come(state: JobState) -> None:
 
 
 @pytest.mark.parametrize("state", STALLED)
-def test_row_9_galaxy_says_that_it_is_not_done_with_scheduling(
+def test_galaxy_says_that_it_is_not_done_with_scheduling(
     state: GalaxyState,
 ) -> None:
     check(a_report(a_step(J.OK), state=state), Row.UNSCHEDULED, S.IN_PROGRESS)
 
 
 @pytest.mark.parametrize("state", [G.SCHEDULED, G.COMPLETED])
-def test_row_10_every_job_ended_well(state: GalaxyState) -> None:
+def test_every_job_ended_well(state: GalaxyState) -> None:
     sub = a_report(a_step(J.OK, J.OK), state=state)
     report = a_report(a_step(), a_step(J.SKIPPED), a_step(sub=sub), state=state)
     check(report, Row.ALL_GOOD, S.COMPLETED)
@@ -222,7 +222,7 @@ def test_row_10_every_job_ended_well(state: GalaxyState) -> None:
 
 @pytest.mark.parametrize("state", [G.SCHEDULED, G.COMPLETED])
 @pytest.mark.parametrize("bad", [J.ERROR, J.FAILED, J.DELETED, J.STOPPED, J.BLOCKED])
-def test_row_11_one_bad_job_fails_the_run_though_galaxy_is_content(
+def test_one_bad_job_fails_the_run_though_galaxy_is_content(
     bad: JobState, state: GalaxyState
 ) -> None:
     flat = a_report(a_step(J.OK), a_step(J.OK, bad, J.OK), state=state)
@@ -231,7 +231,7 @@ def test_row_11_one_bad_job_fails_the_run_though_galaxy_is_content(
         check(report, Row.SOME_BAD, S.FAILED)
 
 
-def test_row_11_an_input_that_failed_leaves_its_job_paused_and_the_run_failed() -> None:
+def test_an_input_that_failed_leaves_its_job_paused_and_the_run_failed() -> None:
     check(a_report(a_step(), a_step(J.BLOCKED)), Row.SOME_BAD, S.FAILED)
 
 
@@ -242,10 +242,10 @@ def test_row_11_an_input_that_failed_leaves_its_job_paused_and_the_run_failed() 
 @given(REPORTS)
 def test_it_agrees_with_the_prose(report: InvocationReport) -> None:
     wanted = oracle.judge(report)
-    found = judge(report)
-    event(found.state.value)
-    assert found.state.value == wanted.state
-    assert (found.failure is not None) == wanted.failed
+    sighting = judge(report)
+    event(sighting.state.value)
+    assert sighting.state.value == wanted.state
+    assert (sighting.failure is not None) == wanted.failed
 
 
 @given(REPORTS)
@@ -257,7 +257,7 @@ def test_completed_means_that_everything_was_done_and_done_well(
             assert step.scheduled
             assert not step.expanding
             assert {job.state for job in step.jobs} <= {J.OK, J.SKIPPED}
-        states = {one.state for one in [report, *oracle.subs_of(report)]}
+        states = {invocation.state for invocation in [report, *oracle.subs_of(report)]}
         assert G.FAILED not in states
 
 
@@ -274,15 +274,18 @@ def test_nothing_ends_while_a_job_goes_on_unless_galaxy_gave_it_up(
 @given(REPORTS)
 def test_the_counts_add_up_and_count_every_job(report: InvocationReport) -> None:
     sighting = judge(report)
-    told = sighting.progress
+    progress = sighting.progress
     words = oracle.words_of(report)
-    assert told.total == len(words)
-    assert told.ok + told.running + told.waiting + told.failed == told.total
-    assert min(told.ok, told.running, told.waiting, told.failed) >= 0
-    assert told.ok == sum(map(oracle.is_well, words))
-    assert told.failed == sum(map(oracle.is_bad, words))
+    assert progress.total == len(words)
+    assert (
+        progress.ok + progress.running + progress.waiting + progress.failed
+        == progress.total
+    )
+    assert min(progress.ok, progress.running, progress.waiting, progress.failed) >= 0
+    assert progress.ok == sum(map(oracle.is_well, words))
+    assert progress.failed == sum(map(oracle.is_bad, words))
     by_step = [n for step in sighting.steps for n in step.jobs.values()]
-    assert sum(by_step) == told.total
+    assert sum(by_step) == progress.total
 
 
 @given(REPORTS)
@@ -514,12 +517,12 @@ def test_the_bulk_answer_alone_shows_only_that_it_goes_on(
 
 
 def test_the_bulk_answers_fingerprint_changes_with_anything_in_it() -> None:
-    one = JobsSummary(states={"ok": 1, "new": 2}, populated="ok")
+    summary = JobsSummary(states={"ok": 1, "new": 2}, populated="ok")
     same = JobsSummary(states={"new": 2, "ok": 1}, populated="ok")
     others = [
         JobsSummary(states={"ok": 2, "new": 1}, populated="ok"),
         JobsSummary(states={"ok": 1, "new": 2}, populated="new"),
         JobsSummary(states={"ok": 1}, populated="ok"),
     ]
-    assert one.fingerprint == same.fingerprint
-    assert one.fingerprint not in {other.fingerprint for other in others}
+    assert summary.fingerprint == same.fingerprint
+    assert summary.fingerprint not in {other.fingerprint for other in others}

@@ -100,28 +100,28 @@ def test_the_configured_input_takes_it() -> None:
 
 @pytest.mark.parametrize("configured", ["nothing", "p"])
 def test_a_configured_input_that_takes_no_data_is_named(configured: str) -> None:
-    told = problems(an_input(InputKind.TEXT), READS, dataset_input=configured)
-    assert list(told) == [configured]
-    assert repr(configured) in told[configured]
-    assert "'reads'" in told[configured], "it says which there are"
+    sentences = problems(an_input(InputKind.TEXT), READS, dataset_input=configured)
+    assert list(sentences) == [configured]
+    assert repr(configured) in sentences[configured]
+    assert "'reads'" in sentences[configured], "it says which there are"
 
 
 def test_of_several_data_inputs_the_one_left_over_takes_it() -> None:
-    one = WorkflowInput(name="one", kind=InputKind.DATA)
-    two = WorkflowInput(name="two", kind=InputKind.DATA)
+    first = WorkflowInput(name="one", kind=InputKind.DATA)
+    second = WorkflowInput(name="two", kind=InputKind.DATA)
     spare = WorkflowInput(name="spare", kind=InputKind.DATA, optional=True)
-    assert bound(one, two, spare, two={"src": "hda", "id": "b2"}) == {
+    assert bound(first, second, spare, two={"src": "hda", "id": "b2"}) == {
         "one": HDA,
         "two": GalaxyData(Src.HDA, "b2"),
     }
 
 
 def test_several_data_inputs_and_none_configured_are_listed() -> None:
-    one = WorkflowInput(name="one", kind=InputKind.DATA)
-    two = WorkflowInput(name="two", kind=InputKind.COLLECTION)
-    told = problems(one, two)
-    assert list(told) == ["dataset_id"]
-    assert "'one', 'two'" in told["dataset_id"]
+    first = WorkflowInput(name="one", kind=InputKind.DATA)
+    second = WorkflowInput(name="two", kind=InputKind.COLLECTION)
+    sentences = problems(first, second)
+    assert list(sentences) == ["dataset_id"]
+    assert "'one', 'two'" in sentences["dataset_id"]
 
 
 def test_a_workflow_without_a_data_input_cannot_take_a_dataset() -> None:
@@ -129,14 +129,14 @@ def test_a_workflow_without_a_data_input_cannot_take_a_dataset() -> None:
 
 
 def test_the_datasets_own_input_cannot_be_given_twice() -> None:
-    told = problems(READS, reads={"dataset_id": "d2"})
-    assert "the dataset of the job itself" in told["reads"]
+    sentences = problems(READS, reads={"dataset_id": "d2"})
+    assert "the dataset of the job itself" in sentences["reads"]
 
 
 @pytest.mark.parametrize("source", [HDA, URL, GalaxyData(Src.LDDA, "l1")])
 def test_a_collection_input_takes_no_single_dataset(source: Source) -> None:
-    told = problems(an_input(InputKind.COLLECTION), source=source)
-    assert "collection" in told["p"]
+    sentences = problems(an_input(InputKind.COLLECTION), source=source)
+    assert "collection" in sentences["p"]
     assert bound(an_input(InputKind.COLLECTION), source=HDCA) == {"p": HDCA}
 
 
@@ -196,8 +196,10 @@ def test_a_further_collection_input_takes_collections_only() -> None:
     assert bound(READS, more, dataset_input="reads", more=fits)["more"] == GalaxyData(
         Src.HDCA, "x"
     )
-    told = problems(READS, more, dataset_input="reads", more={"src": "hda", "id": "x"})
-    assert "collection" in told["more"]
+    sentences = problems(
+        READS, more, dataset_input="reads", more={"src": "hda", "id": "x"}
+    )
+    assert "collection" in sentences["more"]
 
 
 def test_registered_datasets_are_replaced_by_their_data() -> None:
@@ -207,8 +209,8 @@ def test_registered_datasets_are_replaced_by_their_data() -> None:
         "c": None,
         "d": URL,
     }
-    found = resolve(before, {DatasetId("d1"): HDCA})
-    assert found == {"a": HDCA, "b": 5, "c": None, "d": URL}
+    resolved = resolve(before, {DatasetId("d1"): HDCA})
+    assert resolved == {"a": HDCA, "b": 5, "c": None, "d": URL}
 
 
 def test_a_dataset_that_is_not_registered_is_named() -> None:
@@ -223,7 +225,7 @@ OPTIONS: dict[str, Any] = {"options": ("fast", "slow")}
 
 
 @pytest.mark.parametrize(
-    ("one", "value"),
+    ("declared", "value"),
     [
         (an_input(InputKind.TEXT), ""),
         (an_input(InputKind.TEXT), "5"),
@@ -247,14 +249,14 @@ OPTIONS: dict[str, Any] = {"options": ("fast", "slow")}
     ],
 )
 def test_a_value_that_fits_is_handed_on_as_it_is(
-    one: WorkflowInput, value: Json
+    declared: WorkflowInput, value: Json
 ) -> None:
-    assert bound(READS, one, p=value) == {"reads": HDA, "p": value}
-    assert type(bound(READS, one, p=value)["p"]) is type(value)
+    assert bound(READS, declared, p=value) == {"reads": HDA, "p": value}
+    assert type(bound(READS, declared, p=value)["p"]) is type(value)
 
 
 @pytest.mark.parametrize(
-    ("one", "value", "expected"),
+    ("declared", "value", "expected"),
     [
         (an_input(InputKind.TEXT), 5, "a text"),
         (an_input(InputKind.TEXT), ["a"], "a text"),
@@ -279,32 +281,32 @@ def test_a_value_that_fits_is_handed_on_as_it_is(
     ],
 )
 def test_a_value_that_does_not_fit_is_told_with_what_would(
-    one: WorkflowInput, value: Json, expected: str
+    declared: WorkflowInput, value: Json, expected: str
 ) -> None:
-    told = problems(READS, one, p=value)
-    assert list(told) == ["p"]
-    assert "'p' takes" in told["p"]
-    assert expected in told["p"]
+    sentences = problems(READS, declared, p=value)
+    assert list(sentences) == ["p"]
+    assert "'p' takes" in sentences["p"]
+    assert expected in sentences["p"]
 
 
 # --- names --------------------------------------------------------------------
 
 
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant() -> None:
-    told = problems(READS, an_input(InputKind.TEXT, "threshold"), treshold="5")
-    assert "Did you mean 'threshold'?" in told["treshold"]
+    sentences = problems(READS, an_input(InputKind.TEXT, "threshold"), treshold="5")
+    assert "Did you mean 'threshold'?" in sentences["treshold"]
 
 
 def test_an_unknown_name_that_resembles_none_is_told_which_there_are() -> None:
     inputs = [an_input(InputKind.TEXT, "one"), an_input(InputKind.TEXT, "two")]
-    told = problems(READS, *inputs, zzzzzz="5")["zzzzzz"]
-    assert "Did you mean" not in told
-    assert "It has: 'one', 'two'." in told
+    sentences = problems(READS, *inputs, zzzzzz="5")["zzzzzz"]
+    assert "Did you mean" not in sentences
+    assert "It has: 'one', 'two'." in sentences
 
 
 def test_a_name_must_be_written_as_it_is() -> None:
-    told = problems(READS, an_input(InputKind.TEXT, "Threshold"), threshold="5")
-    assert "Did you mean 'Threshold'?" in told["threshold"]
+    sentences = problems(READS, an_input(InputKind.TEXT, "Threshold"), threshold="5")
+    assert "Did you mean 'Threshold'?" in sentences["threshold"]
 
 
 # --- what is required ---------------------------------------------------------
@@ -312,12 +314,12 @@ def test_a_name_must_be_written_as_it_is() -> None:
 
 def test_a_required_input_that_is_missing_is_named() -> None:
     required = an_input(InputKind.INTEGER, optional=False, minimum=1)
-    told = problems(READS, required)
-    assert "'p' (an integer of at least 1) is required" in told["p"]
+    sentences = problems(READS, required)
+    assert "'p' (an integer of at least 1) is required" in sentences["p"]
 
 
 @pytest.mark.parametrize(
-    "one",
+    "declared",
     [
         an_input(InputKind.INTEGER, optional=False, default=5),
         an_input(InputKind.BOOLEAN, optional=False, default=False),
@@ -325,15 +327,15 @@ def test_a_required_input_that_is_missing_is_named() -> None:
         an_input(InputKind.TEXT),
     ],
 )
-def test_what_has_a_default_or_is_optional_is_left_out(one: WorkflowInput) -> None:
-    assert bound(READS, one) == {"reads": HDA}
+def test_what_has_a_default_or_is_optional_is_left_out(declared: WorkflowInput) -> None:
+    assert bound(READS, declared) == {"reads": HDA}
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     required = an_input(InputKind.TEXT, "need", optional=False)
     number = an_input(InputKind.INTEGER, "number")
-    told = problems(READS, required, number, number="five", other=1)
-    assert set(told) == {"need", "number", "other"}
+    sentences = problems(READS, required, number, number="five", other=1)
+    assert set(sentences) == {"need", "number", "other"}
 
 
 # --- whatever comes -----------------------------------------------------------
@@ -379,10 +381,10 @@ def test_it_fits_or_is_refused_and_never_breaks_anything(
     configured: str | None,
     parameters: Parameters,
 ) -> None:
-    one = workflow(*inputs)
+    declaring = workflow(*inputs)
     try:
         result = bind(
-            one, source=source, dataset_input=configured, parameters=parameters
+            declaring, source=source, dataset_input=configured, parameters=parameters
         )
     except InvalidParameters:
         return
@@ -407,14 +409,14 @@ def nested(depth: int) -> Json:
 def test_a_huge_value_is_refused_in_a_sentence_that_can_be_read(
     kind: InputKind, value: Json
 ) -> None:
-    told = problems(READS, an_input(kind), dataset_input="reads", p=value)
-    assert len(told["p"]) < 500
+    sentences = problems(READS, an_input(kind), dataset_input="reads", p=value)
+    assert len(sentences["p"]) < 500
 
 
 def test_a_huge_name_is_refused_in_a_sentence_that_can_be_read() -> None:
     huge: dict[str, Any] = {"x" * 100_000: 1}
-    told = problems(READS, **huge)
-    assert [len(one) < 500 for one in told.values()] == [True]
+    sentences = problems(READS, **huge)
+    assert [len(sentence) < 500 for sentence in sentences.values()] == [True]
 
 
 # --- the allowlist ------------------------------------------------------------

@@ -181,7 +181,7 @@ class Submit:
         """
         # Before any request to Galaxy: a replay works while it is down.
         if key is not None and (holder := self.submissions.holder(key)):
-            return _replay(holder, request)
+            return replay(holder, request)
         plan = self.check(request)
         now = self.clock()
         submission = Submission(
@@ -198,7 +198,7 @@ class Submit:
             key_lifetime=self.policy.key_lifetime,
         )
         if holder is not None:
-            return _replay(holder, request)
+            return replay(holder, request)
         submission = self._create_history(submission)
         return self._invoke(submission, plan)
 
@@ -359,7 +359,7 @@ def _explained(error: RunnerError, request: Request, plan: Plan) -> RunnerError:
     return error
 
 
-def _replay(holder: Submission, request: Request) -> Submitted:
+def replay(holder: Submission, request: Request) -> Submitted:
     """Answer from the submission that holds the key.
 
     Raises:

@@ -176,6 +176,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         runs: Every run ever accepted, oldest first, even if the answer was lost.
         histories: Every history ever created, by id.
         calls: The number of calls of each method.
+        workflows: Every stored workflow, by id, deleted ones included.
     """
 
     who: Identity = field(factory=lambda: Identity("http://galaxy.simulated", "user"))
@@ -186,7 +187,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         factory=dict[HistoryId, SimulatedHistory], init=False
     )
     calls: Counter[str] = field(factory=Counter[str], init=False)
-    _workflows: dict[WorkflowId, SimulatedWorkflow] = field(
+    workflows: dict[WorkflowId, SimulatedWorkflow] = field(
         factory=dict[WorkflowId, SimulatedWorkflow], init=False
     )
     _forgotten: set[InvocationId] = field(factory=set[InvocationId], init=False)
@@ -211,7 +212,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     ) -> WorkflowId:
         """Store a workflow; with no inputs, it has :data:`TEXT`."""
         id_ = WorkflowId(self._id("workflow"))
-        self._workflows[id_] = SimulatedWorkflow(
+        self.workflows[id_] = SimulatedWorkflow(
             workflow=Workflow(workflow_id=id_, name=name, inputs=inputs or (TEXT,)),
             plan=plan,
             details=details or {},
@@ -221,7 +222,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
 
     def delete_workflow(self, workflow_id: WorkflowId) -> None:
         """Delete a workflow: it leaves the catalogue."""
-        self._workflows[workflow_id].deleted = True
+        self.workflows[workflow_id].deleted = True
 
     def tick(self, times: int = 1) -> None:
         """Let time pass: every run takes the next step of its plan."""
@@ -279,7 +280,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     def _find(self, wanted: AllowedWorkflow) -> Workflow:
         matches = [
             stored.workflow
-            for id_, stored in self._workflows.items()
+            for id_, stored in self.workflows.items()
             if not stored.deleted
             and (
                 stored.workflow.name == wanted.name
@@ -300,7 +301,7 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             lambda: sorted(
                 {
                     stored.workflow.name
-                    for stored in self._workflows.values()
+                    for stored in self.workflows.values()
                     if not stored.deleted
                 }
             ),
@@ -327,13 +328,13 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         inputs: Mapping[str, Source | Json],
         history_id: HistoryId,
     ) -> InvocationId:
-        if workflow_id not in self._workflows:
+        if workflow_id not in self.workflows:
             raise RunRejected("No such workflow found.", 404001)
         if history_id not in self.histories:
             raise RunRejected("History not found", 404001)
         if self.histories[history_id].purged:
             raise RunRejected("History is immutable", 403003)
-        workflow = self._workflows[workflow_id]
+        workflow = self.workflows[workflow_id]
         for declared in workflow.workflow.inputs:
             if declared.required and inputs.get(declared.name) is None:
                 raise RunRejected(
