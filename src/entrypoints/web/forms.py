@@ -23,30 +23,29 @@ from galaxy_jobs.entrypoints.web.render import AnyRequest
 MAX_FIELDS = 1000
 """Fields that a form may have."""
 
-_KINDS: Mapping[InputKind, str] = {
-    InputKind.BOOLEAN: "boolean",
+_TYPES: Mapping[InputKind, Collection[str]] = {
+    InputKind.BOOLEAN: {"boolean"},
+    InputKind.COLLECTION: {"data"},
+    InputKind.COLOR: {"string"},
+    InputKind.DATA: {"data"},
+    InputKind.FLOAT: {"number"},
+    InputKind.INTEGER: {"integer"},
+    InputKind.OTHER: (),
+    InputKind.TEXT: {"string"},
+}
+"""What the kinds of inputs take, by the types of typed text."""
+
+_EXPLAINED: Mapping[InputKind, str] = {
     InputKind.COLLECTION: "collection",
     InputKind.COLOR: "color",
     InputKind.DATA: "data",
     InputKind.FLOAT: "number",
     InputKind.INTEGER: "integer",
-    InputKind.TEXT: "string",
 }
-"""How the kinds of inputs are called in words."""
-
-_TYPES: Mapping[InputKind, Collection[str]] = {
-    **{kind: {name} for kind, name in _KINDS.items()},
-    InputKind.COLLECTION: {"data"},
-    InputKind.COLOR: {"string"},
-    InputKind.OTHER: (),
-}
-"""What the kinds of inputs take, by the types of typed text."""
+"""The kinds of inputs whose hint says what they take, by their names in wording."""
 
 SEVERAL = {"lines", "several"}
 """Kinds of fields that take several values."""
-
-_SELF_EXPLANATORY = {InputKind.BOOLEAN, InputKind.OTHER, InputKind.TEXT}
-"""Kinds of inputs that need no word on what they take."""
 
 
 @frozen
@@ -178,10 +177,10 @@ class Field:
     def hint(self) -> str:
         """What it takes, in words."""
         parts = []
-        if not self.input.options and self.input.kind not in _SELF_EXPLANATORY:
+        if not self.input.options and self.input.kind in _EXPLAINED:
             parts.append(
                 wording.takes(
-                    _KINDS[self.input.kind],
+                    _EXPLAINED[self.input.kind],
                     minimum=self.input.minimum,
                     maximum=self.input.maximum,
                     formats=self.input.formats,

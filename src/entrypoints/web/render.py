@@ -24,7 +24,13 @@ from litestar.template import TemplateConfig
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints.api.auth import STATIC, caller_of
 from galaxy_jobs.entrypoints.typed_text import text_of
-from galaxy_jobs.entrypoints.web import wording
+from galaxy_jobs.entrypoints.web.wording import (
+    STATES,
+    code,
+    counted,
+    moment,
+    segment,
+)
 from galaxy_jobs.entrypoints.wording import age, duration, number, size
 
 
@@ -70,22 +76,11 @@ _environment = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-_environment.filters.update(
-    code=wording.code,
-    counted=wording.counted,
-    duration=duration,
-    moment=wording.moment,
-    number=number,
-    parts=wording.parts,
-    segment=wording.segment,
-    size=size,
-    text=text_of,
-)
+_FILTERS = (code, counted, duration, moment, number, segment, size)
+_environment.filters.update({filter_.__name__: filter_ for filter_ in _FILTERS})
+_environment.filters["text"] = text_of
 _environment.globals.update(
-    ASSETS=ASSETS,
-    STATES=wording.STATES,
-    age=age,
-    version=version("galaxy-jobs"),
+    ASSETS=ASSETS, STATES=STATES, age=age, version=version("galaxy-jobs")
 )
 TEMPLATES = TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment))
 """For Litestar."""

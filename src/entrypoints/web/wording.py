@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import accumulate
 from urllib.parse import quote
 
-from attrs import frozen
 from markupsafe import Markup, escape
 
 from galaxy_jobs.domain.model.invocation import InvocationState
@@ -35,26 +33,6 @@ def code(sentence: str) -> Markup:
     """Return a sentence as HTML, in which backticks enclose code."""
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence)))
     return Markup(html)  # noqa: S704 - escaped above
-
-
-@frozen
-class Part:
-    """A part of a progress bar, in percent of its length."""
-
-    kind: str
-    start: float
-    length: float
-
-
-def parts(progress: ProgressJson) -> Sequence[Part]:
-    """Return the parts of a progress bar from left to right; waiting is the rest."""
-    kinds = ("ok", "failed", "running")
-    lengths = [100 * getattr(progress, kind) / max(1, progress.total) for kind in kinds]
-    starts = accumulate(lengths, initial=0.0)
-    return [
-        Part(kind, round(start, 2), round(length, 2))
-        for kind, start, length in zip(kinds, starts, lengths, strict=False)
-    ]
 
 
 def counted(progress: ProgressJson, state: str) -> str:
