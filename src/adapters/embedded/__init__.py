@@ -1,1 +1,1 @@
-"""A PostgreSQL and a Galaxy of our own, started and stopped by us."""
+"""A PostgreSQL and a Galaxy that this program installs, starts and stops."""

@@ -1,8 +1,8 @@
-"""The one error of the embedded services.
+"""The error of the embedded services.
 
-Rule of the file: a message is one line a user can act on: what was tried, what
-went wrong, what to do. Longer output of the programs we run stays in their log,
-whose path the message names.
+Rule of the file: a message is one line that a user can act on: the action, the
+problem and the remedy. Longer output of other programs stays in their log, whose
+path the message contains.
 """
 
 from __future__ import annotations

@@ -1,23 +1,20 @@
-"""A real Galaxy of our own, from PyPI: installed, started and stopped in one folder.
+"""A local Galaxy server, from PyPI: installed, started and stopped in one folder.
 
 Rules of the file:
 
-* No process id is written down. Everything that belongs to a Galaxy carries a mark
-  in its environment, and the kernel shows that: a record would be wrong after a
-  ``kill -9``, a reboot, or when the number is given out again.
+* No process id is written down. Every process of a Galaxy has a marker in its
+  environment, which the kernel shows: a record would be wrong after a ``kill -9``, a
+  reboot, or when the id is used again.
 * Installing, starting and stopping happen under one lock, so that several processes
-  may want the same Galaxy at once. The server itself holds nothing of its starter.
-* An installation counts only once its mark is written, last of all.
+  may start the same Galaxy at once. The server inherits nothing of its starter.
 
-Port, keys and the secret that Galaxy's ids are made with stay the same from one
-start to the next: what was recorded about it remains true.
+Port, keys and the secret that encodes Galaxy's ids stay the same from one start to
+the next, so that recorded addresses and ids remain valid.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -26,9 +23,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -36,36 +32,43 @@ import requests
 from attrs import asdict, define, evolve, field, fields_dict, frozen
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.adapters.embedded.galaxy_package import (
+    RECIPE,
+    GalaxyPackage,
+    clean_environment,
+)
 from galaxy_jobs.adapters.embedded.samples import call
 from galaxy_jobs.adapters.embedded.system import (
+    Progress,
     absolute,
     is_alive,
     locked,
     need_proc,
-    processes,
+    process_ids,
     tail,
 )
 
 
-Progress = Callable[[str], None]
-"""Is told what goes on, a short phrase at a time."""
-
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8085
 DEFAULT_USER = "demo"
-RECIPE = Path(__file__).with_name("galaxy_recipe")
 
-PORT_LIMIT = 2.0
-STOP_LIMIT = 20.0
-PATIENCE_BETWEEN_WORDS = 15.0
+PORT_TIMEOUT = 2.0
+"""Seconds to wait for the known port to become free."""
 
-# Galaxy writes these paths into shell scripts and a database URL.
+STOP_TIMEOUT = 20.0
+"""Seconds for a clean stop, and again for killing what is left."""
+
+PROGRESS_INTERVAL = 15.0
+"""Seconds between two reports of progress during a start."""
+
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+@-]+")
+"""Paths that Galaxy can write into shell scripts and a database URL."""
 
 
 @frozen
 class Access:
-    """Where a Galaxy is and who may use it."""
+    """The address of a Galaxy, and the API key of one of its users."""
 
     url: str
     key: str = field(repr=False)
@@ -73,7 +76,7 @@ class Access:
 
 @frozen
 class Status:
-    """How a Galaxy is doing. ``str()`` of it is a sentence for a human."""
+    """The status of a Galaxy; ``str()`` returns it in words."""
 
     installed: bool
     running: bool  #: its process is alive and answers
@@ -85,13 +88,13 @@ class Status:
         if self.running:
             return f"running at {self.url}"
         if self.starting:
-            return f"alive, but not answering at {self.url} yet; see {self.log}"
+            return f"starting: no answer at {self.url} yet; see {self.log}"
         return "not running" if self.installed else "not installed"
 
 
 @frozen
 class _State:
-    """What stays the same from one start to the next."""
+    """Values that stay the same from one start to the next."""
 
     port: int
     admin_key: str = field(factory=lambda: secrets.token_hex(16), repr=False)
@@ -100,63 +103,68 @@ class _State:
 
 @define(eq=False)
 class LocalGalaxy:
-    """The Galaxy that lives in the folder *home*: one folder, one Galaxy.
+    """The Galaxy in the folder *home*: one folder, one Galaxy.
 
     Attributes:
-        home: Holds its environment, data, log, keys and configuration.
-        port: Where to listen, if it was never started. Where the port is taken by
-            something else, a free one is chosen and kept from then on.
-        patience: Seconds to wait for its first answer.
+        home: The folder of its environment, data, log, keys and configuration.
+        port: The port of the first start. If it is taken, a free one is chosen and
+            kept from then on.
+        start_timeout: Seconds to wait for the first answer.
     """
 
     home: Path = field(converter=absolute)
     port: int = DEFAULT_PORT
-    patience: float = 600.0
+    start_timeout: float = 600.0
 
     @property
     def log(self) -> Path:
-        """What Galaxy has to say; the previous start's is beside it."""
+        """Galaxy's log; that of the previous start is beside it."""
         return self.home / "galaxy.log"
 
     @property
     def url(self) -> str:
-        """Where it listens, or would."""
+        """Its address, running or not."""
         return f"http://{HOST}:{self._state().port}"
 
     def install(self, progress: Progress = lambda _: None) -> None:
-        """Install Galaxy into its own environment, unless it is there.
+        """Install Galaxy into its own environment, unless it is installed.
 
         Raises:
             EmbeddedError: It could not be installed.
         """
-        with self._alone(progress):
-            self._install(progress)
+        with self._locked(progress):
+            self._package.install(progress)
 
     def start(self, progress: Progress = lambda _: None) -> Access:
-        """Make sure that Galaxy is there, runs and answers.
+        """Install and start Galaxy if needed, and wait until it answers.
 
         Raises:
             EmbeddedError: It could not be installed or started.
         """
-        with self._alone(progress):
-            if self._server() is None:
-                self._install(progress)
+        with self._locked(progress):
+            if self.server() is None:
+                self._package.install(progress)
                 self._launch(progress)
             self._wait(progress)
-            url = self.url
-            return Access(url, self._key_of(DEFAULT_USER))
+            return Access(self.url, self._key_of(DEFAULT_USER))
 
     def stop(self) -> None:
-        """Stop Galaxy and all it started; its data stay. Twice is harmless.
+        """Stop Galaxy and its jobs; its data stay. Safe to repeat.
 
         Raises:
-            EmbeddedError: Something of it cannot be ended.
+            EmbeddedError: A process of it cannot be ended.
         """
-        with self._alone():
-            self._stop()
+        with self._locked():
+            if (server := self.server()) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(server, signal.SIGTERM)
+                deadline = time.monotonic() + STOP_TIMEOUT
+                while self.server() is not None and time.monotonic() < deadline:
+                    time.sleep(0.05)
+            self.kill()
 
     def restart(self, progress: Progress = lambda _: None) -> Access:
-        """Stop it and start it again, at the same place.
+        """Stop it and start it again, at the same address.
 
         Raises:
             EmbeddedError: As for stop and start.
@@ -165,19 +173,31 @@ class LocalGalaxy:
         return self.start(progress)
 
     def kill(self) -> None:
-        """End all of it the hard way, as a power cut would; for tests.
+        """Kill all its processes, as a power cut would; for tests.
 
         Raises:
-            EmbeddedError: Something of it cannot be ended.
+            EmbeddedError: A process of it cannot be ended.
         """
-        self._kill()
+        deadline = time.monotonic() + STOP_TIMEOUT
+        killed: set[int] = set()
+        # Repeatedly: a process may have started another one before it was killed. One
+        # that is ending has lost its environment, and still holds the port.
+        while (alive := self.processes()) or any(map(is_alive, killed)):
+            if time.monotonic() > deadline:
+                pids = ", ".join(map(str, alive | killed))
+                raise EmbeddedError(f"Galaxy's processes {pids} cannot be killed.")
+            for pid in alive:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            killed |= alive
+            time.sleep(0.02)
 
     def status(self) -> Status:
-        """Tell how it is doing; waits for nobody."""
-        alive = self._server() is not None
+        """Return its status, without waiting."""
+        alive = self.server() is not None
         answers = alive and self._answers()
         return Status(
-            installed=self._installed(),
+            installed=self._package.is_installed(),
             running=answers,
             starting=alive and not answers,
             url=self.url,
@@ -185,124 +205,87 @@ class LocalGalaxy:
         )
 
     def user_key(self, name: str) -> str:
-        """Return the API key of the user *name*, who is created if need be.
+        """Return the API key of the user *name*, who is created if needed.
 
         Raises:
-            EmbeddedError: Galaxy does not run, or refused.
+            EmbeddedError: Galaxy does not run, or refused it.
         """
-        with self._alone():
+        with self._locked():
             return self._key_of(name)
 
-    # --- install --------------------------------------------------------------
+    def processes(self) -> set[int]:
+        """Return the ids of its processes: server, task processes and jobs."""
+        marker = os.fsencode(self._path_marker)
+        pids = set()
+        for pid in process_ids():
+            # Another user's are not readable, and a zombie has none.
+            with contextlib.suppress(OSError):
+                environment = Path(f"/proc/{pid}/environ").read_bytes()
+                for variable in environment.split(b"\0"):
+                    name, _, value = variable.partition(b"=")
+                    if name == b"PATH" and marker in value.split(b":"):
+                        pids.add(pid)
+        return pids
 
-    @property
-    def _environment(self) -> Path:
-        return self.home / "venv"
-
-    @property
-    def _mark(self) -> Path:
-        return self._environment / "installed"
-
-    def _installed(self) -> bool:
-        try:
-            same = self._mark.read_text(encoding="ascii") == _lock_digest()
-        except OSError:
-            return False
-        # The interpreter is a link, and what it leads to may have been removed.
-        return same and (self._environment / "bin/python").exists()
-
-    def _install(self, progress: Progress) -> None:
-        if self._installed():
-            return
-        shutil.rmtree(self._environment, ignore_errors=True)
-        lock = str(RECIPE / "requirements.lock")
-        python = str(self._environment / "bin/python")
-        progress("installing Galaxy: 250 packages, once; a minute or two")
-        if uv := _uv():
-            self._run(
-                [*uv, "venv", "--python", sys.executable, str(self._environment)],
-                "Is there room on the disk?",
-            )
-            self._run(
-                [
-                    *uv,
-                    *("pip", "install", "--python", python, "--no-deps"),
-                    *("--compile-bytecode", "--requirements", lock),
-                ],
-                "Check the network and the package index that uv is set to.",
-            )
-        else:
-            self._run(
-                [sys.executable, "-m", "venv", str(self._environment)],
-                "On Debian it needs the package python3-venv; or install uv.",
-            )
-            self._run(
-                [python, "-m", "pip", "install", "--no-deps", "--requirement", lock],
-                "Check the network and the package index that pip is set to.",
-            )
-        self._mark.write_text(_lock_digest(), encoding="ascii")
-
-    def _run(self, command: list[str], hint: str) -> None:
-        log = self.home / "install.log"
-        with log.open("ab") as said:
-            done = subprocess.run(  # noqa: S603 - our own command
-                command,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                env=_clean_environment(),
-            )
-        if done.returncode:
-            raise EmbeddedError(
-                f"Galaxy could not be installed: {' '.join(command[:4])} ... failed "
-                f"({tail(log, 2)}). See {log}. {hint}"
-            )
+    def server(self) -> int | None:
+        """Return the id of the server's process; None if it is not alive."""
+        script = os.fsencode(self._server_script)
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if len(command) > 1 and command[1] == script:
+                    return pid
+        return None
 
     # --- start and stop -------------------------------------------------------
+
+    @property
+    def _package(self) -> GalaxyPackage:
+        return GalaxyPackage(self.home / "venv", self.home / "install.log")
 
     @property
     def _config(self) -> Path:
         return self.home / "galaxy.yml"
 
     @property
-    def _serve(self) -> Path:
+    def _server_script(self) -> Path:
         return self.home / "recipe/serve.py"
 
     @property
-    def _family_mark(self) -> str:
-        """An entry of PATH that leads nowhere.
+    def _path_marker(self) -> str:
+        """The marker of its processes: an entry of PATH that does not exist.
 
-        It is in PATH, for Galaxy hands hardly anything else on to its jobs.
+        Galaxy passes PATH to its jobs, and hardly any other variable.
         """
         return str(self.home / "mark")
 
     def _launch(self, progress: Progress) -> None:
-        self._kill()  # what a killed server left, a job for instance
+        self.kill()  # leftovers of a killed server, such as jobs
         state = self._state()
-        # Who knows its address will look for it there: worth a moment's wait.
-        until = time.monotonic() + PORT_LIMIT
-        while not _is_free(state.port) and time.monotonic() < until:
+        # Its clients know the address, so a short wait for the port is worthwhile.
+        deadline = time.monotonic() + PORT_TIMEOUT
+        while not _is_free(state.port) and time.monotonic() < deadline:
             time.sleep(0.05)
         if not _is_free(state.port):
-            state = evolve(state, port=_free_port(state.port))
-            progress(f"port {self._state().port} is taken: using {state.port}")
+            free = free_port(state.port)
+            progress(f"port {state.port} is taken: using {free}")
+            state = evolve(state, port=free)
         self._save(state)
         self._write_recipe(state)
         with contextlib.suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".log.1"))
         progress(f"starting Galaxy; its log is {self.log}")
-        binaries = self._environment / "bin"
+        python = self._package.python
         path = os.environ.get("PATH", os.defpath)
-        environment = _clean_environment() | {
+        environment = clean_environment() | {
             "GALAXY_CONFIG_FILE": str(self._config),
-            "VIRTUAL_ENV": str(self._environment),
-            "PATH": f"{self._family_mark}:{binaries}:{path}",
+            "VIRTUAL_ENV": str(self._package.folder),
+            "PATH": f"{self._path_marker}:{python.parent}:{path}",
         }
         with self.log.open("wb") as log:
-            # It forks itself off and returns.
+            # The script detaches the server and returns.
             subprocess.run(  # noqa: S603 - our own command
-                [binaries / "python", self._serve, HOST, str(state.port)],
+                [python, self._server_script, HOST, str(state.port)],
                 check=True,
                 cwd=self.home,
                 env=environment,
@@ -312,7 +295,7 @@ class LocalGalaxy:
             )
 
     def _write_recipe(self, state: _State) -> None:
-        # A copy of our own: the package may be updated or moved while Galaxy runs.
+        # A copy: this program may be updated or moved while Galaxy runs.
         recipe = self.home / "recipe"
         shutil.rmtree(recipe, ignore_errors=True)
         shutil.copytree(
@@ -332,21 +315,21 @@ class LocalGalaxy:
         _write_private(self._config, text)
 
     def _wait(self, progress: Progress) -> None:
-        began = told = time.monotonic()
+        began = reported = time.monotonic()
         while not self._answers():
             now = time.monotonic()
-            if self._server() is None:
+            if self.server() is None:
                 raise EmbeddedError(
                     f"Galaxy ended while starting: {tail(self.log)}. See {self.log}."
                 )
-            if now - began > self.patience:
+            if now - began > self.start_timeout:
                 raise EmbeddedError(
-                    f"Galaxy is alive, but has not answered at {self.url} for "
-                    f"{self.patience:g} s. See {self.log}; stop it and try again."
+                    f"Galaxy runs, but did not answer at {self.url} within "
+                    f"{self.start_timeout:g} s. See {self.log}; stop it and try again."
                 )
-            if now - told > PATIENCE_BETWEEN_WORDS:
-                told = now
-                progress(f"Galaxy is starting, {now - began:.0f} s so far")
+            if now - reported > PROGRESS_INTERVAL:
+                reported = now
+                progress(f"Galaxy is still starting after {now - began:.0f} s")
             time.sleep(0.1)
 
     def _answers(self) -> bool:
@@ -355,73 +338,27 @@ class LocalGalaxy:
         except requests.RequestException:
             return False
 
-    def _stop(self) -> None:
-        server = self._server()
-        if server is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(server, signal.SIGTERM)
-            deadline = time.monotonic() + STOP_LIMIT
-            while self._server() is not None and time.monotonic() < deadline:
-                time.sleep(0.05)
-        self._kill()
-
-    def _kill(self) -> None:
-        deadline = time.monotonic() + STOP_LIMIT
-        killed: set[int] = set()
-        # Again and again: what is being killed may just have started another one. A
-        # process that is ending has lost its environment, and holds the port still.
-        while (found := set(self._family())) or any(map(is_alive, killed)):
-            if time.monotonic() > deadline:
-                raise EmbeddedError(f"Processes {found} of Galaxy cannot be ended.")
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            killed |= found
-            time.sleep(0.02)
-
-    def _family(self) -> Iterator[int]:
-        """Yield all processes of this Galaxy: server, task processes, jobs."""
-        mark = os.fsencode(self._family_mark)
-        for pid in processes():
-            # Another user's are not readable, and a zombie has none.
-            with contextlib.suppress(OSError):
-                environment = Path(f"/proc/{pid}/environ").read_bytes()
-                for variable in environment.split(b"\0"):
-                    name, _, value = variable.partition(b"=")
-                    if name == b"PATH" and mark in value.split(b":"):
-                        yield pid
-
-    def _server(self) -> int | None:
-        """Return the process that is Galaxy itself, None if it is not alive."""
-        serve = os.fsencode(self._serve)
-        for pid in self._family():
-            with contextlib.suppress(OSError):
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if len(command) > 1 and command[1] == serve:
-                    return pid
-        return None
-
     # --- state ----------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _alone(self, progress: Progress = lambda _: None) -> Iterator[None]:
+    def _locked(self, progress: Progress = lambda _: None) -> Iterator[None]:
         need_proc()
         if not PLAIN_PATH.fullmatch(str(self.home)):
             raise EmbeddedError(
-                f"Galaxy cannot live in {str(self.home)!r}: its scripts need a path of "
-                "plain letters, digits and . _ + @ - alone. Set GALAXY_JOBS_HOME."
+                f"Galaxy cannot be installed in {str(self.home)!r}: its scripts need a "
+                "path of letters, digits and . _ + @ - only. Set GALAXY_JOBS_HOME."
             )
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             with locked(
                 self.home / "galaxy.lock",
-                lambda: progress("waiting for another process that is at the same"),
+                lambda: progress("waiting for another process that starts or stops it"),
             ):
                 yield
         except OSError as error:
             raise EmbeddedError(
                 f"Galaxy cannot use {self.home}: {error}. Set GALAXY_JOBS_HOME to a "
-                "folder with a gigabyte of room that can be written to."
+                "folder that you can write to, with a gigabyte of free space."
             ) from error
 
     @property
@@ -430,8 +367,8 @@ class LocalGalaxy:
 
     def _state(self) -> _State:
         try:
-            known = json.loads(self._state_file.read_text(encoding="utf-8"))
-            return _State(**{name: known[name] for name in fields_dict(_State)})
+            saved = json.loads(self._state_file.read_text(encoding="utf-8"))
+            return _State(**{name: saved[name] for name in fields_dict(_State)})
         except FileNotFoundError:
             return _State(port=self.port)
         except (ValueError, KeyError, TypeError) as error:
@@ -444,64 +381,45 @@ class LocalGalaxy:
         _write_private(self._state_file, json.dumps(asdict(state), indent=1))
 
     def _key_of(self, name: str) -> str:
-        ask = partial(call, self.url, self._state().admin_key)
-        found = [user for user in ask("GET", "users") if user["username"] == name]
-        if not found:
-            wanted = {
-                "username": name,
-                "email": f"{name}@example.org",
-                "password": secrets.token_hex(16),  # nobody is to sign in with it
-            }
-            found = [ask("POST", "users", wanted)]
-        path = f"users/{found[0]['id']}/api_key"
-        # To make one is to take the former away from whoever uses it.
-        detailed = ask("GET", f"{path}/detailed")
-        key: str = detailed["key"] if detailed else ask("POST", path)
+        request = partial(call, self.url, self._state().admin_key)
+        users = request("GET", "users")
+        user = next((user for user in users if user["username"] == name), None)
+        if user is None:
+            user = request(
+                "POST",
+                "users",
+                {
+                    "username": name,
+                    "email": f"{name}@example.org",
+                    "password": secrets.token_hex(16),  # never used to sign in
+                },
+            )
+        path = f"users/{user['id']}/api_key"
+        # Creating a key would revoke the one in use.
+        details = request("GET", f"{path}/detailed")
+        key: str = details["key"] if details else request("POST", path)
         return key
 
 
-def _lock_digest() -> str:
-    lock = (RECIPE / "requirements.lock").read_bytes()
-    return hashlib.sha256(lock).hexdigest()
-
-
-def _uv() -> list[str] | None:
-    """Return how to run uv, None where there is none: it is many times faster."""
-    if found := shutil.which("uv"):
-        return [found]
-    if importlib.util.find_spec("uv"):
-        return [sys.executable, "-m", "uv"]
-    return None
-
-
-def _clean_environment() -> dict[str, str]:
-    """Return our environment without what would lead another Python astray."""
-    # GALAXY_CONFIG_OVERRIDE_... would change a Galaxy that is not the one meant.
-    # Without bytecode, each start would compile a million lines anew.
-    strange = ("GALAXY_", "PYTHON", "VIRTUAL_ENV", "CONDA_")
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(strange)
-    }
-
-
 def _is_free(port: int) -> bool:
-    with socket.socket() as asking:
-        # As the server will do it: what is left of closed connections is no obstacle.
-        asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as sock:
+        # As the server does: connections in TIME_WAIT do not matter.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            asking.bind((HOST, port))
+            sock.bind((HOST, port))
         except OSError:
             return False
         return True
 
 
-def _free_port(taken: int) -> int:
+def free_port(taken: int) -> int:
     """Return the next free port above *taken*.
 
-    Not one of the kernel's choice: it chooses among those that it gives to outgoing
-    connections too, and the next start might find it in use.
+    Not one of the kernel's choice: it chooses from the range for outgoing connections,
+    and the port might be in use at the next start.
+
+    Raises:
+        EmbeddedError: A thousand ports are taken.
     """
     for port in range(taken + 1, taken + 1000):
         if _is_free(port):
@@ -510,10 +428,10 @@ def _free_port(taken: int) -> int:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Replace *path* as a whole by *text*, for ourselves alone to read."""
-    half = path.with_name(f"{path.name}.new")
-    half.unlink(missing_ok=True)
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Replace the file *path* atomically, readable by its owner only."""
+    partial_file = path.with_name(f"{path.name}.new")
+    partial_file.unlink(missing_ok=True)
+    descriptor = os.open(partial_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
         file.write(text)
-    half.replace(path)
+    partial_file.replace(path)

@@ -1,7 +1,7 @@
-"""Something to run, and how to bring it into a Galaxy: for the demo and for tests.
+"""Sample workflows and data, and their upload to a Galaxy: for the demo and tests.
 
-Rule of the file: plain HTTP with a URL and a key, nothing of ours in between. What
-the tests prepare here must not go through what they test.
+Rule of the file: plain HTTP with a URL and a key, since test data must not be prepared
+with the code under test.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from attrs import frozen
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 
 
-class NoSuchThing(EmbeddedError):
-    """Galaxy has nothing at that path."""
+class NotFound(EmbeddedError):
+    """Galaxy has no object at that path."""
 
 
 _FILES = Path(__file__).with_name("sample_files")
@@ -34,12 +34,12 @@ SAMPLE_WORKFLOW = _FILES / "sort-and-count.ga"
 
 @frozen
 class Sample:
-    """A workflow to show with.
+    """A sample workflow.
 
     Attributes:
         path: Its ``.ga`` file.
-        tool: The id of the one tool that it is made of.
-        parameters: What to run it with, besides a text.
+        tool: The id of the one tool that it uses.
+        parameters: The parameters of a run, apart from the text.
     """
 
     path: Path
@@ -51,44 +51,47 @@ SAMPLES = (
     Sample(SAMPLE_WORKFLOW, "gxj_text", {"sleep_s": 2}),
     Sample(_FILES / "copy-twice.ga", "cat1", {}),
 )
-"""The better one first; the other is made of a tool that every Galaxy comes with."""
+"""In order of preference; the tool of the last is part of every Galaxy."""
 
-ANSWER_LIMIT = 60.0
-UPLOAD_LIMIT = 120.0
+REQUEST_TIMEOUT = 60.0
+"""Seconds for one request."""
+
+UPLOAD_TIMEOUT = 120.0
+"""Seconds until an uploaded dataset is ready."""
 
 
 def sample_for(url: str, key: str) -> Sample:
-    """Return the sample whose tool Galaxy has.
+    """Return the first sample whose tool Galaxy has.
 
     Raises:
-        EmbeddedError: It has none of them, or could not be asked.
+        EmbeddedError: It has none of the tools, or did not answer.
     """
     for sample in SAMPLES:
         if _version(url, key, sample.tool) is not None:
             return sample
     tools = " nor ".join(repr(sample.tool) for sample in SAMPLES)
     raise EmbeddedError(
-        f"Galaxy at {url} has neither tool {tools}, of which the sample workflows "
-        "are made. Run a workflow of its own with POST /jobs instead."
+        f"Galaxy at {url} has neither tool {tools}, which the sample workflows "
+        "use. Run one of its own workflows with POST /jobs instead."
     )
 
 
 def import_workflow(url: str, key: str, path: Path) -> str:
-    """Bring the workflow in the ``.ga`` file *path* into Galaxy; return its name.
+    """Import the workflow in the ``.ga`` file *path* into Galaxy; return its name.
 
-    A workflow of that name that the user has already is left as it is: names are
-    not unique in Galaxy, and two of one name could not be told apart. Its tools are
-    taken in the version that Galaxy has: it would refuse to run another.
+    If the user has a workflow of that name already, nothing is imported: names are not
+    unique in Galaxy, and the second would make the name ambiguous. The versions of
+    its tools are changed to Galaxy's own: it would refuse to run others.
 
     Raises:
-        EmbeddedError: Galaxy did not take it.
+        EmbeddedError: Galaxy refused it, or did not answer.
     """
     workflow = json.loads(path.read_text(encoding="utf-8"))
     name: str = workflow["name"]
-    known = call(url, key, "GET", "workflows")
-    if not any(one["name"] == name for one in known):
-        steps = [one for one in workflow["steps"].values() if one["tool_id"]]
-        for tool in {one["tool_id"] for one in steps}:
+    stored = call(url, key, "GET", "workflows")
+    if all(other["name"] != name for other in stored):
+        steps = [step for step in workflow["steps"].values() if step["tool_id"]]
+        for tool in {step["tool_id"] for step in steps}:
             version = _version(url, key, tool)
             for step in steps:
                 if step["tool_id"] == tool and version is not None:
@@ -98,12 +101,11 @@ def import_workflow(url: str, key: str, path: Path) -> str:
 
 
 def _version(url: str, key: str, tool: str) -> str | None:
-    """Return the version of a tool that Galaxy has; None where it has none."""
+    """Return the version of a tool in Galaxy; None if it does not have the tool."""
     try:
-        shown = call(url, key, "GET", f"tools/{tool}")
-    except NoSuchThing:
+        version: str = call(url, key, "GET", f"tools/{tool}")["version"]
+    except NotFound:
         return None
-    version: str = shown["version"]
     return version
 
 
@@ -112,48 +114,55 @@ def upload_text(
 ) -> str:
     """Upload *text* as a dataset called *name* and wait until it is ready.
 
-    It goes into *history*; where that is None, into a new one. What is returned is
-    the dataset's id, an ``hda``.
+    Args:
+        url: Galaxy's address.
+        key: An API key.
+        name: The name of the dataset.
+        text: Its content.
+        history: The id of the history; None creates one.
+
+    Returns:
+        The id of the dataset, an ``hda``.
 
     Raises:
-        EmbeddedError: Galaxy refused it, or did not get it ready in time.
+        EmbeddedError: Galaxy refused it, or it was not ready in time.
     """
     if history is None:
         history = call(url, key, "POST", "histories", {"name": "uploads"})["id"]
     element = {"src": "pasted", "paste_content": text, "ext": "txt", "name": name}
     target = {"destination": {"type": "hdas"}, "elements": [element]}
-    # Not upload1: the same text would take it three times as long.
+    # Three times as fast as the tool upload1.
     fetched = call(
         url, key, "POST", "tools/fetch", {"history_id": history, "targets": [target]}
     )
     dataset: str = fetched["outputs"][0]["id"]
-    deadline = time.monotonic() + UPLOAD_LIMIT
-    while (now := call(url, key, "GET", f"datasets/{dataset}"))["state"] != "ok":
-        if now["state"] == "error" or time.monotonic() > deadline:
+    deadline = time.monotonic() + UPLOAD_TIMEOUT
+    while (shown := call(url, key, "GET", f"datasets/{dataset}"))["state"] != "ok":
+        if shown["state"] == "error" or time.monotonic() > deadline:
             raise EmbeddedError(
-                f"Galaxy did not get {name!r} ready: it is in state {now['state']!r} "
-                f"({now.get('misc_info') or 'no reason given'})."
+                f"The upload of {name!r} to Galaxy failed: its state is "
+                f"{shown['state']!r} ({shown.get('misc_info') or 'no reason given'})."
             )
         time.sleep(0.2)
     return dataset
 
 
 def has_text(url: str, key: str, name: str, dataset: str) -> bool:
-    """Say whether Galaxy has *dataset*, an ``hda``, by that name and ready to use."""
+    """Whether Galaxy has *dataset*, an ``hda`` of that name, ready for use."""
     try:
         shown = call(url, key, "GET", f"datasets/{dataset}")
-    except EmbeddedError:  # also for an id of another Galaxy, which it cannot read
+    except EmbeddedError:  # also for an id of another Galaxy, which is malformed here
         return False
     usable = shown.get("state") == "ok" and not shown.get("deleted")
     return usable and shown.get("name") == name
 
 
 def call(url: str, key: str, method: str, path: str, body: object = None) -> Any:
-    """Ask Galaxy's API at *url* for *path* and return what it answers.
+    """Send a request to Galaxy's API at *url* and return its JSON; None if empty.
 
     Raises:
-        NoSuchThing: It answered with a 404.
-        EmbeddedError: It could not be reached, or answered with another error.
+        NotFound: The answer was a 404.
+        EmbeddedError: There was no answer, or another error.
     """
     try:
         answer = requests.request(
@@ -161,13 +170,13 @@ def call(url: str, key: str, method: str, path: str, body: object = None) -> Any
             f"{url.rstrip('/')}/api/{path}",
             headers={"x-api-key": key},
             json=body,
-            timeout=ANSWER_LIMIT,
+            timeout=REQUEST_TIMEOUT,
         )
         answer.raise_for_status()
         return answer.json() if answer.content else None
     except requests.HTTPError as error:
         absent = error.response.status_code == HTTPStatus.NOT_FOUND
-        raise (NoSuchThing if absent else EmbeddedError)(
+        raise (NotFound if absent else EmbeddedError)(
             f"Galaxy refused {method} {path}: {error.response.status_code} "
             f"{error.response.text[:300]}"
         ) from error

@@ -1,8 +1,8 @@
-"""What both embedded services ask of the kernel: locks, and who is alive.
+"""Locks, processes and logs, for both embedded services.
 
-Rule of the file: nothing written by a process that is gone is trusted. A lock is
-held by the kernel for as long as its holder lives, and a process id is worth
-something only together with what ``/proc`` says of it now.
+Rule of the file: records of a process that is gone are not trusted. The kernel
+releases a lock when its holder ends, and a process id counts only together with
+what ``/proc`` shows of it now.
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ from pathlib import Path
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 
 
-@contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file *path* alone; wait for whoever holds it, and say so.
+Progress = Callable[[str], None]
+"""Called with short phrases about the progress of a long action."""
 
-    Each call opens the file anew, so that threads exclude each other too. Python
-    opens with ``O_CLOEXEC``: no program started meanwhile keeps the lock.
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file *path* exclusively while the block runs.
+
+    Each call opens the file again, so that threads exclude each other too. Python
+    opens it with ``O_CLOEXEC``: programs started in the block do not keep the lock.
+
+    Args:
+        path: The file; created if it does not exist.
+        on_wait: Called before waiting for another holder.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting()
+            on_wait()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -36,16 +44,16 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
 
 
 def absolute(path: Path) -> Path:
-    """Return *path* from the root on, ``~`` filled in and links followed.
+    """Return the absolute path, with ``~`` expanded and links resolved.
 
-    One folder by two names must not become two servers on the same data.
+    One folder with two names must not get two servers on the same data.
     ``Path.resolve`` would raise on folders that we may not enter.
     """
     return Path(os.path.realpath(path.expanduser()))
 
 
 def need_proc() -> None:
-    """Make sure that ``/proc`` is there.
+    """Check that ``/proc`` exists.
 
     Raises:
         EmbeddedError: This is not Linux, or ``/proc`` is not mounted.
@@ -58,7 +66,7 @@ def need_proc() -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether there is a process *pid*. A zombie is not one."""
+    """Whether a process *pid* is alive; a zombie is not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -67,15 +75,15 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def processes() -> Iterator[int]:
-    """Yield the ids of all processes there are."""
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - Path.iterdir is no better here
+def process_ids() -> Iterator[int]:
+    """Yield the ids of all processes."""
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed
         if entry.isdigit():
             yield int(entry)
 
 
 def tail(path: Path, lines: int = 3, start: int = 0) -> str:
-    """Return the last *lines* of a log from byte *start* on, joined to one line."""
+    """Return the last *lines* of a log after byte *start*, as one line."""
     try:
         with path.open("rb") as log:
             log.seek(start)

@@ -1,0 +1,134 @@
+"""The installation of Galaxy from PyPI into a virtual environment of its own.
+
+Rule of the file: an installation counts only once its marker is written, last of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from attrs import frozen
+
+from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.adapters.embedded.system import Progress, tail
+
+
+RECIPE = Path(__file__).with_name("galaxy_recipe")
+"""The folder of the lock file, and of Galaxy's configuration and tools."""
+
+
+@frozen
+class GalaxyPackage:
+    """Galaxy's virtual environment.
+
+    Attributes:
+        folder: The environment.
+        log: The output of the installers.
+    """
+
+    folder: Path
+    log: Path
+
+    @property
+    def marker(self) -> Path:
+        """The file that holds the digest of the installed lock file."""
+        return self.folder / "installed"
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.folder / "bin/python"
+
+    def is_installed(self) -> bool:
+        """Whether the packages of the lock file are installed."""
+        try:
+            same = self.marker.read_text(encoding="ascii") == lock_digest()
+        except OSError:
+            return False
+        # The interpreter is a link, whose target may have been removed.
+        return same and self.python.exists()
+
+    def install(self, progress: Progress) -> None:
+        """Install Galaxy, unless it is installed.
+
+        Raises:
+            EmbeddedError: An installer failed.
+        """
+        if self.is_installed():
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        lock = str(RECIPE / "requirements.lock")
+        python = str(self.python)
+        progress("installing Galaxy: 250 packages, once; a minute or two")
+        if uv := _uv():
+            self._run(
+                [*uv, "venv", "--python", sys.executable, str(self.folder)],
+                "Is there space on the disk?",
+            )
+            self._run(
+                [
+                    *uv,
+                    *("pip", "install", "--python", python, "--no-deps"),
+                    *("--compile-bytecode", "--requirements", lock),
+                ],
+                "Check the network and the package index configured for uv.",
+            )
+        else:
+            self._run(
+                [sys.executable, "-m", "venv", str(self.folder)],
+                "On Debian it needs the package python3-venv; or install uv.",
+            )
+            self._run(
+                [python, "-m", "pip", "install", "--no-deps", "--requirement", lock],
+                "Check the network and the package index configured for pip.",
+            )
+        self.marker.write_text(lock_digest(), encoding="ascii")
+
+    def _run(self, command: list[str], hint: str) -> None:
+        with self.log.open("ab") as output:
+            done = subprocess.run(  # noqa: S603 - our own command
+                command,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=clean_environment(),
+            )
+        if done.returncode:
+            raise EmbeddedError(
+                f"Galaxy could not be installed: {' '.join(command[:4])} ... failed "
+                f"({tail(self.log, 2)}). See {self.log}. {hint}"
+            )
+
+
+def lock_digest() -> str:
+    """Return the digest of the lock file."""
+    lock = (RECIPE / "requirements.lock").read_bytes()
+    return hashlib.sha256(lock).hexdigest()
+
+
+def clean_environment() -> dict[str, str]:
+    """Return our environment without variables that change another Python or Galaxy."""
+    # GALAXY_CONFIG_OVERRIDE_... would change a Galaxy that is not the one meant.
+    # PYTHONDONTWRITEBYTECODE would have each start compile a million lines.
+    prefixes = ("GALAXY_", "PYTHON", "VIRTUAL_ENV", "CONDA_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(prefixes)
+    }
+
+
+def _uv() -> list[str] | None:
+    """Return the command of uv, which is many times faster; None without uv."""
+    if uv := shutil.which("uv"):
+        return [uv]
+    if importlib.util.find_spec("uv"):
+        return [sys.executable, "-m", "uv"]
+    return None
