@@ -1,7 +1,7 @@
-"""``make demo``: the whole path on real parts, told as it goes.
+"""``make demo``: the whole path on real parts, with a line for each stage.
 
 A PostgreSQL, a Galaxy, the API and a poller, each a process of its own as in
-real life; the job is submitted and watched over HTTP, as any client would.
+production; the job is submitted and watched over HTTP, as by any client.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from http import HTTPStatus
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import requests
+from attrs import field, frozen
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.samples import (
@@ -32,18 +31,35 @@ from galaxy_jobs.adapters.embedded.samples import (
     sample_for,
     upload_text,
 )
+from galaxy_jobs.entrypoints import environment
+from galaxy_jobs.entrypoints.client import output
+from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
+from galaxy_jobs.entrypoints.client.http import Api
+from galaxy_jobs.entrypoints.client.watching import changes
 from galaxy_jobs.entrypoints.settings import load
 
 
 PORT = 8000
 DATASET = "fruits"
-"""What the sample is registered as, unless that is taken; README goes on with it."""
-JOB_LIMIT = 300.0
-READY_LIMIT = 60.0
+"""The id of the sample's dataset, unless that is taken; README goes on with it."""
+
+JOB_TIMEOUT = 300.0
+"""Seconds."""
+READY_TIMEOUT = 60.0
+"""Seconds."""
+
+Process: TypeAlias = subprocess.Popen[bytes]
 
 
-class DemoFailed(Exception):
-    """The demo did not get to its end; the message says why."""
+@frozen
+class Report:
+    """Prints a line for each stage, with the time since the beginning."""
+
+    began: float = field(factory=time.monotonic)
+
+    def __call__(self, topic: str, text: str = "") -> None:
+        seconds = time.monotonic() - self.began
+        print(f"[{seconds:6.1f} s] {topic:<12}  {text}".rstrip(), flush=True)
 
 
 def run(*, keep_serving: bool) -> int:
@@ -55,177 +71,154 @@ def run(*, keep_serving: bool) -> int:
     Returns:
         0; 1 where anything failed.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
-    told = _Told()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    report = Report()
     try:
         with ExitStack() as stack:
-            _show(stack, told, keep_serving=keep_serving)
+            _run(stack, report, keep_serving=keep_serving)
     except KeyboardInterrupt:
-        told("stopped")
-        return 0
-    except (DemoFailed, requests.RequestException) as error:
-        told(f"failed: {error}")
+        report("stopped")
+    except CommandFailed as error:
+        report(f"failed: {error}")
         return 1
     return 0
 
 
-def _show(stack: ExitStack, told: _Told, *, keep_serving: bool) -> None:
+def _run(stack: ExitStack, report: Report, *, keep_serving: bool) -> None:
     settings = load()
-    ours = False
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    ours = False
     if settings.galaxy_url and settings.galaxy_api_key:
         url, key = settings.galaxy()
-        told(f"Galaxy        {url} (as configured)")
+        report("Galaxy", f"{url} (as configured)")
     else:
         galaxy = LocalGalaxy(settings.home / "galaxy")
         if ours := not galaxy.status().running:
             stack.callback(galaxy.stop)
-        access = galaxy.start(told.galaxy)
+        access = galaxy.start(lambda stage: report("Galaxy", stage))
         url, key = access.url, access.key
-        told(f"Galaxy        {url} is up")
-    env = {**os.environ, "GALAXY_URL": url, "GALAXY_API_KEY": key}
-    port = _port()
-    if port != PORT:
-        told(f"API           port {PORT} is taken: using {port}")
-    api = f"http://127.0.0.1:{port}"
-    serve = stack.enter_context(
-        _process(["serve", "--port", str(port)], env, logs / "serve.log")
-    )
-    _wait_ready(api, serve, logs / "serve.log")
-    told(f"API           {api} is ready (docs at {api}/docs)")
-    poll = stack.enter_context(
-        _process(["poll", "--every", "1"], env, logs / "poll.log")
-    )
+        report("Galaxy", f"{url} is up")
+    os.environ.update(GALAXY_URL=url, GALAXY_API_KEY=key)
+    if (port := _free_port()) != PORT:
+        report("API", f"port {PORT} is taken: using {port}")
+    address = f"http://127.0.0.1:{port}"
+    api = Api(environment.Service(url=address))
+    log = logs / "serve.log"
+    serve = stack.enter_context(_process(log, "serve", "--port", str(port)))
+    _wait_ready(api, serve, log)
+    report("API", f"{address} is ready (docs at {address}/docs)")
+    poll = stack.enter_context(_process(logs / "poll.log", "poll", "--every", "1"))
     sample = sample_for(url, key)
     workflow = import_workflow(url, key, sample.path)
-    told(f"workflow      {workflow!r} is in Galaxy")
-    dataset = _dataset(api, url, key, told)
-    wish = {
-        "dataset_id": dataset["dataset_id"],
+    report("workflow", f"{workflow!r} is in Galaxy")
+    body = {
+        "dataset_id": _dataset(api, url, key, report),
         "workflow_name": workflow,
         "parameters": dict(sample.parameters),
     }
-    told(f"POST /jobs      {_json(wish)}")
-    answer = _post(api, "/jobs", wish)
-    told(f"                -> {_json(answer)}")
-    job = _watch(api, answer["invocation_id"], told, poll, logs / "poll.log")
+    report("POST /jobs", json.dumps(body))
+    answer = api.post("jobs", body=body).data
+    report("", f"-> {json.dumps(answer)}")
+
+    def check() -> None:
+        if serve.poll() is not None or poll.poll() is not None:
+            raise CommandFailed(f"a process of the service ended; see {logs}")
+
+    job = _watch(api, answer["invocation_id"], report, check)
     print(json.dumps(job, indent=2))
     if job["state"] != "completed":
-        raise DemoFailed(f"the job is {job['state']}, not completed")
-    for output in _get(api, f"/jobs/{job['invocation_id']}/outputs")["items"]:
-        told(
-            f"output        {output['label']}: {output['name']}, {output['size']} bytes"
-        )
+        raise CommandFailed(f"the job is {job['state']}, not completed")
+    for item in api.get("jobs", job["invocation_id"], "outputs").data["items"]:
+        report("output", f"{item['label']}: {item['name']}, {item['size']} bytes")
     if keep_serving:
         too = ", which stops that Galaxy, too" if ours else ""
-        told(f"serving at {api} until Ctrl-C{too} (logs: {logs})")
-        said = _next(settings.home, api, dataset["dataset_id"], workflow, sample)
-        print(said, flush=True)
-        while serve.poll() is None and poll.poll() is None:
+        report(f"serving at {address} until Ctrl-C{too} (logs: {logs})")
+        commands = _next_commands(settings.home, address, job, sample)
+        print(f"\nLeave this running, and type in a second terminal:\n\n{commands}")
+        sys.stdout.flush()
+        while True:
+            check()
             time.sleep(0.5)
-        raise DemoFailed(f"a process of the service ended; see {logs}")
 
 
-def _dataset(api: str, url: str, key: str, told: _Told) -> Any:
-    """Return the sample as it is registered; what an earlier demo left serves again."""
+def _dataset(api: Api, url: str, key: str, report: Report) -> str:
+    """Return the id of the sample's dataset; that of an earlier demo is used again."""
+    name = SAMPLE_TEXT.name
     for number in count(1):
         dataset_id = DATASET if number == 1 else f"{DATASET}-{number}"
-        known = _find(api, f"/datasets/{dataset_id}")
-        if known is None:
+        try:
+            source = api.get("datasets", dataset_id).data["source"]
+        except Refused as refusal:
+            if refusal.code != "dataset-not-found":
+                raise
             break
-        source = known["source"]
-        if source["src"] == "hda" and has_text(
-            url, key, SAMPLE_TEXT.name, source["id"]
-        ):
-            told(f"dataset       {dataset_id!r} is registered already: {_json(source)}")
-            return known
-        told(f"dataset       {dataset_id!r} is other data, or of another Galaxy")
-    hda = upload_text(url, key, SAMPLE_TEXT.name, SAMPLE_TEXT.read_text())
-    told(f"dataset       {SAMPLE_TEXT.name} uploaded to Galaxy as {hda}")
-    body = {
-        "dataset_id": dataset_id,
-        "name": SAMPLE_TEXT.name,
-        "source": {"src": "hda", "id": hda},
-    }
-    told(f"POST /datasets  {_json(body)}")
-    return _post(api, "/datasets", body)
-
-
-def _next(home: Path, api: str, dataset_id: str, workflow: str, sample: Sample) -> str:
-    """Say what to type in a second terminal, where this is left running."""
-    parameters = [f"-p {name}={value}" for name, value in sample.parameters.items()]
-    submit = ["galaxy-jobs submit", dataset_id, shlex.quote(workflow), *parameters]
-    lines = [
-        f"export GALAXY_JOBS_HOME={shlex.quote(str(home))}",
-        f"curl -s {api}/jobs?limit=1",
-        " ".join([*submit, "--wait"]),
-    ]
-    if api != f"http://127.0.0.1:{PORT}":
-        lines.insert(1, f"export GALAXY_JOBS_URL={api}")
-    if (activate := Path(sys.prefix, "bin", "activate")).exists():
-        lines.insert(0, f". {shlex.quote(str(activate))}")
-    typed = "\n".join(f"    {line}" for line in lines)
-    return f"\nLeave this running, and type in a second terminal:\n\n{typed}\n"
-
-
-class _Told:
-    """Says one line a stage, with the time since the beginning."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        print(f"[{time.monotonic() - self._began:6.1f} s] {line}", flush=True)
-
-    def galaxy(self, stage: str) -> None:
-        """Tell a stage of the local Galaxy's start."""
-        self(f"Galaxy        {stage}")
+        if source["src"] == "hda" and has_text(url, key, name, source["id"]):
+            report(
+                "dataset", f"{dataset_id!r} is registered already: {json.dumps(source)}"
+            )
+            return dataset_id
+        report("dataset", f"{dataset_id!r} is other data, or of another Galaxy")
+    hda = upload_text(url, key, name, SAMPLE_TEXT.read_text())
+    report("dataset", f"{name} uploaded to Galaxy as {hda}")
+    source = {"src": "hda", "id": hda}
+    body = {"dataset_id": dataset_id, "name": name, "source": source}
+    report("POST /datasets", json.dumps(body))
+    api.post("datasets", body=body)
+    return dataset_id
 
 
 def _watch(
-    api: str,
-    invocation_id: str,
-    told: _Told,
-    poll: subprocess.Popen[bytes],
-    log: Path,
-) -> Any:
-    """Show every change of a job until it has ended."""
-    shown = None
-    limit = time.monotonic() + JOB_LIMIT
-    while time.monotonic() < limit:
-        job = _get(api, f"/jobs/{invocation_id}")
-        progress = job["progress"]
-        now = (
-            f"{job['state']:<12}  {progress['ok']} of {progress['total']} jobs ok, "
-            f"{progress['running']} running, {progress['waiting']} waiting, "
-            f"{progress['failed']} failed"
-        )
-        if now != shown:
-            told(now)
-            shown = now
-        if job["state"] in {"completed", "failed", "cancelled"}:
-            return job
-        if poll.poll() is not None:
-            raise DemoFailed(f"the poller ended; see {log}")
-        time.sleep(0.25)
-    raise DemoFailed(f"the job has not ended after {JOB_LIMIT:.0f} s; see {log}")
+    api: Api, invocation_id: str, report: Report, check: Callable[[], None]
+) -> dict[str, Any]:
+    """Show the progress of a job, and return it once it has ended."""
+    deadline = time.monotonic() + JOB_TIMEOUT
+
+    def check_time() -> None:
+        check()
+        if time.monotonic() > deadline:
+            raise CommandFailed(f"the job has not ended after {JOB_TIMEOUT:.0f} s")
+
+    job: dict[str, Any] = {}
+    last = None
+    for answer in changes(api, invocation_id, check_time):
+        job = answer.data
+        line = (job["state"], output.progress(job["progress"], job["state"]))
+        if line != last:
+            report(*line)
+            last = line
+    return job
+
+
+def _next_commands(
+    home: Path, address: str, job: dict[str, Any], sample: Sample
+) -> str:
+    """Return the commands for a second terminal, where this is left running."""
+    submit = ["galaxy-jobs", "submit", job["dataset_id"], job["workflow_name"]]
+    for name, value in sample.parameters.items():
+        submit += ["-p", f"{name}={value}"]
+    lines = [
+        f"export GALAXY_JOBS_HOME={shlex.quote(str(home))}",
+        f"curl -s {address}/jobs?limit=1",
+        shlex.join([*submit, "--wait"]),
+    ]
+    if address != f"http://127.0.0.1:{PORT}":
+        lines.insert(1, f"export GALAXY_JOBS_URL={address}")
+    if (activate := Path(sys.prefix, "bin", "activate")).exists():
+        lines.insert(0, f". {shlex.quote(str(activate))}")
+    return "".join(f"    {line}\n" for line in lines)
 
 
 @contextmanager
-def _process(
-    arguments: list[str], env: Mapping[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
+def _process(log: Path, *arguments: str) -> Iterator[Process]:
     """Run one of our commands until the block ends, its output in a file."""
     with log.open("wb") as out:
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments],
-            env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            # Ctrl-C is for the demo: it ends the others in their turn.
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C is for the demo, which ends the others
         )
     try:
         yield process
@@ -238,61 +231,26 @@ def _process(
             process.wait()
 
 
-def _wait_ready(api: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    limit = time.monotonic() + READY_LIMIT
-    while time.monotonic() < limit:
-        if process.poll() is not None:
+def _wait_ready(api: Api, serve: Process, log: Path) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT
+    while time.monotonic() < deadline:
+        if serve.poll() is not None:
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise DemoFailed(f"the API did not start: {' '.join(last)}")
-        try:
-            if requests.get(f"{api}/health/ready", timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            pass
+            raise CommandFailed(f"the API did not start: {' '.join(last)}")
+        with suppress(CommandFailed):
+            api.get("health", "ready")
+            return
         time.sleep(0.1)
-    raise DemoFailed(f"the API is not ready after {READY_LIMIT:.0f} s; see {log}")
+    raise CommandFailed(f"the API is not ready after {READY_TIMEOUT:.0f} s; see {log}")
 
 
-def _port() -> int:
+def _free_port() -> int:
     """Return the usual port, or a free one where something else has it."""
     for wanted in (PORT, 0):
-        with socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                one.bind(("127.0.0.1", wanted))
-            except OSError:
-                continue
-            port: int = one.getsockname()[1]
+        with (
+            suppress(OSError),
+            socket.create_server(("127.0.0.1", wanted)) as listener,
+        ):
+            port: int = listener.getsockname()[1]
             return port
-    raise DemoFailed("there is no free port")
-
-
-def _get(api: str, path: str) -> Any:
-    return _answer(requests.get(api + path, timeout=30))
-
-
-def _find(api: str, path: str) -> Any:
-    """Return what is there, or None."""
-    response = requests.get(api + path, timeout=30)
-    missing = response.status_code == HTTPStatus.NOT_FOUND
-    return None if missing else _answer(response)
-
-
-def _post(api: str, path: str, body: Mapping[str, Any]) -> Any:
-    return _answer(requests.post(api + path, json=body, timeout=90))
-
-
-def _answer(response: requests.Response) -> Any:
-    body = response.json()
-    if not response.ok:
-        raise DemoFailed(f"{response.status_code} {body.get('detail')}")
-    return body
-
-
-def _json(value: object) -> str:
-    return json.dumps(value)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+    raise CommandFailed("there is no free port")

@@ -97,8 +97,15 @@ class Stopwatch:
         return self.at
 
 
-def changes(api: Api, invocation_id: str) -> Generator[Answer]:
+def changes(
+    api: Api, invocation_id: str, check: Callable[[], None] = lambda: None
+) -> Generator[Answer]:
     """Yield a job, and again after each change of it, to its end.
+
+    Args:
+        api: The service.
+        invocation_id: Of the job.
+        check: Is called before each read; raises to give up.
 
     Raises:
         Refused: There is none.
@@ -109,6 +116,7 @@ def changes(api: Api, invocation_id: str) -> Generator[Answer]:
     last = None
     answered = time.monotonic()
     while True:
+        check()
         asked = time.monotonic()
         try:
             # Without a stream the service is asked to answer when it changes.
