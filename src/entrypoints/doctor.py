@@ -1,8 +1,8 @@
-"""What is wrong with a set-up, and the remedy of each thing.
+"""The checks of ``galaxy-jobs doctor``, and the remedy of each problem.
 
-Rule of the file: it looks and changes nothing (but that the embedded database is
-started, as it is by whatever uses it). A check whose ground is missing is left out
-and said to be: a doctor that reports one cause ten times helps nobody.
+Rule of the file: it reads and changes nothing (but that the embedded database is
+started, as by every command that uses it). A check that cannot be made because
+another one failed is left out, so that one cause is not reported ten times.
 """
 
 from __future__ import annotations
@@ -33,39 +33,43 @@ from galaxy_jobs.domain.model.workflow import AllowedWorkflow, dataset_target
 from galaxy_jobs.domain.ports import Backlog, Clock, PollQueue
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.settings import Settings
+from galaxy_jobs.entrypoints.wording import duration
 
 
-CLOCKS_APART = timedelta(seconds=10)
-"""How far two clocks may be apart before times told by them mislead people."""
+MAX_CLOCK_SKEW = timedelta(seconds=10)
+"""The difference of two clocks above which displayed times mislead people."""
 
-LATE = timedelta(seconds=10)
-"""For how long a job may be due before it is asked whether anybody polls: a loop is
-never so late, a timer may be, and so it is not said to be wrong."""
+LATE_AFTER = timedelta(seconds=10)
+"""For how long a job may be due without a warning: a polling loop is never so late; a
+timer may be, so this alone is no failure."""
 
 
 class Verdict(Enum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARN = "warn"  #: it works, and may not be what is wanted
     FAIL = "fail"
-    LEFT_OUT = "left out"  #: what it rests on has failed
+    LEFT_OUT = "left out"  #: another check has failed that it rests on
+
+
+OK, WARN, FAIL, LEFT_OUT = Verdict
 
 
 @frozen
 class Finding:
-    """What a check has found.
+    """The result of a check.
 
     Attributes:
-        check: Its name.
-        verdict: How it came out.
-        said: A sentence or two for people.
-        remedy: What to type or to do, or None.
+        check: One of CHECKS.
+        verdict: Its outcome.
+        message: A sentence or two for people.
+        remedy: The command or the action that helps, or None.
     """
 
     check: str
     verdict: Verdict
-    said: str
+    message: str
     remedy: str | None = None
 
 
@@ -82,10 +86,10 @@ CHECKS = (
     "jobs of others",
     "poller",
 )
-"""Every check, in the order in which they are told."""
+"""Every check, in the order of the findings."""
 
-START = "galaxy-jobs poll --every 5"
-AGAIN = "galaxy-jobs doctor  (again, a little later)"
+START_POLLER = "galaxy-jobs poll --every 5"
+TRY_AGAIN = "galaxy-jobs doctor  (again, a little later)"
 NEW_KEY = (
     "Set GALAXY_API_KEY to a key from Galaxy: User > Preferences > Manage API Key."
 )
@@ -93,14 +97,14 @@ NEW_KEY = (
 
 @define
 class Doctor:
-    """Examines a set-up.
+    """Checks a set-up.
 
     Attributes:
-        settings: What was set.
-        folder: Where the embedded database lives; None: it is another one.
-        engine: Gives the database; may raise.
-        queue: Tells whose jobs wait there; only asked where the schema is there.
-        galaxy: Gives Galaxy; may raise.
+        settings: Of the service.
+        folder: Of the embedded database; None: another one is used.
+        engine: Returns the database; may raise.
+        queue: Returns the poll queue; only called where the schema is there.
+        galaxy: Returns Galaxy; may raise.
         clock: Ours.
     """
 
@@ -110,51 +114,47 @@ class Doctor:
     queue: Callable[[], PollQueue]
     galaxy: Callable[[], Galaxy]
     clock: Clock
-    _named: bool = field(default=True, init=False)
     _identity: Identity | None = field(default=None, init=False)
     _backlog: Mapping[Identity, Backlog] | None = field(default=None, init=False)
 
     def __call__(self) -> Iterator[Finding]:
-        """Yield a finding for each of CHECKS, in their order, as they are made.
+        """Yield a finding for each of CHECKS, as they are made.
 
-        ``workflows`` may bring several.
+        ``workflows`` may have several.
         """
-        yield self._settings()
+        settings = self._settings()
+        yield settings
         yield self._home()
         yield from self._database()
-        yield from self._galaxy()
+        yield from self._galaxy(named=settings.verdict is OK)
         yield from self._jobs()
 
     def _settings(self) -> Finding:
         try:
             url, _ = self.settings.galaxy()
         except BadSetting as error:
-            self._named = False
-            return Finding("settings", Verdict.FAIL, str(error), _first_command(error))
+            return Finding("settings", FAIL, str(error), _command(error))
         rows = len(self.settings.allowlist.rows)
-        allowed = (
-            f"{_many(rows, 'workflow')} allowed" if rows else "every workflow allowed"
-        )
-        return Finding("settings", Verdict.OK, f"GALAXY_URL is {url}; {allowed}.")
+        allowed = _many(rows, "workflow") if rows else "every workflow"
+        return Finding("settings", OK, f"GALAXY_URL is {url}; {allowed} allowed.")
 
     def _home(self) -> Finding:
         if self.folder is None:
-            return Finding("home", Verdict.OK, "Not needed: DATABASE_URL is set.")
-        if why := _not_writable(self.folder):
+            return Finding("home", OK, "Not needed: DATABASE_URL is set.")
+        if reason := _not_writable(self.folder):
             return Finding(
                 "home",
-                Verdict.FAIL,
-                f"{self.folder} cannot be written to ({why}); the embedded database "
-                "lives there.",
+                FAIL,
+                f"{self.folder} cannot be written to ({reason}); the embedded database "
+                "is kept there.",
                 "Set GALAXY_JOBS_HOME to a folder of yours, or DATABASE_URL to a "
                 "server.",
             )
-        return Finding("home", Verdict.OK, f"{self.folder} can be written to.")
+        return Finding("home", OK, f"{self.folder} can be written to.")
 
     # --- the database ---
 
     def _database(self) -> Iterator[Finding]:
-        kind = "DATABASE_URL" if self.folder is None else "embedded"
         try:
             before = self.clock()
             theirs = clock(self.engine())
@@ -162,109 +162,100 @@ class Doctor:
             state = schema_state(self.engine())
         except (StoreUnavailable, EmbeddedError, BadSetting) as error:
             remedy = (
-                "Mend that, or set DATABASE_URL to a server of yours."
-                if self.folder is not None
-                else "Create it, or correct DATABASE_URL."
-                if "`createdb " in str(error)
-                else "Start that server, or correct DATABASE_URL; without one, an "
-                "embedded PostgreSQL is used."
+                "Start that server, or correct DATABASE_URL; without one, an embedded "
+                "PostgreSQL is used."
             )
-            yield Finding("database", Verdict.FAIL, str(error), remedy)
-            for name in ("migrations", "database clock"):
-                yield _left_out(name, "the database does not answer")
+            if self.folder is not None:
+                remedy = "Correct that, or set DATABASE_URL to a server of yours."
+            elif "`createdb " in str(error):
+                remedy = "Create it, or correct DATABASE_URL."
+            yield Finding("database", FAIL, str(error), remedy)
+            yield from _left_out(
+                "the database does not answer", "migrations", "database clock"
+            )
             return
-        yield Finding("database", Verdict.OK, f"PostgreSQL answers ({kind}).")
+        kind = "DATABASE_URL" if self.folder is None else "embedded"
+        yield Finding("database", OK, f"PostgreSQL answers ({kind}).")
         yield self._migrations(state)
-        yield _clocks("database clock", "PostgreSQL", theirs, before, after)
+        yield _clock_skew("database clock", "PostgreSQL", theirs, before, after)
         if state in {SchemaState.CURRENT, SchemaState.AHEAD}:
             self._backlog = self.queue().backlog()
 
     def _migrations(self, state: SchemaState) -> Finding:
-        said = {
+        message = {
             SchemaState.CURRENT: "The schema is this program's.",
             SchemaState.AHEAD: "The schema is newer than this program, which works.",
             SchemaState.BEHIND: "The schema is older than this program.",
             SchemaState.EMPTY: "The database has no tables of ours yet.",
         }[state]
         if state in {SchemaState.CURRENT, SchemaState.AHEAD}:
-            return Finding("migrations", Verdict.OK, said)
+            return Finding("migrations", OK, message)
         if self.folder is not None:
-            said += " `serve` and `poll` see to that, as the database is embedded."
-            return Finding("migrations", Verdict.WARN, said)
-        return Finding("migrations", Verdict.FAIL, said, "galaxy-jobs migrate")
+            message += " `serve` and `poll` migrate the embedded database."
+            return Finding("migrations", WARN, message)
+        return Finding("migrations", FAIL, message, "galaxy-jobs migrate")
 
     # --- Galaxy ---
 
-    def _galaxy(self) -> Iterator[Finding]:
+    def _galaxy(self, *, named: bool) -> Iterator[Finding]:
         rest = ("galaxy clock", "key", "workflows")
         try:
             galaxy = self.galaxy()
         except BadSetting as error:
-            if self._named:
-                yield Finding("galaxy", Verdict.FAIL, str(error), NEW_KEY)
-            else:  # told as a setting
-                yield _left_out("galaxy", "the settings name none")
-            for name in rest:
-                yield _left_out(name, "Galaxy cannot be asked")
+            if named:
+                yield Finding("galaxy", FAIL, str(error), NEW_KEY)
+            else:  # reported as a setting
+                yield from _left_out("the settings name none", "galaxy")
+            yield from _left_out("Galaxy cannot be asked", *rest)
             return
         try:
             before = self.clock()
             about = galaxy.about()
             after = self.clock()
-        except RunnerRefusedUs:
-            about = None  # some answer nothing at all to a wrong key
+        except RunnerRefusedUs:  # some answer nothing at all to a wrong key
+            yield Finding("galaxy", OK, "It answers.")
+            yield from _left_out("Galaxy refuses the key", "galaxy clock")
         except RunnerError as error:
-            yield Finding(
-                "galaxy",
-                Verdict.FAIL,
-                str(error),
+            remedy = (
                 "Correct GALAXY_URL, or start that Galaxy (the local one: "
-                "galaxy-jobs galaxy start).",
+                "galaxy-jobs galaxy start)."
             )
-            for name in rest:
-                yield _left_out(name, "Galaxy does not answer")
+            yield Finding("galaxy", FAIL, str(error), remedy)
+            yield from _left_out("Galaxy does not answer", *rest)
             return
-        if about is None:
-            yield Finding("galaxy", Verdict.OK, "It answers.")
-            yield _left_out("galaxy clock", "Galaxy refuses the key")
         else:
-            yield Finding("galaxy", Verdict.OK, f"Galaxy {about.version} answers.")
-            yield (
-                _left_out("galaxy clock", "Galaxy does not tell the time")
-                if about.now is None
-                else _clocks("galaxy clock", "Galaxy", about.now, before, after)
-            )
+            yield Finding("galaxy", OK, f"Galaxy {about.version} answers.")
+            if about.now is None:
+                yield from _left_out("Galaxy does not give its time", "galaxy clock")
+            else:
+                yield _clock_skew("galaxy clock", "Galaxy", about.now, before, after)
         yield from self._key(galaxy)
 
     def _key(self, galaxy: Galaxy) -> Iterator[Finding]:
         try:
             self._identity = galaxy.identity()
         except RunnerError as error:
-            remedy = NEW_KEY if isinstance(error, RunnerRefusedUs) else AGAIN
-            yield Finding("key", Verdict.FAIL, str(error), remedy)
-            yield _left_out("workflows", "it is not known who we are on Galaxy")
+            remedy = NEW_KEY if isinstance(error, RunnerRefusedUs) else TRY_AGAIN
+            yield Finding("key", FAIL, str(error), remedy)
+            yield from _left_out("our user on Galaxy is not known", "workflows")
             return
-        yield Finding("key", Verdict.OK, f"We are user {self._identity.user_id}.")
-        yield from self._workflows(galaxy)
+        yield Finding("key", OK, f"We are user {self._identity.user_id}.")
+        try:
+            yield from self._workflows(galaxy)
+        except RunnerError as error:
+            yield Finding("workflows", FAIL, str(error), TRY_AGAIN)
 
     def _workflows(self, galaxy: Galaxy) -> Iterator[Finding]:
         rows = self.settings.allowlist.rows
-        try:
-            if rows:
-                for row in rows:
-                    yield _workflow(galaxy, row)
-                return
-            count = len(galaxy.names())
-        except RunnerError as error:
-            yield Finding("workflows", Verdict.FAIL, str(error), AGAIN)
-            return
-        if count:
-            said = f"{_many(count, 'workflow')} may be run: all that the key sees."
-            yield Finding("workflows", Verdict.OK, said)
-        else:
+        for row in rows:
+            yield _workflow(galaxy, row)
+        if not rows and (count := len(galaxy.names())):
+            message = f"{_many(count, 'workflow')} may be run: all that the key sees."
+            yield Finding("workflows", OK, message)
+        elif not rows:
             yield Finding(
                 "workflows",
-                Verdict.WARN,
+                WARN,
                 "Galaxy shows no workflow to this user.",
                 "Import one in Galaxy, or share one with the user of GALAXY_API_KEY.",
             )
@@ -272,124 +263,102 @@ class Doctor:
     # --- the jobs ---
 
     def _jobs(self) -> Iterator[Finding]:
-        missing = None
-        if self._identity is None:
-            missing = "it is not known who we are on Galaxy"
-        elif self._backlog is None:
-            missing = "the database cannot be read"
-        if missing is not None or self._identity is None or self._backlog is None:
-            for name in ("jobs of others", "poller"):
-                yield _left_out(name, str(missing))
+        if self._identity is None or self._backlog is None:
+            reason = "our user on Galaxy is not known"
+            if self._identity is not None:
+                reason = "the database cannot be read"
+            yield from _left_out(reason, "jobs of others", "poller")
             return
-        # Those whose jobs have all ended are told of, too, for their totals.
-        others = {who: one for who, one in self._backlog.items() if one.active}
-        ours = others.pop(self._identity, None)
-        yield self._others(others)
+        # Users whose jobs have all ended are in it for their totals.
+        active = {user: jobs for user, jobs in self._backlog.items() if jobs.active}
+        ours = active.pop(self._identity, None)
+        yield self._others(active)
         yield self._poller(ours)
 
-    def _others(self, others: Mapping[Identity, Backlog]) -> Finding:
-        name = "jobs of others"
-        if not others:
-            return Finding(name, Verdict.OK, "None wait here.")
-        who, worst = max(others.items(), key=lambda one: one[1].overdue)
-        if worst.overdue <= self._patience:
-            count = sum(one.active for one in others.values())
-            said = f"{_many(count, 'job')}, which somebody else polls."
-            return Finding(name, Verdict.OK, said)
+    def _others(self, backlogs: Mapping[Identity, Backlog]) -> Finding:
+        check = "jobs of others"
+        if not backlogs:
+            return Finding(check, OK, "None wait here.")
+        user, worst = max(backlogs.items(), key=lambda item: item[1].overdue)
+        if worst.overdue <= self.settings.poll.stale_after:
+            count = sum(backlog.active for backlog in backlogs.values())
+            return Finding(check, OK, f"{_many(count, 'job')}, polled by others.")
         return Finding(
-            name,
-            Verdict.FAIL,
-            f"User {who.user_id} of {who.url} has "
-            f"{_many(worst.active, 'job')} here that nobody has polled for "
-            f"{_long(worst.overdue)}. GALAXY_API_KEY or GALAXY_URL was another one "
-            "before; with this one they are not touched.",
+            check,
+            FAIL,
+            f"User {user.user_id} of {user.url} has {_many(worst.active, 'job')} here "
+            f"that nobody has polled for {_span(worst.overdue)}. GALAXY_API_KEY or "
+            "GALAXY_URL was another one before; with this one they are not touched.",
             "Set them to those of before, or run a poller with those until these jobs "
-            f"have ended: {START}",
+            f"have ended: {START_POLLER}",
         )
 
-    def _poller(self, one: Backlog | None) -> Finding:
-        if one is None:
-            return Finding("poller", Verdict.OK, "Nothing to poll.")
-        under_way = f"{_many(one.active, 'job')} under way"
-        if one.overdue > self._patience:
-            said = f"due to be polled for {_long(one.overdue)}: no poller is at work."
-            return Finding("poller", Verdict.FAIL, f"{under_way}, {said}", START)
-        if one.overdue > LATE:
-            said = f"due for {_long(one.overdue)} and not polled yet"
-        elif not one.totals.get("sweeps"):
-            said = "and nothing was ever polled"
+    def _poller(self, ours: Backlog | None) -> Finding:
+        if ours is None:
+            return Finding("poller", OK, "Nothing to poll.")
+        active, overdue = f"{_many(ours.active, 'job')} active", _span(ours.overdue)
+        if ours.overdue > self.settings.poll.stale_after:
+            message = f"{active}, due to be polled for {overdue}: no poller is running."
+            return Finding("poller", FAIL, message, START_POLLER)
+        if ours.overdue > LATE_AFTER:
+            problem = f"due for {overdue} and not polled yet"
+        elif not ours.totals.get("sweeps"):
+            problem = "and nothing was ever polled"
         else:
-            return Finding("poller", Verdict.OK, f"{under_way}, polled in time.")
-        said = f"{under_way}, {said}: is a poller running, or a timer?"
-        return Finding("poller", Verdict.WARN, said, START)
-
-    @property
-    def _patience(self) -> timedelta:
-        return self.settings.poll.stale_after
+            return Finding("poller", OK, f"{active}, polled in time.")
+        message = f"{active}, {problem}: is a poller running, or a timer?"
+        return Finding("poller", WARN, message, START_POLLER)
 
 
 def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Finding:
-    """Look at one row of the allowlist.
+    """Check one row of the allowlist.
 
     Raises:
         RunnerError: Galaxy could not be asked.
     """
-    name = row.name
+    where = f"{row.name!r} in GALAXY_JOBS_CONFIG"
     try:
-        found = galaxy.find(row)
+        workflow = galaxy.find(row)
     except WorkflowNotFound as error:
-        return Finding(
-            "workflows",
-            Verdict.FAIL,
-            str(error),
-            f"Correct or remove {name!r} in GALAXY_JOBS_CONFIG, or share it in Galaxy.",
-        )
+        remedy = f"Correct or remove {where}, or share it in Galaxy."
+        return Finding("workflows", FAIL, str(error), remedy)
     except WorkflowAmbiguous as error:
-        return Finding(
-            "workflows",
-            Verdict.FAIL,
-            str(error),
-            f'Add  id = "{error.ids[0]}"  (or another) to {name!r} in '
-            "GALAXY_JOBS_CONFIG.",
-        )
+        remedy = f'Add  id = "{error.ids[0]}"  (or another) to {where}.'
+        return Finding("workflows", FAIL, str(error), remedy)
     try:
-        target = dataset_target(found, row.input, {})
+        target = dataset_target(workflow, row.input, {})
     except InvalidParameters as error:
-        several = row.input is None and any(one.kind.is_data for one in found.inputs)
-        return Finding(
-            "workflows",
-            Verdict.WARN if several else Verdict.FAIL,
-            str(error),
-            f'Set  input = "…"  of {name!r} in GALAXY_JOBS_CONFIG.',
-        )
-    return Finding(
-        "workflows", Verdict.OK, f"{name!r} takes the dataset on {target.name!r}."
-    )
+        several = row.input is None and any(i.kind.is_data for i in workflow.inputs)
+        remedy = f'Set  input = "…"  of {where}.'
+        return Finding("workflows", WARN if several else FAIL, str(error), remedy)
+    message = f"{row.name!r} takes the dataset on {target.name!r}."
+    return Finding("workflows", OK, message)
 
 
-def _left_out(check: str, why: str) -> Finding:
-    return Finding(check, Verdict.LEFT_OUT, f"Not checked: {why}.")
+def _left_out(reason: str, *checks: str) -> Iterator[Finding]:
+    for check in checks:
+        yield Finding(check, LEFT_OUT, f"Not checked: {reason}.")
 
 
-def _first_command(error: Exception) -> str | None:
-    """Return the command that a message already names, if it names one."""
+def _command(error: Exception) -> str | None:
+    """Return the command that a message names, or None."""
     _, _, after = str(error).partition("`galaxy-jobs ")
     return f"galaxy-jobs {after.partition('`')[0]}" if after else None
 
 
-def _clocks(
-    check: str, whose: str, theirs: datetime, before: datetime, after: datetime
+def _clock_skew(
+    check: str, name: str, theirs: datetime, before: datetime, after: datetime
 ) -> Finding:
     """Compare a clock with ours, which was read before and after it."""
-    apart = max(before - theirs, theirs - after, timedelta(0))
-    if apart <= CLOCKS_APART:
-        return Finding(check, Verdict.OK, f"{whose}'s clock agrees with ours.")
-    way = "behind" if theirs < before else "ahead of"
+    skew = max(before - theirs, theirs - after, timedelta(0))
+    if skew <= MAX_CLOCK_SKEW:
+        return Finding(check, OK, f"{name}'s clock agrees with ours.")
+    direction = "behind" if theirs < before else "ahead of"
     return Finding(
         check,
-        Verdict.WARN,
-        f"{whose}'s clock is {_long(apart)} {way} ours. Leases and deadlines go by "
-        "PostgreSQL's clock and hold; the times that people are shown mislead.",
+        WARN,
+        f"{name}'s clock is {_span(skew)} {direction} ours. Leases and deadlines use "
+        "PostgreSQL's clock and hold; displayed times mislead.",
         "timedatectl set-ntp true  (on whichever machine is wrong)",
     )
 
@@ -398,16 +367,12 @@ def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _long(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+def _span(span: timedelta) -> str:
+    return duration(span, units=1)
 
 
 def _not_writable(folder: Path) -> str | None:
-    """Say why a folder, or the nearest one above that exists, takes no files."""
+    """Return why a folder, or the nearest one above that exists, takes no files."""
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent

@@ -1,4 +1,4 @@
-"""``galaxy-jobs doctor``: a line for each check, and what to do about it."""
+"""``galaxy-jobs doctor``: a line for each finding, and its remedy."""
 
 from __future__ import annotations
 
@@ -26,41 +26,40 @@ INDENT = len("ok    ") + max(map(len, CHECKS)) + 2
 
 
 def run(*, as_json: bool) -> int:
-    """Examine the set-up and tell what was found.
+    """Check the set-up and print the findings.
 
     Returns:
         0 where nothing fails; 1 where something does.
     """
+    findings = []
     with ExitStack() as stack:
-        found = []
-        for one in _findings(stack):
-            found.append(one)
+        for finding in _findings(stack):
+            findings.append(finding)
             if not as_json:
-                _show(one)
-    failing = [one for one in found if one.verdict is Verdict.FAIL]
+                _show(finding)
+    failed = any(finding.verdict is Verdict.FAIL for finding in findings)
     if as_json:
-        said = [
+        checks = [
             {
-                "check": one.check,
-                "verdict": one.verdict.value,
-                "said": one.said,
-                "remedy": one.remedy,
+                "check": finding.check,
+                "verdict": finding.verdict.value,
+                "said": finding.message,
+                "remedy": finding.remedy,
             }
-            for one in found
+            for finding in findings
         ]
-        print(json.dumps({"ok": not failing, "checks": said}, ensure_ascii=False))
+        print(json.dumps({"ok": not failed, "checks": checks}, ensure_ascii=False))
     else:
-        print()
-        print(_summary(found))
-    return 1 if failing else 0
+        print(f"\n{_summary(findings)}")
+    return 1 if failed else 0
 
 
-def _summary(found: list[Finding]) -> str:
-    verdicts = [one.verdict for one in found]
-    if failing := verdicts.count(Verdict.FAIL):
-        return f"{failing} to mend."
-    if doubtful := verdicts.count(Verdict.WARN):
-        return f"Nothing fails; {doubtful} to look at."
+def _summary(findings: list[Finding]) -> str:
+    verdicts = [finding.verdict for finding in findings]
+    if count := verdicts.count(Verdict.FAIL):
+        return f"{count} problem{'s' if count > 1 else ''} found."
+    if count := verdicts.count(Verdict.WARN):
+        return f"No problems, {count} warning{'s' if count > 1 else ''}."
     return "All is well."
 
 
@@ -68,23 +67,17 @@ def _findings(stack: ExitStack) -> Iterator[Finding]:
     try:
         loaded = settings.load()
     except BadSetting as error:
-        yield Finding(
-            "settings",
-            Verdict.FAIL,
-            str(error),
-            "Correct it, then: galaxy-jobs doctor",
-        )
-        for name in CHECKS[1:]:
-            yield Finding(
-                name, Verdict.LEFT_OUT, "Not checked: the settings cannot be read."
-            )
+        remedy = "Correct it, then: galaxy-jobs doctor"
+        yield Finding("settings", Verdict.FAIL, str(error), remedy)
+        for check in CHECKS[1:]:
+            message = "Not checked: the settings cannot be read."
+            yield Finding(check, Verdict.LEFT_OUT, message)
         return
     container = stack.enter_context(opened(loaded))
+    is_embedded = container.database().is_embedded
     yield from Doctor(
         settings=loaded,
-        folder=container.embedded().folder
-        if container.database().is_embedded
-        else None,
+        folder=container.embedded().folder if is_embedded else None,
         engine=container.engine,
         queue=container.queue,
         galaxy=container.galaxy,
@@ -92,17 +85,16 @@ def _findings(stack: ExitStack) -> Iterator[Finding]:
     )()
 
 
-def _show(one: Finding) -> None:
-    mark, style = MARKS[one.verdict]
+def _show(finding: Finding) -> None:
+    mark, style = MARKS[finding.verdict]
     out = output.console()
-    body = Text(output.clean(one.said))
-    if one.remedy:
-        body.append(f"\n-> {output.clean(one.remedy)}", style="bold")
-    head = Text.assemble((mark, style), f"  {one.check}")
+    body = Text(output.clean(finding.message))
+    if finding.remedy:
+        body.append(f"\n-> {output.clean(finding.remedy)}", style="bold")
+    head = Text.assemble((mark, style), f"  {finding.check}")
     head.pad_right(INDENT - len(head))
-    lines = body.wrap(out, max(20, out.width - INDENT))
-    for number, line in enumerate(lines):
-        start = head if number == 0 else Text(" " * INDENT)
-        whole = Text.assemble(start, line)
+    for line in body.wrap(out, max(20, out.width - INDENT)):
+        whole = Text.assemble(head, line)
         whole.rstrip()
         out.print(whole)
+        head = Text(" " * INDENT)

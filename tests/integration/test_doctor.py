@@ -217,7 +217,7 @@ def test_no_poller_and_the_key_of_another_user(
         assert (never.code, never["poller"]["verdict"]) == (0, "warn")
         assert "nothing was ever polled" in never["poller"]["said"]
         told = sound.service(**patient).run("doctor").stdout
-        assert told.endswith("\nNothing fails; 1 to look at.\n")
+        assert told.endswith("\nNo problems, 1 warning.\n")
 
         def overdue() -> Report | None:
             report = sound.examined(**config)
@@ -253,7 +253,7 @@ def test_a_job_that_is_due_and_not_polled_is_warned_of_before_it_is_wrong(
     assert polled(9, sweeps=1).verdict is Verdict.OK
     late = polled(25, sweeps=1)
     assert late.verdict is Verdict.WARN
-    assert "1 job under way, due for 25 seconds and not polled yet" in late.said
+    assert "1 job active, due for 25 s and not polled yet" in late.message
     assert late.remedy == "galaxy-jobs poll --every 5"
     assert polled(3).verdict is Verdict.WARN
     assert polled(200, sweeps=1).verdict is Verdict.FAIL
@@ -283,14 +283,14 @@ def by_check(doctor: Doctor) -> dict[str, Finding]:
 
 @pytest.mark.parametrize(
     ("off", "said"),
-    [(-7300, "2 hours ahead of ours"), (7300, "2 hours behind ours")],
+    [(-7300, "2 h ahead of ours"), (7300, "2 h behind ours")],
 )
 def test_clocks_that_disagree(doctor: Doctor, off: float, said: str) -> None:
     doctor.clock = lambda: datetime.now(UTC) + timedelta(seconds=off)
     found = by_check(doctor)
     for check in ("database clock", "galaxy clock"):
         assert found[check].verdict is Verdict.WARN
-        assert said in found[check].said
+        assert said in found[check].message
         assert found[check].remedy
 
 
@@ -311,7 +311,7 @@ def test_people_are_told_line_by_line_with_the_remedies(sound: SetUp) -> None:
     assert terminal.end() == 1
     lines = terminal.text.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[-1] == "1 to mend."
+    assert lines[-1] == "1 problem found."
     (at,) = [n for n, line in enumerate(lines) if line.startswith("FAIL  database")]
     rest = " ".join(" ".join(lines[at:]).split())
     assert "-> Start that server, or correct DATABASE_URL" in rest
