@@ -24,7 +24,7 @@ class DomainError(Exception):
     code: ClassVar[str] = "error"
 
     def extra(self) -> Mapping[str, object]:
-        """Return what a program needs besides the message, by name; JSON values."""
+        """Return more for programs, by name; JSON values."""
         return {}
 
 

@@ -202,7 +202,7 @@ class Reconcile:
             self.submissions.save(submission, fenced, look_in=self.policy.fence_wait)
             self._delete(fenced, history_id)
             return Outcome.WAITING
-        # Once more: whoever recorded the fence may have died before deleting. A run
+        # Once more: its recorder may have died before deleting. A run
         # that Galaxy started in spite of it was there before, and shows in this look.
         self._delete(submission, history_id)
         if not all(
@@ -278,7 +278,7 @@ class Reconcile:
             self.histories.delete(history_id)
 
     def _later(self, submission: Submission) -> Outcome:
-        with suppress(StaleVersion):  # somebody else settles it
+        with suppress(StaleVersion):  # another process was faster
             self.submissions.save(
                 submission, submission.touch(), look_in=self.policy.retry_in
             )
