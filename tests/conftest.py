@@ -13,7 +13,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.galaxy import stop_unused_galaxy
+
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.galaxy import stop_unused_galaxy  # noqa: E402 - its asserts, too
 
 
 # pytest-xdist tells its workers how wide a terminal is: what is tested has none.

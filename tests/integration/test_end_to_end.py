@@ -237,11 +237,6 @@ def test_a_workflow_deleted_in_galaxy_is_not_run(
     assert problem["type"].endswith("workflow-not-found")
 
 
-def test_an_unknown_dataset(jobs: Service) -> None:
-    problem = refusal(jobs, 422, wish("nope", "success"))
-    assert problem["type"].endswith("dataset-not-found")
-
-
 def test_a_single_dataset_on_a_collection_input(jobs: Service, text: str) -> None:
     problem = refusal(jobs, 422, wish(text, "mapped"))
     assert problem["type"].endswith("invalid-parameters")

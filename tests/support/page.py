@@ -88,6 +88,7 @@ class Site:
         ago: timedelta = timedelta(0),
         each: timedelta = timedelta(seconds=20),
         parameters: Mapping[str, Any] | None = None,
+        invocation_id: str | None = None,
         **more: Any,
     ) -> InvocationId:
         """Record a job that was accepted then, and what was seen of it since."""
@@ -107,7 +108,7 @@ class Site:
         store = self.container.submissions()
         day = timedelta(days=1)
         store.open(submission, deadline=day, key_lifetime=day)
-        id_ = InvocationId(uuid4().hex[:16])
+        id_ = InvocationId(invocation_id or uuid4().hex[:16])
         after = evolve(
             submission.accepted(id_, now), history_id=HistoryId(uuid4().hex[:16])
         )

@@ -1,0 +1,1020 @@
+"""The HTTP interface, row by row, as it was promised to those who build on it.
+
+It uses HTTP, and the container for what HTTP cannot bring about. The worlds that it
+holds in are those of ``http_world.py``. A change to an assertion here breaks a client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from galaxy_jobs.domain import (
+    AllowedWorkflow,
+    DatasetId,
+    Failure,
+    InvocationId,
+    InvocationState,
+    Problem,
+    Progress,
+    Request,
+    Sighting,
+    StepSummary,
+    Submission,
+    SubmissionId,
+)
+from galaxy_jobs.domain.errors import (
+    OutcomeUnknown,
+    RunnerRefusedUs,
+    RunnerUnavailable,
+    RunRejected,
+)
+from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain.model.workflow import Allowlist
+from galaxy_jobs.entrypoints.settings import HttpTable
+from tests.support.http_world import World
+from tests.support.page import WHO
+from tests.support.wait import until
+
+
+Opened = Callable[..., AbstractContextManager[World]]
+"""Opens a world of its own, with replaced providers of the container."""
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+
+LISTED = [
+    "invocation_id",
+    "dataset_id",
+    "workflow_name",
+    "state",
+    "galaxy_state",
+    "parameters",
+    "overwrite",
+    "rerun_of",
+    "superseded_by",
+    "created_at",
+    "updated_at",
+    "observed_at",
+    "stale",
+    "attention",
+    "progress",
+    "failure",
+]
+JOB = [*LISTED, "steps", "history_id"]
+SORT = {"dataset_id": "reads", "workflow_name": "sort"}
+DAY = timedelta(days=1)
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> Any:
+    """Return a problem document, once its form has been checked (RFC 9457)."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["type"] == f"urn:galaxy-jobs:problem:{code}"
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    assert document["instance"].startswith("/")
+    assert document["request_id"] == answer.headers["x-request-id"]
+    for word in ("Traceback", "psycopg", "SELECT ", "sqlalchemy"):
+        assert word not in answer.text
+    return document
+
+
+def in_order(json: Any) -> Any:
+    """Return JSON in which the order of fields counts."""
+    if isinstance(json, dict):
+        return [(name, in_order(inner)) for name, inner in json.items()]
+    return [in_order(inner) for inner in json] if isinstance(json, list) else json
+
+
+def as_text(at: datetime) -> str:
+    """Write a time as the API does."""
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def ids(page: Any) -> list[str]:
+    return [item["invocation_id"] for item in page["items"]]
+
+
+def percent_encoded(text: bytes) -> str:
+    """Encode every byte: a client may spell a path as it likes."""
+    return "".join(f"%{byte:02X}" for byte in text)
+
+
+class HttpContract:
+    """What every client may rely on.
+
+    A module that subclasses it has two fixtures: ``world``, furnished and impatient,
+    for all tests together; and ``opened``, which opens a world of a test's own that
+    is not furnished.
+    """
+
+    # --- POST /jobs ---------------------------------------------------------------
+
+    def test_a_job_is_submitted(self, world: World) -> None:
+        body = {**SORT, "overwrite": False, "parameters": {"n": 2}}
+        answer = world.ask("POST", "/jobs", body)
+        assert answer.status_code == 201
+        assert list(answer.json()) == ["invocation_id", "state"]
+        assert answer.json()["state"] == "queued"
+        assert answer.headers["location"] == f"/jobs/{answer.json()['invocation_id']}"
+        assert "idempotent-replayed" not in answer.headers
+        job = world.get(answer.headers["location"])
+        assert (job["state"], job["parameters"]) == ("queued", {"n": 2})
+        for name in ("failure", "rerun_of", "superseded_by", "attention"):
+            assert job[name] is None
+
+    def test_a_request_repeated_with_its_key_is_answered_again_and_runs_once(
+        self, world: World
+    ) -> None:
+        key = uuid4().hex.ljust(255, "k")
+        runs = len(world.galaxy.runs)
+        first, second = (
+            world.ask("POST", "/jobs", SORT, Idempotency_Key=key) for _ in range(2)
+        )
+        assert (first.status_code, second.status_code) == (201, 201)
+        assert first.json() == second.json()
+        assert "idempotent-replayed" not in first.headers
+        assert second.headers["idempotent-replayed"] == "true"
+        assert second.headers["location"] == first.headers["location"]
+        assert len(world.galaxy.runs) == runs + 1
+        for more in ({"parameters": {"n": 3}}, {"overwrite": True}):
+            answer = world.ask("POST", "/jobs", {**SORT, **more}, Idempotency_Key=key)
+            problem(answer, 422, "idempotency-key-reused")
+        other = world.ask("POST", "/jobs", SORT, Idempotency_Key=uuid4().hex)
+        assert other.json() != first.json()
+
+    def test_a_job_can_be_checked_without_being_run(self, world: World) -> None:
+        source = {"src": "url", "url": "https://h.example/f", "ext": "fa"}
+        added = world.ask("POST", "/datasets", {"name": "reference", "source": source})
+        runs = len(world.galaxy.runs)
+        body: dict[str, Any] = {
+            "dataset_id": "reads",
+            "workflow_name": "strict",
+            "parameters": {"n": 2, "mode": "fast", "more": {"dataset_id": "other"}},
+        }
+        answer = world.ask("POST", "/jobs?validate_only=true", body)
+        assert answer.status_code == 200
+        assert "location" not in answer.headers
+        plan = answer.json()
+        assert list(plan) == ["dataset_id", "workflow_name", "workflow_id", "inputs"]
+        assert plan["inputs"] == {
+            "text": {"src": "hda", "id": "hda-reads"},
+            "n": 2,
+            "mode": "fast",
+            "more": {"src": "hda", "id": "hda-other"},
+        }
+        body["parameters"]["more"] = {"dataset_id": added.json()["dataset_id"]}
+        answer = world.ask("POST", "/jobs?validate_only=true", body)
+        assert answer.json()["inputs"]["more"] == source
+        body["parameters"] = {"mode": "slow"}
+        answer = world.ask("POST", "/jobs?validate_only=true", body)
+        problem(answer, 422, "invalid-parameters")
+        assert len(world.galaxy.runs) == runs
+
+    @pytest.mark.parametrize(
+        ("parameters", "named"),
+        [
+            ({"n": 2}, "mode"),  # a required one is missing
+            ({"mode": "fast", "nn": 2}, "nn"),  # an unknown name
+            ({"mode": "fast", "n": "two"}, "n"),  # a wrong type
+            ({"mode": "fast", "n": True}, "n"),
+            ({"mode": "fast", "n": 1.5}, "n"),
+            ({"mode": "slow"}, "mode"),  # no option
+            ({"mode": "fast", "n": 10}, "n"),  # out of range
+            ({"mode": "fast", "more": "x"}, "more"),  # no data
+            ({"mode": "fast", "more": {"src": "url", "id": "x"}}, "more"),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/jobs", "/jobs?validate_only=true"])
+    def test_a_parameter_that_does_not_fit_is_named_and_nothing_is_invoked(
+        self, world: World, path: str, parameters: dict[str, Any], named: str
+    ) -> None:
+        runs = len(world.galaxy.runs)
+        body = {
+            "dataset_id": "reads",
+            "workflow_name": "strict",
+            "parameters": parameters,
+        }
+        document = problem(world.ask("POST", path, body), 422, "invalid-parameters")
+        assert list(document["parameters"]) == [named]
+        assert repr(named) in document["parameters"][named]
+        assert len(world.galaxy.runs) == runs
+
+    def test_all_parameters_that_do_not_fit_are_named(self, world: World) -> None:
+        answer = world.ask("POST", "/jobs", {**SORT, "parameters": {"n": 10, "m": 1}})
+        document = problem(answer, 422, "invalid-parameters")
+        assert set(document["parameters"]) == {"n", "m"}
+        assert "from 1 to 9" in document["parameters"]["n"]
+        twice = {"text": {"dataset_id": "other"}}  # which the dataset is for
+        answer = world.ask("POST", "/jobs", {**SORT, "parameters": twice})
+        problem(answer, 422, "invalid-parameters")
+
+    # --- what is wrong with what was sent, or cannot be done ------------------------
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"workflow_name": "sort"}, "dataset_id"),
+            ({**SORT, "x": 1}, "x"),
+            ({**SORT, "dataset_id": 1}, "dataset_id"),
+            ({**SORT, "overwrite": 1}, "overwrite"),
+            ({**SORT, "parameters": []}, "parameters"),
+        ],
+    )
+    def test_400_malformed_request_names_the_field(
+        self, world: World, body: object, field: str
+    ) -> None:
+        answer = world.ask("POST", "/jobs", body)
+        document = problem(answer, 400, "malformed-request")
+        assert document["field"] == field
+        assert field in document["detail"]
+
+    def test_400_malformed_request_for_what_is_not_json_and_for_a_bad_cursor(
+        self, world: World
+    ) -> None:
+        json_ = {"Content-Type": "application/json"}
+        answer = world.api.post("/jobs", content=b"{no", headers=json_)
+        problem(answer, 400, "malformed-request")
+        for cursor in ("x", "", "WzFd", "%ff"):
+            answer = world.ask("GET", f"/jobs?cursor={cursor}")
+            problem(answer, 400, "malformed-request")
+        problem(world.ask("GET", "/jobs?state=done"), 400, "malformed-request")
+        problem(world.ask("GET", "/jobs?limit=201"), 400, "malformed-request")
+
+    def test_404_where_the_address_names_what_is_not_there(self, world: World) -> None:
+        for path, code in (
+            ("/jobs/none", "job-not-found"),
+            ("/jobs/none/history", "job-not-found"),
+            ("/jobs/none/outputs", "job-not-found"),
+            ("/submissions/none", "submission-not-found"),
+            (f"/submissions/{uuid4()}", "submission-not-found"),
+            ("/datasets/none", "dataset-not-found"),
+            ("/workflows/none", "workflow-not-found"),
+            ("/none", "not-found"),
+        ):
+            problem(world.ask("GET", path), 404, code)
+        for action in ("cancel", "rerun"):
+            answer = world.ask("POST", f"/jobs/none/{action}")
+            problem(answer, 404, "job-not-found")
+
+    @pytest.mark.parametrize(
+        "id_", ["a/b", "a b", "%", "..", "é", "a?b#c", "%2F", "x" * 9999]
+    )
+    def test_an_id_in_a_path_may_be_any_text(self, world: World, id_: str) -> None:
+        for below, code in (("jobs", "job"), ("datasets", "dataset")):
+            answer = world.ask("GET", f"/{below}/{percent_encoded(id_.encode())}")
+            document = problem(answer, 404, f"{code}-not-found")
+            assert repr(id_)[:100] in document["detail"]
+
+    def test_405_names_the_methods_that_there_are(self, world: World) -> None:
+        answer = world.ask("PUT", "/jobs")
+        problem(answer, 405, "method-not-allowed")
+        allowed = set(answer.headers["allow"].replace(" ", "").split(","))
+        assert {"GET", "POST"} <= allowed
+
+    @pytest.mark.parametrize(
+        ("path", "methods"),
+        [
+            ("/jobs", "GET, HEAD, OPTIONS, POST"),
+            ("/datasets", "GET, HEAD, OPTIONS, POST"),
+            ("/datasets/d", "GET, HEAD, OPTIONS"),
+            ("/jobs/1/cancel", "OPTIONS, POST"),
+        ],
+    )
+    def test_options_names_the_methods_that_there_are(
+        self, world: World, path: str, methods: str
+    ) -> None:
+        answer = world.ask("OPTIONS", path)
+        assert (answer.status_code, answer.headers["allow"]) == (204, methods)
+
+    def test_413_over_one_mebibyte(self, world: World) -> None:
+        body = {**SORT, "dataset_id": "x" * (1024 * 1024)}
+        problem(world.ask("POST", "/jobs", body), 413, "too-large")
+
+    def test_415_what_is_not_json(self, world: World) -> None:
+        answer = world.api.post("/jobs", data={"a": "b"})
+        problem(answer, 415, "unsupported-media-type")
+
+    @pytest.mark.parametrize(
+        ("dataset", "workflow", "code"),
+        [
+            ("none", "sort", "dataset-not-found"),
+            ("reads", "none", "workflow-not-found"),
+            ("reads", "twice", "workflow-ambiguous"),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/jobs", "/jobs?validate_only=true"])
+    def test_422_where_the_body_names_what_is_not_there(
+        self, world: World, path: str, dataset: str, workflow: str, code: str
+    ) -> None:
+        body = {"dataset_id": dataset, "workflow_name": workflow}
+        problem(world.ask("POST", path, body), 422, code)
+
+    def test_422_workflow_not_allowed(self, opened: Opened) -> None:
+        only = Allowlist((AllowedWorkflow(name="other"),))
+        with opened(allowlist=only) as world:
+            world.site.dataset("reads")
+            answer = world.ask("POST", "/jobs", SORT)
+            document = problem(answer, 422, "workflow-not-allowed")
+            assert "'other'" in document["detail"]
+            assert world.get("/workflows")["items"] == [{"name": "other"}]
+
+    def test_422_galaxy_rejected_carries_galaxys_own_words_and_frees_the_key(
+        self, world: World
+    ) -> None:
+        key = uuid4().hex
+        world.galaxy.fail_next("invoke", RunRejected("no such tool", 400008))
+        answer = world.ask("POST", "/jobs", SORT, Idempotency_Key=key)
+        document = problem(answer, 422, "galaxy-rejected")
+        assert document["galaxy_message"] == "no such tool"
+        assert document["galaxy_code"] == 400008
+        again = world.ask("POST", "/jobs", SORT, Idempotency_Key=key)
+        assert again.status_code == 201
+
+    def test_502_and_503_where_nothing_was_started(self, world: World) -> None:
+        runs = len(world.galaxy.runs)
+        refused = RunnerRefusedUs("Galaxy refuses the key.")
+        world.galaxy.fail_next("invoke", refused)
+        problem(world.ask("POST", "/jobs", SORT), 502, "galaxy-refused-us")
+        down = RunnerUnavailable("Galaxy is down.", retry_after=7)
+        world.galaxy.fail_next("invoke", down)
+        answer = world.ask("POST", "/jobs", SORT)
+        problem(answer, 503, "galaxy-unavailable")
+        assert answer.headers["retry-after"] == "7"
+        assert len(world.galaxy.runs) == runs
+
+    def test_504_and_409_until_the_outcome_is_known_and_the_submission_has_it(
+        self, world: World
+    ) -> None:
+        key = uuid4().hex
+        runs = len(world.galaxy.runs)
+        world.galaxy.fail_next("invoke", OutcomeUnknown("lost"), after=True)
+        lost = world.ask("POST", "/jobs", SORT, Idempotency_Key=key)
+        id_ = problem(lost, 504, "outcome-unknown")["submission_id"]
+        again = world.ask("POST", "/jobs", SORT, Idempotency_Key=key)
+        assert problem(again, 409, "in-progress")["submission_id"] == id_
+        assert int(again.headers["retry-after"]) >= 1
+        submission = world.get(f"/submissions/{id_}")
+        assert in_order(submission) == in_order(
+            {
+                "submission_id": id_,
+                "state": "unknown",
+                "invocation_id": None,
+                "problem": None,
+            }
+        )
+
+        def accepted() -> Any:
+            world.sweep()
+            submission = world.get(f"/submissions/{id_}")
+            return submission if submission["state"] != "unknown" else None
+
+        submission = until(accepted)
+        assert submission["state"] == "accepted"
+        assert submission["invocation_id"] == world.galaxy.runs[runs].invocation_id
+        replay = world.ask("POST", "/jobs", SORT, Idempotency_Key=key)
+        assert replay.json()["invocation_id"] == submission["invocation_id"]
+        assert len(world.galaxy.runs) == runs + 1
+
+    # --- submissions ----------------------------------------------------------------
+
+    def test_a_submission_that_was_rejected_has_the_problem(self, world: World) -> None:
+        now = datetime.now(UTC)
+        begun = Submission(
+            submission_id=SubmissionId(uuid4()),
+            identity=WHO,
+            request=Request(dataset_id=DatasetId("reads"), workflow_name="sort"),
+            created_at=now,
+            updated_at=now,
+        )
+        why = Problem(
+            "galaxy-rejected", "Galaxy refused: no.", {"galaxy_message": "no"}
+        )
+        submissions = world.container.submissions()
+        submissions.open(begun, deadline=DAY, key_lifetime=DAY)
+        path = f"/submissions/{begun.submission_id}"
+        assert world.get(path) == {
+            "submission_id": str(begun.submission_id),
+            "state": "submitting",
+            "invocation_id": None,
+            "problem": None,
+        }
+        submissions.save(begun, begun.rejected(why, now), look_in=None)
+        submission = world.get(path)
+        assert submission["state"] == "rejected"
+        assert submission["problem"] == {
+            "type": "urn:galaxy-jobs:problem:galaxy-rejected",
+            "title": "Galaxy rejected",
+            "status": 422,
+            "detail": "Galaxy refused: no.",
+            "galaxy_message": "no",
+        }
+
+    # --- jobs, looked at ------------------------------------------------------------
+
+    def test_a_job_has_every_field_in_order_and_its_history_every_change(
+        self, world: World
+    ) -> None:
+        dataset = f"every field {uuid4()}"
+        world.site.dataset(dataset)
+        earlier = world.site.job("w", dataset)
+        progress = Progress(total=4, ok=1, running=0, waiting=0, failed=3)
+        failure = Failure(
+            reason="job-failed",
+            step="sort",
+            step_index=1,
+            path=("outer", "sort"),
+            tool="sort1",
+            exit_code=2,
+            stderr="sort: no such key",
+            message=None,
+        )
+        steps = (
+            StepSummary(index=0, label="input", tool=None, state="ok", jobs={}),
+            StepSummary(
+                index=1, label="sort", tool="sort1", state="failed", jobs={"error": 1}
+            ),
+        )
+        parameters = {"n": 3, "second": {"dataset_id": "d2"}}
+        id_ = world.site.job(
+            "w",
+            dataset,
+            Sighting(
+                state=InvocationState.FAILED,
+                galaxy_state="completed",
+                progress=progress,
+                failure=failure,
+                steps=steps,
+                attention="A note for people.",
+            ),
+            ago=timedelta(hours=1),
+            parameters=parameters,
+            overwrite=True,
+            rerun_of=earlier,
+        )
+        later = world.site.job("w", dataset, overwrite=True)
+        stored = world.container.invocations().get(id_)
+        listed = {
+            "invocation_id": id_,
+            "dataset_id": dataset,
+            "workflow_name": "w",
+            "state": "failed",
+            "galaxy_state": "completed",
+            "parameters": parameters,
+            "overwrite": True,
+            "rerun_of": earlier,
+            "superseded_by": later,
+            "created_at": as_text(stored.created_at),
+            "updated_at": as_text(stored.updated_at),
+            "observed_at": as_text(stored.observed_at),
+            "stale": False,
+            "attention": "A note for people.",
+            "progress": {"total": 4, "ok": 1, "running": 0, "waiting": 0, "failed": 3},
+            "failure": {
+                "reason": "job-failed",
+                "step": "sort",
+                "step_index": 1,
+                "path": ["outer", "sort"],
+                "tool": "sort1",
+                "exit_code": 2,
+                "stderr": "sort: no such key",
+                "message": None,
+            },
+        }
+        detailed = {
+            **listed,
+            "steps": [
+                {"index": 0, "label": "input", "tool": None, "state": "ok", "jobs": {}},
+                {
+                    "index": 1,
+                    "label": "sort",
+                    "tool": "sort1",
+                    "state": "failed",
+                    "jobs": {"error": 1},
+                },
+            ],
+            "history_id": stored.history_id,
+        }
+        assert in_order(world.get(f"/jobs/{id_}")) == in_order(detailed)
+        page = world.get(f"/jobs?state=failed&dataset_id={quote(dataset)}")
+        assert page == {"items": [listed], "next_cursor": None}
+        assert list(page["items"][0]) == LISTED
+        history = world.get(f"/jobs/{id_}/history")
+        first, second = history["items"]
+        assert first["id"] < second["id"]
+        none = {"total": 0, "ok": 0, "running": 0, "waiting": 0, "failed": 0}
+        assert in_order(history) == in_order(
+            {
+                "items": [
+                    {
+                        "id": first["id"],
+                        "from_state": None,
+                        "to_state": "queued",
+                        "at": as_text(stored.created_at),
+                        "galaxy_state": first["galaxy_state"],
+                        "progress": none,
+                        "failure": None,
+                    },
+                    {
+                        "id": second["id"],
+                        "from_state": "queued",
+                        "to_state": "failed",
+                        "at": as_text(stored.observed_at),
+                        "galaxy_state": "completed",
+                        "progress": listed["progress"],
+                        "failure": listed["failure"],
+                    },
+                ],
+                "next_cursor": None,
+            }
+        )
+
+    def test_a_job_that_ran_has_all_that_was_promised(self, world: World) -> None:
+        id_ = world.submit(parameters={"n": 3})
+        job = world.ended(id_)
+        assert list(job) == JOB
+        assert (job["invocation_id"], job["dataset_id"]) == (id_, "reads")
+        assert (job["workflow_name"], job["state"]) == ("sort", "completed")
+        assert (job["parameters"], job["overwrite"]) == ({"n": 3}, False)
+        for name in ("created_at", "updated_at", "observed_at"):
+            assert TIME.fullmatch(job[name])
+        assert (job["stale"], job["attention"], job["failure"]) == (False, None, None)
+        assert list(job["progress"]) == ["total", "ok", "running", "waiting", "failed"]
+        for step in job["steps"]:
+            assert list(step) == ["index", "label", "tool", "state", "jobs"]
+
+    def test_a_failed_job_says_where_and_why(self, world: World) -> None:
+        job = world.ended(world.submit(workflow_name="fails"))
+        assert (job["state"], job["galaxy_state"]) == ("failed", "completed")
+        failure = job["failure"]
+        assert list(failure) == [
+            "reason",
+            "step",
+            "step_index",
+            "path",
+            "tool",
+            "exit_code",
+            "stderr",
+            "message",
+        ]
+        assert (failure["step"], failure["tool"]) == ("sort", "sort1")
+        assert (failure["exit_code"], failure["stderr"]) == (2, "no such key")
+
+    def test_a_job_that_was_not_observed_for_long_is_stale_until_it_has_ended(
+        self, world: World
+    ) -> None:
+        id_ = world.submit()
+        until(lambda: world.get(f"/jobs/{id_}")["stale"])
+        (listed,) = world.get("/jobs?workflow_name=sort&limit=1")["items"]
+        assert (listed["invocation_id"], listed["stale"]) == (id_, True)
+        assert world.ended(id_)["stale"] is False
+
+    def test_its_history_and_its_outputs(self, world: World) -> None:
+        id_ = world.submit()
+        world.ended(id_)
+        history = world.get(f"/jobs/{id_}/history")
+        assert history["next_cursor"] is None
+        changes = [(item["from_state"], item["to_state"]) for item in history["items"]]
+        assert changes[0] == (None, "queued")
+        assert changes[-1][1] == "completed"
+        for item in history["items"]:
+            assert list(item)[:4] == ["id", "from_state", "to_state", "at"]
+        assert in_order(world.get(f"/jobs/{id_}/outputs")) == in_order(
+            {
+                "items": [
+                    {
+                        "label": "lines",
+                        "src": "hda",
+                        "id": "o1",
+                        "name": "n",
+                        "extension": "txt",
+                        "size": 2,
+                        "state": "ok",
+                    },
+                    {
+                        "label": "parts",
+                        "src": "hdca",
+                        "id": "o2",
+                        "name": None,
+                        "extension": None,
+                        "size": None,
+                        "state": None,
+                    },
+                ],
+                "next_cursor": None,
+            }
+        )
+
+    def test_outputs_that_galaxy_has_forgotten_are_404_gone(self, world: World) -> None:
+        id_ = world.submit()
+        world.ended(id_)
+        world.galaxy.forget(InvocationId(id_))
+        problem(world.ask("GET", f"/jobs/{id_}/outputs"), 404, "gone")
+
+    def test_a_list_runs_from_the_newest_and_takes_filters_together(
+        self, world: World
+    ) -> None:
+        world.site.dataset("list/1")
+        submitted = [
+            world.submit(dataset_id="list/1", parameters={"n": n}) for n in (1, 2, 3)
+        ]
+        page = world.get("/jobs?dataset_id=list%2F1&limit=2")
+        assert list(page) == ["items", "next_cursor"]
+        assert ids(page) == submitted[:0:-1]
+        assert list(page["items"][0]) == LISTED
+        added = world.submit(dataset_id="list/1")
+        rest = world.get(
+            f"/jobs?dataset_id=list%2F1&limit=2&cursor={page['next_cursor']}"
+        )
+        assert ids(rest) == submitted[:1]
+        assert rest["next_cursor"] is None
+        elsewhere = f"/jobs?dataset_id=reads&limit=2&cursor={page['next_cursor']}"
+        problem(world.ask("GET", elsewhere), 400, "malformed-request")
+        other = world.submit(dataset_id="list/1", workflow_name="QC / count")
+        states = "state=queued&state=in_progress"
+        sorting = f"/jobs?dataset_id=list%2F1&workflow_name=sort&{states}&limit=200"
+        assert ids(world.get(sorting)) == [added, *submitted[::-1]]
+        counting = "/jobs?dataset_id=list%2F1&workflow_name=QC+%2F%20count"
+        assert ids(world.get(counting)) == [other]
+        fails = "/jobs?dataset_id=list%2F1&workflow_name=fails"
+        assert world.get(fails)["items"] == []
+        assert world.get("/jobs?dataset_id=list%2F1&state=failed")["items"] == []
+
+    def test_a_cursor_goes_with_its_filter_whatever_the_order_and_the_limit(
+        self, world: World
+    ) -> None:
+        world.site.dataset("cursor")
+        submitted = [world.submit(dataset_id="cursor") for _ in range(3)]
+        here = "/jobs?dataset_id=cursor"
+        page = world.get(f"{here}&state=queued&state=failed&limit=1")
+        cursor = page["next_cursor"]
+        rest = world.get(f"{here}&state=failed&state=queued&limit=7&cursor={cursor}")
+        assert ids(rest) == submitted[1::-1]
+        other = world.ask("GET", f"{here}&state=failed&cursor={cursor}")
+        assert "Bad cursor" in problem(other, 400, "malformed-request")["detail"]
+
+    def test_pages_have_every_job_once_while_new_ones_come(self, world: World) -> None:
+        world.site.dataset("pages")
+        submitted = [world.submit(dataset_id="pages") for _ in range(7)]
+        seen: list[str] = []
+        here = "/jobs?limit=3&dataset_id=pages"
+        path: str | None = here
+        while path:
+            page = world.get(path)
+            seen += ids(page)
+            world.submit(dataset_id="pages")
+            cursor = page["next_cursor"]
+            path = cursor and f"{here}&cursor={cursor}"
+        assert seen == submitted[::-1]
+
+    def test_reads_do_not_need_galaxy(self, opened: Opened) -> None:
+        with opened() as world:
+            world.galaxy.add_workflow("sort")
+            world.site.dataset("reads")
+            submitted = world.ask("POST", "/jobs", SORT, Idempotency_Key="k")
+            id_ = submitted.json()["invocation_id"]
+            world.galaxy.outage = RunnerUnavailable("Galaxy is down.", retry_after=30)
+            assert world.get(f"/jobs/{id_}")["stale"] is False
+            for path in ("/jobs", f"/jobs/{id_}/history", "/datasets"):
+                world.get(path)
+            assert world.ask("POST", "/jobs", SORT, Idempotency_Key="k").is_success
+            answer = world.ask("GET", f"/jobs/{id_}/outputs")
+            problem(answer, 503, "galaxy-unavailable")
+            answer = world.ask("POST", "/jobs", SORT)
+            problem(answer, 503, "galaxy-unavailable")
+            assert answer.headers["retry-after"] == "30"
+            assert len(world.galaxy.runs) == 1
+
+    # --- jobs, acted on -------------------------------------------------------------
+
+    def test_a_job_is_cancelled_and_cancelling_again_is_fine(
+        self, world: World
+    ) -> None:
+        id_ = world.submit()
+        for _ in range(2):
+            answer = world.ask("POST", f"/jobs/{id_}/cancel")
+            assert (answer.status_code, answer.json()["state"]) == (202, "cancelling")
+            assert list(answer.json()) == JOB
+        assert world.ended(id_)["state"] == "cancelled"
+        again = world.ask("POST", f"/jobs/{id_}/cancel")
+        assert (again.status_code, again.json()["state"]) == (202, "cancelled")
+
+    @pytest.mark.parametrize("workflow", ["sort", "fails"])
+    def test_409_already_ended(self, world: World, workflow: str) -> None:
+        id_ = world.submit(workflow_name=workflow)
+        world.ended(id_)
+        problem(world.ask("POST", f"/jobs/{id_}/cancel"), 409, "already-ended")
+
+    @pytest.mark.parametrize(
+        ("body", "parameters", "overwrite"),
+        [
+            (None, {"n": 4}, False),
+            (b"{}", {"n": 4}, False),
+            (b'{"parameters": {"n": 5}}', {"n": 5}, False),
+            (b'{"overwrite": false}', {"n": 4}, False),
+            (b'{"parameters": {"n": 5}, "overwrite": true}', {"n": 5}, True),
+        ],
+    )
+    def test_a_job_is_run_again_as_it_was_or_otherwise(
+        self, world: World, body: bytes | None, parameters: object, overwrite: object
+    ) -> None:
+        id_ = world.submit(parameters={"n": 4})
+        key = {"Idempotency-Key": uuid4().hex}
+        first, replay = (
+            world.api.post(f"/jobs/{id_}/rerun", content=body, headers=key)
+            for _ in range(2)
+        )
+        assert first.status_code == 201
+        assert list(first.json()) == ["invocation_id", "state"]
+        again = world.get(first.headers["location"])
+        assert (again["rerun_of"], again["parameters"]) == (id_, parameters)
+        assert again["overwrite"] is overwrite
+        superseded_by = again["invocation_id"] if overwrite else None
+        assert world.get(f"/jobs/{id_}")["superseded_by"] == superseded_by
+        assert replay.headers["idempotent-replayed"] == "true"
+        assert replay.json() == first.json()
+
+    # --- datasets and workflows -----------------------------------------------------
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            {"src": "hda", "id": "1"},
+            {"src": "ldda", "id": "1"},
+            {"src": "hdca", "id": "1"},
+            {"src": "url", "url": "https://example.org/a?b=c", "ext": "fastq"},
+            {"src": "url", "url": "ftp://example.org/a", "ext": "bam"},
+        ],
+    )
+    def test_a_dataset_is_registered_and_found(
+        self, world: World, source: dict[str, str]
+    ) -> None:
+        answer = world.ask("POST", "/datasets", {"name": "Reads", "source": source})
+        assert answer.status_code == 201
+        dataset = answer.json()
+        assert list(dataset) == ["dataset_id", "name", "source", "created_at"]
+        assert dataset["name"] == "Reads"
+        assert in_order(dataset["source"]) == in_order(source)
+        assert TIME.fullmatch(dataset["created_at"])
+        assert answer.headers["location"] == f"/datasets/{dataset['dataset_id']}"
+        assert world.get(answer.headers["location"]) == dataset
+        assert world.get("/datasets?limit=1")["items"] == [dataset]
+
+    def test_a_location_leads_to_a_dataset_whatever_its_id_is(
+        self, world: World
+    ) -> None:
+        source = {"src": "hda", "id": "1"}
+        body = {"dataset_id": "a/b é%2F?#", "name": "n", "source": source}
+        answer = world.ask("POST", "/datasets", body)
+        assert answer.headers["location"].startswith("/datasets/a%2Fb%20")
+        assert world.get(answer.headers["location"]) == answer.json()
+
+    def test_409_dataset_exists(self, world: World) -> None:
+        body = {
+            "dataset_id": "once/1",
+            "name": "n",
+            "source": {"src": "hda", "id": "1"},
+        }
+        first, same = (world.ask("POST", "/datasets", body) for _ in range(2))
+        assert first.json() == same.json()
+        assert (first.status_code, same.status_code) == (201, 201)
+        assert world.get("/datasets/once%2F1")["dataset_id"] == "once/1"
+        for other in ({"name": "other"}, {"source": {"src": "hda", "id": "2"}}):
+            answer = world.ask("POST", "/datasets", {**body, **other})
+            problem(answer, 409, "dataset-exists")
+        listed = [
+            item["dataset_id"] for item in world.get("/datasets?limit=200")["items"]
+        ]
+        assert listed.count("once/1") == 1
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"name": "n", "source": {"src": "file", "id": "1"}},
+            {"name": "n", "source": {"src": "hda"}},
+            {"name": "n", "source": {"src": "hda", "id": ""}},
+            {"name": "n", "source": {"src": "hda", "url": "http://a.b"}},
+            {"name": "n", "source": {"src": "url", "url": "nonsense", "ext": "txt"}},
+            {
+                "name": "n",
+                "source": {"src": "url", "url": "file:///etc/passwd", "ext": "txt"},
+            },
+            {"name": "n", "source": {"src": "url", "url": "gopher://a.b", "ext": "t"}},
+            {"name": " ", "source": {"src": "hda", "id": "1"}},
+            {"dataset_id": "", "name": "n", "source": {"src": "hda", "id": "1"}},
+            {"dataset_id": "x" * 256, "name": "n", "source": {"src": "hda", "id": "1"}},
+        ],
+    )
+    def test_400_for_a_dataset_that_can_never_be(
+        self, world: World, body: dict[str, Any]
+    ) -> None:
+        answer = world.ask("POST", "/datasets", body)
+        document = problem(answer, 400, "malformed-request")
+        if body["source"].get("url", "").startswith("file:"):
+            assert "http, https or ftp" in document["detail"]
+
+    def test_datasets_are_listed_page_by_page(self, world: World) -> None:
+        for number in range(3):
+            world.site.dataset(f"page {number}")
+        first = world.get("/datasets?limit=2")
+        rest = world.get(f"/datasets?limit=200&cursor={first['next_cursor']}")
+        everything = world.get("/datasets?limit=200")
+        assert [*first["items"], *rest["items"]] == everything["items"]
+        newest = [item["dataset_id"] for item in everything["items"][:3]]
+        assert newest == ["page 2", "page 1", "page 0"]
+        jobs = world.ask("GET", f"/jobs?cursor={first['next_cursor']}")
+        problem(jobs, 400, "malformed-request")
+
+    def test_the_workflows_and_what_each_takes_as_json_schema(
+        self, world: World
+    ) -> None:
+        listed = world.get("/workflows")
+        assert {"name": "strict"} in listed["items"]
+        assert listed["next_cursor"] is None
+        workflow = world.get("/workflows/strict")
+        assert list(workflow) == [
+            "name",
+            "workflow_id",
+            "annotation",
+            "dataset_input",
+            "parameters",
+        ]
+        assert workflow["dataset_input"] == "text"
+        schema = workflow["parameters"]
+        assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+        assert (schema["type"], schema["additionalProperties"]) == ("object", False)
+        assert schema["required"] == ["mode"]
+        assert list(schema["properties"]) == ["n", "mode", "more"]
+        assert schema["properties"]["n"] == {
+            "title": "n",
+            "description": "How",
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 9},
+                {"type": "null"},
+            ],
+            "default": 1,
+        }
+        assert schema["properties"]["mode"] == {
+            "title": "mode",
+            "type": "string",
+            "enum": ["fast", "exact"],
+        }
+
+    def test_a_workflow_may_have_any_name(self, world: World) -> None:
+        assert {"name": "QC / count"} in world.get("/workflows")["items"]
+        assert world.get("/workflows/QC%20%2F%20count")["name"] == "QC / count"
+
+    def test_two_workflows_of_one_name_are_told_apart_by_their_ids(
+        self, world: World
+    ) -> None:
+        answer = world.ask("GET", "/workflows/twice")
+        document = problem(answer, 422, "workflow-ambiguous")
+        assert len(document["workflow_ids"]) == 2
+
+    def test_a_workflow_with_two_data_inputs_says_which_takes_the_dataset_if_it_can(
+        self, world: World, opened: Opened
+    ) -> None:
+        undecided = world.get("/workflows/pairs")
+        assert undecided["dataset_input"] is None
+        assert set(undecided["parameters"]["properties"]) == {"reads", "pairs"}
+        assert undecided["parameters"]["required"] == []
+        row = AllowedWorkflow(name="pairs", input="pairs")
+        with opened(allowlist=Allowlist((row,))) as own:
+            (stored,) = (
+                simulated.workflow
+                for simulated in world.galaxy._workflows.values()
+                if simulated.workflow.name == "pairs"
+            )
+            own.galaxy.add_workflow("pairs", *stored.inputs)
+            configured = own.get("/workflows/pairs")
+        assert configured["dataset_input"] == "pairs"
+        assert set(configured["parameters"]["properties"]) == {"reads"}
+        assert configured["parameters"]["required"] == ["reads"]
+
+    # --- health, documents, authentication ------------------------------------------
+
+    def test_health(self, world: World) -> None:
+        assert world.get("/health/live") == {"status": "alive"}
+        ready = world.get("/health/ready")
+        assert list(ready) == ["status", "database", "migrations", "galaxy", "problem"]
+        assert (ready["status"], ready["database"]) == ("ready", True)
+        assert ready["migrations"] == "current"
+
+    def test_the_metrics_the_document_and_its_page(self, world: World) -> None:
+        metrics = world.ask("GET", "/metrics")
+        assert metrics.status_code == 200
+        assert metrics.headers["content-type"].startswith("text/plain")
+        document = world.ask("GET", "/schema/openapi.json").json()
+        assert "/jobs" in document["paths"]
+        page = world.ask("GET", "/docs")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "https://" not in page.text  # nothing comes from elsewhere
+
+    def test_every_route_is_documented_with_its_refusals(self, world: World) -> None:
+        document = world.ask("GET", "/schema/openapi.json").json()
+        assert document["openapi"].startswith("3.1")
+        operations = {
+            f"{method.upper()} {path}": operation
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+        }
+        assert set(operations) == {
+            "POST /jobs",
+            "GET /jobs",
+            "GET /jobs/events",
+            "GET /jobs/{invocation_id}",
+            "GET /jobs/{invocation_id}/history",
+            "GET /jobs/{invocation_id}/outputs",
+            "POST /jobs/{invocation_id}/cancel",
+            "POST /jobs/{invocation_id}/rerun",
+            "GET /submissions/{submission_id}",
+            "POST /datasets",
+            "GET /datasets",
+            "GET /datasets/{dataset_id}",
+            "GET /workflows",
+            "GET /workflows/{name}",
+            "GET /health/live",
+            "GET /health/ready",
+            "GET /metrics",
+        }
+        for name, operation in operations.items():
+            assert operation["summary"], name
+            assert operation["operationId"].islower(), name
+            for status, answer in operation["responses"].items():
+                if status >= "400" and name != "GET /health/ready":
+                    assert list(answer["content"]) == ["application/problem+json"], name
+        submit = operations["POST /jobs"]["responses"]
+        assert set(submit) == {
+            "200",
+            "201",
+            "400",
+            "401",
+            "403",
+            "409",
+            "413",
+            "415",
+            "422",
+            "429",
+            "500",
+            "502",
+            "503",
+            "504",
+        }
+        assert "`idempotency-key-reused`" in submit["422"]["description"]
+        assert {"Location", "Idempotent-Replayed"} <= set(submit["201"]["headers"])
+        schemas = document["components"]["schemas"]
+        assert list(schemas["JobDetailJson"]["properties"]) == JOB
+        assert schemas["NewJob"]["additionalProperties"] is False
+        rerun = operations["POST /jobs/{invocation_id}/rerun"]
+        assert rerun["requestBody"]["required"] is False
+
+    def test_every_answer_has_an_id_and_is_kept_by_nobody(self, world: World) -> None:
+        for path in ("/jobs", "/jobs/none", "/none", "/workflows"):
+            answer = world.ask("GET", path, X_Request_ID="mine")
+            assert answer.headers["x-request-id"] == "mine"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            kept = answer.headers["cache-control"]
+            assert "no-store" in kept or "no-cache" in kept
+
+    def test_401_403_429_once_there_are_tokens(self, opened: Opened) -> None:
+        with opened(http=HttpTable(rate=0.01, burst=20)) as nobody:
+            nobody.site.dataset("reads")
+            create = nobody.container.create_token()
+            reading = nobody.with_token(create("reader", Scope.READ).text)
+            writing = nobody.with_token(create("writer", Scope.SUBMIT).text)
+            until(lambda: nobody.ask("GET", "/jobs").status_code == 401, every=0.5)
+            answer = nobody.ask("GET", "/jobs")
+            problem(answer, 401, "unauthenticated")
+            assert answer.headers["www-authenticate"].startswith("Bearer ")
+            wrong = nobody.with_token("gjt_no")
+            problem(wrong.ask("GET", "/jobs"), 401, "unauthenticated")
+            reading.get("/jobs")
+            answer = reading.ask("POST", "/datasets", {})
+            problem(answer, 403, "forbidden")
+            assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+            answer = writing.ask("POST", "/datasets", {})
+            problem(answer, 400, "malformed-request")
+            while (answer := writing.ask("GET", "/jobs")).is_success:
+                pass
+            problem(answer, 429, "too-many-requests")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert nobody.ask("GET", "/health/live").is_success
+
+    def test_403_for_another_host_or_origin_as_long_as_there_are_no_tokens(
+        self, world: World
+    ) -> None:
+        problem(world.ask("GET", "/jobs", Host="evil.example"), 403, "forbidden")
+        answer = world.ask("GET", "/jobs", Origin="https://evil.example")
+        problem(answer, 403, "forbidden")
+        local = world.ask("GET", "/jobs", Origin="http://localhost:3000")
+        assert local.status_code == 200

@@ -1,0 +1,195 @@
+"""Two worlds for the HTTP contract: all in memory, and PostgreSQL behind sockets.
+
+Galaxy is simulated in both, since each way in which it can answer has to come when a
+test wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from attrs import frozen
+from dependency_injector import providers
+from litestar.testing import TestClient
+
+from galaxy_jobs.adapters.system import SystemClock
+from galaxy_jobs.adapters.testing.memory import (
+    MemoryDatasets,
+    MemoryInvocations,
+    MemoryPollQueue,
+    MemoryStore,
+    MemorySubmissions,
+    MemorySupersededRuns,
+    MemoryTokens,
+    MemoryTransitionFeed,
+    SimulatedGalaxy,
+)
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT
+from galaxy_jobs.domain import InputKind, JobDetails, Output, WorkflowInput
+from galaxy_jobs.domain.use_cases import PollPolicy
+from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.readiness import Ready
+from galaxy_jobs.entrypoints.settings import HttpTable, Settings
+from tests.support.listing import ComposedListing
+from tests.support.page import Site, site
+from tests.support.wait import until
+
+
+SOON = timedelta(milliseconds=1)
+IMPATIENT = {
+    "http": HttpTable(rate=1e6, burst=1e6),
+    "poll_policy": PollPolicy(min_interval=SOON, max_interval=SOON, stale_after=SOON),
+}
+"""Providers of a world that limits nobody, and in which a job is due at once."""
+
+N = WorkflowInput(
+    name="n", kind=InputKind.INTEGER, minimum=1, maximum=9, default=1, annotation="How"
+)
+MODE = WorkflowInput(name="mode", kind=InputKind.TEXT, options=("fast", "exact"))
+MORE = WorkflowInput(name="more", kind=InputKind.DATA, optional=True)
+LINES = Output(
+    label="lines", src="hda", id="o1", name="n", extension="txt", size=2, state="ok"
+)
+PARTS = Output(label="parts", src="hdca", id="o2")
+DETAILS = JobDetails(tool="sort1", exit_code=2, stderr="no such key")
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+@frozen
+class World:
+    """A client of the service, and all that stands behind it.
+
+    Attributes:
+        api: Speaks HTTP to the service.
+        site: Its container, and the simulated Galaxy.
+        token: What the client authenticates itself with, if anything.
+    """
+
+    api: httpx.Client
+    site: Site
+    token: str = ""
+
+    @property
+    def container(self) -> Container:
+        return self.site.container
+
+    @property
+    def galaxy(self) -> SimulatedGalaxy:
+        return self.site.galaxy
+
+    def with_token(self, token: str) -> World:
+        return World(self.api, self.site, token)
+
+    def ask(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> httpx.Response:
+        """Send a request; headers are spelt with underscores."""
+        sent = {name.replace("_", "-"): text for name, text in headers.items()}
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        return self.api.request(method, path, json=body, headers=sent)
+
+    def get(self, path: str) -> Any:
+        """Return the JSON at a path that must be there."""
+        answer = self.ask("GET", path)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/json"
+        return answer.json()
+
+    def submit(self, **more: object) -> str:
+        """Submit a job that must be accepted, and return its id."""
+        body = {"dataset_id": "reads", "workflow_name": "sort", **more}
+        answer = self.ask("POST", "/jobs", body)
+        assert answer.status_code == 201, answer.text
+        id_: str = answer.json()["invocation_id"]
+        return id_
+
+    def sweep(self) -> None:
+        """Let Galaxy go on, and poll."""
+        self.galaxy.tick()
+        self.container.poll()()
+
+    def ended(self, id_: str) -> Any:
+        """Let Galaxy go on until a job has ended, and return the job."""
+
+        def job() -> Any:
+            self.sweep()
+            shown = self.get(f"/jobs/{id_}")
+            return shown if shown["state"] in ENDED else None
+
+        return until(job)
+
+
+def furnished(world: World) -> World:
+    """Return it with the workflows and datasets that the contract speaks of."""
+    galaxy = world.galaxy
+    galaxy.add_workflow("sort", TEXT, N, outputs=[PARTS, LINES])
+    galaxy.add_workflow("strict", TEXT, N, MODE, MORE)
+    galaxy.add_workflow("fails", TEXT, plan=FAILURE, details={"sort": DETAILS})
+    galaxy.add_workflow("twice")
+    galaxy.add_workflow("twice")
+    galaxy.add_workflow("QC / count")
+    galaxy.add_workflow(
+        "pairs",
+        WorkflowInput(name="reads", kind=InputKind.DATA),
+        WorkflowInput(name="pairs", kind=InputKind.COLLECTION),
+    )
+    for dataset_id in ("reads", "other"):
+        world.site.dataset(dataset_id)
+    return world
+
+
+@contextmanager
+def over_sockets(database_url: str, **instead: Any) -> Iterator[World]:
+    """Serve the API on a real socket, over a database that has the schema.
+
+    Args:
+        database_url: Of that database.
+        instead: Replaces providers of the container, by their names.
+    """
+    with (
+        site(database_url, **instead) as served,
+        httpx.Client(base_url=served.url, timeout=60) as client,
+    ):
+        yield World(client, served)
+
+
+@contextmanager
+def in_memory(**instead: Any) -> Iterator[World]:
+    """The same without sockets, over adapters in memory."""
+    clock = SystemClock()
+    store = MemoryStore(clock)
+    galaxy = SimulatedGalaxy()
+    container = Container(settings=Settings(home=Path("/nowhere")))
+    invocations = MemoryInvocations(store)
+    for name, provided in {
+        "clock": clock,
+        "datasets": MemoryDatasets(store),
+        "submissions": MemorySubmissions(store),
+        "invocations": invocations,
+        "listing": ComposedListing(
+            invocations.page, instead.get("poll_policy", PollPolicy())
+        ),
+        "queue": MemoryPollQueue(store),
+        "superseded": MemorySupersededRuns(store),
+        "tokens": MemoryTokens(store),
+        "feed": MemoryTransitionFeed(store),
+        "galaxy": galaxy,
+        "readiness": lambda: Ready(database=True, migrations="current", galaxy=None),
+        **instead,
+    }.items():
+        getattr(container, name).override(providers.Object(provided))
+    url = "http://127.0.0.1:8000"
+    try:
+        with TestClient(create_app(container), base_url=url) as client:
+            client.follow_redirects = False
+            yield World(client, Site(url, container, galaxy))
+    finally:
+        container.shutdown_resources()
