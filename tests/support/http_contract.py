@@ -892,7 +892,7 @@ class HttpContract:
         with opened(allowlist=Allowlist((row,))) as own:
             (stored,) = (
                 simulated.workflow
-                for simulated in world.galaxy._workflows.values()
+                for simulated in world.galaxy.workflows.values()
                 if simulated.workflow.name == "pairs"
             )
             own.galaxy.add_workflow("pairs", *stored.inputs)
