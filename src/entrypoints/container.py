@@ -19,15 +19,15 @@ from sqlalchemy import Engine, event
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.postgres import (
+    AsyncReader,
     PostgresDatasets,
     PostgresInvocations,
-    PostgresJobListing,
+    PostgresJobPages,
     PostgresPollQueue,
     PostgresSubmissions,
     PostgresSupersededRuns,
     PostgresTokens,
     PostgresTransitionFeed,
-    QuickReader,
     check_schema,
     make_engine,
     migrate,
@@ -40,7 +40,6 @@ from galaxy_jobs.domain.ports import (
     Clock,
     DatasetRepository,
     InvocationRepository,
-    JobListing,
     PollQueue,
     RunHistories,
     SubmissionRepository,
@@ -189,12 +188,6 @@ def _metrics(queue: Callable[[], PollQueue]) -> Metrics:
     return Metrics(lambda: queue().backlog())
 
 
-def _listing(engine: Engine, policy: PollPolicy) -> Iterator[JobListing]:
-    reader = QuickReader(engine)
-    yield PostgresJobListing(reader, policy)
-    reader.close()
-
-
 def _itself(thing: T) -> T:
     return thing
 
@@ -242,8 +235,9 @@ class Container(containers.DeclarativeContainer):
         PostgresTokens, engine
     )
 
-    listing: providers.Provider[JobListing] = providers.Resource(
-        _listing, engine, poll_policy
+    # Closed by the application, in its event loop.
+    job_pages: providers.Provider[PostgresJobPages] = providers.Singleton(
+        PostgresJobPages, providers.Singleton(AsyncReader, engine.provider)
     )
     feed: providers.Provider[TransitionFeed] = providers.Singleton(
         PostgresTransitionFeed, engine
@@ -275,6 +269,7 @@ class Container(containers.DeclarativeContainer):
         identity=whoami,
         clock=clock,
         policy=submit_policy,
+        stale_after=poll_policy.provided.stale_after,
     )
     rerun = providers.Singleton(Rerun, invocations, submit)
     job_outputs = providers.Singleton(JobOutputs, invocations, runner)
@@ -287,6 +282,7 @@ class Container(containers.DeclarativeContainer):
         histories=histories,
         clock=clock,
         policy=settings.provided.reconcile,
+        stale_after=poll_policy.provided.stale_after,
     )
     clear = providers.Singleton(
         ClearSuperseded, superseded, histories, settings.provided.purge

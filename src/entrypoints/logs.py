@@ -57,5 +57,5 @@ def configure(*, level: int = logging.INFO, human: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for chatty in ("urllib3", "bioblend", "httpx", "alembic", "uvicorn"):
+    for chatty in ("urllib3", "bioblend", "httpx", "alembic", "psycopg", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

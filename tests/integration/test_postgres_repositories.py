@@ -48,6 +48,7 @@ TIMES = {
         "last_change_at",
         "last_full_look_at",
         "missing_since",
+        "stale_at",
     ),
     "tokens": ("expires_at",),
 }

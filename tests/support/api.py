@@ -22,7 +22,7 @@ from galaxy_jobs.entrypoints.api.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.build import NOON
-from tests.support.listing import ComposedListing
+from tests.support.job_pages import ComposedJobPages
 
 
 @define
@@ -91,7 +91,9 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
             for method, name in methods.items()
         }
         standing_in.setdefault(repository, SimpleNamespace(**stands))
-    standing_in.setdefault("listing", ComposedListing(standing_in["invocations"].page))
+    standing_in.setdefault(
+        "job_pages", ComposedJobPages(standing_in["invocations"].page, lambda: NOON)
+    )
     for name, thing in standing_in.items():
         getattr(container, name).override(providers.Object(thing))
     with TestClient(create_app(container), base_url="http://127.0.0.1:8000") as client:

@@ -27,6 +27,7 @@ from galaxy_jobs.domain import (
     SubmissionId,
     SubmissionState,
 )
+from galaxy_jobs.domain.model.invocation import STALE_AFTER
 
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -50,6 +51,7 @@ def an_invocation(
         created_at=at,
         updated_at=at,
         observed_at=at,
+        stale_at=at + STALE_AFTER,
     )
 
 

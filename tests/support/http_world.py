@@ -36,7 +36,7 @@ from galaxy_jobs.entrypoints.api.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.readiness import Ready
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
-from tests.support.listing import ComposedListing
+from tests.support.job_pages import ComposedJobPages
 from tests.support.page import Site, site
 from tests.support.wait import until
 
@@ -174,9 +174,7 @@ def in_memory(**instead: Any) -> Iterator[World]:
         "datasets": MemoryDatasets(store),
         "submissions": MemorySubmissions(store),
         "invocations": invocations,
-        "listing": ComposedListing(
-            invocations.page, instead.get("poll_policy", PollPolicy())
-        ),
+        "job_pages": ComposedJobPages(invocations.page, clock),
         "queue": MemoryPollQueue(store),
         "superseded": MemorySupersededRuns(store),
         "tokens": MemoryTokens(store),

@@ -39,7 +39,7 @@ def test_the_tag_is_weak_and_stays_while_nothing_changes() -> None:
 
 def test_the_tag_goes_with_whatever_changes() -> None:
     sighting = Sighting(state=InvocationState.IN_PROGRESS, galaxy_state="scheduled")
-    stale = evolve(JOB, observed_at=NOON - timedelta(hours=1))
+    stale = evolve(JOB, stale_at=NOON - timedelta(seconds=1))
     tags = [
         answered(),
         answered(JOB),

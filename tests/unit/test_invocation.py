@@ -287,3 +287,17 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
+
+
+# --- stale ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", InvocationState)
+def test_an_invocation_is_stale_once_its_time_is_over_unless_it_has_ended(
+    state: InvocationState,
+) -> None:
+    invocation = evolve(an_invocation(state), stale_at=LATER)
+    assert not invocation.is_stale(LATER)
+    after = LATER + timedelta(microseconds=1)
+    assert invocation.is_stale(after) is not state.is_terminal
+    assert not evolve(invocation, stale_at=None).is_stale(after)

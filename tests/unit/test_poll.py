@@ -51,7 +51,7 @@ from galaxy_jobs.domain.use_cases import (
     Sweep,
 )
 from galaxy_jobs.domain.use_cases.poll.breaker import MAX_RETRY_AFTER, Breaker
-from tests.support.build import a_report, a_step, an_invocation
+from tests.support.build import a_report, a_step
 from tests.support.faults import Faults, Killed, Paused, When
 from tests.support.scripted import ScriptedGalaxy
 
@@ -763,17 +763,44 @@ def test_what_came_together_is_spread_out() -> None:
 # --- stale --------------------------------------------------------------------
 
 
-def test_a_job_is_stale_when_nobody_has_asked_for_some_intervals() -> None:
-    policy = PollPolicy()
-    job = an_invocation()
-    for age, stale in [(timedelta(0), False), (MINUTE, False), (10 * MINUTE, True)]:
-        assert policy.stale(job, job.observed_at + age) is stale
-    old = evolve(job, observed_at=job.updated_at + 10 * HOUR)
-    assert not policy.stale(old, old.observed_at + 15 * MINUTE)
-    assert policy.stale(old, old.observed_at + 18 * MINUTE)
+@pytest.mark.parametrize(
+    ("quiet_for", "stale_in"),
+    [
+        # An interval is a fiftieth of the quiet time, but half a second at least and
+        # five minutes at most; three of them pass, and two minutes.
+        (timedelta(0), 121.5 * SECOND),
+        (50 * MINUTE, 5 * MINUTE),
+        (30 * DAY, 17 * MINUTE),
+    ],
+)
+def test_a_look_becomes_stale_after_three_intervals_and_some_time(
+    quiet_for: timedelta, stale_in: timedelta
+) -> None:
+    assert PollPolicy().stale_in(quiet_for) == stale_in
 
 
-@pytest.mark.parametrize("state", [S.COMPLETED, S.FAILED, S.CANCELLED])
-def test_what_has_ended_is_never_stale(state: InvocationState) -> None:
-    job = an_invocation(state)
-    assert not PollPolicy().stale(job, job.observed_at + 1000 * DAY)
+@pytest.mark.parametrize("says", [RUNNING, HALF], ids=["quiet", "moved"])
+def test_each_look_postpones_the_time_at_which_a_job_becomes_stale(
+    rig: Rig, says: InvocationReport
+) -> None:
+    id_ = rig.accepted("inv1")
+    rig.sweep()
+    rig.galaxy.reports[id_] = says
+    rig.sweep(HOUR)
+    seen = rig.clock()
+    quiet_for = HOUR if says is RUNNING else timedelta(0)
+    assert rig.job(id_).stale_at == seen + rig.policy.stale_in(quiet_for)
+    assert not rig.job(id_).is_stale(seen)
+
+
+@pytest.mark.parametrize("says", [DOWN, GONE], ids=["failed", "missing"])
+def test_a_look_without_an_answer_postpones_nothing(
+    rig: Rig, says: RunnerError
+) -> None:
+    id_ = rig.accepted("inv1")
+    rig.sweep()
+    stale_at = rig.job(id_).stale_at
+    rig.galaxy.reports[id_] = says
+    rig.sweep(HOUR)
+    assert rig.job(id_).stale_at == stale_at
+    assert rig.job(id_).is_stale(rig.clock())

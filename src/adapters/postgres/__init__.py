@@ -8,9 +8,9 @@ from galaxy_jobs.adapters.postgres.datasets import PostgresDatasets
 from galaxy_jobs.adapters.postgres.engine import clock, make_engine, where
 from galaxy_jobs.adapters.postgres.feed import PostgresTransitionFeed
 from galaxy_jobs.adapters.postgres.invocations import PostgresInvocations
-from galaxy_jobs.adapters.postgres.listing import PostgresJobListing
+from galaxy_jobs.adapters.postgres.job_pages import PostgresJobPages
+from galaxy_jobs.adapters.postgres.pool import AsyncReader
 from galaxy_jobs.adapters.postgres.queue import PostgresPollQueue
-from galaxy_jobs.adapters.postgres.quick import QuickReader
 from galaxy_jobs.adapters.postgres.schema import (
     SchemaBehind,
     SchemaConflict,
@@ -27,15 +27,15 @@ from galaxy_jobs.adapters.postgres.tokens import PostgresTokens
 
 __all__ = [
     "CHANNEL",
+    "AsyncReader",
     "PostgresDatasets",
     "PostgresInvocations",
-    "PostgresJobListing",
+    "PostgresJobPages",
     "PostgresPollQueue",
     "PostgresSubmissions",
     "PostgresSupersededRuns",
     "PostgresTokens",
     "PostgresTransitionFeed",
-    "QuickReader",
     "SchemaBehind",
     "SchemaConflict",
     "SchemaState",

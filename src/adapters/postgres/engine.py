@@ -112,9 +112,9 @@ def to_json(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()
     except (ValueError, TypeError, RecursionError) as error:
-        raise _unstorable(_first_line(error)) from error
+        raise unstorable(_first_line(error)) from error
     if _NUL.search(text):
-        raise _unstorable("a text holds a NUL character")
+        raise unstorable("a text holds a NUL character")
     return text
 
 
@@ -199,6 +199,47 @@ def unavailable(engine: Engine, error: BaseException) -> StoreUnavailable:
     )
 
 
+def translated(
+    engine: Engine, error: DBAPIError | psycopg.Error, *, broken: bool
+) -> Exception:
+    """Return the domain error for a failed statement, or *error* if it is a bug.
+
+    Args:
+        engine: Where it failed.
+        error: The error of the driver, or SQLAlchemy's around it.
+        broken: Whether the connection broke.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = _state(error) or ""
+    if state in _MISSING:
+        return StoreUnavailable(
+            f"The database's schema is not this program's: {reason(error)}. "
+            "Run `galaxy-jobs migrate`."
+        )
+    if isinstance(cause, psycopg.DataError) or state.startswith(_TOO_LARGE):
+        return unstorable(reason(error))
+    if (
+        isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+        or broken
+        or state in _FORBIDDEN
+    ):
+        return unavailable(engine, error)
+    return error
+
+
+def busy() -> StoreUnavailable:
+    """Return the error for a query that no connection became free for."""
+    return StoreUnavailable(
+        f"All connections to the database have been busy for {STATEMENT_TIMEOUT} s. "
+        "Try again later."
+    )
+
+
+def unstorable(why: str) -> InvalidValue:
+    """Return the error for a value that PostgreSQL cannot hold."""
+    return InvalidValue(f"A value cannot be stored: {why}.")
+
+
 def _host(engine: Engine) -> str:
     return str(engine.url.host or engine.url.query.get("host") or "localhost")
 
@@ -215,46 +256,23 @@ def _persistently(
             broke_off = error.connection_invalidated and not committing()
             undone = _state(error) in _UNDONE
             if tries >= ATTEMPTS or not (broke_off or undone):
-                raise _translated(engine, error) from error
+                broken = error.connection_invalidated
+                raise translated(engine, error, broken=broken) from error
             if undone:  # apart, or the same two would meet again
                 time.sleep(random.uniform(0, 0.02) * tries)  # noqa: S311
         except PoolTimeoutError as error:
-            raise StoreUnavailable(
-                "All connections to the database have been busy for "
-                f"{STATEMENT_TIMEOUT} s. Try again later."
-            ) from error
+            raise busy() from error
         except StatementError as error:  # a value was refused before it was sent
             if isinstance(error.orig, InvalidValue):
                 raise error.orig from error
             raise
         except UnicodeEncodeError as error:
-            raise _unstorable(error.reason) from error
+            raise unstorable(error.reason) from error
 
 
-def _translated(engine: Engine, error: DBAPIError) -> Exception:
-    state = _state(error) or ""
-    if state in _MISSING:
-        return StoreUnavailable(
-            f"The database's schema is not this program's: {reason(error)}. "
-            "Run `galaxy-jobs migrate`."
-        )
-    if isinstance(error.orig, psycopg.DataError) or state.startswith(_TOO_LARGE):
-        return _unstorable(reason(error))
-    if (
-        isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
-        or error.connection_invalidated
-        or state in _FORBIDDEN
-    ):
-        return unavailable(engine, error)
-    return error
-
-
-def _state(error: DBAPIError) -> str | None:
-    return error.orig.sqlstate if isinstance(error.orig, psycopg.Error) else None
-
-
-def _unstorable(why: str) -> InvalidValue:
-    return InvalidValue(f"A value cannot be stored: {why}.")
+def _state(error: DBAPIError | psycopg.Error) -> str | None:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 
 
 def _malformed(why: str) -> InvalidValue:

@@ -51,6 +51,7 @@ def joined(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 SELECT = joined(
     *(c for c in _I.c if c.name not in {"observed_at", "history_dealt_with_at"}),
     OBSERVED_AT.label("observed_at"),
+    _A.c.stale_at,
 )
 
 ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
@@ -87,7 +88,7 @@ class PostgresInvocations(InvocationRepository):
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> Page[Invocation]:
-        asked = asked_for(wanted, after)
+        asked = page_parameters(wanted, after)
         if asked is None:
             return Page((), None)
         said, states = asked
@@ -125,7 +126,7 @@ class PostgresInvocations(InvocationRepository):
         write(self.engine, work)
 
 
-def asked_for(
+def page_parameters(
     wanted: JobFilter, after: Cursor | None
 ) -> tuple[dict[str, Any], frozenset[str]] | None:
     """Return the parameters of a page, and the states that are written out.

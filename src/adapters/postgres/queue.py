@@ -93,6 +93,7 @@ _look = unnested(
     "look",
     invocation_id=sa.Text(),
     next_in=sa.Interval(),
+    stale_in=sa.Interval(),
     answered=sa.Boolean(),
     full=sa.Boolean(),
     missing=sa.Boolean(),
@@ -106,6 +107,9 @@ _NOTE = (
     .values(
         lease_until=None,
         next_poll_at=_now + _look.c.next_in,
+        stale_at=sa.case(
+            (_look.c.answered, _now + _look.c.stale_in), else_=_A.c.stale_at
+        ),
         summary=sa.func.coalesce(_look.c.summary, _A.c.summary),
         observed_at=sa.case(
             (_look.c.answered, sa.func.coalesce(_look.c.observed_at, _now)),
@@ -289,6 +293,7 @@ def _noted(look: Look) -> dict[str, Any]:
     return {
         "invocation_id": look.claim.invocation_id,
         "next_in": look.next_in,
+        "stale_in": look.stale_in,
         "answered": look.answered,
         "full": look.full,
         "missing": look.missing,

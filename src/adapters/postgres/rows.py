@@ -240,6 +240,7 @@ def invocation_from_row(row: Row) -> Invocation:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         observed_at=row["observed_at"],
+        stale_at=row["stale_at"],
         version=row["version"],
     )
 

@@ -257,6 +257,7 @@ def _insert(connection: Connection, invocation: Invocation) -> bool:
                 draws=draws(invocation.parameters),
                 cancelling=cancelling(invocation),
                 observed_at=invocation.observed_at,
+                stale_at=invocation.stale_at,
             )
         )
     return True

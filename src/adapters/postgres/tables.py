@@ -200,6 +200,11 @@ active = sa.Table(
     sa.Column("missing_since", Time),
     sa.Column("misses", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("failures", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    # The default is for rows of the version before: what three of the longest
+    # intervals and `stale_after` come to, by default.
+    sa.Column(
+        "stale_at", Time, server_default=sa.text("now() + interval '17 minutes'")
+    ),
     postgresql_with={"fillfactor": "60", "autovacuum_vacuum_scale_factor": "0.05"},
 )
 sa.Index(

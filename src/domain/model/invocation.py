@@ -10,12 +10,12 @@ back to the same state in the table.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge
+from attrs.validators import ge, optional
 
 from galaxy_jobs.domain.errors import AlreadyEnded, IllegalTransition
 from galaxy_jobs.domain.model.values import (
@@ -27,6 +27,10 @@ from galaxy_jobs.domain.model.values import (
     SubmissionId,
     aware,
 )
+
+
+STALE_AFTER = timedelta(minutes=2)
+"""How late a look at an invocation may be, by default, before it is stale."""
 
 
 class InvocationState(Enum):
@@ -219,8 +223,10 @@ class Invocation:
         failure: Why it failed, or what has failed so far; None if nothing has.
         attention: A sentence for people, where they should look at it; or None.
         created_at: When Galaxy accepted it.
-        updated_at: When any field but `observed_at` last changed.
+        updated_at: When any field but `observed_at` and `stale_at` last changed.
         observed_at: When Galaxy last gave an answer about it.
+        stale_at: The time from which on its state counts as out of date, unless
+            Galaxy answers before; None: never. Repositories set it at each look.
         version: The number of changes.
     """
 
@@ -243,7 +249,22 @@ class Invocation:
     created_at: datetime = field(validator=aware)
     updated_at: datetime = field(validator=aware)
     observed_at: datetime = field(validator=aware)
+    stale_at: datetime | None = field(default=None, validator=optional(aware), eq=False)
     version: int = field(default=0, validator=ge(0))
+
+    def is_stale(self, now: datetime) -> bool:
+        """Return whether what is known of it may be out of date.
+
+        An invocation that has ended never is.
+
+        Args:
+            now: Time-zone aware.
+        """
+        return (
+            not self.state.is_terminal
+            and self.stale_at is not None
+            and self.stale_at < now
+        )
 
     def seen(self, sighting: Sighting, at: datetime) -> Invocation:
         """Return this invocation after a look at it.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import ge
 
 from galaxy_jobs.domain.errors import DomainError, IllegalTransition, InvalidValue
-from galaxy_jobs.domain.model.invocation import Invocation
+from galaxy_jobs.domain.model.invocation import STALE_AFTER, Invocation
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     HistoryId,
@@ -247,12 +247,18 @@ class Submission:
         """
         return self._after(_E.NO_RUN, at, problem=self.problem or problem)
 
-    def invocation(self, invocation_id: InvocationId, at: datetime) -> Invocation:
+    def invocation(
+        self,
+        invocation_id: InvocationId,
+        at: datetime,
+        stale_after: timedelta = STALE_AFTER,
+    ) -> Invocation:
         """Return the invocation that this submission led to.
 
         Args:
             invocation_id: Galaxy's id of it.
             at: When it was accepted or found; time-zone aware.
+            stale_after: How long it may wait for its first look.
         """
         return Invocation(
             invocation_id=invocation_id,
@@ -267,6 +273,7 @@ class Submission:
             created_at=at,
             updated_at=at,
             observed_at=at,
+            stale_at=at + stale_after,
         )
 
     def _after(

@@ -32,7 +32,6 @@ from galaxy_jobs.domain.ports.datasets import DatasetRepository
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
 from galaxy_jobs.domain.ports.histories import RunHistories
 from galaxy_jobs.domain.ports.invocations import InvocationRepository, JobFilter
-from galaxy_jobs.domain.ports.listing import JobListing, ListedJobs
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 from galaxy_jobs.domain.ports.queue import (
     MAY_BE_LATE,
@@ -56,9 +55,7 @@ __all__ = [
     "DatasetRepository",
     "InvocationRepository",
     "JobFilter",
-    "JobListing",
     "JobTransition",
-    "ListedJobs",
     "Look",
     "Page",
     "PollQueue",

@@ -61,6 +61,8 @@ class Look:
         summary: The fingerprint of the bulk answer, to compare the next one
             with; None keeps the stored one.
         next_in: The time until it is due again.
+        stale_in: The time until it becomes stale, if no other look comes before;
+            ignored unless *answered*.
     """
 
     claim: Claim
@@ -72,6 +74,7 @@ class Look:
     missing: bool = False
     summary: str | None = None
     next_in: timedelta = timedelta(0)
+    stale_in: timedelta = timedelta(0)
 
 
 @frozen(kw_only=True)
@@ -136,9 +139,9 @@ class PollQueue(Protocol):
 
         In one transaction: each change with its transition, as
         :meth:`InvocationRepository.save` does; when each is due next; when it
-        was observed. A look whose claim has passed to another poller since, or
-        whose invocation is at another version, is left out; in the latter case
-        it becomes due at once.
+        was observed, and when it becomes stale. A look whose claim has passed to
+        another poller since, or whose invocation is at another version, is left
+        out; in the latter case it becomes due at once.
 
         Returns:
             The number of changes that were stored.

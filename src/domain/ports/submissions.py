@@ -77,7 +77,8 @@ class SubmissionRepository(Protocol):
         """Record a run: the submission as accepted, and its invocation.
 
         In one transaction: *before* becomes *after*, the invocation is stored
-        and queued for polling at once, and its first transition is recorded.
+        with its `stale_at` and queued for polling at once, and its first
+        transition is recorded.
         An invocation that is stored already stays as it is.
 
         If the request has `overwrite`, then in the same transaction, under a lock

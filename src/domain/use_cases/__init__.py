@@ -12,7 +12,6 @@ from galaxy_jobs.domain.use_cases.outputs import JobOutputs
 from galaxy_jobs.domain.use_cases.poll import (
     Breaker,
     Mapper,
-    Observed,
     Poll,
     PollPolicy,
     Sweep,
@@ -55,7 +54,6 @@ __all__ = [
     "ListWorkflows",
     "Mapper",
     "NewToken",
-    "Observed",
     "Plan",
     "Poll",
     "PollPolicy",

@@ -29,6 +29,7 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     StaleVersion,
 )
+from galaxy_jobs.domain.model.invocation import STALE_AFTER
 from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport
 from galaxy_jobs.domain.model.submission import (
     Problem,
@@ -115,7 +116,11 @@ class Reconciled:
 
 @frozen(kw_only=True)
 class Reconcile:
-    """Settles the submissions that are due, one after the other."""
+    """Settles the submissions that are due, one after the other.
+
+    Attributes:
+        stale_after: How long an adopted run may wait for its first look.
+    """
 
     submissions: SubmissionRepository
     invocations: InvocationRepository
@@ -123,6 +128,7 @@ class Reconcile:
     histories: RunHistories
     clock: Clock
     policy: ReconcilePolicy = ReconcilePolicy()
+    stale_after: timedelta = STALE_AFTER
 
     def __call__(self, identity: Identity) -> Reconciled:
         """Look at the submissions to that Galaxy that are due.
@@ -239,14 +245,15 @@ class Reconcile:
     ) -> Outcome:
         now = self.clock()
         after = submission.accepted(run, now)
+        invocation = submission.invocation(run, now, self.stale_after)
         if not submission.fenced:
-            self.submissions.accept(submission, after, submission.invocation(run, now))
+            self.submissions.accept(submission, after, invocation)
             return Outcome.ADOPTED
         # First the history: in the other order, a crash in between would leave a
         # recorded run whose results are thrown away. And once more afterwards, for
         # a reconciler that deletes it just now and has not seen the adoption.
         self._undelete(history_id)
-        self.submissions.accept(submission, after, submission.invocation(run, now))
+        self.submissions.accept(submission, after, invocation)
         self.submissions.save(after, after.touch(), look_in=self.policy.afterwards)
         self._undelete(history_id)
         return Outcome.ADOPTED

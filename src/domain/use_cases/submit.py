@@ -30,7 +30,7 @@ from galaxy_jobs.domain.errors import (
     StoreUnavailable,
 )
 from galaxy_jobs.domain.model.dataset import GalaxyData, Source
-from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.invocation import STALE_AFTER, InvocationState
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -147,7 +147,11 @@ class Submitted:
 
 @frozen(kw_only=True)
 class Submit:
-    """Runs a workflow on a dataset."""
+    """Runs a workflow on a dataset.
+
+    Attributes:
+        stale_after: How long a run may wait for its first look.
+    """
 
     check: Check
     submissions: SubmissionRepository
@@ -156,6 +160,7 @@ class Submit:
     identity: Callable[[], Identity]
     clock: Clock
     policy: SubmitPolicy = SubmitPolicy()
+    stale_after: timedelta = STALE_AFTER
     new_id: Callable[[], UUID] = uuid4
 
     def __call__(
@@ -245,7 +250,7 @@ class Submit:
             stored = self.submissions.accept(
                 submission,
                 submission.accepted(invocation_id, now),
-                submission.invocation(invocation_id, now),
+                submission.invocation(invocation_id, now, self.stale_after),
             )
         except (StaleVersion, StoreUnavailable) as error:
             return self._settled_otherwise(submission, error)

@@ -22,12 +22,10 @@ from galaxy_jobs.entrypoints.api import (
     health,
     jobs,
     metrics,
-    schemas,
     workflows,
 )
 from galaxy_jobs.entrypoints.api.auth import Guard, caller_of
 from galaxy_jobs.entrypoints.api.limits import Places, Rate
-from galaxy_jobs.entrypoints.api.listing import Listing
 from galaxy_jobs.entrypoints.api.openapi import Document
 from galaxy_jobs.entrypoints.api.parameters import invalid, refuse_unknown
 from galaxy_jobs.entrypoints.api.problems import EXCEPTION_HANDLERS
@@ -47,6 +45,7 @@ USED = (
     "datasets",
     "fanout",
     "invocations",
+    "job_pages",
     "job_outputs",
     "list_workflows",
     "metrics",
@@ -68,6 +67,11 @@ def create_app(container: Container) -> Litestar:
     """
     allowed = container.http()
     places = Places(allowed.streams, allowed.streams_each)
+
+    async def close_job_pages() -> None:
+        # In the event loop that opened them: the container is closed after it.
+        await container.job_pages().close()
+
     service = asgi.Service(
         # Routers and not single routes: of two threaded handlers on one path,
         # Litestar 2.25 breaks the first unless a router has put them together.
@@ -86,16 +90,6 @@ def create_app(container: Container) -> Litestar:
             **{name: _use(getattr(container, name)) for name in USED},
             # What comes of submissions is counted, however they come in.
             **{name: _counted(container, name) for name in ("submit", "rerun")},
-            "shown": Provide(
-                lambda: schemas.Shown(
-                    clock=container.clock(), policy=container.poll_policy()
-                ),
-                sync_to_thread=False,
-            ),
-            "listing": Provide(
-                lambda: Listing(container.listing(), container.clock()),
-                sync_to_thread=False,
-            ),
             "caller": Provide(caller_of, sync_to_thread=False),
             "places": Provide(lambda: places, sync_to_thread=False),
         },
@@ -106,6 +100,7 @@ def create_app(container: Container) -> Litestar:
         request_max_body_size=BODY_LIMIT,
         cors_config=_cors(allowed.allow_origins),
         lifespan=[threads, _guarded],
+        on_shutdown=[close_job_pages],
         # structlog tells what there is to tell; Litestar would set up its own.
         logging_config=None,
         debug=False,

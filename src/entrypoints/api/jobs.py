@@ -16,6 +16,7 @@ from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import Request
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import (
+    Clock,
     InvocationRepository,
     JobFilter,
     SubmissionRepository,
@@ -31,7 +32,7 @@ from galaxy_jobs.domain.use_cases import (
 from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, name_of
 from galaxy_jobs.entrypoints.api.limits import Places
-from galaxy_jobs.entrypoints.api.listing import Listing, document, has
+from galaxy_jobs.entrypoints.api.listing import JobPages, document, has
 from galaxy_jobs.entrypoints.api.parameters import (
     ETAG,
     LOCATION,
@@ -171,7 +172,7 @@ def rerun_job(
 )
 async def get_jobs(
     *,
-    listing: Needs[Listing],
+    job_pages: Needs[JobPages],
     dataset_id: Annotated[
         str | None, QueryParameter(description="a text: only jobs on this dataset")
     ] = None,
@@ -200,7 +201,7 @@ async def get_jobs(
     )
     here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in wanted.states)]
     after = cursors.read(cursor, here)
-    page = await listing.jobs.page(wanted, limit, after, now=listing.clock())
+    page = await job_pages.page(wanted, limit, after)
     made = document(page, cursors.write(page.next, here))
     headers = {"ETag": made.etag, "Vary": "Authorization, Cookie"}
     answer: Response[Any] = (
@@ -225,7 +226,7 @@ async def get_job(
     request: AnyRequest[Any, Any, Any],
     invocation_id: FromPath[str],
     invocations: Needs[InvocationRepository],
-    shown: Needs[schemas.Shown],
+    clock: Needs[Clock],
     fanout: Needs[Fanout],
     places: Needs[Places],
     wait: Wait = 0,
@@ -236,7 +237,7 @@ async def get_job(
         return await asyncio.to_thread(invocations.get, InvocationId(invocation_id))
 
     if not wait:
-        return shown.detail(await show())
+        return schemas.job_detail(await show(), clock())
     until = asyncio.get_running_loop().time() + wait
     await fanout.start()
     wanted = Wanted(invocation_id=InvocationId(invocation_id))
@@ -247,7 +248,7 @@ async def get_job(
             job = await show()
             if fanout.stopping or not more:
                 break
-    return shown.detail(job)
+    return schemas.job_detail(job, clock())
 
 
 @get(
@@ -303,10 +304,10 @@ def get_outputs(
 def post_cancel(
     invocation_id: FromPath[str],
     cancel_job: Needs[CancelJob],
-    shown: Needs[schemas.Shown],
+    clock: Needs[Clock],
 ) -> schemas.JobDetailJson:
     """Ask a job to stop."""
-    return shown.detail(cancel_job(InvocationId(invocation_id)))
+    return schemas.job_detail(cancel_job(InvocationId(invocation_id)), clock())
 
 
 @get(

@@ -11,10 +11,11 @@ import hashlib
 import json
 import re
 from importlib.metadata import version
+from typing import Protocol
 
 from attrs import frozen
 
-from galaxy_jobs.domain.ports import Clock, JobListing, ListedJobs
+from galaxy_jobs.domain.ports import Cursor, JobFilter
 
 
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
@@ -34,15 +35,40 @@ class Document:
     etag: str
 
 
-@frozen
-class Listing:
-    """What a list is made of: one thing for the route to ask for, and not two."""
+class JobPage(Protocol):
+    """A page of the list of jobs, with its items as JSON."""
 
-    jobs: JobListing
-    clock: Clock
+    @property
+    def items(self) -> str:
+        """The members of a JSON array, newest first; empty if there are none."""
+
+    @property
+    def tag(self) -> str:
+        """A text that differs wherever anything but `observed_at` differs."""
+
+    @property
+    def next(self) -> Cursor | None:
+        """The cursor of the next page, or None if this is the last."""
 
 
-def document(page: ListedJobs, next_cursor: str | None) -> Document:
+class JobPages(Protocol):
+    """Reads pages of the list of jobs on the event loop."""
+
+    async def page(
+        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+    ) -> JobPage:
+        """Return what :meth:`InvocationRepository.page` returns, as JSON.
+
+        Raises:
+            InvalidValue: The cursor is malformed.
+            StoreUnavailable: The database could not be reached.
+        """
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+def document(page: JobPage, next_cursor: str | None) -> Document:
     """Return a page as it goes over the wire.
 
     Args:

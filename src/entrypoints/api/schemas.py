@@ -33,8 +33,8 @@ from galaxy_jobs.domain.model.invocation import (
 from galaxy_jobs.domain.model.report import Output
 from galaxy_jobs.domain.model.submission import Submission
 from galaxy_jobs.domain.model.workflow import Workflow
-from galaxy_jobs.domain.ports import Clock, JobTransition
-from galaxy_jobs.domain.use_cases import Plan, PollPolicy, Submitted
+from galaxy_jobs.domain.ports import JobTransition
+from galaxy_jobs.domain.use_cases import Plan, Submitted
 from galaxy_jobs.entrypoints.api import problems, workflow_schema
 
 
@@ -414,44 +414,44 @@ class SubmissionJson:
     ]
 
 
-@frozen(kw_only=True, slots=False)
-class Shown:
-    """Shows jobs; whether one is stale depends on when it is looked at."""
+def job(invocation: Invocation, now: datetime) -> JobJson:
+    """Return a job as lists show it.
 
-    clock: Clock
-    policy: PollPolicy
+    Args:
+        invocation: As it is recorded.
+        now: Time-zone aware; `stale` depends on it.
+    """
+    return JobJson(**_common(invocation, now))
 
-    def job(self, one: Invocation) -> JobJson:
-        """Return a job as lists show it."""
-        return JobJson(**self._common(one))
 
-    def detail(self, one: Invocation) -> JobDetailJson:
-        """Return a job with all that is known of it."""
-        return JobDetailJson(
-            **self._common(one),
-            steps=[_step(step) for step in one.steps],
-            history_id=one.history_id,
-        )
+def job_detail(invocation: Invocation, now: datetime) -> JobDetailJson:
+    """Return a job with all that is known of it; see :func:`job`."""
+    return JobDetailJson(
+        **_common(invocation, now),
+        steps=[_step(step) for step in invocation.steps],
+        history_id=invocation.history_id,
+    )
 
-    def _common(self, one: Invocation) -> dict[str, Any]:
-        return {
-            "invocation_id": one.invocation_id,
-            "dataset_id": one.dataset_id,
-            "workflow_name": one.workflow_name,
-            "state": one.state,
-            "galaxy_state": one.galaxy_state,
-            "parameters": dict(one.parameters),
-            "overwrite": one.overwrite,
-            "rerun_of": one.rerun_of,
-            "superseded_by": one.superseded_by,
-            "created_at": utc(one.created_at),
-            "updated_at": utc(one.updated_at),
-            "observed_at": utc(one.observed_at),
-            "stale": self.policy.stale(one, self.clock()),
-            "attention": one.attention,
-            "progress": _progress(one.progress),
-            "failure": _failure(one.failure),
-        }
+
+def _common(invocation: Invocation, now: datetime) -> dict[str, Any]:
+    return {
+        "invocation_id": invocation.invocation_id,
+        "dataset_id": invocation.dataset_id,
+        "workflow_name": invocation.workflow_name,
+        "state": invocation.state,
+        "galaxy_state": invocation.galaxy_state,
+        "parameters": dict(invocation.parameters),
+        "overwrite": invocation.overwrite,
+        "rerun_of": invocation.rerun_of,
+        "superseded_by": invocation.superseded_by,
+        "created_at": utc(invocation.created_at),
+        "updated_at": utc(invocation.updated_at),
+        "observed_at": utc(invocation.observed_at),
+        "stale": invocation.is_stale(now),
+        "attention": invocation.attention,
+        "progress": _progress(invocation.progress),
+        "failure": _failure(invocation.failure),
+    }
 
 
 def accepted(one: Submitted) -> Accepted:

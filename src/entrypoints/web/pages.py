@@ -134,7 +134,6 @@ def get_jobs_page(
     *,
     request: AnyRequest,
     invocations: Needs[InvocationRepository],
-    shown: Needs[schemas.Shown],
     clock: Needs[Clock],
     dataset_id: DatasetFilter = None,
     workflow_name: WorkflowFilter = None,
@@ -144,11 +143,12 @@ def get_jobs_page(
     """Show the jobs, newest first."""
     filters = Filters.of(dataset_id, workflow_name, states)
     listed = filters.find(invocations, cursor)
-    jobs = [shown.job(invocation) for invocation in listed.items]
+    now = clock()
+    jobs = [schemas.job(invocation, now) for invocation in listed.items]
     return page(
         request,
         "jobs.html",
-        now=clock(),
+        now=now,
         jobs=jobs,
         summary=_summary([job.state.value for job in jobs]),
         filters=filters,
@@ -166,7 +166,7 @@ async def get_list_events(
     fanout: Needs[Fanout],
     places: Needs[Places],
     invocations: Needs[InvocationRepository],
-    shown: Needs[schemas.Shown],
+    clock: Needs[Clock],
     dataset_id: DatasetFilter = None,
     workflow_name: WorkflowFilter = None,
     states: StateFilter = None,
@@ -179,7 +179,7 @@ async def get_list_events(
     def read() -> live.View:
         jobs = filters.find(invocations, cursor).items
         return live.View(
-            mark=live.mark_of(map(shown.job, jobs)),
+            mark=live.mark_of(schemas.job(job, clock()) for job in jobs),
             active=any(not job.state.is_terminal for job in jobs),
         )
 
@@ -196,12 +196,11 @@ def get_job_page(
     request: AnyRequest,
     invocation_id: FromPath[str],
     invocations: Needs[InvocationRepository],
-    shown: Needs[schemas.Shown],
     clock: Needs[Clock],
 ) -> Template:
     """Show a job."""
     invocation = invocations.get(InvocationId(invocation_id))
-    job = shown.detail(invocation)
+    job = schemas.job_detail(invocation, clock())
     active = not invocation.state.is_terminal
     headers = None
     if not active and request.headers.get("hx-target") == "live":
@@ -230,7 +229,7 @@ async def get_job_events(
     places: Needs[Places],
     invocation_id: FromPath[str],
     invocations: Needs[InvocationRepository],
-    shown: Needs[schemas.Shown],
+    clock: Needs[Clock],
     mark: Mark = "",
 ) -> Stream:
     """Stream an event whenever a job's page is out of date, and one at its end."""
@@ -239,7 +238,7 @@ async def get_job_events(
     def read() -> live.View:
         invocation = invocations.get(InvocationId(invocation_id))
         ended = invocation.state.is_terminal
-        mark = live.mark_of([shown.job(invocation)])
+        mark = live.mark_of([schemas.job(invocation, clock())])
         return live.View(mark=mark, active=not ended, ended=ended)
 
     slot = places.taken(name_of(request))

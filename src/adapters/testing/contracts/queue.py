@@ -143,10 +143,11 @@ class PollQueueContract:
     ) -> None:
         before = repositories.accepted("inv1")
         (claim,) = repositories.claim()
-        look = Look(claim=claim, answered=True, summary="s", next_in=HOUR)
+        look = Look(claim=claim, answered=True, summary="s", next_in=HOUR, stale_in=DAY)
         assert repositories.queue.write_back([look]) == 0
         after = repositories.invocations.get(before.invocation_id)
         assert evolve(after, observed_at=NOON) == before
+        assert after.stale_at == after.observed_at + DAY
         assert len(repositories.invocations.transitions(before.invocation_id)) == 1
 
     def test_it_is_due_when_the_look_said(self, repositories: Repositories) -> None:
@@ -166,7 +167,9 @@ class PollQueueContract:
             (claim,) = repositories.claim()
             assert claim.failures == n
             repositories.queue.write_back([Look(claim=claim)])
-        assert repositories.invocations.get(before.invocation_id) == before
+        stored = repositories.invocations.get(before.invocation_id)
+        assert stored == before
+        assert stored.stale_at == before.stale_at
         (claim,) = repositories.claim()
         repositories.queue.write_back([Look(claim=claim, answered=True)])
         (claim,) = repositories.claim()

@@ -385,7 +385,9 @@ class SubmissionRepositoryContract:
         after = before.accepted(run.invocation_id, LATER)
         assert repositories.submissions.accept(before, after, run) == run
         assert repositories.submissions.get(before.submission_id) == after
-        assert repositories.invocations.get(run.invocation_id) == run
+        stored = repositories.invocations.get(run.invocation_id)
+        assert stored == run
+        assert stored.stale_at == run.stale_at
         (creation,) = repositories.invocations.transitions(run.invocation_id)
         assert (creation.from_state, creation.to_state) == (None, S.QUEUED)
         assert (creation.at, creation.galaxy_state) == (NOON, "new")

@@ -545,10 +545,13 @@ class MemoryPollQueue(PollQueue):
         self._note(row, look, now)
         if look.after is None:
             if look.answered:
-                self.store.invocations[id_] = evolve(stored, observed_at=now)
+                self.store.invocations[id_] = evolve(
+                    stored, observed_at=now, stale_at=now + look.stale_in
+                )
             return False
         row.last_change_at = now
-        self.store.put(stored, look.after)
+        stale_at = now + look.stale_in if look.answered else stored.stale_at
+        self.store.put(stored, evolve(look.after, stale_at=stale_at))
         if look.after.state.is_terminal:
             del self.store.active[id_]
         return True

@@ -2,8 +2,8 @@
 
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
 from galaxy_jobs.domain.use_cases.poll.counts import Sweep
-from galaxy_jobs.domain.use_cases.poll.schedule import Observed, PollPolicy
+from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
 from galaxy_jobs.domain.use_cases.poll.sweep import Mapper, Poll, one_by_one
 
 
-__all__ = ["Breaker", "Mapper", "Observed", "Poll", "PollPolicy", "Sweep", "one_by_one"]
+__all__ = ["Breaker", "Mapper", "Poll", "PollPolicy", "Sweep", "one_by_one"]

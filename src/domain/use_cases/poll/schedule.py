@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import Any
 
 from attrs import Attribute, field, frozen
 
 from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.invocation import STALE_AFTER
 from galaxy_jobs.domain.model.values import positive
-
-
-class Observed(Protocol):
-    """An invocation, as far as it matters for when it is looked at."""
-
-    @property
-    def state(self) -> InvocationState:
-        """Where it stands."""
-
-    @property
-    def updated_at(self) -> datetime:
-        """When it last changed."""
-
-    @property
-    def observed_at(self) -> datetime:
-        """When Galaxy was last asked about it."""
 
 
 STALE_INTERVALS = 3
@@ -67,8 +51,8 @@ class PollPolicy:
         gone_misses: How many such answers in a row that takes.
         stuck_after: How long an invocation may wait for Galaxy's scheduler
             before it gets a note for attention.
-        stale_after: A job is shown as stale if it was not observed for three of
-            its intervals and this time on top.
+        stale_after: How late a look may be: an invocation is stale if it was not
+            observed for three of its intervals and this time on top.
 
     Raises:
         InvalidValue: A number or duration is not above zero, `jitter` is not
@@ -92,7 +76,7 @@ class PollPolicy:
     gone_after: timedelta = field(default=timedelta(hours=1), validator=positive)
     gone_misses: int = field(default=3, validator=positive)
     stuck_after: timedelta = field(default=timedelta(hours=1), validator=positive)
-    stale_after: timedelta = field(default=timedelta(minutes=2), validator=positive)
+    stale_after: timedelta = field(default=STALE_AFTER, validator=positive)
 
     def __attrs_post_init__(self) -> None:
         if self.min_interval > self.max_interval:
@@ -113,16 +97,10 @@ class PollPolicy:
         )
         return usual * (1 + self.jitter * (2 * random - 1))
 
-    def stale(self, invocation: Observed, now: datetime) -> bool:
-        """Say whether what is known of an invocation may be out of date.
-
-        One that has ended never is.
+    def stale_in(self, quiet_for: timedelta) -> timedelta:
+        """Return the time after a look at which its result counts as out of date.
 
         Args:
-            invocation: As it is recorded.
-            now: Time-zone aware.
+            quiet_for: For how long nothing has changed.
         """
-        if invocation.state.is_terminal:
-            return False
-        usual = self.interval(invocation.observed_at - invocation.updated_at)
-        return now - invocation.observed_at > STALE_INTERVALS * usual + self.stale_after
+        return STALE_INTERVALS * self.interval(quiet_for) + self.stale_after

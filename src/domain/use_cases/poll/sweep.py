@@ -371,7 +371,12 @@ class Poll:
             return False
 
     def _quiet(self, claim: Claim) -> Look:
-        return Look(claim=claim, answered=True, next_in=self._next_in(claim.quiet_for))
+        return Look(
+            claim=claim,
+            answered=True,
+            next_in=self._next_in(claim.quiet_for),
+            stale_in=self.policy.stale_in(claim.quiet_for),
+        )
 
     def _failed(self, claim: Claim) -> Look:
         # The interval doubles with every failure.
@@ -387,13 +392,15 @@ class Poll:
         except IllegalTransition:  # another poller saw it end
             after = before
         moved = after.version != before.version
+        quiet_for = timedelta(0) if moved else claim.quiet_for
         return Look(
             claim=claim,
             before=before,
             after=after if moved else None,
             answered=True,
             full=True,
-            next_in=self._next_in(timedelta(0) if moved else claim.quiet_for),
+            next_in=self._next_in(quiet_for),
+            stale_in=self.policy.stale_in(quiet_for),
         )
 
     def _missing(self, claim: Claim, before: Invocation, at: datetime) -> Look:

@@ -16,18 +16,20 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from attrs import evolve
-from hypothesis import given, reject
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.postgres import (
+    AsyncReader,
     PostgresInvocations,
-    PostgresJobListing,
-    QuickReader,
+    PostgresJobPages,
+    clock,
     make_engine,
     migrate,
     tables,
 )
+from galaxy_jobs.adapters.postgres.job_pages import JobPage
 from galaxy_jobs.adapters.postgres.rows import invocation_to_row
 from galaxy_jobs.adapters.testing.contracts.repositories import UNICODE
 from galaxy_jobs.domain import DatasetId, HistoryId, Identity, InvocationId
@@ -37,39 +39,36 @@ from galaxy_jobs.domain.model.invocation import (
     InvocationState,
     Progress,
 )
-from galaxy_jobs.domain.ports import Cursor, JobFilter, ListedJobs
-from galaxy_jobs.domain.use_cases import PollPolicy
+from galaxy_jobs.domain.ports import Cursor, JobFilter
 from tests.support.build import NOON, an_invocation
-from tests.support.listing import ComposedListing
+from tests.support.job_pages import ComposedJobPages
 from tests.support.rows import fill
 
 
 ROWS = 100_000
-POLICY = PollPolicy()
 
 
 class Jobs:
-    """The listing, asked from where there is no event loop."""
+    """The pages, read from where there is no event loop."""
 
     def __init__(self, engine: Engine) -> None:
-        self.reader = QuickReader(engine)
+        self.pages = PostgresJobPages(AsyncReader(lambda: engine))
         self.loop = asyncio.Runner()
 
     def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None, **now: Any
-    ) -> ListedJobs:
-        listing = PostgresJobListing(self.reader, POLICY)
-        return self.loop.run(listing.page(wanted, limit, after, **now))
+        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+    ) -> JobPage:
+        return self.loop.run(self.pages.page(wanted, limit, after))
 
     def close(self) -> None:
-        self.reader.close()
+        self.loop.run(self.pages.close())
         self.loop.close()
 
 
 @pytest.fixture(scope="module")
-def listing(engine: Engine) -> Iterator[Jobs]:
-    with closing(Jobs(engine)) as one:
-        yield one
+def jobs(engine: Engine) -> Iterator[Jobs]:
+    with closing(Jobs(engine)) as jobs:
+        yield jobs
 
 
 @pytest.fixture(scope="module")
@@ -141,98 +140,109 @@ def in_order(text: str) -> Any:
     return list(json.loads(text).items())
 
 
-def stored(engine: Engine, *jobs: Invocation, polled_at: datetime | None) -> None:
-    """Let these be all jobs that there are."""
+def store(
+    engine: Engine,
+    *invocations: Invocation,
+    polled_at: datetime | None = None,
+    stale: bool | None = None,
+) -> None:
+    """Let these be all jobs that there are.
+
+    Args:
+        engine: Where.
+        invocations: As their wide rows have them.
+        polled_at: What the narrow rows have as `observed_at`; None: there are none.
+        stale: Whether their time is over, by PostgreSQL's clock; None: never.
+    """
+    stale_at = sa.func.now() + timedelta(hours=-1 if stale else 1)
     with engine.begin() as connection:
         connection.execute(sa.text("TRUNCATE workflow_invocations CASCADE"))
-        for one in jobs:
-            row = invocation_to_row(one) | {"submission_id": uuid4()}
+        for invocation in invocations:
+            row = invocation_to_row(invocation) | {"submission_id": uuid4()}
             connection.execute(sa.insert(tables.invocations), row)
             if polled_at is None:
                 continue
             connection.execute(
-                sa.insert(tables.active),
-                {
-                    "invocation_id": one.invocation_id,
-                    "galaxy_url": "",
-                    "galaxy_user": "",
-                    "draws": [],
-                    "cancelling": False,
-                    "observed_at": polled_at,
-                },
+                sa.insert(tables.active).values(
+                    invocation_id=invocation.invocation_id,
+                    galaxy_url="",
+                    galaxy_user="",
+                    draws=[],
+                    cancelling=False,
+                    observed_at=polled_at,
+                    stale_at=None if stale is None else stale_at,
+                )
             )
 
 
 @given(
-    one=INVOCATIONS,
-    polled_at=st.none() | TIMES,
-    unseen=st.timedeltas(timedelta(0), timedelta(days=900))
-    | st.timedeltas(timedelta(0), timedelta(minutes=20)),
+    invocation=INVOCATIONS,
+    polled_at=TIMES,
+    stale=st.none() | st.booleans(),
 )
-def test_it_is_what_the_domain_would_have_shown(
+def test_the_json_is_that_of_the_domains_object(
     engine: Engine,
-    listing: Jobs,
-    one: Invocation,
-    polled_at: datetime | None,
-    unseen: timedelta,
+    jobs: Jobs,
+    invocation: Invocation,
+    polled_at: datetime,
+    stale: bool | None,  # noqa: FBT001 - drawn
 ) -> None:
-    stored(engine, one, polled_at=polled_at)
-    try:
-        now = (polled_at or one.observed_at).astimezone(UTC) + unseen
-    except OverflowError:  # beyond the year 9999
-        reject()
-    invocations = PostgresInvocations(engine)
-    composed = ComposedListing(invocations.page, POLICY).page(JobFilter(), 9, now=now)
-    expected = listing.loop.run(composed)
-    listed = listing.page(JobFilter(), 9, now=now)
-    assert in_order(listed.items) == in_order(expected.items)
+    # As the repositories keep it: an invocation that has ended is not polled.
+    active = not invocation.state.is_terminal
+    store(engine, invocation, polled_at=polled_at if active else None, stale=stale)
+    pages = PostgresInvocations(engine).page
+    composed = ComposedJobPages(pages, lambda: clock(engine)).page(JobFilter(), 9)
+    expected = jobs.loop.run(composed)
+    page = jobs.page(JobFilter(), 9)
+    assert in_order(page.items) == in_order(expected.items)
+    assert json.loads(page.items)["stale"] is (active and stale is True)
 
 
-STALE_AFTER = {
-    # Three intervals and two minutes: an interval is a fiftieth of the quiet time,
-    # half a second at least and five minutes at most.
-    timedelta(0): timedelta(minutes=2, seconds=1.5),
-    timedelta(minutes=50): timedelta(minutes=5),
-    timedelta(days=30): timedelta(minutes=17),
-}
-
-
-@pytest.mark.parametrize("quiet", STALE_AFTER)
-@pytest.mark.parametrize("state", InvocationState)
-def test_stale_is_to_the_second_what_the_domain_says(
-    engine: Engine, listing: Jobs, state: InvocationState, quiet: timedelta
+def test_the_tag_changes_with_whatever_is_shown_but_observed_at(
+    engine: Engine, jobs: Jobs
 ) -> None:
-    seen = NOON + quiet
-    one = evolve(an_invocation(), state=state, updated_at=NOON, observed_at=seen)
-    stored(engine, one, polled_at=None)
-    limit = seen + STALE_AFTER[quiet]
-    shown = [
-        json.loads(listing.page(JobFilter(), 9, now=at).items)["stale"]
-        for at in (seen, limit, limit + timedelta(microseconds=1))
-    ]
-    assert shown == [False, False, not state.is_terminal]
+    first = an_invocation()
+    second = evolve(first, invocation_id=InvocationId("b"))
 
+    def tag(*invocations: Invocation, at: datetime = NOON, stale: bool = False) -> str:
+        store(engine, *invocations, polled_at=at, stale=stale)
+        return jobs.page(JobFilter(), 9).tag
 
-def test_the_tag_goes_with_whatever_is_shown_but_the_time_of_the_last_look(
-    engine: Engine, listing: Jobs
-) -> None:
-    one, two = an_invocation(), evolve(an_invocation(), invocation_id=InvocationId("b"))
-    later = NOON + timedelta(hours=1)
-
-    def tag(*jobs: Invocation, now: datetime = NOON) -> str:
-        stored(engine, *jobs, polled_at=None)
-        return listing.page(JobFilter(), 9, now=now).tag
-
-    assert tag(one) == tag(evolve(one, observed_at=later))
-    others = [
+    assert tag(first) == tag(first, at=NOON + timedelta(hours=1))
+    tags = [
         tag(),
-        tag(one),
-        tag(two),
-        tag(one, two),
-        tag(evolve(one, version=one.version + 1)),
-        tag(one, now=later),  # stale by then
+        tag(first),
+        tag(second),
+        tag(first, second),
+        tag(evolve(first, version=first.version + 1)),
+        tag(first, stale=True),
     ]
-    assert len(set(others)) == len(others)
+    assert len(set(tags)) == len(tags)
+
+
+def test_a_walk_through_the_pages_meets_each_job_once(
+    engine: Engine, jobs: Jobs
+) -> None:
+    invocations = [
+        evolve(
+            an_invocation(at=NOON + timedelta(hours=n // 2)),  # two at the same time
+            invocation_id=InvocationId(f"inv{n}"),
+        )
+        for n in range(7)
+    ]
+    store(engine, *invocations)
+    for limit in (1, 2, 3, 6, 7, 8):
+        pages = [jobs.page(JobFilter(), limit)]
+        while pages[-1].next is not None:
+            pages.append(jobs.page(JobFilter(), limit, pages[-1].next))
+        ids = [
+            [job["invocation_id"] for job in json.loads(f"[{page.items}]")]
+            for page in pages
+        ]
+        assert [id_ for page in ids for id_ in page] == [
+            f"inv{n}" for n in reversed(range(7))
+        ]
+        assert [len(page) for page in ids[:-1]] == [limit] * (len(ids) - 1)
 
 
 # --- quickly found ------------------------------------------------------------------
@@ -288,14 +298,14 @@ def test_whatever_the_filter_a_page_reads_about_a_page(
     after: Cursor | None,
 ) -> None:
     with full.connect() as connection, closing(Jobs(full)) as jobs:
-        jobs.page(JobFilter(), 1, now=NOON)  # it is connected
+        jobs.page(JobFilter(), 1)  # it is connected
         connection.exec_driver_sql(f"SET plan_cache_mode = {plan}")
         for wanted in FILTERS:
             lists: Callable[[], object] = partial(
                 PostgresInvocations(full).page, wanted, LIMIT, after
             )
             if listed == "as they are sent":
-                lists = partial(jobs.page, wanted, LIMIT, after, now=NOON)
+                lists = partial(jobs.page, wanted, LIMIT, after)
             check(explained(connection, lists), wanted)
 
 

@@ -1,0 +1,44 @@
+"""Pages of jobs made of the domain's objects, in the spelling of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+from attrs import frozen
+
+from galaxy_jobs.adapters.postgres.job_pages import JobPage
+from galaxy_jobs.domain import Invocation
+from galaxy_jobs.domain.ports import Cursor, JobFilter, Page
+from galaxy_jobs.entrypoints.api import schemas
+
+
+@frozen
+class ComposedJobPages:
+    """Fills the API's `JobPages` from a repository's pages.
+
+    Attributes:
+        pages: Lists invocations, as :meth:`InvocationRepository.page` does.
+        clock: Gives the time that decides about `stale`.
+    """
+
+    pages: Callable[..., Page[Invocation]]
+    clock: Callable[[], datetime]
+
+    async def page(
+        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+    ) -> JobPage:
+        page = self.pages(wanted, limit, after)
+        now = self.clock()
+        jobs = [(invocation, schemas.job(invocation, now)) for invocation in page.items]
+        return JobPage(
+            items=",".join(msgspec.json.encode(job).decode() for _, job in jobs),
+            tag=repr(
+                [(job.invocation_id, job.version, shown.stale) for job, shown in jobs]
+            ),
+            next=page.next,
+        )
+
+    async def close(self) -> None:
+        """There is nothing to close."""
