@@ -150,7 +150,7 @@ def test_a_late_request_meets_the_fence(galaxy: SimulatedGalaxy) -> None:
     assert not galaxy.at_work
 
 
-def test_a_late_request_may_be_refused_unheard(galaxy: SimulatedGalaxy) -> None:
+def test_the_refusal_of_a_late_request_is_lost(galaxy: SimulatedGalaxy) -> None:
     history_id = galaxy.create("h")
     galaxy.fail_next("invoke", LOST, later=True)
     with pytest.raises(OutcomeUnknown):
@@ -160,7 +160,7 @@ def test_a_late_request_may_be_refused_unheard(galaxy: SimulatedGalaxy) -> None:
     assert not galaxy.runs
 
 
-def test_an_outage_ends_every_question(galaxy: SimulatedGalaxy) -> None:
+def test_every_call_fails_during_an_outage(galaxy: SimulatedGalaxy) -> None:
     galaxy.outage = RunnerUnavailable("down")
     for ask in (galaxy.identity, galaxy.names, lambda: galaxy.create("h")):
         with pytest.raises(RunnerUnavailable):
@@ -170,7 +170,7 @@ def test_an_outage_ends_every_question(galaxy: SimulatedGalaxy) -> None:
     assert galaxy.calls["identity"] == 2
 
 
-def test_what_it_forgot_is_gone(galaxy: SimulatedGalaxy) -> None:
+def test_forgotten_runs_are_gone(galaxy: SimulatedGalaxy) -> None:
     history_id = galaxy.create("h")
     run = invoke(galaxy, history_id)
     galaxy.forget(run)
@@ -180,7 +180,7 @@ def test_what_it_forgot_is_gone(galaxy: SimulatedGalaxy) -> None:
     assert galaxy.summaries([run]) == {}
 
 
-def test_deleting_a_history_stops_no_run_that_has_its_jobs(
+def test_deleting_a_history_does_not_stop_a_run_with_jobs(
     galaxy: SimulatedGalaxy,
 ) -> None:
     history_id = galaxy.create("h")
@@ -222,7 +222,7 @@ def test_a_plan_may_hold_collections_and_sub_workflows(
     assert galaxy.summaries([run])[run].states == {"ok": 1, "error": 1}
 
 
-def test_without_bulk_answers_nothing_is_told(galaxy: SimulatedGalaxy) -> None:
+def test_without_bulk_answers_there_are_no_summaries(galaxy: SimulatedGalaxy) -> None:
     run = invoke(galaxy, galaxy.create("h"))
     galaxy.answers_in_bulk = False
     assert galaxy.summaries([run]) == {}
@@ -235,7 +235,7 @@ def test_refuses_to_undo_a_purge(galaxy: SimulatedGalaxy) -> None:
         galaxy.undelete(history_id)
 
 
-def test_finds_by_the_configured_id_under_the_clients_name(
+def test_a_workflow_found_by_id_has_the_name_asked_for(
     galaxy: SimulatedGalaxy,
 ) -> None:
     workflow_id = galaxy.add_workflow("in Galaxy")

@@ -1,6 +1,6 @@
 """Whether Galaxy answers requests about many invocations at once, and about how many.
 
-Rule of the file: that is found out by asking, and remembered for a while only:
+Rule of the file: the limit is learned from the answers and kept for a while only:
 servers are upgraded, and slow ones become fast again. An invocation that the bulk
 answer leaves out is asked about singly by the caller; nothing is lost.
 """

@@ -2,12 +2,11 @@
 
     GALAXY_CONFIG_FILE=galaxy.yml python serve.py 127.0.0.1 8085
 
-It runs in Galaxy's environment, never in ours, and leaves at once for the
-background. The application is the one that Galaxy's own factory builds. Rule of the
-file: what is added makes it start sooner or run with fewer processes, and changes
-no answer.
+It runs in Galaxy's environment, never in ours, and detaches itself at once. The
+application is built by Galaxy's own factory. Rule of the file: the additions make it
+start sooner or run with fewer processes, and change no answer.
 
-It leans on the insides of the versions in ``requirements.lock``.
+It relies on internals of the versions in ``requirements.lock``.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ PRELOADED = [
     "galaxy.datatypes.registry",
     "galaxy.metadata.set_metadata",
 ]
-SECONDS_TO_SAY_GOODBYE = 3
+SHUTDOWN_TIMEOUT = 3
 
 
 def start_fork_server() -> None:
-    """Let the server of metadata tasks import its modules on the other core.
+    """Start the fork server of metadata tasks, which imports on the other core.
 
     Galaxy would start it only after importing the same modules itself.
     """
@@ -44,22 +43,22 @@ def start_fork_server() -> None:
 
 
 def warm_fork_pool() -> None:
-    """Have the pool of metadata tasks ready before the first job asks for it."""
+    """Start the pool of metadata tasks before the first job needs it."""
     from galaxy.celery import celery_app, setup_worker_pool
 
     setup_worker_pool(sender=types.SimpleNamespace(concurrency=WORKERS))
-    # To submit is what starts it, and that waits for the fork server.
+    # The first task starts it, and waits for the fork server.
     threading.Thread(
         target=celery_app.fork_pool.submit, args=(os.getpid, None), daemon=True
     ).start()
 
 
-def put_off_routes() -> None:
-    """Analyse each of Galaxy's API routes when it is first asked for.
+def defer_routes() -> None:
+    """Analyse each of Galaxy's API routes at its first request.
 
     FastAPI analyses the parameters of every route on definition, and each route is
-    defined three times on its way into the application: half of the time to start.
-    Most are never asked for. Until then, a route knows its path, method and name.
+    defined three times on its way into the application: half of the start time. Most
+    routes are never used. Until then, a route has its path, method and name.
     """
     from fastapi import routing
 
@@ -79,21 +78,21 @@ def put_off_routes() -> None:
         "get_parameterless_sub_dependant",
         "get_request_handler",
     )
-    spared = dict.fromkeys(expensive, nothing)
+    skipped = dict.fromkeys(expensive, nothing)
     real = {name: getattr(routing, name) for name in expensive}
     define, handle = routing.APIRoute.__init__, routing.APIRoute.handle
 
     def define_later(route: Any, *args: Any, **options: Any) -> None:
-        route.put_off = (args, options)
-        vars(routing).update(spared)
+        route.deferred = (args, options)
+        vars(routing).update(skipped)
         try:
             define(route, *args, **options)
         finally:
             vars(routing).update(real)
 
     def define_now(route: Any) -> None:
-        if put_off := vars(route).pop("put_off", None):
-            args, options = put_off
+        if deferred := vars(route).pop("deferred", None):
+            args, options = deferred
             define(route, *args, **options)
 
     async def define_and_handle(
@@ -104,11 +103,11 @@ def put_off_routes() -> None:
 
     routing.APIRoute.__init__ = define_later
     routing.APIRoute.handle = define_and_handle
-    put_off_openapi(define_now)
+    defer_openapi(define_now)
 
 
-def put_off_openapi(define_now: Any) -> None:
-    """Build the description of the API when it is first asked for."""
+def defer_openapi(define_now: Any) -> None:
+    """Build the description of the API at its first request."""
     from galaxy.webapps.galaxy import fast_app
 
     merge = fast_app.include_legacy_openapi
@@ -125,7 +124,7 @@ def put_off_openapi(define_now: Any) -> None:
 
 
 def start_task_worker() -> None:
-    """Run Galaxy's tasks in threads of this process, out of its memory."""
+    """Run Galaxy's tasks in threads of this process, without another one's memory."""
     from celery._state import _set_task_join_will_block
     from celery.worker import WorkController
     from galaxy.celery import celery_app
@@ -140,30 +139,30 @@ def start_task_worker() -> None:
         without_mingle=True,
         without_gossip=True,
     )
-    # The job runner waits for metadata tasks in this same process. Celery forbids
-    # that to its workers, lest all wait for each other; the runner is none of them.
+    # The job runner waits for metadata tasks in this same process. Celery forbids its
+    # workers to do so, against deadlocks; the runner is not one of them.
     _set_task_join_will_block(False)
     threading.Thread(target=worker.start, name="tasks", daemon=True).start()
 
 
 def main() -> None:
-    """Serve on the host and port of the command line until told to stop."""
+    """Serve on the host and port of the command line until a signal."""
     host, port = sys.argv[1:]
     if os.fork():
         os._exit(0)
     os.setsid()
-    # Taken now, answered later: until then who asks is refused, and need not wait.
+    # Bound now and listening later: until then clients are refused and do not wait.
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, int(port)))
 
     sys.dont_write_bytecode = False
     warnings.simplefilter("ignore")
-    # What is built now stays to the end: to look through it for garbage is in vain.
+    # Objects built now live to the end: collecting garbage would free nothing.
     gc.disable()
     start_fork_server()
     warm_fork_pool()
-    put_off_routes()
+    defer_routes()
 
     import uvicorn
     from galaxy.webapps.galaxy.fast_factory import factory
@@ -175,7 +174,7 @@ def main() -> None:
     config = uvicorn.Config(
         app,
         access_log=False,
-        timeout_graceful_shutdown=SECONDS_TO_SAY_GOODBYE,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
     uvicorn.Server(config).run(sockets=[listener])
 
