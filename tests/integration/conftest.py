@@ -5,6 +5,7 @@ What is missing is an error, never a skip: a suite that tests nothing would pass
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from psycopg import sql
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.adapters.embedded.system import locked
 from galaxy_jobs.adapters.postgres import make_engine, migrate
 from tests.support.galaxy import Lab, SharedGalaxy
 from tests.support.wheel import built_wheel, run
@@ -132,16 +134,27 @@ def lab(galaxy: LocalGalaxy) -> Lab:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What others install."""
-    return built_wheel(tmp_path_factory.mktemp("wheel"))
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all workers of this test run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def bare_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the wheel and what the wheel says it needs."""
-    home = tmp_path_factory.mktemp("bare")
-    run(sys.executable, "-m", "venv", home)
+def wheel(shared_folder: Path) -> Path:
+    """The wheel, built by the first worker that asks for it."""
+    folder = shared_folder / "wheel"
+    with locked(shared_folder / "wheel.lock"):
+        return next(folder.glob("*.whl"), None) or built_wheel(folder)
+
+
+@pytest.fixture(scope="session")
+def bare_python(wheel: Path, shared_folder: Path) -> Path:
+    """A Python with the wheel and what the wheel depends on."""
+    home = shared_folder / "bare"
     python = home / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", wheel)
+    with locked(shared_folder / "bare.lock"):
+        if not home.exists():
+            run(sys.executable, "-m", "venv", home)
+            run(python, "-m", "pip", "install", "--quiet", wheel)
     return python

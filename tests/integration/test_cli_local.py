@@ -183,7 +183,10 @@ def test_other_addresses_are_not_served_without_a_token(commands: Service) -> No
         ({"GALAXY_TIMEOUT": "soon"}, "GALAXY_TIMEOUT is 'soon'; expected a number"),
         ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL is 'mysql://…'; expected"),
         ({"DATABASE_URL": "postgresql://u:secret@h:p/d"}, "DATABASE_URL: "),
-        ({"GALAXY_JOBS_CONFIG": "nowhere.toml"}, "nowhere.toml'; it could not be read"),
+        (
+            {"GALAXY_JOBS_CONFIG": "nowhere.toml"},
+            "nowhere.toml', which could not be read",
+        ),
     ],
     ids=str,
 )

@@ -27,6 +27,7 @@ from galaxy_jobs.adapters.embedded.samples import (
     import_workflow,
     upload_text,
 )
+from tests.support.galaxy import port_for
 from tests.support.service import service
 from tests.support.wait import until
 
@@ -44,11 +45,11 @@ print(access.url, access.key)
 
 
 @pytest.fixture(scope="module")
-def taken() -> Iterator[int]:
+def taken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A port that is in use."""
     with socket.socket() as listener:
         # Below the range that the kernel uses for outgoing connections.
-        port = free_port(18000)
+        port = free_port(port_for(tmp_path_factory.getbasetemp()))
         listener.bind(("127.0.0.1", port))
         listener.listen()
         yield port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -22,6 +23,15 @@ GALAXY_HOME = Path(__file__).parents[2] / ".local/galaxy"
 
 STARTED_BY_TESTS = GALAXY_HOME / "started-by-tests"
 USERS_LOCK = GALAXY_HOME / "sessions.lock"
+
+
+def port_for(folder: Path) -> int:
+    """Return a port that depends on a folder.
+
+    Two Galaxies that start at the same time both find a port free, and take it only
+    half a minute later.
+    """
+    return 20_000 + zlib.crc32(bytes(folder)) % 10_000
 
 
 @define(eq=False)
@@ -63,7 +73,7 @@ class SharedGalaxy:
         with USERS_LOCK.open("w") as users:
             fcntl.flock(users, fcntl.LOCK_SH)
             try:
-                local = LocalGalaxy(GALAXY_HOME)
+                local = LocalGalaxy(GALAXY_HOME, port=port_for(GALAXY_HOME))
                 if not local.status().running:
                     STARTED_BY_TESTS.touch()
                 local.start(self.progress)
