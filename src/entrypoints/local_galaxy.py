@@ -10,7 +10,7 @@ from galaxy_jobs.entrypoints.settings import load
 
 
 def run(action: Literal["start", "stop", "status"]) -> int:
-    """Do it, and say what came of it.
+    """Start or stop it, or print its status.
 
     Returns:
         0; for ``status``, 1 where it is not running.
@@ -19,15 +19,14 @@ def run(action: Literal["start", "stop", "status"]) -> int:
         EmbeddedError: It could not be installed or started.
     """
     galaxy = LocalGalaxy(load().home / "galaxy")
-    match action:
-        case "start":
-            access = galaxy.start(lambda stage: print(f"{stage} …", file=sys.stderr))
-            print(f"GALAXY_URL={access.url}\nGALAXY_API_KEY={access.key}")
-        case "stop":
-            galaxy.stop()
-            print("stopped")
-        case "status":
-            status = galaxy.status()
-            print(status)
-            return 0 if status.running else 1
+    if action == "start":
+        access = galaxy.start(lambda stage: print(f"{stage} …", file=sys.stderr))
+        print(f"GALAXY_URL={access.url}\nGALAXY_API_KEY={access.key}")
+    elif action == "stop":
+        galaxy.stop()
+        print("stopped")
+    else:
+        status = galaxy.status()
+        print(status)
+        return 0 if status.running else 1
     return 0

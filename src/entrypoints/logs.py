@@ -12,8 +12,8 @@ def configure(*, level: int = logging.INFO, human: bool | None = None) -> None:
     """Send our logs, and those of the libraries, to standard error.
 
     Args:
-        level: The least that is told.
-        human: Whether a person reads it; None: if it is a terminal.
+        level: The lowest that is logged.
+        human: Whether a person reads them; None: if it is a terminal.
     """
     if human is None:
         human = sys.stderr.isatty()
@@ -23,35 +23,25 @@ def configure(*, level: int = logging.INFO, human: bool | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # Locals of a frame may hold a key or a token: tracebacks go without them.
-    last: list[structlog.typing.Processor] = (
-        [
-            structlog.dev.ConsoleRenderer(
-                exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
-        if human
-        else [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
-    )
+    last: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+    if human:
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    formatter = structlog.stdlib.ProcessorFormatter
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[*shared, formatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        formatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *last,
-            ],
+            processors=[formatter.remove_processors_meta, *last],
         )
     )
     root = logging.getLogger()

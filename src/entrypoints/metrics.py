@@ -1,19 +1,19 @@
-"""What is told to Prometheus, by the API and by a poller.
+"""Prometheus metrics of the API and of the pollers.
 
-Rule of the file: every metric stands here once. What all processes did together
-(sweeps, the backlog) is read from the database when it is asked for: a poller that
-cron started is gone by then. It is the same wherever it is read, so take the `max`
-over replicas, not the sum. What one process did (requests) is counted in it.
+Rule of the file: every metric stands here once. The totals of all processes (sweeps,
+the backlog) are read from the database at each scrape: a poller that cron started is
+gone by then. They are the same wherever they are read, so take the `max` over
+replicas, not the sum. Requests are counted in the process that answers them.
 
-The number to alert on is ``galaxy_jobs_overdue_seconds``: for how long the most
-overdue job has been waiting to be asked about. It grows when no poller runs, when
-Galaxy is down, and when the pollers do not keep up.
+The number to alert on is ``galaxy_jobs_overdue_seconds``, the time for which the most
+overdue job has been due. It grows when no poller runs, when Galaxy is down, and when
+the pollers do not keep up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec
 from wsgiref.simple_server import WSGIServer
 
 from attrs import frozen
@@ -39,71 +39,69 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST.partition("; charset")[0]
 """Of :meth:`Metrics.text`, which is UTF-8."""
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-"""In seconds."""
+"""Seconds."""
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class PortTaken(DomainError):
-    """The port for metrics could not be had."""
+    """The port for metrics is in use, or may not be used."""
 
 
 class Metrics:
     """The metrics of one process.
 
     Args:
-        backlog: Says how polling stands, for each Galaxy.
+        backlog: Returns the backlog of each user of Galaxy.
     """
 
     def __init__(self, backlog: Callable[[], Mapping[Identity, Backlog]]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Polling(backlog))
-        self._requests = Counter(
-            "galaxy_jobs_http_requests",
-            "Requests that were answered.",
-            ["method", "route", "status"],
-            registry=self._registry,
+        self._requests = self._counter(
+            "http_requests", "Requests answered.", "method", "route", "status"
         )
-        self._request_seconds = Histogram(
-            "galaxy_jobs_http_request_seconds",
-            "How long answering took.",
-            ["method", "route"],
-            buckets=BUCKETS,
-            registry=self._registry,
+        self._request_seconds = self._histogram(
+            "http_request_seconds", "Duration of requests."
         )
-        self._submissions = Counter(
-            "galaxy_jobs_submissions",
-            "Submissions, by what came of them: accepted, replayed, or why not.",
-            ["outcome"],
-            registry=self._registry,
+        self._submissions = self._counter(
+            "submissions",
+            "Submissions by outcome: accepted, replayed, or the code of the problem.",
+            "outcome",
         )
-        self._galaxy = Counter(
-            "galaxy_jobs_galaxy_requests",
-            "Requests to Galaxy, by what was asked; status none: no answer came.",
-            ["method", "route", "status"],
-            registry=self._registry,
+        self._galaxy = self._counter(
+            "galaxy_requests",
+            "Requests to Galaxy; status none: there was no answer.",
+            *("method", "route", "status"),
         )
-        self._galaxy_seconds = Histogram(
-            "galaxy_jobs_galaxy_request_seconds",
-            "How long Galaxy took.",
+        self._galaxy_seconds = self._histogram(
+            "galaxy_request_seconds", "Duration of requests to Galaxy."
+        )
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"galaxy_jobs_{name}", meaning, labels, registry=self._registry)
+
+    def _histogram(self, name: str, meaning: str) -> Histogram:
+        return Histogram(
+            f"galaxy_jobs_{name}",
+            meaning,
             ["method", "route"],
             buckets=BUCKETS,
             registry=self._registry,
         )
 
     def text(self) -> bytes:
-        """Return everything as Prometheus reads it."""
+        """Return all metrics in Prometheus' format."""
         return generate_latest(self._registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that we answered.
 
         Args:
-            method: Its method.
-            route: The path with names for its variable parts: there are few.
-            status: What was answered.
-            seconds: How long it took.
+            method: Of the request.
+            route: The path with names for its variable parts, of which there are few.
+            status: Of the answer.
+            seconds: Until the answer was sent.
         """
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(method, route).observe(seconds)
@@ -111,7 +109,14 @@ class Metrics:
     def asked_galaxy(
         self, method: str, route: str, status: int | None, seconds: float
     ) -> None:
-        """Count a request that we made; likewise. ``None``: no answer came."""
+        """Count a request to Galaxy.
+
+        Args:
+            method: Of the request.
+            route: As for :meth:`answered`.
+            status: Of the answer; None: there was none.
+            seconds: Until the answer came.
+        """
         self._galaxy.labels(method, route, str(status or "none")).inc()
         self._galaxy_seconds.labels(method, route).observe(seconds)
 
@@ -120,14 +125,14 @@ class Metrics:
         return _Counted(use_case, self._submissions)
 
     def serve(self, port: int, host: str = "127.0.0.1") -> tuple[WSGIServer, int]:
-        """Serve them over HTTP, in a thread; return the server and its port.
+        """Serve the metrics over HTTP, in a thread; return the server and its port.
 
         Args:
             port: 0 takes a free one.
             host: The address to listen on.
 
         Raises:
-            PortTaken: It could not be had.
+            PortTaken: It cannot be listened on.
         """
         try:
             server, _ = start_http_server(port, host, self._registry)
@@ -141,81 +146,76 @@ class Metrics:
 
 @frozen
 class _Counted(Generic[P]):
-    """A use case that submits, and a count of what comes of it."""
+    """A use case that submits, and the counter of its outcomes."""
 
     use_case: Callable[P, Submitted]
-    count: Counter
+    counter: Counter
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Submitted:
         try:
             submitted = self.use_case(*args, **kwargs)
         except DomainError as error:
-            self.count.labels(error.code).inc()
+            self.counter.labels(error.code).inc()
             raise
-        self.count.labels("replayed" if submitted.replayed else "accepted").inc()
+        self.counter.labels("replayed" if submitted.replayed else "accepted").inc()
         return submitted
 
 
 @frozen
 class _Polling(Collector):
-    """How polling stands, read when it is asked for."""
+    """The backlog and the totals of polling, read at each scrape."""
 
     backlog: Callable[[], Mapping[Identity, Backlog]]
 
     def describe(self) -> Iterator[Metric]:
-        """Return what there is to come: without this, registering would ask."""
+        """Return nothing: else the registry would read the database at once."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; of the database being away, if it is."""
+        """Yield the metrics; only that the database is away, if it is."""
         up = GaugeMetricFamily(
-            "galaxy_jobs_database_up", "Whether the database could be asked just now."
+            "galaxy_jobs_database_up", "Whether the database answers."
         )
         try:
-            found = self.backlog()
+            backlogs = self.backlog()
         except StoreUnavailable:
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
+            backlogs = None
+        up.add_metric([], 0 if backlogs is None else 1)
         yield up
-        gauges: list[tuple[str, str, Callable[[Backlog], float]]] = [
-            ("active_jobs", "Jobs that have not ended.", lambda one: one.active),
-            ("due_jobs", "Jobs that are due to be asked about.", lambda one: one.due),
-            (
-                "overdue_seconds",
-                "For how long the most overdue job has been due: alert on this.",
-                lambda one: one.overdue.total_seconds(),
-            ),
-        ]
-        for name, meaning, value in gauges:
+        if backlogs is None:
+            return
+        for name, (meaning, value) in GAUGES.items():
             gauge = GaugeMetricFamily(f"galaxy_jobs_{name}", meaning, labels=_LABELS)
-            for identity, one in found.items():
-                gauge.add_metric(_named(identity), value(one))
+            for identity, backlog in backlogs.items():
+                gauge.add_metric([identity.url, identity.user_id], value(backlog))
             yield gauge
-        for name, meaning in SWEPT.items():
+        for suffix, meaning in SWEEP_COUNTERS.items():
             counter = CounterMetricFamily(
-                f"galaxy_jobs_sweep{name}", meaning, labels=_LABELS
+                f"galaxy_jobs_sweep{suffix}", meaning, labels=_LABELS
             )
-            for identity, one in found.items():
-                total = one.totals.get(_TOTAL.get(name, name[1:]), 0)
-                counter.add_metric(_named(identity), total)
+            for identity, backlog in backlogs.items():
+                total = backlog.totals.get(_TOTALS.get(suffix, suffix[1:]), 0)
+                counter.add_metric([identity.url, identity.user_id], total)
             yield counter
 
 
 _LABELS = ["galaxy", "user"]
 
+GAUGES: Mapping[str, tuple[str, Callable[[Backlog], float]]] = {
+    "active_jobs": ("Jobs that have not ended.", lambda backlog: backlog.active),
+    "due_jobs": ("Jobs that are due to be polled.", lambda backlog: backlog.due),
+    "overdue_seconds": (
+        "Time for which the most overdue job has been due: alert on this.",
+        lambda backlog: backlog.overdue.total_seconds(),
+    ),
+}
 
-def _named(identity: Identity) -> list[str]:
-    return [identity.url, identity.user_id]
-
-
-SWEPT: Mapping[str, str] = {
+SWEEP_COUNTERS: Mapping[str, str] = {
     "s": "Sweeps of all pollers.",
-    "_seconds": "How long they took.",
+    "_seconds": "Duration of sweeps.",
     "_due": "Jobs that were claimed.",
-    "_asked": "Jobs that Galaxy told about.",
-    "_bulk": "Bulk questions to Galaxy.",
+    "_asked": "Jobs that Galaxy answered about.",
+    "_bulk": "Bulk requests to Galaxy.",
     "_bulk_misses": "Jobs that were missing from the bulk answers.",
     "_looks": "Full looks at a job.",
     "_routine": "Full looks that only the time since the last one called for.",
@@ -223,13 +223,13 @@ SWEPT: Mapping[str, str] = {
     "_changed": "Changes that were written.",
     "_ended": "Jobs that were seen to end.",
     "_failed": "Jobs that could not be asked about.",
-    "_missing": "Jobs that Galaxy said it does not know.",
+    "_missing": "Jobs that Galaxy does not know.",
     "_adopted": "Lost submissions whose run was found.",
     "_rejected": "Lost submissions that have no run.",
     "_open": "Looks at submissions that left them open.",
-    "_cleared": "Histories of superseded runs that were dealt with.",
+    "_cleared": "Histories of superseded runs that were deleted or purged.",
 }
-"""What is told of sweeps, behind ``galaxy_jobs_sweep``; a test holds it to
+"""The counters of sweeps, behind ``galaxy_jobs_sweep``; a test compares them with
 :meth:`Sweep.counts`."""
 
-_TOTAL = {"s": "sweeps", "_seconds": "seconds"}
+_TOTALS = {"s": "sweeps", "_seconds": "seconds"}

@@ -1,7 +1,7 @@
-"""The cron entry point and the polling loop: one use case, said and logged.
+"""The polling loop, and the single sweep for cron.
 
-A sweep that Galaxy's or the database's absence cuts short is no reason for the
-loop to end: they come back, and nothing was changed meanwhile.
+A sweep that is cut short because Galaxy or the database is away does not end the
+loop: they come back, and nothing was changed meanwhile.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.use_cases import Sweep
 from galaxy_jobs.entrypoints import logs, settings
+from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import Container, opened, prepare
 
 
@@ -31,7 +32,7 @@ log = structlog.get_logger()
 
 
 def sweep_once(metrics_port: int | None = None) -> int:
-    """Sweep once, print a line of counts.
+    """Sweep once, and print a line of counts.
 
     Args:
         metrics_port: Where metrics are served meanwhile; None: nowhere.
@@ -43,19 +44,23 @@ def sweep_once(metrics_port: int | None = None) -> int:
     with opened(settings.load()) as container, _metrics(container, metrics_port):
         prepare(container)
         database = container.database().where()
-        with _bar(container) as progress:
+        with _progress_bar(container) as progress:
             sweep, seconds = _sweep(container, progress=progress)
-    # Of a setting that has gone astray nothing else would tell.
-    told = {**sweep.counts(), "seconds": seconds, "database": shlex.quote(database)}
-    print(" ".join(f"{name}={n}" for name, n in told.items()))
+    counts = {
+        **sweep.counts(),
+        "seconds": seconds,
+        # Nothing else would show that the setting of another one got lost.
+        "database": shlex.quote(database),
+    }
+    print(" ".join(f"{name}={value}" for name, value in counts.items()))
     if sweep.problem is not None:
-        print(f"galaxy-jobs: {sweep.problem}", file=sys.stderr)
+        output.error(str(sweep.problem))
         return 1
     return 0
 
 
 def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
-    """Sweep until told to stop (SIGTERM, SIGINT); the sweep under way is ended.
+    """Sweep until SIGTERM or SIGINT; the sweep under way is ended.
 
     Args:
         every: Seconds from the start of one sweep to that of the next.
@@ -65,7 +70,7 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     stop = threading.Event()
 
     def on_signal(number: int, _: FrameType | None) -> None:
-        if stop.is_set():  # asked twice: leases bring back what is left undone
+        if stop.is_set():  # the second time: expired leases bring back the rest
             os._exit(128 + number)
         stop.set()
 
@@ -81,14 +86,14 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
         )
         while not stop.is_set():
             began = time.monotonic()
-            rest = _log_sweep(container, every)
-            stop.wait(max(rest, every - (time.monotonic() - began)))
+            pause = _log_sweep(container, every)
+            stop.wait(max(pause, every - (time.monotonic() - began)))
     log.info("stopped")
     return 0
 
 
 def _log_sweep(container: Container, every: float) -> float:
-    """Sweep, and return for how many seconds Galaxy is to be left alone, at least."""
+    """Sweep, and return for how many seconds Galaxy is left alone at least."""
     try:
         sweep, seconds = _sweep(container, timedelta(seconds=every))
     except StoreUnavailable as error:
@@ -96,16 +101,16 @@ def _log_sweep(container: Container, every: float) -> float:
         return 0.0
     counts = sweep.counts()
     idle = not any(counts.values())
-    if people := sys.stderr.isatty():  # machines read all of them, as before
-        counts = {name: n for name, n in counts.items() if n}
-    told: dict[str, object] = {**counts, "seconds": seconds}
+    if is_terminal := sys.stderr.isatty():  # programs read all of them
+        counts = {name: count for name, count in counts.items() if count}
+    fields: dict[str, object] = {**counts, "seconds": seconds}
     if sweep.failure is not None:
-        told["failure"] = str(sweep.failure)
+        fields["failure"] = str(sweep.failure)
     if sweep.problem is not None:
-        rest = sweep.retry_after.total_seconds()
-        log.warning("sweep cut short", problem=str(sweep.problem), rest=rest, **told)
-        return rest
-    (log.debug if people and idle else log.info)("sweep", **told)
+        pause = sweep.retry_after.total_seconds()
+        log.warning("sweep cut short", problem=str(sweep.problem), rest=pause, **fields)
+        return pause
+    (log.debug if is_terminal and idle else log.info)("sweep", **fields)
     return 0.0
 
 
@@ -134,18 +139,18 @@ def _metrics(container: Container, port: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(container: Container) -> Iterator[Callable[[Sweep], None]]:
-    """Show on a terminal how far a sweep has got; nothing where there is none."""
+def _progress_bar(container: Container) -> Iterator[Callable[[Sweep], None]]:
+    """Show the progress of a sweep, on a terminal alone."""
     console = Console(stderr=True)
     due = 0
     if console.is_terminal:
-        due = sum(one.due for one in container.queue().backlog().values())
+        due = sum(backlog.due for backlog in container.queue().backlog().values())
     if not due:
         yield lambda _: None
         return
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("asking Galaxy", total=due)
-        yield lambda sweep: shown.update(
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("asking Galaxy", total=due)
+        yield lambda sweep: bar.update(
             task, completed=sweep.asked + sweep.failed + sweep.missing
         )

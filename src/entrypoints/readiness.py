@@ -1,8 +1,8 @@
-"""Whether this process can serve: the database, its schema, and word of Galaxy.
+"""Whether this process can serve: the database, its schema, and Galaxy.
 
-Galaxy is information only: reads work without it, and a service that is taken
-out of rotation because Galaxy is down would lose those, too. It is not asked
-here: what was last heard of it is told.
+Galaxy is information only: reads work without it, and a service that is taken out of
+rotation because Galaxy is down would lose those, too. No request is sent to it here:
+the last news of it is returned.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from galaxy_jobs.domain.use_cases import GalaxyNews, WhoAmI
 
 @frozen(kw_only=True)
 class Ready:
-    """How ready this process is.
+    """The readiness of this process.
 
     Attributes:
         database: Whether it answers.
         migrations: ``current``, ``ahead``, ``behind`` or ``empty``; None where
             the database does not answer.
-        galaxy: What was last heard of Galaxy, or None.
-        problem: What is in the way, in a sentence, or None.
+        galaxy: The last news of Galaxy, or None.
+        problem: Why it is not ready, in a sentence, or None.
     """
 
     database: bool
@@ -40,20 +40,18 @@ class Ready:
 
 @frozen
 class Readiness:
-    """Finds out how ready this process is."""
+    """Checks the readiness of this process."""
 
     engine: Engine
     whoami: WhoAmI
 
     def __call__(self) -> Ready:
-        """Ask the database."""
+        """Return the readiness, after a request to the database."""
+        news = self.whoami.last
         try:
-            state = schema_state(self.engine)
+            migrations = schema_state(self.engine).value
         except StoreUnavailable as error:
             return Ready(
-                database=False,
-                migrations=None,
-                galaxy=self.whoami.last,
-                problem=str(error),
+                database=False, migrations=None, galaxy=news, problem=str(error)
             )
-        return Ready(database=True, migrations=state.value, galaxy=self.whoami.last)
+        return Ready(database=True, migrations=migrations, galaxy=news)

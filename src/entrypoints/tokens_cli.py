@@ -1,13 +1,12 @@
-"""``galaxy-jobs token``: make tokens, list them, revoke them.
+"""``galaxy-jobs token``: create, list and revoke tokens.
 
-A token's text goes to standard output alone and once; what else there is to say
-goes to standard error, so that ``TOKEN=$(galaxy-jobs token create …)`` works.
+A token's text is printed once and alone on standard output; everything else goes to
+standard error, so that ``TOKEN=$(galaxy-jobs token create …)`` works.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,12 +17,13 @@ from cyclopts import Parameter
 
 from galaxy_jobs.domain.model.token import Scope, Token
 from galaxy_jobs.entrypoints import settings
+from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import Container, opened, prepare_database
 
 
-app = cyclopts.App(name="token", help="Say who may use the service.")
+app = cyclopts.App(name="token", help="Create, list and revoke tokens.")
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
+AsJson = Annotated[bool, Parameter(name="--json", negative=())]
 
 
 @app.command
@@ -35,75 +35,69 @@ def create(
     expires: Annotated[
         float | None, Parameter(validator=cyclopts.validators.Number(gt=0))
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> int:
-    """Make a token, and show it: once, now, and never again.
+    """Create a token, and print it: once, now, and never again.
 
-    From the first one on, the service answers nobody without a token.
+    Once there is one, the service refuses requests without a token.
 
     Args:
-        name: What to call it, such as what uses it.
-        scope: What it is good for: read may look, submit may also submit, cancel,
-            rerun and register.
-        expires: After how many days it is no good any more; left out, never.
-        as_json: Print it as JSON.
+        name: For people, such as the program that uses it.
+        scope: Its permissions: read may look, submit may also submit, cancel, rerun
+            and register.
+        expires: Its lifetime in days; unlimited if not given.
+        as_json: Print JSON instead.
     """
-    # A century at most, the use case says; what no timedelta holds is beyond.
-    days = None if expires is None else min(expires, 999_999)
-    lifetime = None if days is None else timedelta(days=days)
+    # The use case limits it to a century; more than a timedelta holds is beyond.
+    lifetime = None if expires is None else timedelta(days=min(expires, 999_999))
     with _database() as container:
-        made = container.create_token()(name, scope, lifetime)
+        created = container.create_token()(name, scope, lifetime)
+    token = created.token
     if as_json:
-        print(json.dumps({**_told(made.token), "token": made.text}))
+        print(json.dumps({**_fields(token), "token": created.text}))
     else:
-        print(made.text)
-        print(
-            f"Token {made.token.name!r} ({made.token.token_id}): {_when(made.token)}. "
-            "It is not shown again.",
-            file=sys.stderr,
+        print(created.text)
+        output.note(
+            f"Token {token.name!r} ({token.token_id}): {_summary(token)}. It is not "
+            "shown again."
         )
     return 0
 
 
 @app.command(name="list")
-def list_(*, as_json: Json = False) -> int:
-    """List all tokens that were ever made, newest first.
+def list_(*, as_json: AsJson = False) -> int:
+    """List all tokens that were ever created, newest first.
 
     Args:
-        as_json: Print them as JSON.
+        as_json: Print JSON instead.
     """
     with _database() as container:
-        found = container.list_tokens()()
+        tokens = container.list_tokens()()
     if as_json:
-        print(json.dumps([_told(one) for one in found]))
-        return 0
-    rows: list[tuple[str, str, str]] = [
-        (one.token_id, one.name, _when(one)) for one in found
-    ]
-    if rows:
-        rows.insert(0, ("token", "name", "scope, and since when"))
-    first, second = (max((len(row[n]) for row in rows), default=0) for n in (0, 1))
-    for id_, name, when in rows:
-        print(f"{id_:{first}}  {name:{second}}  {when}")
-    if not found:
-        print("There are no tokens: whoever reaches the service may use it.")
+        print(json.dumps([_fields(token) for token in tokens]))
+    elif tokens:
+        rows = [(token.token_id, token.name, _summary(token)) for token in tokens]
+        columns = ("token", "name", "scope, and since when")
+        output.show(output.table(*columns, rows=rows, cut="name"))
+    else:
+        print("There are no tokens: the service answers everyone who reaches it.")
     return 0
 
 
 @app.command
-def revoke(name_or_id: str, /, *, as_json: Json = False) -> int:
-    """Make a token no good, within a few seconds and for ever.
+def revoke(name_or_id: str, /, *, as_json: AsJson = False) -> int:
+    """Revoke a token. Takes effect within seconds and cannot be undone.
 
     Args:
         name_or_id: Its name, or its id.
-        as_json: Print it as JSON.
+        as_json: Print JSON instead.
     """
     with _database() as container:
-        revoked = container.revoke_token()(name_or_id)
+        token = container.revoke_token()(name_or_id)
     if as_json:
-        print(json.dumps(_told(revoked)))
+        print(json.dumps(_fields(token)))
     else:
-        print(f"Token {revoked.name!r} ({revoked.token_id}) is revoked.")
+        print(f"Token {token.name!r} ({token.token_id}) is revoked.")
     return 0
 
 
@@ -114,7 +108,7 @@ def _database() -> Iterator[Container]:
         yield container
 
 
-def _told(token: Token) -> dict[str, Any]:
+def _fields(token: Token) -> dict[str, Any]:
     return {
         "token_id": token.token_id,
         "name": token.name,
@@ -125,16 +119,14 @@ def _told(token: Token) -> dict[str, Any]:
     }
 
 
-def _when(token: Token) -> str:
-    said = f"{token.scope.value}, made {_time(token.created_at)}"
+def _summary(token: Token) -> str:
+    end = "never expires"
     if token.revoked_at is not None:
-        return f"{said}, revoked {_time(token.revoked_at)}"
-    if token.expires_at is not None:
-        return f"{said}, expires {_time(token.expires_at)}"
-    return f"{said}, never expires"
+        end = f"revoked {_time(token.revoked_at)}"
+    elif token.expires_at is not None:
+        end = f"expires {_time(token.expires_at)}"
+    return f"{token.scope.value}, created {_time(token.created_at)}, {end}"
 
 
 def _time(at: datetime | None) -> str | None:
-    if at is None:
-        return None
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -13,7 +13,12 @@ from galaxy_jobs.domain import Identity, InvocationId
 from galaxy_jobs.domain.errors import DatasetNotFound, StoreUnavailable
 from galaxy_jobs.domain.ports import Backlog
 from galaxy_jobs.domain.use_cases import Submitted, Sweep
-from galaxy_jobs.entrypoints.metrics import CONTENT_TYPE, SWEPT, Metrics, PortTaken
+from galaxy_jobs.entrypoints.metrics import (
+    CONTENT_TYPE,
+    SWEEP_COUNTERS,
+    Metrics,
+    PortTaken,
+)
 from tests.support.api import StandIn, an_api
 
 
@@ -56,7 +61,9 @@ def test_how_polling_stands_is_told() -> None:
 
 
 def test_every_count_of_a_sweep_is_told() -> None:
-    assert {"s", "_seconds", *(f"_{name}" for name in Sweep().counts())} == set(SWEPT)
+    assert {"s", "_seconds", *(f"_{name}" for name in Sweep().counts())} == set(
+        SWEEP_COUNTERS
+    )
 
 
 def test_that_the_database_is_away_is_told_and_no_more() -> None:

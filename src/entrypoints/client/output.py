@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -77,6 +79,19 @@ def raw(body: bytes) -> None:
 def note(line: str) -> None:
     """Print a remark, on standard error."""
     print(clean(line), file=sys.stderr, flush=True)
+
+
+def error(message: str, hint: str | None = None) -> None:
+    """Print why a command failed, and what to do about it, on standard error."""
+    line = f"galaxy-jobs: {clean(message)}"
+    if sys.stderr.isatty():  # a terminal would break it within words
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(
+            line, width, break_long_words=False, break_on_hyphens=False
+        )
+    print(line, file=sys.stderr, flush=True)
+    if hint:
+        note(hint)
 
 
 def clean(text: object, *, lines: bool = False) -> str:
