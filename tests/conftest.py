@@ -9,6 +9,7 @@ prints the blob that brings it back.
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,8 @@ from tests.support.galaxy import stop_unused_galaxy  # noqa: E402 - its asserts,
 
 # pytest-xdist tells its workers how wide a terminal is: what is tested has none.
 os.environ.pop("COLUMNS", None)
+# A shell lets what runs in its background ignore Ctrl-C, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "short",
