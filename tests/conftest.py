@@ -40,6 +40,37 @@ settings.register_profile(
 settings.load_profile("short")
 
 
+LONGEST_FILES = (
+    "test_openapi.py",
+    "test_image.py",
+    "test_postgres_job_pages.py",
+    "test_crashes.py",
+    "test_embedded_galaxy.py",
+    "test_galaxy_client.py",
+    "test_chaos.py",
+    "test_once.py",
+    "test_cli.py",
+    "test_web.py",
+    "test_end_to_end.py",
+    "test_cli_trouble.py",
+    "test_library.py",
+)
+"""Those that take longest, in the order in which they are begun.
+
+The first of them need no Galaxy, which is still starting.
+"""
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Begin the longest files first: no worker is to be left with one at the end."""
+    if config.pluginmanager.hasplugin("randomly"):
+        return
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop Galaxy once no worker of this run, and no other run, uses it."""

@@ -26,6 +26,7 @@ def jobs(
     with service(
         folder, database=module_database_url, galaxy=lab.url, key=lab.key
     ) as one:
+        one.cold = True
         one.serve()
         one.poll()
         yield one
