@@ -26,7 +26,6 @@ from galaxy_jobs.adapters.postgres import (
     check_schema,
     make_engine,
     migrate,
-    schema,
     schema_state,
 )
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
@@ -139,16 +138,14 @@ def test_tables_that_are_not_ours_are_not_touched(
 
 
 def test_whoever_holds_a_lock_is_waited_for_and_then_named(
-    engine: Engine, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, empty_database_url: str
 ) -> None:
-    monkeypatch.setattr(schema, "LOCK_TIMEOUT", 1)
-    monkeypatch.setattr(schema, "LOCK_ATTEMPTS", 2)
     with psycopg.connect(empty_database_url) as other:
         other.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('galaxy-jobs migrate', 0))"
         )
         with pytest.raises(StoreUnavailable, match="could not be changed"):
-            migrate(engine)
+            migrate(engine, lock_timeout=1, lock_attempts=2)
     migrate(engine)
 
 

@@ -79,10 +79,20 @@ def check_schema(engine: Engine) -> None:
             return
 
 
-def migrate(engine: Engine) -> Sequence[str]:
+def migrate(
+    engine: Engine,
+    *,
+    lock_timeout: int = LOCK_TIMEOUT,
+    lock_attempts: int = LOCK_ATTEMPTS,
+) -> Sequence[str]:
     """Bring the schema up to date: all of it or nothing; a newer one stays.
 
     Several processes may do so at once.
+
+    Args:
+        engine: Of the database.
+        lock_timeout: Seconds to wait for a lock in one attempt.
+        lock_attempts: How many attempts there are.
 
     Returns:
         The revisions that were applied, oldest first.
@@ -92,18 +102,18 @@ def migrate(engine: Engine) -> Sequence[str]:
             to what has to be changed.
         SchemaConflict: There are tables of our names that we did not make.
     """
-    for attempt in range(LOCK_ATTEMPTS):
+    for attempt in range(lock_attempts):
         try:
             # Whoever waits for a migration in progress finds the work done.
             with engine.begin() as connection:
-                applied = _migrate(connection)
+                applied = _migrate(connection, lock_timeout)
         except DBAPIError as error:
             if isinstance(error.orig, psycopg.errors.LockNotAvailable):
-                if attempt + 1 < LOCK_ATTEMPTS:
+                if attempt + 1 < lock_attempts:
                     continue
                 raise StoreUnavailable(
                     "The schema could not be changed: other programs held on to "
-                    f"its tables for {LOCK_ATTEMPTS * LOCK_TIMEOUT} s. Stop them, "
+                    f"its tables for {lock_attempts * lock_timeout} s. Stop them, "
                     "or repeat `galaxy-jobs migrate` at a quieter time."
                 ) from error
             if isinstance(error.orig, psycopg.errors.DuplicateTable):
@@ -122,8 +132,8 @@ def migrate(engine: Engine) -> Sequence[str]:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _migrate(connection: Connection) -> Sequence[str]:
-    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"))
+def _migrate(connection: Connection, lock_timeout: int) -> Sequence[str]:
+    connection.execute(sa.text(f"SET LOCAL lock_timeout = '{lock_timeout}s'"))
     connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
     connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     connection.execute(
