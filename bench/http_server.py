@@ -17,7 +17,7 @@ from litestar import MediaType, Response, get
 
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints import logs
-from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import opened
 from galaxy_jobs.entrypoints.serve import run_server
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
@@ -57,7 +57,7 @@ def main() -> None:
             "127.0.0.1",
             0,
             on_ready=lambda url: print(url, token, flush=True),
-            on_stop=lambda: container.fanout().stop(),
+            on_stop=lambda: container.broadcast().stop(),
         )
 
 

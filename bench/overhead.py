@@ -74,7 +74,7 @@ def parsing() -> Row:
     """Compare with msgspec alone, which checks nothing."""
 
     def ours() -> None:
-        strict.read(BODY, schemas.NewJob)
+        strict.decode(BODY, schemas.NewJob)
 
     def theirs() -> None:
         msgspec.json.decode(BODY)

@@ -1,15 +1,13 @@
-"""News of jobs, read once by this process and handed to all who wait for it.
+"""Reads the transitions of jobs once per process and hands them to all subscribers.
 
-Theory of operation. One thread listens to the feed and reads each transition
-once. The last ones are kept, in order, and whoever waits has only a *place*
-among them: the id of the last transition it was told of. It takes what is beyond
-its place; who is too far behind, having asked for old ones or read slowly, takes
-them from the database, a bounded number at a time. So a client costs the same
-whether it keeps up or not, and none can be skipped or told twice: ids become
-visible in their order.
+One thread listens to the feed and reads each transition once. The latest ones are
+kept in memory, in order; a subscriber has only a *position* among them, the id of the
+last transition it was given, and takes what comes after. A subscriber that is too far
+behind, because it asked for old transitions or reads slowly, takes them from the
+database, a bounded number at a time. So each costs the same whether it keeps up or
+not, and none is skipped or delivered twice: ids become visible in their order.
 
-Rule of the file: what is shared is touched by the event loop alone; the thread
-hands over to it.
+What is shared is touched by the event loop alone; the thread hands over to it.
 """
 
 from __future__ import annotations
@@ -31,43 +29,43 @@ from galaxy_jobs.domain.ports import JobTransition, TransitionFeed
 
 log = structlog.get_logger(__name__)
 
-KEPT = 1000
-"""How many transitions are kept for those who keep up."""
+KEPT_TRANSITIONS = 1000
+"""Transitions kept in memory for subscribers that keep up."""
 
-BATCH = 200
-"""How many are read from the database at once."""
+BATCH_SIZE = 200
+"""Transitions read from the database at once."""
 
-LOOK_EVERY = timedelta(seconds=1)
-"""How often the feed is read though it tells of nothing, should that get lost."""
+FEED_INTERVAL = timedelta(seconds=1)
+"""Time after which the feed is read without a notification, should one get lost."""
 
-LISTEN_AGAIN = 1.0
-"""After how many seconds a listening connection that was lost is made anew."""
+RECONNECT_DELAY = 1.0
+"""Seconds after which a lost connection to the feed is opened again."""
 
 
 @frozen(kw_only=True)
-class Wanted:
-    """Which transitions somebody waits for; what is given must all hold."""
+class TransitionFilter:
+    """Selects transitions; everything that is given has to match."""
 
     dataset_id: DatasetId | None = None
     invocation_id: InvocationId | None = None
 
-    def fits(self, one: JobTransition) -> bool:
-        """Say whether it is one of these."""
-        return self.dataset_id in {None, one.dataset_id} and self.invocation_id in {
+    def matches(self, transition: JobTransition) -> bool:
+        """Whether a transition is selected."""
+        return self.dataset_id in {
             None,
-            one.transition.invocation_id,
-        }
+            transition.dataset_id,
+        } and self.invocation_id in {None, transition.transition.invocation_id}
 
 
 @frozen(eq=False)
-class Waiting:
-    """Somebody who waits, and is woken when there is something, or at the end."""
+class Subscription:
+    """Wakes a subscriber when there is something for it, or when all is over."""
 
-    wanted: Wanted
+    filter: TransitionFilter
     woken: asyncio.Event = field(factory=asyncio.Event)
 
-    async def news(self, until: float) -> bool:
-        """Wait; return whether there may be some, rather than that time is up.
+    async def wait(self, until: float) -> bool:
+        """Wait; return whether there may be transitions, rather than time being up.
 
         Args:
             until: When to stop, by the clock of the event loop.
@@ -82,29 +80,31 @@ class Waiting:
 
 
 @define(eq=False)
-class Fanout:
-    """Hands out news of jobs.
+class Broadcast:
+    """Hands out the transitions of jobs.
 
     Attributes:
-        feed: Where they come from.
-        place: The id up to which everything has been read.
-        stopping: Whether everybody is to be sent home.
+        feed: Their source.
+        kept: See :data:`KEPT_TRANSITIONS`.
+        interval: See :data:`FEED_INTERVAL`.
+        position: The id up to which everything has been read.
+        stopping: Whether subscribers are to end.
     """
 
     feed: TransitionFeed
-    kept: int = field(default=KEPT, kw_only=True)
-    look_every: timedelta = field(default=LOOK_EVERY, kw_only=True)
-    place: int = field(default=0, init=False)
+    kept: int = field(default=KEPT_TRANSITIONS, kw_only=True)
+    interval: timedelta = field(default=FEED_INTERVAL, kw_only=True)
+    position: int = field(default=0, init=False)
     stopping: bool = field(default=False, init=False)
-    _last: deque[JobTransition] = field(factory=deque, init=False)
-    _before_last: int = field(default=0, init=False)
-    _waiting: set[Waiting] = field(factory=set, init=False)
+    _latest: deque[JobTransition] = field(factory=deque, init=False)
+    _dropped: int = field(default=0, init=False)  # the id up to which none is kept
+    _subscriptions: set[Subscription] = field(factory=set, init=False)
     _starting: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
-    _over: threading.Event = field(factory=threading.Event, init=False)
+    _stopped: threading.Event = field(factory=threading.Event, init=False)
 
     async def start(self) -> None:
-        """Begin to listen, if nobody has waited yet.
+        """Start to listen, unless that has been done.
 
         Raises:
             StoreUnavailable: The database could not be reached.
@@ -112,24 +112,24 @@ class Fanout:
         async with self._starting:
             if self._thread is not None:
                 return
-            self.place = self._before_last = await asyncio.to_thread(self.feed.latest)
+            self.position = self._dropped = await self.last_id()
             self._thread = threading.Thread(
                 target=self._listen,
-                args=(self.place, asyncio.get_running_loop()),
-                name="listening",
+                args=(self.position, asyncio.get_running_loop()),
+                name="broadcast",
                 daemon=True,
             )
             self._thread.start()
 
     def stop(self) -> None:
-        """Send everybody home, and stop to listen."""
+        """Wake all subscribers and stop listening."""
         self.stopping = True
-        self._over.set()
-        for one in self._waiting:
-            one.woken.set()
+        self._stopped.set()
+        for subscription in self._subscriptions:
+            subscription.woken.set()
 
-    async def latest(self) -> int:
-        """Return the id of the last transition there is.
+    async def last_id(self) -> int:
+        """Return the id of the latest transition in the database.
 
         Raises:
             StoreUnavailable: The database could not be reached.
@@ -137,79 +137,80 @@ class Fanout:
         return await asyncio.to_thread(self.feed.latest)
 
     @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
+    def subscribers(self) -> int:
+        """The number of open subscriptions."""
+        return len(self._subscriptions)
 
     @contextmanager
-    def waiting_for(self, wanted: Wanted) -> Iterator[Waiting]:
-        """Be woken by what is wanted, as long as this is open."""
-        one = Waiting(wanted)
-        self._waiting.add(one)
+    def subscribe(self, selected: TransitionFilter) -> Iterator[Subscription]:
+        """Open a subscription while the block runs."""
+        subscription = Subscription(selected)
+        self._subscriptions.add(subscription)
         try:
-            yield one
+            yield subscription
         finally:
-            self._waiting.discard(one)
+            self._subscriptions.discard(subscription)
 
-    async def beyond(
-        self, place: int, wanted: Wanted
+    async def after(
+        self, position: int, selected: TransitionFilter
     ) -> tuple[Sequence[JobTransition], int]:
-        """Return what is wanted beyond a place, and the place up to which that is.
+        """Return the transitions after a position, and the position reached by them.
 
-        If nothing is returned, there is nothing yet.
+        Returns:
+            None, where there are none yet.
 
         Raises:
-            StoreUnavailable: It was no longer kept, and the database could not be
+            StoreUnavailable: They are no longer kept, and the database could not be
                 reached.
         """
-        while place < self._before_last:
-            before = self.place
-            found = await asyncio.to_thread(
+        while position < self._dropped:
+            before = self.position
+            stored = await asyncio.to_thread(
                 self.feed.after,
-                place,
-                limit=BATCH,
-                dataset_id=wanted.dataset_id,
-                invocation_id=wanted.invocation_id,
+                position,
+                limit=BATCH_SIZE,
+                dataset_id=selected.dataset_id,
+                invocation_id=selected.invocation_id,
             )
-            last = found[-1].transition.id if found else 0
+            last = stored[-1].transition.id if stored else 0
             # All up to `before` were visible when the database was asked.
-            place = last if len(found) == BATCH else max(before, last)
-            if found:
-                return found, place
-        found = []
-        for one in reversed(self._last):
-            if one.transition.id <= place:
+            position = last if len(stored) == BATCH_SIZE else max(before, last)
+            if stored:
+                return stored, position
+        kept: list[JobTransition] = []
+        for transition in reversed(self._latest):
+            if transition.transition.id <= position:
                 break
-            if wanted.fits(one):
-                found.append(one)
-        return found[::-1], max(place, self.place)
+            if selected.matches(transition):
+                kept.append(transition)
+        return kept[::-1], max(position, self.position)
 
-    def _listen(self, place: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _listen(self, position: int, loop: asyncio.AbstractEventLoop) -> None:
         """Read each transition once (the thread)."""
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             try:
-                for _ in self.feed.watch(self.look_every):
-                    if self._over.is_set():
+                for _ in self.feed.watch(self.interval):
+                    if self._stopped.is_set():
                         return
-                    while found := self.feed.after(place, limit=BATCH):
-                        place = found[-1].transition.id
-                        loop.call_soon_threadsafe(self._tell, found)
+                    while batch := self.feed.after(position, limit=BATCH_SIZE):
+                        position = batch[-1].transition.id
+                        loop.call_soon_threadsafe(self._publish, batch)
             except StoreUnavailable as error:
-                if not self._over.wait(LISTEN_AGAIN):
-                    log.warning("listening anew", problem=str(error))
+                if not self._stopped.wait(RECONNECT_DELAY):
+                    log.warning("listening again", problem=str(error))
             except Exception:
-                if loop.is_closed():  # nobody is left to be told
+                if loop.is_closed():  # no subscriber is left
                     return
-                # Whatever it was: those who wait are not to wait for ever.
+                # Whatever it was, subscribers must not wait for ever.
                 log.exception("cannot listen")
-                self._over.wait(LISTEN_AGAIN)
+                self._stopped.wait(RECONNECT_DELAY)
 
-    def _tell(self, found: Sequence[JobTransition]) -> None:
-        """Take over what was read, and wake those who wait for it."""
-        self._last.extend(found)
-        while len(self._last) > self.kept:
-            self._before_last = self._last.popleft().transition.id
-        self.place = found[-1].transition.id
-        for waiting in self._waiting:
-            if any(waiting.wanted.fits(one) for one in found):
-                waiting.woken.set()
+    def _publish(self, batch: Sequence[JobTransition]) -> None:
+        """Keep what was read, and wake its subscribers."""
+        self._latest.extend(batch)
+        while len(self._latest) > self.kept:
+            self._dropped = self._latest.popleft().transition.id
+        self.position = batch[-1].transition.id
+        for subscription in self._subscriptions:
+            if any(map(subscription.filter.matches, batch)):
+                subscription.woken.set()

@@ -69,7 +69,8 @@ from galaxy_jobs.domain.use_cases import (
     SubmitPolicy,
     WhoAmI,
 )
-from galaxy_jobs.entrypoints.broadcast import Fanout
+from galaxy_jobs.entrypoints.api.auth import TokenCache
+from galaxy_jobs.entrypoints.broadcast import Broadcast
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.metrics import Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
@@ -242,7 +243,7 @@ class Container(containers.DeclarativeContainer):
     feed: providers.Provider[TransitionFeed] = providers.Singleton(
         PostgresTransitionFeed, engine
     )
-    fanout: providers.Provider[Fanout] = providers.Singleton(Fanout, feed)
+    broadcast: providers.Provider[Broadcast] = providers.Singleton(Broadcast, feed)
 
     metrics: providers.Provider[Metrics] = providers.Singleton(_metrics, queue.provider)
     galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings, metrics)
@@ -256,6 +257,9 @@ class Container(containers.DeclarativeContainer):
     list_tokens = providers.Singleton(ListTokens, tokens)
     revoke_token = providers.Singleton(RevokeToken, tokens, clock)
     authenticate = providers.Singleton(Authenticate, tokens)
+    token_cache: providers.Provider[TokenCache] = providers.Singleton(
+        TokenCache, authenticate
+    )
     register_dataset = providers.Singleton(RegisterDataset, datasets, clock)
     list_workflows = providers.Singleton(ListWorkflows, catalog, allowlist)
     show_workflow = providers.Singleton(ShowWorkflow, catalog, allowlist)

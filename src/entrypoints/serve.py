@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
-from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container, opened, prepare
 
 
@@ -246,7 +246,7 @@ def serve(host: str, port: int) -> int:
                 docs=f"{_local(url)}/docs",
                 database=container.database().where(),
             ),
-            on_stop=lambda: container.fanout().stop(),
+            on_stop=lambda: container.broadcast().stop(),
         )
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import InputKind, InvocationState, WorkflowInput
 from galaxy_jobs.domain.model.token import Scope
-from galaxy_jobs.entrypoints.api import openapi
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.page import Site, seen, site
 
@@ -24,8 +23,8 @@ SLEEP = WorkflowInput(name="sleep_s", kind=InputKind.INTEGER, minimum=0, default
 
 def fill(one: Site) -> None:
     """Put in what the examples of the document speak of."""
-    one.galaxy.add_workflow(openapi.PARAMETERS["name"], TEXT, SLEEP)
-    one.dataset(openapi.PARAMETERS["dataset_id"])
+    one.galaxy.add_workflow("sort-and-count", TEXT, SLEEP)
+    one.dataset("reads-1")
     one.dataset("reads-2")
     for state in InvocationState:
         one.job("sort-and-count", "reads-1", seen(state, ok=1, failed=1))

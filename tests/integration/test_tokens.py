@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from galaxy_jobs.entrypoints.api.auth import BELIEVED_FOR, NEEDED_FOR
+from galaxy_jobs.entrypoints.api.auth import TOKEN_CACHE_TTL, TOKENS_EXIST_TTL
 from tests.support.service import Service, service
 from tests.support.wait import until
 
@@ -38,7 +38,7 @@ def test_a_token_from_its_making_to_its_end(ours: Service) -> None:
     assert status(ours, "GET", "/jobs", None) == 200
 
     reading = made(ours, "dashboard", "read")
-    until(lambda: status(ours, "GET", "/jobs", None) == 401, 2 * NEEDED_FOR + 10)
+    until(lambda: status(ours, "GET", "/jobs", None) == 401, 2 * TOKENS_EXIST_TTL + 10)
     writing = made(ours, "portal", "submit", "--expires", "30")
     assert status(ours, "GET", "/jobs", reading) == 200
     assert status(ours, "POST", "/jobs/none/cancel", reading) == 403
@@ -49,7 +49,7 @@ def test_a_token_from_its_making_to_its_end(ours: Service) -> None:
     done = ours.run("token", "revoke", "dashboard")
     assert done.returncode == 0
     assert "is revoked" in done.stdout
-    until(lambda: status(ours, "GET", "/jobs", reading) == 401, BELIEVED_FOR + 10)
+    until(lambda: status(ours, "GET", "/jobs", reading) == 401, TOKEN_CACHE_TTL + 10)
     assert status(ours, "GET", "/jobs", writing) == 200
 
     logged = "".join(command.log.read_text() for command in ours.commands)

@@ -17,8 +17,9 @@ from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.domain.ports import TokenRepository
-from galaxy_jobs.domain.use_cases import CreateToken, PollPolicy
-from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.domain.use_cases import Authenticate, CreateToken, PollPolicy
+from galaxy_jobs.entrypoints.api.auth import TokenCache
+from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.build import NOON
@@ -42,7 +43,7 @@ class StandIn:
 USE_CASES = (
     "cancel_job",
     "check",
-    "fanout",
+    "broadcast",
     "job_outputs",
     "list_workflows",
     "readiness",
@@ -98,6 +99,11 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         getattr(container, name).override(providers.Object(thing))
     with TestClient(create_app(container), base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+def forgetful(tokens: TokenRepository) -> TokenCache:
+    """Return a cache of tokens that remembers nothing."""
+    return TokenCache(Authenticate(tokens), token_ttl=0, exist_ttl=0)
 
 
 def a_token(

@@ -29,7 +29,7 @@ _FORKS.set_forkserver_preload(
     [
         "galaxy_jobs.adapters.galaxy",
         "galaxy_jobs.adapters.postgres",
-        "galaxy_jobs.entrypoints.api.app",
+        "galaxy_jobs.entrypoints.app",
         "galaxy_jobs.entrypoints.cli",
         "galaxy_jobs.entrypoints.container",
         "galaxy_jobs.entrypoints.doctor",

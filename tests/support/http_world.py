@@ -32,7 +32,7 @@ from galaxy_jobs.adapters.testing.memory import (
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT
 from galaxy_jobs.domain import InputKind, JobDetails, Output, WorkflowInput
 from galaxy_jobs.domain.use_cases import PollPolicy
-from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.readiness import Ready
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings

@@ -37,7 +37,7 @@ from galaxy_jobs.domain import (
     Submission,
     SubmissionId,
 )
-from galaxy_jobs.entrypoints.api.app import create_app
+from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.serve import Server
 from galaxy_jobs.entrypoints.settings import Settings
@@ -172,7 +172,7 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
             create_app(container), lifespan="on", log_config=None, ws="none"
         ),
         on_ready=lambda: None,
-        on_stop=container.fanout().stop,
+        on_stop=container.broadcast().stop,
     )
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()

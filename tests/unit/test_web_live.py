@@ -15,7 +15,7 @@ from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTransitionFee
 from galaxy_jobs.domain import InvocationId, InvocationState
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.entrypoints.api.events import stream
-from galaxy_jobs.entrypoints.broadcast import Fanout, Wanted
+from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 from galaxy_jobs.entrypoints.web import live
 from tests.support.build import an_invocation
 
@@ -28,7 +28,7 @@ CHANGE, END = b"event: change\ndata: {}\n\n", b"event: end\ndata: {}\n\n"
 class Show:
     """A page whose content changes, and the streams that follow it."""
 
-    fanout: Fanout
+    broadcast: Broadcast
     store: MemoryStore
     read_interval: float
     mark: str = "1"
@@ -48,7 +48,9 @@ class Show:
         source = live.changes(
             self.read, mark, read_interval=self.read_interval, event_interval=0
         )
-        response = await stream(self.fanout, nullcontext(), Wanted(), source)
+        response = await stream(
+            self.broadcast, nullcontext(), TransitionFilter(), source
+        )
         assert response.headers["Cache-Control"] == "no-store"
         return self._events(cast("AsyncIterator[bytes]", response.iterator))
 
@@ -75,12 +77,12 @@ class Show:
 def run(test: Callable[[Show], Awaitable[None]], read_interval: float = 0.01) -> None:
     async def main() -> None:
         store = MemoryStore()
-        fanout = Fanout(MemoryTransitionFeed(store), look_every=HOUR)
+        broadcast = Broadcast(MemoryTransitionFeed(store), interval=HOUR)
         try:
             async with asyncio.timeout(30):
-                await test(Show(fanout, store, read_interval))
+                await test(Show(broadcast, store, read_interval))
         finally:
-            fanout.stop()
+            broadcast.stop()
             with store.changed:
                 store.changed.notify_all()
 
@@ -136,7 +138,7 @@ def test_streams_end_with_the_service_and_when_reading_fails() -> None:
         show.failure = None
         waiting = asyncio.ensure_future(anext(events, None))
         await asyncio.sleep(0)
-        show.fanout.stop()
+        show.broadcast.stop()
         assert await waiting is None
 
     run(test, read_interval=20)

@@ -1,166 +1,206 @@
-"""Who asks, and what they may do: tokens, before any route is looked for.
+"""Authenticates requests by token and enforces scopes.
 
-Rule of the file: it decides by the envelope alone (method, path, headers), and
-asks the database in threads of its own, never on the event loop, and once for
-however many requests need the same answer. What it has been told it believes for
-a moment: a first token is needed everywhere within :data:`NEEDED_FOR` seconds of
-its making, and a revoked or expired one is no good after :data:`BELIEVED_FOR`.
+Programs send a token in ``Authorization: Bearer``; browsers that have signed in send
+it in a cookie. A cookie also comes with requests that a page of another site makes
+the browser send, so a cookie may read, and may change something only by a form of
+our own pages, which check where the form was sent from.
 
-A program sends its token in ``Authorization: Bearer``. A browser that has signed
-in carries it in a cookie, which it would send along with a request that a page of
-any other site has made it make. So a cookie is good for looking; what it is to
-change goes through the forms of our pages, and the browser has to say that it does.
-(The forms, besides, repeat a secret: see the guard of the pages.)
+Routes declare what they need: ``guards=[requires(Scope.SUBMIT)]``, and in ``opt``
+:data:`PUBLIC`, :data:`SIGN_IN_FORM` or :data:`PAGE`. A route without any of these
+needs a token with the scope `read`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
+from async_lru import alru_cache
 from attrs import define, field, frozen
 from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware.authentication import (
+    AbstractAuthenticationMiddleware,
+    AuthenticationResult,
+)
+from litestar.types import ASGIApp, Guard
 
 from galaxy_jobs.domain.errors import BadToken
-from galaxy_jobs.domain.model.token import Scope, Token, digest_of, id_in
+from galaxy_jobs.domain.model.token import Scope, Token, id_in
 from galaxy_jobs.domain.use_cases import Authenticate
+from galaxy_jobs.entrypoints.api.headers import (
+    check_framing,
+    check_host,
+    check_origin,
+)
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.hints import explain
-from galaxy_jobs.entrypoints.settings import HttpTable
 
-
-T = TypeVar("T")
 
 COOKIE = "galaxy_jobs_token"
-"""The cookie that carries the token of a browser that has signed in."""
+"""The cookie that holds the token of a browser that has signed in."""
 
-SIGN_IN = "/sign-in"
-"""Where a token is entered."""
+PUBLIC = "public"
+"""Key of ``opt``: the route needs no token and is not counted, for it is asked by
+machines every few seconds (health) or the same for everybody (static files)."""
 
-HEALTH = "/health/"
-"""For machines that watch over us: never a token."""
+SIGN_IN_FORM = "sign_in_form"
+"""Key of ``opt``: the route needs no token, and is where one is entered."""
 
-STATIC = "/ui/assets/"
-"""What the sign-in page, too, needs to be shown."""
+PAGE = "page"
+"""Key of ``opt``: the route is a page, whose forms may be sent with a cookie. Pages
+check that a page of this service sent them."""
 
-FORMS = ("/ui/", "/sign-out")
-"""Where forms are sent, and nothing else is."""
+TOKEN_CACHE_TTL = 3.0
+"""Seconds for which a token that was in force is taken to be still in force."""
 
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""What changes nothing, and needs no more than the scope `read`."""
+TOKENS_EXIST_TTL = 1.0
+"""Seconds for which it is taken that no token was ever made."""
 
-NEEDED_FOR = 1.0
-"""For how many seconds it is believed that there are no tokens."""
+TOKEN_CACHE_SIZE = 10_000
 
-BELIEVED_FOR = 3.0
-"""For how many seconds a token that was in force is believed to be."""
-
-REMEMBERED = 10_000
-"""How many tokens are remembered at most."""
-
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REALM = 'Bearer realm="galaxy-jobs"'
 
 
 @frozen
 class Caller:
-    """Who asks.
+    """The sender of a request.
 
     Attributes:
-        token: Theirs; None: nobody in particular, since no token is needed.
+        token: Its token; None where no token is needed.
     """
 
     token: Token | None = None
 
     @property
     def id(self) -> str:
-        """The id of their token; ``""`` without one."""
+        """The id of the token; ``""`` without one."""
         return "" if self.token is None else self.token.token_id
 
     def may(self, scope: Scope) -> bool:
-        """Say whether they may do what takes that scope."""
+        """Whether the caller may do what needs that scope."""
         return self.token is None or self.token.scope.includes(scope)
 
 
-ANYBODY = Caller()
-"""Who asks where no token is needed."""
+ANONYMOUS = Caller()
 
 
-@define
-class Guard:
-    """Lets in who may come in.
+@define(eq=False)
+class TokenCache:
+    """Verifies tokens; the database is asked once for many requests.
+
+    Belongs to one event loop.
 
     Attributes:
         authenticate: Knows the tokens.
-        rate: How often one may ask.
-        clock: Counts seconds.
+        token_ttl: See :data:`TOKEN_CACHE_TTL`.
+        exist_ttl: See :data:`TOKENS_EXIST_TTL`.
+        size: The number of tokens that are remembered.
     """
 
     authenticate: Authenticate
-    rate: Rate = field(factory=lambda: Rate(HttpTable().rate, HttpTable().burst))
-    clock: Callable[[], float] = time.monotonic
-    _needed: bool = field(default=False, init=False)
-    _asked: float = field(default=float("-inf"), init=False)
-    _known: OrderedDict[str, tuple[float, Token]] = field(
-        factory=OrderedDict, init=False
-    )
-    _asking: dict[str, asyncio.Task[Any]] = field(factory=dict, init=False)
-    # Apart from the threads of the routes, which may all wait for Galaxy.
-    _pool: ThreadPoolExecutor = field(
-        factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="guard"), init=False
-    )
+    token_ttl: float = field(default=TOKEN_CACHE_TTL, kw_only=True)
+    exist_ttl: float = field(default=TOKENS_EXIST_TTL, kw_only=True)
+    size: int = field(default=TOKEN_CACHE_SIZE, kw_only=True)
+    tokens_exist: bool = field(default=False, init=False)
+    """Whether a token had been made when that was last asked."""
+    _verify: Any = field(init=False)
+    _exist: Any = field(init=False)
 
-    @property
-    def closed(self) -> bool:
-        """Whether tokens were needed when that was last asked; never waits."""
-        return self._needed
+    def __attrs_post_init__(self) -> None:
+        self._verify = alru_cache(self.size, ttl=self.token_ttl)(self._ask_token)
+        self._exist = alru_cache(1, ttl=self.exist_ttl)(self._ask_exist)
 
-    async def needed(self) -> bool:
-        """Say whether a token is needed: whether one was ever made.
+    async def required(self) -> bool:
+        """Return whether a token is needed: whether one was ever made.
 
         Raises:
-            StoreUnavailable: Nobody knows.
+            StoreUnavailable: The database could not be asked.
         """
-        # Tokens are never removed, so that they are needed is for ever.
-        if not self._needed and self.clock() >= self._asked + NEEDED_FOR:
-            self._needed = await self._once("", self.authenticate.needed)
-            self._asked = self.clock()
-        return self._needed
+        # Tokens are never deleted, so the answer stays.
+        return self.tokens_exist or await self._exist()
 
-    async def caller(
-        self, method: str, path: str, headers: Mapping[str, str], address: str
+    async def verify(self, text: str) -> Token:
+        """Return the token of that text.
+
+        Raises:
+            BadToken: There is none in force.
+            StoreUnavailable: The database could not be asked.
+        """
+        if id_in(text) is None:
+            raise BadToken
+        token: Token = await self._verify(text)
+        return token
+
+    def knows(self, text: str | None) -> bool:
+        """Whether a token of that text was verified a moment ago."""
+        return text is not None and self._verify.cache_contains(text)
+
+    async def _ask_token(self, text: str) -> Token:
+        return await asyncio.to_thread(self.authenticate, text)
+
+    async def _ask_exist(self) -> bool:
+        self.tokens_exist = await asyncio.to_thread(self.authenticate.needed)
+        return self.tokens_exist
+
+
+class Authentication(AbstractAuthenticationMiddleware):
+    """Finds out who sends a request (Litestar's authentication middleware).
+
+    ``request.user`` is the :class:`Caller`. Counts the request against the rate of
+    its token, or of its network where the token is unknown, so that guessing tokens
+    is limited too.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token_cache: TokenCache,
+        rate: Rate,
+        allowed_origins: frozenset[str],
+    ) -> None:
+        super().__init__(app, exclude_from_auth_key=PUBLIC)
+        self.token_cache = token_cache
+        self.rate = rate
+        self.allowed_origins = allowed_origins
+
+    async def authenticate_request(
+        self, connection: ASGIConnection[Any, Any, Any, Any]
+    ) -> AuthenticationResult:
+        """Return the caller.
+
+        Raises:
+            Refused: The request is not let in.
+            StoreUnavailable: The database could not be asked.
+        """
+        check_framing(connection.scope)
+        if await self.token_cache.required():
+            caller = await self._authenticated(connection)
+        else:
+            check_host(connection.headers.get("host"))
+            check_origin(connection.headers.get("origin"), allowed=self.allowed_origins)
+            self.rate.take(_network(connection))
+            caller = ANONYMOUS
+        return AuthenticationResult(user=caller, auth=caller.token)
+
+    async def _authenticated(
+        self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> Caller:
-        """Return who asks, where a token is needed, and count the request.
-
-        Whoever shows a token that is known is counted by it, and everybody else by
-        the address, so that guessing, too, has a limit.
-
-        Args:
-            method: Of the request.
-            path: As it is routed.
-            headers: By their names in lower case.
-            address: Where it comes from.
-
-        Raises:
-            Refused: They may not.
-            StoreUnavailable: Nobody knows whether they may.
-        """
+        opt, headers = connection.route_handler.opt, connection.headers
         text = _bearer(headers.get("authorization"))
         by_cookie = text is None
         if text is None:
             text = cookie_in(headers.get("cookie"))
-        if not self._knows(text) and not path.startswith(HEALTH):
-            self.rate.take(address)
-        if path == SIGN_IN and method not in SAFE and not same_origin(headers):
-            raise _foreign()
-        if is_open(path):
-            return ANYBODY
+        if not self.token_cache.knows(text):
+            self.rate.take(_network(connection))
+        writes = _method(connection) not in SAFE_METHODS
+        if opt.get(SIGN_IN_FORM):
+            return ANONYMOUS
         if text is None:
             raise Refused(
                 "unauthenticated",
@@ -169,7 +209,7 @@ class Guard:
                 headers={"WWW-Authenticate": _REALM},
             )
         try:
-            token = await self.verify(text)
+            token = await self.token_cache.verify(text)
         except BadToken as error:
             raise Refused(
                 error.code,
@@ -177,103 +217,46 @@ class Guard:
                 headers={"WWW-Authenticate": f'{_REALM}, error="invalid_token"'},
             ) from None
         self.rate.take(token.token_id)
-        needed = Scope.READ if method in SAFE else Scope.SUBMIT
-        leaving = path == "/sign-out"
-        if not token.scope.includes(needed) and not leaving:
+        if by_cookie and writes and not opt.get(PAGE):
             raise Refused(
                 "forbidden",
-                f"This token may {token.scope.value} only; {method} takes one of the "
-                f"scope {needed.value!r}.",
+                "With a cookie, only the forms of this service's own pages can change "
+                "anything; programs send `Authorization: Bearer`.",
+            )
+        return Caller(token)
+
+
+def requires(needed: Scope) -> Guard:
+    """Return a guard that lets in only callers who have a scope."""
+
+    def guard(
+        connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+    ) -> None:
+        caller = caller_of(connection)
+        if not caller.may(needed):
+            assert caller.token is not None
+            raise Refused(
+                "forbidden",
+                f"This token has the scope {caller.token.scope.value!r}; "
+                f"{_method(connection)} needs {needed.value!r}.",
                 headers={
                     "WWW-Authenticate": f'{_REALM}, error="insufficient_scope", '
                     f'scope="{needed.value}"'
                 },
             )
-        if by_cookie and method not in SAFE:
-            _check_page(path, headers)
-        return Caller(token)
 
-    async def verify(self, text: str) -> Token:
-        """Return the token of that text.
-
-        Raises:
-            BadToken: There is none in force.
-            StoreUnavailable: Nobody knows.
-        """
-        if id_in(text) is None:
-            raise BadToken
-        digest = digest_of(text)
-        until, token = self._known.get(digest, (0.0, None))
-        if token is not None and self.clock() < until:
-            return token
-        try:
-            token = await self._once(digest, lambda: self.authenticate(text))
-        except BadToken:
-            self._known.pop(digest, None)
-            raise
-        self._known[digest] = (self.clock() + BELIEVED_FOR, token)
-        self._known.move_to_end(digest)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return token
-
-    def _knows(self, text: str | None) -> bool:
-        """Say whether that was a token not long ago, or still is."""
-        return text is not None and digest_of(text) in self._known
-
-    async def _once(self, name: str, question: Callable[[], T]) -> T:
-        """Ask in a thread, or wait for who is asking the same already."""
-        task: asyncio.Task[T] | None = self._asking.get(name)
-        if task is None:
-            task = asyncio.ensure_future(self._ask(question))
-            self._asking[name] = task
-            task.add_done_callback(lambda done: self._answered(name, done))
-        # Of several who wait, one may go away.
-        return await asyncio.shield(task)
-
-    async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, question)
-
-    def _answered(self, name: str, task: asyncio.Task[Any]) -> None:
-        self._asking.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # looked at, should all who waited have gone away
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._pool.shutdown(wait=False)
+    return guard
 
 
-def is_open(path: str) -> bool:
-    """Say whether a path is answered without any token."""
-    return path == SIGN_IN or path.startswith((HEALTH, STATIC))
+def caller_of(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+    """Return who sent a request (also a dependency of routes)."""
+    caller: Caller = request.scope.get("user", ANONYMOUS)
+    return caller
 
 
-def caller_of(request: Request[Any, Any, Any]) -> Caller:
-    """Return who sent a request, for a route."""
-    found: Caller = request.scope["state"].get("caller", ANYBODY)
-    return found
-
-
-def name_of(request: Request[Any, Any, Any]) -> str:
-    """Return what tells the sender of a request from others: a token, or a network."""
-    host = request.client.host if request.client else ""
-    return caller_of(request).id or network_of(host)
-
-
-def same_origin(headers: Mapping[str, str]) -> bool:
-    """Say whether a browser says that a page of ours made it send a request."""
-    site = headers.get("sec-fetch-site")
-    if site is not None:  # by the browser itself: no page can write it
-        return site == "same-origin"
-    origin, host = headers.get("origin"), headers.get("host")
-    if not origin or not host:
-        return False
-    try:
-        # The scheme is not compared: behind a proxy we do not know it.
-        return urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        return False
+def rate_key(request: Request[Any, Any, Any]) -> str:
+    """Return what tells a caller from others: the token, or else the network."""
+    return caller_of(request).id or _network(request)
 
 
 def cookie_in(header: str | None) -> str | None:
@@ -281,29 +264,24 @@ def cookie_in(header: str | None) -> str | None:
     if header is None or COOKIE not in header:
         return None
     try:
-        found = SimpleCookie(header).get(COOKIE)
+        morsel = SimpleCookie(header).get(COOKIE)
     except CookieError:
         return None
-    return None if found is None else found.value
+    return None if morsel is None else morsel.value
 
 
 def _bearer(header: str | None) -> str | None:
-    """Return the token in an ``Authorization`` header; None: there is no header."""
+    """Return the token in an ``Authorization`` header; None without that header."""
     if header is None:
         return None
-    kind, _, text = header.partition(" ")
-    # Of another kind, such as Basic: no token of ours, whatever a cookie says.
-    return text.strip() if kind.lower() == "bearer" else ""
+    scheme, _, text = header.partition(" ")
+    # Another scheme, such as Basic, is no token of ours, whatever a cookie holds.
+    return text.strip() if scheme.lower() == "bearer" else ""
 
 
-def _check_page(path: str, headers: Mapping[str, str]) -> None:
-    if not same_origin(headers) or not path.startswith(FORMS):
-        raise _foreign()
+def _method(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    return str(connection.scope.get("method", ""))
 
 
-def _foreign() -> Refused:
-    return Refused(
-        "forbidden",
-        "With a cookie, only the forms of our own pages change anything. Open the "
-        "page anew and repeat it there; programs send `Authorization: Bearer`.",
-    )
+def _network(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    return network_of(connection.client.host if connection.client else "")

@@ -1,17 +1,26 @@
-"""Datasets: register and look up."""
+"""Routes of datasets."""
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import quote
 
 from litestar import Response, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import JSONBody
 
+from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.ports import DatasetRepository
 from galaxy_jobs.domain.use_cases import RegisterDataset
 from galaxy_jobs.entrypoints.api import cursors, schemas
-from galaxy_jobs.entrypoints.api.parameters import LOCATION, CursorText, Limit, Needs
+from galaxy_jobs.entrypoints.api.auth import requires
+from galaxy_jobs.entrypoints.api.parameters import (
+    LOCATION,
+    CursorText,
+    Limit,
+    Needs,
+    path,
+)
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.strict import Strict
 
@@ -21,11 +30,12 @@ from galaxy_jobs.entrypoints.api.strict import Strict
     dto=Strict[schemas.NewDataset],
     return_dto=None,
     sync_to_thread=True,
+    guards=[requires(Scope.SUBMIT)],
     operation_id="register_dataset",
     summary="Register a dataset",
     description="Galaxy is not asked: it decides what it can use when a job is "
-    "submitted. Registering the same again changes nothing.",
-    response_description="It is registered.",
+    "submitted. Registering the same dataset again has no effect.",
+    response_description="The registered dataset.",
     response_headers=[LOCATION],
     responses=refusals(
         "unsupported-media-type", "too-large", "dataset-exists", "database-unavailable"
@@ -36,15 +46,15 @@ def post_dataset(
     register_dataset: Needs[RegisterDataset],
 ) -> Response[schemas.DatasetJson]:
     """Register a dataset."""
-    one = register_dataset(
+    dataset = register_dataset(
         data.name,
         schemas.source_of(data.source),
         None if data.dataset_id is None else DatasetId(data.dataset_id),
     )
     return Response(
-        schemas.dataset(one),
+        schemas.dataset(dataset),
         status_code=201,
-        headers={"Location": f"/datasets/{quote(one.dataset_id, safe='')}"},
+        headers={"Location": f"/datasets/{quote(dataset.dataset_id, safe='')}"},
     )
 
 
@@ -53,7 +63,7 @@ def post_dataset(
     sync_to_thread=True,
     operation_id="list_datasets",
     summary="List datasets, newest first",
-    response_description="A page of them.",
+    response_description="A page of datasets.",
     responses=refusals("database-unavailable"),
 )
 def get_datasets(
@@ -61,11 +71,11 @@ def get_datasets(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.Datasets:
-    """List datasets."""
+    """Return a page of datasets."""
     here = ["datasets"]
     page = datasets.page(limit, cursors.read(cursor, here))
     return schemas.Datasets(
-        items=[schemas.dataset(one) for one in page.items],
+        items=[schemas.dataset(dataset) for dataset in page.items],
         next_cursor=cursors.write(page.next, here),
     )
 
@@ -75,13 +85,14 @@ def get_datasets(
     sync_to_thread=True,
     operation_id="show_dataset",
     summary="Show a dataset",
-    response_description="It.",
+    response_description="The dataset.",
     responses=refusals("dataset-not-found", "database-unavailable", addressed=True),
 )
 def get_dataset(
-    dataset_id: FromPath[str], datasets: Needs[DatasetRepository]
+    dataset_id: Annotated[str, path("The dataset, as registered.", "reads-1")],
+    datasets: Needs[DatasetRepository],
 ) -> schemas.DatasetJson:
-    """Show a dataset."""
+    """Return a dataset."""
     return schemas.dataset(datasets.get(DatasetId(dataset_id)))
 
 

@@ -18,18 +18,21 @@ import msgspec
 from attrs import frozen
 from litestar import Request, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import JobTransition
 from galaxy_jobs.entrypoints.api import schemas
-from galaxy_jobs.entrypoints.api.auth import name_of
-from galaxy_jobs.entrypoints.api.limits import Places
-from galaxy_jobs.entrypoints.api.parameters import Needs
-from galaxy_jobs.entrypoints.api.problems import Refused, refusals
-from galaxy_jobs.entrypoints.broadcast import KEPT, Fanout, Wanted
+from galaxy_jobs.entrypoints.api.auth import rate_key
+from galaxy_jobs.entrypoints.api.limits import StreamSlots
+from galaxy_jobs.entrypoints.api.parameters import Needs, header, query
+from galaxy_jobs.entrypoints.api.problems import Refused, refusals, shutting_down
+from galaxy_jobs.entrypoints.broadcast import (
+    KEPT_TRANSITIONS,
+    Broadcast,
+    TransitionFilter,
+)
 
 
 EVENT_STREAM = "text/event-stream"
@@ -61,17 +64,16 @@ class Batch:
 @get(
     "/events",
     operation_id="job_events",
-    summary="Be told of changes as they happen",
+    summary="Stream state changes",
     description="Server-sent events: an event `transition` for each change of a job's "
-    "state, from now on, or from the event `Last-Event-ID` on (browsers send that by "
-    "themselves when they reconnect). None is missed and none is told twice. Comments "
-    "are sent as a sign of life.",
+    "state, from now on, or after the event `Last-Event-ID` (browsers send that when "
+    "they reconnect). None is missed and none is sent twice. Comments are heartbeats.",
     responses={
         200: ResponseSpec(
             schemas.EventJson,
             generate_examples=False,
             media_type=EVENT_STREAM,
-            description="A stream without an end; this is the `data` of each event.",
+            description="A stream that does not end; this is the `data` of each event.",
         ),
         **refusals("too-many-requests", "shutting-down", "database-unavailable"),
     },
@@ -79,41 +81,37 @@ class Batch:
 async def get_events(
     *,
     request: Request[Any, Any, Any],
-    fanout: Needs[Fanout],
-    places: Needs[Places],
+    broadcast: Needs[Broadcast],
+    slots: Needs[StreamSlots],
     dataset_id: Annotated[
-        str | None, QueryParameter(description="a text: only of jobs on this dataset")
+        str | None, query("a text: only of jobs on this dataset", "reads-1")
     ] = None,
     invocation_id: Annotated[
-        str | None, QueryParameter(description="a text: only of this job")
+        str | None, query("a text: only of this job", "f2db41e1fa331b3e")
     ] = None,
     last_event_id: Annotated[
         str | None,
-        QueryParameter(
-            description="the id of an event; for who cannot send the header"
-        ),
+        query("the id of an event, where the header cannot be sent", "4711"),
     ] = None,
     resumed: Annotated[
         str | None,
-        HeaderParameter(
-            name="Last-Event-ID", description="The id of the last event received."
-        ),
+        header("Last-Event-ID", "The id of the last event received.", "4711"),
     ] = None,
 ) -> Stream:
     """Stream the transitions of jobs."""
-    wanted = Wanted(
+    selected = TransitionFilter(
         dataset_id=None if dataset_id is None else DatasetId(dataset_id),
         invocation_id=None if invocation_id is None else InvocationId(invocation_id),
     )
     # A browser reconnects to the same address; its header is newer.
-    source = transitions(fanout, wanted, resumed or last_event_id)
-    return await stream(fanout, places.taken(name_of(request)), wanted, source)
+    source = transitions(broadcast, selected, resumed or last_event_id)
+    return await stream(broadcast, slots.hold(rate_key(request)), selected, source)
 
 
 async def stream(
-    fanout: Fanout,
+    broadcast: Broadcast,
     slot: AbstractContextManager[None],
-    wanted: Wanted,
+    selected: TransitionFilter,
     source: AsyncIterator[Batch],
 ) -> Stream:
     """Return a stream of server-sent events: what a source reads, and heartbeats.
@@ -122,19 +120,19 @@ async def stream(
     connects again and gets the reason as a problem.
 
     Args:
-        fanout: Wakes it.
+        broadcast: Wakes it.
         slot: Held as long as the stream is open.
-        wanted: The transitions that wake it.
+        selected: The transitions that wake it.
         source: Read at once, after each wake-up and after each pause.
 
     Raises:
         Refused: No slot is free, the service is being stopped, or the source refuses.
         DomainError: The source failed at its first reading.
     """
-    if fanout.stopping:
-        raise Refused("shutting-down", "The service is being stopped. Ask again.")
-    await fanout.start()
-    chunks = _chunks(fanout, slot, wanted, source)
+    if broadcast.stopping:
+        raise shutting_down()
+    await broadcast.start()
+    chunks = _chunks(broadcast, slot, selected, source)
     # Taken before the response begins, so that a refusal is still a problem.
     first = await anext(chunks)
     return Stream(
@@ -145,17 +143,17 @@ async def stream(
 
 
 async def _chunks(
-    fanout: Fanout,
+    broadcast: Broadcast,
     slot: AbstractContextManager[None],
-    wanted: Wanted,
+    selected: TransitionFilter,
     source: AsyncIterator[Batch],
 ) -> AsyncIterator[bytes]:
     now = asyncio.get_running_loop().time
-    with slot, fanout.waiting_for(wanted) as subscription:
+    with slot, broadcast.subscribe(selected) as subscription:
         batch = await anext(source)
         yield RETRY + (batch.events or batch.heartbeat)
-        while not fanout.stopping:
-            if not batch.events and not await subscription.news(now() + batch.pause):
+        while not broadcast.stopping:
+            if not batch.events and not await subscription.wait(now() + batch.pause):
                 yield batch.heartbeat
             try:
                 batch = await anext(source)
@@ -172,8 +170,8 @@ async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[b
 
 
 async def transitions(
-    fanout: Fanout,
-    wanted: Wanted,
+    broadcast: Broadcast,
+    selected: TransitionFilter,
     last_event_id: str | None,
     *,
     pause: float = HEARTBEAT,
@@ -181,8 +179,8 @@ async def transitions(
     """Yield the transitions after an event, batch by batch, without an end.
 
     Args:
-        fanout: Where they come from; started.
-        wanted: Which ones.
+        broadcast: Where they come from; started.
+        selected: Which ones.
         last_event_id: The event's id; None: from now on.
         pause: Seconds between heartbeats.
 
@@ -190,34 +188,34 @@ async def transitions(
         Refused: There is no event of that id.
         StoreUnavailable: The database could not be reached.
     """
-    place = await _place(last_event_id, fanout)
+    position = await _position(last_event_id, broadcast)
     while True:
-        found, place = await fanout.beyond(place, wanted)
+        found, position = await broadcast.after(position, selected)
         yield Batch(
-            b"".join(map(_event, found)), b": still here\nid: %d\n\n" % place, pause
+            b"".join(map(_event, found)), b": still here\nid: %d\n\n" % position, pause
         )
 
 
-async def _place(last_event_id: str | None, fanout: Fanout) -> int:
+async def _position(last_event_id: str | None, broadcast: Broadcast) -> int:
     if last_event_id is None:
-        return fanout.place
+        return broadcast.position
     if ID.fullmatch(last_event_id) is None:
         raise Refused(
             "malformed-request",
             f"Last-Event-ID is {last_event_id[:100]!r}; expected the `id` of an event.",
         )
-    place = int(last_event_id)
+    position = int(last_event_id)
     # Another replica may have sent what this one has not read yet.
-    if place > fanout.place and place > await fanout.latest():
+    if position > broadcast.position and position > await broadcast.last_id():
         raise Refused(
             "malformed-request",
             f"Last-Event-ID is {last_event_id}, but there is no event of that id. Was "
             "the database restored from a backup? Connect again without it.",
         )
-    return place
+    return position
 
 
-@lru_cache(KEPT)  # the same for every client
+@lru_cache(KEPT_TRANSITIONS)  # the same for every client
 def _event(change: JobTransition) -> bytes:
     data = msgspec.json.encode(schemas.event(change))
     return b"id: %d\nevent: transition\ndata: %b\n\n" % (change.transition.id, data)

@@ -1,102 +1,84 @@
-"""Whether this process is alive, and whether it can serve."""
+"""Routes for monitoring: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
-
-from attrs import frozen
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
 
 from galaxy_jobs.entrypoints.api import schemas
+from galaxy_jobs.entrypoints.api.auth import PUBLIC
 from galaxy_jobs.entrypoints.api.parameters import Needs
 from galaxy_jobs.entrypoints.api.problems import refusals
+from galaxy_jobs.entrypoints.metrics import CONTENT_TYPE, Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
 
 
-@frozen(kw_only=True, slots=False)
-class Live:
-    """That the process answers."""
-
-    status: Annotated[str, Parameter(description="Always `alive`.")] = "alive"
-
-
-@frozen(kw_only=True, slots=False)
-class GalaxyJson:
-    """What was last heard of Galaxy; nothing depends on it here."""
-
-    ok: Annotated[bool, Parameter(description="Whether it answered.")]
-    problem: Annotated[str | None, Parameter(description="Why it did not.")]
-    at: Annotated[datetime, Parameter(description="When it was asked.")]
-
-
-@frozen(kw_only=True, slots=False)
-class ReadyJson:
-    """Whether requests can be served, and what is in the way."""
-
-    status: Annotated[str, Parameter(description="`ready` or `unavailable`.")]
-    database: Annotated[bool, Parameter(description="Whether it answers.")]
-    migrations: Annotated[
-        str | None, Parameter(description="`current`, `ahead`, `behind` or `empty`.")
-    ]
-    galaxy: Annotated[
-        GalaxyJson | None,
-        Parameter(description="What was last heard of it, if anything."),
-    ]
-    problem: Annotated[str | None, Parameter(description="What is in the way.")]
-
-
 @get(
-    "/live",
+    "/health/live",
+    opt={PUBLIC: True},
     sync_to_thread=False,
     operation_id="live",
-    summary="Say whether this process is alive",
-    response_description="It is.",
-    responses=refusals(open_to_all=True),
+    summary="Liveness of this process",
+    response_description="The process is alive.",
+    responses=refusals(public=True),
 )
-def get_live() -> Live:
-    """Say that the process answers."""
-    return Live()
+def get_live() -> schemas.Live:
+    """Answer."""
+    return schemas.Live()
 
 
 @get(
-    "/ready",
+    "/health/ready",
+    opt={PUBLIC: True},
     sync_to_thread=True,
     operation_id="ready",
-    summary="Say whether requests can be served",
-    description="That takes the database and its schema. Galaxy is information: reads "
-    "work without it.",
-    response_description="They can.",
+    summary="Readiness to serve requests",
+    description="Needs the database and its schema. Galaxy is information: reads work "
+    "without it.",
+    response_description="Requests can be served.",
     responses={
-        **refusals(open_to_all=True),
+        **refusals(public=True),
         503: ResponseSpec(
-            ReadyJson, generate_examples=False, description="They cannot."
+            schemas.ReadyJson,
+            generate_examples=False,
+            description="Requests cannot be served.",
         ),
     },
 )
-def get_ready(readiness: Needs[Readiness]) -> Response[ReadyJson]:
-    """Say whether requests can be served."""
+def get_ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
+    """Return whether requests can be served."""
     found = readiness()
     news = found.galaxy
-    return Response(
-        ReadyJson(
-            status="ready" if found.ok else "unavailable",
-            database=found.database,
-            migrations=found.migrations,
-            galaxy=None
-            if news is None
-            else GalaxyJson(
-                ok=news.identity is not None,
-                problem=news.problem,
-                at=schemas.utc(news.at),
-            ),
-            problem=found.problem,
-        ),
-        status_code=200 if found.ok else 503,
+    galaxy = None
+    if news is not None:
+        galaxy = schemas.GalaxyJson(
+            ok=news.identity is not None, problem=news.problem, at=news.at
+        )
+    ready = schemas.ReadyJson(
+        status="ready" if found.ok else "unavailable",
+        database=found.database,
+        migrations=found.migrations,
+        galaxy=galaxy,
+        problem=found.problem,
     )
+    return Response(ready, status_code=200 if found.ok else 503)
 
 
-ROUTES = [get_live, get_ready]
-"""Below ``/health``."""
+@get(
+    "/metrics",
+    sync_to_thread=True,
+    media_type=CONTENT_TYPE,
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    description="`galaxy_jobs_overdue_seconds` is the number to alert on. What "
+    "concerns sweeps is the same at every replica.",
+    response_description="Prometheus' text format.",
+    responses=refusals(),
+)
+def get_metrics(metrics: Needs[Metrics]) -> Response[bytes]:
+    """Return the metrics."""
+    return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+
+ROUTES = [get_live, get_ready, get_metrics]
+"""At the paths that they name."""

@@ -1,4 +1,4 @@
-"""Jobs: submit, look, cancel, run again; and what became of a submission."""
+"""Routes of jobs and submissions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from litestar import MediaType, Response, get, post
 from litestar import Request as AnyRequest
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import JSONBody
 
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.submission import Request
+from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import (
     Clock,
@@ -29,26 +30,29 @@ from galaxy_jobs.domain.use_cases import (
     Submit,
     Submitted,
 )
-from galaxy_jobs.entrypoints.api import cursors, schemas
-from galaxy_jobs.entrypoints.api.auth import Caller, name_of
-from galaxy_jobs.entrypoints.api.limits import Places
-from galaxy_jobs.entrypoints.api.listing import JobPages, document, has
+from galaxy_jobs.entrypoints.api import cursors, problems, schemas
+from galaxy_jobs.entrypoints.api.auth import Caller, rate_key, requires
+from galaxy_jobs.entrypoints.api.job_pages import JobPages, body_and_etag, matches
+from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import (
     ETAG,
     LOCATION,
     CursorText,
     IfNoneMatch,
+    InvocationIdInPath,
     KeyHeader,
     Limit,
     Needs,
+    SubmissionIdInPath,
     Wait,
     idempotency_key,
-    submission_named,
+    query,
+    submission_id_of,
 )
 from galaxy_jobs.entrypoints.api.problems import refusals
-from galaxy_jobs.entrypoints.api.strict import Strict, WithoutBody
+from galaxy_jobs.entrypoints.api.strict import OptionalBody, Strict
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
-from galaxy_jobs.entrypoints.broadcast import Fanout, Wanted
+from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 
 
 _SUBMITTING = (
@@ -74,7 +78,7 @@ CREATED_HEADERS = [
     ResponseHeader(
         name="Idempotent-Replayed",
         description="`true` where the `Idempotency-Key` was used before: this is the "
-        "answer of then, and nothing new was run.",
+        "response of that time, and nothing new was run.",
         documentation_only=True,
     ),
 ]
@@ -84,17 +88,18 @@ CREATED_HEADERS = [
     "/",
     dto=Strict[schemas.NewJob],
     return_dto=None,
+    guards=[requires(Scope.SUBMIT)],
     operation_id="submit_job",
     summary="Run a workflow on a dataset",
-    description="Galaxy is invoked at once. With `validate_only`, nothing is run and "
-    "the answer tells what would be.",
-    response_description="Galaxy has accepted it.",
+    description="Galaxy is invoked at once. With `validate_only`, nothing is run; the "
+    "response is the plan.",
+    response_description="The job, accepted by Galaxy.",
     response_headers=CREATED_HEADERS,
     responses={
         200: ResponseSpec(
             schemas.PlanJson,
             generate_examples=False,
-            description="What would be run (`validate_only`).",
+            description="The plan (`validate_only`).",
         ),
         **refusals(*_SUBMITTING),
     },
@@ -102,70 +107,73 @@ CREATED_HEADERS = [
 @asks_galaxy
 def submit_job(
     *,
+    request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     data: JSONBody[schemas.NewJob],
     submit: Needs[Submit],
     check: Needs[Check],
     caller: Needs[Caller],
-    validate_only: Annotated[bool, QueryParameter(description="true or false")] = False,
+    validate_only: Annotated[bool, query("true or false", example=True)] = False,
     key: KeyHeader = None,
 ) -> Response[schemas.Accepted]:
-    """Submit a job, or tell what would be run."""
-    request = Request(
+    """Submit a job, or plan it."""
+    wish = Request(
         dataset_id=DatasetId(data.dataset_id),
         workflow_name=data.workflow_name,
         parameters=data.parameters,
         overwrite=data.overwrite,
     )
-    named = idempotency_key(key, caller)  # checked where nothing is run, too
+    checked_key = idempotency_key(key, caller)  # also where nothing is run
     if validate_only:
         plan: Response[Any] = Response(
-            schemas.plan(data.dataset_id, check(request)), status_code=200
+            schemas.plan(data.dataset_id, check(wish)), status_code=200
         )
         return plan
-    return _created(submit(request, named))
+    return _created(submit(wish, checked_key))
 
 
 @post(
     "/{invocation_id:str}/rerun",
     dto=Strict[schemas.NewRun],
     return_dto=None,
+    guards=[requires(Scope.SUBMIT)],
     operation_id="rerun_job",
     summary="Run a job again",
-    description="Always a new job, which carries `rerun_of`. The body may be left out.",
-    response_description="Galaxy has accepted it.",
+    description="Always a new job, with `rerun_of`. The body may be left out.",
+    response_description="The new job, accepted by Galaxy.",
     response_headers=CREATED_HEADERS,
-    operation_class=WithoutBody,
+    operation_class=OptionalBody,
     responses=refusals("job-not-found", *_SUBMITTING),
 )
 @asks_galaxy
 def rerun_job(
-    invocation_id: FromPath[str],
+    *,
+    request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
+    invocation_id: InvocationIdInPath,
     rerun: Needs[Rerun],
     caller: Needs[Caller],
     data: JSONBody[schemas.NewRun | None] = None,
     key: KeyHeader = None,
 ) -> Response[schemas.Accepted]:
     """Submit a job once more."""
-    wanted = data or schemas.NewRun()
-    return _created(
-        rerun(
-            InvocationId(invocation_id),
-            parameters=wanted.parameters,
-            overwrite=wanted.overwrite,
-            key=idempotency_key(key, caller),
-        )
+    changes = data or schemas.NewRun()
+    submitted = rerun(
+        InvocationId(invocation_id),
+        parameters=changes.parameters,
+        overwrite=changes.overwrite,
+        key=idempotency_key(key, caller),
     )
+    return _created(submitted)
 
 
 @get(
     "/",
     operation_id="list_jobs",
     summary="List jobs, newest first",
-    response_description="A page of them.",
+    response_description="A page of jobs.",
     response_headers=[ETAG],
     responses={
         304: ResponseSpec(
-            None, generate_examples=False, description="It is as you have it."
+            None, generate_examples=False, description="The page has not changed."
         ),
         **refusals("database-unavailable"),
     },
@@ -174,19 +182,20 @@ async def get_jobs(
     *,
     job_pages: Needs[JobPages],
     dataset_id: Annotated[
-        str | None, QueryParameter(description="a text: only jobs on this dataset")
+        str | None, query("a text: only jobs on this dataset", "reads-1")
     ] = None,
     workflow_name: Annotated[
-        str | None, QueryParameter(description="a text: only jobs of this workflow")
+        str | None, query("a text: only jobs of this workflow", "sort-and-count")
     ] = None,
     # A parameter *named* state would be given the application's state.
     states: Annotated[
         list[InvocationState] | None,
-        QueryParameter(
-            name="state",
-            description="one of "
+        query(
+            "one of "
             + ", ".join(state.value for state in InvocationState)
             + " (repeat it for several)",
+            ["queued", "in_progress"],
+            "state",
         ),
     ] = None,
     limit: Limit = 50,
@@ -194,44 +203,44 @@ async def get_jobs(
     if_none_match: IfNoneMatch = None,
 ) -> Response[schemas.Jobs]:
     """List jobs."""
-    wanted = JobFilter(
+    selected = JobFilter(
         dataset_id=None if dataset_id is None else DatasetId(dataset_id),
         workflow_name=workflow_name,
         states=frozenset(states or ()),
     )
-    here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in wanted.states)]
+    here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in selected.states)]
     after = cursors.read(cursor, here)
-    page = await job_pages.page(wanted, limit, after)
-    made = document(page, cursors.write(page.next, here))
-    headers = {"ETag": made.etag, "Vary": "Authorization, Cookie"}
-    answer: Response[Any] = (
+    page = await job_pages.page(selected, limit, after)
+    body, etag = body_and_etag(page, cursors.write(page.next, here))
+    headers = {"ETag": etag, "Vary": "Authorization, Cookie"}
+    response: Response[Any] = (
         Response(None, status_code=304, headers=headers)
-        if has(if_none_match, made.etag)
-        else Response(made.body, media_type=MediaType.JSON, headers=headers)
+        if matches(if_none_match, etag)
+        else Response(body, media_type=MediaType.JSON, headers=headers)
     )
-    return answer
+    return response
 
 
 @get(
     "/{invocation_id:str}",
     operation_id="show_job",
     summary="Show a job",
-    description="With `wait`, the answer comes once its state has changed, or that "
-    "time has gone by; at once where it has ended already.",
-    response_description="All that is known of it.",
+    description="With `wait`, the response comes when its state has changed or that "
+    "time has passed; at once where it has ended already.",
+    response_description="The job.",
     responses=refusals("job-not-found", "too-many-requests", "database-unavailable"),
 )
 async def get_job(
     *,
     request: AnyRequest[Any, Any, Any],
-    invocation_id: FromPath[str],
+    invocation_id: InvocationIdInPath,
     invocations: Needs[InvocationRepository],
     clock: Needs[Clock],
-    fanout: Needs[Fanout],
-    places: Needs[Places],
+    broadcast: Needs[Broadcast],
+    slots: Needs[StreamSlots],
     wait: Wait = 0,
 ) -> schemas.JobDetailJson:
-    """Show a job, now or once its state has changed."""
+    """Return a job, now or when its state has changed."""
 
     async def show() -> Invocation:
         return await asyncio.to_thread(invocations.get, InvocationId(invocation_id))
@@ -239,14 +248,14 @@ async def get_job(
     if not wait:
         return schemas.job_detail(await show(), clock())
     until = asyncio.get_running_loop().time() + wait
-    await fanout.start()
-    wanted = Wanted(invocation_id=InvocationId(invocation_id))
-    with places.taken(name_of(request)), fanout.waiting_for(wanted) as waiting:
+    await broadcast.start()
+    selected = TransitionFilter(invocation_id=InvocationId(invocation_id))
+    with slots.hold(rate_key(request)), broadcast.subscribe(selected) as subscription:
         job = before = await show()
         while job.state is before.state and not job.state.is_terminal:
-            more = await waiting.news(until)
+            woken = await subscription.wait(until)
             job = await show()
-            if fanout.stopping or not more:
+            if broadcast.stopping or not woken:
                 break
     return schemas.job_detail(job, clock())
 
@@ -255,24 +264,24 @@ async def get_job(
     "/{invocation_id:str}/history",
     sync_to_thread=True,
     operation_id="job_history",
-    summary="Show how a job came to where it is",
-    response_description="All changes of its state, oldest first.",
+    summary="List a job's state changes",
+    response_description="All of them, oldest first.",
     responses=refusals("job-not-found", "database-unavailable"),
 )
 def get_history(
-    invocation_id: FromPath[str], invocations: Needs[InvocationRepository]
+    invocation_id: InvocationIdInPath, invocations: Needs[InvocationRepository]
 ) -> schemas.Transitions:
-    """Show a job's transitions."""
-    found = invocations.transitions(InvocationId(invocation_id))
-    return schemas.Transitions(items=[schemas.transition(one) for one in found])
+    """Return the transitions of a job."""
+    transitions = invocations.transitions(InvocationId(invocation_id))
+    return schemas.view(schemas.Transitions, {"items": transitions})
 
 
 @get(
     "/{invocation_id:str}/outputs",
     operation_id="job_outputs",
-    summary="Show what a job has made",
-    description="Galaxy is asked. `gone` says that it has forgotten the job.",
-    response_description="All its labelled outputs, by label.",
+    summary="List a job's outputs",
+    description="Galaxy is asked; `gone` means that it no longer knows the job.",
+    response_description="All labelled outputs, by label.",
     responses=refusals(
         "job-not-found",
         "gone",
@@ -283,30 +292,34 @@ def get_history(
 )
 @asks_galaxy
 def get_outputs(
-    invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
+    *,
+    request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
+    invocation_id: InvocationIdInPath,
+    job_outputs: Needs[JobOutputs],
 ) -> schemas.Outputs:
-    """Show a job's outputs."""
-    found = job_outputs(InvocationId(invocation_id))
-    return schemas.Outputs(items=[schemas.output(one) for one in found])
+    """Return the outputs of a job."""
+    outputs = job_outputs(InvocationId(invocation_id))
+    return schemas.view(schemas.Outputs, {"items": outputs})
 
 
 @post(
     "/{invocation_id:str}/cancel",
     status_code=202,
     sync_to_thread=True,
+    guards=[requires(Scope.SUBMIT)],
     operation_id="cancel_job",
-    summary="Ask a job to stop",
-    description="Galaxy is asked by the poller, until it agrees. Asking for what is "
-    "cancelled already is fine.",
-    response_description="It is cancelled, or going to be.",
+    summary="Cancel a job",
+    description="The poller passes it on to Galaxy, until Galaxy accepts. Cancelling a "
+    "job that is cancelled already has no effect.",
+    response_description="The job, cancelled or cancelling.",
     responses=refusals("job-not-found", "already-ended", "database-unavailable"),
 )
 def post_cancel(
-    invocation_id: FromPath[str],
+    invocation_id: InvocationIdInPath,
     cancel_job: Needs[CancelJob],
     clock: Needs[Clock],
 ) -> schemas.JobDetailJson:
-    """Ask a job to stop."""
+    """Cancel a job."""
     return schemas.job_detail(cancel_job(InvocationId(invocation_id)), clock())
 
 
@@ -314,23 +327,33 @@ def post_cancel(
     "/{submission_id:str}",
     sync_to_thread=True,
     operation_id="show_submission",
-    summary="Show what became of a submission",
-    description="For where the answer to `POST /jobs` was lost or not known yet.",
-    response_description="What is known of it.",
+    summary="Show the outcome of a submission",
+    description="Where the response to `POST /jobs` was lost, or told no outcome yet.",
+    response_description="The submission.",
     responses=refusals("submission-not-found", "database-unavailable"),
 )
 def get_submission(
-    submission_id: FromPath[str], submissions: Needs[SubmissionRepository]
+    submission_id: SubmissionIdInPath, submissions: Needs[SubmissionRepository]
 ) -> schemas.SubmissionJson:
-    """Show what became of a submission."""
-    return schemas.submission(submissions.get(submission_named(submission_id)))
+    """Return the outcome of a submission."""
+    submission = submissions.get(submission_id_of(submission_id))
+    problem = submission.problem
+    return schemas.SubmissionJson(
+        submission_id=str(submission.submission_id),
+        state=submission.state.value,
+        invocation_id=submission.invocation_id,
+        problem=problems.members(problem.code, problem.detail, problem.extra)
+        if problem
+        else None,
+    )
 
 
-def _created(one: Submitted) -> Response[Any]:
-    headers = {"Location": f"/jobs/{quote(one.invocation_id, safe='')}"}
-    if one.replayed:
+def _created(submitted: Submitted) -> Response[Any]:
+    headers = {"Location": f"/jobs/{quote(submitted.invocation_id, safe='')}"}
+    if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Response(schemas.accepted(one), status_code=201, headers=headers)
+    job = schemas.view(schemas.Accepted, submitted)
+    return Response(job, status_code=201, headers=headers)
 
 
 ROUTES = [

@@ -1,8 +1,8 @@
-"""How much one caller may ask for: requests in a while, streams at once.
+"""Limits per caller: the rate of requests, and the number of open streams.
 
-Rule of the file: each limit is one process's own, so several replicas allow as
-much more; and none remembers more callers than fit. One whom it has forgotten has
-all of his share again, and the one who is forgotten is who has been away longest.
+Each limit holds for one process, so several replicas allow as much more. None
+remembers more callers than :data:`MAX_CALLERS`; a forgotten one, which is the one
+that has been away longest, has its full share again.
 """
 
 from __future__ import annotations
@@ -20,87 +20,88 @@ from attrs import define, field
 from galaxy_jobs.entrypoints.api.problems import Refused
 
 
-CALLERS = 20_000
-"""How many callers are remembered at most."""
+MAX_CALLERS = 20_000
+"""The number of callers that are remembered."""
 
-NETWORK = 64
-"""How many bits of an IPv6 address tell one caller from another: each has many."""
+IPV6_PREFIX_BITS = 64
+"""The part of an IPv6 address that tells callers apart: each has many addresses."""
 
 
 @define
 class Rate:
-    """Lets a caller ask so often: a bucket of tokens for each.
+    """Limits the rate of requests: a token bucket for each caller.
 
     Attributes:
-        rate: How many requests a second fill up again.
-        burst: How many may come at once.
+        rate: Requests per second that a bucket is refilled with.
+        burst: The size of a bucket.
         clock: Counts seconds.
+        max_callers: See :data:`MAX_CALLERS`.
     """
 
     rate: float
     burst: float
     clock: Callable[[], float] = time.monotonic
-    # When the bucket of each will be full again: all that has to be known of it.
+    max_callers: int = field(default=MAX_CALLERS, kw_only=True)
+    # When the bucket of each caller will be full again: all that has to be kept.
     _full_at: OrderedDict[str, float] = field(factory=OrderedDict, init=False)
 
     def take(self, caller: str) -> None:
         """Count a request.
 
         Raises:
-            Refused: It is one too many; it was not counted.
+            Refused: It exceeds the limit (``too-many-requests``); it was not counted.
         """
         now = self.clock()
         full_at = max(self._full_at.get(caller, now), now) + 1 / self.rate
         wait = full_at - now - self.burst / self.rate
         if wait > 1e-9:  # noqa: PLR2004 - sums of fractions are not exact
-            raise Refused(
-                "too-many-requests",
-                f"That is more than {self.burst:g} requests at once, or "
-                f"{self.rate:g} in a second. Come back in a while.",
-                headers={"Retry-After": f"{math.ceil(wait)}"},
+            raise _too_many(
+                f"More than {self.burst:g} requests at once, or {self.rate:g} a "
+                "second. Try again later.",
+                math.ceil(wait),
             )
         self._full_at[caller] = full_at
         self._full_at.move_to_end(caller)
-        if len(self._full_at) > CALLERS:
+        if len(self._full_at) > self.max_callers:
             self._full_at.popitem(last=False)
 
 
 @define
-class Places:
-    """Gives places to what goes on for long: streams of events.
+class StreamSlots:
+    """Limits what stays open for long: event streams and waiting requests.
 
     Attributes:
-        total: How many there are.
-        each: How many of them one caller may have.
+        total: The number of slots.
+        per_caller: How many of them one caller may hold.
     """
 
     total: int
-    each: int
-    _taken: Counter[str] = field(factory=Counter, init=False)
+    per_caller: int
+    _held: Counter[str] = field(factory=Counter, init=False)
 
     @contextmanager
-    def taken(self, caller: str) -> Iterator[None]:
-        """Have a place.
+    def hold(self, caller: str) -> Iterator[None]:
+        """Hold a slot while the block runs.
 
         Raises:
-            Refused: There is none left.
+            Refused: There is none left (``too-many-requests``).
         """
-        if self._taken.total() >= self.total:
-            raise _full(f"All {self.total} streams of this process are open.")
-        if self._taken[caller] >= self.each:
-            raise _full(f"You have {self.each} streams open already.")
-        self._taken[caller] += 1
+        if self._held.total() >= self.total:
+            raise _no_slot(f"All {self.total} streams of this process are open.")
+        if self._held[caller] >= self.per_caller:
+            raise _no_slot(f"You have {self.per_caller} open streams already.")
+        self._held[caller] += 1
         try:
             yield
         finally:
-            self._taken[caller] -= 1
-            if not self._taken[caller]:
-                del self._taken[caller]
+            self._held[caller] -= 1
+            if not self._held[caller]:
+                del self._held[caller]
 
 
 @lru_cache(maxsize=1000)
 def network_of(host: str) -> str:
-    """Return what of a client's address tells one caller from another."""
+    """Return the part of a client's address that tells callers apart."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -109,12 +110,12 @@ def network_of(host: str) -> str:
         return host
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), NETWORK), strict=False))
+    return str(ipaddress.ip_network((int(address), IPV6_PREFIX_BITS), strict=False))
 
 
-def _full(why: str) -> Refused:
-    return Refused(
-        "too-many-requests",
-        f"{why} Close one, or come back in a while.",
-        headers={"Retry-After": "5"},
-    )
+def _no_slot(reason: str) -> Refused:
+    return _too_many(f"{reason} Close one, or try again later.", 5)
+
+
+def _too_many(detail: str, seconds: int) -> Refused:
+    return Refused("too-many-requests", detail, headers={"Retry-After": str(seconds)})

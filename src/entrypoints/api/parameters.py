@@ -1,109 +1,234 @@
-"""What a route takes besides a body: what stands behind the ``?``, headers, use cases.
+"""Parameters of routes besides the body: paths, queries, headers and dependencies.
 
-Rule of the file: a query parameter that a route does not know is refused, since
-a misspelt ``validate_only`` would run what was only to be checked. The
-description of each says what is expected, in the OpenAPI document and in the
-refusal alike.
+A query parameter that a route does not know is refused, since a misspelt
+``validate_only`` would run what was only to be checked. The description of each
+query parameter says what is expected, in the OpenAPI document and in refusals alike.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from litestar import Request, Response
+from litestar import Request
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
-from litestar.params import HeaderParameter, QueryParameter, SkipValidation
+from litestar.openapi.spec import Example
+from litestar.params import (
+    HeaderParameter,
+    PathParameter,
+    QueryParameter,
+    SkipValidation,
+)
 from litestar.typing import FieldDefinition
 
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.submission import KEY_LENGTH, IdempotencyKey
 from galaxy_jobs.domain.model.values import SubmissionId
-from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.auth import Caller
 from galaxy_jobs.entrypoints.api.problems import Refused
 
 
 T = TypeVar("T")
 
+MAX_QUERY_PARAMETERS = 100
+"""The number of parameters that a query may have."""
+
+MAX_WAIT = 60
+"""Seconds that a client may wait for a change."""
+
 Needs: TypeAlias = NamedDependency[SkipValidation[T]]
-"""What a route needs of the container, by the name of the provider. Not validated:
-it is ours, and may as well be something that stands in for it."""
+"""A dependency, by the name of its provider in the container. It is not validated:
+it is ours, and tests put other things in its place."""
+
+
+def path(description: str, example: str) -> PathParameter:
+    """Return the description of a parameter in a path."""
+    return PathParameter(description=description, examples=[Example(value=example)])
+
+
+def query(
+    description: str, example: object, name: str | None = None, **constraints: Any
+) -> QueryParameter:
+    """Return the description of a query parameter.
+
+    Args:
+        description: What is expected; refusals say it, too.
+        example: One of its values.
+        name: Its name, where the argument has another one.
+        constraints: Of Litestar's :class:`QueryParameter`.
+    """
+    return QueryParameter(
+        name=name,
+        description=description,
+        examples=[Example(value=example)],
+        **constraints,
+    )
+
+
+def header(name: str, description: str, example: str, **schema: Any) -> HeaderParameter:
+    """Return the description of a header; *schema* adds to its JSON Schema."""
+    return HeaderParameter(
+        name=name,
+        description=description,
+        examples=[Example(value=example)],
+        schema_extra=schema or None,
+    )
+
+
+InvocationIdInPath: TypeAlias = Annotated[
+    str, path("The job, by Galaxy's id of its invocation.", "f2db41e1fa331b3e")
+]
+
+SubmissionIdInPath: TypeAlias = Annotated[
+    str, path("The submission, a UUID.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
+]
 
 Limit: TypeAlias = Annotated[
-    int,
-    QueryParameter(ge=1, le=200, description="a whole number from 1 to 200"),
+    int, query("a whole number from 1 to 200", 50, ge=1, le=200)
 ]
 
 CursorText: TypeAlias = Annotated[
     str | None,
-    QueryParameter(
-        name="cursor", description="the `next_cursor` of the page before, as it is"
+    query(
+        "the `next_cursor` of the previous page", "WzEsIjNmMGE2YiIsIjIwIl0", "cursor"
     ),
 ]
 
-WAIT = 60
-"""For how many seconds a client may wait for news."""
-
 Wait: TypeAlias = Annotated[
     int,
-    QueryParameter(
-        ge=0, le=WAIT, description=f"a whole number of seconds from 0 to {WAIT}"
-    ),
+    query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT),
 ]
 
 KeyHeader: TypeAlias = Annotated[
     str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        description="Your name for this request, 1 to 255 characters: repeating the "
-        "request with it is safe, it never runs twice.",
+    header(
+        "Idempotency-Key",
+        "A name for this request, 1 to 255 characters. Repeating the request with it "
+        "is safe: it never runs twice.",
+        "7d1e6f0a",
+        minLength=1,
+        maxLength=KEY_LENGTH,
     ),
 ]
 
-
 IfNoneMatch: TypeAlias = Annotated[
     str | None,
-    HeaderParameter(
-        name="If-None-Match",
-        description="The `ETag` of what you have: where nothing has changed, a 304 "
-        "without a body is the answer.",
+    header(
+        "If-None-Match",
+        "The `ETag` of the page you have. Where nothing has changed, the response is "
+        "a 304 without a body.",
+        'W/"3f0a6b"',
     ),
 ]
 
 ETAG = ResponseHeader(
     name="ETag",
-    description="Of this page; it stays as long as nothing but `observed_at` changes.",
+    description="Of this page; it stays while nothing but `observed_at` changes.",
     documentation_only=True,
 )
 
 LOCATION = ResponseHeader(
-    name="Location", description="The path of what was made.", documentation_only=True
+    name="Location",
+    description="The path of what was created.",
+    documentation_only=True,
 )
 
 
-def idempotency_key(header: str | None, caller: Caller) -> IdempotencyKey | None:
-    """Return the key that a client sent, if it sent one; each caller has its own.
+def idempotency_key(text: str | None, caller: Caller) -> IdempotencyKey | None:
+    """Return the key that a client sent, if any; each caller has keys of its own.
 
     Raises:
-        InvalidValue: It is empty, too long, or has characters of no use in it.
+        InvalidValue: It is empty, too long, or not printable.
     """
-    if header is None:
+    if text is None:
         return None
-    if not header.isprintable():
+    if not text.isprintable():
         raise InvalidValue(
-            f"Idempotency-Key has characters that cannot be printed; expected 1 to "
-            f"{KEY_LENGTH} that can."
+            f"Idempotency-Key has unprintable characters; expected 1 to {KEY_LENGTH} "
+            "printable ones."
         )
-    return IdempotencyKey(caller=caller.id, key=header)
+    return IdempotencyKey(caller=caller.id, key=text)
 
 
-def _fields(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
+def submission_id_of(text: str) -> SubmissionId:
+    """Return the submission id in a path.
+
+    Raises:
+        Refused: No submission can have it (``submission-not-found``).
+    """
+    try:
+        return SubmissionId(UUID(text))
+    except ValueError:
+        raise Refused(
+            "submission-not-found", f"There is no submission {text!r}."
+        ) from None
+
+
+async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
+    """Check the query of a request (a hook before each one).
+
+    Raises:
+        Refused: It has a parameter that the route does not know, one that was sent
+            twice where one is taken, more than :data:`MAX_QUERY_PARAMETERS`, a NUL,
+            or an integer in an odd spelling (``1e2``) that Litestar would convert.
+    """
+    text = request.scope["query_string"]
+    if not text:
+        return
+    if text.count(b"&") >= MAX_QUERY_PARAMETERS:
+        raise Refused(
+            "malformed-request",
+            f"The query has more than {MAX_QUERY_PARAMETERS} parameters.",
+        )
+    if b"%00" in text:
+        raise Refused("malformed-request", "The query contains a NUL.")
+    fields = _query_fields(request.route_handler)
+    values: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        values.setdefault(name, []).append(value)
+    for name, sent in values.items():
+        if name not in fields:
+            known = ", ".join(sorted(fields)) or "none"
+            raise Refused(
+                "malformed-request",
+                f"Unknown query parameter {name!r}; known: {known}.",
+                extra={"field": name},
+            )
+        field = fields[name]
+        if (len(sent) > 1 and not _repeatable(field)) or (
+            field.annotation is int and not all(map(_INTEGER.fullmatch, sent))
+        ):
+            raise _misfit(name, sent, field)
+
+
+def parameter_at_fault(
+    request: Request[Any, Any, Any], error: ValidationException
+) -> Refused:
+    """Return the refusal of a request that Litestar found not to fit."""
+    problems = error.extra if isinstance(error.extra, list) else []
+    for problem in problems:
+        key = str(problem.get("key", "")).partition(".")[0]
+        for name, field in _query_fields(request.route_handler).items():
+            if key in {name, field.name}:
+                return _misfit(name, request.query_params.getall(name, []), field)
+        if key == "data":
+            return Refused(
+                "malformed-request", "The body is empty; expected a JSON object."
+            )
+    return Refused("malformed-request", f"{error.detail}.")
+
+
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+
+
+@cache
+def _query_fields(handler: BaseRouteHandler) -> Mapping[str, FieldDefinition]:
     """Return the query parameters of a route, by their names."""
     return {
         field.kwarg_definition.name or field.name: field
@@ -112,40 +237,14 @@ def _fields(handler: BaseRouteHandler) -> dict[str, FieldDefinition]:
     }
 
 
-async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
-    """Let no query parameter go unread (a hook before each request).
-
-    Raises:
-        Refused: There is one that the route does not know, one that stands twice
-            where one is taken, or a number in an odd spelling (``1e2``), which the
-            conversion would let pass.
-    """
-    fields = _fields(request.route_handler)
-    for name in request.query_params:
-        if name not in fields:
-            takes = ", ".join(sorted(fields)) or "none"
-            raise Refused(
-                "malformed-request",
-                f"There is no query parameter {name!r} here; there are: {takes}.",
-                extra={"field": name},
-            )
-        given = request.query_params.getall(name)
-        field = fields[name]
-        if len(given) > 1 and not field.is_non_string_sequence and not _many(field):
-            raise _unfit(name, given, field)
-        if field.annotation is int and not all(DIGITS.fullmatch(one) for one in given):
-            raise _unfit(name, given, field)
+def _repeatable(field: FieldDefinition) -> bool:
+    return field.is_non_string_sequence or any(
+        inner.is_non_string_sequence for inner in field.inner_types
+    )
 
 
-DIGITS = re.compile(r"-?[0-9]{1,18}")
-
-
-def _many(field: FieldDefinition) -> bool:
-    return any(inner.is_non_string_sequence for inner in field.inner_types)
-
-
-def _unfit(name: str, given: Sequence[str], field: FieldDefinition) -> Refused:
-    read = ", ".join(repr(one) for one in given)
+def _misfit(name: str, sent: Sequence[str], field: FieldDefinition) -> Refused:
+    read = ", ".join(map(repr, sent))
     assert isinstance(field.kwarg_definition, QueryParameter)
     return Refused(
         "malformed-request",
@@ -153,40 +252,3 @@ def _unfit(name: str, given: Sequence[str], field: FieldDefinition) -> Refused:
         f"{field.kwarg_definition.description}.",
         extra={"field": name},
     )
-
-
-def invalid(
-    request: Request[Any, Any, Any], error: ValidationException
-) -> Response[bytes]:
-    """Say which parameter does not fit, what was read and what is expected."""
-    return problems.refused(request, _misfit(request, error))
-
-
-def _misfit(request: Request[Any, Any, Any], error: ValidationException) -> Refused:
-    extra = error.extra if isinstance(error.extra, list) else []
-    fields = _fields(request.route_handler)
-    for one in extra:
-        key = str(one.get("key", "")).partition(".")[0]
-        for name, field in fields.items():
-            if field.name == key:
-                given = request.query_params.getall(name, [])
-                return _unfit(name, given, field)
-        if key == "data":
-            return Refused(
-                "malformed-request", "The body is empty; expected a JSON object."
-            )
-    return Refused("malformed-request", f"{error.detail}.")
-
-
-def submission_named(text: str) -> SubmissionId:
-    """Return the id of a submission as it stands in a path.
-
-    Raises:
-        Refused: No submission can have it.
-    """
-    try:
-        return SubmissionId(UUID(text))
-    except ValueError:
-        raise Refused(
-            "submission-not-found", f"There is no submission {text!r}."
-        ) from None

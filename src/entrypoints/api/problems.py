@@ -1,38 +1,26 @@
-"""Every refusal, in one form (RFC 9457) and from one table.
+"""Problem details (RFC 9457): every refusal in one form, from one table.
 
-Rule of the file: the domain's errors have a ``code``, which is what a ``type``
-ends in; which status goes with it stands in :data:`STATUS` and nowhere else.
-What is not in the table is our own fault: it is logged, and the client is told
-nothing of it but the id of the request.
+The domain's errors have a ``code``, which is what a ``type`` ends in; the status of
+each code stands in :data:`STATUS` and nowhere else. An error that is not in the table
+is a defect of the service: it is logged, and the client gets the request's id.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Annotated, Any
+from uuid import UUID
 
-import structlog
-from attrs import frozen
-from litestar import Request, Response
-from litestar.exceptions import (
-    HTTPException,
-    MethodNotAllowedException,
-    NotFoundException,
-)
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
-from litestar.types import ExceptionHandlersMap
+from litestar.openapi.spec import Example
 
-from galaxy_jobs.domain.errors import DomainError, RunnerUnavailable
+from galaxy_jobs.domain import errors
+from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.hints import explain
 
-
-log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -47,8 +35,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "dataset-not-found": 422,
         "workflow-not-found": 422,
         "workflow-not-allowed": 422,
-        # Galaxy has forgotten a job that we know: what was asked for (its
-        # outputs) is not there, though the job is.
+        # Galaxy has forgotten a job that we know: its outputs are not found.
         "gone": 404,
         "method-not-allowed": 405,
         "in-progress": 409,
@@ -75,8 +62,8 @@ STATUS: Mapping[str, int] = MappingProxyType(
 ADDRESSED = frozenset(
     {"dataset-not-found", "workflow-not-found", "workflow-not-allowed"}
 )
-"""What is a 404 where the address itself names it (a GET): a request that only
-mentions it is understood and cannot be done, which is what STATUS says."""
+"""Codes that are 404 where the path itself names the thing (GET). A request that only
+mentions it is understood and cannot be carried out, which is what STATUS says."""
 
 RETRY_AFTER: Mapping[str, int] = MappingProxyType(
     {
@@ -86,14 +73,10 @@ RETRY_AFTER: Mapping[str, int] = MappingProxyType(
         "shutting-down": 5,
     }
 )
-"""After how many seconds to try again, where nobody knows better."""
+"""Seconds after which to try again, where the error itself does not know better."""
 
-
-_EVERYWHERE = ("malformed-request", "forbidden", "internal-error", "shutting-down")
-"""What any route may answer: the edge and the server do."""
-
-_WITH_TOKENS = ("unauthenticated", "too-many-requests", "database-unavailable")
-"""What any may that takes a token."""
+_EVERY_ROUTE = ("malformed-request", "forbidden", "internal-error", "shutting-down")
+_ROUTES_WITH_TOKENS = ("unauthenticated", "too-many-requests", "database-unavailable")
 
 
 class Refused(Exception):
@@ -102,8 +85,8 @@ class Refused(Exception):
     Attributes:
         code: A key of :data:`STATUS`.
         detail: A sentence for people.
-        extra: What a program may want to know besides.
-        headers: What goes with the answer.
+        extra: Further members of the problem, for programs.
+        headers: Headers of the response.
     """
 
     def __init__(
@@ -121,28 +104,17 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-@frozen(kw_only=True)
-class ProblemDetails:
-    """Why a request was refused. Some types have more members; see there."""
-
-    type: Annotated[str, Parameter(description="Stable; ends in the problem's code.")]
-    title: Annotated[
-        str, Parameter(description="The same for every problem of a type.")
-    ]
-    status: Annotated[int, Parameter(description="That of the answer.")]
-    detail: Annotated[str, Parameter(description="What was read, expected, and to do.")]
-    instance: Annotated[str, Parameter(description="The path that was asked for.")]
-    request_id: Annotated[
-        str, Parameter(description="As in the header `X-Request-ID` and in our logs.")
-    ]
+def shutting_down() -> Refused:
+    """Return the refusal of a service that is being stopped."""
+    return Refused("shutting-down", "The service is shutting down. Try again.")
 
 
 def status_of(code: str, *, addressed: bool) -> int:
     """Return the status of a problem.
 
     Args:
-        code: Of the problem; an unknown one is our fault.
-        addressed: Whether the address of the request names what is meant.
+        code: Of the problem; an unknown one is an internal error.
+        addressed: Whether the path of the request names the thing (GET).
     """
     if addressed and code in ADDRESSED:
         return HTTPStatus.NOT_FOUND
@@ -154,18 +126,13 @@ def type_of(code: str) -> str:
     return f"urn:galaxy-jobs:problem:{code}"
 
 
-def title_of(code: str) -> str:
-    """Return the title of every problem of that code."""
-    return code.replace("-", " ").capitalize()
-
-
 def members(
     code: str, detail: str, extra: Mapping[str, object], *, addressed: bool = False
 ) -> dict[str, object]:
-    """Return a problem's members, but for what only a request can tell."""
+    """Return the members of a problem, without those that name the request."""
     return {
         "type": type_of(code),
-        "title": title_of(code),
+        "title": code.replace("-", " ").capitalize(),
         "status": status_of(code, addressed=addressed),
         "detail": detail,
         **extra,
@@ -173,123 +140,95 @@ def members(
 
 
 def refusals(
-    *codes: str, addressed: bool = False, open_to_all: bool = False
+    *codes: str, addressed: bool = False, public: bool = False
 ) -> dict[int, ResponseSpec]:
-    """Return what a route's documentation says of its refusals.
+    """Return the documentation of a route's refusals.
 
     Args:
-        codes: Those of its own; those that every route has are added.
+        codes: Those of the route itself; those that every route has are added.
         addressed: As for :func:`status_of`.
-        open_to_all: Whether it takes no token.
+        public: Whether the route takes no token.
     """
+    common = _EVERY_ROUTE if public else (*_EVERY_ROUTE, *_ROUTES_WITH_TOKENS)
     by_status: dict[int, list[str]] = defaultdict(list)
-    everywhere = _EVERYWHERE if open_to_all else (*_EVERYWHERE, *_WITH_TOKENS)
-    for code in dict.fromkeys((*codes, *everywhere)):
+    for code in dict.fromkeys((*codes, *common)):
         by_status[status_of(code, addressed=addressed)].append(code)
     return {
         status: ResponseSpec(
-            ProblemDetails,
+            schemas.ProblemDetails,
             generate_examples=False,
             description=" or ".join(f"`{code}`" for code in found),
             media_type=PROBLEM_JSON,
+            examples=[_example(code, status) for code in found],
         )
         for status, found in sorted(by_status.items())
     }
 
 
-def headers_of(code: str) -> dict[str, str]:
-    """Return what goes with every problem of that code."""
-    return {"Retry-After": str(RETRY_AFTER[code])} if code in RETRY_AFTER else {}
-
-
-def body(found: Mapping[str, object], *, path: str, request_id: str) -> bytes:
-    """Return a problem as it goes over the wire."""
-    said = {**found, "instance": path, "request_id": request_id}
-    # Not msgspec: a detail may quote what cannot be encoded, and escapes can.
-    return json.dumps(said).encode()
-
-
-def _answer(
-    request: Request[Any, Any, Any],
-    code: str,
-    detail: str,
-    *,
-    extra: Mapping[str, object] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response[bytes]:
-    found = members(
-        code, detail, extra or {}, addressed=request.method in {"GET", "HEAD"}
+def _example(code: str, status: int) -> Example:
+    error = EXAMPLES[code]
+    detail, extra = (
+        (error.detail, error.extra)
+        if isinstance(error, Refused)
+        else (explain(error), error.extra())
     )
-    return Response(
-        body(
-            found,
-            path=request.scope["path"],
-            request_id=request.scope["state"].get("request_id", ""),
+    value = {
+        **members(code, detail, extra),
+        "status": status,
+        "instance": "/jobs",
+        "request_id": "0af7651916cd43dd8448eb211c80319c",
+    }
+    return Example(id=code, summary=str(value["title"]), value=value)
+
+
+_JOB = "f2db41e1fa331b3e"
+_SUBMISSION = UUID("3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
+
+EXAMPLES: Mapping[str, DomainError | Refused] = {
+    example.code: example
+    for example in (
+        Refused(
+            "malformed-request",
+            "Expected `bool`, got `str` - at `$.overwrite`.",
+            extra={"field": "overwrite"},
         ),
-        status_code=status_of(code, addressed=request.method in {"GET", "HEAD"}),
-        media_type=PROBLEM_JSON,
-        headers={**headers_of(code), **(headers or {})},
+        errors.BadToken(),
+        Refused("forbidden", "This token has the scope 'read'; POST needs 'submit'."),
+        Refused("not-found", "There is nothing at /jobs/%FF."),
+        errors.JobNotFound(_JOB),
+        errors.SubmissionNotFound(_SUBMISSION),
+        errors.DatasetNotFound("reads-1"),
+        errors.WorkflowNotFound("sort-and-count"),
+        errors.WorkflowNotAllowed("sort-and-count", ["variant-calling"]),
+        errors.RunNotFound(f"Galaxy has no invocation {_JOB!r} any more."),
+        Refused(
+            "method-not-allowed",
+            "PUT is not allowed on this resource; allowed: GET, POST.",
+        ),
+        errors.KeyInProgress(_SUBMISSION),
+        errors.AlreadyEnded(_JOB, "completed"),
+        errors.DatasetExists("reads-1"),
+        errors.StaleVersion(f"Job {_JOB!r}", 7),
+        Refused("too-large", "The body is too large; the limit is 1 MiB."),
+        Refused(
+            "unsupported-media-type",
+            "Content-Type is 'text/plain'; expected 'application/json'.",
+        ),
+        errors.WorkflowAmbiguous("sort-and-count", ["f597429621d6eb2b", "1cd8e2f6"]),
+        errors.InvalidParameters(
+            {"sleep_s": "Input 'sleep_s' takes an integer from 0 to 600, got 'two'."}
+        ),
+        errors.RunRejected("A required tool is missing.", 400008),
+        errors.KeyReused(),
+        Refused("too-many-requests", "More than 4000 requests at once. Try later."),
+        Refused("internal-error", "An unexpected error occurred."),
+        errors.RunnerRefusedUs("Galaxy does not accept the configured key."),
+        errors.RunnerUnavailable("Galaxy could not be reached; nothing was started."),
+        errors.StoreUnavailable("The database is not available: connection refused."),
+        shutting_down(),
+        errors.OutcomeUnknown(
+            "Galaxy's answer was lost; the outcome is being determined.", _SUBMISSION
+        ),
     )
-
-
-def refused(request: Request[Any, Any, Any], error: Refused) -> Response[bytes]:
-    """Return the answer to a request that is refused."""
-    return _answer(
-        request, error.code, error.detail, extra=error.extra, headers=error.headers
-    )
-
-
-def _domain(request: Request[Any, Any, Any], error: DomainError) -> Response[bytes]:
-    if error.code not in STATUS:
-        return _unforeseen(request, error)
-    wait = error.retry_after if isinstance(error, RunnerUnavailable) else None
-    return _answer(
-        request,
-        error.code,
-        explain(error),
-        extra=error.extra(),
-        headers=None if wait is None else {"Retry-After": f"{max(1, math.ceil(wait))}"},
-    )
-
-
-def _unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    log.error("request failed", exc_info=error)
-    return _answer(
-        request,
-        "internal-error",
-        "Something went wrong here. The log tells what, under this request_id.",
-    )
-
-
-def _litestar(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Say in our form what Litestar refuses by itself."""
-    match error:
-        case NotFoundException():
-            return _answer(
-                request, "not-found", f"There is nothing at {request.scope['path']}."
-            )
-        case MethodNotAllowedException():
-            allowed = (error.headers or {}).get("allow", "")
-            return _answer(
-                request,
-                "method-not-allowed",
-                f"{request.method} is not done here; allowed are: {allowed}.",
-                headers={"Allow": allowed},
-            )
-        case HTTPException(status_code=413):
-            return _answer(
-                request, "too-large", "The body is too large; 1 MiB is the most."
-            )
-        case HTTPException(status_code=status) if 400 <= status < 500:  # noqa: PLR2004 - the client's fault
-            return _answer(request, "malformed-request", f"{error.detail}.")
-        case _:
-            return _unforeseen(request, error)
-
-
-EXCEPTION_HANDLERS: ExceptionHandlersMap = {
-    Refused: refused,
-    DomainError: _domain,
-    HTTPException: _litestar,
-    Exception: _unforeseen,
 }
-"""For Litestar: whatever is raised becomes a problem."""
+"""A problem of each code, for the OpenAPI document."""

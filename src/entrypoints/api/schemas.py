@@ -1,19 +1,17 @@
-"""What goes over the wire: the names, the order and the spelling of every field.
+"""What goes over the wire: the names, the order and the types of every field.
 
-Rule of the file: it is the contract with every client, so it is written out by
-hand and follows no change of the domain by itself. Times are UTC and end in Z.
-
-The classes have no slots: msgspec would write their fields by the alphabet.
+This is the contract with every client, written out by hand: it follows no change of
+the domain by itself. Times are UTC and end in Z.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from attrs import field, frozen
-from litestar.openapi.spec import Example
-from litestar.params import Parameter
+import msgspec
+from msgspec import Meta, Struct
 
 from galaxy_jobs.domain.model.dataset import (
     Dataset,
@@ -22,601 +20,489 @@ from galaxy_jobs.domain.model.dataset import (
     Src,
     UrlData,
 )
-from galaxy_jobs.domain.model.invocation import (
-    Failure,
-    Invocation,
-    InvocationState,
-    Progress,
-    StepSummary,
-    Transition,
-)
-from galaxy_jobs.domain.model.report import Output
-from galaxy_jobs.domain.model.submission import Submission
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.workflow import Workflow
 from galaxy_jobs.domain.ports import JobTransition
-from galaxy_jobs.domain.use_cases import Plan, Submitted
-from galaxy_jobs.entrypoints.api import problems, workflow_schema
+from galaxy_jobs.domain.use_cases import Plan
+from galaxy_jobs.entrypoints.api import workflow_schema
+
+
+V = TypeVar("V", bound="View")
+J = TypeVar("J", bound="JobJson")
+
+
+def doc(description: str, *examples: Any, **constraints: Any) -> Meta:
+    """Return the description of a field, with examples and constraints."""
+    return Meta(description=description, examples=list(examples) or None, **constraints)
+
+
+class Body(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request, or a part of one."""
+
+
+class View(Struct, kw_only=True):
+    """The body of a response, or a part of one. Every time in it is UTC."""
+
+    def __post_init__(self) -> None:
+        """Convert times to UTC."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, datetime):
+                setattr(self, name, value.astimezone(UTC))
+
+
+def view(model: type[V], thing: object) -> V:
+    """Return the fields of *model*, read from the attributes of *thing*."""
+    return msgspec.convert(thing, model, from_attributes=True)
+
+
+NextCursor: TypeAlias = Annotated[
+    str | None,
+    doc("`cursor` of the next page; null on the last.", "WzEsIjNmMGE2YiIsIjIwIl0"),
+]
+
+WholeList: TypeAlias = Annotated[None, doc("Always null: the list is complete.")]
 
 
 # --- datasets -------------------------------------------------------------------
 
 
-@frozen(kw_only=True, slots=False)
-class GalaxySource:
+class GalaxySource(Body, tag_field="src"):
     """Data that Galaxy has already."""
 
-    src: Annotated[
-        Literal["hda", "ldda", "hdca"],
-        Parameter(description="A dataset, a library dataset or a collection."),
-    ]
-    id: Annotated[str, Parameter(description="Galaxy's id of it.")]
+    id: Annotated[str, doc("Galaxy's id of it.", "5a1cff6882ddb5b2")]
 
 
-@frozen(kw_only=True, slots=False)
-class UrlSource:
+class HdaSource(GalaxySource, tag="hda"):
+    """A dataset of a history."""
+
+
+class LddaSource(GalaxySource, tag="ldda"):
+    """A dataset of a library."""
+
+
+class HdcaSource(GalaxySource, tag="hdca"):
+    """A collection of a history."""
+
+
+class UrlSource(Body, tag_field="src", tag="url"):
     """Data that Galaxy fetches when a job is submitted."""
 
-    src: Annotated[Literal["url"], Parameter(description="That Galaxy is to fetch it.")]
-    url: Annotated[str, Parameter(description="An http, https or ftp address.")]
-    ext: Annotated[str, Parameter(description="Galaxy's name of its format.")]
+    url: Annotated[str, doc("http, https or ftp.", "https://example.org/reads.fastq")]
+    ext: Annotated[str, doc("Galaxy's name of the format.", "fastq")]
 
 
-SourceJson: TypeAlias = GalaxySource | UrlSource
+SourceJson: TypeAlias = HdaSource | LddaSource | HdcaSource | UrlSource
+
+_GALAXY_SOURCES: Mapping[Src, type[HdaSource | LddaSource | HdcaSource]] = {
+    Src.HDA: HdaSource,
+    Src.LDDA: LddaSource,
+    Src.HDCA: HdcaSource,
+}
 
 
-@frozen(kw_only=True, slots=False)
-class NewDataset:
-    """A dataset to be registered."""
+class NewDataset(Body, kw_only=True):
+    """A dataset to register."""
 
     dataset_id: Annotated[
-        str | None,
-        Parameter(
-            min_length=1,
-            max_length=255,
-            description="1 to 255 characters; left out, one is made up.",
-        ),
+        Annotated[str, Meta(min_length=1, max_length=255)] | None,
+        doc("1 to 255 characters. Left out, an id is made up.", "reads-1"),
     ] = None
-    name: Annotated[str, Parameter(min_length=1, description="For people.")]
-    source: Annotated[SourceJson, Parameter(description="Where Galaxy finds it.")]
+    name: Annotated[str, doc("For people.", "Reads of sample 1", min_length=1)]
+    source: Annotated[SourceJson, doc("Where Galaxy finds the data.")]
 
 
-@frozen(kw_only=True, slots=False)
-class DatasetJson:
+class DatasetJson(View):
     """A dataset that jobs can be run on."""
 
-    dataset_id: Annotated[str, Parameter(description="What jobs name it by.")]
-    name: Annotated[str, Parameter(description="For people.")]
-    source: Annotated[SourceJson, Parameter(description="Where Galaxy finds it.")]
-    created_at: Annotated[datetime, Parameter(description="When it was registered.")]
-
-
-@frozen(kw_only=True, slots=False)
-class Datasets:
-    """A page of datasets, newest first."""
-
-    items: Annotated[list[DatasetJson], Parameter(description="The newest first.")]
-    next_cursor: Annotated[
-        str | None,
-        Parameter(description="`cursor` of the next page; null on the last."),
+    dataset_id: Annotated[str, doc("The id that jobs refer to.", "reads-1")]
+    name: Annotated[str, doc("For people.", "Reads of sample 1")]
+    source: Annotated[SourceJson, doc("Where Galaxy finds the data.")]
+    created_at: Annotated[
+        datetime, doc("Time of registration.", "2026-01-02T11:59:00Z")
     ]
 
 
-def source_of(said: SourceJson) -> Source:
+class Datasets(View):
+    """A page of datasets, newest first."""
+
+    items: Annotated[list[DatasetJson], doc("Newest first.")]
+    next_cursor: NextCursor
+
+
+def source_of(body: SourceJson) -> Source:
     """Return the source that a client named.
 
     Raises:
         InvalidValue: Galaxy could not fetch from there.
     """
-    match said:
-        case GalaxySource():
-            return GalaxyData(Src(said.src), said.id)
-        case UrlSource():
-            return UrlData(said.url, said.ext)
+    if isinstance(body, UrlSource):
+        return UrlData(body.url, body.ext)
+    return GalaxyData(Src(body.__struct_config__.tag), body.id)
 
 
-def source(said: Source) -> SourceJson:
-    """Return a source as it is shown."""
-    match said:
-        case GalaxyData():
-            return GalaxySource(src=said.src.value, id=said.id)
-        case UrlData():
-            return UrlSource(src="url", url=said.url, ext=said.ext)
+def source(data: Source) -> SourceJson:
+    """Return a source as clients see it."""
+    if isinstance(data, UrlData):
+        return UrlSource(url=data.url, ext=data.ext)
+    return _GALAXY_SOURCES[data.src](id=data.id)
 
 
-def dataset(one: Dataset) -> DatasetJson:
-    """Return a dataset as it is shown."""
+def dataset(registered: Dataset) -> DatasetJson:
+    """Return a dataset as clients see it."""
     return DatasetJson(
-        dataset_id=one.dataset_id,
-        name=one.name,
-        source=source(one.source),
-        created_at=utc(one.created_at),
+        dataset_id=registered.dataset_id,
+        name=registered.name,
+        source=source(registered.source),
+        created_at=registered.created_at,
     )
 
 
 # --- jobs -----------------------------------------------------------------------
 
 
-@frozen(kw_only=True, slots=False)
-class NewJob:
-    """A job to be run."""
+class NewJob(Body):
+    """A job to run."""
 
-    dataset_id: Annotated[
-        str,
-        Parameter(
-            description="A registered dataset.",
-            examples=[Example(value="reads-1")],
-        ),
-    ]
-    workflow_name: Annotated[
-        str,
-        Parameter(
-            description="As `GET /workflows` says it.",
-            examples=[Example(value="Count lines")],
-        ),
-    ]
+    dataset_id: Annotated[str, doc("A registered dataset.", "reads-1")]
+    workflow_name: Annotated[str, doc("As in `GET /workflows`.", "sort-and-count")]
     overwrite: Annotated[
         bool,
-        Parameter(
-            description="Whether it takes the place of the earlier jobs of this "
-            "dataset and workflow, whose results are deleted once it has completed."
+        doc(
+            "Supersede the earlier jobs of this dataset and workflow; their results "
+            "are deleted once this job has completed.",
+            False,
         ),
     ] = False
     parameters: Annotated[
         dict[str, Any],
-        Parameter(description="By workflow input, as `GET /workflows/{name}` says."),
-    ] = field(factory=dict)
+        doc("By workflow input, as in `GET /workflows/{name}`.", {"sleep_s": 2}),
+    ] = {}
 
 
-@frozen(kw_only=True, slots=False)
-class NewRun:
-    """What is to be different when a job is run again."""
+class NewRun(Body):
+    """The differences of a rerun to the job that it repeats."""
 
     parameters: Annotated[
         dict[str, Any] | None,
-        Parameter(description="Those that change; the others stay as they were."),
+        doc("Parameters to change; the others stay.", {"sleep_s": 3}),
     ] = None
     overwrite: Annotated[
-        bool | None, Parameter(description="Left out, as it was the last time.")
+        bool | None, doc("As in `POST /jobs`. Left out, as in the repeated job.", True)
     ] = None
 
 
-@frozen(kw_only=True, slots=False)
-class Accepted:
+class Accepted(View):
     """A job that Galaxy has accepted."""
 
     invocation_id: Annotated[
-        str, Parameter(description="Galaxy's id of it; the job's from now on.")
+        str, doc("Galaxy's id of the invocation, and the id of the job.", "f2db41e1fa")
     ]
-    state: Annotated[
-        InvocationState, Parameter(description="What is known of it so far.")
-    ]
+    state: Annotated[InvocationState, doc("What is known of it so far.", "queued")]
 
 
-@frozen(kw_only=True, slots=False)
-class PlanJson:
+class PlanJson(View):
     """What would be run."""
 
-    dataset_id: Annotated[str, Parameter(description="The job's dataset.")]
-    workflow_name: Annotated[str, Parameter(description="As Galaxy spells it.")]
-    workflow_id: Annotated[str, Parameter(description="Of the workflow in Galaxy.")]
+    dataset_id: Annotated[str, doc("The dataset of the job.", "reads-1")]
+    workflow_name: Annotated[str, doc("As Galaxy spells it.", "sort-and-count")]
+    workflow_id: Annotated[str, doc("Galaxy's id of it.", "f597429621d6eb2b")]
     inputs: Annotated[
         dict[str, Any],
-        Parameter(description="What each input is given; others take their defaults."),
-    ]
-
-
-@frozen(kw_only=True, slots=False)
-class ProgressJson:
-    """How many jobs of Galaxy's there are, and how many are how far."""
-
-    total: Annotated[int, Parameter(description="All that are known so far.")]
-    ok: Annotated[int, Parameter(description="Ended well, or skipped.")]
-    running: Annotated[int, Parameter(description="At work.")]
-    waiting: Annotated[int, Parameter(description="Not started.")]
-    failed: Annotated[int, Parameter(description="Ended badly, or never to start.")]
-
-
-@frozen(kw_only=True, slots=False)
-class FailureJson:
-    """What has failed first."""
-
-    reason: Annotated[str, Parameter(description="In a word that stays the same.")]
-    step: Annotated[
-        str | None,
-        Parameter(
-            description="Its label; `step 3`, counting from 1, where it has none."
+        doc(
+            "What each input is given; the others take their defaults.",
+            {"text": {"src": "hda", "id": "5a1cff6882ddb5b2"}, "sleep_s": 2},
         ),
     ]
-    step_index: Annotated[
-        int | None, Parameter(description="The step's place, counting from 0.")
+
+
+class ProgressJson(View):
+    """The number of Galaxy's jobs of an invocation, by how far they are."""
+
+    total: Annotated[int, doc("All jobs known so far.", 3)]
+    ok: Annotated[int, doc("Ended well, or skipped.", 1)]
+    running: Annotated[int, doc("Running.", 0)]
+    waiting: Annotated[int, doc("Not started.", 1)]
+    failed: Annotated[int, doc("Failed, stopped, or blocked for good.", 1)]
+
+
+class FailureJson(View):
+    """The first failure of a job."""
+
+    reason: Annotated[str, doc("A stable word for programs.", "job-failed")]
+    step: Annotated[
+        str | None, doc("The step's label, or `step 3` (counting from 1).", "sort")
     ]
-    path: Annotated[
-        list[str], Parameter(description="The labels down through sub-workflows.")
-    ]
-    tool: Annotated[str | None, Parameter(description="The tool's id in Galaxy.")]
-    exit_code: Annotated[int | None, Parameter(description="The tool's.")]
+    step_index: Annotated[int | None, doc("The step's place, counting from 0.", 1)]
+    path: Annotated[list[str], doc("Labels down through sub-workflows.", ["sort"])]
+    tool: Annotated[str | None, doc("Galaxy's id of the tool.", "sort1/1.2.0")]
+    exit_code: Annotated[int | None, doc("Of the tool.", 2)]
     stderr: Annotated[
-        str | None, Parameter(description="The tail of what the tool wrote there.")
+        str | None, doc("The end of the tool's stderr.", "sort: cannot read: a.txt")
     ]
-    message: Annotated[str | None, Parameter(description="Galaxy's own sentence.")]
+    message: Annotated[str | None, doc("Galaxy's own sentence.", "Fatal error:")]
 
 
-@frozen(kw_only=True, slots=False)
-class StepJson:
-    """One step of a job."""
+class StepJson(View):
+    """A step of a job."""
 
-    index: Annotated[int, Parameter(description="Its place, counting from 0.")]
-    label: Annotated[str, Parameter(description="As in the workflow editor.")]
+    index: Annotated[int, doc("Its place, counting from 0.", 1)]
+    label: Annotated[str, doc("As in the workflow editor.", "sort")]
     tool: Annotated[
-        str | None,
-        Parameter(description="The tool's id in Galaxy; null for what is no tool."),
+        str | None, doc("Galaxy's id of the tool; null for other steps.", "sort1/1.2.0")
     ]
-    state: Annotated[str, Parameter(description="How its jobs stand, taken together.")]
+    state: Annotated[str, doc("The state of its jobs taken together.", "failed")]
     jobs: Annotated[
         dict[str, int],
-        Parameter(description="How many of its jobs are in which state of Galaxy's."),
+        doc("The number of its jobs in each of Galaxy's states.", {"error": 1}),
     ]
 
 
-@frozen(kw_only=True, slots=False)
-class JobJson:
-    """A job, as lists show it."""
+class JobJson(View, kw_only=True):
+    """A job, as in lists."""
 
     invocation_id: Annotated[
-        str, Parameter(description="Galaxy's id of the invocation; the job's.")
+        str, doc("Galaxy's id of the invocation, and the id of the job.", "f2db41e1fa")
     ]
-    dataset_id: Annotated[str, Parameter(description="What it runs on.")]
-    workflow_name: Annotated[str, Parameter(description="What it runs.")]
+    dataset_id: Annotated[str, doc("The dataset it runs on.", "reads-1")]
+    workflow_name: Annotated[str, doc("The workflow it runs.", "sort-and-count")]
     state: Annotated[
         InvocationState,
-        Parameter(
-            description="Where it stands; `completed` only if every job ended well."
-        ),
+        doc("Its state; `completed` only if every job ended well.", "failed"),
     ]
-    galaxy_state: Annotated[str, Parameter(description="What Galaxy itself calls it.")]
-    parameters: Annotated[
-        dict[str, Any], Parameter(description="As they were submitted.")
+    galaxy_state: Annotated[str, doc("Galaxy's own word.", "scheduled")]
+    parameters: Annotated[dict[str, Any], doc("As submitted.", {"sleep_s": 2})]
+    overwrite: Annotated[bool, doc("Whether it supersedes earlier jobs.", False)]
+    rerun_of: Annotated[str | None, doc("The job that it repeats.", None)]
+    superseded_by: Annotated[str | None, doc("The job that superseded it.", None)]
+    created_at: Annotated[
+        datetime, doc("When Galaxy accepted it.", "2026-01-02T12:00:00Z")
     ]
-    overwrite: Annotated[
-        bool, Parameter(description="Whether it takes the place of earlier jobs.")
-    ]
-    rerun_of: Annotated[str | None, Parameter(description="The job that it repeats.")]
-    superseded_by: Annotated[
-        str | None, Parameter(description="The job that took its place.")
-    ]
-    created_at: Annotated[datetime, Parameter(description="When Galaxy accepted it.")]
     updated_at: Annotated[
-        datetime, Parameter(description="When anything of it last changed.")
+        datetime, doc("The last change.", "2026-01-02T12:04:05.250000Z")
     ]
     observed_at: Annotated[
-        datetime, Parameter(description="When Galaxy was last asked about it.")
+        datetime, doc("When Galaxy was last asked.", "2026-01-02T12:04:06.500000Z")
     ]
-    stale: Annotated[
-        bool,
-        Parameter(description="Whether it was not observed for suspiciously long."),
-    ]
+    stale: Annotated[bool, doc("Whether that was suspiciously long ago.", False)] = (
+        False
+    )
     attention: Annotated[
-        str | None, Parameter(description="A sentence, where somebody should look.")
+        str | None, doc("A sentence, where somebody should look.", None)
     ]
-    progress: Annotated[ProgressJson, Parameter(description="How far its jobs are.")]
-    failure: Annotated[
-        FailureJson | None,
-        Parameter(description="What has failed first, if anything has."),
-    ]
+    progress: Annotated[ProgressJson, doc("How far its jobs are.")]
+    failure: Annotated[FailureJson | None, doc("What failed first, if anything.")]
 
 
-@frozen(kw_only=True, slots=False)
-class JobDetailJson(JobJson):
+class JobDetailJson(JobJson, kw_only=True):
     """A job with all that is known of it."""
 
-    steps: Annotated[list[StepJson], Parameter(description="In the workflow's order.")]
+    steps: Annotated[list[StepJson], doc("In the workflow's order.")]
     history_id: Annotated[
-        str | None, Parameter(description="The Galaxy history that holds its results.")
+        str | None, doc("The Galaxy history with its results.", "33b43b4e7093c91f")
     ]
 
 
-@frozen(kw_only=True, slots=False)
-class Jobs:
+class Jobs(View):
     """A page of jobs, newest first."""
 
-    items: Annotated[list[JobJson], Parameter(description="The newest first.")]
-    next_cursor: Annotated[
-        str | None,
-        Parameter(description="`cursor` of the next page; null on the last."),
-    ]
+    items: Annotated[list[JobJson], doc("Newest first.")]
+    next_cursor: NextCursor
 
 
-@frozen(kw_only=True, slots=False)
-class TransitionJson:
+class TransitionJson(View):
     """A change of a job's state."""
 
-    id: Annotated[
-        int,
-        Parameter(
-            description="Rises with each change of any job; ends a stream's gap."
-        ),
-    ]
+    id: Annotated[int, doc("Rises with every change of any job.", 4711)]
     from_state: Annotated[
-        InvocationState | None, Parameter(description="Null: it was accepted then.")
+        InvocationState | None, doc("Null: the job was accepted.", "in_progress")
     ]
-    to_state: Annotated[
-        InvocationState, Parameter(description="Where it stood from then on.")
-    ]
-    at: Annotated[datetime, Parameter(description="When it was seen.")]
-    galaxy_state: Annotated[str, Parameter(description="What Galaxy called it then.")]
-    progress: Annotated[ProgressJson, Parameter(description="How far its jobs were.")]
-    failure: Annotated[
-        FailureJson | None,
-        Parameter(description="What had failed first, if anything had."),
-    ]
+    to_state: Annotated[InvocationState, doc("The state from then on.", "failed")]
+    at: Annotated[datetime, doc("When it was seen.", "2026-01-02T12:04:05.250000Z")]
+    galaxy_state: Annotated[str, doc("Galaxy's word at that time.", "scheduled")]
+    progress: Annotated[ProgressJson, doc("How far its jobs were.")]
+    failure: Annotated[FailureJson | None, doc("What had failed first, if anything.")]
 
 
-@frozen(kw_only=True, slots=False)
-class Transitions:
+class Transitions(View):
     """All changes of a job's state, oldest first."""
 
-    items: Annotated[list[TransitionJson], Parameter(description="The oldest first.")]
-    next_cursor: Annotated[
-        None, Parameter(description="Always null: these are all.")
-    ] = None
+    items: Annotated[list[TransitionJson], doc("Oldest first.")]
+    next_cursor: WholeList = None
 
 
-@frozen(kw_only=True, slots=False)
-class EventJson(TransitionJson):
-    """A change of a job's state, and of which job."""
+class EventJson(TransitionJson, kw_only=True):
+    """A change of a job's state, with the job."""
 
-    invocation_id: Annotated[str, Parameter(description="The job's.")]
-    dataset_id: Annotated[str, Parameter(description="What it runs on.")]
-    workflow_name: Annotated[str, Parameter(description="What it runs.")]
+    invocation_id: Annotated[str, doc("The id of the job.", "f2db41e1fa")]
+    dataset_id: Annotated[str, doc("The dataset it runs on.", "reads-1")]
+    workflow_name: Annotated[str, doc("The workflow it runs.", "sort-and-count")]
 
 
-@frozen(kw_only=True, slots=False)
-class OutputJson:
+class OutputJson(View):
     """An output of a job."""
 
-    label: Annotated[str, Parameter(description="As the workflow names it.")]
-    src: Annotated[
-        str, Parameter(description="`hda`: a dataset; `hdca`: a collection.")
-    ]
-    id: Annotated[str, Parameter(description="Of the dataset or collection in Galaxy.")]
-    name: Annotated[str | None, Parameter(description="As Galaxy names it.")]
-    extension: Annotated[
-        str | None, Parameter(description="Galaxy's name of its format.")
-    ]
-    size: Annotated[int | None, Parameter(description="In bytes.")]
-    state: Annotated[str | None, Parameter(description="What Galaxy calls it.")]
+    label: Annotated[str, doc("As the workflow names it.", "sorted")]
+    src: Annotated[str, doc("`hda`: a dataset; `hdca`: a collection.", "hda")]
+    id: Annotated[str, doc("Galaxy's id of it.", "d512183da34dc03c")]
+    name: Annotated[str | None, doc("As Galaxy names it.", "sort of dataset 1")]
+    extension: Annotated[str | None, doc("Galaxy's name of the format.", "txt")]
+    size: Annotated[int | None, doc("In bytes.", 37)]
+    state: Annotated[str | None, doc("Galaxy's word for its state.", "ok")]
 
 
-@frozen(kw_only=True, slots=False)
-class Outputs:
+class Outputs(View):
     """All outputs of a job, by label."""
 
-    items: Annotated[list[OutputJson], Parameter(description="By label.")]
-    next_cursor: Annotated[
-        None, Parameter(description="Always null: these are all.")
-    ] = None
+    items: Annotated[list[OutputJson], doc("By label.")]
+    next_cursor: WholeList = None
 
 
-@frozen(kw_only=True, slots=False)
-class SubmissionJson:
-    """What became of a submission."""
+class SubmissionJson(View):
+    """The outcome of a submission."""
 
-    submission_id: Annotated[str, Parameter(description="Ours.")]
+    submission_id: Annotated[
+        str, doc("A UUID.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
+    ]
     state: Annotated[
-        str, Parameter(description="`submitting`, `unknown`, `accepted` or `rejected`.")
+        str, doc("`submitting`, `unknown`, `accepted` or `rejected`.", "accepted")
     ]
-    invocation_id: Annotated[
-        str | None, Parameter(description="The job, once accepted.")
-    ]
+    invocation_id: Annotated[str | None, doc("The job, once accepted.", "f2db41e1fa")]
     problem: Annotated[
         dict[str, Any] | None,
-        Parameter(description="Why it was rejected, as it was or would be answered."),
+        doc("Why it was rejected: the members of a problem.", None),
     ]
 
 
 def job(invocation: Invocation, now: datetime) -> JobJson:
-    """Return a job as lists show it.
-
-    Args:
-        invocation: As it is recorded.
-        now: Time-zone aware; `stale` depends on it.
-    """
-    return JobJson(**_common(invocation, now))
+    """Return a job as lists show it; *now* decides whether it is stale."""
+    return _job(JobJson, invocation, now)
 
 
 def job_detail(invocation: Invocation, now: datetime) -> JobDetailJson:
-    """Return a job with all that is known of it; see :func:`job`."""
-    return JobDetailJson(
-        **_common(invocation, now),
-        steps=[_step(step) for step in invocation.steps],
-        history_id=invocation.history_id,
+    """Return a job with all that is known of it."""
+    return _job(JobDetailJson, invocation, now)
+
+
+def _job(model: type[J], invocation: Invocation, now: datetime) -> J:
+    shown = view(model, invocation)
+    shown.stale = invocation.is_stale(now)
+    return shown
+
+
+def event(transition: JobTransition) -> EventJson:
+    """Return a change of a job's state, with the job."""
+    return EventJson(
+        **msgspec.structs.asdict(view(TransitionJson, transition.transition)),
+        invocation_id=transition.transition.invocation_id,
+        dataset_id=transition.dataset_id,
+        workflow_name=transition.workflow_name,
     )
 
 
-def _common(invocation: Invocation, now: datetime) -> dict[str, Any]:
-    return {
-        "invocation_id": invocation.invocation_id,
-        "dataset_id": invocation.dataset_id,
-        "workflow_name": invocation.workflow_name,
-        "state": invocation.state,
-        "galaxy_state": invocation.galaxy_state,
-        "parameters": dict(invocation.parameters),
-        "overwrite": invocation.overwrite,
-        "rerun_of": invocation.rerun_of,
-        "superseded_by": invocation.superseded_by,
-        "created_at": utc(invocation.created_at),
-        "updated_at": utc(invocation.updated_at),
-        "observed_at": utc(invocation.observed_at),
-        "stale": invocation.is_stale(now),
-        "attention": invocation.attention,
-        "progress": _progress(invocation.progress),
-        "failure": _failure(invocation.failure),
-    }
-
-
-def accepted(one: Submitted) -> Accepted:
-    """Return the answer to a submission."""
-    return Accepted(invocation_id=one.invocation_id, state=one.state)
-
-
-def plan(dataset_id: str, one: Plan) -> PlanJson:
+def plan(dataset_id: str, checked: Plan) -> PlanJson:
     """Return what would be run."""
     return PlanJson(
         dataset_id=dataset_id,
-        workflow_name=one.workflow.name,
-        workflow_id=one.workflow.workflow_id,
+        workflow_name=checked.workflow.name,
+        workflow_id=checked.workflow.workflow_id,
         inputs={
             name: source(value) if isinstance(value, GalaxyData | UrlData) else value
-            for name, value in one.inputs.items()
+            for name, value in checked.inputs.items()
         },
-    )
-
-
-def transition(one: Transition) -> TransitionJson:
-    """Return a transition as it is shown."""
-    return TransitionJson(**_change(one))
-
-
-def event(one: JobTransition) -> EventJson:
-    """Return a transition as it is told to those who wait for it."""
-    return EventJson(
-        **_change(one.transition),
-        invocation_id=one.transition.invocation_id,
-        dataset_id=one.dataset_id,
-        workflow_name=one.workflow_name,
-    )
-
-
-def _change(one: Transition) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "from_state": one.from_state,
-        "to_state": one.to_state,
-        "at": utc(one.at),
-        "galaxy_state": one.galaxy_state,
-        "progress": _progress(one.progress),
-        "failure": _failure(one.failure),
-    }
-
-
-def output(one: Output) -> OutputJson:
-    """Return an output as it is shown."""
-    return OutputJson(
-        label=one.label,
-        src=one.src,
-        id=one.id,
-        name=one.name,
-        extension=one.extension,
-        size=one.size,
-        state=one.state,
-    )
-
-
-def submission(one: Submission) -> SubmissionJson:
-    """Return what became of a submission."""
-    return SubmissionJson(
-        submission_id=str(one.submission_id),
-        state=one.state.value,
-        invocation_id=one.invocation_id,
-        problem=problems.members(
-            one.problem.code, one.problem.detail, one.problem.extra
-        )
-        if one.problem
-        else None,
-    )
-
-
-def utc(at: datetime) -> datetime:
-    """Return the same moment in UTC, which is written with a Z."""
-    return at.astimezone(UTC)
-
-
-def _progress(one: Progress) -> ProgressJson:
-    return ProgressJson(
-        total=one.total,
-        ok=one.ok,
-        running=one.running,
-        waiting=one.waiting,
-        failed=one.failed,
-    )
-
-
-def _failure(one: Failure | None) -> FailureJson | None:
-    if one is None:
-        return None
-    return FailureJson(
-        reason=one.reason,
-        step=one.step,
-        step_index=one.step_index,
-        path=list(one.path),
-        tool=one.tool,
-        exit_code=one.exit_code,
-        stderr=one.stderr,
-        message=one.message,
-    )
-
-
-def _step(one: StepSummary) -> StepJson:
-    return StepJson(
-        index=one.index,
-        label=one.label,
-        tool=one.tool,
-        state=one.state,
-        jobs=dict(one.jobs),
     )
 
 
 # --- workflows ------------------------------------------------------------------
 
 
-@frozen(kw_only=True, slots=False)
-class WorkflowName:
+class WorkflowName(View):
     """A workflow that may be run."""
 
-    name: Annotated[str, Parameter(description="As jobs name it.")]
+    name: Annotated[str, doc("As jobs refer to it.", "sort-and-count")]
 
 
-@frozen(kw_only=True, slots=False)
-class Workflows:
+class Workflows(View):
     """All workflows that may be run, by name."""
 
-    items: Annotated[list[WorkflowName], Parameter(description="By name.")]
-    next_cursor: Annotated[
-        None, Parameter(description="Always null: these are all.")
-    ] = None
+    items: Annotated[list[WorkflowName], doc("By name.")]
+    next_cursor: WholeList = None
 
 
-@frozen(kw_only=True, slots=False)
-class WorkflowJson:
-    """A workflow, and what it takes."""
+class WorkflowJson(View):
+    """A workflow and its inputs."""
 
-    name: Annotated[str, Parameter(description="As Galaxy spells it.")]
-    workflow_id: Annotated[str, Parameter(description="Of the workflow in Galaxy.")]
-    annotation: Annotated[str, Parameter(description="The author's explanation.")]
+    name: Annotated[str, doc("As Galaxy spells it.", "sort-and-count")]
+    workflow_id: Annotated[str, doc("Galaxy's id of it.", "f597429621d6eb2b")]
+    annotation: Annotated[str, doc("The author's words.", "Sorts and counts lines.")]
     dataset_input: Annotated[
         str | None,
-        Parameter(
-            description="The input that takes the job's dataset. Null where that "
-            "depends on which data inputs `parameters` leave over."
+        doc(
+            "The input that takes the job's dataset. Null where that depends on which "
+            "data inputs `parameters` leave over.",
+            "text",
         ),
     ]
     parameters: Annotated[
         dict[str, Any],
-        Parameter(description="A JSON Schema of the `parameters` of a job."),
+        doc(
+            "A JSON Schema of the `parameters` of a job.",
+            {"type": "object", "properties": {"sleep_s": {"type": "integer"}}},
+        ),
     ]
 
 
-def workflow(one: Workflow, dataset_input: str | None) -> WorkflowJson:
-    """Return a workflow as it is shown.
+def workflow(declared: Workflow, dataset_input: str | None) -> WorkflowJson:
+    """Return a workflow and its inputs.
 
     Args:
-        one: As Galaxy declares it.
+        declared: As Galaxy declares it.
         dataset_input: The input that takes the job's dataset, if that is certain.
     """
     return WorkflowJson(
-        name=one.name,
-        workflow_id=one.workflow_id,
-        annotation=one.annotation,
+        name=declared.name,
+        workflow_id=declared.workflow_id,
+        annotation=declared.annotation,
         dataset_input=dataset_input,
-        parameters=workflow_schema.parameters(one, dataset_input),
+        parameters=workflow_schema.parameters(declared, dataset_input),
     )
+
+
+# --- health and problems --------------------------------------------------------
+
+
+class Live(View):
+    """The process answers."""
+
+    status: Annotated[str, doc("Always `alive`.", "alive")] = "alive"
+
+
+class GalaxyJson(View):
+    """The last answer of Galaxy, for information."""
+
+    ok: Annotated[bool, doc("Whether it answered.", True)]
+    problem: Annotated[str | None, doc("Why it did not.", None)]
+    at: Annotated[datetime, doc("When it was asked.", "2026-01-02T12:00:00Z")]
+
+
+class ReadyJson(View):
+    """Whether requests can be served."""
+
+    status: Annotated[str, doc("`ready` or `unavailable`.", "ready")]
+    database: Annotated[bool, doc("Whether it answers.", True)]
+    migrations: Annotated[
+        str | None, doc("`current`, `ahead`, `behind` or `empty`.", "current")
+    ]
+    galaxy: Annotated[GalaxyJson | None, doc("What was last heard of it, if anything.")]
+    problem: Annotated[str | None, doc("The reason, where not ready.", None)]
+
+
+class ProblemDetails(View):
+    """Why a request was refused (RFC 9457). Some types have further members."""
+
+    type: Annotated[str, doc("Stable; ends in the problem's code.")]
+    title: Annotated[str, doc("The same for every problem of a type.")]
+    status: Annotated[int, doc("The status of the response.")]
+    detail: Annotated[str, doc("What was read, what was expected, what to do.")]
+    instance: Annotated[str, doc("The path of the request.")]
+    request_id: Annotated[str, doc("As in `X-Request-ID` and in the logs.")]

@@ -1,7 +1,7 @@
-"""The threads that routes work in: those that wait for Galaxy apart from the others.
+"""The threads of routes: calls that wait for Galaxy run apart from all others.
 
-Galaxy may take its full time for an answer, and many may ask for it at once: they
-wait for each other, and a reader never waits for them.
+Galaxy may take its full time for an answer, and many clients may ask for it at once:
+they wait for each other, and readers of the database never wait for them.
 """
 
 from __future__ import annotations
@@ -12,46 +12,44 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, ParamSpec, TypeVar, cast
 
-from litestar import Litestar
+from litestar import Litestar, Request
 
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREADS = 40
-"""How many requests may be at work at once; further ones wait their turn. Most
-of the time they wait for the database, whatever the number of cores."""
+READER_THREADS = 40
+"""Calls that may run at once; mostly they wait for the database."""
 
-ASKING = 40
-"""How many may ask Galaxy at once, besides; further ones wait their turn."""
-
-_asking: WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor] = (
-    WeakKeyDictionary()
-)
-
-
-@asynccontextmanager
-async def threads(_: Litestar) -> AsyncIterator[None]:
-    """Give the routes their threads; at the end, what runs there is finished."""
-    loop = asyncio.get_running_loop()
-    # The event loop waits for what runs there when it is closed.
-    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="http"))
-    _asking[loop] = ThreadPoolExecutor(ASKING, thread_name_prefix="asking")
-    yield
-    await asyncio.to_thread(_asking.pop(loop).shutdown)
+GALAXY_THREADS = 40
+"""Calls that may wait for Galaxy at once, in addition."""
 
 
 def asks_galaxy(route: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """Let a route that waits for Galaxy do so apart from the others."""
+    """Run a route in the threads for calls to Galaxy; it has to take ``request``."""
 
     @functools.wraps(route)
-    async def apart(*args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
+    async def in_thread(*args: P.args, **kwargs: P.kwargs) -> T:
+        request = cast("Request[Any, Any, Any]", kwargs["request"])
         call = functools.partial(route, *args, **kwargs)
         context = contextvars.copy_context()
-        return await loop.run_in_executor(_asking[loop], context.run, call)
+        loop = asyncio.get_running_loop()
+        executor = request.app.state.galaxy_threads
+        return await loop.run_in_executor(executor, context.run, call)
 
-    return apart
+    return in_thread
+
+
+@asynccontextmanager
+async def executors(app: Litestar) -> AsyncIterator[None]:
+    """Hold the threads in the application's state; at the end, finish what runs."""
+    # The event loop waits for its default executor when it is closed.
+    asyncio.get_running_loop().set_default_executor(
+        ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+    )
+    galaxy = ThreadPoolExecutor(GALAXY_THREADS, thread_name_prefix="galaxy")
+    app.state.galaxy_threads = galaxy
+    yield
+    await asyncio.to_thread(galaxy.shutdown)

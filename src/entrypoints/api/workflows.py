@@ -1,14 +1,15 @@
-"""Workflows: which may be run, and what they take."""
+"""Routes of workflows: which may be run, and their inputs."""
 
 from __future__ import annotations
 
-from litestar import get
-from litestar.params import FromPath
+from typing import Annotated, Any
+
+from litestar import Request, get
 
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.domain.use_cases import ListWorkflows, ShowWorkflow
 from galaxy_jobs.entrypoints.api import schemas
-from galaxy_jobs.entrypoints.api.parameters import Needs
+from galaxy_jobs.entrypoints.api.parameters import Needs, path
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 
@@ -22,17 +23,19 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
     responses=refusals("galaxy-refused-us", "galaxy-unavailable"),
 )
 @asks_galaxy
-def get_workflows(list_workflows: Needs[ListWorkflows]) -> schemas.Workflows:
-    """List the workflows that may be run."""
-    return schemas.Workflows(
-        items=[schemas.WorkflowName(name=one) for one in list_workflows()]
-    )
+def get_workflows(
+    request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
+    list_workflows: Needs[ListWorkflows],
+) -> schemas.Workflows:
+    """Return the workflows that may be run."""
+    names = [schemas.WorkflowName(name=name) for name in list_workflows()]
+    return schemas.Workflows(items=names)
 
 
 @get(
     "/{name:str}",
     operation_id="show_workflow",
-    summary="Show what a workflow takes",
+    summary="Show a workflow and its inputs",
     description="As Galaxy declares it now.",
     response_description="Its inputs, as a JSON Schema of a job's `parameters`.",
     responses=refusals(
@@ -46,14 +49,19 @@ def get_workflows(list_workflows: Needs[ListWorkflows]) -> schemas.Workflows:
 )
 @asks_galaxy
 def get_workflow(
-    name: FromPath[str],
+    *,
+    request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
+    name: Annotated[
+        str,
+        path("As in `GET /workflows`, percent-encoded.", "sort-and-count"),
+    ],
     show_workflow: Needs[ShowWorkflow],
     allowlist: Needs[Allowlist],
 ) -> schemas.WorkflowJson:
-    """Show what a workflow takes."""
-    found = show_workflow(name)
-    target = allowlist.dataset_input(name, found)
-    return schemas.workflow(found, target.name if target else None)
+    """Return a workflow and its inputs."""
+    workflow = show_workflow(name)
+    target = allowlist.dataset_input(name, workflow)
+    return schemas.workflow(workflow, target.name if target else None)
 
 
 ROUTES = [get_workflows, get_workflow]

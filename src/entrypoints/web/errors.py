@@ -1,55 +1,56 @@
 """Refusals as pages.
 
-Rule of the file: status and text are decided where the API's problems are made; here
-they are only shown.
+The API decides what is refused, with which words and status; here it is shown.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from litestar import Request, Response
-from litestar.exceptions import ValidationException
-from litestar.response import Template
-from litestar.types import ExceptionHandlersMap, HTTPScope
+from litestar import Response
+from litestar.response import Redirect, Template
 
-from galaxy_jobs.entrypoints.api.parameters import invalid
-from galaxy_jobs.entrypoints.api.problems import EXCEPTION_HANDLERS
-from galaxy_jobs.entrypoints.web.render import HEADERS, TEMPLATES, AnyRequest, page
-
-
-def _as_page(
-    handler: Callable[[AnyRequest, Any], Response[Any]],
-) -> Callable[[AnyRequest, Any], Template]:
-    def handle(request: AnyRequest, error: Exception) -> Template:
-        problem = handler(request, error)
-        return page(
-            request,
-            "error.html",
-            status=problem.status_code or 500,
-            headers={name: str(text) for name, text in problem.headers.items()},
-            problem=json.loads(problem.content),
-        )
-
-    return handle
+from galaxy_jobs.entrypoints.api import exception_handlers as problems
+from galaxy_jobs.entrypoints.api.problems import status_of
+from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
 
-def refusal(scope: HTTPScope, problem: bytes) -> tuple[bytes, Mapping[str, str]]:
-    """Return a page for a request that has reached no route.
+SIGN_IN = "/sign-in"
+"""The path of the page where a token is entered."""
 
-    Returns:
-        The HTML, and its headers.
+
+def problem_page(
+    request: AnyRequest, error: Exception
+) -> Response[Any] | Redirect | Template:
+    """Return the page for a request that has raised an exception.
+
+    People without a token are led to the sign-in page. Programs get the problem as
+    JSON, as from the API.
     """
-    shown = page(Request(scope), "error.html", problem=json.loads(problem))
-    template = TEMPLATES.engine_instance.get_template("error.html")
-    html = template.render(**shown.context).encode()
-    return html, {"Content-Type": "text/html; charset=utf-8", **HEADERS}
+    problem = problems.problem_of(request, error)
+    if "text/html" not in request.headers.get("accept", "") and not is_htmx(request):
+        return problems.problem_response(request, problem)
+    if problem.code == "unauthenticated":
+        return _to_sign_in(request)
+    members = problems.problem_members(request, problem)
+    status = status_of(problem.code, addressed=request.method == "GET")
+    headers = problems.problem_headers(problem)
+    return page(request, "error.html", status=status, headers=headers, problem=members)
 
 
-HANDLERS: ExceptionHandlersMap = {
-    kind: _as_page(handler)
-    for kind, handler in {**EXCEPTION_HANDLERS, ValidationException: invalid}.items()
-}
-"""For Litestar: every exception becomes a page."""
+def _to_sign_in(request: AnyRequest) -> Response[None] | Redirect:
+    """Lead to the sign-in page, and from there back to the page that was wanted."""
+    wanted = "/"
+    if is_htmx(request):  # a part of a page: the way back is to the whole of it
+        with suppress(ValueError):
+            parts = urlsplit(request.headers.get("hx-current-url", ""))
+            wanted = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    elif request.method == "GET":
+        query = request.scope["query_string"].decode("latin-1")
+        wanted = urlunsplit(("", "", request.scope["path"], query, ""))
+    where = f"{SIGN_IN}?{urlencode({'next': wanted})}"
+    if is_htmx(request):  # a script cannot show a form in place of a part
+        return Response(None, status_code=401, headers={"HX-Redirect": where})
+    return Redirect(where, status_code=303)

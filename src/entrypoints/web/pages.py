@@ -13,6 +13,7 @@ from litestar.response import Redirect, Stream, Template
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.ports import (
     Clock,
@@ -23,16 +24,16 @@ from galaxy_jobs.domain.ports import (
 )
 from galaxy_jobs.domain.use_cases import CancelJob, JobOutputs
 from galaxy_jobs.entrypoints.api import cursors, schemas
-from galaxy_jobs.entrypoints.api.auth import name_of
+from galaxy_jobs.entrypoints.api.auth import rate_key, requires
 from galaxy_jobs.entrypoints.api.events import stream
-from galaxy_jobs.entrypoints.api.limits import Places
+from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import (
     CursorText,
     Needs,
-    submission_named,
+    submission_id_of,
 )
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
-from galaxy_jobs.entrypoints.broadcast import Fanout, Wanted
+from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.web import live, wording
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
@@ -163,8 +164,8 @@ def get_jobs_page(
 async def get_list_events(
     *,
     request: AnyRequest,
-    fanout: Needs[Fanout],
-    places: Needs[Places],
+    broadcast: Needs[Broadcast],
+    slots: Needs[StreamSlots],
     invocations: Needs[InvocationRepository],
     clock: Needs[Clock],
     dataset_id: DatasetFilter = None,
@@ -183,11 +184,11 @@ async def get_list_events(
             active=any(not job.state.is_terminal for job in jobs),
         )
 
-    wanted = Wanted(
+    wanted = TransitionFilter(
         dataset_id=DatasetId(filters.dataset_id) if filters.dataset_id else None
     )
-    slot = places.taken(name_of(request))
-    return await stream(fanout, slot, wanted, live.changes(read, mark))
+    slot = slots.hold(rate_key(request))
+    return await stream(broadcast, slot, wanted, live.changes(read, mark))
 
 
 @get("/ui/jobs/{invocation_id:str}", sync_to_thread=True)
@@ -215,7 +216,8 @@ def get_job_page(
         active=active,
         galaxy=_in_galaxy(invocation),
         history=[
-            *map(schemas.transition, invocations.transitions(invocation.invocation_id))
+            schemas.view(schemas.TransitionJson, transition)
+            for transition in invocations.transitions(invocation.invocation_id)
         ],
         mark=live.mark_of([job]),
     )
@@ -225,15 +227,15 @@ def get_job_page(
 async def get_job_events(
     *,
     request: AnyRequest,
-    fanout: Needs[Fanout],
-    places: Needs[Places],
+    broadcast: Needs[Broadcast],
+    slots: Needs[StreamSlots],
     invocation_id: FromPath[str],
     invocations: Needs[InvocationRepository],
     clock: Needs[Clock],
     mark: Mark = "",
 ) -> Stream:
     """Stream an event whenever a job's page is out of date, and one at its end."""
-    wanted = Wanted(invocation_id=InvocationId(invocation_id))
+    wanted = TransitionFilter(invocation_id=InvocationId(invocation_id))
 
     def read() -> live.View:
         invocation = invocations.get(InvocationId(invocation_id))
@@ -241,8 +243,8 @@ async def get_job_events(
         mark = live.mark_of([schemas.job(invocation, clock())])
         return live.View(mark=mark, active=not ended, ended=ended)
 
-    slot = places.taken(name_of(request))
-    return await stream(fanout, slot, wanted, live.changes(read, mark))
+    slot = slots.hold(rate_key(request))
+    return await stream(broadcast, slot, wanted, live.changes(read, mark))
 
 
 @get("/ui/jobs/{invocation_id:str}/outputs")
@@ -254,7 +256,9 @@ def get_outputs_page(
     outputs: Sequence[schemas.OutputJson] = []
     error = None
     try:
-        outputs = [*map(schemas.output, job_outputs(InvocationId(invocation_id)))]
+        outputs = schemas.view(
+            schemas.Outputs, {"items": job_outputs(InvocationId(invocation_id))}
+        ).items
     except DomainError as failure:
         if not is_htmx(request):
             raise
@@ -275,13 +279,17 @@ def get_submission_page(
     submissions: Needs[SubmissionRepository],
 ) -> Template | Redirect:
     """Show a submission, or redirect to its job."""
-    submission = submissions.get(submission_named(submission_id))
+    submission = submissions.get(submission_id_of(submission_id))
     if submission.invocation_id is not None:
         return to_job(submission.invocation_id)
     return page(request, "submission.html", submission=submission)
 
 
-@post("/ui/jobs/{invocation_id:str}/cancel", sync_to_thread=True)
+@post(
+    "/ui/jobs/{invocation_id:str}/cancel",
+    guards=[requires(Scope.SUBMIT)],
+    sync_to_thread=True,
+)
 def post_cancel_form(
     invocation_id: FromPath[str], cancel_job: Needs[CancelJob]
 ) -> Redirect:

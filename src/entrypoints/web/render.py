@@ -22,7 +22,7 @@ from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 
 from galaxy_jobs.domain.model.token import Scope
-from galaxy_jobs.entrypoints.api.auth import STATIC, caller_of
+from galaxy_jobs.entrypoints.api.auth import PUBLIC, caller_of
 from galaxy_jobs.entrypoints.typed_text import text_of
 from galaxy_jobs.entrypoints.web.wording import (
     STATES,
@@ -57,7 +57,7 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-ASSETS = f"{STATIC}{_digest(_HERE / 'static')}"
+ASSETS = f"/ui/assets/{_digest(_HERE / 'static')}"
 """The path of the files in ``static``: another one as soon as any of them changes, so
 that browsers may keep them for ever."""
 
@@ -65,7 +65,7 @@ ASSETS_ROUTER = create_static_files_router(
     ASSETS,
     [_HERE / "static"],
     cache_control=CacheControlHeader(max_age=31536000, public=True, immutable=True),
-    opt={"public": True},
+    opt={PUBLIC: True},
 )
 
 _environment = Environment(

@@ -11,15 +11,16 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
-from galaxy_jobs.entrypoints.api.auth import SAFE, same_origin
+from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS
+from galaxy_jobs.entrypoints.api.headers import is_same_origin
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.web import docs, pages, sign_in, submit
-from galaxy_jobs.entrypoints.web.errors import HANDLERS, refusal
+from galaxy_jobs.entrypoints.web.errors import problem_page
 from galaxy_jobs.entrypoints.web.forms import form_of
 from galaxy_jobs.entrypoints.web.render import ASSETS_ROUTER, TEMPLATES
 
 
-__all__ = ["TEMPLATES", "refusal", "router"]
+__all__ = ["TEMPLATES", "router"]
 
 
 def require_same_origin(
@@ -30,8 +31,8 @@ def require_same_origin(
     Raises:
         Refused: The browser does not declare that a page of ours sent the request.
     """
-    safe = connection.scope.get("method") in SAFE
-    if not safe and not same_origin(connection.headers):
+    safe = connection.scope.get("method") in SAFE_METHODS
+    if not safe and not is_same_origin(connection.headers):
         raise Refused(
             "forbidden",
             "The form was not sent from a page of this service. Nothing was done. "
@@ -63,7 +64,8 @@ def router() -> Router:
             get_nothing,
         ],
         dependencies={"form": Provide(form_of)},
-        exception_handlers=HANDLERS,
+        exception_handlers={Exception: problem_page},
         guards=[require_same_origin],
+        opt={PAGE: True},
         include_in_schema=False,
     )

@@ -17,8 +17,9 @@ from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
 from galaxy_jobs.domain.errors import BadToken
-from galaxy_jobs.entrypoints.api.asgi import Service
-from galaxy_jobs.entrypoints.api.auth import COOKIE, SIGN_IN, Guard
+from galaxy_jobs.entrypoints.api.auth import COOKIE, SIGN_IN_FORM, TokenCache
+from galaxy_jobs.entrypoints.api.parameters import Needs
+from galaxy_jobs.entrypoints.web.errors import SIGN_IN
 from galaxy_jobs.entrypoints.web.forms import Form
 from galaxy_jobs.entrypoints.web.render import AnyRequest, page
 
@@ -27,27 +28,28 @@ _LOCAL = re.compile(r"/(?![/\\])[!-~]*")
 """The path of a page here; two slashes begin the address of another site."""
 
 
-@get(SIGN_IN)
+@get(SIGN_IN, opt={SIGN_IN_FORM: True})
 async def get_sign_in_page(
     request: AnyRequest,
+    token_cache: Needs[TokenCache],
     target: Annotated[
         str | None, QueryParameter(name="next", description="where to go from here")
     ] = None,
 ) -> Template:
     """Ask for a token, if one is needed."""
-    return await _sign_in_page(request, target or "/")
+    return await _sign_in_page(request, token_cache, target or "/")
 
 
-@post(SIGN_IN)
+@post(SIGN_IN, opt={SIGN_IN_FORM: True})
 async def post_sign_in_form(
-    request: AnyRequest, form: NamedDependency[Form]
+    request: AnyRequest, form: NamedDependency[Form], token_cache: Needs[TokenCache]
 ) -> Template | Redirect:
     """Give the browser a cookie with a valid token."""
     token, target = form.get("token").strip(), form.get("next")
     try:
-        await _guard(request).verify(token)
+        await token_cache.verify(token)
     except BadToken as error:
-        return await _sign_in_page(request, target, error)
+        return await _sign_in_page(request, token_cache, target, error)
     response = Redirect(target if _LOCAL.fullmatch(target) else "/", status_code=303)
     response.set_cookie(
         Cookie(
@@ -70,13 +72,16 @@ def post_sign_out_form() -> Redirect:
 
 
 async def _sign_in_page(
-    request: AnyRequest, target: str, error: BadToken | None = None
+    request: AnyRequest,
+    token_cache: TokenCache,
+    target: str,
+    error: BadToken | None = None,
 ) -> Template:
     return page(
         request,
         "sign_in.html",
         status=HTTPStatus.OK if error is None else HTTPStatus.UNAUTHORIZED,
-        needed=await _guard(request).needed(),
+        needed=await token_cache.required(),
         target=target,
         error=error,
     )
@@ -89,12 +94,6 @@ def _is_secure(request: AnyRequest) -> bool:
     """
     forwarded = request.headers.get("x-forwarded-proto", "")
     return "https" in {request.url.scheme, forwarded.strip().lower()}
-
-
-def _guard(request: AnyRequest) -> Guard:
-    assert isinstance(request.app, Service)
-    assert request.app.guard is not None
-    return request.app.guard
 
 
 ROUTES = [get_sign_in_page, post_sign_in_form, post_sign_out_form]

@@ -26,12 +26,13 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import Request
+from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId, Parameters
 from galaxy_jobs.domain.model.workflow import Allowlist, Workflow
 from galaxy_jobs.domain.ports import DatasetRepository, InvocationRepository
 from galaxy_jobs.domain.use_cases import ListWorkflows, Rerun, ShowWorkflow, Submit
 from galaxy_jobs.entrypoints.api import problems
-from galaxy_jobs.entrypoints.api.auth import Caller
+from galaxy_jobs.entrypoints.api.auth import Caller, requires
 from galaxy_jobs.entrypoints.api.parameters import Needs, idempotency_key
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.web.forms import Field, Form, name_of, parameters
@@ -153,7 +154,7 @@ def get_submit_page(
     return evolve(form, dataset_id=dataset_id or "").response(request, datasets)
 
 
-@post("/ui/submit")
+@post("/ui/submit", guards=[requires(Scope.SUBMIT)])
 @asks_galaxy
 def post_submit_form(
     *,
@@ -201,7 +202,7 @@ def get_rerun_page(
     return form.response(request, datasets)
 
 
-@post("/ui/jobs/{invocation_id:str}/rerun")
+@post("/ui/jobs/{invocation_id:str}/rerun", guards=[requires(Scope.SUBMIT)])
 @asks_galaxy
 def post_rerun_form(
     *,

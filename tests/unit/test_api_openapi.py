@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 from attrs import frozen
 
-from galaxy_jobs.entrypoints.api import openapi
+from galaxy_jobs.entrypoints.api import openapi, problems
 from galaxy_jobs.entrypoints.api.problems import ADDRESSED, PROBLEM_JSON, STATUS
 from tests.support.api import an_api
 
@@ -74,7 +74,7 @@ def test_every_route_says_what_it_does(operations: list[Operation]) -> None:
         assert one.said["tags"][0] in openapi.TAGS
         for parameter in one.said.get("parameters", []):
             assert parameter["description"], (one, parameter["name"])
-            assert "example" in parameter, (one, parameter["name"])
+            assert parameter["examples"], (one, parameter["name"])
 
 
 def test_every_route_says_who_may_ask(operations: list[Operation]) -> None:
@@ -132,35 +132,32 @@ def test_every_problem_has_an_example_of_its_form(
     assert expected - seen - elsewhere == set()
 
 
-def test_the_examples_are_one_of_each_code() -> None:
-    assert [one.code for one in openapi.REFUSALS] == list(
-        dict.fromkeys(one.code for one in openapi.REFUSALS)
-    )
-    assert {one.code for one in openapi.REFUSALS} == set(STATUS)
+def test_there_is_an_example_of_each_code() -> None:
+    assert set(problems.EXAMPLES) == set(STATUS)
 
 
-def test_every_model_and_field_is_described(document: Mapping[str, Any]) -> None:
+def test_every_field_is_described_with_an_example_that_fits(
+    document: Mapping[str, Any],
+) -> None:
+    described = 0
     for name, schema in document["components"]["schemas"].items():
-        if "enum" in schema:
-            continue
-        assert name == "ProblemDetails" or schema["examples"], name
-        for field, said in schema["properties"].items():
-            assert said.get("description"), f"{name}.{field}"
-
-
-def test_every_example_is_what_its_schema_says(document: Mapping[str, Any]) -> None:
-    for name, schema in document["components"]["schemas"].items():
-        for example in schema.get("examples", []):
-            validator(document, name).validate(example)
-    assert set(openapi.EXAMPLES) >= set(document["components"]["schemas"]) - {
-        "InvocationState",
-        "ProblemDetails",
-    }
+        assert schema.get("description") or "enum" in schema, name
+        for field, property_ in schema.get("properties", {}).items():
+            assert property_.get("description"), f"{name}.{field}"
+            form = {**property_, "components": document["components"]}
+            for example in property_.get("examples", []):
+                jsonschema_rs.Draft202012Validator(form).validate(example)
+                described += 1
+    assert described > 80
 
 
 def test_nothing_else_is_taken_in_a_body(document: Mapping[str, Any]) -> None:
-    for name in ("NewDataset", "NewJob", "NewRun"):
+    source = {"src": "hda", "id": "1"}
+    for name, example in (
+        ("NewDataset", {"name": "n", "source": source}),
+        ("NewJob", {"dataset_id": "d", "workflow_name": "w"}),
+        ("NewRun", {}),
+    ):
         form = validator(document, name)
-        example = openapi.EXAMPLES[name]
         assert form.is_valid(example)
         assert not form.is_valid({**example, "unknown": 1})

@@ -1,8 +1,7 @@
-"""A page of jobs as it goes over the wire, and the tag that tells it from others.
+"""Pages of the list of jobs: what the route needs of a database, and their ETag.
 
-Rule of the file: the tag says whether anything worth fetching has changed. That is
-everything but `observed_at`, which moves with every poll though nothing happened;
-`stale`, which says that it has not moved for too long, does count.
+The ETag tells whether anything worth fetching has changed: everything counts but
+`observed_at`, which moves with every poll though nothing happened.
 """
 
 from __future__ import annotations
@@ -13,26 +12,11 @@ import re
 from importlib.metadata import version
 from typing import Protocol
 
-from attrs import frozen
-
 from galaxy_jobs.domain.ports import Cursor, JobFilter
 
 
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _RELEASE = version("galaxy-jobs")  # another one may show more
-
-
-@frozen
-class Document:
-    """A page as it goes over the wire.
-
-    Attributes:
-        body: JSON.
-        etag: Its tag, a weak one.
-    """
-
-    body: bytes
-    etag: str
 
 
 class JobPage(Protocol):
@@ -68,29 +52,16 @@ class JobPages(Protocol):
         """Close the connections."""
 
 
-def document(page: JobPage, next_cursor: str | None) -> Document:
-    """Return a page as it goes over the wire.
-
-    Args:
-        page: What is listed.
-        next_cursor: Where the next page begins.
-    """
-    following = json.dumps(next_cursor)
-    told = f"{_RELEASE} {following} {page.tag}".encode()
-    tag = hashlib.blake2b(told, digest_size=12)
-    return Document(
-        body=f'{{"items":[{page.items}],"next_cursor":{following}}}'.encode(),
-        etag=f'W/"{tag.hexdigest()}"',
-    )
+def body_and_etag(page: JobPage, next_cursor: str | None) -> tuple[bytes, str]:
+    """Return the body of the response, and its weak ETag."""
+    cursor = json.dumps(next_cursor)
+    tag = hashlib.blake2b(f"{_RELEASE} {cursor} {page.tag}".encode(), digest_size=12)
+    body = f'{{"items":[{page.items}],"next_cursor":{cursor}}}'.encode()
+    return body, f'W/"{tag.hexdigest()}"'
 
 
-def has(if_none_match: str | None, etag: str) -> bool:
-    """Say whether a client has it already (RFC 9110: weak comparison).
-
-    Args:
-        if_none_match: The header; None: there is none.
-        etag: Of what it would be sent.
-    """
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether an ``If-None-Match`` header has an ETag (RFC 9110: weak comparison)."""
     if if_none_match is None:
         return False
     if if_none_match.strip() == "*":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from attrs import define, field
 from httpx import Response
 from litestar import Litestar
+from litestar.routes import ASGIRoute, HTTPRoute
 from litestar.testing import TestClient
 
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
@@ -19,9 +21,9 @@ from galaxy_jobs.domain.model.submission import IdempotencyKey
 from galaxy_jobs.domain.model.token import ENTROPY, Scope, Token, text_of
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import Authenticate, RevokeToken
-from galaxy_jobs.entrypoints.api import auth
-from galaxy_jobs.entrypoints.api.auth import COOKIE, Guard, same_origin
-from tests.support.api import StandIn, a_token, an_api, bearer, code_of
+from galaxy_jobs.entrypoints.api.auth import COOKIE, TokenCache
+from galaxy_jobs.entrypoints.api.headers import is_same_origin
+from tests.support.api import StandIn, a_token, an_api, bearer, code_of, forgetful
 from tests.support.build import NOON, an_invocation
 
 
@@ -50,13 +52,12 @@ def spelt(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    monkeypatch.setattr(auth, "BELIEVED_FOR", 0)
-    monkeypatch.setattr(auth, "NEEDED_FOR", 0)
+def door() -> Iterator[Door]:
     tokens = MemoryTokens(MemoryStore())
     submit = StandIn(BadToken())  # whoever comes so far meets an answer of its own
     with an_api(
         tokens=tokens,
+        token_cache=forgetful(tokens),
         submit=submit,
         list_jobs=StandIn(Page((), None)),
         list_workflows=StandIn([]),
@@ -86,11 +87,7 @@ CLOSED = [
     "/metrics",
     "/",
     "/ui/jobs/1",
-    "/nothing",
-    "/health",
-    "/healthy/live",
-    "/health%2Flive",
-    "/sign-in/x",
+    "/ui/nothing",
 ]
 
 
@@ -103,13 +100,39 @@ def test_nothing_is_shown_without_a_token(door: Door, path: str) -> None:
     assert "galaxy-jobs token create" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/health", "/healthy/live", "/health%2Flive", "/sign-in/x"]
+)
+def test_what_is_no_route_is_not_found_with_or_without_one(
+    door: Door, path: str
+) -> None:
+    for headers in ({}, bearer(door.read)):
+        answer = door.get(path, **headers)
+        assert answer.status_code == 404
+        assert code_of(answer) == "not-found"
+
+
+def test_every_route_that_changes_something_needs_the_scope_for_it(door: Door) -> None:
+    """What a reader may send without being refused for its scope."""
+    open_to_readers = set()
+    for route in door.api.app.routes:
+        assert isinstance(route, HTTPRoute | ASGIRoute)
+        for method in sorted(route.methods - {"GET", "HEAD", "OPTIONS"}):
+            path = re.sub(r"{[^}]*}", "x", route.path)
+            headers = {**bearer(door.read), "Sec-Fetch-Site": "same-origin"}
+            answer = door.api.request(method, path, headers=headers)
+            if "insufficient_scope" not in answer.headers.get("www-authenticate", ""):
+                open_to_readers.add((method, route.path))
+    assert open_to_readers == {("POST", "/sign-in"), ("POST", "/sign-out")}
+
+
 def test_health_is_told_without_one(door: Door) -> None:
     assert door.get("/health/live").status_code == 200
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_nothing_is_done_without_a_token(door: Door, method: str) -> None:
-    assert door.api.request(method, "/jobs", json=JOB).status_code == 401
+def test_nothing_is_done_without_a_token(door: Door) -> None:
+    for path in ("/jobs", "/jobs/1/rerun", "/jobs/1/cancel", "/datasets"):
+        assert door.api.post(path, json=JOB).status_code == 401
     assert door.submit.calls == []
 
 
@@ -169,12 +192,11 @@ def test_with_tokens_any_name_and_any_origin_will_do(door: Door) -> None:
     assert door.get("/health/live", Host="10.0.0.7").status_code == 200
 
 
-def test_from_the_first_token_on_everybody_needs_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(auth, "NEEDED_FOR", 0)
+def test_from_the_first_token_on_everybody_needs_one() -> None:
     tokens = MemoryTokens(MemoryStore())
-    with an_api(tokens=tokens, list_workflows=StandIn([])) as api:
+    with an_api(
+        tokens=tokens, token_cache=forgetful(tokens), list_workflows=StandIn([])
+    ) as api:
         assert api.get("/workflows").status_code == 200
         assert api.get("/workflows", headers={"Host": "a.b"}).status_code == 403
         text = a_token(tokens)
@@ -338,10 +360,10 @@ def test_what_a_browser_says_of_where_a_request_is_from(
     headers: dict[str, str],
     expected: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    assert same_origin(headers) is expected
+    assert is_same_origin(headers) is expected
 
 
-# --- what is believed, and for how long --------------------------------------------
+# --- how long an answer of the database is good for ---------------------------------
 
 
 @define
@@ -363,92 +385,94 @@ class Counting:
         return self.inner(text)
 
 
-@define
-class Watch:
-    """A clock that is moved by hand."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+def cached(tokens: MemoryTokens, **settings: Any) -> tuple[TokenCache, Counting]:
+    counting = Counting(Authenticate(tokens))
+    return TokenCache(cast("Authenticate", counting), **settings), counting
 
 
-def watched(tokens: MemoryTokens) -> tuple[Guard, Counting, Watch]:
-    counting, watch = Counting(Authenticate(tokens)), Watch()
-    return Guard(counting, clock=watch), counting, watch  # type: ignore[arg-type]
-
-
-def test_a_token_is_looked_up_once_in_a_while() -> None:
+def test_a_token_is_looked_up_once_until_its_time_is_up() -> None:
     tokens = MemoryTokens(MemoryStore())
     text = a_token(tokens)
-    guarding, counting, watch = watched(tokens)
+
+    async def story(ttl: float) -> Counting:
+        cache, counting = cached(tokens, token_ttl=ttl)
+        for _ in range(5):
+            assert (await cache.verify(text)).name == "web"
+            await asyncio.sleep(0.01)
+        return counting
+
+    assert len(asyncio.run(story(60)).asked) == 1
+    assert len(asyncio.run(story(0.001)).asked) == 5
+
+
+def test_a_token_that_was_revoked_is_refused_once_its_time_is_up() -> None:
+    tokens = MemoryTokens(MemoryStore())
+    text = a_token(tokens)
 
     async def story() -> None:
-        for _ in range(5):
-            assert (await guarding.verify(text)).name == "web"
-        assert len(counting.asked) == 1
+        cache, _ = cached(tokens, token_ttl=0.2)
+        await cache.verify(text)
+        assert cache.knows(text)
         RevokeToken(tokens, lambda: NOON)("web")
-        watch.now += auth.BELIEVED_FOR - 0.01
-        await guarding.verify(text)
-        watch.now += 0.02
+        await cache.verify(text)
+        async with asyncio.timeout(10):
+            while cache.knows(text):  # noqa: ASYNC110 - its time is to pass
+                await asyncio.sleep(0.01)
         with pytest.raises(BadToken):
-            await guarding.verify(text)
+            await cache.verify(text)
+        assert not cache.knows(text)
 
     asyncio.run(story())
-    guarding.close()
 
 
 def test_many_who_ask_the_same_at_once_are_answered_by_one_look() -> None:
     tokens = MemoryTokens(MemoryStore())
     text = a_token(tokens)
-    guarding, counting, _ = watched(tokens)
+    cache, counting = cached(tokens)
     counting.held = Event()
 
     async def story() -> None:
-        waiting = [asyncio.ensure_future(guarding.verify(text)) for _ in range(50)]
+        waiting = [asyncio.ensure_future(cache.verify(text)) for _ in range(50)]
         await asyncio.sleep(0)
         waiting[0].cancel()  # who asked first goes away
         assert counting.held is not None
         counting.held.set()
         answers = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [type(one) for one in answers[1:]] == [Token] * 49
+        assert [type(answer) for answer in answers[1:]] == [Token] * 49
 
     asyncio.run(story())
     assert len(counting.asked) == 1
-    guarding.close()
 
 
 def test_whether_a_token_is_needed_is_asked_until_it_is() -> None:
     tokens = MemoryTokens(MemoryStore())
-    guarding, counting, watch = watched(tokens)
 
     async def story() -> None:
-        assert [await guarding.needed() for _ in range(3)] == [False] * 3
+        cache, counting = cached(tokens, exist_ttl=0.2)
+        assert [await cache.required() for _ in range(3)] == [False] * 3
         assert len(counting.asked) == 1
         a_token(tokens)
-        assert await guarding.needed() is False
-        watch.now += auth.NEEDED_FOR
-        assert await guarding.needed() is True
-        watch.now += 1000
-        assert await guarding.needed() is True
-        assert len(counting.asked) == 2
+        async with asyncio.timeout(10):
+            while not await cache.required():  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(0.01)
+        asked = len(counting.asked)
+        await asyncio.sleep(0.3)
+        assert await cache.required() is True
+        assert len(counting.asked) == asked
 
     asyncio.run(story())
-    guarding.close()
 
 
-def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED", 3)
+def test_only_so_many_tokens_are_remembered() -> None:
     tokens = MemoryTokens(MemoryStore())
-    guarding, counting, _ = watched(tokens)
-    texts: list[Any] = [a_token(tokens, f"n{n}") for n in range(5)]
+    cache, counting = cached(tokens, size=3)
+    texts = [a_token(tokens, f"n{n}") for n in range(5)]
 
     async def story() -> None:
         for text in texts:
-            await guarding.verify(text)
+            await cache.verify(text)
         for text in texts[::-1]:
-            await guarding.verify(text)
+            await cache.verify(text)
 
     asyncio.run(story())
     assert counting.asked == [*texts, texts[1], texts[0]]
-    guarding.close()

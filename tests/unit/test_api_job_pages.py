@@ -10,7 +10,7 @@ from attrs import evolve
 from galaxy_jobs.domain import Invocation, InvocationId
 from galaxy_jobs.domain.model.invocation import InvocationState, Sighting
 from galaxy_jobs.domain.ports import Cursor, Page
-from galaxy_jobs.entrypoints.api.listing import has
+from galaxy_jobs.entrypoints.api.job_pages import matches
 from tests.support.api import StandIn, an_api
 from tests.support.build import LATER, NOON, an_invocation
 
@@ -89,4 +89,4 @@ def test_who_has_it_gets_no_body() -> None:
     ],
 )
 def test_weak_tags_lists_and_a_star(said: str | None, expected: bool) -> None:  # noqa: FBT001 - a table
-    assert has(said, 'W/"a"') is expected
+    assert matches(said, 'W/"a"') is expected

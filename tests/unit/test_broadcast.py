@@ -18,7 +18,7 @@ from galaxy_jobs.domain import DatasetId, InvocationId, InvocationState
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.ports import JobTransition
 from galaxy_jobs.entrypoints.api import events
-from galaxy_jobs.entrypoints.broadcast import Fanout, Waiting, Wanted
+from galaxy_jobs.entrypoints.broadcast import Broadcast, Subscription, TransitionFilter
 from tests.support.build import an_invocation
 
 
@@ -51,7 +51,7 @@ class World:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.fanout = Fanout(Feed(self.store), kept=3, look_every=HOUR)
+        self.broadcast = Broadcast(Feed(self.store), kept=3, interval=HOUR)
 
     def change(self, job: int, dataset: int = 0) -> None:
         """Record some transition of a job."""
@@ -68,7 +68,7 @@ class World:
     async def read_up(self) -> None:
         """Wait until this process has read all that there is."""
         async with asyncio.timeout(LIMIT):
-            while self.fanout.place < len(self.store.transitions):  # noqa: ASYNC110 - nothing of it is to be told
+            while self.broadcast.position < len(self.store.transitions):  # noqa: ASYNC110 - nothing of it is to be told
                 await asyncio.sleep(0.001)
 
 
@@ -76,43 +76,43 @@ def run(test: Callable[[World], Awaitable[None]]) -> None:
     async def main() -> None:
         Feed.broken = False
         world = World()
-        await world.fanout.start()
+        await world.broadcast.start()
         try:
             await test(world)
         finally:
             Feed.broken = False
-            world.fanout.stop()
+            world.broadcast.stop()
             with world.store.changed:
                 world.store.changed.notify_all()
 
     asyncio.run(main())
 
 
-async def collect(world: World, wanted: Wanted, place: int) -> list[int]:
+async def collect(world: World, wanted: TransitionFilter, place: int) -> list[int]:
     """Return the ids of all that is wanted beyond a place."""
     ids: list[int] = []
     while True:
-        found, place = await world.fanout.beyond(place, wanted)
+        found, place = await world.broadcast.after(place, wanted)
         if not found:
             return ids
         ids += [one.transition.id for one in found]
 
 
-async def woken(waiting: Waiting) -> None:
-    assert await waiting.news(asyncio.get_running_loop().time() + LIMIT)
+async def woken(waiting: Subscription) -> None:
+    assert await waiting.wait(asyncio.get_running_loop().time() + LIMIT)
 
 
 def test_who_waits_is_woken_by_what_it_wants_alone() -> None:
     async def test(world: World) -> None:
-        wanted = Wanted(dataset_id=DatasetId("d1"))
-        with world.fanout.waiting_for(wanted) as waiting:
+        wanted = TransitionFilter(dataset_id=DatasetId("d1"))
+        with world.broadcast.subscribe(wanted) as waiting:
             world.change(1, dataset=0)
             await world.read_up()
             assert not waiting.woken.is_set()
             world.change(2, dataset=1)
             await woken(waiting)
             assert await collect(world, wanted, 0) == [2]
-        assert world.fanout.waiting == 0
+        assert world.broadcast.subscribers == 0
 
     run(test)
 
@@ -121,13 +121,13 @@ def test_who_waits_is_woken_by_what_it_wants_alone() -> None:
     changes=st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=12),
     place=st.integers(0, 12),
     wanted=st.builds(
-        Wanted,
+        TransitionFilter,
         dataset_id=st.sampled_from([None, DatasetId("d0"), DatasetId("d1")]),
         invocation_id=st.sampled_from([None, InvocationId("inv0")]),
     ),
 )
 def test_from_any_place_each_is_told_once_and_in_order(
-    changes: list[tuple[int, bool]], place: int, wanted: Wanted
+    changes: list[tuple[int, bool]], place: int, wanted: TransitionFilter
 ) -> None:
     async def test(world: World) -> None:
         told: list[int] = []
@@ -136,7 +136,7 @@ def test_from_any_place_each_is_told_once_and_in_order(
             world.change(job, dataset=job % 2)
             await world.read_up()
             if reads_now and at <= len(world.store.transitions):
-                found, at = await world.fanout.beyond(at, wanted)
+                found, at = await world.broadcast.after(at, wanted)
                 told += [one.transition.id for one in found]
         told += await collect(world, wanted, at)
         assert told == [
@@ -157,12 +157,12 @@ def test_what_is_kept_has_an_end() -> None:
         for n in range(50):
             world.change(n)
         await world.read_up()
-        assert len(world.fanout._last) == 3
-        assert await collect(world, Wanted(), 0) == list(range(1, 51))
+        assert len(world.broadcast._latest) == 3
+        assert await collect(world, TransitionFilter(), 0) == list(range(1, 51))
         Feed.broken = True  # who keeps up needs no database
-        assert await collect(world, Wanted(), 47) == [48, 49, 50]
+        assert await collect(world, TransitionFilter(), 47) == [48, 49, 50]
         with pytest.raises(StoreUnavailable):
-            await collect(world, Wanted(), 46)
+            await collect(world, TransitionFilter(), 46)
 
     run(test)
 
@@ -170,27 +170,27 @@ def test_what_is_kept_has_an_end() -> None:
 def test_a_database_that_goes_away_is_listened_to_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("galaxy_jobs.entrypoints.broadcast.LISTEN_AGAIN", 0.01)
+    monkeypatch.setattr("galaxy_jobs.entrypoints.broadcast.RECONNECT_DELAY", 0.01)
 
     async def test(world: World) -> None:
-        with world.fanout.waiting_for(Wanted()) as waiting:
+        with world.broadcast.subscribe(TransitionFilter()) as waiting:
             Feed.broken = True
             world.change(1)
             await asyncio.sleep(0.05)
-            assert world.fanout.place == 0
+            assert world.broadcast.position == 0
             Feed.broken = False
             await woken(waiting)
-            assert await collect(world, Wanted(), 0) == [1]
+            assert await collect(world, TransitionFilter(), 0) == [1]
 
     run(test)
 
 
 def test_at_the_end_everybody_is_woken() -> None:
     async def test(world: World) -> None:
-        with world.fanout.waiting_for(Wanted()) as waiting:
+        with world.broadcast.subscribe(TransitionFilter()) as waiting:
             waits = asyncio.create_task(woken(waiting))
             await asyncio.sleep(0)
-            world.fanout.stop()
+            world.broadcast.stop()
             await waits
 
     run(test)
@@ -198,9 +198,9 @@ def test_at_the_end_everybody_is_woken() -> None:
 
 def test_a_stream_begins_with_its_position_and_sends_heartbeats() -> None:
     async def test(world: World) -> None:
-        wanted = Wanted(dataset_id=DatasetId("d1"))
-        source = events.transitions(world.fanout, wanted, None, pause=0.001)
-        response = await events.stream(world.fanout, nullcontext(), wanted, source)
+        wanted = TransitionFilter(dataset_id=DatasetId("d1"))
+        source = events.transitions(world.broadcast, wanted, None, pause=0.001)
+        response = await events.stream(world.broadcast, nullcontext(), wanted, source)
         chunks = cast("AsyncIterator[bytes]", response.iterator)
         assert await anext(chunks) == b"retry: 2000\n: still here\nid: 0\n\n"
         world.change(1, dataset=0)
@@ -215,7 +215,7 @@ def test_a_stream_begins_with_its_position_and_sends_heartbeats() -> None:
         first, second, third, *end = event.split(b"\n")
         assert (first, second, end) == (b"id: 2", b"event: transition", [b"", b""])
         assert third.startswith(b'data: {"id":2,')
-        world.fanout.stop()
+        world.broadcast.stop()
         with pytest.raises(StopAsyncIteration):
             await anext(chunks)
 
@@ -226,8 +226,10 @@ def test_a_stream_resumes_after_the_event_it_is_given() -> None:
     async def test(world: World) -> None:
         for job in (1, 2):
             world.change(job)
-        source = events.transitions(world.fanout, Wanted(), "1")
-        response = await events.stream(world.fanout, nullcontext(), Wanted(), source)
+        source = events.transitions(world.broadcast, TransitionFilter(), "1")
+        response = await events.stream(
+            world.broadcast, nullcontext(), TransitionFilter(), source
+        )
         first = await anext(cast("AsyncIterator[bytes]", response.iterator))
         assert first.startswith(b"retry: 2000\nid: 2\nevent: transition\n")
         assert b"id: 1" not in first

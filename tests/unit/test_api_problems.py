@@ -277,7 +277,7 @@ def test_a_parameter_is_named_with_what_was_read_and_what_is_expected() -> None:
     assert "'queued', 'done'; expected one of queued, in_progress," in state["detail"]
     assert state["field"] == "state"
     assert (
-        "no query parameter 'datset_id' here; there are: cursor, dataset_id, "
+        "Unknown query parameter 'datset_id'; known: cursor, dataset_id, "
         in (unknown["detail"])
     )
 
