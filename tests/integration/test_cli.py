@@ -214,14 +214,6 @@ def test_watch_on_a_terminal_shows_steps_in_place(
     assert clock[-1] >= 2
     assert clock == sorted(clock)
 
-    def streamed() -> bool:
-        return any(
-            (one.get("path"), one.get("status")) == ("/jobs/events", 200)
-            for one in jobs.commands[0].logged()
-        )
-
-    until(streamed, 60)
-
 
 def test_ctrl_c_leaves_the_job_running(gj: Client, jobs: Service, text: str) -> None:
     job = submitted(gj, text, "two steps", "-p", "sleep_s=4")

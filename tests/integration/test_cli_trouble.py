@@ -158,8 +158,8 @@ def test_ctrl_c_while_submitting_says_how_to_find_out(net: Net) -> None:
     assert net.ran() == before + 1
 
 
-def test_a_watch_needs_no_stream_of_events(net: Net) -> None:
-    # The proxy lets a stream through only when it has ended: there is none.
+def test_a_watch_goes_through_a_proxy_that_holds_answers_back(net: Net) -> None:
+    # It lets an answer through only when it is complete.
     job = job_of(net.gj("submit", net.text, "two steps", "-p", "sleep_s=1").stdout)
     said = net.gj("watch", job).stdout
     assert "completed    2 of 2 jobs ok" in said

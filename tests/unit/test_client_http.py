@@ -156,23 +156,11 @@ def test_a_server_without_tls_is_not_asked_in_the_clear() -> None:
 
 
 def test_a_silent_server_is_given_up() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        pytest.raises(Unreachable, match="took too long"),
-        Api(Service(url=f"http://127.0.0.1:{listener.getsockname()[1]}")).stream(
-            "jobs", "events", silence=0.05
-        ),
-    ):
-        pass
-
-
-def test_the_lines_of_a_stream_arrive_as_they_are_sent() -> None:
-    kind = "Content-Type: text/event-stream"
-    with serving(http("200 OK", b"data: 1\n\ndata: 2\n\n", kind)) as server:
-        api = Api(Service(url=server.url))
-        with api.stream("jobs", "events", silence=5, invocation_id="i") as lines:
-            assert list(lines) == [b"data: 1\n", b"\n", b"data: 2\n", b"\n"]
-    assert server.requests[0].startswith("GET /jobs/events?invocation_id=i HTTP")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        service = Service(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(Unreachable, match="took too long") as caught:
+            Api(service, timeout=0.05).get("jobs")
+    assert caught.value.sent
 
 
 def test_a_proxy_is_asked_unless_the_host_is_excepted(

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from ssl import SSLCertVerificationError
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -24,14 +23,10 @@ from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable, Usage
 from galaxy_jobs.entrypoints.environment import Service
 
 
-REQUEST_TIMEOUT = 60.0
-"""Seconds."""
-
 MAX_BODY = 64 * 2**20
 """Bytes of an answer."""
 
 JSON = "application/json"
-EVENTS = "text/event-stream"
 NOT_OURS = "no galaxy-jobs is there"
 
 NEVER_SENT = (
@@ -64,9 +59,11 @@ class Api:
 
     Attributes:
         service: Its address, and the token that is sent.
+        timeout: Seconds without an answer after which a request is given up.
     """
 
     service: Service
+    timeout: float = field(default=60.0, kw_only=True)
     _connections: PoolManager = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -105,75 +102,41 @@ class Api:
         Raises:
             Refused, Unreachable: See the module.
         """
-        headers = {"Accept": JSON}
-        if key is not None:
-            headers["Idempotency-Key"] = key
-        with self._opened(method, target, headers, JSON, body) as response:
-            content = response.read(MAX_BODY)
-            try:
-                return Answer(content, json.loads(content), response.headers)
-            except ValueError:
-                raise self._unreachable("its answer is no JSON") from None
-
-    @contextmanager
-    def stream(
-        self, *parts: str, silence: float, **query: object
-    ) -> Iterator[Iterator[bytes]]:
-        """Give the lines of a stream of events as they come.
-
-        Args:
-            parts: As for :meth:`get`.
-            silence: Seconds that may pass without a line.
-            query: As for :meth:`get`.
-
-        Raises:
-            Refused, Unreachable: See the module; also while it is read.
-        """
-        headers = {"Accept": EVENTS}
-        target = _target(parts, query)
-        with self._opened("GET", target, headers, EVENTS, timeout=silence) as response:
-            yield iter(response)
-
-    @contextmanager
-    def _opened(
-        self,
-        method: str,
-        target: str,
-        headers: dict[str, str],
-        media_type: str,
-        body: object = None,
-        *,
-        timeout: float = REQUEST_TIMEOUT,
-    ) -> Iterator[BaseHTTPResponse]:
-        if self.service.token is not None:
-            headers["Authorization"] = f"Bearer {self.service.token}"
+        headers = {"Accept": JSON, "User-Agent": "galaxy-jobs"}
         if body is not None:
             headers["Content-Type"] = JSON
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        if self.service.token is not None:
+            headers["Authorization"] = f"Bearer {self.service.token}"
         try:
             with self._connections.request(
                 method,
                 self.service.url + target,
                 body=None if body is None else json.dumps(body).encode(),
-                headers={"User-Agent": "galaxy-jobs", **headers},
-                timeout=timeout,
+                headers=headers,
+                timeout=self.timeout,
                 # Nor are redirects followed: the token would go with them.
                 retries=False,
                 preload_content=False,
             ) as response:
-                if response.status >= 300:  # noqa: PLR2004 - not a success
-                    self._refuse(response)
-                kind = response.headers.get("Content-Type", "no media type")
-                if kind.partition(";")[0].strip().lower() != media_type:
-                    raise self._unreachable(f"it answers with {kind}: {NOT_OURS}")
-                yield response
+                content = response.read(MAX_BODY)
         except exceptions.HTTPError as error:
             sent = not any(isinstance(e, NEVER_SENT) for e in (error, *error.args))
             raise self._unreachable(_reason(error), sent=sent) from error
         except UnicodeEncodeError as error:
             raise Usage(f"{error.object!r} cannot be sent as a header.") from None
+        if response.status >= 300:  # noqa: PLR2004 - not a success
+            self._refuse(response, content)
+        kind = response.headers.get("Content-Type", "no media type")
+        if kind.partition(";")[0].strip().lower() != JSON:
+            raise self._unreachable(f"it answers with {kind}: {NOT_OURS}")
+        try:
+            return Answer(content, json.loads(content), response.headers)
+        except ValueError:
+            raise self._unreachable("its answer is no JSON") from None
 
-    def _refuse(self, response: BaseHTTPResponse) -> NoReturn:
-        body = response.read(MAX_BODY)
+    def _refuse(self, response: BaseHTTPResponse, body: bytes) -> NoReturn:
         try:
             problem = json.loads(body)
         except ValueError:
@@ -231,7 +194,7 @@ def _seconds(header: str | None) -> float | None:
 def _reason(error: BaseException) -> str:
     """Return why there was no answer, in words."""
     causes = [error.__cause__, *error.args]
-    cause = next((one for one in causes if isinstance(one, Exception)), None)
+    cause = next((arg for arg in causes if isinstance(arg, Exception)), None)
     match error, cause:
         case exceptions.NameResolutionError(), _:
             return "there is no host of that name"

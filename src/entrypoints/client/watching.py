@@ -1,82 +1,28 @@
 """A job followed to its end.
 
-Rule of the file: the stream of events only tells *when* to read the job; what is
-shown is the job as it is read then. So a stream that breaks off, or that there is
-none of, costs promptness and nothing else.
+Rule of the file: the job is read every second, as progress within a state makes no
+event; the service is asked to answer earlier when the state changes (``?wait=``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 
-from attrs import define, field
+from attrs import define
 
 from galaxy_jobs.entrypoints.client import job_views, output
 from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable
 from galaxy_jobs.entrypoints.client.http import Answer, Api
 
 
-POLL_INTERVAL = 1.0
-"""Seconds between two reads: changes of Galaxy jobs within a state make no event."""
+POLL_INTERVAL = 1
+"""Seconds between two reads."""
 
 UNREACHABLE_TIMEOUT = 120.0
 """Seconds for which a service that does not answer is waited for."""
-
-STREAM_TIMEOUT = 60.0
-"""Seconds without a line after which a stream is opened again."""
-
-
-@define
-class ChangeSignal:
-    """Is set by each event of a job, in a thread of its own.
-
-    Attributes:
-        api: The service.
-        invocation_id: Of the job.
-        connected: Whether events arrive.
-    """
-
-    api: Api
-    invocation_id: str
-    connected: bool = field(default=False, init=False)
-    _changed: threading.Event = field(factory=threading.Event, init=False)
-
-    def start(self) -> None:
-        """Start to listen."""
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the next event, at most so long."""
-        self._changed.wait(seconds)
-        self._changed.clear()
-
-    def _listen(self) -> None:
-        while True:
-            delay = POLL_INTERVAL
-            try:
-                with self.api.stream(
-                    *("jobs", "events"),
-                    silence=STREAM_TIMEOUT,
-                    invocation_id=self.invocation_id,
-                ) as lines:
-                    self.connected = True
-                    self._changed.set()  # for what happened before
-                    for line in lines:
-                        if line.startswith(b"data:"):
-                            self._changed.set()
-            except Unreachable:
-                pass
-            except Refused as refusal:
-                if refusal.retry_after is None:
-                    return  # there are no streams here
-                delay = refusal.retry_after
-            finally:
-                self.connected = False
-            time.sleep(delay)
 
 
 @define
@@ -111,19 +57,14 @@ def changes(
         Refused: There is none.
         Unreachable: The service has not answered for :data:`UNREACHABLE_TIMEOUT`.
     """
-    signal = ChangeSignal(api, invocation_id)
-    signal.start()
-    last = None
+    last: job_views.Job | None = None
     answered = time.monotonic()
     while True:
         check()
         asked = time.monotonic()
         try:
-            # Without a stream the service is asked to answer when it changes.
-            wait = last is not None and not signal.connected
-            answer = api.get(
-                "jobs", invocation_id, wait=round(POLL_INTERVAL) if wait else None
-            )
+            wait = None if last is None else POLL_INTERVAL
+            answer = api.get("jobs", invocation_id, wait=wait)
         except (Refused, Unreachable) as error:
             gone = isinstance(error, Refused) and error.retry_after is None
             if gone or last is None:
@@ -141,7 +82,7 @@ def changes(
             yield answer
             if job["state"] in job_views.ENDED:
                 return
-        signal.wait(max(0.0, POLL_INTERVAL - (answered - asked)))
+        time.sleep(max(0.0, POLL_INTERVAL - (time.monotonic() - asked)))
 
 
 def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
