@@ -1,6 +1,6 @@
-"""What is kept, kept in PostgreSQL: the single source of truth.
+"""The repositories in PostgreSQL, the single source of truth.
 
-SQLAlchemy Core and explicit rows, since mapping classes would break the frozen
+They use SQLAlchemy Core and explicit rows: mapped classes would not fit the frozen
 objects of the domain.
 """
 

@@ -1,14 +1,14 @@
-"""Changes of invocations, stored in bulk: the parts that transactions share.
+"""Changes of invocations, stored in bulk: the statements that transactions share.
 
-Rule of the file: the order of the locks. Whoever needs several takes them in
-this order, and so nobody waits in a circle:
+Rule of the file: the order of the locks. A transaction that needs several takes them
+in this order, so that there is no deadlock:
 
 1. the lock on (Galaxy, dataset, workflow), where a run supersedes others;
 2. the submission;
 3. rows of ``workflow_invocations``, by their ids;
 4. rows of ``active_invocations``, by their ids;
-5. the lock on transitions, which inserting takes and which all others wait for:
-   the very last statement before the commit.
+5. the lock on transitions, which an insert takes and all other inserts wait for: the
+   very last statement before the commit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from galaxy_jobs.domain.model.values import InvocationId
 
 
 Change: TypeAlias = tuple[Invocation | None, Invocation]
-"""What was stored, and what is to be; a birth has nothing before it."""
+"""The stored invocation and the next; a new one has nothing before it."""
 
 _I = tables.invocations
 _A = tables.active
@@ -41,10 +41,10 @@ _T = tables.transitions
 
 
 def unnested(name: str, **columns: sa.types.TypeEngine[Any]) -> Any:
-    """Return a table of rows that are handed in as arrays, one for each column.
+    """Return a table of rows that are passed as arrays, one for each column.
 
     Args:
-        name: What the statement calls it.
+        name: Its alias in the statement.
         columns: Types by name; the parameters are called ``name_column``.
     """
     given = [sa.bindparam(f"{name}_{c}", type_=ARRAY(t)) for c, t in columns.items()]
@@ -120,14 +120,14 @@ _WAKE = (
         observed_at=sa.func.greatest(_A.c.observed_at, _woken.c.observed_at),
         last_change_at=sa.func.now(),
         next_poll_at=sa.case((_woken.c.moved, sa.func.now()), else_=_A.c.next_poll_at),
-        # Whoever is asking Galaxy about it just now asked too early.
+        # An answer of Galaxy that a poller is waiting for now comes too early.
         woken=_A.c.woken | _woken.c.moved,
     )
     .where(_A.c.invocation_id == _woken.c.invocation_id)
 )
 
-_told = unnested(
-    "told",
+_transition = unnested(
+    "transition",
     invocation_id=sa.Text(),
     from_state=sa.Text(),
     to_state=sa.Text(),
@@ -137,20 +137,20 @@ _told = unnested(
     failure=sa.Text(),
 )
 _RECORD = sa.insert(_T).from_select(
-    list(_told.c.keys()),
+    list(_transition.c.keys()),
     sa.select(
         *(
             sa.cast(column, JSONB) if column.name in {"progress", "failure"} else column
-            for column in _told.c
+            for column in _transition.c
         )
     ),
 )
 
 
 def replace(connection: Connection, changes: Sequence[Change]) -> set[InvocationId]:
-    """Store each change whose invocation is still as it was before.
+    """Store each change whose invocation is still at the version before.
 
-    Rows must be locked already, unless there is only one.
+    Rows must be locked already, unless there is only a single one.
 
     Returns:
         The ids of those that were stored.
@@ -181,25 +181,25 @@ def replace(connection: Connection, changes: Sequence[Change]) -> set[Invocation
 def lock_active(
     connection: Connection, ids: Collection[InvocationId]
 ) -> Mapping[InvocationId, Any]:
-    """Lock those that have not ended, in order; return their leases.
+    """Lock the rows of those that have not ended, in order.
 
     Returns:
-        For each its number and whether it was woken since it was given out.
+        By id: the number of the lease, and whether it was woken during the lease.
     """
     rows = connection.execute(_LOCK_ACTIVE, {"ids": list(ids)})
     return {row.invocation_id: row for row in rows}
 
 
 def leave(connection: Connection, ids: Sequence[InvocationId]) -> None:
-    """Take those that have ended out of the poll queue."""
+    """Remove invocations that have ended from the poll queue."""
     if ids:
         connection.execute(_LEAVE, {"ids": ids})
 
 
 def follow(connection: Connection, changes: Sequence[Change]) -> None:
-    """Bring the poll queue in line with changes that no poll has found.
+    """Update the poll queue after changes that did not come from a poll.
 
-    A change of state makes an invocation due at once; the end takes it out.
+    A change of state makes an invocation due at once; its end removes it.
     """
     changes = sorted(changes, key=lambda change: change[1].invocation_id)
     rows = [
@@ -220,7 +220,7 @@ def follow(connection: Connection, changes: Sequence[Change]) -> None:
 
 
 def record(connection: Connection, changes: Sequence[Change]) -> None:
-    """Record the changes of state among them: the last thing before the commit."""
+    """Record the changes of state among them: the last statement before the commit."""
     rows = [
         {
             "invocation_id": after.invocation_id,
@@ -235,11 +235,11 @@ def record(connection: Connection, changes: Sequence[Change]) -> None:
         if before is None or before.state is not after.state
     ]
     if rows:
-        connection.execute(_RECORD, arrays("told", rows))
+        connection.execute(_RECORD, arrays("transition", rows))
 
 
 def cancelling(invocation: Invocation) -> bool:
-    """Say whether Galaxy is still to be told to stop it."""
+    """Return whether Galaxy still has to be asked to stop it."""
     return invocation.state.value == "cancelling"
 
 

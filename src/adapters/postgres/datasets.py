@@ -53,10 +53,10 @@ _BEYOND = _FIRST.where(
 
 @frozen
 class PostgresDatasets(DatasetRepository):
-    """Reads what frontends insert, too.
+    """Keeps datasets in a table into which frontends may insert, too.
 
-    A row of theirs that makes no sense raises InvalidValue, naming it, where it
-    is asked for, and is left out of lists: one bad row must not hide the others.
+    A malformed row of theirs raises InvalidValue with its id where it is fetched, and
+    is left out of pages: a bad row must not hide the others.
     """
 
     engine: Engine
@@ -95,7 +95,7 @@ class PostgresDatasets(DatasetRepository):
     def get_many(
         self, dataset_ids: Collection[DatasetId]
     ) -> Mapping[DatasetId, Dataset]:
-        ids = [one for one in dataset_ids if storable(one)]
+        ids = [dataset_id for dataset_id in dataset_ids if storable(dataset_id)]
         if not ids:
             return {}
         rows = read(
@@ -104,13 +104,15 @@ class PostgresDatasets(DatasetRepository):
         return {row["dataset_id"]: dataset_from_row(row) for row in rows}
 
     def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
-        said: dict[str, object] = {"limit": limit + 1}
+        parameters: dict[str, object] = {"limit": limit + 1}
         if after is not None:
             if not storable(after.id):
                 raise InvalidValue("The cursor is malformed.")
-            said |= {"created_at": after.created_at, "id": after.id}
+            parameters |= {"created_at": after.created_at, "id": after.id}
         statement = _FIRST if after is None else _BEYOND
-        rows = read(self.engine, lambda c: c.execute(statement, said).mappings().all())
+        rows = read(
+            self.engine, lambda c: c.execute(statement, parameters).mappings().all()
+        )
         items = []
         for row in rows[:limit]:
             with suppress(InvalidValue):

@@ -1,9 +1,9 @@
-"""Connections and transactions, and what it means when they fail.
+"""Connections and transactions, and the domain errors for their failures.
 
-Rule of the file: what leaves :func:`read` and :func:`write` is a domain error or
-a bug. A transaction that certainly did not happen (its connection broke before
-the commit was sent, or PostgreSQL undid it) is run again; whether a commit
-happened whose answer was lost, nobody knows, and that is what is said.
+Rule of the file: :func:`read` and :func:`write` raise domain errors; anything else is
+a bug. A transaction that certainly did not happen (its connection broke before the
+commit was sent, or PostgreSQL undid it) is run again. Whether a commit happened whose
+answer was lost is not known, and the error says so.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
 T = TypeVar("T")
 
 ATTEMPTS = 5
-"""How often a transaction is tried that certainly did not happen."""
+"""How often a transaction is attempted that certainly did not happen."""
 
 STATEMENT_TIMEOUT = 30
-"""Seconds after which PostgreSQL gives a statement up."""
+"""Seconds after which PostgreSQL cancels a statement."""
 
 IDLE_TIMEOUT = 10
-"""Seconds after which PostgreSQL undoes a transaction that nothing is heard of.
+"""Seconds without a statement after which PostgreSQL ends a transaction.
 
 Between two statements of ours lie milliseconds. But a process can be stopped in
 between, with its machine or by a signal, and would keep its locks for as long."""
@@ -49,12 +49,11 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """Return an engine; nothing is connected yet.
+    """Return an engine; it connects when it is first used.
 
     Args:
         url: ``postgresql://user@host/db``; libpq's parameters may follow a ``?``.
-        pool_size: How many connections there are at most. Whoever needs one
-            more waits.
+        pool_size: The number of connections at most; further work waits.
 
     Raises:
         InvalidValue: The URL is malformed, or is not PostgreSQL's.
@@ -78,7 +77,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT,
-        # The fewest connections are kept busy, and idle ones can be closed.
+        # As few connections as possible are kept busy, and idle ones can be closed.
         pool_use_lifo=True,
         json_serializer=to_json,
         hide_parameters=True,
@@ -86,7 +85,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
             "application_name": parsed.query.get("application_name", "galaxy-jobs"),
             "connect_timeout": parsed.query.get("connect_timeout", 5),
             "options": options,
-            # A peer that vanished without a word is noticed within a minute.
+            # A peer that vanished without closing is noticed within a minute.
             "keepalives": 1,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
@@ -103,10 +102,10 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 
 def to_json(value: Any) -> str:
-    """Return *value* as JSON that PostgreSQL can store and give back unchanged.
+    """Return *value* as JSON that PostgreSQL stores and returns unchanged.
 
     Raises:
-        InvalidValue: It holds what JSON or PostgreSQL has no place for.
+        InvalidValue: It has a value that JSON or PostgreSQL cannot hold.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -121,8 +120,8 @@ def to_json(value: Any) -> str:
 def read(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Run *work*, a single query, outside any transaction.
 
-    PostgreSQL makes one of each statement anyway, and BEGIN and ROLLBACK would
-    be two more round trips.
+    Each statement is a transaction anyway, and BEGIN and ROLLBACK would be two more
+    round trips.
 
     Raises:
         StoreUnavailable: The server could not be reached, or broke off.
@@ -139,7 +138,7 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Run *work* in one transaction.
 
-    It may be run several times, so it changes nothing but the database.
+    It may be run several times, so it must change nothing but the database.
 
     Raises:
         StoreUnavailable: The server could not be reached, or broke off; whether
@@ -161,18 +160,18 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 
 def clock(engine: Engine) -> datetime:
-    """Return what time it is there.
+    """Return the time by the server's clock.
 
     Raises:
         StoreUnavailable: The server could not be reached.
     """
     now = sa.select(sa.func.clock_timestamp())
-    found: datetime = read(engine, lambda c: c.execute(now).scalar_one())
-    return found
+    time: datetime = read(engine, lambda c: c.execute(now).scalar_one())
+    return time
 
 
 def reason(error: BaseException) -> str:
-    """Return what PostgreSQL or its driver said, in one line without any SQL."""
+    """Return the message of PostgreSQL or its driver, as one line without any SQL."""
     original = getattr(error, "orig", None) or error
     if isinstance(original, psycopg.Error) and original.diag.message_primary:
         return original.diag.message_primary
@@ -180,22 +179,22 @@ def reason(error: BaseException) -> str:
 
 
 def where(engine: Engine) -> str:
-    """Say which database an engine reaches, in one word without its password."""
+    """Return ``host:port/database`` of an engine, without its password."""
     return f"{_host(engine)}:{engine.url.port or 5432}/{engine.url.database or ''}"
 
 
 def unavailable(engine: Engine, error: BaseException) -> StoreUnavailable:
-    """Return the error that says that the server did not do its part."""
+    """Return the error for a server that is down, unreachable or misconfigured."""
     url = engine.url
-    said = reason(error)
-    if url.password and str(url.password) in said:
-        said = "the connection failed"
+    message = reason(error)
+    if url.password and str(url.password) in message:
+        message = "the connection failed"
     advice = "Check that it runs and that DATABASE_URL is right."
-    if f'database "{url.database}" does not exist' in said:
+    if f'database "{url.database}" does not exist' in message:
         advice = "Make it there, as with `createdb NAME`, or correct DATABASE_URL."
     return StoreUnavailable(
         f"The database {url.database or ''!r} at {_host(engine)} (port "
-        f"{url.port or 5432}) is not available: {said}. {advice}"
+        f"{url.port or 5432}) is not available: {message}. {advice}"
     )
 
 
@@ -258,7 +257,7 @@ def _persistently(
             if tries >= ATTEMPTS or not (broke_off or undone):
                 broken = error.connection_invalidated
                 raise translated(engine, error, broken=broken) from error
-            if undone:  # apart, or the same two would meet again
+            if undone:  # at another time, or the same two would collide again
                 time.sleep(random.uniform(0, 0.02) * tries)  # noqa: S311
         except PoolTimeoutError as error:
             raise busy() from error

@@ -1,7 +1,6 @@
 """Transitions as a stream, from PostgreSQL.
 
-Triggers see to it that transitions become visible in the order of their ids, and
-that whoever listens is told of them.
+Triggers make transitions visible in the order of their ids, and notify listeners.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ _AFTER = (
 
 @frozen
 class PostgresTransitionFeed(TransitionFeed):
-    """Listens on a connection of its own, beside those of the pool."""
+    """Listens on a connection of its own, outside of the pool."""
 
     engine: Engine
 
     def latest(self) -> int:
-        found: int = read(self.engine, lambda c: c.scalars(_LATEST).one())
-        return found
+        latest: int = read(self.engine, lambda c: c.scalars(_LATEST).one())
+        return latest
 
     def after(
         self,
@@ -55,7 +54,7 @@ class PostgresTransitionFeed(TransitionFeed):
         dataset_id: DatasetId | None = None,
         invocation_id: InvocationId | None = None,
     ) -> Sequence[JobTransition]:
-        said: dict[str, Any] = {"place": place, "limit": limit}
+        parameters: dict[str, Any] = {"place": place, "limit": limit}
         statement = _AFTER
         if dataset_id is not None:
             statement = statement.where(_I.c.dataset_id == dataset_id)
@@ -63,7 +62,9 @@ class PostgresTransitionFeed(TransitionFeed):
             statement = statement.where(_T.c.invocation_id == invocation_id)
         if not storable(dataset_id or "", invocation_id or ""):
             return []
-        rows = read(self.engine, lambda c: c.execute(statement, said).mappings().all())
+        rows = read(
+            self.engine, lambda c: c.execute(statement, parameters).mappings().all()
+        )
         return [
             JobTransition(
                 transition=transition_from_row(row),
@@ -78,7 +79,7 @@ class PostgresTransitionFeed(TransitionFeed):
         try:
             with self.engine.connect() as connection:
                 listening = connection.connection.driver_connection
-                connection.detach()  # the pool may have another one instead
+                connection.detach()  # the pool may open another in its place
                 assert isinstance(listening, psycopg.Connection)
                 try:
                     listening.autocommit = True
@@ -86,7 +87,7 @@ class PostgresTransitionFeed(TransitionFeed):
                     while True:
                         yield
                         for _ in listening.notifies(timeout=seconds, stop_after=1):
-                            pass  # one tells of all that is visible by now
+                            pass  # a single one stands for all that are visible by now
                 finally:
                     # SQLAlchemy would roll back first, and log it with a traceback
                     # where the server is gone.

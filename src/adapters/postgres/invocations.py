@@ -37,12 +37,12 @@ _I = tables.invocations
 _A = tables.active
 _T = tables.transitions
 
-# While it is polled, when it was last observed stands in the narrow table.
+# While an invocation is polled, its latest observation is in the narrow table.
 OBSERVED_AT = sa.func.coalesce(_A.c.observed_at, _I.c.observed_at)
 
 
 def joined(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """Select columns of invocations, with what the narrow table knows of them."""
+    """Select columns of invocations, joined with the narrow table."""
     return sa.select(*columns).outerjoin_from(
         _I, _A, _A.c.invocation_id == _I.c.invocation_id
     )
@@ -57,6 +57,7 @@ SELECT = joined(
 ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
 _MANY = SELECT.where(among(_I.c.invocation_id))
 _EXISTS = sa.select(sa.exists().where(_I.c.invocation_id == sa.bindparam("id")))
+_STATES = frozenset(state.value for state in InvocationState)
 _HISTORY = (
     sa.select(_T).where(_T.c.invocation_id == sa.bindparam("id")).order_by(_T.c.id)
 )
@@ -64,20 +65,20 @@ _HISTORY = (
 
 @frozen
 class PostgresInvocations(InvocationRepository):
-    """Lists by keys, each list from an index of its own."""
+    """Reads pages by their keys, each kind of list from an index of its own."""
 
     engine: Engine
 
     def get(self, invocation_id: InvocationId) -> Invocation:
-        found = self.get_many([invocation_id])
-        if invocation_id not in found:
+        invocations = self.get_many([invocation_id])
+        if invocation_id not in invocations:
             raise JobNotFound(invocation_id)
-        return found[invocation_id]
+        return invocations[invocation_id]
 
     def get_many(
         self, invocation_ids: Collection[InvocationId]
     ) -> Mapping[InvocationId, Invocation]:
-        ids = [one for one in invocation_ids if storable(one)]
+        ids = [id_ for id_ in invocation_ids if storable(id_)]
         if not ids:
             return {}
         rows = read(
@@ -88,13 +89,15 @@ class PostgresInvocations(InvocationRepository):
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> Page[Invocation]:
-        asked = page_parameters(wanted, after)
-        if asked is None:
+        query = page_parameters(wanted, after)
+        if query is None:
             return Page((), None)
-        said, states = asked
-        # One more than is wanted tells whether there is another page.
-        statement = _page(limit + 1, frozenset(said), states)
-        rows = read(self.engine, lambda c: c.execute(statement, said).mappings().all())
+        parameters, states = query
+        # One more than fits: whether there is another page.
+        statement = _page(limit + 1, frozenset(parameters), states)
+        rows = read(
+            self.engine, lambda c: c.execute(statement, parameters).mappings().all()
+        )
         items = tuple(map(invocation_from_row, rows[:limit]))
         if len(rows) <= limit:
             return Page(items, None)
@@ -129,64 +132,72 @@ class PostgresInvocations(InvocationRepository):
 def page_parameters(
     wanted: JobFilter, after: Cursor | None
 ) -> tuple[dict[str, Any], frozenset[str]] | None:
-    """Return the parameters of a page, and the states that are written out.
+    """Return the parameters of the query for a page, and the states to list.
 
     Args:
-        wanted: Which jobs; see :func:`keys_of`.
-        after: Beyond which place.
+        wanted: The filter.
+        after: Where the page begins; None: at the newest.
 
     Returns:
-        None: there can be no such job, since PostgreSQL could not hold it.
+        For :func:`keys_of`. None: no job can match, since PostgreSQL could not hold
+        its names.
 
     Raises:
-        InvalidValue: There can be no such cursor.
+        InvalidValue: The cursor is malformed.
     """
-    said: dict[str, Any] = {}
+    if after is not None and not storable(after.id):
+        raise InvalidValue("The cursor is malformed.")
+    parameters: dict[str, Any] = {}
     if wanted.dataset_id is not None:
-        said["dataset"] = wanted.dataset_id
+        parameters["dataset"] = wanted.dataset_id
     if wanted.workflow_name is not None:
-        said["workflow"] = wanted.workflow_name
+        parameters["workflow"] = wanted.workflow_name
+    if not storable(*parameters.values()):
+        return None
     states: frozenset[str] = frozenset()
-    if wanted.states or said:
-        states = frozenset(one.value for one in wanted.states or InvocationState)
+    if wanted.states:
+        states = frozenset(state.value for state in wanted.states)
+    elif parameters:
+        states = _STATES
     if after is not None:
-        said |= {"created_at": after.created_at, "id": after.id}
-        if not storable(after.id):
-            raise InvalidValue("The cursor is malformed.")
-    named = (one for one in said.values() if isinstance(one, str))
-    return (said, states) if storable(*named) else None
+        parameters |= {"created_at": after.created_at, "id": after.id}
+    return parameters, states
 
 
 @lru_cache(maxsize=1000)
-def _page(limit: int, said: frozenset[str], states: frozenset[str]) -> sa.Select[Any]:
-    keys = keys_of(limit, said, states)
+def _page(
+    limit: int, parameters: frozenset[str], states: frozenset[str]
+) -> sa.Select[Any]:
+    keys = keys_of(limit, parameters, states)
     return SELECT.join(keys, keys.c.invocation_id == _I.c.invocation_id).order_by(
         _I.c.created_at.desc(), _I.c.invocation_id.desc()
     )
 
 
-def keys_of(limit: int, said: frozenset[str], states: frozenset[str]) -> sa.Subquery:
+def keys_of(
+    limit: int, parameters: frozenset[str], states: frozenset[str]
+) -> sa.Subquery:
     """Return the keys of a page: `created_at` and `invocation_id`.
 
-    The newest of each wanted state are looked up by an index that ends with
-    (created_at, id), and the newest of these are the page: an index on many
-    states at once would have to be sorted.
+    The newest of each state are looked up in an index that ends with
+    (created_at, id), and the newest of these are the page: the entries of several
+    states together would have to be sorted.
 
     Args:
-        limit: How many at most. Written out: a plan for whatever limit is one that
-            reads the whole table.
-        said: The names of the parameters given.
-        states: Those that are wanted; none: there is no filter at all.
+        limit: The number of keys at most. It is written out: a plan for any limit
+            would read the whole table.
+        parameters: The names of the given parameters.
+        states: The states to list; empty: there is no filter at all.
     """
     keys = [_I.c.created_at, _I.c.invocation_id]
     newest = [key.desc() for key in keys]
-    most = sa.literal_column(str(limit), sa.Integer)
-    inner = sa.select(*keys).order_by(*newest).limit(most)
-    if "dataset" in said:
+    count = sa.literal_column(str(limit), sa.Integer)
+    inner = sa.select(*keys).order_by(*newest).limit(count)
+    if "dataset" in parameters:
         inner = inner.where(_I.c.dataset_id == sa.bindparam("dataset"))
-    if "workflow" in said:
+    if "workflow" in parameters:
         inner = inner.where(_I.c.workflow_name == sa.bindparam("workflow"))
-    if "id" in said:
+    if "id" in parameters:
         inner = inner.where(
             sa.tuple_(*keys)
             < sa.tuple_(
@@ -196,9 +207,9 @@ def keys_of(limit: int, said: frozenset[str], states: frozenset[str]) -> sa.Subq
         )
     if not states:
         return inner.subquery("page")
-    # Written out, too: PostgreSQL would plan anew for each array it is given,
-    # which takes longer than the query.
-    listed = ", ".join(f"'{one}'" for one in sorted(states))
+    # Written out, too: PostgreSQL would make a new plan for each array, which takes
+    # longer than the query.
+    listed = ", ".join(f"'{state}'" for state in sorted(states))
     wanted = (
         sa.func.unnest(sa.literal_column(f"CAST(ARRAY[{listed}] AS text[])"))
         .table_valued(sa.column("state", sa.Text))
@@ -209,6 +220,6 @@ def keys_of(limit: int, said: frozenset[str], states: frozenset[str]) -> sa.Subq
         sa.select(each.c.created_at, each.c.invocation_id)
         .select_from(wanted.join(each, sa.true()))
         .order_by(each.c.created_at.desc(), each.c.invocation_id.desc())
-        .limit(most)
+        .limit(count)
         .subquery("page")
     )

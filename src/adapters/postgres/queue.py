@@ -1,4 +1,4 @@
-"""The poll queue in PostgreSQL, which spreads the work; we have no engine of ours."""
+"""The poll queue in PostgreSQL, which shares out the work among pollers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _now = sa.func.now()
 _mine = sa.and_(
     _A.c.galaxy_url == sa.bindparam("url"), _A.c.galaxy_user == sa.bindparam("user")
 )
-# What is due is few rows as a rule, found by the index on when: sorting them costs
-# less than another index, which every poll would have to write.
+# As a rule few rows are due, and the index on next_poll_at finds them: sorting them
+# costs less than another index, which every poll would have to write.
 _urgency = _A.c.next_poll_at + sa.func.least(
     _A.c.next_poll_at - _A.c.last_change_at, sa.literal(MAY_BE_LATE, sa.Interval)
 )
@@ -51,7 +51,7 @@ _due = (
     .order_by(_urgency, _A.c.invocation_id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True, key_share=True)
-    # Materialized: run again for each row of a join, it would take more.
+    # Materialized: evaluated again for each row of a join, it would claim more rows.
     .cte("due")
     .prefix_with("MATERIALIZED")
 )
@@ -139,7 +139,7 @@ _T = tables.sweep_totals
 _count = unnested("count", which=sa.Text(), total=sa.Double())
 _given = insert(_T).from_select(
     ["galaxy_url", "galaxy_user", "name", "total"],
-    # In one order, so that nobody waits in a circle.
+    # Always in this order, so that there is no deadlock.
     sa.select(
         sa.bindparam("url", type_=sa.Text),
         sa.bindparam("user", type_=sa.Text),
@@ -165,7 +165,7 @@ _BACKLOG = sa.select(
 
 @frozen
 class PostgresPollQueue(PollQueue):
-    """Leases rows; a number that each claim counts up keeps late writers out."""
+    """Leases rows; a number that each claim increases fences off late writers."""
 
     engine: Engine
 
@@ -177,14 +177,14 @@ class PostgresPollQueue(PollQueue):
         lease: timedelta,
         due_for: timedelta = timedelta(0),
     ) -> Sequence[Claim]:
-        said = {
+        parameters = {
             "url": identity.url,
             "user": identity.user_id,
             "limit": limit,
             "lease": lease,
             "due_for": due_for,
         }
-        rows = write(self.engine, lambda c: c.execute(CLAIM, said).all())
+        rows = write(self.engine, lambda c: c.execute(CLAIM, parameters).all())
         return [
             Claim(
                 invocation_id=row.invocation_id,
@@ -207,40 +207,40 @@ class PostgresPollQueue(PollQueue):
         return write(self.engine, lambda connection: _write_back(connection, looks))
 
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
-        said: dict[str, Any] = {"url": identity.url, "user": identity.user_id}
+        parameters: dict[str, Any] = {"url": identity.url, "user": identity.user_id}
         rows = [{"which": name, "total": float(n)} for name, n in counts.items() if n]
         if rows:
-            said |= arrays("count", rows)
-            write(self.engine, lambda c: c.execute(_TALLY, said))
+            parameters |= arrays("count", rows)
+            write(self.engine, lambda c: c.execute(_TALLY, parameters))
 
     def backlog(self) -> Mapping[Identity, Backlog]:
         rows, totals = read(
             self.engine, lambda c: (c.execute(_BACKLOG).all(), c.execute(_TOTALS).all())
         )
-        found: dict[Identity, dict[str, float]] = {}
+        sums: dict[Identity, dict[str, float]] = {}
         for row in totals:
-            mine = found.setdefault(Identity(row.galaxy_url, row.galaxy_user), {})
-            mine[row.name] = row.total
+            identity = Identity(row.galaxy_url, row.galaxy_user)
+            sums.setdefault(identity, {})[row.name] = row.total
         active = {Identity(row.galaxy_url, row.galaxy_user): row for row in rows}
         return {
-            one: Backlog(
-                active=active[one].active,
-                due=active[one].due,
-                overdue=active[one].overdue,
-                totals=found.get(one, {}),
+            identity: Backlog(
+                active=active[identity].active,
+                due=active[identity].due,
+                overdue=active[identity].overdue,
+                totals=sums.get(identity, {}),
             )
-            if one in active
-            else Backlog(totals=found[one])
-            for one in [*active, *(found.keys() - active.keys())]
+            if identity in active
+            else Backlog(totals=sums[identity])
+            for identity in [*active, *(sums.keys() - active.keys())]
         }
 
 
 def _write_back(connection: Connection, looks: Sequence[Look]) -> int:
     versions = _versions(connection, looks)
-    leases = lock_active(connection, [one.claim.invocation_id for one in looks])
+    leases = lock_active(connection, [look.claim.invocation_id for look in looks])
     given_back: list[InvocationId] = []
     overtaken: list[InvocationId] = []
-    told: list[Look] = []
+    noted: list[Look] = []
     changes: list[tuple[Invocation, Invocation]] = []
     for look in looks:
         id_ = look.claim.invocation_id
@@ -255,13 +255,13 @@ def _write_back(connection: Connection, looks: Sequence[Look]) -> int:
             if look.before is not None and look.after is not None:
                 changes.append((look.before, look.after))
             if look.after is None or not look.after.state.is_terminal:
-                told.append(look)
+                noted.append(look)
     if given_back:
         connection.execute(_GIVE_BACK, {"ids": given_back})
     if overtaken:
         connection.execute(_AT_ONCE, {"ids": overtaken})
-    if told:
-        connection.execute(_NOTE, arrays("look", [_noted(look) for look in told]))
+    if noted:
+        connection.execute(_NOTE, arrays("look", list(map(_look_row, noted))))
     stored = replace(connection, changes)
     leave(connection, [b.invocation_id for _, b in changes if b.state.is_terminal])
     record(connection, changes)
@@ -271,15 +271,15 @@ def _write_back(connection: Connection, looks: Sequence[Look]) -> int:
 def _versions(
     connection: Connection, looks: Sequence[Look]
 ) -> Mapping[InvocationId, int]:
-    """Return the versions stored; lock the rows that are to change.
+    """Return the stored versions; lock the rows that are to change.
 
-    The others are only read: a look without news touches no wide row.
+    The others are only read: a look without news writes no wide row.
     """
-    news = [one.claim.invocation_id for one in looks if one.after is not None]
+    news = [look.claim.invocation_id for look in looks if look.after is not None]
     rest = [
-        one.claim.invocation_id
-        for one in looks
-        if one.after is None and one.before is not None
+        look.claim.invocation_id
+        for look in looks
+        if look.after is None and look.before is not None
     ]
     versions: dict[InvocationId, int] = {}
     for ids, statement in (news, _LOCK_VERSIONS), (rest, _VERSIONS):
@@ -289,7 +289,7 @@ def _versions(
     return versions
 
 
-def _noted(look: Look) -> dict[str, Any]:
+def _look_row(look: Look) -> dict[str, Any]:
     return {
         "invocation_id": look.claim.invocation_id,
         "next_in": look.next_in,

@@ -1,8 +1,8 @@
-"""From the domain's objects to rows and back, field by field.
+"""Rows of the domain's objects, and back, field by field.
 
-Rule of the file: no SQL. What clients send is stored as it is or refused; what
-Galaxy says is stored in any case: a NUL or half a character in the output of
-some tool must not keep a state from being recorded, so it is replaced.
+Rule of the file: no SQL. Values from clients are stored unchanged or refused. Values
+from Galaxy are stored in any case: a NUL or half a character in the output of a tool
+must not keep a state from being recorded, so it is replaced.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Row = Mapping[str, Any] | RowMapping
 
 
 def storable(*texts: str) -> bool:
-    """Say whether PostgreSQL can hold these texts: what it cannot is not there."""
+    """Return whether PostgreSQL can hold these texts."""
     try:
         return b"\0" not in "".join(texts).encode()
     except UnicodeEncodeError:
@@ -47,14 +47,14 @@ def storable(*texts: str) -> bool:
 
 
 def cleaned(value: Any) -> Any:
-    """Return *value* with what PostgreSQL cannot hold replaced in all its texts."""
+    """Return *value* with characters replaced that PostgreSQL cannot hold."""
     match value:
         case str():
             return value.replace("\0", "\ufffd").encode(errors="replace").decode()
         case Mapping():
-            return {cleaned(key): cleaned(one) for key, one in value.items()}
+            return {cleaned(key): cleaned(member) for key, member in value.items()}
         case list() | tuple():
-            return [cleaned(one) for one in value]
+            return [cleaned(member) for member in value]
         case _:
             return value
 
@@ -73,7 +73,7 @@ def dataset_to_row(dataset: Dataset) -> dict[str, Any]:
 
 
 def source_to_json(source: Source) -> dict[str, str]:
-    """Return a source as clients and frontends write it."""
+    """Return the JSON of a source, as clients and frontends write it."""
     match source:
         case GalaxyData(src=src, id=id_):
             return {"src": src.value, "id": id_}
@@ -85,10 +85,10 @@ def dataset_from_row(row: Row) -> Dataset:
     """Return the dataset of a row, which another program may have written.
 
     Args:
-        row: Its source as text: a number in it may be longer than Python reads.
+        row: With its source as text: a number in it may be longer than Python reads.
 
     Raises:
-        InvalidValue: It makes no sense.
+        InvalidValue: The row is malformed.
     """
     try:
         source = _source(json.loads(row["source"] or "null"))
@@ -115,9 +115,10 @@ def _source(value: Any) -> Source:
             raise _odd(json.dumps(value))
 
 
-def _odd(said: str) -> InvalidValue:
+def _odd(source: str) -> InvalidValue:
     return InvalidValue(
-        f"its source is {said if len(said) <= 200 else said[:200] + '…'}; expected "  # noqa: PLR2004
+        f"its source is {source if len(source) <= 200 else source[:200] + '…'}; "  # noqa: PLR2004
+        "expected "
         '{"src": "hda"|"ldda"|"hdca", "id": "…"} or '
         '{"src": "url", "url": "…", "ext": "…"}.'
     )
@@ -127,7 +128,7 @@ def _odd(said: str) -> InvalidValue:
 
 
 def submission_to_row(submission: Submission) -> dict[str, Any]:
-    """Return the row of a submission, without what only the table knows."""
+    """Return the row of a submission, without the columns that only the table has."""
     request, key = submission.request, submission.key
     return {
         "submission_id": submission.submission_id,
@@ -192,7 +193,7 @@ def _problem_to_json(problem: Problem | None) -> dict[str, Any] | None:
 
 
 def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
-    """Return the row of an invocation, without what only the table knows."""
+    """Return the row of an invocation, without the columns that only the table has."""
     return {
         "invocation_id": invocation.invocation_id,
         "submission_id": invocation.submission_id,
@@ -260,7 +261,7 @@ def steps_to_json(steps: tuple[StepSummary, ...]) -> list[dict[str, Any]]:
 
 
 def failure_to_json(failure: Failure | None) -> dict[str, Any] | None:
-    """Return a failure as JSON, as the view shows it to other programs."""
+    """Return a failure as JSON, as other programs see it in the view."""
     return None if failure is None else cleaned(asdict(failure))
 
 
@@ -285,26 +286,26 @@ def transition_from_row(row: Row) -> Transition:
     )
 
 
-def draws(parameters: Mapping[str, Json]) -> list[str]:
-    """Return what of Galaxy's data these parameters name, as :func:`drawn` says it."""
-    return sorted(set(_draws(parameters)))
+def data_keys(parameters: Mapping[str, Json]) -> list[str]:
+    """Return the keys of all data in Galaxy that parameters name; see `data_key`."""
+    return sorted(set(_data_keys(parameters)))
 
 
-def drawn(data: GalaxyData) -> str:
-    """Return one word for data that Galaxy has."""
+def data_key(data: GalaxyData) -> str:
+    """Return data in Galaxy as a text to compare by, such as ``hda:5a1c``."""
     return f"{data.src.value}:{data.id}"
 
 
-def _draws(value: Any) -> Iterator[str]:
+def _data_keys(value: Any) -> Iterator[str]:
     match value:
         case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
-            yield drawn(GalaxyData(Src(src), id_))
+            yield data_key(GalaxyData(Src(src), id_))
         case Mapping():
-            for one in value.values():
-                yield from _draws(one)
+            for member in value.values():
+                yield from _data_keys(member)
         case list() | tuple():
-            for one in value:
-                yield from _draws(one)
+            for member in value:
+                yield from _data_keys(member)
         case _:
             return
 
@@ -313,7 +314,7 @@ def _draws(value: Any) -> Iterator[str]:
 
 
 def token_to_row(token: Token) -> dict[str, Any]:
-    """Return the row of a token; when it expires is the store's to say."""
+    """Return the row of a token, without the times that the store sets."""
     return {
         "token_id": token.token_id,
         "name": token.name,

@@ -1,7 +1,7 @@
-"""The schema: which one the database has, and bringing it up to date.
+"""The version of the database's schema, and its migration.
 
-Rule of the file: Alembic is imported only to migrate. It takes longer to import
-than everything else we do at a start.
+Rule of the file: Alembic is imported only to migrate. Its import takes longer than
+everything else at a start.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from galaxy_jobs.domain.errors import DomainError, StoreUnavailable
 
 
 LOCK_TIMEOUT = 5
-"""Seconds a migration waits for a lock; whoever came later waits behind it."""
+"""Seconds that a migration waits for a lock; all later work waits behind it."""
 
 LOCK_ATTEMPTS = 6
-"""How often it tries again, having let everybody else pass."""
+"""How often a migration tries, letting other work pass in between."""
 
 
 class SchemaState(Enum):
-    """How the database's schema relates to this program's."""
+    """The database's schema, compared with this program's."""
 
-    EMPTY = "empty"  #: there is none
+    EMPTY = "empty"  #: there is no schema
     BEHIND = "behind"  #: older: it has to be migrated
     CURRENT = "current"  #: the same
     AHEAD = "ahead"  #: newer: migrations leave the version before working
 
 
 class SchemaBehind(DomainError):
-    """The database's schema is older than this program, or is not there."""
+    """The database's schema is older than this program, or missing."""
 
     code: ClassVar[str] = "schema-behind"
 
@@ -62,7 +62,7 @@ def check_schema(engine: Engine) -> None:
     """Make sure that this program can work with the database's schema.
 
     Raises:
-        SchemaBehind: It is older, or there is none.
+        SchemaBehind: It is older, or missing.
         StoreUnavailable: The server could not be reached.
     """
     match schema_state(engine):
@@ -85,7 +85,7 @@ def migrate(
     lock_timeout: int = LOCK_TIMEOUT,
     lock_attempts: int = LOCK_ATTEMPTS,
 ) -> Sequence[str]:
-    """Bring the schema up to date: all of it or nothing; a newer one stays.
+    """Upgrade the schema, in one transaction; a newer schema stays as it is.
 
     Several processes may do so at once.
 
@@ -98,13 +98,13 @@ def migrate(
         The revisions that were applied, oldest first.
 
     Raises:
-        StoreUnavailable: The server could not be reached, or somebody held on
-            to what has to be changed.
-        SchemaConflict: There are tables of our names that we did not make.
+        StoreUnavailable: The server could not be reached, or another program held
+            locks on the tables to change.
+        SchemaConflict: The database has other tables of the same names.
     """
     for attempt in range(lock_attempts):
         try:
-            # Whoever waits for a migration in progress finds the work done.
+            # A process that waits for a migration in progress finds it done.
             with engine.begin() as connection:
                 applied = _migrate(connection, lock_timeout)
         except DBAPIError as error:
@@ -162,8 +162,10 @@ def _state(connection: Connection) -> SchemaState:
 
 
 def _version(connection: Connection) -> str | None:
-    found = connection.scalar(sa.select(sa.func.to_regclass(VERSION_TABLE).isnot(None)))
-    if not found:
+    exists = connection.scalar(
+        sa.select(sa.func.to_regclass(VERSION_TABLE).isnot(None))
+    )
+    if not exists:
         return None
     version: str | None = connection.scalar(
         sa.text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608

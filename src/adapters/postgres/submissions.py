@@ -1,4 +1,4 @@
-"""Submissions in PostgreSQL, and the birth of invocations."""
+"""Submissions in PostgreSQL, and the creation of invocations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from galaxy_jobs.adapters.postgres.changes import (
 from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.invocations import ONE, SELECT
 from galaxy_jobs.adapters.postgres.rows import (
-    draws,
+    data_keys,
     invocation_from_row,
     invocation_to_row,
     storable,
@@ -50,7 +50,7 @@ _I = tables.invocations
 _A = tables.active
 
 _OWN = {"key_lifetime", "key_expires_at", "opened_at", "look_at"}
-"""What the table knows and the domain does not."""
+"""Columns that the domain has no field for."""
 
 _SELECT = sa.select(*(column for column in _S.c if column.name not in _OWN))
 _ONE = _SELECT.where(_S.c.submission_id == sa.bindparam("id"))
@@ -68,7 +68,7 @@ _HOLDER = (
     .limit(1)
 )
 _LOCK = sa.select(
-    sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(sa.bindparam("what"), 0))
+    sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(sa.bindparam("name"), 0))
 )
 _DATASET = sa.select(
     sa.exists().where(tables.datasets.c.dataset_id == sa.bindparam("id"))
@@ -84,7 +84,7 @@ _due = (
     .order_by(_S.c.look_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
-    # Materialized: run again for each row of a join, it would take more.
+    # Materialized: evaluated again for each row of a join, it would claim more rows.
     .cte("due")
     .prefix_with("MATERIALIZED")
 )
@@ -132,8 +132,8 @@ class PostgresSubmissions(SubmissionRepository):
 
         def work(connection: Connection) -> Submission | None:
             if key is not None:
-                # A unique index alone would let a second one in that looked
-                # before the first was stored, and stored after it was accepted.
+                # A unique index alone would admit a second submission that looked
+                # before the first was stored, and is stored after its acceptance.
                 _lock(connection, "key", key.caller, key.key)
                 holder = _holder(connection, key)
                 if holder is not None:
@@ -192,26 +192,28 @@ class PostgresSubmissions(SubmissionRepository):
     def claim_due(
         self, identity: Identity, *, limit: int, lease: timedelta
     ) -> Sequence[Submission]:
-        said = {
+        parameters = {
             "url": identity.url,
             "user": identity.user_id,
             "limit": limit,
             "lease": lease,
         }
-        rows = write(self.engine, lambda c: c.execute(_CLAIM, said).mappings().all())
+        rows = write(
+            self.engine, lambda c: c.execute(_CLAIM, parameters).mappings().all()
+        )
         rows = sorted(rows, key=lambda row: row["was_due_at"])
         return [submission_from_row(row) for row in rows]
 
 
-def _lock(connection: Connection, *what: str) -> None:
-    """Be the only one at it until the transaction ends."""
-    connection.execute(_LOCK, {"what": json.dumps(["galaxy-jobs", *what])})
+def _lock(connection: Connection, *name: str) -> None:
+    """Hold a lock by that name until the transaction ends."""
+    connection.execute(_LOCK, {"name": json.dumps(["galaxy-jobs", *name])})
 
 
 def _holder(connection: Connection, key: IdempotencyKey) -> Submission | None:
     row = connection.execute(_HOLDER, {"caller": key.caller, "name": key.key})
-    found = row.mappings().first()
-    return None if found is None else submission_from_row(found)
+    holder = row.mappings().first()
+    return None if holder is None else submission_from_row(holder)
 
 
 def _replace(
@@ -254,7 +256,7 @@ def _insert(connection: Connection, invocation: Invocation) -> bool:
                 invocation_id=invocation.invocation_id,
                 galaxy_url=invocation.identity.url,
                 galaxy_user=invocation.identity.user_id,
-                draws=draws(invocation.parameters),
+                draws=data_keys(invocation.parameters),
                 cancelling=cancelling(invocation),
                 observed_at=invocation.observed_at,
                 stale_at=invocation.stale_at,
@@ -264,7 +266,7 @@ def _insert(connection: Connection, invocation: Invocation) -> bool:
 
 
 def _supersede(connection: Connection, later: Invocation) -> list[Change]:
-    """Mark the runs that a later one takes the place of; ask them to stop."""
+    """Mark the runs that a later run supersedes; request their cancel."""
     rows = connection.execute(
         _EARLIER,
         {

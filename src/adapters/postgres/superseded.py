@@ -1,4 +1,4 @@
-"""What PostgreSQL knows of histories that a rerun has made superfluous."""
+"""Superseded runs in PostgreSQL, whose histories can be removed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.invocations import SELECT
 from galaxy_jobs.adapters.postgres.rows import (
     cleaned,
-    drawn,
+    data_key,
     invocation_from_row,
     storable,
 )
@@ -70,8 +70,8 @@ _DONE = (
         _I.c.invocation_id == sa.bindparam("id"), _I.c.history_dealt_with_at.is_(None)
     )
 )
-_DONE_SAYING = _DONE.values(
-    attention=sa.bindparam("said"),
+_DONE_WITH_ATTENTION = _DONE.values(
+    attention=sa.bindparam("attention"),
     version=_I.c.version + 1,
     updated_at=sa.func.now(),
 )
@@ -79,39 +79,39 @@ _DONE_SAYING = _DONE.values(
 
 @frozen
 class PostgresSupersededRuns(SupersededRuns):
-    """Finds what is due by an index of those not dealt with."""
+    """Finds due runs by an index of those not dealt with."""
 
     engine: Engine
 
     def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
-        said = {"url": identity.url, "user": identity.user_id, "limit": limit}
-        rows = read(self.engine, lambda c: c.execute(_DUE, said).mappings().all())
+        parameters = {"url": identity.url, "user": identity.user_id, "limit": limit}
+        rows = read(self.engine, lambda c: c.execute(_DUE, parameters).mappings().all())
         return [invocation_from_row(row) for row in rows]
 
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
     ) -> Sequence[str]:
-        ids = [one.id for one in data if storable(one.id)]
-        if not ids:
+        data = [source for source in data if storable(source.id)]
+        if not data:
             return []
-        said = {
+        parameters = {
             "url": identity.url,
             "user": identity.user_id,
-            "ids": ids,
-            "data": [drawn(one) for one in data if storable(one.id)],
+            "ids": [source.id for source in data],
+            "data": list(map(data_key, data)),
         }
 
         def work(connection: Connection) -> list[str]:
-            datasets = connection.scalars(_DATASETS, said).all()
-            runs = connection.scalars(_RUNS, said).all()
+            datasets = connection.scalars(_DATASETS, parameters).all()
+            runs = connection.scalars(_RUNS, parameters).all()
             return [
-                *(f"dataset {one!r}" for one in datasets),
-                *(f"job {one!r}" for one in runs),
+                *(f"dataset {dataset_id!r}" for dataset_id in datasets),
+                *(f"job {invocation_id!r}" for invocation_id in runs),
             ]
 
         return read(self.engine, work)
 
     def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
-        said = {"id": invocation_id, "said": cleaned(attention)}
-        statement = _DONE if attention is None else _DONE_SAYING
-        write(self.engine, lambda c: c.execute(statement, said))
+        parameters = {"id": invocation_id, "attention": cleaned(attention)}
+        statement = _DONE if attention is None else _DONE_WITH_ATTENTION
+        write(self.engine, lambda c: c.execute(statement, parameters))

@@ -1,15 +1,15 @@
-"""The tables. What the migrations make is the same, and a test says so.
+"""The tables. A test compares them with those that the migrations create.
 
 Three kinds of rows, by how often they are written:
 
-* ``workflow_invocations`` is wide, and written when something changed;
-* ``active_invocations`` is narrow, holds what has not ended, and is written with
-  every poll; nothing else refers to its changing columns, and its pages keep
-  room, so that a claim costs no index entry;
-* ``sweep_totals`` counts up what sweeps did, a row a number: a poller that cron
-  started is gone before anybody could ask it;
-* ``invocation_transitions`` is only ever appended to. Triggers see to that, to
-  its ids becoming visible in their order, and to listeners being told.
+* ``workflow_invocations`` is wide, and written when something changes;
+* ``active_invocations`` is narrow, holds the invocations that have not ended, and is
+  written with every poll; no index has its changing columns but `next_poll_at`, and
+  its pages keep room, so that a claim costs no index entry;
+* ``sweep_totals`` has a row for each number that sweeps add to: a poller that cron
+  started is gone before anything could read its metrics;
+* ``invocation_transitions`` is only ever appended to. Triggers enforce that, make ids
+  visible in their order, and notify listeners.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from galaxy_jobs.domain.model.token import Scope
 
 
 CHANNEL = "galaxy_jobs_transitions"
-"""Where a NOTIFY tells of new transitions, once they are visible."""
+"""The channel of the NOTIFY for new transitions, sent once they are visible."""
 
 metadata = sa.MetaData(
     naming_convention={
@@ -41,12 +41,12 @@ Time = sa.DateTime(timezone=True)
 def _one_of(
     column: str, values: type[InvocationState | SubmissionState | Scope]
 ) -> sa.CheckConstraint:
-    listed = ", ".join(f"'{one.value}'" for one in values)
+    listed = ", ".join(f"'{value.value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
-# Frontends insert here: what they may have got wrong is judged when it is read,
-# but for times that no program could read.
+# Frontends insert here: rows are validated when they are read, except for times that
+# no program could read.
 datasets = sa.Table(
     "datasets",
     metadata,
@@ -70,8 +70,8 @@ submissions = sa.Table(
     sa.Column("galaxy_user", sa.Text, nullable=False),
     sa.Column("dataset_id", sa.Text, nullable=False),
     sa.Column("workflow_name", sa.Text, nullable=False),
-    # Not jsonb, which turns 1e16 into another spelling of itself: a repeated
-    # request is recognized by how it was spelled.
+    # Not jsonb, which spells 1e16 in another way: a repeated request is recognized
+    # by its spelling.
     sa.Column("parameters", JSON, nullable=False),
     sa.Column("overwrite", sa.Boolean, nullable=False),
     sa.Column("rerun_of", sa.Text),
@@ -108,7 +108,7 @@ sa.Index(
     submissions.c.opened_at,
     postgresql_where=submissions.c.key.isnot(None),
 )
-# The lock taken in `open` sees to this already; this is what makes it certain.
+# The lock taken in `open` ensures this already; the index makes it certain.
 sa.Index(
     "uq_submissions_open_key",
     submissions.c.key_caller,

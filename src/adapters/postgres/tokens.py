@@ -50,8 +50,8 @@ class PostgresTokens(TokenRepository):
 
     def add(self, token: Token, lifetime: timedelta | None) -> Token:
         def work(connection: Connection) -> Token:
-            said = {**token_to_row(token), "lifetime": lifetime}
-            row = connection.execute(_ADD, said).mappings().first()
+            values = {**token_to_row(token), "lifetime": lifetime}
+            row = connection.execute(_ADD, values).mappings().first()
             if row is None:
                 raise TokenExists(token.name)
             return token_from_row(row)
