@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -14,7 +15,10 @@ from types import FrameType
 import structlog
 import uvicorn
 from litestar.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
@@ -40,6 +44,9 @@ HEADER_OVERHEAD = 32
 QUEUE_LIMIT = 8
 """Requests of one connection that may wait for the answer to an earlier one."""
 
+RECEIVE_BUFFER = 64 * 1024
+"""Bytes of a connection that the kernel keeps, and that are parsed without a pause."""
+
 
 class Connection(HttpToolsProtocol):
     """A connection with limits on what its client may send, and on the time it takes.
@@ -51,21 +58,25 @@ class Connection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _head_size = 0
     _in_head = False
-    _requests = 0
-    """Requests begun and not answered yet."""
     _unparsed = 0
     """Bytes since the parser last finished a head, a part of a body, or a request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._unanswered: deque[RequestResponseCycle] = deque()
         self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
+        self._disconnect()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self._disconnect()
+
     def data_received(self, data: bytes) -> None:
-        if self._requests == 0 and self._deadline is None:
+        if not self._unanswered and self._deadline is None:
             self._start_deadline()  # empty lines between requests begin none
         self._unparsed += len(data)
         super().data_received(data)
@@ -73,8 +84,7 @@ class Connection(HttpToolsProtocol):
             self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
-        self._requests += 1
-        if self._requests > 1 + QUEUE_LIMIT:
+        if len(self._unanswered) > QUEUE_LIMIT:
             raise ValueError("too many requests wait on this connection")
         self._head_size, self._in_head = 0, True
         self._start_deadline()
@@ -92,10 +102,14 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._unparsed = False, 0
         super().on_headers_complete()
+        self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
-        super().on_body(body)
+        if (
+            self.parser.get_method() != b"GET"
+        ):  # there it means nothing (RFC 9110, 9.3.1)
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._unparsed = 0
@@ -103,13 +117,19 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._requests -= 1
+        self._unanswered.popleft()
         super().on_response_complete()
 
     def _count(self, size: int) -> None:
         self._head_size += size
         if self._head_size > HEAD_LIMIT:
             raise ValueError("the head of the request is too large")
+
+    def _disconnect(self) -> None:
+        # Uvicorn tells only the newest of several requests that the client is gone.
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _start_deadline(self) -> None:
         self._stop_deadline()
@@ -194,7 +214,9 @@ def run_server(
             "--port; 0 takes a free port."
         )
     with listener, suppress(SystemExit):  # uvicorn's way to say: it did not start
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        # Connections inherit these.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             listener.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, client_timeout * 1000
             )

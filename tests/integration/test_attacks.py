@@ -282,6 +282,19 @@ def test_a_body_over_the_limit_is_refused_in_whatever_way_it_comes(
     assert status(got) == 413
 
 
+def test_a_body_of_a_stream_is_not_kept(ours: Service) -> None:
+    begun = (
+        f"GET /jobs/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {ours.token}"
+    )
+    before = resident(ours)
+    with connected(ours) as line:
+        line.sendall(begun.encode() + b"\r\nContent-Length: 1000000000\r\n\r\n")
+        assert line.recv(1000).startswith(b"HTTP/1.1 200")
+        for _ in range(500):
+            line.sendall(b"x" * 65536)
+            assert resident(ours) - before < 4
+
+
 def test_who_goes_away_in_the_middle_leaves_nothing_behind(ours: Service) -> None:
     for sent in (
         b"",

@@ -207,3 +207,21 @@ def test_a_request_that_never_ends_is_not_waited_for() -> None:
     finally:
         server.process.kill()
         server.process.communicate()
+
+
+def test_clients_that_are_gone_or_refused_leave_no_error_behind(server: Server) -> None:
+    parts = urlsplit(server.says())
+    one = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port), 20) as line:
+        line.sendall(one.replace(b"/ ", b"/waiting ") + one)
+        assert server.says() == "waiting"
+    assert server.says() == "gone"  # though another request came behind
+    with socket.create_connection((parts.hostname, parts.port), 20) as line:
+        line.sendall(one.replace(b"/ ", b"/held ") + b"NONSENSE\r\n\r\n")
+        assert server.says() == "held"
+        assert line.recv(1000).startswith(b"HTTP/1.1 400")
+        server.answer_held("too late")
+        assert line.recv(1000) == b""
+    server.process.send_signal(signal.SIGTERM)
+    code, _, err = server.ended()
+    assert (code, "Traceback" in err) == (0, False)

@@ -1,8 +1,9 @@
-"""Serves four paths as the service is served: ``HOST PORT SHUTDOWN CLIENT``.
+"""Serves five paths as the service is served: ``HOST PORT SHUTDOWN CLIENT``.
 
 ``SHUTDOWN`` and ``CLIENT`` are the timeouts, in seconds.
 
-``/endless`` says "left" on standard output when nobody listens any more. ``/held``
+``/endless`` says "left" on standard output when nobody listens any more, ``/waiting``
+"waiting" at its start and "gone" then. ``/held``
 says "held" there and answers with the next line of standard input. The address is
 said first, and the exit code last.
 """
@@ -49,6 +50,20 @@ async def without_end() -> AsyncIterator[bytes]:
         print("left", flush=True)
 
 
+async def until_gone() -> AsyncIterator[bytes]:
+    try:
+        print("waiting", flush=True)
+        await asyncio.sleep(60)
+        yield b""
+    finally:
+        print("gone", flush=True)
+
+
+@get("/waiting", sync_to_thread=False)
+def waiting() -> Stream:
+    return Stream(until_gone())
+
+
 @get("/endless", sync_to_thread=False)
 def endless() -> Stream:
     return Stream(without_end())
@@ -59,7 +74,9 @@ def main() -> None:
     host, port, shutdown, client = sys.argv[1:]
     code = run_server(
         Service(
-            [at_once, held, echo, endless], openapi_config=None, logging_config=None
+            [at_once, held, echo, waiting, endless],
+            openapi_config=None,
+            logging_config=None,
         ),
         host,
         int(port),
