@@ -24,10 +24,10 @@ def jobs(
     folder = tmp_path_factory.mktemp("service")
     with service(
         folder, database=module_database_url, galaxy=lab.url, key=lab.key
-    ) as one:
-        one.serve()
-        one.poll()
-        yield one
+    ) as running:
+        running.serve()
+        running.poll()
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,8 @@ def test_json_is_what_the_api_says(gj: Client, jobs: Service, text: str) -> None
         (["workflows", "list"], "/workflows"),
         (["workflows", "show", "two steps"], "/workflows/two%20steps"),
     ]:
-        said = gj(*arguments, "--json").stdout
-        assert said == jobs.request("GET", address).text.rstrip("\n") + "\n"
+        printed = gj(*arguments, "--json").stdout
+        assert printed == jobs.request("GET", address).text.rstrip("\n") + "\n"
 
 
 def test_a_failing_job_says_where_and_why_and_exits_with_1(
@@ -185,7 +185,7 @@ def test_lists_fit_a_terminal_and_cut_no_id(
             source = jobs.get(f"/datasets/{text}")["source"]
             assert f"{source['src']}:{source['id']} " in terminal.text
         if command[0] not in {"outputs", "history"}:
-            assert any(one in terminal.text for one in (job, text))
+            assert any(word in terminal.text for word in (job, text))
     terminal = gj.on_terminal("list", "--dataset", text)
     terminal.end()
     assert "\x1b[" in terminal.written
@@ -228,7 +228,7 @@ def test_ctrl_c_leaves_the_job_running(gj: Client, jobs: Service, text: str) -> 
 
 
 def test_what_is_not_there_is_said_with_what_to_type(gj: Client, text: str) -> None:
-    for arguments, said, then in [
+    for arguments, message, hint in [
         (["show", "nope"], "There is no job 'nope'", "galaxy-jobs list"),
         (["watch", "nope"], "There is no job 'nope'", "galaxy-jobs list"),
         (["rerun", "nope", "-p", "a=1"], "There is no job", "galaxy-jobs list"),
@@ -239,8 +239,8 @@ def test_what_is_not_there_is_said_with_what_to_type(gj: Client, text: str) -> N
         (["datasets", "show", "a/b ü"], "'a/b ü'", "datasets list"),
     ]:
         done = gj(*arguments, code=1)
-        assert said in done.stderr
-        assert then in done.stderr
+        assert message in done.stderr
+        assert hint in done.stderr
         assert done.stdout == ""
 
 

@@ -43,14 +43,14 @@ def commands(tmp_path: Path, database_url: str) -> Service:
 def test_a_migration_says_what_it_applied(
     tmp_path: Path, empty_database_url: str
 ) -> None:
-    one = here(tmp_path, DATABASE_URL=empty_database_url)
-    first, second = (one.run("migrate").stdout for _ in range(2))
+    service = here(tmp_path, DATABASE_URL=empty_database_url)
+    first, second = (service.run("migrate").stdout for _ in range(2))
     assert first == f"Applied: {', '.join(REVISIONS)}. The schema is up to date.\n"
     assert second == "The schema is up to date.\n"
 
 
 def only_line(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line that was said."""
+    """Return the only line on standard error."""
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.splitlines()
     return line
@@ -68,13 +68,13 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
     ids=" ".join,
 )
 def test_a_database_that_is_not_there(tmp_path: Path, command: list[str]) -> None:
-    one = here(
+    service = here(
         tmp_path,
         DATABASE_URL="postgresql://me:secret@127.0.0.1:9/jobs",
         GALAXY_URL=NOWHERE,
         GALAXY_API_KEY="k",
     )
-    done = one.run(*command)
+    done = service.run(*command)
     assert done.returncode == 1
     # Which, where it looked, what to do.
     assert "The database 'jobs' at 127.0.0.1 (port 9) is not available" in done.stderr
@@ -90,13 +90,13 @@ def test_a_database_that_is_not_there(tmp_path: Path, command: list[str]) -> Non
 def test_a_schema_that_is_behind(
     tmp_path: Path, empty_database_url: str, command: list[str]
 ) -> None:
-    one = here(
+    service = here(
         tmp_path,
         DATABASE_URL=empty_database_url,
         GALAXY_URL=NOWHERE,
         GALAXY_API_KEY="k",
     )
-    done = one.run(*command)
+    done = service.run(*command)
     assert done.returncode == 1
     assert "Run `galaxy-jobs migrate`" in only_line(done)
 
@@ -139,17 +139,17 @@ def test_it_serves_without_galaxy_and_says_so(commands: Service) -> None:
     try:
         serving = commands.serve()
 
-        def told() -> list[str]:
+        def problems() -> list[str]:
             return [
-                one["problem"]
-                for one in serving.logged()
-                if one["event"].startswith("no Galaxy yet")
+                line["problem"]
+                for line in serving.logged()
+                if line["event"].startswith("no Galaxy yet")
             ]
 
-        (problem,) = until(told)
+        (problem,) = until(problems)
         assert f"Galaxy at {NOWHERE} could not be reached" in problem
         assert commands.get("/jobs")["items"] == []
-        (ready,) = [one for one in serving.logged() if one["event"] == "serving"]
+        (ready,) = [line for line in serving.logged() if line["event"] == "serving"]
         assert ready["database"] == database_in(commands)
         assert serving.stop(signal.SIGTERM) == 0
     finally:
@@ -174,7 +174,7 @@ def test_other_addresses_are_not_served_without_a_token(commands: Service) -> No
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["poll", "--once"]])
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"GALAXY_URL": ""}, "GALAXY_URL is not set; expected the address"),
         ({"GALAXY_API_KEY": ""}, "GALAXY_API_KEY is not set; expected an API key"),
@@ -191,7 +191,7 @@ def test_other_addresses_are_not_served_without_a_token(commands: Service) -> No
     ids=str,
 )
 def test_settings_missing_or_malformed(
-    tmp_path: Path, command: list[str], changed: dict[str, str], said: str
+    tmp_path: Path, command: list[str], changed: dict[str, str], message: str
 ) -> None:
     sound = {
         "DATABASE_URL": "postgresql://127.0.0.1:9/jobs",
@@ -201,7 +201,7 @@ def test_settings_missing_or_malformed(
     done = here(tmp_path, **(sound | changed)).run(*command)
     assert done.returncode == 2
     line = only_line(done)
-    assert said in line
+    assert message in line
     assert "secret" not in line
 
 
@@ -227,14 +227,14 @@ def test_what_is_not_installed_is_said_with_the_extra_that_brings_it(
     command: list[str],
     extra: str,
 ) -> None:
-    one = here(
+    service = here(
         tmp_path,
         DATABASE_URL=empty_database_url,
         GALAXY_URL=NOWHERE,
         GALAXY_API_KEY="k",
     )
     if missing == "litestar":
-        assert one.run("migrate").returncode == 0
+        assert service.run("migrate").returncode == 0
     # As if it were not installed: the import machinery looks for it in vain.
     program = f"""
 import sys
@@ -250,7 +250,7 @@ main()
     done = subprocess.run(
         [sys.executable, "-c", program],
         check=False,
-        env=dict(one.env),
+        env=dict(service.env),
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -36,10 +36,12 @@ class Net:
     text: str
 
     def ran(self) -> int:
-        """Return how often Galaxy was told to run something."""
+        """Return how often Galaxy was asked to run something."""
         return sum(
-            one.method == "POST" and one.stage == "after" and "/invocations" in one.path
-            for one in self.back.seen
+            passing.method == "POST"
+            and passing.stage == "after"
+            and "/invocations" in passing.path
+            for passing in self.back.seen
         )
 
 
@@ -58,19 +60,19 @@ def net(
             galaxy=back.url,
             key=lab.key,
             GALAXY_JOBS_CONFIG=str(config),
-        ) as one,
+        ) as running,
     ):
-        one.serve()
-        one.poll()
-        with Proxy(one.url).running() as front:
-            text = one.dataset("hda", lab.text)
-            yield Net(one, Client.of(front.url, folder), front, back, text)
+        running.serve()
+        running.poll()
+        with Proxy(running.url).running() as front:
+            text = running.dataset("hda", lab.text)
+            yield Net(running, Client.of(front.url, folder), front, back, text)
 
 
 def job_of(output: str) -> str:
-    found = re.search(r"Job (\w+) is", output)
-    assert found is not None, output
-    return found[1]
+    match = re.search(r"Job (\w+) is", output)
+    assert match is not None, output
+    return match[1]
 
 
 def test_an_answer_lost_on_the_way_to_us_is_asked_for_again(net: Net) -> None:
@@ -79,10 +81,10 @@ def test_an_answer_lost_on_the_way_to_us_is_asked_for_again(net: Net) -> None:
     typed = net.gj.start("submit", net.text, "no jobs")
     gate.wait()
     gate.release(Fate.DROP)
-    said, _ = typed.communicate(timeout=120)
-    assert typed.returncode == 0, said
-    assert "The answer was lost. Asking again" in said
-    assert net.jobs.wait(job_of(said))["state"] == "completed"
+    printed, _ = typed.communicate(timeout=120)
+    assert typed.returncode == 0, printed
+    assert "The answer was lost. Asking again" in printed
+    assert net.jobs.wait(job_of(printed))["state"] == "completed"
     assert net.ran() == before + 1
 
 
@@ -92,9 +94,9 @@ def test_a_request_that_never_arrived_is_sent_again(net: Net) -> None:
     typed = net.gj.start("submit", net.text, "no jobs")
     gate.wait()
     gate.release(Fate.DROP)
-    said, _ = typed.communicate(timeout=120)
-    assert typed.returncode == 0, said
-    assert "The answer was lost. Asking again" in said
+    printed, _ = typed.communicate(timeout=120)
+    assert typed.returncode == 0, printed
+    assert "The answer was lost. Asking again" in printed
     assert net.ran() == before + 1
 
 
@@ -104,10 +106,10 @@ def test_what_galaxy_did_not_answer_is_followed_until_it_is_found(net: Net) -> N
     typed = net.gj.start("submit", net.text, "no jobs", "--wait")
     gate.wait()
     gate.release(Fate.DROP)
-    said, _ = typed.communicate(timeout=300)
-    assert typed.returncode == 0, said
-    assert "not known yet. Waiting until submission" in said
-    assert "completed" in said
+    printed, _ = typed.communicate(timeout=300)
+    assert typed.returncode == 0, printed
+    assert "not known yet. Waiting until submission" in printed
+    assert "completed" in printed
     assert net.ran() == before + 1
 
 
@@ -117,9 +119,9 @@ def test_what_galaxy_never_got_is_said_to_be_rejected(net: Net) -> None:
     typed = net.gj.start("submit", net.text, "no jobs")
     gate.wait()
     gate.release(Fate.DROP)
-    said, _ = typed.communicate(timeout=300)
-    assert typed.returncode == 1, said
-    assert "galaxy-jobs: Outcome unknown." not in said
+    printed, _ = typed.communicate(timeout=300)
+    assert typed.returncode == 1, printed
+    assert "galaxy-jobs: Outcome unknown." not in printed
     assert net.ran() == before
 
 
@@ -136,8 +138,8 @@ def test_galaxy_away_for_a_moment_is_waited_for(net: Net) -> None:
         assert typed.stdout is not None
         assert "Galaxy unavailable." in typed.stdout.readline()
         away = False
-        said, _ = typed.communicate(timeout=120)
-        assert typed.returncode == 0, said
+        printed, _ = typed.communicate(timeout=120)
+        assert typed.returncode == 0, printed
     finally:
         net.back.whim = lambda _: Fate.PASS
 
@@ -148,10 +150,10 @@ def test_ctrl_c_while_submitting_says_how_to_find_out(net: Net) -> None:
     typed = net.gj.start("submit", net.text, "no jobs")
     gate.wait()
     typed.send_signal(signal.SIGINT)
-    said, _ = typed.communicate(timeout=60)
+    printed, _ = typed.communicate(timeout=60)
     gate.release()
     assert typed.returncode == 130
-    command = re.search(r"Find out with: galaxy-jobs (.*)", said)
+    command = re.search(r"Find out with: galaxy-jobs (.*)", printed)
     assert command is not None
     key = command[1].split()[-1]
     net.gj("submit", net.text, "no jobs", "--key", key)
@@ -161,15 +163,15 @@ def test_ctrl_c_while_submitting_says_how_to_find_out(net: Net) -> None:
 def test_a_watch_goes_through_a_proxy_that_holds_answers_back(net: Net) -> None:
     # It lets an answer through only when it is complete.
     job = job_of(net.gj("submit", net.text, "two steps", "-p", "sleep_s=1").stdout)
-    said = net.gj("watch", job).stdout
-    assert "completed    2 of 2 jobs ok" in said
+    printed = net.gj("watch", job).stdout
+    assert "completed    2 of 2 jobs ok" in printed
 
 
 def test_a_token_is_asked_for_and_taken(net: Net) -> None:
     made = net.jobs.run("token", "create", "reader", "--scope", "read", "--json")
     assert made.returncode == 0, made.stderr
-    found = re.search(r'"token": *"([^"]+)"', made.stdout)
-    assert found is not None
+    match = re.search(r'"token": *"([^"]+)"', made.stdout)
+    assert match is not None
 
     def closed() -> bool:
         return net.jobs.request("GET", "/jobs").status_code == 401
@@ -178,8 +180,8 @@ def test_a_token_is_asked_for_and_taken(net: Net) -> None:
     done = net.gj("list", code=1)
     assert "Set GALAXY_JOBS_TOKEN" in done.stderr
     assert "galaxy-jobs token create" in done.stderr
-    assert net.gj("list", GALAXY_JOBS_TOKEN=found[1]).stdout
-    done = net.gj("submit", net.text, "no jobs", code=1, GALAXY_JOBS_TOKEN=found[1])
+    assert net.gj("list", GALAXY_JOBS_TOKEN=match[1]).stdout
+    done = net.gj("submit", net.text, "no jobs", code=1, GALAXY_JOBS_TOKEN=match[1])
     assert "--scope submit" in done.stderr
     wrong = net.gj("list", code=1, GALAXY_JOBS_TOKEN="nonsense")
     assert "GALAXY_JOBS_TOKEN" in wrong.stderr
@@ -187,10 +189,10 @@ def test_a_token_is_asked_for_and_taken(net: Net) -> None:
 
 def test_a_token_in_the_env_file_is_taken(net: Net, tmp_path: Path) -> None:
     made = net.jobs.run("token", "create", "file", "--scope", "read", "--json")
-    found = re.search(r'"token": *"([^"]+)"', made.stdout)
-    assert found is not None
+    match = re.search(r'"token": *"([^"]+)"', made.stdout)
+    assert match is not None
     (tmp_path / ".env").write_text(
-        f"GALAXY_JOBS_TOKEN={found[1]}\nGALAXY_JOBS_URL={net.front.url}\n"
+        f"GALAXY_JOBS_TOKEN={match[1]}\nGALAXY_JOBS_URL={net.front.url}\n"
     )
     here = Client(
         {k: v for k, v in net.gj.env.items() if k != "GALAXY_JOBS_URL"}, tmp_path

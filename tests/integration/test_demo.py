@@ -49,15 +49,17 @@ def demo(home: Path, url: str, key: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def stages(told: str) -> list[str]:
+def stages(printed: str) -> list[str]:
     """Return the first word of each line that tells of a stage."""
-    lines = told.splitlines()
-    return [one.partition("]")[2].split()[0] for one in lines if one.startswith("[ ")]
+    lines = printed.splitlines()
+    return [
+        line.partition("]")[2].split()[0] for line in lines if line.startswith("[ ")
+    ]
 
 
 def without(*things: str) -> Callable[[Passing], Fate]:
     """Make a Galaxy that lacks these things (a whim of the proxy)."""
-    paths = {f"/api/{one}" for one in things}
+    paths = {f"/api/{thing}" for thing in things}
     return lambda passing: Fate.ABSENT if passing.path in paths else Fate.PASS
 
 
@@ -66,16 +68,16 @@ def test_it_tells_every_stage_and_what_to_type_next(
 ) -> None:
     env = environment(home, galaxy.url, key)
     with left_running(home, env) as done:
-        told = stages(done.told)
+        topics = stages(done.printed)
         (shown,) = [
             one for one in blocks() if one.language == "text" and "[" in one.text
         ]
-        assert set(stages(shown.text)) == set(told), "README shows another demo"
-        places = [told.index(one) for one in ("Galaxy", "API", "POST", "queued")]
+        assert set(stages(shown.text)) == set(topics), "README shows another demo"
+        places = [topics.index(one) for one in ("Galaxy", "API", "POST", "queued")]
         assert places == sorted(places)
-        assert places[-1] < told.index("in_progress") < told.index("completed")
-        assert '"state": "completed"' in done.told
-        assert "output        sorted: " in done.told
+        assert places[-1] < topics.index("in_progress") < topics.index("completed")
+        assert '"state": "completed"' in done.printed
+        assert "output        sorted: " in done.printed
         typed = subprocess.run(
             ["bash", "-ec", "\n".join(done.to_type())],
             check=False,

@@ -30,20 +30,28 @@ from tests.support.wait import until
 
 @frozen
 class Report:
-    """What the doctor said, by check."""
+    """The findings of the doctor, by check."""
 
     code: int
     findings: list[dict[str, Any]]
 
     def __getitem__(self, check: str) -> dict[str, Any]:
-        (one,) = [one for one in self.findings if one["check"] == check]
-        return one
+        (finding,) = [finding for finding in self.findings if finding["check"] == check]
+        return finding
 
     def failing(self) -> set[str]:
-        return {one["check"] for one in self.findings if one["verdict"] == "fail"}
+        return {
+            finding["check"]
+            for finding in self.findings
+            if finding["verdict"] == "fail"
+        }
 
     def left_out(self) -> set[str]:
-        return {one["check"] for one in self.findings if one["verdict"] == "left out"}
+        return {
+            finding["check"]
+            for finding in self.findings
+            if finding["verdict"] == "left out"
+        }
 
 
 @frozen
@@ -65,14 +73,14 @@ class SetUp:
         done = self.service(**changed).run("doctor", "--json")
         assert "Traceback" not in done.stderr
         assert self.env["GALAXY_API_KEY"] not in done.stdout
-        said = json.loads(done.stdout)
-        report = Report(done.returncode, said["checks"])
-        assert said["ok"] is (done.returncode == 0)
+        answer = json.loads(done.stdout)
+        report = Report(done.returncode, answer["checks"])
+        assert answer["ok"] is (done.returncode == 0)
         assert report.code == (1 if report.failing() else 0)
         # Whatever fails is told with what to do about it, and no check is missing.
-        for one in report.findings:
-            assert one["verdict"] != "fail" or one["remedy"], one
-        assert {one["check"] for one in report.findings} == set(CHECKS)
+        for finding in report.findings:
+            assert finding["verdict"] != "fail" or finding["remedy"], finding
+        assert {finding["check"] for finding in report.findings} == set(CHECKS)
         return report
 
 
@@ -94,7 +102,7 @@ def sound(
 def test_a_sound_set_up(sound: SetUp) -> None:
     config = '[[workflows]]\nname = "success"\n[[workflows]]\nname = "two steps"\n'
     report = sound.examined(**sound.configured(config))
-    assert {one["verdict"] for one in report.findings} == {"ok"}
+    assert {finding["verdict"] for finding in report.findings} == {"ok"}
     assert "takes the dataset on 'text'" in report.findings[8]["said"]
     assert "2 workflows allowed" in report["settings"]["said"]
     assert "may be run" in sound.examined()["workflows"]["said"]
@@ -174,7 +182,7 @@ def test_settings_missing_or_malformed(sound: SetUp) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "verdict", "said"),
+    ("config", "verdict", "message"),
     [
         ('name = "no such one"', "fail", "no workflow named 'no such one'"),
         ('name = "x"\nid = "ffffffffffffffff"', "fail", "no workflow with id"),
@@ -185,20 +193,20 @@ def test_settings_missing_or_malformed(sound: SetUp) -> None:
     ],
 )
 def test_a_workflow_of_the_allowlist_that_cannot_be_run(
-    sound: SetUp, lab: Lab, config: str, verdict: str, said: str
+    sound: SetUp, lab: Lab, config: str, verdict: str, message: str
 ) -> None:
     twin = workflows.workflow("doctor's twin", workflows.data("text"))
     pair = workflows.workflow(
         "doctor's pair", workflows.data("left"), workflows.data("right")
     )
     none = workflows.workflow("doctor's none", workflows.parameter("n", default=1))
-    known = [one["name"] for one in lab.call("GET", "workflows")]
-    for one, times in ((twin, 2), (pair, 1), (none, 1)):
-        for _ in range(times - known.count(one["name"])):
-            lab.add(one)
+    known = [workflow["name"] for workflow in lab.call("GET", "workflows")]
+    for workflow, times in ((twin, 2), (pair, 1), (none, 1)):
+        for _ in range(times - known.count(workflow["name"])):
+            lab.add(workflow)
     report = sound.examined(**sound.configured(f"[[workflows]]\n{config}\n"))
     assert report["workflows"]["verdict"] == verdict
-    assert said in report["workflows"]["said"]
+    assert message in report["workflows"]["said"]
     assert "GALAXY_JOBS_CONFIG" in report["workflows"]["remedy"]
     assert report.code == (1 if verdict == "fail" else 0)
 
@@ -216,8 +224,8 @@ def test_no_poller_and_the_key_of_another_user(
         never = sound.examined(**patient)
         assert (never.code, never["poller"]["verdict"]) == (0, "warn")
         assert "nothing was ever polled" in never["poller"]["said"]
-        told = sound.service(**patient).run("doctor").stdout
-        assert told.endswith("\nNo problems, 1 warning.\n")
+        printed = sound.service(**patient).run("doctor").stdout
+        assert printed.endswith("\nNo problems, 1 warning.\n")
 
         def overdue() -> Report | None:
             report = sound.examined(**config)
@@ -278,20 +286,20 @@ def doctor(sound: SetUp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doctor]:
 
 
 def by_check(doctor: Doctor) -> dict[str, Finding]:
-    return {one.check: one for one in doctor()}
+    return {finding.check: finding for finding in doctor()}
 
 
 @pytest.mark.parametrize(
-    ("off", "said"),
+    ("off", "message"),
     [(-7300, "2 h ahead of ours"), (7300, "2 h behind ours")],
 )
-def test_clocks_that_disagree(doctor: Doctor, off: float, said: str) -> None:
+def test_clocks_that_disagree(doctor: Doctor, off: float, message: str) -> None:
     doctor.clock = lambda: datetime.now(UTC) + timedelta(seconds=off)
-    found = by_check(doctor)
+    findings = by_check(doctor)
     for check in ("database clock", "galaxy clock"):
-        assert found[check].verdict is Verdict.WARN
-        assert said in found[check].message
-        assert found[check].remedy
+        assert findings[check].verdict is Verdict.WARN
+        assert message in findings[check].message
+        assert findings[check].remedy
 
 
 def test_a_home_that_cannot_be_written_to(doctor: Doctor, tmp_path: Path) -> None:

@@ -22,17 +22,19 @@ from tests.support.wait import until
 @pytest.fixture
 def galaxy() -> Iterator[Galaxy]:
     """One that takes a second for each answer."""
-    with simulated(300, latency=1) as one:
-        yield one
+    with simulated(300, latency=1) as galaxy:
+        yield galaxy
 
 
 @pytest.fixture
 def jobs(galaxy: Galaxy, database_url: str, tmp_path: Path) -> Iterator[Service]:
-    with service(tmp_path, database=database_url, galaxy=galaxy.url, key=KEY) as one:
+    with service(
+        tmp_path, database=database_url, galaxy=galaxy.url, key=KEY
+    ) as running:
         engine = make_engine(database_url)
         Store(database_url, engine).fill(galaxy.url, 300)
         engine.dispose()
-        yield one
+        yield running
 
 
 def test_no_transaction_is_open_while_galaxy_answers(
@@ -59,8 +61,8 @@ def test_metrics_are_served_beside_the_loop(jobs: Service) -> None:
     poller = jobs.start("poll", "--every", "0.5", "--metrics-port", "0")
 
     def address() -> str | None:
-        told = [one for one in poller.logged() if one["event"] == "metrics"]
-        return told[0]["url"] if told else None
+        lines = [line for line in poller.logged() if line["event"] == "metrics"]
+        return lines[0]["url"] if lines else None
 
     url = until(address, 60)
     assert url.startswith("http://127.0.0.1:")
@@ -80,8 +82,8 @@ def test_metrics_are_served_beside_the_loop(jobs: Service) -> None:
     port = url.rpartition(":")[2].removesuffix("/metrics")
     done = jobs.run("poll", "--once", "--metrics-port", port)
     assert done.returncode == 1
-    said = f"galaxy-jobs: --metrics-port {port}: cannot listen on 127.0.0.1:{port}"
-    assert any(line.startswith(said) for line in done.stderr.splitlines())
+    message = f"galaxy-jobs: --metrics-port {port}: cannot listen on 127.0.0.1:{port}"
+    assert any(line.startswith(message) for line in done.stderr.splitlines())
     assert "Traceback" not in done.stderr
     assert poller.stop() == 0
 
@@ -100,11 +102,11 @@ def test_people_are_told_what_there_is_to_tell(
 
 def sweeps(database_url: str) -> float:
     with psycopg.connect(database_url) as connection:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT coalesce(sum(total), 0) FROM sweep_totals WHERE name = 'sweeps'"
         ).fetchone()
-    assert found is not None
-    return float(found[0])
+    assert row is not None
+    return float(row[0])
 
 
 def test_people_are_not_told_that_nothing_was_to_do(
@@ -123,8 +125,10 @@ def test_people_are_not_told_that_nothing_was_to_do(
         assert once.text.startswith("due=0 asked=0 ")  # no bar, and all the counts
         # Machines are told of every sweep.
         poller = idle.poll()
-        until(lambda: [one for one in poller.logged() if one["event"] == "sweep"], 60)
-        (told, *_) = (one for one in poller.logged() if one["event"] == "sweep")
-        assert told["due"] == told["asked"] == 0
-        (ready,) = (one for one in poller.logged() if one["event"] == "polling")
+        until(
+            lambda: [line for line in poller.logged() if line["event"] == "sweep"], 60
+        )
+        (sweep, *_) = (line for line in poller.logged() if line["event"] == "sweep")
+        assert sweep["due"] == sweep["asked"] == 0
+        (ready,) = (line for line in poller.logged() if line["event"] == "polling")
         assert ready["database"].endswith(sa.make_url(database_url).database or "?")

@@ -36,10 +36,10 @@ def jobs(
     folder = tmp_path_factory.mktemp("readme")
     with service(
         folder, database=module_database_url, galaxy=galaxy.url, key=key
-    ) as one:
-        one.serve()
-        one.poll()
-        yield one
+    ) as running:
+        running.serve()
+        running.poll()
+        yield running
 
 
 def test_the_sessions_are_what_happens_beside_a_demo(
@@ -57,8 +57,8 @@ def test_the_sessions_are_what_happens_beside_a_demo(
                 folder=tmp_path,
                 known={"localhost:8000": demo.url.removeprefix("http://")},
             )
-            for one in of_language("console"):
-                session.type(one)
+            for block in of_language("console"):
+                session.type(block)
     finally:
         # Under root its data do not lie there.
         shutil.rmtree(EmbeddedPostgres(tmp_path).folder, ignore_errors=True)
@@ -66,19 +66,19 @@ def test_the_sessions_are_what_happens_beside_a_demo(
 
 
 def of_language(*languages: str) -> list[Block]:
-    found = [one for one in blocks() if one.language in languages]
-    assert found, languages
-    return found
+    matching = [block for block in blocks() if block.language in languages]
+    assert matching, languages
+    return matching
 
 
 def commands() -> list[str]:
     """Return the lines of all `sh` blocks, without what is said of them."""
-    lines = [line for one in of_language("sh") for line in one.text.splitlines()]
+    lines = [line for block in of_language("sh") for line in block.text.splitlines()]
     return [line.partition("  #")[0].strip() for line in lines if line.strip()]
 
 
 def test_there_is_no_block_that_nobody_tries() -> None:
-    assert {one.language for one in blocks()} == {"console", "sh", "text", "toml"}
+    assert {block.language for block in blocks()} == {"console", "sh", "text", "toml"}
     assert {line.split()[0] for line in commands()} == {
         "make",
         ".",

@@ -18,8 +18,8 @@ def ours(tmp_path: Path, database_url: str) -> Iterator[Service]:
     # What is asked of here is not Galaxy's business: nobody listens there.
     with service(
         tmp_path, database=database_url, galaxy="http://127.0.0.1:9", key="none"
-    ) as one:
-        yield one
+    ) as running:
+        yield running
 
 
 def made(ours: Service, name: str, scope: str, *more: str) -> str:
@@ -95,7 +95,7 @@ def test_they_are_listed_without_what_is_secret(ours: Service) -> None:
 
 def test_what_is_wrong_is_said_in_a_line(ours: Service) -> None:
     made(ours, "taken", "read")
-    for arguments, code, said in (
+    for arguments, code, message in (
         ("create a", 2, "scope"),
         ("create a --scope admin", 2, "admin"),
         ("create a --scope read --expires 0", 2, "expires"),
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_said_in_a_line(ours: Service) -> None:
     ):
         done = ours.run("token", *arguments.split())
         assert done.returncode == code, arguments
-        assert said in done.stderr
+        assert message in done.stderr
         assert "Traceback" not in done.stderr
         assert "galaxy-jobs doctor" not in done.stderr  # nothing is wrong around it
         assert done.stdout == ""
@@ -120,8 +120,8 @@ def test_other_addresses_are_served_once_there_is_a_token(ours: Service) -> None
     text = made(ours, "portal", "read")
     ours.run("token", "revoke", "portal")  # that there was one is what counts
     serving = ours.serve("--host", "0.0.0.0")
-    (told,) = [one for one in serving.logged() if one["event"] == "serving"]
-    assert told["docs"].startswith("http://127.0.0.1:")  # what a browser can open
+    (ready,) = [line for line in serving.logged() if line["event"] == "serving"]
+    assert ready["docs"].startswith("http://127.0.0.1:")  # what a browser can open
     assert status(ours, "GET", "/jobs", None) == 401
     assert status(ours, "GET", "/jobs", text) == 401
     other = made(ours, "portal", "read")

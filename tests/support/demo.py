@@ -21,19 +21,19 @@ class Demo:
     """A demo that has come to its end and serves.
 
     Attributes:
-        told: All that it printed.
+        printed: All that it printed.
         url: Where it serves.
         process: It.
     """
 
-    told: str
+    printed: str
     url: str
     process: subprocess.Popen[bytes]
 
     def to_type(self) -> list[str]:
         """Return what it says to type next."""
         return re.findall(
-            r"^    (.+)$", self.told.partition("second terminal")[2], re.MULTILINE
+            r"^    (.+)$", self.printed.partition("second terminal")[2], re.MULTILINE
         )
 
     def stop(self) -> int:
@@ -61,13 +61,13 @@ def left_running(home: Path, env: Mapping[str, str]) -> Iterator[Demo]:
             stderr=out,
         )
 
-    def told() -> str | None:
+    def finished() -> str | None:
         text = log.read_text()
         assert process.poll() is None, text
         return text if "second terminal" in text else None
 
     try:
-        text = until(told, 240)
+        text = until(finished, 240)
         (url,) = re.findall(r"serving at (\S+) until Ctrl-C", text)
         yield Demo(text, url, process)
     finally:

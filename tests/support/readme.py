@@ -59,11 +59,11 @@ class Block:
 def blocks(path: Path = README) -> list[Block]:
     """Return the blocks of a document, in order."""
     text = path.read_text(encoding="utf-8")
-    found = []
+    result = []
     for match in _BLOCK.finditer(text):
         headings = re.findall(r"^#+ (.*)$", text[: match.start()], re.MULTILINE)
-        found.append(Block(match[1], match[2], headings[-1]))
-    return found
+        result.append(Block(match[1], match[2], headings[-1]))
+    return result
 
 
 @define
@@ -92,8 +92,8 @@ class Session:
 
     def run(self, command: str) -> str:
         """Run one command, with this run's ids in it; return what it printed."""
-        for said, real in self.known.items():
-            command = command.replace(said, real)
+        for shown_id, real in self.known.items():
+            command = command.replace(shown_id, real)
         done = subprocess.run(
             ["bash", "-c", command],
             check=False,
@@ -126,7 +126,9 @@ class Session:
                 case "id" if match[0] in self.known:
                     pattern += re.escape(self.known[match[0]])
                 case "id" if match[0] in names.values():
-                    name = next(n for n, said in names.items() if said == match[0])
+                    name = next(
+                        n for n, shown_id in names.items() if shown_id == match[0]
+                    )
                     pattern += f"(?P={name})"
                 case "id":
                     name = f"id{len(names)}"
@@ -139,11 +141,13 @@ class Session:
                 case _:
                     pattern += r"\s+"
         pattern += self._plain(shown[end:])
-        found = re.fullmatch(pattern, printed, re.DOTALL)
-        assert found, f"$ {command}\nshown:\n{shown}\nprinted:\n{printed}"
-        self.known |= {said: found[name] for name, said in names.items()}
+        printed_match = re.fullmatch(pattern, printed, re.DOTALL)
+        assert printed_match, f"$ {command}\nshown:\n{shown}\nprinted:\n{printed}"
+        self.known |= {
+            shown_id: printed_match[name] for name, shown_id in names.items()
+        }
 
     def _plain(self, text: str) -> str:
-        for said, real in self.known.items():
-            text = text.replace(said, real)
+        for shown_id, real in self.known.items():
+            text = text.replace(shown_id, real)
         return re.escape(text)

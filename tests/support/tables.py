@@ -32,7 +32,9 @@ def states() -> str:
     """Return each state with what may become of it."""
     lines = ["| state | means | may become |", "|---|---|---|"]
     for state, row in TRANSITIONS.items():
-        after = [f"`{one.value}`" for one in InvocationState if one in row.values()]
+        after = [
+            f"`{state_.value}`" for state_ in InvocationState if state_ in row.values()
+        ]
         others = ", ".join(name for name in after if name != f"`{state.value}`")
         lines.append(f"| `{state.value}` | {MEANINGS[state]} | {others or '—'} |")
     return "\n".join(lines)
@@ -49,7 +51,10 @@ def verdict() -> str:
 def settings() -> str:
     """Return the settings."""
     lines = ["| name | default | meaning |", "|---|---|---|"]
-    lines += [f"| `{one.name}` | {one.default} | {one.meaning} |" for one in SETTINGS]
+    lines += [
+        f"| `{setting.name}` | {setting.default} | {setting.meaning} |"
+        for setting in SETTINGS
+    ]
     return "\n".join(lines)
 
 
@@ -83,10 +88,10 @@ def written_anew(readme: str) -> str:
     """Return README with every table as the code says."""
     for name, table in TABLES.items():
         pattern = rf"<!-- begin {name} -->.*?<!-- end {name} -->"
-        found = re.findall(pattern, readme, re.DOTALL)
-        if len(found) != 1:
-            raise ValueError(f"README has {len(found)} tables {name!r}, not one")
-        readme = readme.replace(found[0], block(name, table()))
+        tables = re.findall(pattern, readme, re.DOTALL)
+        if len(tables) != 1:
+            raise ValueError(f"README has {len(tables)} tables {name!r}, not one")
+        readme = readme.replace(tables[0], block(name, table()))
     return readme
 
 

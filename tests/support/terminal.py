@@ -87,8 +87,8 @@ class Terminal:
         if not ready:
             return True
         try:
-            found = os.read(self._master, 65536)
+            chunk = os.read(self._master, 65536)
         except OSError:  # the other side is closed
             return False
-        self.written += found.decode(errors="replace")
-        return bool(found)
+        self.written += chunk.decode(errors="replace")
+        return bool(chunk)

@@ -36,23 +36,23 @@ from galaxy_jobs.entrypoints.environment import Service
 READS = WorkflowInput(name="reads", kind=InputKind.DATA)
 
 
-def sent(one: WorkflowInput, *texts: str) -> Any:
+def sent(input_: WorkflowInput, *texts: str) -> Any:
     """Return the value that goes out for an input, for what was typed."""
-    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, one))
-    given = pairs([f"{one.name}={text}" for text in texts])
-    return typed(given, schema_of(workflow, "reads"))[one.name]
+    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, input_))
+    given = pairs([f"{input_.name}={text}" for text in texts])
+    return typed(given, schema_of(workflow, "reads"))[input_.name]
 
 
-def fits(one: WorkflowInput, value: Any) -> bool:
+def fits(input_: WorkflowInput, value: Any) -> bool:
     """Say whether the domain takes it, as what it is."""
-    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, one))
+    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, input_))
     bound = bind(
         workflow,
         source=GalaxyData(Src.HDA, "x"),
         dataset_input="reads",
-        parameters={one.name: value},
+        parameters={input_.name: value},
     )
-    return one.name in bound
+    return input_.name in bound
 
 
 def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
@@ -60,7 +60,7 @@ def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
 
 
 @pytest.mark.parametrize(
-    ("one", "text", "value"),
+    ("input_", "text", "value"),
     [
         (an_input(InputKind.INTEGER), "3", 3),
         (an_input(InputKind.INTEGER), "-3", -3),
@@ -95,16 +95,16 @@ def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
     ],
 )
 def test_a_text_becomes_what_the_schema_asks_for(
-    one: WorkflowInput, text: str, value: Any
+    input_: WorkflowInput, text: str, value: Any
 ) -> None:
-    made = sent(one, text)
+    made = sent(input_, text)
     assert made == value
     assert type(made) is type(value)
-    assert fits(one, made)
+    assert fits(input_, made)
 
 
 @pytest.mark.parametrize(
-    ("one", "text"),
+    ("input_", "text"),
     [
         (an_input(InputKind.INTEGER), "long"),
         (an_input(InputKind.INTEGER), "1_000"),
@@ -122,8 +122,8 @@ def test_a_text_becomes_what_the_schema_asks_for(
         (an_input(InputKind.INTEGER), ""),
     ],
 )
-def test_what_does_not_fit_goes_out_as_it_is(one: WorkflowInput, text: str) -> None:
-    assert sent(one, text) == text
+def test_what_does_not_fit_goes_out_as_it_is(input_: WorkflowInput, text: str) -> None:
+    assert sent(input_, text) == text
 
 
 @given(st.integers())
@@ -154,8 +154,10 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
 
 
 def test_a_schema_is_said_in_words() -> None:
-    def words(one: WorkflowInput) -> str:
-        workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, one))
+    def words(input_: WorkflowInput) -> str:
+        workflow = Workflow(
+            workflow_id=WorkflowId("w"), name="w", inputs=(READS, input_)
+        )
         return workflow_views.takes(schema_of(workflow, "reads")["properties"]["p"])
 
     assert words(an_input(InputKind.INTEGER, minimum=0, maximum=60)) == (
@@ -203,7 +205,7 @@ def test_no_text_of_the_services_moves_the_cursor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "words"),
     [
         (-3, "just now"),
         (4, "just now"),
@@ -214,18 +216,18 @@ def test_no_text_of_the_services_moves_the_cursor() -> None:
         (31 * 86400, "2025-12-02"),
     ],
 )
-def test_how_long_ago(seconds: float, said: str) -> None:
+def test_how_long_ago(seconds: float, words: str) -> None:
     now = datetime.fromisoformat("2026-01-02T12:00:00Z")
     at = (now - timedelta(seconds=seconds)).isoformat()
-    assert output.ago(at, now) == said
+    assert output.ago(at, now) == words
 
 
 def test_what_was_stopped_is_not_said_to_have_failed() -> None:
     counts = {"total": 3, "ok": 1, "running": 0, "waiting": 0, "failed": 2}
     assert output.progress(counts, "failed") == "1 of 3 jobs ok, 2 failed"
     for state in ("cancelling", "cancelled"):
-        said = output.progress(counts, state)
-        assert said == "1 of 3 jobs ok, 2 stopped or failed"
+        words = output.progress(counts, state)
+        assert words == "1 of 3 jobs ok, 2 stopped or failed"
 
 
 def test_an_address_is_cut_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,8 +258,8 @@ def test_every_hint_is_for_a_problem_that_there_is() -> None:
 ACCEPTED = {"invocation_id": "i", "state": "queued"}
 
 
-def answered(said: Any) -> Answer:
-    return Answer(json.dumps(said).encode(), said, {})
+def answered(data: Any) -> Answer:
+    return Answer(json.dumps(data).encode(), data, {})
 
 
 def refused(code: str, status: int, after: float | None = None, **more: Any) -> Refused:
@@ -271,7 +273,7 @@ NOBODY = Unreachable("Refused", sent=False)
 
 @define
 class Script(Api):
-    """A service that says one thing after the other."""
+    """A service that gives one answer after the other."""
 
     lines: list[Answer | CommandFailed] = field(factory=list)
     asked: list[tuple[str, str, str | None]] = field(factory=list)
@@ -305,27 +307,27 @@ class Time:
 def submitting(
     *lines: Answer | CommandFailed,
 ) -> tuple[Submitter, Script, Time, list[str]]:
-    api, time, told = Script(Service(), list(lines)), Time(), list[str]()
+    api, time, reports = Script(Service(), list(lines)), Time(), list[str]()
     submitter = Submitter(
-        api, "key", report=told.append, sleep=time.sleep, monotonic=lambda: time.now
+        api, "key", report=reports.append, sleep=time.sleep, monotonic=lambda: time.now
     )
-    return submitter, api, time, told
+    return submitter, api, time, reports
 
 
 def test_an_answer_that_comes_is_returned() -> None:
-    submitter, api, time, told = submitting(answered(ACCEPTED))
+    submitter, api, time, reports = submitting(answered(ACCEPTED))
     assert submitter("jobs", body={}).data == ACCEPTED
     assert api.asked == [("POST", "/jobs", "key")]
-    assert (time.slept, told) == ([], [])
+    assert (time.slept, reports) == ([], [])
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_key() -> None:
-    submitter, api, time, told = submitting(LOST, NOBODY, answered(ACCEPTED))
+    submitter, api, time, reports = submitting(LOST, NOBODY, answered(ACCEPTED))
     assert submitter("jobs", body={}).data == ACCEPTED
     assert api.asked == [("POST", "/jobs", "key")] * 3
     assert time.slept == [1, 2]
-    assert len(told) == 2
-    assert "same idempotency key" in told[0]
+    assert len(reports) == 2
+    assert "same idempotency key" in reports[0]
 
 
 def test_where_nothing_was_sent_nothing_is_repeated() -> None:
@@ -370,7 +372,7 @@ def test_a_refusal_is_final() -> None:
 def test_what_is_not_known_is_followed_until_it_is_settled(
     code: str, status: int
 ) -> None:
-    submitter, api, _, told = submitting(
+    submitter, api, _, reports = submitting(
         refused(code, status, submission_id="s"),
         answered({"state": "unknown"}),
         LOST,
@@ -385,7 +387,7 @@ def test_what_is_not_known_is_followed_until_it_is_settled(
         *[("GET", "/submissions/s")] * 4,
         ("POST", "/jobs"),
     ]
-    assert "submission s" in told[0]
+    assert "submission s" in reports[0]
 
 
 def test_what_turns_out_to_have_been_rejected_is_not_sent_again() -> None:

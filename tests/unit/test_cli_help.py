@@ -16,12 +16,12 @@ from galaxy_jobs.entrypoints.client import commands, job_views
 from galaxy_jobs.entrypoints.environment import SETTINGS, Service
 
 
-def chains(one: cyclopts.App, *chain: str) -> Iterator[tuple[str, ...]]:
+def chains(command: cyclopts.App, *chain: str) -> Iterator[tuple[str, ...]]:
     """Yield every command, as it is typed."""
     yield chain
-    for name in one:
+    for name in command:
         if not name.startswith("-"):
-            yield from chains(one[name], *chain, name)
+            yield from chains(command[name], *chain, name)
 
 
 COMMANDS = list(chains(app))
@@ -59,7 +59,9 @@ def test_help_reads_well_in_80_columns(chain: tuple[str, ...]) -> None:
     assert summary.endswith((".", ":")), summary
     text = "\n".join(lines)
     # Defaults that say nothing are not said.
-    assert not any(one in text for one in ("[default: False]", "[default: ()]", "None"))
+    assert not any(
+        default in text for default in ("[default: False]", "[default: ()]", "None")
+    )
 
 
 @pytest.mark.parametrize("chain", COMMANDS, ids=" ".join)
@@ -69,8 +71,8 @@ def test_every_argument_and_option_is_explained(chain: tuple[str, ...]) -> None:
         command = command[name]
     if command.default_command is None:
         return
-    for one in command.assemble_argument_collection(parse_docstring=True):
-        assert one.parameter.help, f"{' '.join(chain)}: {one.name}"
+    for argument in command.assemble_argument_collection(parse_docstring=True):
+        assert argument.parameter.help, f"{' '.join(chain)}: {argument.name}"
 
 
 @pytest.mark.parametrize("chain", ["datasets", "workflows", "token"])
@@ -83,8 +85,10 @@ def test_commands_stand_under_the_heading_of_what_they_belong_to(chain: str) -> 
 
 def test_the_states_are_those_of_the_domain() -> None:
     # Said again there, so that a client need not import the domain.
-    assert set(get_args(commands.State)) == {one.value for one in InvocationState}
-    assert {one.value for one in InvocationState if one.is_terminal} == job_views.ENDED
+    assert set(get_args(commands.State)) == {state.value for state in InvocationState}
+    assert {
+        state.value for state in InvocationState if state.is_terminal
+    } == job_views.ENDED
 
 
 def test_every_client_command_takes_json() -> None:
@@ -93,5 +97,7 @@ def test_every_client_command_takes_json() -> None:
 
 
 def test_the_default_address_is_the_one_that_is_told() -> None:
-    (told,) = [one.default for one in SETTINGS if one.name == "GALAXY_JOBS_URL"]
-    assert told == Service().url
+    (default,) = [
+        setting.default for setting in SETTINGS if setting.name == "GALAXY_JOBS_URL"
+    ]
+    assert default == Service().url

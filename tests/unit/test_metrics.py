@@ -33,31 +33,31 @@ BACKLOG = {
 }
 
 
-def told(metrics: Metrics) -> dict[str, dict[tuple[str, ...], float]]:
+def samples(metrics: Metrics) -> dict[str, dict[tuple[str, ...], float]]:
     """Return the samples by name, and by the values of their labels."""
     return read(metrics.text().decode())
 
 
 def read(text: str) -> dict[str, dict[tuple[str, ...], float]]:
-    found: dict[str, dict[tuple[str, ...], float]] = {}
+    values: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = tuple(sample.labels.values())
-            found.setdefault(sample.name, {})[labels] = sample.value
-    return found
+            values.setdefault(sample.name, {})[labels] = sample.value
+    return values
 
 
 def test_how_polling_stands_is_told() -> None:
-    found = told(Metrics(lambda: BACKLOG))
+    values = samples(Metrics(lambda: BACKLOG))
     here = ("https://galaxy.test", "u1")
-    assert found["galaxy_jobs_database_up"] == {(): 1}
-    assert found["galaxy_jobs_active_jobs"] == {here: 7}
-    assert found["galaxy_jobs_due_jobs"] == {here: 3}
-    assert found["galaxy_jobs_overdue_seconds"] == {here: 12.5}
-    assert found["galaxy_jobs_sweeps_total"] == {here: 4}
-    assert found["galaxy_jobs_sweep_seconds_total"] == {here: 1.5}
-    assert found["galaxy_jobs_sweep_failed_total"] == {here: 2}
-    assert found["galaxy_jobs_sweep_changed_total"] == {here: 0}
+    assert values["galaxy_jobs_database_up"] == {(): 1}
+    assert values["galaxy_jobs_active_jobs"] == {here: 7}
+    assert values["galaxy_jobs_due_jobs"] == {here: 3}
+    assert values["galaxy_jobs_overdue_seconds"] == {here: 12.5}
+    assert values["galaxy_jobs_sweeps_total"] == {here: 4}
+    assert values["galaxy_jobs_sweep_seconds_total"] == {here: 1.5}
+    assert values["galaxy_jobs_sweep_failed_total"] == {here: 2}
+    assert values["galaxy_jobs_sweep_changed_total"] == {here: 0}
 
 
 def test_every_count_of_a_sweep_is_told() -> None:
@@ -70,21 +70,21 @@ def test_that_the_database_is_away_is_told_and_no_more() -> None:
     def away() -> Any:
         raise StoreUnavailable("The database is down.")
 
-    found = told(Metrics(away))
-    assert found["galaxy_jobs_database_up"] == {(): 0}
-    assert "galaxy_jobs_overdue_seconds" not in found
+    values = samples(Metrics(away))
+    assert values["galaxy_jobs_database_up"] == {(): 0}
+    assert "galaxy_jobs_overdue_seconds" not in values
 
 
 def test_requests_to_galaxy_are_counted_by_what_was_asked() -> None:
     metrics = Metrics(dict)
     metrics.asked_galaxy("GET", "invocations/{id}", 200, 0.02)
     metrics.asked_galaxy("GET", "invocations/{id}", None, 30)
-    found = told(metrics)
-    assert found["galaxy_jobs_galaxy_requests_total"] == {
+    values = samples(metrics)
+    assert values["galaxy_jobs_galaxy_requests_total"] == {
         ("GET", "invocations/{id}", "200"): 1,
         ("GET", "invocations/{id}", "none"): 1,
     }
-    assert found["galaxy_jobs_galaxy_request_seconds_sum"] == {
+    assert values["galaxy_jobs_galaxy_request_seconds_sum"] == {
         ("GET", "invocations/{id}"): 30.02
     }
 
@@ -107,20 +107,22 @@ def test_the_api_tells_what_it_did() -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"] == f"{CONTENT_TYPE}; charset=utf-8"
     assert "secret" not in answer.text
-    found = read(answer.text)
-    requests_ = found["galaxy_jobs_http_requests_total"]
+    values = read(answer.text)
+    requests_ = values["galaxy_jobs_http_requests_total"]
     assert requests_["POST", "/jobs", "201"] == 2
     assert requests_["POST", "/jobs", "422"] == 1
     assert requests_["GET", "/jobs/{invocation_id}/history", "200"] == 1
     assert requests_["GET", "none", "404"] == 1
-    assert {one[0] for one in requests_} == {"GET", "POST", "other"}
-    assert found["galaxy_jobs_http_request_seconds_count"]["POST", "/jobs"] == 3
-    assert found["galaxy_jobs_submissions_total"] == {
+    assert {labels[0] for labels in requests_} == {"GET", "POST", "other"}
+    assert values["galaxy_jobs_http_request_seconds_count"]["POST", "/jobs"] == 3
+    assert values["galaxy_jobs_submissions_total"] == {
         ("accepted",): 1,
         ("replayed",): 1,
         ("dataset-not-found",): 1,
     }
-    assert found["galaxy_jobs_overdue_seconds"] == {("https://galaxy.test", "u1"): 12.5}
+    assert values["galaxy_jobs_overdue_seconds"] == {
+        ("https://galaxy.test", "u1"): 12.5
+    }
 
 
 def test_they_are_served_on_a_port_of_this_machine() -> None:

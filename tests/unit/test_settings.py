@@ -1,4 +1,4 @@
-"""Settings: what is read, from where, and what is said of a bad one."""
+"""Settings: what is read, from where, and the error of a bad one."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def test_a_malformed_one_is_one_line_with_name_value_and_what_is_expected(
     monkeypatch.setenv(name, value)
     with pytest.raises(BadSetting) as caught:
         load()
-    said = str(caught.value)
-    assert said.startswith(name)
-    assert "xpected" in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith(name)
+    assert "xpected" in message
+    assert "\n" not in message
     if name != "DATABASE_URL":  # which may hold a password
-        assert value in said
+        assert value in message
 
 
 def test_a_database_password_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +133,13 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         monkeypatch,
     )
     settings = load()
-    one, two = settings.allowlist.rows
-    assert (one.name, one.input, one.workflow_id) == ("one", "reads", None)
-    assert (two.name, two.input, two.workflow_id) == ("two", None, "f597429621d6eb2b")
+    first, second = settings.allowlist.rows
+    assert (first.name, first.input, first.workflow_id) == ("one", "reads", None)
+    assert (second.name, second.input, second.workflow_id) == (
+        "two",
+        None,
+        "f597429621d6eb2b",
+    )
     assert settings.poll.min_interval == timedelta(seconds=2)
     assert settings.threads == 3
     assert settings.submit.key_lifetime == timedelta(minutes=1)
@@ -219,10 +223,10 @@ def test_a_bad_file_is_one_line_that_names_the_place(
     config(tmp_path, text, monkeypatch)
     with pytest.raises(BadSetting) as caught:
         load()
-    said = str(caught.value)
-    assert said.startswith("GALAXY_JOBS_CONFIG")
-    assert named in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert message.startswith("GALAXY_JOBS_CONFIG")
+    assert named in message
+    assert "\n" not in message
 
 
 def test_a_file_that_is_not_text_is_refused(
