@@ -463,6 +463,14 @@ def test_an_unknown_outcome_leads_to_the_page_of_the_submission(world: World) ->
     )
 
 
+def test_a_refusal_is_shown_with_the_hint_to_its_solution(world: World) -> None:
+    world.galaxy.add_workflow("Two", TEXT, evolve(TEXT, name="other"))
+    page = world.get("/ui/submit?workflow_name=Two")
+    answer = world.send("/ui/submit", page, dataset_id="reads")
+    assert answer.status_code == 422
+    assert "Set the `input` of this workflow" in text_of(answer.text)
+
+
 def test_the_reason_of_a_rejection_is_shown(world: World) -> None:
     world.galaxy.fail_next("invoke", RunRejected("The <tool> is missing.", 400))
     page = world.get("/ui/submit?workflow_name=Sort")

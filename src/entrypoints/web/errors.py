@@ -1,18 +1,23 @@
 """Refusals as pages.
 
-The API decides what is refused, with which words and status; here it is shown.
+Rule of the file: status and text are the API's; here they are only shown.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
 
 from litestar import Response
 from litestar.response import Redirect, Template
 
-from galaxy_jobs.entrypoints.api import exception_handlers as problems
+from galaxy_jobs.entrypoints.api.exception_handlers import (
+    problem_headers,
+    problem_members,
+    problem_of,
+    problem_response,
+)
 from galaxy_jobs.entrypoints.api.problems import status_of
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
@@ -23,34 +28,37 @@ SIGN_IN = "/sign-in"
 
 def problem_page(
     request: AnyRequest, error: Exception
-) -> Response[Any] | Redirect | Template:
-    """Return the page for a request that has raised an exception.
+) -> Template | Redirect | Response[Any]:
+    """Return the response to a request for a page that has raised an exception.
 
-    People without a token are led to the sign-in page. Programs get the problem as
-    JSON, as from the API.
+    A browser gets a page; without a token, the one to sign in. A program gets problem
+    details, as from the API.
     """
-    problem = problems.problem_of(request, error)
+    problem = problem_of(request, error)
     if "text/html" not in request.headers.get("accept", "") and not is_htmx(request):
-        return problems.problem_response(request, problem)
+        return problem_response(request, problem)
     if problem.code == "unauthenticated":
         return _to_sign_in(request)
-    members = problems.problem_members(request, problem)
-    status = status_of(problem.code, addressed=request.method == "GET")
-    headers = problems.problem_headers(problem)
-    return page(request, "error.html", status=status, headers=headers, problem=members)
+    return page(
+        request,
+        "error.html",
+        status=status_of(problem.code, addressed=request.method == "GET"),
+        headers=problem_headers(problem),
+        problem=problem_members(request, problem),
+    )
 
 
-def _to_sign_in(request: AnyRequest) -> Response[None] | Redirect:
-    """Lead to the sign-in page, and from there back to the page that was wanted."""
-    wanted = "/"
-    if is_htmx(request):  # a part of a page: the way back is to the whole of it
+def _to_sign_in(request: AnyRequest) -> Redirect | Response[None]:
+    """Redirect to the sign-in page, which leads back to the page of the request."""
+    url = urlsplit("/")
+    if is_htmx(request):  # the request is for a part of that page
         with suppress(ValueError):
-            parts = urlsplit(request.headers.get("hx-current-url", ""))
-            wanted = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+            url = urlsplit(request.headers.get("hx-current-url", ""))
     elif request.method == "GET":
         query = request.scope["query_string"].decode("latin-1")
-        wanted = urlunsplit(("", "", request.scope["path"], query, ""))
-    where = f"{SIGN_IN}?{urlencode({'next': wanted})}"
-    if is_htmx(request):  # a script cannot show a form in place of a part
-        return Response(None, status_code=401, headers={"HX-Redirect": where})
-    return Redirect(where, status_code=303)
+        url = SplitResult("", "", request.scope["path"], query, "")
+    target = urlunsplit(("", "", url.path or "/", url.query, ""))
+    sign_in = f"{SIGN_IN}?{urlencode({'next': target})}"
+    if is_htmx(request):  # a script would put the form in the place of the part
+        return Response(None, status_code=401, headers={"HX-Redirect": sign_in})
+    return Redirect(sign_in, status_code=303)

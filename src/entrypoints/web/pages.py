@@ -27,16 +27,12 @@ from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import rate_key, requires
 from galaxy_jobs.entrypoints.api.events import stream
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
-from galaxy_jobs.entrypoints.api.parameters import (
-    CursorText,
-    Needs,
-    submission_id_of,
-)
+from galaxy_jobs.entrypoints.api.parameters import CursorText, Needs, submission_id_of
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.web import live, wording
-from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
+from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, is_htmx, page
 
 
 PAGE_SIZE = 25
@@ -110,17 +106,15 @@ class Filters:
                 states=frozenset(map(InvocationState, self.states)),
             ),
             PAGE_SIZE,
-            cursors.read(cursor or None, self.place),
+            cursors.read(cursor or None, self.identity),
         )
 
     @property
-    def place(self) -> object:
+    def identity(self) -> object:
         """The list that its cursors belong to."""
         return ["page", self.dataset_id, self.workflow_name, sorted(self.states)]
 
 
-DatasetFilter: TypeAlias = Annotated[str | None, QueryParameter(description="a text")]
-WorkflowFilter: TypeAlias = Annotated[str | None, QueryParameter(description="a text")]
 StateFilter: TypeAlias = Annotated[
     list[InvocationState] | None,
     QueryParameter(name="state", description=f"one of {', '.join(wording.STATES)}"),
@@ -136,8 +130,8 @@ def get_jobs_page(
     request: AnyRequest,
     invocations: Needs[InvocationRepository],
     clock: Needs[Clock],
-    dataset_id: DatasetFilter = None,
-    workflow_name: WorkflowFilter = None,
+    dataset_id: Text = None,
+    workflow_name: Text = None,
     states: StateFilter = None,
     cursor: CursorText = None,
 ) -> Template:
@@ -154,7 +148,7 @@ def get_jobs_page(
         summary=_summary([job.state.value for job in jobs]),
         filters=filters,
         cursor=cursor,
-        next_cursor=cursors.write(listed.next, filters.place),
+        next_cursor=cursors.write(listed.next, filters.identity),
         address=str(request.base_url).rstrip("/"),
         mark=live.mark_of(jobs),
     )
@@ -168,8 +162,8 @@ async def get_list_events(
     slots: Needs[StreamSlots],
     invocations: Needs[InvocationRepository],
     clock: Needs[Clock],
-    dataset_id: DatasetFilter = None,
-    workflow_name: WorkflowFilter = None,
+    dataset_id: Text = None,
+    workflow_name: Text = None,
     states: StateFilter = None,
     cursor: CursorText = None,
     mark: Mark = "",
@@ -184,11 +178,11 @@ async def get_list_events(
             active=any(not job.state.is_terminal for job in jobs),
         )
 
-    wanted = TransitionFilter(
+    selected = TransitionFilter(
         dataset_id=DatasetId(filters.dataset_id) if filters.dataset_id else None
     )
     slot = slots.hold(rate_key(request))
-    return await stream(broadcast, slot, wanted, live.changes(read, mark))
+    return await stream(broadcast, slot, selected, live.changes(read, mark))
 
 
 @get("/ui/jobs/{invocation_id:str}", sync_to_thread=True)
@@ -235,7 +229,7 @@ async def get_job_events(
     mark: Mark = "",
 ) -> Stream:
     """Stream an event whenever a job's page is out of date, and one at its end."""
-    wanted = TransitionFilter(invocation_id=InvocationId(invocation_id))
+    selected = TransitionFilter(invocation_id=InvocationId(invocation_id))
 
     def read() -> live.View:
         invocation = invocations.get(InvocationId(invocation_id))
@@ -244,7 +238,7 @@ async def get_job_events(
         return live.View(mark=mark, active=not ended, ended=ended)
 
     slot = slots.hold(rate_key(request))
-    return await stream(broadcast, slot, wanted, live.changes(read, mark))
+    return await stream(broadcast, slot, selected, live.changes(read, mark))
 
 
 @get("/ui/jobs/{invocation_id:str}/outputs")

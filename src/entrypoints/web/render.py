@@ -11,11 +11,12 @@ import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request
 from litestar.datastructures import CacheControlHeader
+from litestar.params import QueryParameter
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.static_files import create_static_files_router
@@ -24,17 +25,14 @@ from litestar.template import TemplateConfig
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, caller_of
 from galaxy_jobs.entrypoints.typed_text import text_of
-from galaxy_jobs.entrypoints.web.wording import (
-    STATES,
-    code,
-    counted,
-    moment,
-    segment,
-)
+from galaxy_jobs.entrypoints.web.wording import STATES, code, counted, moment, segment
 from galaxy_jobs.entrypoints.wording import age, duration, number, size
 
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
+
+Text: TypeAlias = Annotated[str | None, QueryParameter(description="a text")]
+"""A query parameter of a page."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "

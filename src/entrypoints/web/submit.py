@@ -7,16 +7,16 @@ twice, by a double click or by reloading, runs it once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 from uuid import uuid4
 
 from attrs import evolve, frozen
 from litestar import get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from galaxy_jobs.domain.errors import (
+    DatasetInputAmbiguous,
     DatasetNotFound,
     DomainError,
     InvalidParameters,
@@ -35,9 +35,10 @@ from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.auth import Caller, requires
 from galaxy_jobs.entrypoints.api.parameters import Needs, idempotency_key
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
+from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.web.forms import Field, Form, name_of, parameters
 from galaxy_jobs.entrypoints.web.pages import to_job
-from galaxy_jobs.entrypoints.web.render import AnyRequest, page
+from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, page
 
 
 OFFERED_DATASETS = 200
@@ -107,14 +108,14 @@ class SubmitForm:
     def problems(self) -> Mapping[str, str]:
         """What is wrong, by the names of inputs, and of ``dataset_id``."""
         match self.error:
+            case DatasetInputAmbiguous() | DatasetNotFound(dataset_id=self.dataset_id):
+                return {"dataset_id": explain(self.error)}
             case InvalidParameters(problems=problems):
                 dataset = self.dataset_input or "dataset_id"
                 return {
                     ("dataset_id" if name == dataset else name): problem
                     for name, problem in problems.items()
                 }
-            case DatasetNotFound(dataset_id=self.dataset_id):
-                return {"dataset_id": str(self.error)}
             case _:
                 return {}
 
@@ -126,6 +127,7 @@ class SubmitForm:
             "submit.html",
             status=problems.status_of(error.code, addressed=False) if error else 200,
             form=self,
+            message=explain(error) if error else None,
             datasets=datasets.page(OFFERED_DATASETS).items,
         )
 
@@ -139,8 +141,8 @@ def get_submit_page(
     show_workflow: Needs[ShowWorkflow],
     datasets: Needs[DatasetRepository],
     allowlist: Needs[Allowlist],
-    workflow_name: Annotated[str | None, QueryParameter(description="a text")] = None,
-    dataset_id: Annotated[str | None, QueryParameter(description="a text")] = None,
+    workflow_name: Text = None,
+    dataset_id: Text = None,
 ) -> Template:
     """Show the form of a workflow, or the workflows to choose from."""
     if not workflow_name:
