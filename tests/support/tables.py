@@ -1,7 +1,6 @@
-"""README's tables, made from the code they tell of.
+"""The tables in the documentation that are generated from code.
 
-``python -m tests.support.tables`` writes them anew; a test sees that they are
-what the code says.
+``python -m tests.support.tables`` writes them; a test compares them with the code.
 """
 
 from __future__ import annotations
@@ -12,37 +11,39 @@ from pathlib import Path
 
 from galaxy_jobs.domain.model.invocation import TRANSITIONS, InvocationState
 from galaxy_jobs.domain.model.verdict import ROWS
+from galaxy_jobs.entrypoints.api import openapi
 from galaxy_jobs.entrypoints.api.problems import ADDRESSED, STATUS
+from galaxy_jobs.entrypoints.app import create_app
+from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.environment import SETTINGS
+from galaxy_jobs.entrypoints.settings import Settings
 
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 MEANINGS: Mapping[InvocationState, str] = {
-    InvocationState.QUEUED: "Galaxy has it; no job has started",
+    InvocationState.QUEUED: "Galaxy has accepted it; no job of it has started",
     InvocationState.IN_PROGRESS: "a job has started, and not everything is settled",
-    InvocationState.CANCELLING: "it was asked to stop, and has not yet",
-    InvocationState.COMPLETED: "every job ended well",
-    InvocationState.FAILED: "something went wrong for good; `failure` says what",
-    InvocationState.CANCELLED: "it was stopped",
+    InvocationState.CANCELLING: "a stop was requested; jobs may still be running",
+    InvocationState.COMPLETED: "every job succeeded",
+    InvocationState.FAILED: "it failed; `failure` has the reason",
+    InvocationState.CANCELLED: "it was stopped on request",
 }
 
 
 def states() -> str:
-    """Return each state with what may become of it."""
-    lines = ["| state | means | may become |", "|---|---|---|"]
+    """Return each state with the states that may follow it."""
+    lines = ["| state | meaning | may become |", "|---|---|---|"]
     for state, row in TRANSITIONS.items():
-        after = [
-            f"`{state_.value}`" for state_ in InvocationState if state_ in row.values()
-        ]
-        others = ", ".join(name for name in after if name != f"`{state.value}`")
-        lines.append(f"| `{state.value}` | {MEANINGS[state]} | {others or '—'} |")
+        followers = [s for s in InvocationState if s in row.values() and s != state]
+        names = ", ".join(f"`{follower.value}`" for follower in followers)
+        lines.append(f"| `{state.value}` | {MEANINGS[state]} | {names or '—'} |")
     return "\n".join(lines)
 
 
 def verdict() -> str:
     """Return the rows of the verdict."""
-    lines = ["| | what Galaxy shows | the state |", "|---|---|---|"]
+    lines = ["| | what Galaxy reports | state |", "|---|---|---|"]
     for number, (row, (_, state)) in enumerate(ROWS.items(), 1):
         lines.append(f"| {number} | {row.value} | `{state.value}` |")
     return "\n".join(lines)
@@ -51,10 +52,7 @@ def verdict() -> str:
 def settings() -> str:
     """Return the settings."""
     lines = ["| name | default | meaning |", "|---|---|---|"]
-    lines += [
-        f"| `{setting.name}` | {setting.default} | {setting.meaning} |"
-        for setting in SETTINGS
-    ]
+    lines += [f"| `{row.name}` | {row.default} | {row.meaning} |" for row in SETTINGS]
     return "\n".join(lines)
 
 
@@ -71,29 +69,47 @@ def errors() -> str:
     return "\n".join(lines)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {
-    "settings": settings,
-    "states": states,
-    "verdict": verdict,
-    "errors": errors,
+def routes() -> str:
+    """Return the routes of the API with their summaries."""
+    container = Container(settings=Settings(home=Path("unused")))
+    document = openapi.document(create_app(container))
+    lines = ["| route | purpose |", "|---|---|"]
+    for tag in openapi.TAGS:
+        lines += [
+            f"| `{method.upper()} {path}` | {operation['summary']} |"
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+            if tag in operation["tags"]
+        ]
+    return "\n".join(lines)
+
+
+PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
+    ROOT / "README.md": {"settings": settings, "states": states},
+    ROOT / "docs/http.md": {"routes": routes, "errors": errors},
+    ROOT / "docs/states.md": {"verdict": verdict},
 }
+"""The tables of each page, by their names."""
 
 
-def block(name: str, text: str) -> str:
-    """Return a table between the marks that it is found by."""
-    return f"<!-- begin {name} -->\n{text}\n<!-- end {name} -->"
+def updated(page: Path) -> str:
+    """Return the text of a page, with its tables generated from the code.
 
-
-def written_anew(readme: str) -> str:
-    """Return README with every table as the code says."""
-    for name, table in TABLES.items():
-        pattern = rf"<!-- begin {name} -->.*?<!-- end {name} -->"
-        tables = re.findall(pattern, readme, re.DOTALL)
-        if len(tables) != 1:
-            raise ValueError(f"README has {len(tables)} tables {name!r}, not one")
-        readme = readme.replace(tables[0], block(name, table()))
-    return readme
+    Raises:
+        ValueError: A table does not occur exactly once.
+    """
+    text = page.read_text()
+    for name, table in PAGES[page].items():
+        blocks = re.findall(
+            rf"<!-- begin {name} -->.*?<!-- end {name} -->", text, re.DOTALL
+        )
+        if len(blocks) != 1:
+            raise ValueError(f"{page.name} has {len(blocks)} tables {name!r}, not one")
+        block = f"<!-- begin {name} -->\n{table()}\n<!-- end {name} -->"
+        text = text.replace(blocks[0], block)
+    return text
 
 
 if __name__ == "__main__":
-    README.write_text(written_anew(README.read_text()))
+    for path in PAGES:
+        path.write_text(updated(path))

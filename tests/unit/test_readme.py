@@ -1,33 +1,31 @@
-"""README says what the code says."""
+"""The tables of README and docs/ match the code."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from tests.support.tables import README, written_anew
+import pytest
+
+from tests.support.tables import PAGES, ROOT, updated
 
 
-TESTS = Path(__file__).parents[1]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_generated_tables_match_the_code(page: Path) -> None:
+    assert page.read_text() == updated(page), "run: python -m tests.support.tables"
 
 
-def test_the_tables_are_what_the_code_says() -> None:
-    text = README.read_text()
-    assert text == written_anew(text), "run: python -m tests.support.tables"
-
-
-def test_every_row_of_what_happens_when_is_shown_by_a_test() -> None:
-    _, _, text = README.read_text().partition("## What happens when")
-    text = text.partition("\n## ")[0]
+def test_every_guarantee_names_a_test_that_exists() -> None:
+    text = (ROOT / "docs/guarantees.md").read_text()
     rows = [
         line
         for line in text.splitlines()
-        if line.startswith("| ") and not line.endswith("| shown by |")
+        if line.startswith("| ") and not line.endswith("| test |")
     ]
     assert rows
     for row in rows:
-        shown_by = re.search(r"`(test_\w+\.py): ([^`]+)` \|$", row)
-        assert shown_by, row
-        (file,) = TESTS.glob(f"*/{shown_by[1]}")
-        quoted = f'"{shown_by[2]}"'
-        assert quoted in (code := file.read_text()) or f"def {shown_by[2]}(" in code
+        reference = re.search(r"`(test_\w+\.py): ([^`]+)` \|$", row)
+        assert reference, row
+        (file,) = ROOT.glob(f"tests/*/{reference[1]}")
+        code, name = file.read_text(), reference[2]
+        assert f'"{name}"' in code or f"def {name}(" in code, row
