@@ -210,7 +210,7 @@ def _toml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise BadSetting(
-            f"GALAXY_JOBS_CONFIG is {str(path)!r}; it could not be read ({reason}); "
+            f"GALAXY_JOBS_CONFIG is {str(path)!r}, which could not be read ({reason}); "
             f"expected {environment.GALAXY_JOBS_CONFIG.expected}."
         ) from None
 
