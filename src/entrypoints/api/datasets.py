@@ -31,21 +31,20 @@ from galaxy_jobs.entrypoints.api.strict import Strict
     return_dto=None,
     sync_to_thread=True,
     guards=[requires(Scope.SUBMIT)],
-    operation_id="register_dataset",
-    summary="Register a dataset",
-    description="Galaxy is not asked: it decides what it can use when a job is "
-    "submitted. Registering the same dataset again has no effect.",
-    response_description="The registered dataset.",
     response_headers=[LOCATION],
     responses=refusals(
         "unsupported-media-type", "too-large", "dataset-exists", "database-unavailable"
     ),
 )
-def post_dataset(
+def register_dataset(
     data: JSONBody[schemas.NewDataset],
     register_dataset: Needs[RegisterDataset],
 ) -> Response[schemas.DatasetJson]:
-    """Register a dataset."""
+    """Register a dataset.
+
+    Galaxy is not asked: it decides what it can use when a job is submitted.
+    Registering the same dataset again has no effect.
+    """
     dataset = register_dataset(
         data.name,
         schemas.source_of(data.source),
@@ -61,17 +60,14 @@ def post_dataset(
 @get(
     "/",
     sync_to_thread=True,
-    operation_id="list_datasets",
-    summary="List datasets, newest first",
-    response_description="A page of datasets.",
     responses=refusals("database-unavailable"),
 )
-def get_datasets(
+def list_datasets(
     datasets: Needs[DatasetRepository],
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> schemas.Datasets:
-    """Return a page of datasets."""
+    """List datasets, newest first."""
     here = ["datasets"]
     page = datasets.page(limit, cursors.read(cursor, here))
     return schemas.Datasets(
@@ -83,18 +79,15 @@ def get_datasets(
 @get(
     "/{dataset_id:str}",
     sync_to_thread=True,
-    operation_id="show_dataset",
-    summary="Show a dataset",
-    response_description="The dataset.",
     responses=refusals("dataset-not-found", "database-unavailable", addressed=True),
 )
-def get_dataset(
+def show_dataset(
     dataset_id: Annotated[str, path("The dataset, as registered.", "reads-1")],
     datasets: Needs[DatasetRepository],
 ) -> schemas.DatasetJson:
-    """Return a dataset."""
+    """Show a dataset."""
     return schemas.dataset(datasets.get(DatasetId(dataset_id)))
 
 
-ROUTES = [post_dataset, get_datasets, get_dataset]
+ROUTES = [register_dataset, list_datasets, show_dataset]
 """Below ``/datasets``."""

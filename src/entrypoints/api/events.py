@@ -63,22 +63,16 @@ class Batch:
 
 @get(
     "/events",
-    operation_id="job_events",
-    summary="Stream state changes",
-    description="Server-sent events: an event `transition` for each change of a job's "
-    "state, from now on, or after the event `Last-Event-ID` (browsers send that when "
-    "they reconnect). None is missed and none is sent twice. Comments are heartbeats.",
     responses={
         200: ResponseSpec(
             schemas.EventJson,
             generate_examples=False,
             media_type=EVENT_STREAM,
-            description="A stream that does not end; this is the `data` of each event.",
         ),
         **refusals("too-many-requests", "shutting-down", "database-unavailable"),
     },
 )
-async def get_events(
+async def job_events(
     *,
     request: Request[Any, Any, Any],
     broadcast: Needs[Broadcast],
@@ -98,7 +92,12 @@ async def get_events(
         header("Last-Event-ID", "The id of the last event received.", "4711"),
     ] = None,
 ) -> Stream:
-    """Stream the transitions of jobs."""
+    """Stream state changes.
+
+    Server-sent events: an event `transition` for each change of a job's state, from
+    now on, or after the event `Last-Event-ID` (browsers send that when they
+    reconnect). None is missed and none is sent twice. Comments are heartbeats.
+    """
     selected = TransitionFilter(
         dataset_id=None if dataset_id is None else DatasetId(dataset_id),
         invocation_id=None if invocation_id is None else InvocationId(invocation_id),
@@ -221,5 +220,5 @@ def _event(change: JobTransition) -> bytes:
     return b"id: %d\nevent: transition\ndata: %b\n\n" % (change.transition.id, data)
 
 
-ROUTES = [get_events]
+ROUTES = [job_events]
 """Below ``/jobs``."""

@@ -17,13 +17,10 @@ from galaxy_jobs.entrypoints.readiness import Readiness
     "/health/live",
     opt={PUBLIC: True},
     sync_to_thread=False,
-    operation_id="live",
-    summary="Liveness of this process",
-    response_description="The process is alive.",
     responses=refusals(public=True),
 )
-def get_live() -> schemas.Live:
-    """Answer."""
+def live() -> schemas.Live:
+    """Show whether this process is alive."""
     return schemas.Live()
 
 
@@ -31,22 +28,20 @@ def get_live() -> schemas.Live:
     "/health/ready",
     opt={PUBLIC: True},
     sync_to_thread=True,
-    operation_id="ready",
-    summary="Readiness to serve requests",
-    description="Needs the database and its schema. Galaxy is information: reads work "
-    "without it.",
-    response_description="Requests can be served.",
     responses={
         **refusals(public=True),
         503: ResponseSpec(
             schemas.ReadyJson,
             generate_examples=False,
-            description="Requests cannot be served.",
         ),
     },
 )
-def get_ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
-    """Return whether requests can be served."""
+def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
+    """Show whether requests can be served.
+
+    That needs the database and its schema. Galaxy is information: reads work without
+    it.
+    """
     found = readiness()
     news = found.galaxy
     galaxy = None
@@ -68,17 +63,16 @@ def get_ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
     "/metrics",
     sync_to_thread=True,
     media_type=CONTENT_TYPE,
-    operation_id="metrics",
-    summary="Prometheus metrics",
-    description="`galaxy_jobs_overdue_seconds` is the number to alert on. What "
-    "concerns sweeps is the same at every replica.",
-    response_description="Prometheus' text format.",
     responses=refusals(),
 )
-def get_metrics(metrics: Needs[Metrics]) -> Response[bytes]:
-    """Return the metrics."""
+def metrics(metrics: Needs[Metrics]) -> Response[bytes]:
+    """Prometheus metrics.
+
+    `galaxy_jobs_overdue_seconds` is the number to alert on. What concerns sweeps is
+    the same at every replica.
+    """
     return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
-ROUTES = [get_live, get_ready, get_metrics]
+ROUTES = [live, ready, metrics]
 """At the paths that they name."""

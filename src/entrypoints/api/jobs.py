@@ -89,17 +89,11 @@ CREATED_HEADERS = [
     dto=Strict[schemas.NewJob],
     return_dto=None,
     guards=[requires(Scope.SUBMIT)],
-    operation_id="submit_job",
-    summary="Run a workflow on a dataset",
-    description="Galaxy is invoked at once. With `validate_only`, nothing is run; the "
-    "response is the plan.",
-    response_description="The job, accepted by Galaxy.",
     response_headers=CREATED_HEADERS,
     responses={
         200: ResponseSpec(
             schemas.PlanJson,
             generate_examples=False,
-            description="The plan (`validate_only`).",
         ),
         **refusals(*_SUBMITTING),
     },
@@ -115,7 +109,11 @@ def submit_job(
     validate_only: Annotated[bool, query("true or false", example=True)] = False,
     key: KeyHeader = None,
 ) -> Response[schemas.Accepted]:
-    """Submit a job, or plan it."""
+    """Run a workflow on a dataset.
+
+    Galaxy is invoked at once. With `validate_only`, nothing is run; the response is
+    the plan.
+    """
     wish = Request(
         dataset_id=DatasetId(data.dataset_id),
         workflow_name=data.workflow_name,
@@ -136,10 +134,6 @@ def submit_job(
     dto=Strict[schemas.NewRun],
     return_dto=None,
     guards=[requires(Scope.SUBMIT)],
-    operation_id="rerun_job",
-    summary="Run a job again",
-    description="Always a new job, with `rerun_of`. The body may be left out.",
-    response_description="The new job, accepted by Galaxy.",
     response_headers=CREATED_HEADERS,
     operation_class=OptionalBody,
     responses=refusals("job-not-found", *_SUBMITTING),
@@ -154,7 +148,10 @@ def rerun_job(
     data: JSONBody[schemas.NewRun | None] = None,
     key: KeyHeader = None,
 ) -> Response[schemas.Accepted]:
-    """Submit a job once more."""
+    """Run a job again.
+
+    Always a new job, with `rerun_of`. The body may be left out.
+    """
     changes = data or schemas.NewRun()
     submitted = rerun(
         InvocationId(invocation_id),
@@ -167,9 +164,6 @@ def rerun_job(
 
 @get(
     "/",
-    operation_id="list_jobs",
-    summary="List jobs, newest first",
-    response_description="A page of jobs.",
     response_headers=[ETAG],
     responses={
         304: ResponseSpec(
@@ -178,7 +172,7 @@ def rerun_job(
         **refusals("database-unavailable"),
     },
 )
-async def get_jobs(
+async def list_jobs(
     *,
     job_pages: Needs[JobPages],
     dataset_id: Annotated[
@@ -202,7 +196,7 @@ async def get_jobs(
     cursor: CursorText = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response[schemas.Jobs]:
-    """List jobs."""
+    """List jobs, newest first."""
     selected = JobFilter(
         dataset_id=None if dataset_id is None else DatasetId(dataset_id),
         workflow_name=workflow_name,
@@ -223,14 +217,9 @@ async def get_jobs(
 
 @get(
     "/{invocation_id:str}",
-    operation_id="show_job",
-    summary="Show a job",
-    description="With `wait`, the response comes when its state has changed or that "
-    "time has passed; at once where it has ended already.",
-    response_description="The job.",
     responses=refusals("job-not-found", "too-many-requests", "database-unavailable"),
 )
-async def get_job(
+async def show_job(
     *,
     request: AnyRequest[Any, Any, Any],
     invocation_id: InvocationIdInPath,
@@ -240,7 +229,11 @@ async def get_job(
     slots: Needs[StreamSlots],
     wait: Wait = 0,
 ) -> schemas.JobDetailJson:
-    """Return a job, now or when its state has changed."""
+    """Show a job.
+
+    With `wait`, the response comes when its state has changed or that time has
+    passed; at once where it has ended already.
+    """
 
     async def show() -> Invocation:
         return await asyncio.to_thread(invocations.get, InvocationId(invocation_id))
@@ -263,25 +256,18 @@ async def get_job(
 @get(
     "/{invocation_id:str}/history",
     sync_to_thread=True,
-    operation_id="job_history",
-    summary="List a job's state changes",
-    response_description="All of them, oldest first.",
     responses=refusals("job-not-found", "database-unavailable"),
 )
-def get_history(
+def job_history(
     invocation_id: InvocationIdInPath, invocations: Needs[InvocationRepository]
 ) -> schemas.Transitions:
-    """Return the transitions of a job."""
+    """List a job's state changes, oldest first."""
     transitions = invocations.transitions(InvocationId(invocation_id))
     return schemas.view(schemas.Transitions, {"items": transitions})
 
 
 @get(
     "/{invocation_id:str}/outputs",
-    operation_id="job_outputs",
-    summary="List a job's outputs",
-    description="Galaxy is asked; `gone` means that it no longer knows the job.",
-    response_description="All labelled outputs, by label.",
     responses=refusals(
         "job-not-found",
         "gone",
@@ -291,13 +277,16 @@ def get_history(
     ),
 )
 @asks_galaxy
-def get_outputs(
+def job_outputs(
     *,
     request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     invocation_id: InvocationIdInPath,
     job_outputs: Needs[JobOutputs],
 ) -> schemas.Outputs:
-    """Return the outputs of a job."""
+    """List a job's outputs.
+
+    Galaxy is asked; `gone` means that it no longer knows the job.
+    """
     outputs = job_outputs(InvocationId(invocation_id))
     return schemas.view(schemas.Outputs, {"items": outputs})
 
@@ -307,35 +296,33 @@ def get_outputs(
     status_code=202,
     sync_to_thread=True,
     guards=[requires(Scope.SUBMIT)],
-    operation_id="cancel_job",
-    summary="Cancel a job",
-    description="The poller passes it on to Galaxy, until Galaxy accepts. Cancelling a "
-    "job that is cancelled already has no effect.",
-    response_description="The job, cancelled or cancelling.",
     responses=refusals("job-not-found", "already-ended", "database-unavailable"),
 )
-def post_cancel(
+def cancel_job(
     invocation_id: InvocationIdInPath,
     cancel_job: Needs[CancelJob],
     clock: Needs[Clock],
 ) -> schemas.JobDetailJson:
-    """Cancel a job."""
+    """Cancel a job.
+
+    The poller passes it on to Galaxy, until Galaxy accepts. Cancelling a job that is
+    cancelled already has no effect.
+    """
     return schemas.job_detail(cancel_job(InvocationId(invocation_id)), clock())
 
 
 @get(
     "/{submission_id:str}",
     sync_to_thread=True,
-    operation_id="show_submission",
-    summary="Show the outcome of a submission",
-    description="Where the response to `POST /jobs` was lost, or told no outcome yet.",
-    response_description="The submission.",
     responses=refusals("submission-not-found", "database-unavailable"),
 )
-def get_submission(
+def show_submission(
     submission_id: SubmissionIdInPath, submissions: Needs[SubmissionRepository]
 ) -> schemas.SubmissionJson:
-    """Return the outcome of a submission."""
+    """Show the outcome of a submission.
+
+    For where the response to `POST /jobs` was lost, or told no outcome yet.
+    """
     submission = submissions.get(submission_id_of(submission_id))
     problem = submission.problem
     return schemas.SubmissionJson(
@@ -359,13 +346,13 @@ def _created(submitted: Submitted) -> Response[Any]:
 ROUTES = [
     submit_job,
     rerun_job,
-    get_jobs,
-    get_job,
-    get_history,
-    get_outputs,
-    post_cancel,
+    list_jobs,
+    show_job,
+    job_history,
+    job_outputs,
+    cancel_job,
 ]
 """Below ``/jobs``."""
 
-SUBMISSIONS = [get_submission]
+SUBMISSIONS = [show_submission]
 """Below ``/submissions``."""

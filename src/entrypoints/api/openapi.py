@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
-from inspect import getdoc
+from inspect import cleandoc, getdoc
 from typing import Any
 
 from litestar import Litestar, Request, Router
@@ -126,6 +126,8 @@ def openapi_config() -> OpenAPIConfig:
         description="Runs Galaxy workflows on request, once each, and tells the truth "
         "about how they went.",
         license=License(name="MIT", identifier="MIT"),
+        use_handler_docstrings=True,
+        operation_id_creator=lambda handler, _, __: handler.handler_name,
         tags=[Tag(name=name, description=text) for name, text in TAGS.items()],
         components=Components(
             security_schemes={
@@ -162,7 +164,7 @@ def document(app: Litestar) -> Json:
     _complete_schemas(found["components"]["schemas"])
     for methods in found["paths"].values():
         for method, operation in methods.items():
-            _complete_operation(method, operation)
+            _complete_operation(method, operation, found["components"]["schemas"])
     return found
 
 
@@ -181,7 +183,11 @@ def _complete_schemas(schemas: Json) -> None:
             source["description"] = "Tells the kinds of sources apart."
 
 
-def _complete_operation(method: str, operation: Json) -> None:
+def _complete_operation(method: str, operation: Json, schemas: Json) -> None:
+    summary, _, more = operation.pop("description").partition("\n\n")
+    operation["summary"] = summary.removesuffix(".")
+    if more:
+        operation["description"] = cleandoc(more)
     scope = (Scope.READ if method == "get" else Scope.SUBMIT).value
     by_cookie = [{"cookie": [scope]}] if method == "get" else []
     public = "401" not in operation["responses"]
@@ -189,6 +195,10 @@ def _complete_operation(method: str, operation: Json) -> None:
     for parameter in operation.get("parameters", []):
         parameter["schema"] = _without_null(parameter["schema"])
     for status, response in operation["responses"].items():
+        for content in response.get("content", {}).values():
+            model = content["schema"].get("$ref", "").rpartition("/")[2]
+            if status[0] == "2" and model:
+                response["description"] = schemas[model]["description"]
         headers = response.setdefault("headers", {})
         for name in _headers(status, response):
             headers.setdefault(name, {})

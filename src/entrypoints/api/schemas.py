@@ -56,13 +56,25 @@ def view(model: type[V], thing: object) -> V:
     return msgspec.convert(thing, model, from_attributes=True)
 
 
+# --- fields of several models ---------------------------------------------------
+
 NextCursor: TypeAlias = Annotated[
-    str | None,
-    doc("`cursor` of the next page; null on the last.", "WzEsIjNmMGE2YiIsIjIwIl0"),
+    str | None, doc("`cursor` of the next page; null on the last.", "WzEsIjNmMGE2YiJd")
 ]
-
 WholeList: TypeAlias = Annotated[None, doc("Always null: the list is complete.")]
-
+InvocationIdField: TypeAlias = Annotated[
+    str,
+    doc("Galaxy's id of the invocation, and the id of the job.", "f2db41e1fa331b3e"),
+]
+DatasetIdField: TypeAlias = Annotated[str, doc("A registered dataset.", "reads-1")]
+WorkflowNameField: TypeAlias = Annotated[
+    str, doc("As in `GET /workflows`.", "sort-and-count")
+]
+WorkflowIdField: TypeAlias = Annotated[str, doc("In Galaxy.", "f597429621d6eb2b")]
+GalaxyStateField: TypeAlias = Annotated[str, doc("Galaxy's own word.", "scheduled")]
+ToolField: TypeAlias = Annotated[
+    str | None, doc("Galaxy's id of the tool, if it is one.", "sort1/1.2.0")
+]
 
 # --- datasets -------------------------------------------------------------------
 
@@ -93,6 +105,7 @@ class UrlSource(Body, tag_field="src", tag="url"):
 
 
 SourceJson: TypeAlias = HdaSource | LddaSource | HdcaSource | UrlSource
+SourceField: TypeAlias = Annotated[SourceJson, doc("Where Galaxy finds the data.")]
 
 _GALAXY_SOURCES: Mapping[Src, type[HdaSource | LddaSource | HdcaSource]] = {
     Src.HDA: HdaSource,
@@ -109,18 +122,16 @@ class NewDataset(Body, kw_only=True):
         doc("1 to 255 characters. Left out, an id is made up.", "reads-1"),
     ] = None
     name: Annotated[str, doc("For people.", "Reads of sample 1", min_length=1)]
-    source: Annotated[SourceJson, doc("Where Galaxy finds the data.")]
+    source: SourceField
 
 
 class DatasetJson(View):
     """A dataset that jobs can be run on."""
 
-    dataset_id: Annotated[str, doc("The id that jobs refer to.", "reads-1")]
+    dataset_id: DatasetIdField
     name: Annotated[str, doc("For people.", "Reads of sample 1")]
-    source: Annotated[SourceJson, doc("Where Galaxy finds the data.")]
-    created_at: Annotated[
-        datetime, doc("Time of registration.", "2026-01-02T11:59:00Z")
-    ]
+    source: SourceField
+    created_at: Annotated[datetime, doc("When it was registered.")]
 
 
 class Datasets(View):
@@ -164,19 +175,17 @@ def dataset(registered: Dataset) -> DatasetJson:
 class NewJob(Body):
     """A job to run."""
 
-    dataset_id: Annotated[str, doc("A registered dataset.", "reads-1")]
-    workflow_name: Annotated[str, doc("As in `GET /workflows`.", "sort-and-count")]
+    dataset_id: DatasetIdField
+    workflow_name: WorkflowNameField
     overwrite: Annotated[
         bool,
         doc(
             "Supersede the earlier jobs of this dataset and workflow; their results "
-            "are deleted once this job has completed.",
-            False,
+            "are deleted once this job has completed."
         ),
     ] = False
     parameters: Annotated[
-        dict[str, Any],
-        doc("By workflow input, as in `GET /workflows/{name}`.", {"sleep_s": 2}),
+        dict[str, Any], doc("By input, as in `GET /workflows/{name}`.", {"sleep_s": 2})
     ] = {}
 
 
@@ -184,33 +193,28 @@ class NewRun(Body):
     """The differences of a rerun to the job that it repeats."""
 
     parameters: Annotated[
-        dict[str, Any] | None,
-        doc("Parameters to change; the others stay.", {"sleep_s": 3}),
+        dict[str, Any] | None, doc("Those to change; the others stay.", {"sleep_s": 3})
     ] = None
-    overwrite: Annotated[
-        bool | None, doc("As in `POST /jobs`. Left out, as in the repeated job.", True)
-    ] = None
+    overwrite: Annotated[bool | None, doc("Left out, as in the repeated job.")] = None
 
 
 class Accepted(View):
-    """A job that Galaxy has accepted."""
+    """The job, accepted by Galaxy."""
 
-    invocation_id: Annotated[
-        str, doc("Galaxy's id of the invocation, and the id of the job.", "f2db41e1fa")
-    ]
+    invocation_id: InvocationIdField
     state: Annotated[InvocationState, doc("What is known of it so far.", "queued")]
 
 
 class PlanJson(View):
     """What would be run."""
 
-    dataset_id: Annotated[str, doc("The dataset of the job.", "reads-1")]
-    workflow_name: Annotated[str, doc("As Galaxy spells it.", "sort-and-count")]
-    workflow_id: Annotated[str, doc("Galaxy's id of it.", "f597429621d6eb2b")]
+    dataset_id: DatasetIdField
+    workflow_name: WorkflowNameField
+    workflow_id: WorkflowIdField
     inputs: Annotated[
         dict[str, Any],
         doc(
-            "What each input is given; the others take their defaults.",
+            "The value of each input; the others take their defaults.",
             {"text": {"src": "hda", "id": "5a1cff6882ddb5b2"}, "sleep_s": 2},
         ),
     ]
@@ -230,17 +234,13 @@ class FailureJson(View):
     """The first failure of a job."""
 
     reason: Annotated[str, doc("A stable word for programs.", "job-failed")]
-    step: Annotated[
-        str | None, doc("The step's label, or `step 3` (counting from 1).", "sort")
-    ]
+    step: Annotated[str | None, doc("Its label, or `step 3` (from 1).", "sort")]
     step_index: Annotated[int | None, doc("The step's place, counting from 0.", 1)]
     path: Annotated[list[str], doc("Labels down through sub-workflows.", ["sort"])]
-    tool: Annotated[str | None, doc("Galaxy's id of the tool.", "sort1/1.2.0")]
+    tool: ToolField
     exit_code: Annotated[int | None, doc("Of the tool.", 2)]
-    stderr: Annotated[
-        str | None, doc("The end of the tool's stderr.", "sort: cannot read: a.txt")
-    ]
-    message: Annotated[str | None, doc("Galaxy's own sentence.", "Fatal error:")]
+    stderr: Annotated[str | None, doc("The end of it.", "sort: cannot read: a.txt")]
+    message: Annotated[str | None, doc("Galaxy's own sentence.", "Fatal error: 2")]
 
 
 class StepJson(View):
@@ -248,59 +248,43 @@ class StepJson(View):
 
     index: Annotated[int, doc("Its place, counting from 0.", 1)]
     label: Annotated[str, doc("As in the workflow editor.", "sort")]
-    tool: Annotated[
-        str | None, doc("Galaxy's id of the tool; null for other steps.", "sort1/1.2.0")
-    ]
+    tool: ToolField
     state: Annotated[str, doc("The state of its jobs taken together.", "failed")]
-    jobs: Annotated[
-        dict[str, int],
-        doc("The number of its jobs in each of Galaxy's states.", {"error": 1}),
-    ]
+    jobs: Annotated[dict[str, int], doc("Their number by state.", {"error": 1})]
+
+
+ProgressField: TypeAlias = Annotated[ProgressJson, doc("How far its jobs are.")]
+FailureField: TypeAlias = Annotated[FailureJson | None, doc("What failed first.")]
 
 
 class JobJson(View, kw_only=True):
     """A job, as in lists."""
 
-    invocation_id: Annotated[
-        str, doc("Galaxy's id of the invocation, and the id of the job.", "f2db41e1fa")
-    ]
-    dataset_id: Annotated[str, doc("The dataset it runs on.", "reads-1")]
-    workflow_name: Annotated[str, doc("The workflow it runs.", "sort-and-count")]
+    invocation_id: InvocationIdField
+    dataset_id: DatasetIdField
+    workflow_name: WorkflowNameField
     state: Annotated[
-        InvocationState,
-        doc("Its state; `completed` only if every job ended well.", "failed"),
+        InvocationState, doc("`completed` only if every job ended well.", "failed")
     ]
-    galaxy_state: Annotated[str, doc("Galaxy's own word.", "scheduled")]
+    galaxy_state: GalaxyStateField
     parameters: Annotated[dict[str, Any], doc("As submitted.", {"sleep_s": 2})]
-    overwrite: Annotated[bool, doc("Whether it supersedes earlier jobs.", False)]
-    rerun_of: Annotated[str | None, doc("The job that it repeats.", None)]
-    superseded_by: Annotated[str | None, doc("The job that superseded it.", None)]
-    created_at: Annotated[
-        datetime, doc("When Galaxy accepted it.", "2026-01-02T12:00:00Z")
-    ]
-    updated_at: Annotated[
-        datetime, doc("The last change.", "2026-01-02T12:04:05.250000Z")
-    ]
-    observed_at: Annotated[
-        datetime, doc("When Galaxy was last asked.", "2026-01-02T12:04:06.500000Z")
-    ]
-    stale: Annotated[bool, doc("Whether that was suspiciously long ago.", False)] = (
-        False
-    )
-    attention: Annotated[
-        str | None, doc("A sentence, where somebody should look.", None)
-    ]
-    progress: Annotated[ProgressJson, doc("How far its jobs are.")]
-    failure: Annotated[FailureJson | None, doc("What failed first, if anything.")]
+    overwrite: Annotated[bool, doc("Whether it supersedes earlier jobs.")]
+    rerun_of: Annotated[str | None, doc("The job that it repeats.")]
+    superseded_by: Annotated[str | None, doc("The job that superseded it.")]
+    created_at: Annotated[datetime, doc("When Galaxy accepted it.")]
+    updated_at: Annotated[datetime, doc("When anything but `observed_at` changed.")]
+    observed_at: Annotated[datetime, doc("When Galaxy was last asked.")]
+    stale: Annotated[bool, doc("Whether that was suspiciously long ago.")] = False
+    attention: Annotated[str | None, doc("A sentence, where somebody should look.")]
+    progress: ProgressField
+    failure: FailureField
 
 
 class JobDetailJson(JobJson, kw_only=True):
     """A job with all that is known of it."""
 
     steps: Annotated[list[StepJson], doc("In the workflow's order.")]
-    history_id: Annotated[
-        str | None, doc("The Galaxy history with its results.", "33b43b4e7093c91f")
-    ]
+    history_id: Annotated[str | None, doc("In Galaxy.", "33b43b4e7093c91f")]
 
 
 class Jobs(View):
@@ -314,14 +298,12 @@ class TransitionJson(View):
     """A change of a job's state."""
 
     id: Annotated[int, doc("Rises with every change of any job.", 4711)]
-    from_state: Annotated[
-        InvocationState | None, doc("Null: the job was accepted.", "in_progress")
-    ]
+    from_state: Annotated[InvocationState | None, doc("Null: it was accepted.")]
     to_state: Annotated[InvocationState, doc("The state from then on.", "failed")]
     at: Annotated[datetime, doc("When it was seen.", "2026-01-02T12:04:05.250000Z")]
-    galaxy_state: Annotated[str, doc("Galaxy's word at that time.", "scheduled")]
-    progress: Annotated[ProgressJson, doc("How far its jobs were.")]
-    failure: Annotated[FailureJson | None, doc("What had failed first, if anything.")]
+    galaxy_state: GalaxyStateField
+    progress: ProgressField
+    failure: FailureField
 
 
 class Transitions(View):
@@ -334,9 +316,9 @@ class Transitions(View):
 class EventJson(TransitionJson, kw_only=True):
     """A change of a job's state, with the job."""
 
-    invocation_id: Annotated[str, doc("The id of the job.", "f2db41e1fa")]
-    dataset_id: Annotated[str, doc("The dataset it runs on.", "reads-1")]
-    workflow_name: Annotated[str, doc("The workflow it runs.", "sort-and-count")]
+    invocation_id: InvocationIdField
+    dataset_id: DatasetIdField
+    workflow_name: WorkflowNameField
 
 
 class OutputJson(View):
@@ -352,7 +334,7 @@ class OutputJson(View):
 
 
 class Outputs(View):
-    """All outputs of a job, by label."""
+    """All labelled outputs of a job, by label."""
 
     items: Annotated[list[OutputJson], doc("By label.")]
     next_cursor: WholeList = None
@@ -361,17 +343,10 @@ class Outputs(View):
 class SubmissionJson(View):
     """The outcome of a submission."""
 
-    submission_id: Annotated[
-        str, doc("A UUID.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
-    ]
-    state: Annotated[
-        str, doc("`submitting`, `unknown`, `accepted` or `rejected`.", "accepted")
-    ]
-    invocation_id: Annotated[str | None, doc("The job, once accepted.", "f2db41e1fa")]
-    problem: Annotated[
-        dict[str, Any] | None,
-        doc("Why it was rejected: the members of a problem.", None),
-    ]
+    submission_id: Annotated[str, doc("A UUID.")]
+    state: Annotated[str, doc("`submitting`, `unknown`, `accepted` or `rejected`.")]
+    invocation_id: Annotated[str | None, doc("The job, once accepted.")]
+    problem: Annotated[dict[str, Any] | None, doc("Why it was rejected.")]
 
 
 def job(invocation: Invocation, now: datetime) -> JobJson:
@@ -419,7 +394,7 @@ def plan(dataset_id: str, checked: Plan) -> PlanJson:
 class WorkflowName(View):
     """A workflow that may be run."""
 
-    name: Annotated[str, doc("As jobs refer to it.", "sort-and-count")]
+    name: WorkflowNameField
 
 
 class Workflows(View):
@@ -432,23 +407,16 @@ class Workflows(View):
 class WorkflowJson(View):
     """A workflow and its inputs."""
 
-    name: Annotated[str, doc("As Galaxy spells it.", "sort-and-count")]
-    workflow_id: Annotated[str, doc("Galaxy's id of it.", "f597429621d6eb2b")]
+    name: WorkflowNameField
+    workflow_id: WorkflowIdField
     annotation: Annotated[str, doc("The author's words.", "Sorts and counts lines.")]
     dataset_input: Annotated[
         str | None,
-        doc(
-            "The input that takes the job's dataset. Null where that depends on which "
-            "data inputs `parameters` leave over.",
-            "text",
-        ),
+        doc("Takes the job's dataset. Null: depends on `parameters`.", "text"),
     ]
     parameters: Annotated[
         dict[str, Any],
-        doc(
-            "A JSON Schema of the `parameters` of a job.",
-            {"type": "object", "properties": {"sleep_s": {"type": "integer"}}},
-        ),
+        doc("A JSON Schema of a job's `parameters`.", {"type": "object"}),
     ]
 
 
@@ -472,7 +440,7 @@ def workflow(declared: Workflow, dataset_input: str | None) -> WorkflowJson:
 
 
 class Live(View):
-    """The process answers."""
+    """The process is alive."""
 
     status: Annotated[str, doc("Always `alive`.", "alive")] = "alive"
 
@@ -481,8 +449,8 @@ class GalaxyJson(View):
     """The last answer of Galaxy, for information."""
 
     ok: Annotated[bool, doc("Whether it answered.", True)]
-    problem: Annotated[str | None, doc("Why it did not.", None)]
-    at: Annotated[datetime, doc("When it was asked.", "2026-01-02T12:00:00Z")]
+    problem: Annotated[str | None, doc("Why it did not.")]
+    at: Annotated[datetime, doc("When it was asked.")]
 
 
 class ReadyJson(View):
@@ -490,11 +458,9 @@ class ReadyJson(View):
 
     status: Annotated[str, doc("`ready` or `unavailable`.", "ready")]
     database: Annotated[bool, doc("Whether it answers.", True)]
-    migrations: Annotated[
-        str | None, doc("`current`, `ahead`, `behind` or `empty`.", "current")
-    ]
-    galaxy: Annotated[GalaxyJson | None, doc("What was last heard of it, if anything.")]
-    problem: Annotated[str | None, doc("The reason, where not ready.", None)]
+    migrations: Annotated[str | None, doc("`current`, `ahead`, `behind`, `empty`.")]
+    galaxy: Annotated[GalaxyJson | None, doc("What was last heard of it.")]
+    problem: Annotated[str | None, doc("The reason, where not ready.")]
 
 
 class ProblemDetails(View):

@@ -16,28 +16,23 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 
 @get(
     "/",
-    operation_id="list_workflows",
-    summary="List the workflows that may be run",
-    description="Galaxy is asked only where every workflow may be run.",
-    response_description="All of them, by name.",
     responses=refusals("galaxy-refused-us", "galaxy-unavailable"),
 )
 @asks_galaxy
-def get_workflows(
+def list_workflows(
     request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     list_workflows: Needs[ListWorkflows],
 ) -> schemas.Workflows:
-    """Return the workflows that may be run."""
+    """List the workflows that may be run.
+
+    Galaxy is asked only where every workflow may be run.
+    """
     names = [schemas.WorkflowName(name=name) for name in list_workflows()]
     return schemas.Workflows(items=names)
 
 
 @get(
     "/{name:str}",
-    operation_id="show_workflow",
-    summary="Show a workflow and its inputs",
-    description="As Galaxy declares it now.",
-    response_description="Its inputs, as a JSON Schema of a job's `parameters`.",
     responses=refusals(
         "workflow-not-allowed",
         "workflow-not-found",
@@ -48,7 +43,7 @@ def get_workflows(
     ),
 )
 @asks_galaxy
-def get_workflow(
+def show_workflow(
     *,
     request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     name: Annotated[
@@ -58,11 +53,11 @@ def get_workflow(
     show_workflow: Needs[ShowWorkflow],
     allowlist: Needs[Allowlist],
 ) -> schemas.WorkflowJson:
-    """Return a workflow and its inputs."""
+    """Show a workflow and its inputs, as Galaxy declares them now."""
     workflow = show_workflow(name)
     target = allowlist.dataset_input(name, workflow)
     return schemas.workflow(workflow, target.name if target else None)
 
 
-ROUTES = [get_workflows, get_workflow]
+ROUTES = [list_workflows, show_workflow]
 """Below ``/workflows``."""
