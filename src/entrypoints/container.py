@@ -1,74 +1,27 @@
 """The one place that knows which adapter fills which port.
 
-Rule of the file: it builds and closes; it decides nothing. Providers are
-annotated with the ports they fill, since dependency-injector does not check
-what it hands over; a test builds every one of them.
+It builds and closes, and decides nothing. Providers are annotated with the ports they
+fill, since dependency-injector does not check types; a test builds every one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 from dependency_injector import containers, providers
+from dependency_injector.providers import Provider, Singleton
 from sqlalchemy import Engine, event
 
+from galaxy_jobs.adapters import postgres
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
-from galaxy_jobs.adapters.postgres import (
-    AsyncReader,
-    PostgresDatasets,
-    PostgresInvocations,
-    PostgresJobPages,
-    PostgresPollQueue,
-    PostgresSubmissions,
-    PostgresSupersededRuns,
-    PostgresTokens,
-    PostgresTransitionFeed,
-    check_schema,
-    make_engine,
-    migrate,
-    where,
-)
 from galaxy_jobs.adapters.system import SystemClock
+from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines
+from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.domain.model.workflow import Allowlist
-from galaxy_jobs.domain.ports import (
-    Clock,
-    DatasetRepository,
-    InvocationRepository,
-    PollQueue,
-    RunHistories,
-    SubmissionRepository,
-    SupersededRuns,
-    TokenRepository,
-    TransitionFeed,
-    WorkflowCatalog,
-    WorkflowRunner,
-)
-from galaxy_jobs.domain.use_cases import (
-    Authenticate,
-    CancelJob,
-    Check,
-    ClearSuperseded,
-    CreateToken,
-    JobOutputs,
-    ListTokens,
-    ListWorkflows,
-    Poll,
-    PollPolicy,
-    Reconcile,
-    RegisterDataset,
-    Rerun,
-    RevokeToken,
-    ShowWorkflow,
-    Submit,
-    SubmitPolicy,
-    WhoAmI,
-)
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.broadcast import Broadcast
 from galaxy_jobs.entrypoints.environment import BadSetting
@@ -78,40 +31,6 @@ from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-
-@frozen
-class Threads:
-    """Asks about several invocations at once: the poller's threads."""
-
-    pool: ThreadPoolExecutor
-
-    def __call__(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Return the results in the order of the items."""
-        return self.pool.map(function, items)
-
-
-@frozen
-class Pipelines:
-    """Has two batches under way at once; see :class:`Poll`."""
-
-    pool: ThreadPoolExecutor
-
-    def __call__(self, pipeline: Callable[[], None]) -> None:
-        """Do it twice at once; what goes wrong in either is raised."""
-        for done in [self.pool.submit(pipeline) for _ in range(2)]:
-            done.result()
-
-
-def _threads(count: int) -> Iterator[Threads]:
-    with ThreadPoolExecutor(count, thread_name_prefix="galaxy") as pool:
-        yield Threads(pool)
-
-
-def _pipelines() -> Iterator[Pipelines]:
-    with ThreadPoolExecutor(2, thread_name_prefix="pipeline") as pool:
-        yield Pipelines(pool)
 
 
 @define
@@ -142,7 +61,7 @@ class Database:
         """
         if self.is_embedded:
             return f"embedded:{self.embedded.folder}"
-        return where(self.engine())
+        return postgres.where(self.engine())
 
     def engine(self) -> Engine:
         """Return the engine; the embedded server is up then.
@@ -157,7 +76,7 @@ class Database:
             else:
                 url = self.settings.database_url
             try:
-                self._engine = make_engine(url, pool_size=self.pool_size)
+                self._engine = postgres.make_engine(url, pool_size=self.pool_size)
             except InvalidValue as error:
                 raise BadSetting(f"DATABASE_URL: {error}") from None
             if self.is_embedded:
@@ -184,7 +103,7 @@ def _galaxy(settings: Settings, metrics: Metrics) -> Galaxy:
         raise BadSetting(f"GALAXY_API_KEY: {error}") from None
 
 
-def _metrics(queue: Callable[[], PollQueue]) -> Metrics:
+def _metrics(queue: Callable[[], ports.PollQueue]) -> Metrics:
     # The queue itself would bring the database up before anybody asks it.
     return Metrics(lambda: queue().backlog())
 
@@ -203,69 +122,60 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(
         instance_of=Settings
     )
-    clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
-    allowlist: providers.Provider[Allowlist] = settings.provided.allowlist
-    poll_policy: providers.Provider[PollPolicy] = settings.provided.poll
-    submit_policy: providers.Provider[SubmitPolicy] = settings.provided.submit
-    http: providers.Provider[HttpTable] = settings.provided.http
+    clock: Provider[ports.Clock] = Singleton(SystemClock)
+    allowlist: Provider[Allowlist] = settings.provided.allowlist
+    poll_policy: Provider[use_cases.PollPolicy] = settings.provided.poll
+    submit_policy: Provider[use_cases.SubmitPolicy] = settings.provided.submit
+    http: Provider[HttpTable] = settings.provided.http
 
-    embedded: providers.Provider[EmbeddedPostgres] = providers.Singleton(
+    embedded: Provider[EmbeddedPostgres] = Singleton(
         EmbeddedPostgres, settings.provided.home
     )
-    database: providers.Provider[Database] = providers.Singleton(
-        Database, settings, embedded
+    database: Provider[Database] = Singleton(Database, settings, embedded)
+    engine: Provider[Engine] = Singleton(Database.engine, database)
+    datasets: Provider[ports.DatasetRepository] = Singleton(
+        postgres.PostgresDatasets, engine
     )
-    engine: providers.Provider[Engine] = providers.Singleton(Database.engine, database)
-    datasets: providers.Provider[DatasetRepository] = providers.Singleton(
-        PostgresDatasets, engine
+    submissions: Provider[ports.SubmissionRepository] = Singleton(
+        postgres.PostgresSubmissions, engine
     )
-    submissions: providers.Provider[SubmissionRepository] = providers.Singleton(
-        PostgresSubmissions, engine
+    invocations: Provider[ports.InvocationRepository] = Singleton(
+        postgres.PostgresInvocations, engine
     )
-    invocations: providers.Provider[InvocationRepository] = providers.Singleton(
-        PostgresInvocations, engine
+    queue: Provider[ports.PollQueue] = Singleton(postgres.PostgresPollQueue, engine)
+    superseded: Provider[ports.SupersededRuns] = Singleton(
+        postgres.PostgresSupersededRuns, engine
     )
-    queue: providers.Provider[PollQueue] = providers.Singleton(
-        PostgresPollQueue, engine
-    )
-
-    superseded: providers.Provider[SupersededRuns] = providers.Singleton(
-        PostgresSupersededRuns, engine
-    )
-    tokens: providers.Provider[TokenRepository] = providers.Singleton(
-        PostgresTokens, engine
-    )
-
+    tokens: Provider[ports.TokenRepository] = Singleton(postgres.PostgresTokens, engine)
     # Closed by the application, in its event loop.
-    job_pages: providers.Provider[PostgresJobPages] = providers.Singleton(
-        PostgresJobPages, providers.Singleton(AsyncReader, engine.provider)
+    job_pages: Provider[postgres.PostgresJobPages] = Singleton(
+        postgres.PostgresJobPages, Singleton(postgres.AsyncReader, engine.provider)
     )
-    feed: providers.Provider[TransitionFeed] = providers.Singleton(
-        PostgresTransitionFeed, engine
+    feed: Provider[ports.TransitionFeed] = Singleton(
+        postgres.PostgresTransitionFeed, engine
     )
-    broadcast: providers.Provider[Broadcast] = providers.Singleton(Broadcast, feed)
+    broadcast: Provider[Broadcast] = Singleton(Broadcast, feed)
 
-    metrics: providers.Provider[Metrics] = providers.Singleton(_metrics, queue.provider)
-    galaxy: providers.Provider[Galaxy] = providers.Singleton(_galaxy, settings, metrics)
+    metrics: Provider[Metrics] = Singleton(_metrics, queue.provider)
+    galaxy: Provider[Galaxy] = Singleton(_galaxy, settings, metrics)
     # One adapter fills three ports; each can be replaced by itself.
-    runner: providers.Provider[WorkflowRunner] = providers.Callable(_itself, galaxy)
-    catalog: providers.Provider[WorkflowCatalog] = providers.Callable(_itself, galaxy)
-    histories: providers.Provider[RunHistories] = providers.Callable(_itself, galaxy)
-    whoami: providers.Provider[WhoAmI] = providers.Singleton(WhoAmI, runner, clock)
+    runner: Provider[ports.WorkflowRunner] = providers.Callable(_itself, galaxy)
+    catalog: Provider[ports.WorkflowCatalog] = providers.Callable(_itself, galaxy)
+    histories: Provider[ports.RunHistories] = providers.Callable(_itself, galaxy)
 
-    create_token = providers.Singleton(CreateToken, tokens, clock)
-    list_tokens = providers.Singleton(ListTokens, tokens)
-    revoke_token = providers.Singleton(RevokeToken, tokens, clock)
-    authenticate = providers.Singleton(Authenticate, tokens)
-    token_cache: providers.Provider[TokenCache] = providers.Singleton(
-        TokenCache, authenticate
-    )
-    register_dataset = providers.Singleton(RegisterDataset, datasets, clock)
-    list_workflows = providers.Singleton(ListWorkflows, catalog, allowlist)
-    show_workflow = providers.Singleton(ShowWorkflow, catalog, allowlist)
-    check = providers.Singleton(Check, datasets, catalog, allowlist)
-    submit = providers.Singleton(
-        Submit,
+    whoami = Singleton(use_cases.WhoAmI, runner, clock)
+    readiness: Provider[Readiness] = Singleton(Readiness, engine, whoami)
+    create_token = Singleton(use_cases.CreateToken, tokens, clock)
+    list_tokens = Singleton(use_cases.ListTokens, tokens)
+    revoke_token = Singleton(use_cases.RevokeToken, tokens, clock)
+    authenticate = Singleton(use_cases.Authenticate, tokens)
+    token_cache: Provider[TokenCache] = Singleton(TokenCache, authenticate)
+    register_dataset = Singleton(use_cases.RegisterDataset, datasets, clock)
+    list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
+    show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
+    check = Singleton(use_cases.Check, datasets, catalog, allowlist)
+    submit = Singleton(
+        use_cases.Submit,
         check=check,
         submissions=submissions,
         runner=runner,
@@ -275,11 +185,11 @@ class Container(containers.DeclarativeContainer):
         policy=submit_policy,
         stale_after=poll_policy.provided.stale_after,
     )
-    rerun = providers.Singleton(Rerun, invocations, submit)
-    job_outputs = providers.Singleton(JobOutputs, invocations, runner)
-    cancel_job = providers.Singleton(CancelJob, invocations, clock)
-    reconcile = providers.Singleton(
-        Reconcile,
+    rerun = Singleton(use_cases.Rerun, invocations, submit)
+    job_outputs = Singleton(use_cases.JobOutputs, invocations, runner)
+    cancel_job = Singleton(use_cases.CancelJob, invocations, clock)
+    reconcile = Singleton(
+        use_cases.Reconcile,
         submissions=submissions,
         invocations=invocations,
         runner=runner,
@@ -288,15 +198,11 @@ class Container(containers.DeclarativeContainer):
         policy=settings.provided.reconcile,
         stale_after=poll_policy.provided.stale_after,
     )
-    clear = providers.Singleton(
-        ClearSuperseded, superseded, histories, settings.provided.purge
+    clear = Singleton(
+        use_cases.ClearSuperseded, superseded, histories, settings.provided.purge
     )
-    threads: providers.Provider[Threads] = providers.Resource(
-        _threads, settings.provided.threads
-    )
-    pipelines: providers.Provider[Pipelines] = providers.Resource(_pipelines)
-    poll = providers.Singleton(
-        Poll,
+    poll = Singleton(
+        use_cases.Poll,
         queue=queue,
         invocations=invocations,
         runner=runner,
@@ -304,11 +210,8 @@ class Container(containers.DeclarativeContainer):
         clear=clear,
         clock=clock,
         policy=poll_policy,
-        mapper=threads,
-        pipelines=pipelines,
-    )
-    readiness: providers.Provider[Readiness] = providers.Singleton(
-        Readiness, engine, whoami
+        mapper=providers.Resource(ThreadMapper.open, settings.provided.threads),
+        pipelines=providers.Resource(ThreadPipelines.open),
     )
 
 
@@ -352,5 +255,5 @@ def prepare_database(container: Container) -> None:
         SchemaBehind: Its schema is older than this program.
     """
     if container.database().is_embedded:
-        migrate(container.engine())
-    check_schema(container.engine())
+        postgres.migrate(container.engine())
+    postgres.check_schema(container.engine())

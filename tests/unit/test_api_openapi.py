@@ -148,7 +148,7 @@ def test_every_field_is_described_with_an_example_that_fits(
             for example in property_.get("examples", []):
                 jsonschema_rs.Draft202012Validator(form).validate(example)
                 described += 1
-    assert described > 80
+    assert described > 60
 
 
 def test_nothing_else_is_taken_in_a_body(document: Mapping[str, Any]) -> None:

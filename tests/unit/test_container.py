@@ -40,7 +40,8 @@ def test_what_needs_galaxy_says_which_setting_is_missing() -> None:
 def test_who_opens_it_leaves_no_thread_behind() -> None:
     before = set(threading.enumerate())
     with opened(settings()) as container:
-        assert list(container.threads()(abs, [-1])) == [1]
-        container.pipelines()(lambda: None)
+        poll = container.poll()
+        assert list(poll.mapper(abs, [-1])) == [1]
+        poll.pipelines(lambda: None)
         assert set(threading.enumerate()) - before
     assert not set(threading.enumerate()) - before

@@ -32,9 +32,7 @@ from galaxy_jobs.entrypoints.api.strict import Strict
     sync_to_thread=True,
     guards=[requires(Scope.SUBMIT)],
     response_headers=[LOCATION],
-    responses=refusals(
-        "unsupported-media-type", "too-large", "dataset-exists", "database-unavailable"
-    ),
+    responses=refusals("unsupported-media-type", "too-large", "dataset-exists"),
 )
 def register_dataset(
     data: JSONBody[schemas.NewDataset],
@@ -60,7 +58,7 @@ def register_dataset(
 @get(
     "/",
     sync_to_thread=True,
-    responses=refusals("database-unavailable"),
+    responses=refusals(),
 )
 def list_datasets(
     datasets: Needs[DatasetRepository],
@@ -79,7 +77,7 @@ def list_datasets(
 @get(
     "/{dataset_id:str}",
     sync_to_thread=True,
-    responses=refusals("dataset-not-found", "database-unavailable", addressed=True),
+    responses=refusals("dataset-not-found", addressed=True),
 )
 def show_dataset(
     dataset_id: Annotated[str, path("The dataset, as registered.", "reads-1")],

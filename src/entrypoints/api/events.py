@@ -69,7 +69,7 @@ class Batch:
             generate_examples=False,
             media_type=EVENT_STREAM,
         ),
-        **refusals("too-many-requests", "shutting-down", "database-unavailable"),
+        **refusals("too-many-requests", "shutting-down"),
     },
 )
 async def job_events(

@@ -12,23 +12,16 @@ from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
-from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
-from galaxy_jobs.domain.model.submission import Request
-from galaxy_jobs.domain.model.token import Scope
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId
-from galaxy_jobs.domain.ports import (
-    Clock,
-    InvocationRepository,
+from galaxy_jobs.domain import (
+    DatasetId,
+    Invocation,
+    InvocationId,
+    InvocationState,
     JobFilter,
-    SubmissionRepository,
-)
-from galaxy_jobs.domain.use_cases import (
-    CancelJob,
-    Check,
-    JobOutputs,
-    Rerun,
-    Submit,
-    Submitted,
+    Request,
+    Scope,
+    ports,
+    use_cases,
 )
 from galaxy_jobs.entrypoints.api import cursors, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, rate_key, requires
@@ -68,7 +61,6 @@ _SUBMITTING = (
     "in-progress",
     "galaxy-refused-us",
     "galaxy-unavailable",
-    "database-unavailable",
     "outcome-unknown",
 )
 
@@ -103,8 +95,8 @@ def submit_job(
     *,
     request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     data: JSONBody[schemas.NewJob],
-    submit: Needs[Submit],
-    check: Needs[Check],
+    submit: Needs[use_cases.Submit],
+    check: Needs[use_cases.Check],
     caller: Needs[Caller],
     validate_only: Annotated[bool, query("true or false", example=True)] = False,
     key: KeyHeader = None,
@@ -143,7 +135,7 @@ def rerun_job(
     *,
     request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     invocation_id: InvocationIdInPath,
-    rerun: Needs[Rerun],
+    rerun: Needs[use_cases.Rerun],
     caller: Needs[Caller],
     data: JSONBody[schemas.NewRun | None] = None,
     key: KeyHeader = None,
@@ -169,7 +161,7 @@ def rerun_job(
         304: ResponseSpec(
             None, generate_examples=False, description="The page has not changed."
         ),
-        **refusals("database-unavailable"),
+        **refusals(),
     },
 )
 async def list_jobs(
@@ -217,14 +209,14 @@ async def list_jobs(
 
 @get(
     "/{invocation_id:str}",
-    responses=refusals("job-not-found", "too-many-requests", "database-unavailable"),
+    responses=refusals("job-not-found", "too-many-requests"),
 )
 async def show_job(
     *,
     request: AnyRequest[Any, Any, Any],
     invocation_id: InvocationIdInPath,
-    invocations: Needs[InvocationRepository],
-    clock: Needs[Clock],
+    invocations: Needs[ports.InvocationRepository],
+    clock: Needs[ports.Clock],
     broadcast: Needs[Broadcast],
     slots: Needs[StreamSlots],
     wait: Wait = 0,
@@ -256,10 +248,10 @@ async def show_job(
 @get(
     "/{invocation_id:str}/history",
     sync_to_thread=True,
-    responses=refusals("job-not-found", "database-unavailable"),
+    responses=refusals("job-not-found"),
 )
 def job_history(
-    invocation_id: InvocationIdInPath, invocations: Needs[InvocationRepository]
+    invocation_id: InvocationIdInPath, invocations: Needs[ports.InvocationRepository]
 ) -> schemas.Transitions:
     """List a job's state changes, oldest first."""
     transitions = invocations.transitions(InvocationId(invocation_id))
@@ -273,7 +265,6 @@ def job_history(
         "gone",
         "galaxy-refused-us",
         "galaxy-unavailable",
-        "database-unavailable",
     ),
 )
 @asks_galaxy
@@ -281,7 +272,7 @@ def job_outputs(
     *,
     request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     invocation_id: InvocationIdInPath,
-    job_outputs: Needs[JobOutputs],
+    job_outputs: Needs[use_cases.JobOutputs],
 ) -> schemas.Outputs:
     """List a job's outputs.
 
@@ -296,12 +287,12 @@ def job_outputs(
     status_code=202,
     sync_to_thread=True,
     guards=[requires(Scope.SUBMIT)],
-    responses=refusals("job-not-found", "already-ended", "database-unavailable"),
+    responses=refusals("job-not-found", "already-ended"),
 )
 def cancel_job(
     invocation_id: InvocationIdInPath,
-    cancel_job: Needs[CancelJob],
-    clock: Needs[Clock],
+    cancel_job: Needs[use_cases.CancelJob],
+    clock: Needs[ports.Clock],
 ) -> schemas.JobDetailJson:
     """Cancel a job.
 
@@ -314,10 +305,10 @@ def cancel_job(
 @get(
     "/{submission_id:str}",
     sync_to_thread=True,
-    responses=refusals("submission-not-found", "database-unavailable"),
+    responses=refusals("submission-not-found"),
 )
 def show_submission(
-    submission_id: SubmissionIdInPath, submissions: Needs[SubmissionRepository]
+    submission_id: SubmissionIdInPath, submissions: Needs[ports.SubmissionRepository]
 ) -> schemas.SubmissionJson:
     """Show the outcome of a submission.
 
@@ -335,7 +326,7 @@ def show_submission(
     )
 
 
-def _created(submitted: Submitted) -> Response[Any]:
+def _created(submitted: use_cases.Submitted) -> Response[Any]:
     headers = {"Location": f"/jobs/{quote(submitted.invocation_id, safe='')}"}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"

@@ -1,0 +1,48 @@
+"""Threads for the poller, which asks Galaxy about several invocations at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from attrs import frozen
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@frozen
+class ThreadMapper:
+    """Maps a function over items in a bounded pool of threads."""
+
+    pool: ThreadPoolExecutor
+
+    @classmethod
+    def open(cls, threads: int) -> Iterator[ThreadMapper]:
+        """Yield a mapper; its threads end afterwards."""
+        with ThreadPoolExecutor(threads, thread_name_prefix="galaxy") as pool:
+            yield cls(pool)
+
+    def __call__(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Return the results in the order of the items."""
+        return self.pool.map(function, items)
+
+
+@frozen
+class ThreadPipelines:
+    """Runs the two pipelines of a sweep at once; see :class:`Poll`."""
+
+    pool: ThreadPoolExecutor
+
+    @classmethod
+    def open(cls) -> Iterator[ThreadPipelines]:
+        """Yield pipelines; their threads end afterwards."""
+        with ThreadPoolExecutor(2, thread_name_prefix="pipeline") as pool:
+            yield cls(pool)
+
+    def __call__(self, pipeline: Callable[[], None]) -> None:
+        """Run it twice at once, and raise the first error of either."""
+        for future in [self.pool.submit(pipeline) for _ in range(2)]:
+            future.result()
