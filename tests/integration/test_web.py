@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -134,6 +135,16 @@ def test_every_page_can_be_read_in_any_light_and_on_a_phone(
             "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
         )
         assert (max(red, green, blue) < 60) is (scheme == "dark")
+
+
+def test_the_filters_do_not_overlap_on_a_phone(chrome: Browser, there: Site) -> None:
+    with opened(chrome, there.url, PHONE) as tab:
+        filters = tab.go("/").locator(".filters")
+        controls = filters.locator("input:visible, button").all()
+        boxes = [box for control in controls if (box := control.bounding_box())]
+        assert len(boxes) == 3
+        for left, right in pairwise(boxes):
+            assert left["x"] + left["width"] <= right["x"]
 
 
 def test_a_failure_is_seen_without_scrolling(
