@@ -7,7 +7,6 @@ its own. What only some commands need is imported by those.
 from __future__ import annotations
 
 import shlex
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -394,6 +393,8 @@ def _submit(
     wait: bool,
     as_json: bool,
 ) -> int:
+    import uuid
+
     from galaxy_jobs.entrypoints.client import submitting, watching
 
     key = key or str(uuid.uuid4())
