@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine
@@ -35,9 +36,9 @@ from galaxy_jobs.domain.errors import StoreUnavailable
 
 @pytest.fixture
 def engine(empty_database_url: str) -> Iterator[Engine]:
-    made = make_engine(empty_database_url)
-    yield made
-    made.dispose()
+    engine = make_engine(empty_database_url)
+    yield engine
+    engine.dispose()
 
 
 CATALOG = {
@@ -130,11 +131,11 @@ def test_tables_that_are_not_ours_are_not_touched(
     with pytest.raises(SchemaConflict, match="a database of its own"):
         migrate(engine)
     with psycopg.connect(empty_database_url) as connection:
-        found = connection.execute(
+        tables = connection.execute(
             "SELECT table_name FROM information_schema.tables"
             " WHERE table_schema = 'public'"
         ).fetchall()
-    assert found == [("datasets",)], "all or nothing"
+    assert tables == [("datasets",)], "all or nothing"
 
 
 def test_whoever_holds_a_lock_is_waited_for_and_then_named(
@@ -154,23 +155,75 @@ def test_revisions_stand_in_their_list_one_behind_the_other() -> None:
     assert len(sql().split("-- Running upgrade")) == len(REVISIONS) + 1
 
 
+def upgrade(engine: Engine, revision: str) -> None:
+    """Bring the schema to an earlier revision than the newest."""
+    config = Config()
+    folder = files("galaxy_jobs.adapters.postgres") / "migrations"
+    config.set_main_option("script_location", str(folder))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def test_jobs_of_the_version_before_become_stale_within_minutes(
+    engine: Engine,
+) -> None:
+    upgrade(engine, "0003")
+
+    def accept(invocation_id: str) -> None:
+        """Insert what the version before does."""
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO workflow_invocations (invocation_id, submission_id,"
+                    " galaxy_url, galaxy_user, dataset_id, workflow_name, parameters,"
+                    " overwrite, state, galaxy_state, progress, steps, created_at,"
+                    " updated_at, observed_at, version) VALUES (:id, gen_random_uuid(),"
+                    " '', '', 'd', 'w', '{}', false, 'queued', 'new', '{}', '[]',"
+                    " now(), now(), now(), 0)"
+                ),
+                {"id": invocation_id},
+            )
+            connection.execute(
+                sa.text(
+                    "INSERT INTO active_invocations (invocation_id, galaxy_url,"
+                    " galaxy_user, draws, cancelling, observed_at)"
+                    " VALUES (:id, '', '', '{}', false, now())"
+                ),
+                {"id": invocation_id},
+            )
+
+    accept("earlier")
+    migrate(engine)
+    accept("later")
+    with engine.connect() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT invocation_id FROM active_invocations WHERE stale_at"
+                " BETWEEN now() + interval '15 minutes'"
+                " AND now() + interval '17 minutes' ORDER BY 1"
+            )
+        )
+        assert rows.scalars().all() == ["earlier", "later"]
+
+
 def sql() -> str:
     """Return what all migrations would do, as SQL."""
-    said = io.StringIO()
-    config = Config(output_buffer=said)
+    output = io.StringIO()
+    config = Config(output_buffer=output)
     folder = files("galaxy_jobs.adapters.postgres") / "migrations"
     config.set_main_option("script_location", str(folder))
     command.upgrade(config, "head", sql=True)
-    return said.getvalue()
+    return output.getvalue()
 
 
-def squawk(path: Path, said: str) -> list[Any]:
+def squawk(path: Path, text: str) -> list[Any]:
     """Return what Squawk finds in some SQL that runs in one transaction."""
-    path.write_text(said)
-    found = shutil.which("squawk", path=sysconfig.get_path("scripts"))
-    assert found, "squawk is not installed beside this Python"
+    path.write_text(text)
+    program = shutil.which("squawk", path=sysconfig.get_path("scripts"))
+    assert program, "squawk is not installed beside this Python"
     done = subprocess.run(
-        [found, "--assume-in-transaction", "--reporter", "json", path],
+        [program, "--assume-in-transaction", "--reporter", "json", path],
         check=False,
         capture_output=True,
         text=True,

@@ -1,21 +1,19 @@
-"""Lists that PostgreSQL builds: the same as the domain's, and quickly found."""
+"""Pages of jobs that PostgreSQL builds: their JSON, and the plans of their queries."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
-from functools import partial
 from itertools import product
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import sqlalchemy as sa
-from attrs import evolve
+from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -29,7 +27,6 @@ from galaxy_jobs.adapters.postgres import (
     migrate,
     tables,
 )
-from galaxy_jobs.adapters.postgres.job_pages import JobPage
 from galaxy_jobs.adapters.postgres.rows import invocation_to_row
 from galaxy_jobs.adapters.testing.contracts.repositories import UNICODE
 from galaxy_jobs.domain import DatasetId, HistoryId, Identity, InvocationId
@@ -40,6 +37,7 @@ from galaxy_jobs.domain.model.invocation import (
     Progress,
 )
 from galaxy_jobs.domain.ports import Cursor, JobFilter
+from galaxy_jobs.entrypoints.api.job_pages import JobPage, JobPages
 from tests.support.build import NOON, an_invocation
 from tests.support.job_pages import ComposedJobPages
 from tests.support.rows import fill
@@ -48,11 +46,23 @@ from tests.support.rows import fill
 ROWS = 100_000
 
 
+@define(eq=False)
+class RecordingReader(AsyncReader):
+    """Keeps the queries that it sends."""
+
+    sent: list[tuple[str, Mapping[str, Any]]] = field(factory=list, init=False)
+
+    async def fetch_row(self, statement: bytes, parameters: Mapping[str, Any]) -> Any:
+        self.sent.append((statement.decode(), parameters))
+        return await super().fetch_row(statement, parameters)
+
+
 class Jobs:
     """The pages, read from where there is no event loop."""
 
     def __init__(self, engine: Engine) -> None:
-        self.pages = PostgresJobPages(AsyncReader(lambda: engine))
+        self.reader = RecordingReader(lambda: engine)
+        self.pages: JobPages = PostgresJobPages(self.reader)
         self.loop = asyncio.Runner()
 
     def page(
@@ -73,9 +83,9 @@ def jobs(engine: Engine) -> Iterator[Jobs]:
 
 @pytest.fixture(scope="module")
 def engine(module_database_url: str) -> Iterator[Engine]:
-    one = make_engine(module_database_url)
-    yield one
-    one.dispose()
+    engine = make_engine(module_database_url)
+    yield engine
+    engine.dispose()
 
 
 # --- the same document ------------------------------------------------------------
@@ -245,7 +255,7 @@ def test_a_walk_through_the_pages_meets_each_job_once(
         assert [len(page) for page in ids[:-1]] == [limit] * (len(ids) - 1)
 
 
-# --- quickly found ------------------------------------------------------------------
+# --- the plans --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -289,55 +299,53 @@ MIDDLE = Cursor(datetime.now(UTC) - timedelta(seconds=7 * ROWS / 2), "8")
 
 
 @pytest.mark.parametrize("after", [None, MIDDLE])
-@pytest.mark.parametrize("plan", ["force_generic_plan", "force_custom_plan"])
-@pytest.mark.parametrize("listed", ["as they are sent", "as the domain has them"])
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
+@pytest.mark.parametrize("listed", ["as JSON", "as the domain has them"])
 def test_whatever_the_filter_a_page_reads_about_a_page(
-    full: Engine,
-    listed: str,
-    plan: str,
-    after: Cursor | None,
+    full: Engine, listed: str, mode: str, after: Cursor | None
 ) -> None:
+    repository = PostgresInvocations(full)
     with full.connect() as connection, closing(Jobs(full)) as jobs:
-        jobs.page(JobFilter(), 1)  # it is connected
-        connection.exec_driver_sql(f"SET plan_cache_mode = {plan}")
+        connection.exec_driver_sql(f"SET plan_cache_mode = {mode}")
         for wanted in FILTERS:
-            lists: Callable[[], object] = partial(
-                PostgresInvocations(full).page, wanted, LIMIT, after
-            )
-            if listed == "as they are sent":
-                lists = partial(jobs.page, wanted, LIMIT, after)
-            check(explained(connection, lists), wanted)
+            if listed == "as JSON":
+                jobs.reader.sent.clear()
+                jobs.page(wanted, LIMIT, after)
+                (query,) = jobs.reader.sent
+            else:
+                with recorded(full) as sent:
+                    repository.page(wanted, LIMIT, after)
+                (query,) = sent
+            check(executed_plan(connection, *query), wanted)
 
 
-def explained(connection: sa.Connection, lists: Callable[[], object]) -> dict[str, Any]:
-    """Return the plan of the very statement that is sent, as it was carried out."""
-    sent: list[tuple[str, dict[str, Any]]] = []
+@contextmanager
+def recorded(engine: Engine) -> Iterator[list[tuple[str, Mapping[str, Any]]]]:
+    """Keep the queries that an engine sends."""
+    sent: list[tuple[str, Mapping[str, Any]]] = []
 
-    def note(_c: Any, _u: Any, text: str, parameters: Any, *_: Any) -> None:
+    def record(_c: Any, _u: Any, text: str, parameters: Any, *_: Any) -> None:
         sent.append((text, parameters))
 
-    quickly = psycopg.AsyncConnection.execute
+    sa.event.listen(engine, "before_cursor_execute", record)
+    try:
+        yield sent
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", record)
 
-    async def noted(one: Any, text: bytes, parameters: Any) -> Any:
-        sent.append((text.decode(), parameters))
-        return await quickly(one, text, parameters)
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(psycopg.AsyncConnection, "execute", noted)
-        sa.event.listen(connection.engine, "before_cursor_execute", note)
-        try:
-            lists()
-        finally:
-            sa.event.remove(connection.engine, "before_cursor_execute", note)
-    ((text, parameters),) = sent  # one query a page
+def executed_plan(
+    connection: sa.Connection, text: str, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the plan of a query with its numbers, as it was executed."""
     numbered = text % {name: f"${n}" for n, name in enumerate(parameters, 1)}
     values = ", ".join(map(_quoted, parameters.values()))
     driver: Any = connection.connection.driver_connection
     driver.execute(f"PREPARE page AS {numbered}")
     explain = "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page"
-    (found,) = driver.execute(f"{explain}({values})" if values else explain).fetchone()
+    row = driver.execute(f"{explain}({values})" if values else explain).fetchone()
     driver.execute("DEALLOCATE page")
-    plan: dict[str, Any] = found[0]["Plan"]
+    plan: dict[str, Any] = row[0][0]["Plan"]
     return plan
 
 
@@ -356,9 +364,9 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def check(root: dict[str, Any], wanted: JobFilter) -> None:
     states = len(wanted.states or InvocationState)
     for node in nodes(root):
-        said = f"{wanted}: {json.dumps(node, indent=1)[:3000]}"
+        details = f"{wanted}: {json.dumps(node, indent=1)[:3000]}"
         if node.get("Relation Name") == "workflow_invocations":
-            assert node["Node Type"] in {"Index Scan", "Index Only Scan"}, said
+            assert node["Node Type"] in {"Index Scan", "Index Only Scan"}, details
         rows = node["Actual Rows"] * node["Actual Loops"]
         removed = node.get("Rows Removed by Filter", 0) * node["Actual Loops"]
-        assert rows + removed <= (LIMIT + 1) * states, said
+        assert rows + removed <= (LIMIT + 1) * states, details
