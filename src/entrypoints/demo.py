@@ -20,8 +20,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
-
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.samples import (
     SAMPLE_TEXT,
@@ -48,18 +46,10 @@ JOB_TIMEOUT = 300.0
 READY_TIMEOUT = 60.0
 """Seconds."""
 
+STARTED = time.monotonic()
+"""The time that the lines of the demo count from."""
+
 Process: TypeAlias = subprocess.Popen[bytes]
-
-
-@frozen
-class Report:
-    """Prints a line for each stage, with the time since the beginning."""
-
-    began: float = field(factory=time.monotonic)
-
-    def __call__(self, topic: str, text: str = "") -> None:
-        seconds = time.monotonic() - self.began
-        print(f"[{seconds:6.1f} s] {topic:<12}  {text}".rstrip(), flush=True)
 
 
 def run(*, keep_serving: bool) -> int:
@@ -72,10 +62,9 @@ def run(*, keep_serving: bool) -> int:
         0; 1 where anything failed.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    report = Report()
     try:
         with ExitStack() as stack:
-            _run(stack, report, keep_serving=keep_serving)
+            _run(stack, keep_serving=keep_serving)
     except KeyboardInterrupt:
         report("stopped")
     except CommandFailed as error:
@@ -84,7 +73,13 @@ def run(*, keep_serving: bool) -> int:
     return 0
 
 
-def _run(stack: ExitStack, report: Report, *, keep_serving: bool) -> None:
+def report(topic: str, text: str = "") -> None:
+    """Print a line, with the time since the start."""
+    seconds = time.monotonic() - STARTED
+    print(f"[{seconds:6.1f} s] {topic:<12}  {text}".rstrip(), flush=True)
+
+
+def _run(stack: ExitStack, *, keep_serving: bool) -> None:
     settings = load()
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -113,7 +108,7 @@ def _run(stack: ExitStack, report: Report, *, keep_serving: bool) -> None:
     workflow = import_workflow(url, key, sample.path)
     report("workflow", f"{workflow!r} is in Galaxy")
     body = {
-        "dataset_id": _dataset(api, url, key, report),
+        "dataset_id": _dataset(api, url, key),
         "workflow_name": workflow,
         "parameters": dict(sample.parameters),
     }
@@ -125,7 +120,7 @@ def _run(stack: ExitStack, report: Report, *, keep_serving: bool) -> None:
         if serve.poll() is not None or poll.poll() is not None:
             raise CommandFailed(f"a process of the service ended; see {logs}")
 
-    job = _watch(api, answer["invocation_id"], report, check)
+    job = _watch(api, answer["invocation_id"], check)
     print(json.dumps(job, indent=2))
     if job["state"] != "completed":
         raise CommandFailed(f"the job is {job['state']}, not completed")
@@ -142,7 +137,7 @@ def _run(stack: ExitStack, report: Report, *, keep_serving: bool) -> None:
             time.sleep(0.5)
 
 
-def _dataset(api: Api, url: str, key: str, report: Report) -> str:
+def _dataset(api: Api, url: str, key: str) -> str:
     """Return the id of the sample's dataset; that of an earlier demo is used again."""
     name = SAMPLE_TEXT.name
     for number in count(1):
@@ -168,9 +163,7 @@ def _dataset(api: Api, url: str, key: str, report: Report) -> str:
     return dataset_id
 
 
-def _watch(
-    api: Api, invocation_id: str, report: Report, check: Callable[[], None]
-) -> dict[str, Any]:
+def _watch(api: Api, invocation_id: str, check: Callable[[], None]) -> dict[str, Any]:
     """Show the progress of a job, and return it once it has ended."""
     deadline = time.monotonic() + JOB_TIMEOUT
 
