@@ -70,7 +70,6 @@ def create_app(container: Container) -> Litestar:
             "slots": Provide(lambda: slots, sync_to_thread=False),
         },
         middleware=[
-            asgi.answer_cancelled,
             DefineMiddleware(
                 Authentication,
                 token_cache=token_cache,

@@ -13,6 +13,7 @@ the pollers do not keep up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Generic, ParamSpec
 from wsgiref.simple_server import WSGIServer
 
@@ -77,6 +78,13 @@ class Metrics:
         self._galaxy_seconds = self._histogram(
             "galaxy_request_seconds", "Duration of requests to Galaxy."
         )
+        # Prometheus' own look-up of labels is slow, and done for every request.
+        self._of_route = cache(
+            lambda method, route, status: (
+                self._requests.labels(method, route, str(status)),
+                self._request_seconds.labels(method, route),
+            )
+        )
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"galaxy_jobs_{name}", meaning, labels, registry=self._registry)
@@ -103,8 +111,9 @@ class Metrics:
             status: Of the answer.
             seconds: Until the answer was sent.
         """
-        self._requests.labels(method, route, str(status)).inc()
-        self._request_seconds.labels(method, route).observe(seconds)
+        requests, duration = self._of_route(method, route, status)
+        requests.inc()
+        duration.observe(seconds)
 
     def asked_galaxy(
         self, method: str, route: str, status: int | None, seconds: float

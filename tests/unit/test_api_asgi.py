@@ -57,12 +57,12 @@ def test_what_no_id_can_be_is_not_found(path: str) -> None:
 
 @pytest.mark.parametrize("id_", ["a", "0af7651916cd43dd8448eb211c80319c", "A-b_c.d:e"])
 def test_sane_request_ids_are_taken_over(id_: str) -> None:
-    assert REQUEST_ID.fullmatch(id_)
+    assert REQUEST_ID.fullmatch(id_.encode())
 
 
 @pytest.mark.parametrize("id_", ["", "a b", "a\nb", 'a"', "é", "x" * 129])
 def test_others_are_not(id_: str) -> None:
-    assert not REQUEST_ID.fullmatch(id_)
+    assert not REQUEST_ID.fullmatch(id_.encode())
 
 
 def test_a_client_that_disconnects_half_way_is_nobodys_fault() -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from collections.abc import Iterable
 from http import HTTPStatus
+from random import getrandbits
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 import structlog
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.types import (
     ASGIApp,
     Message,
@@ -26,14 +26,15 @@ from litestar.types import (
     Send,
 )
 
-from galaxy_jobs.entrypoints.api.auth import PUBLIC, Caller
+from galaxy_jobs.entrypoints.api.auth import PUBLIC, SAFE_METHODS, Caller
+from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
 from galaxy_jobs.entrypoints.api.problems import Refused, shutting_down
 from galaxy_jobs.entrypoints.metrics import Metrics
 
 
 log = structlog.get_logger("galaxy_jobs.access")
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """A request id that is taken over from the client; others could forge log lines."""
 
 LOGGED_PATH_LENGTH = 300
@@ -68,20 +69,27 @@ class Service(Litestar):
                 message["headers"] = _stamped(self, scope, message["headers"])
             await send(message)
 
-        app: ASGIApp = super().__call__
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                if method == "HEAD":
-                    await _head(app, scope, receive, stamped)
-                else:
-                    await app(scope, receive, stamped)
-            finally:
-                seconds = time.perf_counter() - began
-                if self.metrics is not None:
-                    route = scope.get("path_template", "none")
-                    known = method if method in _METHODS else "other"
-                    self.metrics.answered(known, route, status, seconds)
-                _log(scope, method, status, seconds)
+        # Not reset: the server has made a task, and so a context, for this request.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            app: ASGIApp = super().__call__
+            if method == "HEAD":
+                await _head(app, scope, receive, stamped)
+            else:
+                await app(scope, receive, stamped)
+        except asyncio.CancelledError:  # the server stops, and waits no longer
+            if status:
+                raise
+            request = Request[Any, Any, Any](scope)
+            response = problem_response(request, _cut_off(method))
+            await response.to_asgi_response(None, request)(scope, receive, stamped)
+        finally:
+            seconds = time.perf_counter() - began
+            if self.metrics is not None:
+                route = scope.get("path_template", "none")
+                known = method if method in _METHODS else "other"
+                self.metrics.answered(known, route, status, seconds)
+            _log(scope, method, status, seconds)
 
 
 def encoded_path(raw: bytes) -> str:
@@ -117,33 +125,6 @@ def decode_path_parameters(app: ASGIApp) -> ASGIApp:
     return middleware
 
 
-def answer_cancelled(app: ASGIApp) -> ASGIApp:
-    """Answer requests that the server cancels when it stops (a middleware)."""
-
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await app(scope, receive, watched)
-        except asyncio.CancelledError:
-            if started:
-                raise
-            if scope.get("method") == "GET":
-                raise shutting_down() from None
-            raise Refused(
-                "outcome-unknown",
-                "The service was stopped during this request, which may have taken "
-                "effect or not. Look, or repeat it with its Idempotency-Key.",
-            ) from None
-
-    return middleware
-
-
 async def _head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
     """Answer HEAD as GET without the body (RFC 9110, 9.3.2)."""
     ended = False
@@ -163,10 +144,21 @@ async def _head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
 
 def _request_id(scope: Any) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            text = value.decode("latin-1")
-            return text if REQUEST_ID.fullmatch(text) else uuid.uuid4().hex
-    return uuid.uuid4().hex
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            sent: bytes = value
+            return sent.decode()
+    return f"{getrandbits(128):032x}"  # unique, and no secret
+
+
+def _cut_off(method: str) -> Refused:
+    """Return the refusal of a request that the server cancels when it stops."""
+    if method in SAFE_METHODS:
+        return shutting_down()
+    return Refused(
+        "outcome-unknown",
+        "The service was stopped during this request, which may have taken effect or "
+        "not. Look, or repeat it with its Idempotency-Key.",
+    )
 
 
 def _stamped(
