@@ -64,7 +64,7 @@ class Recipe:
 
 @define
 class Job:
-    """A process, or what is to become one."""
+    """A process that runs, has ended, or is still to be started."""
 
     label: str
     command: Sequence[str]
@@ -105,7 +105,7 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
 
     Attributes:
         root: Where the folders of runs are made.
-        workers: What works off the runs.
+        workers: The threads that execute the runs.
     """
 
     root: Path
@@ -294,7 +294,7 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
                     job.state = JobState.DELETED if stopped else JobState.BLOCKED
 
     def _do(self, run: Run, job: Job, given: Path) -> bool:
-        """Run one job to its end and say whether the next one may follow."""
+        """Run one job to its end; return whether the next one may follow."""
         with self._lock:
             if run.state is not GalaxyState.SCHEDULED:
                 return False

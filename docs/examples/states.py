@@ -1,4 +1,4 @@
-"""Let the domain say what a run that you watch yourself has come to."""
+"""Derive the state of a run that you observe yourself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages for people show what there is, and their links lead somewhere."""
+"""The documentation: its links, the names that it mentions, and its language."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from tests.support.examples import PAGES, shown_anew
 
 
 ROOT = Path(__file__).parents[2]
-WRITTEN = [
+DOCUMENTS = [
     *ROOT.glob("*.md"),
     *(
         path
-        for part in ("bench", "deploy", "docs")
-        for path in ROOT.glob(f"{part}/**/*.md")
+        for folder in ("bench", "deploy", "docs")
+        for path in ROOT.glob(f"{folder}/**/*.md")
     ),
 ]
 
+WORDS_TO_AVOID = re.compile(
+    r"\b(anew|aloud|in vain|no good|mend(s|ed|ing)?|born|who(so)?ever|whosever|besides|"
+    r"(tells?|told|telling) of|(say|says|said) (how|what|whether|who))\b",
+    re.IGNORECASE,
+)
+
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_examples_are_the_files_that_are_tested(page: Path) -> None:
+def test_examples_are_the_tested_files(page: Path) -> None:
     text = page.read_text()
     assert text == shown_anew(text), "run: python -m tests.support.examples"
 
@@ -36,14 +42,14 @@ def prose(page: Path) -> str:
 
 @cache
 def anchors(page: Path) -> frozenset[str]:
-    """Return what its headings can be reached by, as GitHub makes it of them."""
-    found: list[str] = []
+    """Return the anchors of a page's headings, as GitHub generates them."""
+    slugs: list[str] = []
     for heading in re.findall(r"^#+ +(.+?) *#*$", prose(page), re.MULTILINE):
-        said = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
-        slug = re.sub(r"[^\w\- ]", "", said.lower()).replace(" ", "-")
-        twice = found.count(slug)
-        found.append(f"{slug}-{twice}" if twice else slug)
-    return frozenset(found)
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+        repeated = slugs.count(slug)
+        slugs.append(f"{slug}-{repeated}" if repeated else slug)
+    return frozenset(slugs)
 
 
 def links(page: Path) -> Iterator[str]:
@@ -54,9 +60,9 @@ def links(page: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "page", WRITTEN, ids=lambda page: page.relative_to(ROOT).as_posix()
+    "page", DOCUMENTS, ids=lambda page: page.relative_to(ROOT).as_posix()
 )
-def test_links_lead_to_what_is_there(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     for link in links(page):
         if re.match(r"[a-z]+:", link):
             continue
@@ -68,12 +74,51 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
             assert anchor in anchors(target), f"{link}: {sorted(anchors(target))}"
 
 
-def test_the_pages_that_people_look_for_are_there() -> None:
-    names = {page.relative_to(ROOT).as_posix() for page in WRITTEN}
-    assert names >= {
-        "README.md",
-        "CHANGELOG.md",
-        "CONTRIBUTING.md",
-        "deploy/README.md",
-        "docs/library.md",
+def test_readme_leads_to_every_document() -> None:
+    targets = {link.partition("#")[0] for link in links(ROOT / "README.md")}
+    documents = {page.relative_to(ROOT).as_posix() for page in DOCUMENTS}
+    assert documents - targets == {"README.md"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_commands_and_files_that_are_mentioned_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    mentioned = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+    assert mentioned
+    assert mentioned <= targets
+    files = {path.name for path in ROOT.glob("[dst]*/**/*.py")}
+    assert set(re.findall(r"`(\w+\.py)`", text)) <= files
+    for path in re.findall(
+        r"^((?:src|tests|docs|bench|deploy)/\S*)", text, re.MULTILINE
+    ):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_command_of_make_is_in_readme() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):.* ## ", makefile, re.MULTILINE))
+    text = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+    missing = {target for target in targets if f"make {target}" not in text}
+    assert missing == {"help", "clean"}
+
+
+def test_words_to_avoid_are_avoided() -> None:
+    texts = {page: re.sub(r"`[^`\n]*`", "", prose(page)) for page in DOCUMENTS}
+    del texts[ROOT / "bench/README.md"]
+    texts |= {
+        path: path.read_text()
+        for folder in ("deploy", "docs", "src")
+        for path in ROOT.glob(f"{folder}/**/*")
+        if path.is_file()
+        and path.suffix not in {".md", ".lock", ".png", ".pyc"}
+        and ".min." not in path.name
     }
+    assert len(texts) > 100
+    occurrences = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path, text in texts.items()
+        for match in WORDS_TO_AVOID.finditer(text)
+    ]
+    assert not occurrences

@@ -1,9 +1,9 @@
 """Request headers that decide whether a request is let in: Host, Origin and others.
 
-As long as no token was ever made, whoever reaches the address may do everything, so
-the service listens on a loopback address. A page of any web site can still make the
-browser beside it send requests there; these name another ``Host`` (after DNS
-rebinding) or another ``Origin``, and are refused.
+As long as no token was ever made, every client that reaches the address may do
+everything, so the service listens on a loopback address. A page of any web site can
+still make a browser on the same machine send requests there; these name another
+``Host`` (after DNS rebinding) or another ``Origin``, and are refused.
 """
 
 from __future__ import annotations

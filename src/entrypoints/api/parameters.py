@@ -1,8 +1,8 @@
-"""Parameters of routes besides the body: paths, queries, headers and dependencies.
+"""Parameters of routes other than the body: paths, queries, headers and dependencies.
 
 A query parameter that a route does not know is refused, since a misspelt
 ``validate_only`` would run what was only to be checked. The description of each
-query parameter says what is expected, in the OpenAPI document and in refusals alike.
+query parameter names the expected values, in the OpenAPI document and in refusals.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _EXPLAINED: Mapping[InputKind, str] = {
     InputKind.FLOAT: "number",
     InputKind.INTEGER: "integer",
 }
-"""The kinds of inputs whose hint says what they take, by their names in wording."""
+"""The kinds of inputs whose hint names accepted values, by their names in wording."""
 
 SEVERAL = {"lines", "several"}
 """Kinds of fields that take several values."""

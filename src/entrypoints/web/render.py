@@ -98,7 +98,7 @@ def page(
         request: The request that it answers.
         template: The name of its file.
         status: The status code.
-        headers: Sent besides those of every page.
+        headers: Sent in addition to those of every page.
         context: The variables of the template.
     """
     caller = caller_of(request)
