@@ -1,1 +1,1 @@
-"""Runs Galaxy workflows on request and tells the truth about how they went."""
+"""Runs Galaxy workflows on request, exactly once each, and reports their true state."""

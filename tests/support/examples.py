@@ -1,6 +1,6 @@
-"""The examples in docs/, shown there from the files that the tests run.
+"""The examples in docs/, copied there from the files that the tests run.
 
-``python -m tests.support.examples`` shows them anew.
+``python -m tests.support.examples`` copies them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _BLOCK = re.compile(
 )
 
 
-def shown_anew(page: str) -> str:
-    """Return a page with every example as its file says."""
+def updated(page: str) -> str:
+    """Return a page with every example as it stands in its file."""
     return _BLOCK.sub(_block, page)
 
 
@@ -47,4 +47,4 @@ def output_of(script: Path) -> str:
 
 if __name__ == "__main__":
     for one in PAGES:
-        one.write_text(shown_anew(one.read_text()))
+        one.write_text(updated(one.read_text()))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.examples import PAGES, shown_anew
+from tests.support.examples import PAGES, updated
 
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ WORDS_TO_AVOID = re.compile(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_are_the_tested_files(page: Path) -> None:
     text = page.read_text()
-    assert text == shown_anew(text), "run: python -m tests.support.examples"
+    assert text == updated(text), "run: python -m tests.support.examples"
 
 
 def prose(page: Path) -> str:

@@ -123,8 +123,8 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="galaxy-jobs",
         version=version("galaxy-jobs"),
-        description="Runs Galaxy workflows on request, once each, and tells the truth "
-        "about how they went.",
+        description="Runs Galaxy workflows on request, exactly once each, and reports "
+        "their true state.",
         license=License(name="MIT", identifier="MIT"),
         use_handler_docstrings=True,
         operation_id_creator=lambda handler, _, __: handler.handler_name,
