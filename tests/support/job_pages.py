@@ -8,7 +8,6 @@ from datetime import datetime
 import msgspec
 from attrs import frozen
 
-from galaxy_jobs.adapters.postgres.job_pages import JobPage
 from galaxy_jobs.domain import Invocation
 from galaxy_jobs.domain.ports import Cursor, JobFilter, Page
 from galaxy_jobs.entrypoints.api import schemas
@@ -28,17 +27,13 @@ class ComposedJobPages:
 
     async def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
-    ) -> JobPage:
+    ) -> tuple[str, str, Cursor | None]:
         page = self.pages(wanted, limit, after)
         now = self.clock()
         jobs = [(invocation, schemas.job(invocation, now)) for invocation in page.items]
-        return JobPage(
-            items=",".join(msgspec.json.encode(job).decode() for _, job in jobs),
-            tag=repr(
-                [(job.invocation_id, job.version, shown.stale) for job, shown in jobs]
-            ),
-            next=page.next,
-        )
+        items = ",".join(msgspec.json.encode(job).decode() for _, job in jobs)
+        tag = repr([(job.invocation_id, job.version, view.stale) for job, view in jobs])
+        return items, tag, page.next
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -19,22 +19,6 @@ from galaxy_jobs.domain.ports import Cursor, JobFilter
 _DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
 
 
-@frozen(kw_only=True)
-class JobPage:
-    """A page of the list of jobs.
-
-    Attributes:
-        items: The members of a JSON array, newest first; empty if there are none.
-        tag: A text that differs wherever anything else in the page than
-            `observed_at` does: that changes with every poll, though nothing happened.
-        next: The cursor of the next page, or None if this is the last.
-    """
-
-    items: str
-    tag: str
-    next: Cursor | None
-
-
 @frozen
 class PostgresJobPages:
     """Reads a page in one query that returns one row.
@@ -46,7 +30,7 @@ class PostgresJobPages:
 
     async def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
-    ) -> JobPage:
+    ) -> tuple[str, str, Cursor | None]:
         """Return what :meth:`InvocationRepository.page` returns, as JSON.
 
         Args:
@@ -54,23 +38,25 @@ class PostgresJobPages:
             limit: The number of jobs at most; 1 or more.
             after: Only older jobs than at this cursor.
 
+        Returns:
+            The members of a JSON array, newest first; a text that differs wherever
+            anything else in them than `observed_at` does; and the cursor of the next
+            page, or None if this is the last.
+
         Raises:
             InvalidValue: The cursor is malformed.
             StoreUnavailable: The database could not be reached.
         """
         query = page_parameters(wanted, after)
         if query is None:
-            return JobPage(items="", tag="", next=None)
+            return "", "", None
         parameters, states = query
         statement = _statement(limit, frozenset(parameters), states)
         row = await self.reader.fetch_row(statement, parameters)
         assert row is not None
         items, tag, created_at, id_ = row
-        return JobPage(
-            items=items or "",
-            tag=tag or "",
-            next=None if id_ is None else Cursor(created_at, id_),
-        )
+        following = None if id_ is None else Cursor(created_at, id_)
+        return items or "", tag or "", following
 
     async def close(self) -> None:
         """Close the connections."""

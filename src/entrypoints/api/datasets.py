@@ -15,10 +15,10 @@ from galaxy_jobs.domain.use_cases import RegisterDataset
 from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
 from galaxy_jobs.entrypoints.api.parameters import (
-    LOCATION,
     CursorText,
     Limit,
     Needs,
+    documented,
     path,
 )
 from galaxy_jobs.entrypoints.api.problems import refusals
@@ -31,7 +31,7 @@ from galaxy_jobs.entrypoints.api.strict import Strict
     return_dto=None,
     sync_to_thread=True,
     guards=[requires(Scope.SUBMIT)],
-    response_headers=[LOCATION],
+    response_headers=documented("Location"),
     responses=refusals("unsupported-media-type", "too-large", "dataset-exists"),
 )
 def register_dataset(

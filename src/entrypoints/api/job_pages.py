@@ -19,29 +19,18 @@ _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _RELEASE = version("galaxy-jobs")  # another one may show more
 
 
-class JobPage(Protocol):
-    """A page of the list of jobs, with its items as JSON."""
-
-    @property
-    def items(self) -> str:
-        """The members of a JSON array, newest first; empty if there are none."""
-
-    @property
-    def tag(self) -> str:
-        """A text that differs wherever anything but `observed_at` differs."""
-
-    @property
-    def next(self) -> Cursor | None:
-        """The cursor of the next page, or None if this is the last."""
-
-
 class JobPages(Protocol):
     """Reads pages of the list of jobs on the event loop."""
 
     async def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
-    ) -> JobPage:
-        """Return what :meth:`InvocationRepository.page` returns, as JSON.
+    ) -> tuple[str, str, Cursor | None]:
+        """Return a page as :meth:`InvocationRepository.page` does.
+
+        Returns:
+            The members of a JSON array, newest first; a text that differs wherever
+            anything else in them than `observed_at` does; and the cursor of the next
+            page.
 
         Raises:
             InvalidValue: The cursor is malformed.
@@ -52,12 +41,12 @@ class JobPages(Protocol):
         """Close the connections."""
 
 
-def body_and_etag(page: JobPage, next_cursor: str | None) -> tuple[bytes, str]:
+def body_and_etag(items: str, tag: str, next_cursor: str | None) -> tuple[bytes, str]:
     """Return the body of the response, and its weak ETag."""
     cursor = json.dumps(next_cursor)
-    tag = hashlib.blake2b(f"{_RELEASE} {cursor} {page.tag}".encode(), digest_size=12)
-    body = f'{{"items":[{page.items}],"next_cursor":{cursor}}}'.encode()
-    return body, f'W/"{tag.hexdigest()}"'
+    digest = hashlib.blake2b(f"{_RELEASE} {cursor} {tag}".encode(), digest_size=12)
+    body = f'{{"items":[{items}],"next_cursor":{cursor}}}'.encode()
+    return body, f'W/"{digest.hexdigest()}"'
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from litestar import MediaType, Response, get, post
 from litestar import Request as AnyRequest
-from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
@@ -28,8 +27,6 @@ from galaxy_jobs.entrypoints.api.auth import Caller, rate_key, requires
 from galaxy_jobs.entrypoints.api.job_pages import JobPages, body_and_etag, matches
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import (
-    ETAG,
-    LOCATION,
     CursorText,
     IfNoneMatch,
     InvocationIdInPath,
@@ -38,12 +35,13 @@ from galaxy_jobs.entrypoints.api.parameters import (
     Needs,
     SubmissionIdInPath,
     Wait,
+    documented,
     idempotency_key,
     query,
     submission_id_of,
 )
 from galaxy_jobs.entrypoints.api.problems import refusals
-from galaxy_jobs.entrypoints.api.strict import OptionalBody, Strict
+from galaxy_jobs.entrypoints.api.strict import Strict
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 
@@ -64,16 +62,7 @@ _SUBMITTING = (
     "outcome-unknown",
 )
 
-
-CREATED_HEADERS = [
-    LOCATION,
-    ResponseHeader(
-        name="Idempotent-Replayed",
-        description="`true` where the `Idempotency-Key` was used before: this is the "
-        "response of that time, and nothing new was run.",
-        documentation_only=True,
-    ),
-]
+_CREATED_HEADERS = documented("Location", "Idempotent-Replayed")
 
 
 @post(
@@ -81,7 +70,7 @@ CREATED_HEADERS = [
     dto=Strict[schemas.NewJob],
     return_dto=None,
     guards=[requires(Scope.SUBMIT)],
-    response_headers=CREATED_HEADERS,
+    response_headers=_CREATED_HEADERS,
     responses={
         200: ResponseSpec(
             schemas.PlanJson,
@@ -126,8 +115,7 @@ def submit_job(
     dto=Strict[schemas.NewRun],
     return_dto=None,
     guards=[requires(Scope.SUBMIT)],
-    response_headers=CREATED_HEADERS,
-    operation_class=OptionalBody,
+    response_headers=_CREATED_HEADERS,
     responses=refusals("job-not-found", *_SUBMITTING),
 )
 @asks_galaxy
@@ -156,7 +144,7 @@ def rerun_job(
 
 @get(
     "/",
-    response_headers=[ETAG],
+    response_headers=documented("ETag"),
     responses={
         304: ResponseSpec(
             None, generate_examples=False, description="The page has not changed."
@@ -196,8 +184,8 @@ async def list_jobs(
     )
     here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in selected.states)]
     after = cursors.read(cursor, here)
-    page = await job_pages.page(selected, limit, after)
-    body, etag = body_and_etag(page, cursors.write(page.next, here))
+    items, tag, following = await job_pages.page(selected, limit, after)
+    body, etag = body_and_etag(items, tag, cursors.write(following, here))
     headers = {"ETag": etag, "Vary": "Authorization, Cookie"}
     response: Response[Any] = (
         Response(None, status_code=304, headers=headers)

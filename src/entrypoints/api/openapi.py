@@ -58,11 +58,18 @@ HEADERS: Mapping[str, Json] = {
         "schema": {"type": "integer", "minimum": 1},
         "example": 5,
     },
+    "ETag": {
+        "description": "Of this page; it stays while only `observed_at` changes.",
+        "schema": {"type": "string"},
+    },
     "Location": {
+        "description": "The path of what was created.",
         "schema": {"type": "string", "format": "uri-reference"},
         "example": "/jobs/f2db41e1fa331b3e",
     },
     "Idempotent-Replayed": {
+        "description": "`true` where the `Idempotency-Key` was used before: the "
+        "response of that time; nothing new was run.",
         "schema": {"type": "string", "const": "true"},
         "example": "true",
     },
@@ -192,6 +199,9 @@ def _complete_operation(method: str, operation: Json, schemas: Json) -> None:
     by_cookie = [{"cookie": [scope]}] if method == "get" else []
     public = "401" not in operation["responses"]
     operation["security"] = [] if public else [{"bearer": [scope]}, *by_cookie, {}]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        model = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+        operation["requestBody"]["required"] = bool(model.get("required"))
     for parameter in operation.get("parameters", []):
         parameter["schema"] = _without_null(parameter["schema"])
     for status, response in operation["responses"].items():
@@ -203,8 +213,7 @@ def _complete_operation(method: str, operation: Json, schemas: Json) -> None:
         for name in _headers(status, response):
             headers.setdefault(name, {})
         for name, header in headers.items():
-            described = HEADERS.get(name, {"schema": {"type": "string"}})
-            headers[name] = described | header
+            headers[name] = header | HEADERS[name]
 
 
 def _subclasses(model: type[Struct]) -> Iterator[type[Struct]]:

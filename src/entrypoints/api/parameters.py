@@ -127,17 +127,10 @@ IfNoneMatch: TypeAlias = Annotated[
     ),
 ]
 
-ETAG = ResponseHeader(
-    name="ETag",
-    description="Of this page; it stays while nothing but `observed_at` changes.",
-    documentation_only=True,
-)
 
-LOCATION = ResponseHeader(
-    name="Location",
-    description="The path of what was created.",
-    documentation_only=True,
-)
+def documented(*names: str) -> list[ResponseHeader]:
+    """Return headers of a response, which the OpenAPI document describes."""
+    return [ResponseHeader(name=name, documentation_only=True) for name in names]
 
 
 def idempotency_key(text: str | None, caller: Caller) -> IdempotencyKey | None:

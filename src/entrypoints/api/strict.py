@@ -8,13 +8,12 @@ last one counts; integers may have any length that fits the body.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
 from litestar.dto import MsgspecDTO
-from litestar.openapi.spec import Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
@@ -51,16 +50,6 @@ class Strict(MsgspecDTO[T]):
         model = FieldDefinition.from_annotation(cls.model_type)
         described: Reference | Schema = schema_creator.for_field_definition(model)
         return described
-
-
-@dataclass
-class OptionalBody(Operation):
-    """Documents a route whose body may be left out (``operation_class=``)."""
-
-    def __post_init__(self) -> None:
-        """Correct what Litestar makes of it: a body that is required."""
-        if isinstance(self.request_body, RequestBody):
-            self.request_body.required = False
 
 
 def check_content_type(content_type: str | None) -> None:
