@@ -88,7 +88,6 @@ def create_app(container: Container) -> Litestar:
         logging_config=None,
         debug=False,
         openapi_config=openapi_config(),
-        template_config=pages.TEMPLATES,
     )
     service.metrics = container.metrics()
     service.state.token_cache = token_cache

@@ -11,8 +11,8 @@ type                texts
                     ``off``, ``0``, in any case
 ``integer``,        decimal, such as ``3``, ``-0.5``, ``1e3``; for an integer,
 ``number``          ``1e3`` is 1000. Neither ``1_000`` nor ``nan`` nor ``inf``.
-``data``            the id of a registered dataset; ``hda:ID``, ``ldda:ID`` or
-                    ``hdca:ID`` of Galaxy's; or either as a JSON object
+``data``,           the id of a registered dataset; ``hda:ID``, ``ldda:ID`` or
+``collection``      ``hdca:ID`` of Galaxy's; or either as a JSON object
 ``null``            the empty text, where the input takes no ``string``
 ``string``          any text, as it is
 none of these       JSON, else the text
@@ -54,7 +54,7 @@ def value_of(text: str, types: Collection[str], options: Sequence[Any] = ()) -> 
     for option in options:
         if text == text_of(option):
             return option
-    if "data" in types:
+    if "data" in types or "collection" in types:
         return _data(text.strip())
     if text == "" and "null" in types and "string" not in types:
         return None

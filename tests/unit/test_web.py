@@ -6,6 +6,7 @@ How they behave in a browser is shown with the integration tests.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from html import unescape
@@ -34,7 +35,13 @@ from galaxy_jobs.adapters.testing.memory import (
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
-from galaxy_jobs.domain import InputKind, JobDetails, Output, WorkflowInput
+from galaxy_jobs.domain import (
+    InputKind,
+    JobDetails,
+    Output,
+    Progress,
+    WorkflowInput,
+)
 from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
     RunnerUnavailable,
@@ -46,11 +53,10 @@ from galaxy_jobs.domain.model.values import Json
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.entrypoints import web
 from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.api.schemas import ProgressJson
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import Settings
-from galaxy_jobs.entrypoints.web import forms, wording
+from galaxy_jobs.entrypoints.web import forms, render
 from galaxy_jobs.entrypoints.web.forms import Field, Form
 from galaxy_jobs.entrypoints.web.render import ASSETS
 from tests.support.api import StandIn, a_token, an_api, forgetful
@@ -219,6 +225,32 @@ def test_a_stale_job_is_marked(world: World) -> None:
     assert "Not updated since" in text_of(world.get("/"))
 
 
+class Name(str):
+    """A name that records the threads in which it is rendered."""
+
+    __slots__ = ("threads",)
+
+    threads: set[str]
+
+    def __html__(self) -> str:
+        self.threads.add(threading.current_thread().name)
+        return str(self)
+
+
+def test_pages_are_rendered_in_the_threads_of_their_routes() -> None:
+    name = Name("Sort")
+    name.threads = set()
+    job = evolve(an_invocation(), workflow_name=name)
+    with an_api(
+        list_jobs=StandIn(Page((job,), None)),
+        show_job=StandIn(job),
+        job_history=StandIn([]),
+    ) as api:
+        for path in ("/", "/ui/jobs/inv1"):
+            assert "Sort" in api.get(path, headers={"Accept": "text/html"}).text
+    assert {thread.partition("_")[0] for thread in name.threads} == {"reader"}
+
+
 # --- a job ---
 
 
@@ -316,10 +348,10 @@ def test_cancelling_leads_back_to_the_job(world: World) -> None:
 
 
 def test_jobs_that_were_stopped_are_not_called_failed() -> None:
-    counts = ProgressJson(total=3, ok=1, running=0, waiting=0, failed=2)
-    assert wording.counted(counts, "failed") == "1 of 3 ok, 2 failed"
+    counts = Progress(total=3, ok=1, running=0, waiting=0, failed=2)
+    assert render.counted(counts, "failed") == "1 of 3 ok, 2 failed"
     for state in ("cancelling", "cancelled"):
-        assert wording.counted(counts, state) == "1 of 3 ok, 2 stopped or failed"
+        assert render.counted(counts, state) == "1 of 3 ok, 2 stopped or failed"
 
 
 def test_a_job_that_has_ended_cannot_be_cancelled_and_a_page_says_so(
@@ -775,16 +807,13 @@ def test_no_other_file_is_served(world: World, path: str) -> None:
 
 
 def parameters(inputs: Sequence[WorkflowInput], form: Form) -> dict[str, Json]:
-    fields = [
-        Field(id="p", input=input_, sent=form.getall(forms.name_of(input_)))
-        for input_ in inputs
-    ]
+    fields = [Field(id="p", input=input_, form=form) for input_ in inputs]
     return forms.parameters(fields, {})
 
 
 @given(st.text(max_size=30))
 def test_a_number_is_a_number_or_the_text_that_was_typed(typed: str) -> None:
-    value = parameters([N], Form({"p.n": [typed]})).get("n", typed)
+    value = parameters([N], Form({"p.n": typed})).get("n", typed)
     if isinstance(value, int | float):
         assert float(value) == float(typed)
     else:
@@ -794,7 +823,7 @@ def test_a_number_is_a_number_or_the_text_that_was_typed(typed: str) -> None:
 @given(st.binary(max_size=60))
 def test_whatever_is_sent_is_a_form_or_refused(body: bytes) -> None:
     try:
-        form = Form.read(body)
+        form = forms.read(body)
     except Refused:
         return
     parameters(FORM, form)
@@ -805,7 +834,7 @@ def test_lists_are_typed_line_by_line_or_ticked() -> None:
     several = WorkflowInput(
         name="s", kind=InputKind.TEXT, multiple=True, options=("a", "b", "c")
     )
-    form = Form({"p.l": ["1\r\n2\r\n\r\nx"], "p.s": ["a", "c"]})
+    form = Form([("p.l", "1\r\n2\r\n\r\nx"), ("p.s", "a"), ("p.s", "c")])
     values = parameters([lines, several], form)
     assert values == {"l": [1, 2, "x"], "s": ["a", "c"]}
     fields = [
@@ -823,5 +852,5 @@ def test_a_value_that_is_shown_and_sent_back_stays_the_same(
 ) -> None:
     input_ = WorkflowInput(name="x", kind=kind, optional=True)
     shown = Field(id="p", input=input_, value=value)
-    sent = evolve(shown, sent=shown.texts)
+    sent = evolve(shown, form=Form([(shown.name, text) for text in shown.texts]))
     assert forms.parameters([sent], {"x": value}) == {"x": value}

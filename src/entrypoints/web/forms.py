@@ -7,83 +7,40 @@ what it expected.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from urllib.parse import parse_qs
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeAlias
+from urllib.parse import parse_qsl
 
-from attrs import field, frozen
+from attrs import frozen
+from litestar.datastructures import ImmutableMultiDict
 
-from galaxy_jobs.domain.model.values import Json
-from galaxy_jobs.domain.model.workflow import InputKind, WorkflowInput
+from galaxy_jobs.domain import InputKind, Json, WorkflowInput
 from galaxy_jobs.entrypoints import wording
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.typed_text import text_of, value_of
 from galaxy_jobs.entrypoints.web.render import AnyRequest
 
 
+Form: TypeAlias = ImmutableMultiDict[str]
+"""A form as a browser sent it: texts by the names of fields."""
+
 MAX_FIELDS = 1000
 """Fields that a form may have."""
 
-_TYPES: Mapping[InputKind, Collection[str]] = {
-    InputKind.BOOLEAN: {"boolean"},
-    InputKind.COLLECTION: {"data"},
-    InputKind.COLOR: {"string"},
-    InputKind.DATA: {"data"},
-    InputKind.FLOAT: {"number"},
-    InputKind.INTEGER: {"integer"},
-    InputKind.OTHER: (),
-    InputKind.TEXT: {"string"},
-}
-"""What the kinds of inputs take, by the types of typed text."""
-
-_EXPLAINED: Mapping[InputKind, str] = {
+_TYPES: Mapping[InputKind, str] = {
+    InputKind.BOOLEAN: "boolean",
     InputKind.COLLECTION: "collection",
     InputKind.COLOR: "color",
     InputKind.DATA: "data",
     InputKind.FLOAT: "number",
     InputKind.INTEGER: "integer",
+    InputKind.TEXT: "string",
 }
-"""The kinds of inputs whose hint names accepted values, by their names in wording."""
+"""The kinds of inputs, as typed text and wording name them."""
 
 SEVERAL = {"lines", "several"}
 """Kinds of fields that take several values."""
-
-
-@frozen
-class Form:
-    """A form as a browser sent it: texts by the names of fields."""
-
-    fields: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
-
-    @classmethod
-    def read(cls, body: bytes) -> Form:
-        """Read a URL-encoded body.
-
-        Litestar's own reader keeps the last thousand bodies in memory, tokens that
-        were typed into the sign-in form included.
-
-        Raises:
-            Refused: It is no form, or a text contains NUL.
-        """
-        try:
-            fields = parse_qs(
-                body.decode("ascii"),
-                keep_blank_values=True,
-                errors="strict",
-                max_num_fields=MAX_FIELDS,
-            )
-        except ValueError:
-            fields = {"\0": [""]}
-        if any("\0" in text for name in fields for text in (name, *fields[name])):
-            raise Refused("malformed-request", "The body is not a form of this page.")
-        return cls(fields)
-
-    def get(self, name: str) -> str:
-        """Return the last text of a field; empty if it was not sent."""
-        return self.getall(name)[-1] if self.getall(name) else ""
-
-    def getall(self, name: str) -> Sequence[str]:
-        """Return every text of a field."""
-        return self.fields.get(name, ())
 
 
 async def form_of(request: AnyRequest) -> Form:
@@ -98,7 +55,28 @@ async def form_of(request: AnyRequest) -> Form:
             "unsupported-media-type",
             f"Content-Type is {media_type!r}; expected a form of this page.",
         )
-    return Form.read(await request.body())
+    return read(await request.body())
+
+
+def read(body: bytes) -> Form:
+    """Read a URL-encoded body.
+
+    Litestar's own reader keeps the last thousand bodies in memory, tokens that were
+    typed into the sign-in form included.
+
+    Raises:
+        Refused: It is no form, or a text contains NUL.
+    """
+    with suppress(ValueError):
+        fields = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+        if not any("\0" in text for field in fields for text in field):
+            return ImmutableMultiDict(fields)
+    raise Refused("malformed-request", "The body is not a form of this page.")
 
 
 @frozen(kw_only=True)
@@ -108,21 +86,19 @@ class Field:
     Attributes:
         id: Of its element in the page.
         input: The input.
-        sent: The texts that were sent; None: the form was not sent yet.
+        form: The form that was sent, or None.
         value: What it contains until then; None: nothing.
-        error: What is wrong with what was sent, or None.
     """
 
     id: str
     input: WorkflowInput
-    sent: Sequence[str] | None = None
+    form: Form | None = None
     value: Json = None
-    error: str | None = None
 
     @property
     def name(self) -> str:
-        """Its name in the form."""
-        return name_of(self.input)
+        """Its name in the form: a workflow may name an input `dataset_id`."""
+        return f"p.{self.input.name}"
 
     @property
     def kind(self) -> str:
@@ -158,10 +134,10 @@ class Field:
     @property
     def texts(self) -> Sequence[str]:
         """What it contains."""
-        if self.sent is not None:
-            return self.sent
+        if self.form is not None:
+            return self.form.getall(self.name, [])
         if self.value is None:
-            return ()
+            return []
         values = [self.value]
         if self.kind in SEVERAL and isinstance(self.value, list | tuple):
             values = [*self.value]
@@ -177,16 +153,16 @@ class Field:
     def hint(self) -> str:
         """What it takes, in words."""
         parts = []
-        if not self.input.options and self.input.kind in _EXPLAINED:
-            parts.append(
-                wording.takes(
-                    _EXPLAINED[self.input.kind],
-                    minimum=self.input.minimum,
-                    maximum=self.input.maximum,
-                    formats=self.input.formats,
-                    collection_type=self.input.collection_type,
-                )
+        type_ = _TYPES.get(self.input.kind)
+        if not self.input.options and type_ not in {None, "boolean", "string"}:
+            takes = wording.takes(
+                type_,
+                minimum=self.input.minimum,
+                maximum=self.input.maximum,
+                formats=self.input.formats,
+                collection_type=self.input.collection_type,
             )
+            parts.append(takes)
         if self.kind == "lines":
             parts.append("one per line")
         if self.input.default is not None:
@@ -196,22 +172,16 @@ class Field:
         return ", ".join(parts)
 
     def values(self) -> Sequence[Json]:
-        """Return the values that were sent; none, if it was left empty."""
-        texts = self.sent or ()
+        """Return the values in its texts; none, if it was left empty."""
+        texts = self.texts
         if self.kind == "lines":
             texts = [line for text in texts for line in text.splitlines()]
         elif self.kind != "several":
             texts = texts[-1:]  # before that of a box, a hidden field sends false
+        types = {type_} if (type_ := _TYPES.get(self.input.kind)) else ()
         # A value that was shown is spelled by its text, whatever that looks like.
         shown = (*self.input.options, self.value)
-        return [
-            value_of(text, _TYPES[self.input.kind], shown) for text in texts if text
-        ]
-
-
-def name_of(input_: WorkflowInput) -> str:
-    """Return the name of an input's field: a workflow may name one `dataset_id`."""
-    return f"p.{input_.name}"
+        return [value_of(text, types, shown) for text in texts if text]
 
 
 def parameters(fields: Iterable[Field], earlier: Mapping[str, Json]) -> dict[str, Json]:

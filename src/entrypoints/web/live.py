@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 
 from attrs import frozen
 
+from galaxy_jobs.domain import Invocation
 from galaxy_jobs.entrypoints.api.events import HEARTBEAT, Batch
-from galaxy_jobs.entrypoints.api.schemas import JobJson
 
 
 READ_INTERVAL = 1.0
@@ -41,14 +42,15 @@ class View:
     active: bool
     ended: bool = False
 
-
-def mark_of(jobs: Iterable[JobJson]) -> str:
-    """Return the mark of a page that shows these jobs."""
-    shown = [
-        (job.invocation_id, job.updated_at, job.superseded_by, job.stale)
-        for job in jobs
-    ]
-    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+    @classmethod
+    def of(cls, jobs: Sequence[Invocation], now: datetime) -> View:
+        """Return what a page with these jobs would show."""
+        shown = [
+            (job.invocation_id, job.updated_at, job.superseded_by, job.is_stale(now))
+            for job in jobs
+        ]
+        mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+        return cls(mark=mark, active=not all(job.state.is_terminal for job in jobs))
 
 
 async def changes(

@@ -1,4 +1,4 @@
-"""Templates, and the responses made of them.
+"""Templates, the words that they use, and the responses made of them.
 
 Rule of the file: templates escape whatever they are given. The policy of each page
 lets a browser load from this service alone, run no script but its files, and show it
@@ -8,25 +8,24 @@ in no other page; so the pages themselves contain no style and no script.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar import Request
+from litestar import MediaType, Request, Response
 from litestar.datastructures import CacheControlHeader
 from litestar.params import QueryParameter
-from litestar.plugins.jinja import JinjaTemplateEngine
-from litestar.response import Template
 from litestar.static_files import create_static_files_router
-from litestar.template import TemplateConfig
+from markupsafe import Markup, escape
 
-from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain import InvocationState, Progress, Scope
+from galaxy_jobs.entrypoints import typed_text, wording
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, caller_of
-from galaxy_jobs.entrypoints.typed_text import text_of
-from galaxy_jobs.entrypoints.web.wording import STATES, code, counted, moment, segment
-from galaxy_jobs.entrypoints.wording import age, duration, number, size
 
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -46,16 +45,10 @@ HEADERS: Mapping[str, str] = {
 """Sent with every page."""
 
 _HERE = Path(__file__).parent
+_FILES = sorted((_HERE / "static").iterdir())
+_DIGEST = hashlib.sha256(b"".join(file.read_bytes() for file in _FILES)).hexdigest()
 
-
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-ASSETS = f"/ui/assets/{_digest(_HERE / 'static')}"
+ASSETS = f"/ui/assets/{_DIGEST[:12]}"
 """The path of the files in ``static``: another one as soon as any of them changes, so
 that browsers may keep them for ever."""
 
@@ -66,7 +59,47 @@ ASSETS_ROUTER = create_static_files_router(
     opt={PUBLIC: True},
 )
 
-_environment = Environment(
+STATES: Mapping[str, str] = {
+    state.value: state.value.replace("_", " ").capitalize() for state in InvocationState
+}
+"""The states in words, by their stored values."""
+
+
+def moment(at: datetime) -> str:
+    """Return a date and time in UTC, to the second."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def segment(id_: str) -> str:
+    """Return an id as a segment of a path."""
+    return quote(id_, safe="")
+
+
+def code(sentence: str) -> Markup:
+    """Return a sentence as HTML, in which backticks enclose code."""
+    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence)))
+    return Markup(html)  # noqa: S704 - escaped above
+
+
+def counted(progress: Progress, state: str) -> str:
+    """Return the progress of a job in words.
+
+    A job of Galaxy's that was stopped counts as failed, and need not have failed.
+    """
+    if not progress.total:
+        return "no jobs yet"
+    counts = {
+        "running": progress.running,
+        "waiting": progress.waiting,
+        "stopped or failed"
+        if state.startswith("cancel")
+        else "failed": progress.failed,
+    }
+    others = [f"{count} {name}" for name, count in counts.items() if count]
+    return ", ".join([f"{progress.ok} of {progress.total} ok", *others])
+
+
+_templates = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
@@ -74,14 +107,19 @@ _environment = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-_FILTERS = (code, counted, duration, moment, number, segment, size)
-_environment.filters.update({filter_.__name__: filter_ for filter_ in _FILTERS})
-_environment.filters["text"] = text_of
-_environment.globals.update(
-    ASSETS=ASSETS, STATES=STATES, age=age, version=version("galaxy-jobs")
+_templates.globals.update(
+    ASSETS=ASSETS, STATES=STATES, age=wording.age, version=version("galaxy-jobs")
 )
-TEMPLATES = TemplateConfig(instance=JinjaTemplateEngine.from_environment(_environment))
-"""For Litestar."""
+_templates.filters |= {
+    "code": code,
+    "counted": counted,
+    "duration": wording.duration,
+    "moment": moment,
+    "number": wording.number,
+    "segment": segment,
+    "size": wording.size,
+    "text": typed_text.text_of,
+}
 
 
 def page(
@@ -91,24 +129,25 @@ def page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     **context: Any,
-) -> Template:
-    """Return a page.
+) -> Response[str]:
+    """Return a page, rendered in the calling thread.
 
     Args:
         request: The request that it answers.
         template: The name of its file.
         status: The status code.
-        headers: Sent in addition to those of every page.
+        headers: Headers in addition to those of every page.
         context: The variables of the template.
     """
     caller = caller_of(request)
-    return Template(
-        template,
-        context={
-            "signed_in": caller.token is not None,
-            "may_submit": caller.may(Scope.SUBMIT),
-            **context,
-        },
+    html = _templates.get_template(template).render(
+        signed_in=caller.token is not None,
+        may_submit=caller.may(Scope.SUBMIT),
+        **context,
+    )
+    return Response(
+        html,
+        media_type=MediaType.HTML,
         status_code=status,
         headers={**HEADERS, **(headers or {})},
     )

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Router, get
+from litestar import Response, Router, get
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
+from galaxy_jobs.entrypoints.api import openapi
 from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS
 from galaxy_jobs.entrypoints.api.headers import is_same_origin
 from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.web import docs, pages, sign_in, submit
+from galaxy_jobs.entrypoints.web import pages, sign_in, submit
 from galaxy_jobs.entrypoints.web.errors import problem_page
 from galaxy_jobs.entrypoints.web.forms import form_of
-from galaxy_jobs.entrypoints.web.render import ASSETS_ROUTER, TEMPLATES
-
-
-__all__ = ["TEMPLATES", "router"]
+from galaxy_jobs.entrypoints.web.render import ASSETS_ROUTER, AnyRequest, page
 
 
 def require_same_origin(
@@ -40,6 +38,15 @@ def require_same_origin(
         )
 
 
+@get("/docs", sync_to_thread=True)
+def get_docs_page(request: AnyRequest) -> Response[str]:
+    """Show the OpenAPI document.
+
+    The usual viewers are megabytes of script that a page loads from another host.
+    """
+    return page(request, "docs.html", document=openapi.document(request.app))
+
+
 @get("/ui/{rest:path}", sync_to_thread=False)
 def get_nothing(rest: FromPath[str]) -> None:
     """Answer 404 with a page.
@@ -56,14 +63,17 @@ def router() -> Router:
     return Router(
         "/",
         route_handlers=[
-            *docs.ROUTES,
             *pages.ROUTES,
             *sign_in.ROUTES,
             *submit.ROUTES,
             ASSETS_ROUTER,
+            get_docs_page,
             get_nothing,
         ],
-        dependencies={"form": Provide(form_of)},
+        dependencies={
+            "form": Provide(form_of),
+            "forms": Provide(submit.Forms, sync_to_thread=False),
+        },
         exception_handlers={Exception: problem_page},
         guards=[require_same_origin],
         opt={PAGE: True},

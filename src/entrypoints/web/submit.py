@@ -6,37 +6,23 @@ twice, by a double click or by reloading, runs it once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
-from attrs import evolve, frozen
-from litestar import get, post
-from litestar.di import NamedDependency
+from attrs import frozen
+from litestar import Response, get, post
 from litestar.params import FromPath
-from litestar.response import Redirect, Template
+from litestar.response import Redirect
 
-from galaxy_jobs.domain.errors import (
-    DatasetInputAmbiguous,
-    DatasetNotFound,
-    DomainError,
-    InvalidParameters,
-    KeyInProgress,
-    KeyReused,
-    OutcomeUnknown,
-)
-from galaxy_jobs.domain.model.invocation import Invocation
-from galaxy_jobs.domain.model.submission import Request
-from galaxy_jobs.domain.model.token import Scope
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId, Parameters
-from galaxy_jobs.domain.model.workflow import Allowlist, Workflow
-from galaxy_jobs.domain.ports import DatasetRepository, InvocationRepository
-from galaxy_jobs.domain.use_cases import ListWorkflows, Rerun, ShowWorkflow, Submit
+from galaxy_jobs import domain
+from galaxy_jobs.domain import DatasetId, InvocationId, errors, ports, use_cases
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.auth import Caller, requires
 from galaxy_jobs.entrypoints.api.parameters import Needs, idempotency_key
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.hints import explain
-from galaxy_jobs.entrypoints.web.forms import Field, Form, name_of, parameters
+from galaxy_jobs.entrypoints.web.forms import Field, Form, parameters
 from galaxy_jobs.entrypoints.web.pages import to_job
 from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, page
 
@@ -55,15 +41,13 @@ class SubmitForm:
         earlier: The job to run again, or None.
         form: What was sent, or None.
         dataset_id: The dataset to run it on.
-        error: Why it was not run, or None.
     """
 
-    workflow: Workflow
+    workflow: domain.Workflow
     dataset_input: str | None
-    earlier: Invocation | None = None
+    earlier: domain.Invocation | None = None
     form: Form | None = None
     dataset_id: str = ""
-    error: DomainError | None = None
 
     @property
     def fields(self) -> Sequence[Field]:
@@ -73,20 +57,19 @@ class SubmitForm:
             Field(
                 id=f"p{number}",
                 input=input_,
-                sent=self.form.getall(name_of(input_)) if self.form else None,
+                form=self.form,
                 value=self.given.get(input_.name, input_.default),
-                error=self.problems.get(input_.name),
             )
             for number, input_ in enumerate(inputs)
         ]
 
     @property
-    def given(self) -> Parameters:
+    def given(self) -> domain.Parameters:
         """The parameters of the earlier job."""
         return self.earlier.parameters if self.earlier else {}
 
     @property
-    def parameters(self) -> Parameters:
+    def parameters(self) -> domain.Parameters:
         """The parameters in the form."""
         return parameters(self.fields, self.given)
 
@@ -99,18 +82,18 @@ class SubmitForm:
 
     @property
     def key(self) -> str:
-        """The idempotency key; a new one where the one that was sent is used up."""
-        sent = self.form.get("key") if self.form else ""
-        used_up = not sent or isinstance(self.error, KeyReused)
-        return str(uuid4()) if used_up else sent
+        """The idempotency key."""
+        return (self.form and self.form.get("key")) or str(uuid4())
 
-    @property
-    def problems(self) -> Mapping[str, str]:
-        """What is wrong, by the names of inputs, and of ``dataset_id``."""
-        match self.error:
-            case DatasetInputAmbiguous() | DatasetNotFound(dataset_id=self.dataset_id):
-                return {"dataset_id": explain(self.error)}
-            case InvalidParameters(problems=problems):
+    def problems(self, error: domain.DomainError | None) -> Mapping[str, str]:
+        """Return what is wrong, by the names of inputs, and of ``dataset_id``."""
+        match error:
+            case (
+                errors.DatasetInputAmbiguous()
+                | errors.DatasetNotFound(dataset_id=self.dataset_id)
+            ):
+                return {"dataset_id": explain(error)}
+            case errors.InvalidParameters(problems=problems):
                 dataset = self.dataset_input or "dataset_id"
                 return {
                     ("dataset_id" if name == dataset else name): problem
@@ -119,17 +102,64 @@ class SubmitForm:
             case _:
                 return {}
 
-    def response(self, request: AnyRequest, datasets: DatasetRepository) -> Template:
-        """Return the page that shows it."""
-        error = self.error
+
+@frozen
+class Forms:
+    """Makes forms, shows them and runs what was sent (a dependency of routes)."""
+
+    show_workflow: Needs[use_cases.ShowWorkflow]
+    allowlist: Needs[domain.Allowlist]
+    invocations: Needs[ports.InvocationRepository]
+    datasets: Needs[ports.DatasetRepository]
+
+    def first(self, name: str, **given: Any) -> SubmitForm:
+        """Return the form to run a workflow."""
+        workflow = self.show_workflow(name)
+        target = self.allowlist.dataset_input(name, workflow)
+        dataset_input = target.name if target else None
+        return SubmitForm(workflow=workflow, dataset_input=dataset_input, **given)
+
+    def again(self, invocation_id: str, form: Form | None = None) -> SubmitForm:
+        """Return the form to run a job again."""
+        job = self.invocations.get(InvocationId(invocation_id))
+        return self.first(
+            job.workflow_name, earlier=job, dataset_id=job.dataset_id, form=form
+        )
+
+    def page(
+        self,
+        request: AnyRequest,
+        form: SubmitForm,
+        error: domain.DomainError | None = None,
+    ) -> Response[str]:
+        """Return the page with a form, and with why it was not run."""
+        used_up = isinstance(error, errors.KeyReused)
         return page(
             request,
             "submit.html",
             status=problems.status_of(error.code, addressed=False) if error else 200,
-            form=self,
-            message=explain(error) if error else None,
-            datasets=datasets.page(OFFERED_DATASETS).items,
+            form=form,
+            key=str(uuid4()) if used_up else form.key,
+            message=explain(error) if error else "",
+            problems=form.problems(error),
+            datasets=self.datasets.page(OFFERED_DATASETS).items,
         )
+
+    def run(
+        self,
+        request: AnyRequest,
+        form: SubmitForm,
+        submit: Callable[[], use_cases.Submitted],
+    ) -> Response[Any]:
+        """Redirect to the job, or return the form with what is wrong."""
+        try:
+            return to_job(submit().invocation_id)
+        except domain.DomainError as error:
+            if error.code not in problems.STATUS:
+                raise
+            if submission_id := error.extra().get("submission_id"):  # not settled yet
+                return Redirect(f"/ui/submissions/{submission_id}", status_code=303)
+            return self.page(request, form, error)
 
 
 @get("/ui/submit")
@@ -137,126 +167,78 @@ class SubmitForm:
 def get_submit_page(
     *,
     request: AnyRequest,
-    list_workflows: Needs[ListWorkflows],
-    show_workflow: Needs[ShowWorkflow],
-    datasets: Needs[DatasetRepository],
-    allowlist: Needs[Allowlist],
+    list_workflows: Needs[use_cases.ListWorkflows],
+    forms: Needs[Forms],
     workflow_name: Text = None,
     dataset_id: Text = None,
-) -> Template:
+) -> Response[str]:
     """Show the form of a workflow, or the workflows to choose from."""
-    if not workflow_name:
-        return page(
-            request,
-            "workflows.html",
-            names=list_workflows(),
-            dataset_id=dataset_id or "",
-        )
-    form = _empty(workflow_name, show_workflow, allowlist)
-    return evolve(form, dataset_id=dataset_id or "").response(request, datasets)
+    dataset_id = dataset_id or ""
+    if workflow_name:
+        return forms.page(request, forms.first(workflow_name, dataset_id=dataset_id))
+    names = list_workflows()
+    return page(request, "workflows.html", names=names, dataset_id=dataset_id)
 
 
-@post("/ui/submit", guards=[requires(Scope.SUBMIT)])
+@post("/ui/submit", guards=[requires(domain.Scope.SUBMIT)])
 @asks_galaxy
 def post_submit_form(
     *,
     request: AnyRequest,
-    form: NamedDependency[Form],
-    show_workflow: Needs[ShowWorkflow],
-    datasets: Needs[DatasetRepository],
-    allowlist: Needs[Allowlist],
-    submit: Needs[Submit],
+    form: Needs[Form],
+    forms: Needs[Forms],
+    submit: Needs[use_cases.Submit],
     caller: Needs[Caller],
-) -> Template | Redirect:
+) -> Response[Any]:
     """Run a workflow, or show what is wrong beside each field."""
-    filled = evolve(
-        _empty(form.get("workflow_name"), show_workflow, allowlist),
+    filled = forms.first(
+        form.get("workflow_name", ""),
         form=form,
-        dataset_id=form.get("dataset_id").strip(),
+        dataset_id=form.get("dataset_id", "").strip(),
     )
-    job = Request(
+    job = domain.Request(
         dataset_id=DatasetId(filled.dataset_id),
         workflow_name=filled.workflow.name,
         parameters=filled.parameters,
         overwrite=filled.overwrite,
     )
-    try:
-        submitted = submit(job, idempotency_key(filled.key, caller))
-    except DomainError as error:
-        return _refused(request, filled, error, datasets)
-    return to_job(submitted.invocation_id)
+    return forms.run(
+        request, filled, lambda: submit(job, idempotency_key(filled.key, caller))
+    )
 
 
 @get("/ui/jobs/{invocation_id:str}/rerun")
 @asks_galaxy
 def get_rerun_page(
-    *,
-    request: AnyRequest,
-    invocation_id: FromPath[str],
-    invocations: Needs[InvocationRepository],
-    show_workflow: Needs[ShowWorkflow],
-    datasets: Needs[DatasetRepository],
-    allowlist: Needs[Allowlist],
-) -> Template:
+    *, request: AnyRequest, invocation_id: FromPath[str], forms: Needs[Forms]
+) -> Response[str]:
     """Show the form to run a job again, with the parameters it had."""
-    earlier = invocations.get(InvocationId(invocation_id))
-    form = _filled(earlier, show_workflow, allowlist)
-    return form.response(request, datasets)
+    return forms.page(request, forms.again(invocation_id))
 
 
-@post("/ui/jobs/{invocation_id:str}/rerun", guards=[requires(Scope.SUBMIT)])
+@post("/ui/jobs/{invocation_id:str}/rerun", guards=[requires(domain.Scope.SUBMIT)])
 @asks_galaxy
 def post_rerun_form(
     *,
     request: AnyRequest,
     invocation_id: FromPath[str],
-    form: NamedDependency[Form],
-    invocations: Needs[InvocationRepository],
-    show_workflow: Needs[ShowWorkflow],
-    datasets: Needs[DatasetRepository],
-    allowlist: Needs[Allowlist],
-    rerun: Needs[Rerun],
+    form: Needs[Form],
+    forms: Needs[Forms],
+    rerun: Needs[use_cases.Rerun],
     caller: Needs[Caller],
-) -> Template | Redirect:
+) -> Response[Any]:
     """Run a job again, or show what is wrong beside each field."""
-    earlier = invocations.get(InvocationId(invocation_id))
-    filled = evolve(_filled(earlier, show_workflow, allowlist), form=form)
-    try:
-        submitted = rerun(
-            earlier.invocation_id,
+    filled = forms.again(invocation_id, form)
+    return forms.run(
+        request,
+        filled,
+        lambda: rerun(
+            InvocationId(invocation_id),
             parameters=filled.parameters,
             overwrite=filled.overwrite,
             key=idempotency_key(filled.key, caller),
-        )
-    except DomainError as error:
-        return _refused(request, filled, error, datasets)
-    return to_job(submitted.invocation_id)
-
-
-def _empty(name: str, show_workflow: ShowWorkflow, allowlist: Allowlist) -> SubmitForm:
-    workflow = show_workflow(name)
-    target = allowlist.dataset_input(name, workflow)
-    return SubmitForm(workflow=workflow, dataset_input=target.name if target else None)
-
-
-def _filled(
-    earlier: Invocation, show_workflow: ShowWorkflow, allowlist: Allowlist
-) -> SubmitForm:
-    form = _empty(earlier.workflow_name, show_workflow, allowlist)
-    return evolve(form, earlier=earlier, dataset_id=earlier.dataset_id)
-
-
-def _refused(
-    request: AnyRequest,
-    form: SubmitForm,
-    error: DomainError,
-    datasets: DatasetRepository,
-) -> Template | Redirect:
-    if error.code not in problems.STATUS:
-        raise error
-    if isinstance(error, KeyInProgress | OutcomeUnknown) and error.submission_id:
-        return Redirect(f"/ui/submissions/{error.submission_id}", status_code=303)
-    return evolve(form, error=error).response(request, datasets)
+        ),
+    )
 
 
 ROUTES = [get_submit_page, post_submit_form, get_rerun_page, post_rerun_form]
