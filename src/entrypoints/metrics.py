@@ -13,9 +13,9 @@ the pollers do not keep up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Generic, ParamSpec
-from wsgiref.simple_server import WSGIServer
 
 from attrs import frozen
 from prometheus_client import (
@@ -133,8 +133,9 @@ class Metrics:
         """Return the use case with its outcomes counted."""
         return _Counted(use_case, self._submissions)
 
-    def serve(self, port: int, host: str = "127.0.0.1") -> tuple[WSGIServer, int]:
-        """Serve the metrics over HTTP, in a thread; return the server and its port.
+    @contextmanager
+    def served(self, port: int, host: str = "127.0.0.1") -> Iterator[int]:
+        """Serve the metrics over HTTP, in a thread, and give the port.
 
         Args:
             port: 0 takes a free one.
@@ -150,7 +151,11 @@ class Metrics:
                 f"--metrics-port {port}: cannot listen on {host}:{port} "
                 f"({error.strerror}). Choose another port; 0 takes a free one."
             ) from None
-        return server, server.server_port
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            server.server_close()
 
 
 @frozen

@@ -6,14 +6,15 @@ loop: they come back, and nothing was changed meanwhile.
 
 from __future__ import annotations
 
+import logging
 import os
+import select
 import shlex
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from types import FrameType
 
@@ -31,6 +32,28 @@ from galaxy_jobs.entrypoints.container import Container, opened, prepare
 log = structlog.get_logger()
 
 
+class StopSignals:
+    """SIGTERM and SIGINT, which stop the polling loop; the second one at once.
+
+    A pipe and no :class:`threading.Event`: a handler runs within the call that it
+    interrupts, and would wait for the lock that `Event.wait` holds there.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether one has come, after at most this time."""
+        return bool(select.select([self._reader], [], [], seconds)[0])
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if self.wait(0):  # expired leases bring back the rest
+            os._exit(128 + number)
+        os.write(self._writer, b"\0")
+
+
 def sweep_once(metrics_port: int | None = None) -> int:
     """Sweep once, and print a line of counts.
 
@@ -40,9 +63,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
     Returns:
         0; 1 where Galaxy or the database could not be reached.
     """
-    logs.configure()
-    with opened(settings.load()) as container, _metrics(container, metrics_port):
-        prepare(container)
+    with _prepared(metrics_port) as container:
         database = container.database().where()
         with _progress_bar(container) as progress:
             sweep, seconds = _sweep(container, progress=progress)
@@ -52,7 +73,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
         # Nothing else would show that the setting of another one got lost.
         "database": shlex.quote(database),
     }
-    print(" ".join(f"{name}={value}" for name, value in counts.items()))
+    print(*(f"{name}={value}" for name, value in counts.items()))
     if sweep.problem is not None:
         output.error(str(sweep.problem))
         return 1
@@ -66,28 +87,19 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
         every: Seconds from the start of one sweep to that of the next.
         metrics_port: Where metrics are served; None: nowhere.
     """
-    logs.configure()
-    stop = threading.Event()
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        if stop.is_set():  # the second time: expired leases bring back the rest
-            os._exit(128 + number)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    with opened(settings.load()) as container, _metrics(container, metrics_port):
-        prepare(container)
+    signals = StopSignals()
+    with _prepared(metrics_port) as container:
         log.info(
             "polling",
             every=every,
             galaxy=container.settings().galaxy_url,
             database=container.database().where(),
         )
-        while not stop.is_set():
+        pause = 0.0
+        while not signals.wait(pause):
             began = time.monotonic()
-            pause = _log_sweep(container, every)
-            stop.wait(max(pause, every - (time.monotonic() - began)))
+            rest = _log_sweep(container, every)
+            pause = max(rest, every - (time.monotonic() - began))
     log.info("stopped")
     return 0
 
@@ -99,19 +111,20 @@ def _log_sweep(container: Container, every: float) -> float:
     except StoreUnavailable as error:
         log.warning("sweep failed", problem=str(error))
         return 0.0
-    counts = sweep.counts()
-    idle = not any(counts.values())
-    if is_terminal := sys.stderr.isatty():  # programs read all of them
-        counts = {name: count for name, count in counts.items() if count}
-    fields: dict[str, object] = {**counts, "seconds": seconds}
+    fields: dict[str, object] = dict(sweep.counts())
+    level = logging.INFO
+    if sys.stderr.isatty():  # programs read all of them
+        fields = {name: count for name, count in fields.items() if count}
+        level = logging.INFO if fields else logging.DEBUG
+    fields["seconds"] = seconds
     if sweep.failure is not None:
         fields["failure"] = str(sweep.failure)
-    if sweep.problem is not None:
-        pause = sweep.retry_after.total_seconds()
-        log.warning("sweep cut short", problem=str(sweep.problem), rest=pause, **fields)
-        return pause
-    (log.debug if is_terminal and idle else log.info)("sweep", **fields)
-    return 0.0
+    if sweep.problem is None:
+        log.log(level, "sweep", **fields)
+        return 0.0
+    rest = sweep.retry_after.total_seconds()
+    log.warning("sweep cut short", problem=str(sweep.problem), rest=rest, **fields)
+    return rest
 
 
 def _sweep(
@@ -125,31 +138,25 @@ def _sweep(
 
 
 @contextmanager
-def _metrics(container: Container, port: int | None) -> Iterator[None]:
-    if port is None:
-        yield
-        return
-    server, port = container.metrics().serve(port)
-    log.info("metrics", url=f"http://127.0.0.1:{port}/metrics")
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
+def _prepared(metrics_port: int | None) -> Iterator[Container]:
+    logs.configure()
+    with ExitStack() as stack:
+        container = stack.enter_context(opened(settings.load()))
+        if metrics_port is not None:
+            port = stack.enter_context(container.metrics().served(metrics_port))
+            log.info("metrics", url=f"http://127.0.0.1:{port}/metrics")
+        prepare(container)
+        yield container
 
 
 @contextmanager
 def _progress_bar(container: Container) -> Iterator[Callable[[Sweep], None]]:
     """Show the progress of a sweep, on a terminal alone."""
     console = Console(stderr=True)
-    due = 0
-    if console.is_terminal:
-        due = sum(backlog.due for backlog in container.queue().backlog().values())
-    if not due:
-        yield lambda _: None
-        return
+    backlogs = container.queue().backlog() if console.is_terminal else {}
+    due = sum(backlog.due for backlog in backlogs.values())
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not due) as bar:
         task = bar.add_task("asking Galaxy", total=due)
         yield lambda sweep: bar.update(
             task, completed=sweep.asked + sweep.failed + sweep.missing

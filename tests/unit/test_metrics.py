@@ -127,12 +127,11 @@ def test_the_api_tells_what_it_did() -> None:
 
 def test_they_are_served_on_a_port_of_this_machine() -> None:
     metrics = Metrics(lambda: BACKLOG)
-    server, port = metrics.serve(0)
-    try:
+    with metrics.served(0) as port:
         answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
         assert read(answer.text)["galaxy_jobs_active_jobs"]
-        with pytest.raises(PortTaken, match=f"127.0.0.1:{port} .* Choose another"):
-            metrics.serve(port)
-    finally:
-        server.shutdown()
-        server.server_close()
+        taken = pytest.raises(PortTaken, match=f"127.0.0.1:{port} .* Choose another")
+        with taken, metrics.served(port):
+            pass
+    with metrics.served(port):  # it was closed
+        pass
