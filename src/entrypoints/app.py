@@ -13,14 +13,7 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from galaxy_jobs.domain.errors import DomainError
-from galaxy_jobs.entrypoints.api import (
-    asgi,
-    datasets,
-    events,
-    health,
-    jobs,
-    workflows,
-)
+from galaxy_jobs.entrypoints.api import asgi, datasets, events, health, jobs, workflows
 from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
 from galaxy_jobs.entrypoints.api.limits import Rate, StreamSlots

@@ -18,13 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import structlog
 from litestar import Litestar, Request
-from litestar.types import (
-    ASGIApp,
-    Message,
-    Receive,
-    Scope,
-    Send,
-)
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, SAFE_METHODS, Caller
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response

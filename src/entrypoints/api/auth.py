@@ -30,11 +30,7 @@ from litestar.types import ASGIApp, Guard
 from galaxy_jobs.domain.errors import BadToken
 from galaxy_jobs.domain.model.token import Scope, Token, id_in
 from galaxy_jobs.domain.use_cases import Authenticate
-from galaxy_jobs.entrypoints.api.headers import (
-    check_framing,
-    check_host,
-    check_origin,
-)
+from galaxy_jobs.entrypoints.api.headers import check_framing, check_host, check_origin
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.hints import explain

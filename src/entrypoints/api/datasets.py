@@ -35,8 +35,7 @@ from galaxy_jobs.entrypoints.api.strict import Strict
     responses=refusals("unsupported-media-type", "too-large", "dataset-exists"),
 )
 def register_dataset(
-    data: JSONBody[schemas.NewDataset],
-    register_dataset: Needs[RegisterDataset],
+    data: JSONBody[schemas.NewDataset], register_dataset: Needs[RegisterDataset]
 ) -> Response[schemas.DatasetJson]:
     """Register a dataset.
 
@@ -55,15 +54,9 @@ def register_dataset(
     )
 
 
-@get(
-    "/",
-    sync_to_thread=True,
-    responses=refusals(),
-)
+@get("/", sync_to_thread=True, responses=refusals())
 def list_datasets(
-    datasets: Needs[DatasetRepository],
-    limit: Limit = 50,
-    cursor: CursorText = None,
+    datasets: Needs[DatasetRepository], limit: Limit = 50, cursor: CursorText = None
 ) -> schemas.Datasets:
     """List datasets, newest first."""
     here = ["datasets"]

@@ -27,7 +27,7 @@ from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.api.auth import rate_key
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import Needs, header, query
-from galaxy_jobs.entrypoints.api.problems import Refused, refusals, shutting_down
+from galaxy_jobs.entrypoints.api.problems import malformed, refusals, shutting_down
 from galaxy_jobs.entrypoints.broadcast import (
     KEPT_TRANSITIONS,
     Broadcast,
@@ -65,9 +65,7 @@ class Batch:
     "/events",
     responses={
         200: ResponseSpec(
-            schemas.EventJson,
-            generate_examples=False,
-            media_type=EVENT_STREAM,
+            schemas.EventJson, generate_examples=False, media_type=EVENT_STREAM
         ),
         **refusals("too-many-requests", "shutting-down"),
     },
@@ -84,12 +82,11 @@ async def job_events(
         str | None, query("a text: only of this job", "f2db41e1fa331b3e")
     ] = None,
     last_event_id: Annotated[
-        str | None,
-        query("the id of an event, where the header cannot be sent", "4711"),
+        str | None, query("the id of an event, where the header cannot be sent", "4711")
     ] = None,
     resumed: Annotated[
         str | None,
-        header("Last-Event-ID", "The id of the last event received.", "4711"),
+        header("The id of the last event received.", "4711", name="Last-Event-ID"),
     ] = None,
 ) -> Stream:
     """Stream state changes.
@@ -199,17 +196,15 @@ async def _position(last_event_id: str | None, broadcast: Broadcast) -> int:
     if last_event_id is None:
         return broadcast.position
     if ID.fullmatch(last_event_id) is None:
-        raise Refused(
-            "malformed-request",
-            f"Last-Event-ID is {last_event_id[:100]!r}; expected the `id` of an event.",
+        raise malformed(
+            f"Last-Event-ID is {last_event_id[:100]!r}; expected the `id` of an event."
         )
     position = int(last_event_id)
     # Another replica may have sent what this one has not read yet.
     if position > broadcast.position and position > await broadcast.last_id():
-        raise Refused(
-            "malformed-request",
+        raise malformed(
             f"Last-Event-ID is {last_event_id}, but there is no event of that id. Was "
-            "the database restored from a backup? Connect again without it.",
+            "the database restored from a backup? Connect again without it."
         )
     return position
 

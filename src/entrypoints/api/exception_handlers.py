@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from litestar import Request, Response
@@ -19,8 +19,7 @@ from litestar.exceptions import (
 from galaxy_jobs.domain.errors import DomainError, RunnerUnavailable
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.parameters import parameter_at_fault
-from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.hints import explain
+from galaxy_jobs.entrypoints.api.problems import Refused, malformed, refused_by
 
 
 log = structlog.get_logger(__name__)
@@ -35,12 +34,9 @@ def problem_of(request: Request[Any, Any, Any], error: Exception) -> Refused:
         case Refused():
             return error
         case RunnerUnavailable(retry_after=float() | int() as wait):
-            headers = {"Retry-After": f"{max(1, math.ceil(wait))}"}
-            return Refused(
-                error.code, explain(error), extra=error.extra(), headers=headers
-            )
+            return refused_by(error, {"Retry-After": str(max(1, math.ceil(wait)))})
         case DomainError() if error.code in problems.STATUS:
-            return Refused(error.code, explain(error), extra=error.extra())
+            return refused_by(error)
         case NotFoundException():
             return Refused("not-found", f"There is nothing at {request.scope['path']}.")
         case MethodNotAllowedException():
@@ -52,13 +48,13 @@ def problem_of(request: Request[Any, Any, Any], error: Exception) -> Refused:
                 headers={"Allow": allowed},
             )
         case InternalServerException() if "disconnected" in error.detail:
-            return Refused("malformed-request", "The client disconnected.")
+            return malformed("The client disconnected.")
         case ValidationException():
             return parameter_at_fault(request, error)
         case HTTPException(status_code=413):
             return Refused("too-large", "The body is too large; the limit is 1 MiB.")
         case HTTPException(status_code=status) if 400 <= status < 500:  # noqa: PLR2004 - the client's fault
-            return Refused("malformed-request", f"{error.detail}.")
+            return malformed(f"{error.detail}.")
         case _:
             log.error("request failed", exc_info=error)
             return Refused(
@@ -69,22 +65,13 @@ def problem_of(request: Request[Any, Any, Any], error: Exception) -> Refused:
 
 def problem_members(
     request: Request[Any, Any, Any], problem: Refused
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return all members of the problem that answers a request."""
-    addressed = request.method in {"GET", "HEAD"}
     return {
-        **problems.members(
-            problem.code, problem.detail, problem.extra, addressed=addressed
-        ),
+        **problems.members(problem, addressed=request.method in {"GET", "HEAD"}),
         "instance": request.scope["path"],
         "request_id": request.scope["state"].get("request_id", ""),
     }
-
-
-def problem_headers(problem: Refused) -> dict[str, str]:
-    """Return the headers that go with a problem."""
-    wait = problems.RETRY_AFTER.get(problem.code)
-    return {**({} if wait is None else {"Retry-After": str(wait)}), **problem.headers}
 
 
 def problem_response(
@@ -92,11 +79,11 @@ def problem_response(
 ) -> Response[bytes]:
     """Return the response to a request that has raised an exception."""
     problem = problem_of(request, error)
-    found = problem_members(request, problem)
+    members = problem_members(request, problem)
     return Response(
         # Not msgspec: a detail may quote what only escapes can encode.
-        json.dumps(found).encode(),
-        status_code=cast("int", found["status"]),
+        json.dumps(members).encode(),
+        status_code=members["status"],
         media_type=problems.PROBLEM_JSON,
-        headers=problem_headers(problem),
+        headers=problem.headers,
     )

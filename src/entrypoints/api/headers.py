@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from litestar.types import Scope
 
-from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 
 
 SINGLETON_HEADERS = frozenset(
@@ -43,20 +43,14 @@ def check_framing(scope: Scope) -> None:
     names: set[bytes] = set()
     for name, value in scope["headers"]:
         if name in names and name in SINGLETON_HEADERS:
-            raise Refused(
-                "malformed-request",
-                f"The {name.decode().title()} header was sent more than once.",
+            raise malformed(
+                f"The {name.decode().title()} header was sent more than once."
             )
         names.add(name)
         if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise Refused(
-                "malformed-request", "Transfer-Encoding must be chunked, if any."
-            )
+            raise malformed("Transfer-Encoding must be chunked, if any.")
     if {b"content-length", b"transfer-encoding"} <= names:
-        raise Refused(
-            "malformed-request",
-            "Content-Length and Transfer-Encoding cannot be sent together.",
-        )
+        raise malformed("Content-Length and Transfer-Encoding cannot be sent together.")
 
 
 def check_host(host: str | None) -> None:

@@ -30,10 +30,7 @@ def live() -> schemas.Live:
     sync_to_thread=True,
     responses={
         **refusals(public=True),
-        503: ResponseSpec(
-            schemas.ReadyJson,
-            generate_examples=False,
-        ),
+        503: ResponseSpec(schemas.ReadyJson, generate_examples=False),
     },
 )
 def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
@@ -59,12 +56,7 @@ def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
     return Response(ready, status_code=200 if found.ok else 503)
 
 
-@get(
-    "/metrics",
-    sync_to_thread=True,
-    media_type=CONTENT_TYPE,
-    responses=refusals(),
-)
+@get("/metrics", sync_to_thread=True, media_type=CONTENT_TYPE, responses=refusals())
 def metrics(metrics: Needs[Metrics]) -> Response[bytes]:
     """Prometheus metrics.
 

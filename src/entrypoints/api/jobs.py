@@ -72,10 +72,7 @@ _CREATED_HEADERS = documented("Location", "Idempotent-Replayed")
     guards=[requires(Scope.SUBMIT)],
     response_headers=_CREATED_HEADERS,
     responses={
-        200: ResponseSpec(
-            schemas.PlanJson,
-            generate_examples=False,
-        ),
+        200: ResponseSpec(schemas.PlanJson, generate_examples=False),
         **refusals(*_SUBMITTING),
     },
 )
@@ -169,7 +166,7 @@ async def list_jobs(
             + ", ".join(state.value for state in InvocationState)
             + " (repeat it for several)",
             ["queued", "in_progress"],
-            "state",
+            name="state",
         ),
     ] = None,
     limit: Limit = 50,
@@ -195,10 +192,7 @@ async def list_jobs(
     return response
 
 
-@get(
-    "/{invocation_id:str}",
-    responses=refusals("job-not-found", "too-many-requests"),
-)
+@get("/{invocation_id:str}", responses=refusals("job-not-found", "too-many-requests"))
 async def show_job(
     *,
     request: AnyRequest[Any, Any, Any],
@@ -249,10 +243,7 @@ def job_history(
 @get(
     "/{invocation_id:str}/outputs",
     responses=refusals(
-        "job-not-found",
-        "gone",
-        "galaxy-refused-us",
-        "galaxy-unavailable",
+        "job-not-found", "gone", "galaxy-refused-us", "galaxy-unavailable"
     ),
 )
 @asks_galaxy
@@ -308,9 +299,7 @@ def show_submission(
         submission_id=str(submission.submission_id),
         state=submission.state.value,
         invocation_id=submission.invocation_id,
-        problem=problems.members(problem.code, problem.detail, problem.extra)
-        if problem
-        else None,
+        problem=problems.members(problem) if problem else None,
     )
 
 

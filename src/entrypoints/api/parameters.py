@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -27,13 +27,14 @@ from litestar.params import (
 )
 from litestar.typing import FieldDefinition
 
+from galaxy_jobs.domain import IdempotencyKey, SubmissionId
 from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.domain.model.submission import KEY_LENGTH, IdempotencyKey
-from galaxy_jobs.domain.model.values import SubmissionId
+from galaxy_jobs.domain.model.submission import KEY_LENGTH
 from galaxy_jobs.entrypoints.api.auth import Caller
-from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 
 
+K = TypeVar("K", PathParameter, QueryParameter, HeaderParameter)
 T = TypeVar("T")
 
 MAX_QUERY_PARAMETERS = 100
@@ -42,44 +43,26 @@ MAX_QUERY_PARAMETERS = 100
 MAX_WAIT = 60
 """Seconds that a client may wait for a change."""
 
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+
 Needs: TypeAlias = NamedDependency[SkipValidation[T]]
 """A dependency, by the name of its provider in the container. It is not validated:
 it is ours, and tests put other things in its place."""
 
 
-def path(description: str, example: str) -> PathParameter:
-    """Return the description of a parameter in a path."""
-    return PathParameter(description=description, examples=[Example(value=example)])
-
-
-def query(
-    description: str, example: object, name: str | None = None, **constraints: Any
-) -> QueryParameter:
-    """Return the description of a query parameter.
-
-    Args:
-        description: What is expected; refusals say it, too.
-        example: One of its values.
-        name: Its name, where the argument has another one.
-        constraints: Of Litestar's :class:`QueryParameter`.
-    """
-    return QueryParameter(
-        name=name,
-        description=description,
-        examples=[Example(value=example)],
-        **constraints,
+def _described(
+    kind: type[K], description: str, example: object, **constraints: Any
+) -> K:
+    """Return the description of a parameter, with one of its values."""
+    return kind(
+        description=description, examples=[Example(value=example)], **constraints
     )
 
 
-def header(name: str, description: str, example: str, **schema: Any) -> HeaderParameter:
-    """Return the description of a header; *schema* adds to its JSON Schema."""
-    return HeaderParameter(
-        name=name,
-        description=description,
-        examples=[Example(value=example)],
-        schema_extra=schema or None,
-    )
-
+path = partial(_described, PathParameter)
+query = partial(_described, QueryParameter)
+"""Its description is what refusals say that they expect."""
+header = partial(_described, HeaderParameter)
 
 InvocationIdInPath: TypeAlias = Annotated[
     str, path("The job, by Galaxy's id of its invocation.", "f2db41e1fa331b3e")
@@ -95,35 +78,31 @@ Limit: TypeAlias = Annotated[
 
 CursorText: TypeAlias = Annotated[
     str | None,
-    query(
-        "the `next_cursor` of the previous page", "WzEsIjNmMGE2YiIsIjIwIl0", "cursor"
-    ),
+    query("the `next_cursor` of the previous page", "WzEsIjNmMGE2YiIsIjIwIl0"),
 ]
 
 Wait: TypeAlias = Annotated[
-    int,
-    query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT),
+    int, query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT)
 ]
 
 KeyHeader: TypeAlias = Annotated[
     str | None,
     header(
-        "Idempotency-Key",
         "A name for this request, 1 to 255 characters. Repeating the request with it "
         "is safe: it never runs twice.",
         "7d1e6f0a",
-        minLength=1,
-        maxLength=KEY_LENGTH,
+        name="Idempotency-Key",
+        schema_extra={"minLength": 1, "maxLength": KEY_LENGTH},
     ),
 ]
 
 IfNoneMatch: TypeAlias = Annotated[
     str | None,
     header(
-        "If-None-Match",
         "The `ETag` of the page you have. Where nothing has changed, the response is "
         "a 304 without a body.",
         'W/"3f0a6b"',
+        name="If-None-Match",
     ),
 ]
 
@@ -175,29 +154,21 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
     if not text:
         return
     if text.count(b"&") >= MAX_QUERY_PARAMETERS:
-        raise Refused(
-            "malformed-request",
-            f"The query has more than {MAX_QUERY_PARAMETERS} parameters.",
-        )
+        raise malformed(f"The query has more than {MAX_QUERY_PARAMETERS} parameters.")
     if b"%00" in text:
-        raise Refused("malformed-request", "The query contains a NUL.")
+        raise malformed("The query contains a NUL.")
     fields = _query_fields(request.route_handler)
-    values: dict[str, list[str]] = {}
-    for name, value in request.query_params.multi_items():
-        values.setdefault(name, []).append(value)
-    for name, sent in values.items():
+    for name, values in request.query_params.dict().items():
         if name not in fields:
             known = ", ".join(sorted(fields)) or "none"
-            raise Refused(
-                "malformed-request",
-                f"Unknown query parameter {name!r}; known: {known}.",
-                extra={"field": name},
+            raise malformed(
+                f"Unknown query parameter {name!r}; known: {known}.", field=name
             )
         field = fields[name]
-        if (len(sent) > 1 and not _repeatable(field)) or (
-            field.annotation is int and not all(map(_INTEGER.fullmatch, sent))
+        if (len(values) > 1 and not _repeatable(field)) or (
+            field.annotation is int and not all(map(_INTEGER.fullmatch, values))
         ):
-            raise _misfit(name, sent, field)
+            raise _misfit(name, values, field)
 
 
 def parameter_at_fault(
@@ -211,13 +182,8 @@ def parameter_at_fault(
             if key in {name, field.name}:
                 return _misfit(name, request.query_params.getall(name, []), field)
         if key == "data":
-            return Refused(
-                "malformed-request", "The body is empty; expected a JSON object."
-            )
-    return Refused("malformed-request", f"{error.detail}.")
-
-
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+            return malformed("The body is empty; expected a JSON object.")
+    return malformed(f"{error.detail}.")
 
 
 @cache
@@ -231,17 +197,13 @@ def _query_fields(handler: BaseRouteHandler) -> Mapping[str, FieldDefinition]:
 
 
 def _repeatable(field: FieldDefinition) -> bool:
-    return field.is_non_string_sequence or any(
-        inner.is_non_string_sequence for inner in field.inner_types
-    )
+    return any(kind.is_non_string_sequence for kind in (field, *field.inner_types))
 
 
-def _misfit(name: str, sent: Sequence[str], field: FieldDefinition) -> Refused:
-    read = ", ".join(map(repr, sent))
+def _misfit(name: str, values: Sequence[str], field: FieldDefinition) -> Refused:
     assert isinstance(field.kwarg_definition, QueryParameter)
-    return Refused(
-        "malformed-request",
-        f"Query parameter {name!r} is {read}; expected "
+    return malformed(
+        f"Query parameter {name!r} is {', '.join(map(repr, values))}; expected "
         f"{field.kwarg_definition.description}.",
-        extra={"field": name},
+        field=name,
     )

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from http import HTTPStatus
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
+from attrs import define, field
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
-from galaxy_jobs.domain import errors
-from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain import DomainError, Problem, errors
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.hints import explain
 
@@ -65,43 +65,45 @@ ADDRESSED = frozenset(
 """Codes that are 404 where the path itself names the thing (GET). A request that only
 mentions it is understood and cannot be carried out, which is what STATUS says."""
 
-RETRY_AFTER: Mapping[str, int] = MappingProxyType(
-    {
-        "in-progress": 2,
-        "galaxy-unavailable": 10,
-        "database-unavailable": 5,
-        "shutting-down": 5,
-    }
-)
+RETRY_AFTER: Mapping[str, int] = {
+    "in-progress": 2,
+    "galaxy-unavailable": 10,
+    "database-unavailable": 5,
+    "shutting-down": 5,
+}
 """Seconds after which to try again, where the error itself does not know better."""
 
 _EVERY_ROUTE = ("malformed-request", "forbidden", "internal-error", "shutting-down")
 _ROUTES_WITH_TOKENS = ("unauthenticated", "too-many-requests", "database-unavailable")
 
 
+@define
 class Refused(Exception):
-    """A refusal that is HTTP's own: no use case was called.
+    """A request that is refused.
 
     Attributes:
         code: A key of :data:`STATUS`.
         detail: A sentence for people.
         extra: Further members of the problem, for programs.
-        headers: Headers of the response.
+        headers: Headers of the response; `Retry-After` is added by the code.
     """
 
-    def __init__(
-        self,
-        code: str,
-        detail: str,
-        *,
-        extra: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-        self.extra = dict(extra or {})
-        self.headers = dict(headers or {})
+    code: str
+    detail: str
+    extra: Mapping[str, object] = field(factory=dict, kw_only=True)
+    headers: Mapping[str, str] = field(factory=dict, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if (wait := RETRY_AFTER.get(self.code)) is not None:
+            self.headers = {"Retry-After": str(wait), **self.headers}
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def malformed(detail: str, **extra: object) -> Refused:
+    """Return the refusal of a request that is not understood."""
+    return Refused("malformed-request", detail, extra=extra)
 
 
 def shutting_down() -> Refused:
@@ -109,16 +111,16 @@ def shutting_down() -> Refused:
     return Refused("shutting-down", "The service is shutting down. Try again.")
 
 
-def status_of(code: str, *, addressed: bool) -> int:
-    """Return the status of a problem.
+def refused_by(
+    error: DomainError, headers: Mapping[str, str] = MappingProxyType({})
+) -> Refused:
+    """Return the refusal that a client gets for an error of the core."""
+    return Refused(error.code, explain(error), extra=error.extra(), headers=headers)
 
-    Args:
-        code: Of the problem; an unknown one is an internal error.
-        addressed: Whether the path of the request names the thing (GET).
-    """
-    if addressed and code in ADDRESSED:
-        return HTTPStatus.NOT_FOUND
-    return STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+def status_of(code: str, *, addressed: bool) -> int:
+    """Return the status of a problem; *addressed* if the path names the thing (GET)."""
+    return 404 if addressed and code in ADDRESSED else STATUS.get(code, 500)
 
 
 def type_of(code: str) -> str:
@@ -126,16 +128,14 @@ def type_of(code: str) -> str:
     return f"urn:galaxy-jobs:problem:{code}"
 
 
-def members(
-    code: str, detail: str, extra: Mapping[str, object], *, addressed: bool = False
-) -> dict[str, object]:
+def members(problem: Refused | Problem, *, addressed: bool = False) -> dict[str, Any]:
     """Return the members of a problem, without those that name the request."""
     return {
-        "type": type_of(code),
-        "title": code.replace("-", " ").capitalize(),
-        "status": status_of(code, addressed=addressed),
-        "detail": detail,
-        **extra,
+        "type": type_of(problem.code),
+        "title": problem.code.replace("-", " ").capitalize(),
+        "status": status_of(problem.code, addressed=addressed),
+        "detail": problem.detail,
+        **problem.extra,
     }
 
 
@@ -157,78 +157,64 @@ def refusals(
         status: ResponseSpec(
             schemas.ProblemDetails,
             generate_examples=False,
-            description=" or ".join(f"`{code}`" for code in found),
+            description=" or ".join(f"`{code}`" for code in at_status),
             media_type=PROBLEM_JSON,
-            examples=[_example(code, status) for code in found],
+            examples=[_example(code, addressed=addressed) for code in at_status],
         )
-        for status, found in sorted(by_status.items())
+        for status, at_status in sorted(by_status.items())
     }
 
 
-def _example(code: str, status: int) -> Example:
-    error = EXAMPLES[code]
-    detail, extra = (
-        (error.detail, error.extra)
-        if isinstance(error, Refused)
-        else (explain(error), error.extra())
-    )
+def _example(code: str, *, addressed: bool) -> Example:
     value = {
-        **members(code, detail, extra),
-        "status": status,
+        **members(EXAMPLES[code], addressed=addressed),
         "instance": "/jobs",
         "request_id": "0af7651916cd43dd8448eb211c80319c",
     }
-    return Example(id=code, summary=str(value["title"]), value=value)
+    return Example(id=code, summary=value["title"], value=value)
 
 
 _JOB = "f2db41e1fa331b3e"
 _SUBMISSION = UUID("3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
 
-EXAMPLES: Mapping[str, DomainError | Refused] = {
-    example.code: example
-    for example in (
-        Refused(
-            "malformed-request",
-            "Expected `bool`, got `str` - at `$.overwrite`.",
-            extra={"field": "overwrite"},
-        ),
-        errors.BadToken(),
-        Refused("forbidden", "This token has the scope 'read'; POST needs 'submit'."),
-        Refused("not-found", "There is nothing at /jobs/%FF."),
-        errors.JobNotFound(_JOB),
-        errors.SubmissionNotFound(_SUBMISSION),
-        errors.DatasetNotFound("reads-1"),
-        errors.WorkflowNotFound("sort-and-count"),
-        errors.WorkflowNotAllowed("sort-and-count", ["variant-calling"]),
-        errors.RunNotFound(f"Galaxy has no invocation {_JOB!r} any more."),
-        Refused(
-            "method-not-allowed",
-            "PUT is not allowed on this resource; allowed: GET, POST.",
-        ),
-        errors.KeyInProgress(_SUBMISSION),
-        errors.AlreadyEnded(_JOB, "completed"),
-        errors.DatasetExists("reads-1"),
-        errors.StaleVersion(f"Job {_JOB!r}", 7),
-        Refused("too-large", "The body is too large; the limit is 1 MiB."),
-        Refused(
-            "unsupported-media-type",
-            "Content-Type is 'text/plain'; expected 'application/json'.",
-        ),
-        errors.WorkflowAmbiguous("sort-and-count", ["f597429621d6eb2b", "1cd8e2f6"]),
-        errors.InvalidParameters(
-            {"sleep_s": "Input 'sleep_s' takes an integer from 0 to 600, got 'two'."}
-        ),
-        errors.RunRejected("A required tool is missing.", 400008),
-        errors.KeyReused(),
-        Refused("too-many-requests", "More than 4000 requests at once. Try later."),
-        Refused("internal-error", "An unexpected error occurred."),
-        errors.RunnerRefusedUs("Galaxy does not accept the configured key."),
-        errors.RunnerUnavailable("Galaxy could not be reached; nothing was started."),
-        errors.StoreUnavailable("The database is not available: connection refused."),
-        shutting_down(),
-        errors.OutcomeUnknown(
-            "Galaxy's answer was lost; the outcome is being determined.", _SUBMISSION
-        ),
-    )
+_REFUSED = (
+    malformed("Expected `bool`, got `str` - at `$.overwrite`.", field="overwrite"),
+    Refused("forbidden", "This token has the scope 'read'; POST needs 'submit'."),
+    Refused("not-found", "There is nothing at /jobs/%FF."),
+    Refused("method-not-allowed", "PUT is not allowed on this resource; allowed: GET."),
+    Refused("too-large", "The body is too large; the limit is 1 MiB."),
+    Refused(
+        "unsupported-media-type",
+        "Content-Type is 'text/plain'; expected 'application/json'.",
+    ),
+    Refused("too-many-requests", "More than 4000 requests at once. Try later."),
+    Refused("internal-error", "An unexpected error occurred."),
+    shutting_down(),
+)
+_ERRORS = (
+    errors.BadToken(),
+    errors.JobNotFound(_JOB),
+    errors.SubmissionNotFound(_SUBMISSION),
+    errors.DatasetNotFound("reads-1"),
+    errors.WorkflowNotFound("sort-and-count"),
+    errors.WorkflowNotAllowed("sort-and-count", ["variant-calling"]),
+    errors.RunNotFound(f"Galaxy has no invocation {_JOB!r} any more."),
+    errors.KeyInProgress(_SUBMISSION),
+    errors.AlreadyEnded(_JOB, "completed"),
+    errors.DatasetExists("reads-1"),
+    errors.StaleVersion(f"Job {_JOB!r}", 7),
+    errors.WorkflowAmbiguous("sort-and-count", ["f597429621d6eb2b", "1cd8e2f6"]),
+    errors.InvalidParameters(
+        {"sleep_s": "Input 'sleep_s' takes an integer from 0 to 600, got 'two'."}
+    ),
+    errors.RunRejected("A required tool is missing.", 400008),
+    errors.KeyReused(),
+    errors.RunnerRefusedUs("Galaxy does not accept the configured key."),
+    errors.RunnerUnavailable("Galaxy could not be reached; nothing was started."),
+    errors.StoreUnavailable("The database is not available: connection refused."),
+    errors.OutcomeUnknown("Galaxy's answer was lost.", _SUBMISSION),
+)
+EXAMPLES: Mapping[str, Refused] = {
+    example.code: example for example in (*_REFUSED, *map(refused_by, _ERRORS))
 }
 """A problem of each code, for the OpenAPI document."""

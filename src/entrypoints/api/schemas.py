@@ -13,13 +13,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from galaxy_jobs.domain.model.dataset import (
-    Dataset,
-    GalaxyData,
-    Source,
-    Src,
-    UrlData,
-)
+from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.workflow import Workflow
 from galaxy_jobs.domain.ports import JobTransition

@@ -17,7 +17,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
-from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 
 
 T = TypeVar("T", bound=Struct)
@@ -81,9 +81,7 @@ def decode(body: bytes, model: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise _misfit(str(error), model) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(
-            "malformed-request", f"The body is not JSON: {error}. Expected an object."
-        ) from None
+        raise malformed(f"The body is not JSON: {error}. Expected an object.") from None
     except RecursionError:
         raise _too_deep() from None
     if _depth_exceeds(value, MAX_DEPTH):
@@ -105,18 +103,12 @@ def _misfit(message: str, model: type[Struct]) -> Refused:
     if "unknown field" in message and not at:
         known = ", ".join(model.__struct_encode_fields__)
         message = f"{message}; its fields are: {known}"
-    return Refused(
-        "malformed-request",
-        f"The body does not fit: {message}.",
-        extra={"field": field} if field else {},
-    )
+    extra = {"field": field} if field else {}
+    return malformed(f"The body does not fit: {message}.", **extra)
 
 
 def _too_deep() -> Refused:
-    return Refused(
-        "malformed-request",
-        f"The body is nested too deep; the limit is {MAX_DEPTH} levels.",
-    )
+    return malformed(f"The body is nested too deep; the limit is {MAX_DEPTH} levels.")
 
 
 def _depth_exceeds(value: Any, levels: int) -> bool:

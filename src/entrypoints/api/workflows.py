@@ -14,10 +14,7 @@ from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 
 
-@get(
-    "/",
-    responses=refusals("galaxy-refused-us", "galaxy-unavailable"),
-)
+@get("/", responses=refusals("galaxy-refused-us", "galaxy-unavailable"))
 @asks_galaxy
 def list_workflows(
     request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
@@ -47,8 +44,7 @@ def show_workflow(
     *,
     request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     name: Annotated[
-        str,
-        path("As in `GET /workflows`, percent-encoded.", "sort-and-count"),
+        str, path("As in `GET /workflows`, percent-encoded.", "sort-and-count")
     ],
     show_workflow: Needs[ShowWorkflow],
     allowlist: Needs[Allowlist],

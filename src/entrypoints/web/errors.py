@@ -13,7 +13,6 @@ from litestar import Response
 from litestar.response import Redirect
 
 from galaxy_jobs.entrypoints.api import exception_handlers
-from galaxy_jobs.entrypoints.api.problems import status_of
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
 
@@ -32,12 +31,13 @@ def problem_page(request: AnyRequest, error: Exception) -> Response[Any]:
         return exception_handlers.problem_response(request, problem)
     if problem.code == "unauthenticated":
         return _to_sign_in(request)
+    members = exception_handlers.problem_members(request, problem)
     return page(
         request,
         "error.html",
-        status=status_of(problem.code, addressed=request.method == "GET"),
-        headers=exception_handlers.problem_headers(problem),
-        problem=exception_handlers.problem_members(request, problem),
+        status=members["status"],
+        headers=problem.headers,
+        problem=members,
     )
 
 
