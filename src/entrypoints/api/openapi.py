@@ -7,10 +7,10 @@ headers of every response, and the members that only some problems have.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
-from inspect import cleandoc, getdoc
+from inspect import cleandoc
 from typing import Any
 
 from litestar import Litestar, Request, Router
@@ -19,12 +19,12 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from msgspec import Struct
+from msgspec.json import schema_components
 
-from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain import Scope
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.auth import COOKIE
 from galaxy_jobs.entrypoints.api.problems import PROBLEM_JSON
-from galaxy_jobs.entrypoints.api.schemas import Body
 
 
 Json = dict[str, Any]
@@ -36,74 +36,42 @@ TAGS: Mapping[str, str] = {
     "health": "For monitoring; needs no token.",
 }
 
+
+def _header(description: str, example: object, **schema: object) -> Json:
+    schema = {"type": "string", **schema}
+    return {"description": description, "schema": schema, "example": example}
+
+
 HEADERS: Mapping[str, Json] = {
-    "X-Request-ID": {
-        "description": "The id of this request: yours if you sent one of up to 128 "
-        "letters, digits and `._:-`, else a new one. It is in the logs.",
-        "schema": {"type": "string"},
-        "example": "0af7651916cd43dd8448eb211c80319c",
-    },
-    "Cache-Control": {
-        "description": "Responses are for their caller alone.",
-        "schema": {"type": "string"},
-        "example": "no-store",
-    },
-    "WWW-Authenticate": {
-        "description": "The kind of token needed, and what was wrong (RFC 6750).",
-        "schema": {"type": "string"},
-        "example": 'Bearer realm="galaxy-jobs", error="invalid_token"',
-    },
-    "Retry-After": {
-        "description": "Seconds after which to try again.",
-        "schema": {"type": "integer", "minimum": 1},
-        "example": 5,
-    },
-    "ETag": {
-        "description": "Of this page; it stays while only `observed_at` changes.",
-        "schema": {"type": "string"},
-    },
-    "Location": {
-        "description": "The path of what was created.",
-        "schema": {"type": "string", "format": "uri-reference"},
-        "example": "/jobs/f2db41e1fa331b3e",
-    },
-    "Idempotent-Replayed": {
-        "description": "`true` where the `Idempotency-Key` was used before: the "
-        "response of that time; nothing new was run.",
-        "schema": {"type": "string", "const": "true"},
-        "example": "true",
-    },
+    "X-Request-ID": _header(
+        "The id of this request: yours if you sent one of up to 128 letters, digits "
+        "and `._:-`, else a new one. It is in the logs.",
+        "0af7651916cd43dd8448eb211c80319c",
+    ),
+    "Cache-Control": _header("Responses are for their caller alone.", "no-store"),
+    "WWW-Authenticate": _header(
+        "The kind of token needed, and what was wrong (RFC 6750).",
+        'Bearer realm="galaxy-jobs", error="invalid_token"',
+    ),
+    "Retry-After": _header(
+        "Seconds after which to try again.", 5, type="integer", minimum=1
+    ),
+    "ETag": _header(
+        "Of this page; it stays while only `observed_at` changes.", 'W/"3f0a6b"'
+    ),
+    "Location": _header(
+        "The path of what was created.",
+        "/jobs/f2db41e1fa331b3e",
+        format="uri-reference",
+    ),
+    "Idempotent-Replayed": _header(
+        "`true` where the `Idempotency-Key` was used before: the response of that "
+        "time; nothing new was run.",
+        "true",
+        const="true",
+    ),
 }
 """The description of headers, wherever they are."""
-
-PROBLEM_MEMBERS: Mapping[str, Json] = {
-    "field": {"type": "string", "description": "The field or parameter at fault."},
-    "parameters": {
-        "type": "object",
-        "additionalProperties": {"type": "string"},
-        "description": "With `invalid-parameters`: a sentence for each input.",
-    },
-    "submission_id": {
-        "type": "string",
-        "format": "uuid",
-        "description": "With `in-progress` and `outcome-unknown`: where to look, "
-        "`GET /submissions/{submission_id}`.",
-    },
-    "galaxy_message": {
-        "type": "string",
-        "description": "With `galaxy-rejected`: Galaxy's own sentence.",
-    },
-    "galaxy_code": {
-        "type": ["integer", "null"],
-        "description": "With `galaxy-rejected`: Galaxy's own number.",
-    },
-    "workflow_ids": {
-        "type": "array",
-        "items": {"type": "string"},
-        "description": "With `workflow-ambiguous`: all workflows of that name.",
-    },
-}
-"""Members of problem details that only some types have."""
 
 
 class _Document(JsonRenderPlugin):
@@ -168,26 +136,25 @@ def openapi_config() -> OpenAPIConfig:
 def document(app: Litestar) -> Json:
     """Return the whole document of an application."""
     found: Json = app.openapi_schema.to_schema()
-    _complete_schemas(found["components"]["schemas"])
+    schemas = found["components"]["schemas"] = _schemas(found["components"]["schemas"])
     for methods in found["paths"].values():
         for method, operation in methods.items():
-            _complete_operation(method, operation, found["components"]["schemas"])
+            _complete_operation(method, operation, schemas)
     return found
 
 
-def _complete_schemas(schemas: Json) -> None:
-    problem = schemas["ProblemDetails"]["properties"]
-    problem |= PROBLEM_MEMBERS
-    problem["type"]["enum"] = [problems.type_of(code) for code in problems.STATUS]
-    for model in _subclasses(Struct):
-        if (schema := schemas.get(model.__name__)) is not None:
-            schema["description"] = getdoc(model)
-            if issubclass(model, Body):
-                schema["additionalProperties"] = False
+def _schemas(names: Container[str]) -> Json:
+    """Return the schemas of models, by their names, as msgspec describes them."""
+    models = [model for model in _subclasses(Struct) if model.__name__ in names]
+    schemas: Json
+    _, schemas = schema_components(models, ref_template="#/components/schemas/{name}")
+    types = [problems.type_of(code) for code in problems.STATUS]
+    schemas["ProblemDetails"]["properties"]["type"]["enum"] = types
     for schema in schemas.values():
         source = schema.get("properties", {}).get("src", {})
-        if "const" in source:  # Litestar has no description for a tag
+        if "enum" in source:  # msgspec has no description for a tag
             source["description"] = "Tells the kinds of sources apart."
+    return schemas
 
 
 def _complete_operation(method: str, operation: Json, schemas: Json) -> None:
@@ -201,7 +168,7 @@ def _complete_operation(method: str, operation: Json, schemas: Json) -> None:
     operation["security"] = [] if public else [{"bearer": [scope]}, *by_cookie, {}]
     for content in operation.get("requestBody", {}).get("content", {}).values():
         model = schemas[content["schema"]["$ref"].rpartition("/")[2]]
-        operation["requestBody"]["required"] = bool(model.get("required"))
+        operation["requestBody"]["required"] = bool(model["required"])
     for parameter in operation.get("parameters", []):
         parameter["schema"] = _without_null(parameter["schema"])
     for status, response in operation["responses"].items():
@@ -209,11 +176,11 @@ def _complete_operation(method: str, operation: Json, schemas: Json) -> None:
             model = content["schema"].get("$ref", "").rpartition("/")[2]
             if status[0] == "2" and model:
                 response["description"] = schemas[model]["description"]
-        headers = response.setdefault("headers", {})
-        for name in _headers(status, response):
-            headers.setdefault(name, {})
-        for name, header in headers.items():
-            headers[name] = header | HEADERS[name]
+        headers = response.get("headers", {})
+        names = [*headers, *_common_headers(status, response)]
+        response["headers"] = {
+            name: headers.get(name, {}) | HEADERS[name] for name in names
+        }
 
 
 def _subclasses(model: type[Struct]) -> Iterator[type[Struct]]:
@@ -230,7 +197,7 @@ def _without_null(schema: Json) -> Json:
     return {**kinds[0], **{k: v for k, v in schema.items() if k != "oneOf"}}
 
 
-def _headers(status: str, response: Json) -> Iterator[str]:
+def _common_headers(status: str, response: Json) -> Iterator[str]:
     yield from ("X-Request-ID", "Cache-Control")
     codes = response.get("content", {}).get(PROBLEM_JSON, {}).get("examples", {})
     if codes and status in {"401", "403"}:

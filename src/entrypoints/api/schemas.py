@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias, TypeVar
+from uuid import UUID
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
@@ -51,6 +52,8 @@ def view(model: type[V], thing: object) -> V:
 
 
 # --- fields of several models ---------------------------------------------------
+
+Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 NextCursor: TypeAlias = Annotated[
     str | None, doc("`cursor` of the next page; null on the last.", "WzEsIjNmMGE2YiJd")
@@ -125,7 +128,7 @@ class DatasetJson(View):
     dataset_id: DatasetIdField
     name: Annotated[str, doc("For people.", "Reads of sample 1")]
     source: SourceField
-    created_at: Annotated[datetime, doc("When it was registered.")]
+    created_at: Annotated[Time, doc("When it was registered.")]
 
 
 class Datasets(View):
@@ -265,9 +268,9 @@ class JobJson(View, kw_only=True):
     overwrite: Annotated[bool, doc("Whether it supersedes earlier jobs.")]
     rerun_of: Annotated[str | None, doc("The job that it repeats.")]
     superseded_by: Annotated[str | None, doc("The job that superseded it.")]
-    created_at: Annotated[datetime, doc("When Galaxy accepted it.")]
-    updated_at: Annotated[datetime, doc("When anything but `observed_at` changed.")]
-    observed_at: Annotated[datetime, doc("When Galaxy was last asked.")]
+    created_at: Annotated[Time, doc("When Galaxy accepted it.")]
+    updated_at: Annotated[Time, doc("When anything but `observed_at` changed.")]
+    observed_at: Annotated[Time, doc("When Galaxy was last asked.")]
     stale: Annotated[bool, doc("Whether that was suspiciously long ago.")] = False
     attention: Annotated[str | None, doc("A sentence, where somebody should look.")]
     progress: ProgressField
@@ -294,7 +297,7 @@ class TransitionJson(View):
     id: Annotated[int, doc("Rises with every change of any job.", 4711)]
     from_state: Annotated[InvocationState | None, doc("Null: it was accepted.")]
     to_state: Annotated[InvocationState, doc("The state from then on.", "failed")]
-    at: Annotated[datetime, doc("When it was seen.", "2026-01-02T12:04:05.250000Z")]
+    at: Annotated[Time, doc("When it was seen.", "2026-01-02T12:04:05.250000Z")]
     galaxy_state: GalaxyStateField
     progress: ProgressField
     failure: FailureField
@@ -444,7 +447,7 @@ class GalaxyJson(View):
 
     ok: Annotated[bool, doc("Whether it answered.", True)]
     problem: Annotated[str | None, doc("Why it did not.")]
-    at: Annotated[datetime, doc("When it was asked.")]
+    at: Annotated[Time, doc("When it was asked.")]
 
 
 class ReadyJson(View):
@@ -466,3 +469,25 @@ class ProblemDetails(View):
     detail: Annotated[str, doc("What was read, what was expected, what to do.")]
     instance: Annotated[str, doc("The path of the request.")]
     request_id: Annotated[str, doc("As in `X-Request-ID` and in the logs.")]
+    field: Annotated[str | UnsetType, doc("The field or parameter at fault.")] = UNSET
+    parameters: Annotated[
+        dict[str, str] | UnsetType,
+        doc("With `invalid-parameters`: a sentence for each input."),
+    ] = UNSET
+    submission_id: Annotated[
+        UUID | UnsetType,
+        doc(
+            "With `in-progress` and `outcome-unknown`: where to look, "
+            "`GET /submissions/{submission_id}`."
+        ),
+    ] = UNSET
+    galaxy_message: Annotated[
+        str | UnsetType, doc("With `galaxy-rejected`: Galaxy's own sentence.")
+    ] = UNSET
+    galaxy_code: Annotated[
+        int | UnsetType | None, doc("With `galaxy-rejected`: Galaxy's own number.")
+    ] = UNSET
+    workflow_ids: Annotated[
+        list[str] | UnsetType,
+        doc("With `workflow-ambiguous`: all workflows of that name."),
+    ] = UNSET
