@@ -9,36 +9,27 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
+from rich.console import RenderableType
 
 from galaxy_jobs.entrypoints import environment
-from galaxy_jobs.entrypoints.client import output
+from galaxy_jobs.entrypoints.client import job_views, output
 from galaxy_jobs.entrypoints.client.errors import Refused, Usage
 
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from galaxy_jobs.entrypoints.client.http import Answer, Api
 
 GROUP = cyclopts.Group("Jobs, through a running service", sort_key=1)
 
 # Their own commands stand under the same heading, not under the program's other one.
-datasets = cyclopts.App(
-    name="datasets",
-    group=GROUP,
-    group_commands=GROUP,
-    help="Register and look up datasets.",
-)
-workflows = cyclopts.App(
-    name="workflows",
-    group=GROUP,
-    group_commands=GROUP,
-    help="List workflows and their inputs.",
-)
+_group = partial(cyclopts.App, group=GROUP, group_commands=GROUP)
+datasets = _group(name="datasets", help="Register and look up datasets.")
+workflows = _group(name="workflows", help="List workflows and their inputs.")
 
 State = Literal[
     "queued", "in_progress", "cancelling", "completed", "failed", "cancelled"
@@ -103,9 +94,9 @@ def submit(
         "dataset_id": dataset_id,
         "workflow_name": workflow_name,
         "overwrite": overwrite,
-        "parameters": _typed(api, parameter, lambda: workflow_name),
+        "parameters": _typed(api, parameter, workflow_name),
     }
-    with _hints(WORKFLOW=workflow_name):
+    with _hint_for("WORKFLOW", workflow_name):
         return _submit(api, "jobs", body=body, key=key, wait=wait, as_json=json)
 
 
@@ -127,17 +118,10 @@ def rerun(
             or not; as the last time if not given.
     """
     api = _api()
-    parameters = _typed(
-        api, parameter, lambda: str(api.get("jobs", job).data["workflow_name"])
-    )
-    return _submit(
-        api,
-        *("jobs", job, "rerun"),
-        body={"parameters": parameters or None, "overwrite": overwrite},
-        key=key,
-        wait=wait,
-        as_json=json,
-    )
+    parameters = _typed(api, parameter, job=job)
+    body = {"parameters": parameters or None, "overwrite": overwrite}
+    path = ("jobs", job, "rerun")
+    return _submit(api, *path, body=body, key=key, wait=wait, as_json=json)
 
 
 def list_jobs(
@@ -164,9 +148,7 @@ def list_jobs(
         limit=limit,
         cursor=cursor,
     )
-    from galaxy_jobs.entrypoints.client import job_views
-
-    return _show_page(answer, job_views.jobs, "There are no such jobs.", json)
+    return _show_page(answer, json, job_views.jobs, "There are no such jobs.")
 
 
 def show(job: str, /, *, json: AsJson = False) -> int:
@@ -175,11 +157,7 @@ def show(job: str, /, *, json: AsJson = False) -> int:
     Args:
         job: Its id.
     """
-    from galaxy_jobs.entrypoints.client import job_views
-
-    return _show(
-        _api().get("jobs", job), json, lambda data: output.show(job_views.detail(data))
-    )
+    return _show(_api().get("jobs", job), json, job_views.detail)
 
 
 def watch(job: str, /, *, json: AsJson = False) -> int:
@@ -203,14 +181,12 @@ def cancel(job: str, /, *, json: AsJson = False) -> int:
     Args:
         job: Its id.
     """
-
-    def view(data: Mapping[str, Any]) -> None:
-        output.show(f"Job {job} is {data['state']}.")
-        if data["state"] == "cancelling":
-            output.show(f"Watch it stop: galaxy-jobs watch {job}")
-
-    with _hints(JOB=job):
-        return _show(_api().post("jobs", job, "cancel"), json, view)
+    with _hint_for("JOB", job):
+        answer = _api().post("jobs", job, "cancel")
+    message = f"Job {job} is {answer.data['state']}."
+    if answer.data["state"] == "cancelling":
+        message += f"\nWatch it stop: galaxy-jobs watch {job}"
+    return _show(answer, json, lambda _: message)
 
 
 def outputs(job: str, /, *, json: AsJson = False) -> int:
@@ -220,9 +196,7 @@ def outputs(job: str, /, *, json: AsJson = False) -> int:
         job: Its id.
     """
     answer = _api().get("jobs", job, "outputs")
-    from galaxy_jobs.entrypoints.client import job_views
-
-    return _show_page(answer, job_views.outputs, "It has no labelled outputs.", json)
+    return _show_page(answer, json, job_views.outputs, "It has no labelled outputs.")
 
 
 def history(job: str, /, *, json: AsJson = False) -> int:
@@ -232,9 +206,7 @@ def history(job: str, /, *, json: AsJson = False) -> int:
         job: Its id.
     """
     answer = _api().get("jobs", job, "history")
-    from galaxy_jobs.entrypoints.client import job_views
-
-    return _show_page(answer, job_views.history, "Nothing has happened.", json)
+    return _show_page(answer, json, job_views.history, "Nothing has happened.")
 
 
 @datasets.command
@@ -264,23 +236,18 @@ def add(
         id: The id for jobs to use; made up if not given.
     """
     options = {"hda": hda, "ldda": ldda, "hdca": hdca, "url": url}
-    given = [(src, value) for src, value in options.items() if value is not None]
+    given = {src: value for src, value in options.items() if value is not None}
     if len(given) != 1:
         raise Usage("Give exactly one of --hda, --ldda, --hdca and --url.")
     if (ext is not None) != (url is not None):
         raise Usage("--url and --ext go together.")
-    ((src, value),) = given
-    body: dict[str, object] = {"name": name, "source": {"src": src, "id": value}}
-    if url is not None:
-        body["source"] = {"src": src, "url": value, "ext": ext}
-    if id is not None:
-        body["dataset_id"] = id
+    ((src, value),) = given.items()
+    where = {"id": value} if url is None else {"url": url, "ext": ext}
+    body = {"dataset_id": id, "name": name, "source": {"src": src, **where}}
     return _show(
         _api().post("datasets", body=body),
         json,
-        lambda data: output.show(
-            f"Dataset {output.clean(data['dataset_id'])} is registered."
-        ),
+        lambda data: f"Dataset {output.clean(data['dataset_id'])} is registered.",
     )
 
 
@@ -289,22 +256,8 @@ def list_datasets(
     *, limit: Limit = 50, cursor: Cursor = None, json: AsJson = False
 ) -> int:
     """List datasets, newest first."""
-
-    def table(items: list[Any]) -> Table:
-        rows = [
-            (
-                dataset["dataset_id"],
-                dataset["name"],
-                output.short(_source(dataset["source"])),
-                output.ago(dataset["created_at"]),
-            )
-            for dataset in items
-        ]
-        columns = ("dataset", "name", "source", "registered")
-        return output.table(*columns, rows=rows, cut="name")
-
     answer = _api().get("datasets", limit=limit, cursor=cursor)
-    return _show_page(answer, table, "There are no datasets.", json)
+    return _show_page(answer, json, job_views.datasets, "There are no datasets.")
 
 
 @datasets.command(name="show")
@@ -314,31 +267,16 @@ def show_dataset(dataset_id: str, /, *, json: AsJson = False) -> int:
     Args:
         dataset_id: Its id.
     """
-    return _show(
-        _api().get("datasets", dataset_id),
-        json,
-        lambda dataset: output.show(
-            output.fields(
-                ("dataset", dataset["dataset_id"]),
-                ("name", dataset["name"]),
-                ("source", _source(dataset["source"])),
-                ("registered", output.when(dataset["created_at"])),
-            )
-        ),
-    )
+    return _show(_api().get("datasets", dataset_id), json, job_views.dataset)
 
 
 @workflows.command(name="list")
 def list_workflows(*, json: AsJson = False) -> int:
     """List the workflows that may be run."""
-    return _show_page(
-        _api().get("workflows"),
-        lambda items: output.table(
-            "workflow", rows=[(item["name"],) for item in items], cut="workflow"
-        ),
-        "There are no workflows that may be run.",
-        json,
-    )
+    from galaxy_jobs.entrypoints.client import workflow_views
+
+    empty = "There are no workflows that may be run."
+    return _show_page(_api().get("workflows"), json, workflow_views.workflows, empty)
 
 
 @workflows.command(name="show")
@@ -350,11 +288,7 @@ def show_workflow(name: str, /, *, json: AsJson = False) -> int:
     """
     from galaxy_jobs.entrypoints.client import workflow_views
 
-    return _show(
-        _api().get("workflows", name),
-        json,
-        lambda data: output.show(workflow_views.detail(data)),
-    )
+    return _show(_api().get("workflows", name), json, workflow_views.detail)
 
 
 def register(app: cyclopts.App) -> None:
@@ -373,16 +307,17 @@ def _api() -> Api:
 
 
 def _typed(
-    api: Api, arguments: tuple[str, ...], workflow: Callable[[], str]
+    api: Api, arguments: tuple[str, ...], workflow: str | None = None, job: str = ""
 ) -> dict[str, Any]:
-    """Return the parameters in the types that the workflow asks for."""
+    """Return parameters in the types that a workflow, or that of a job, asks for."""
     from galaxy_jobs.entrypoints.client import parameters
 
     texts = parameters.pairs(arguments)
     if not texts:
         return {}
-    schema = api.get("workflows", workflow()).data["parameters"]
-    return parameters.typed(texts, schema)
+    if workflow is None:
+        workflow = str(api.get("jobs", job).data["workflow_name"])
+    return parameters.typed(texts, api.get("workflows", workflow).data["parameters"])
 
 
 def _submit(
@@ -421,41 +356,35 @@ def _submit(
 def _show(
     answer: Answer,
     as_json: bool,  # noqa: FBT001
-    view: Callable[[Mapping[str, Any]], None],
+    view: Callable[[Any], RenderableType],
 ) -> int:
     if as_json:
         output.raw(answer.body)
     else:
-        view(answer.data)
+        output.show(view(answer.data))
     return 0
 
 
 def _show_page(
     answer: Answer,
-    table: Callable[[list[Any]], Table],
-    empty: str,
     as_json: bool,  # noqa: FBT001
+    table: Callable[[list[Any]], RenderableType],
+    empty: str,
 ) -> int:
-    def view(page: Mapping[str, Any]) -> None:
-        output.show(table(page["items"]) if page["items"] else empty)
-        if page["next_cursor"]:
-            output.note(f"There are more: add  --cursor {page['next_cursor']}")
-
-    return _show(answer, as_json, view)
-
-
-def _source(source: Mapping[str, str]) -> str:
-    is_url = source["src"] == "url"
-    return source["url"] if is_url else f"{source['src']}:{source['id']}"
+    _show(
+        answer, as_json, lambda page: table(page["items"]) if page["items"] else empty
+    )
+    if answer.data["next_cursor"] and not as_json:
+        output.note(f"There are more: add  --cursor {answer.data['next_cursor']}")
+    return 0
 
 
 @contextmanager
-def _hints(**names: str) -> Iterator[None]:
-    """Put arguments in the place of their names in the hint of a refusal."""
+def _hint_for(name: str, argument: str) -> Iterator[None]:
+    """Put an argument in the place of its name in the hint of a refusal."""
     try:
         yield
     except Refused as refusal:
-        for name, argument in names.items():
-            typed = output.clean(shlex.quote(argument))
-            refusal.hint = refusal.hint and refusal.hint.replace(name, typed)
+        typed = output.clean(shlex.quote(argument))
+        refusal.hint = refusal.hint and refusal.hint.replace(name, typed)
         raise

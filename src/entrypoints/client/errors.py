@@ -74,7 +74,8 @@ class Refused(CommandFailed):
 
     Attributes:
         problem: Its details (RFC 9457).
-        body: The same as it came.
+        code: The last part of the problem's type.
+        body: The details as they came.
         retry_after: Seconds to wait before the next attempt, if it gave any.
     """
 
@@ -84,20 +85,10 @@ class Refused(CommandFailed):
         body: bytes = b"",
         retry_after: float | None = None,
     ) -> None:
-        self.problem = dict(problem)
+        self.problem = problem
+        self.code = str(problem.get("type", "")).rpartition(":")[2]
         self.body = body
         self.retry_after = retry_after
-        title = str(self.problem.get("title") or "Refused")
-        detail = str(self.problem.get("detail") or "")
-        super().__init__(f"{title}. {detail}".strip(), HINTS.get(self.code))
-
-    @property
-    def code(self) -> str:
-        """The last part of the problem's type."""
-        return str(self.problem.get("type", "")).rpartition(":")[2]
-
-    @property
-    def status(self) -> int:
-        """The HTTP status; 0 where there was none."""
-        status = self.problem.get("status")
-        return status if isinstance(status, int) else 0
+        title, detail = (problem.get(name) or "" for name in ("title", "detail"))
+        message = f"{title or 'Refused'}. {detail}".strip()
+        super().__init__(message, HINTS.get(self.code))

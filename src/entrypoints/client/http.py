@@ -8,16 +8,16 @@ need it: ``--help`` starts without urllib3.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from ssl import SSLCertVerificationError
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from attrs import define, field, frozen
 from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, exceptions
-from urllib3.util import make_headers
+from urllib3.util import Retry, make_headers
 
 from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable, Usage
 from galaxy_jobs.entrypoints.environment import Service
@@ -70,38 +70,20 @@ class Api:
         self._connections = _connections(self.service.url)
 
     def get(self, *parts: str, **query: object) -> Answer:
-        """Return a resource.
+        """Return the resource whose path has these parts.
 
-        Args:
-            parts: Of its path; a slash within a part is quoted.
-            query: None and empty lists are left out; a list repeats its name.
-
-        Raises:
-            Refused, Unreachable: See the module.
+        In the query, None and empty lists are left out; a list repeats its name.
         """
         return self.request("GET", _target(parts, query))
 
     def post(self, *parts: str, body: object = None, key: str | None = None) -> Answer:
-        """Send a JSON body to a resource.
-
-        Args:
-            parts: As for :meth:`get`.
-            body: None: there is none.
-            key: The idempotency key.
-
-        Raises:
-            Refused, Unreachable: See the module.
-        """
+        """Send a JSON body, if any, to a resource, with an idempotency key, if any."""
         return self.request("POST", _target(parts, {}), body, key)
 
     def request(
         self, method: str, target: str, body: object = None, key: str | None = None
     ) -> Answer:
-        """Send one request, and return its answer.
-
-        Raises:
-            Refused, Unreachable: See the module.
-        """
+        """Send one request, and return its answer."""
         headers = {"Accept": JSON, "User-Agent": "galaxy-jobs"}
         if body is not None:
             headers["Content-Type"] = JSON
@@ -137,12 +119,13 @@ class Api:
             raise self._unreachable("its answer is no JSON") from None
 
     def _refuse(self, response: BaseHTTPResponse, body: bytes) -> NoReturn:
-        try:
+        retry_after = None
+        with suppress(exceptions.InvalidHeader, ValueError, OverflowError):
+            retry_after = Retry().get_retry_after(response)
+        with suppress(ValueError):
             problem = json.loads(body)
-        except ValueError:
-            problem = None
-        if isinstance(problem, dict) and "type" in problem:
-            raise Refused(problem, body, _seconds(response.headers.get("Retry-After")))
+            if isinstance(problem, dict) and "type" in problem:
+                raise Refused(problem, body, retry_after)
         location = response.headers.get("Location")
         raise self._unreachable(
             f"it answers with {response.status} {response.reason}"
@@ -181,14 +164,6 @@ def _connections(url: str) -> PoolManager:
     credentials = urlsplit(proxy).netloc.rpartition("@")[0]
     headers = make_headers(proxy_basic_auth=unquote(credentials) or None)
     return ProxyManager(proxy, proxy_headers=headers)
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        seconds = float(header or "")
-    except ValueError:
-        return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""How a job is shown."""
+"""How jobs and datasets are shown."""
 
 from __future__ import annotations
 
@@ -66,6 +66,35 @@ def history(items: list[Mapping[str, Any]]) -> Table:
         for item in items
     ]
     return output.table("at", "state", "galaxy says", "jobs", rows=rows, cut="jobs")
+
+
+def datasets(items: list[Mapping[str, Any]]) -> Table:
+    """Return the table of a list of datasets."""
+    rows = [
+        (
+            item["dataset_id"],
+            item["name"],
+            output.short(_source(item["source"])),
+            output.ago(item["created_at"]),
+        )
+        for item in items
+    ]
+    columns = ("dataset", "name", "source", "registered")
+    return output.table(*columns, rows=rows, cut="name")
+
+
+def dataset(item: Mapping[str, Any]) -> Table:
+    """Return everything that is known of a dataset."""
+    return output.fields(
+        ("dataset", item["dataset_id"]),
+        ("name", item["name"]),
+        ("source", _source(item["source"])),
+        ("registered", output.when(item["created_at"])),
+    )
+
+
+def _source(source: Mapping[str, str]) -> str:
+    return source.get("url") or f"{source['src']}:{source['id']}"
 
 
 def detail(job: Job) -> RenderableType:

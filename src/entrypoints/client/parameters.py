@@ -48,7 +48,8 @@ def typed(texts_by_name: Mapping[str, Sequence[str]], schema: Schema) -> dict[st
         singles, multiple = alternatives(properties.get(name, {}))
         if len(texts) > 1 and not multiple:
             raise Usage(f"-p {name}=… is given {len(texts)} times; it takes one value.")
-        types = {kind for single in singles if (kind := type_of(single))}
+        types = {"data" if "oneOf" in it else it.get("type", "") for it in singles}
+        types.discard("")  # any type
         options = [option for single in singles for option in single.get("enum", ())]
         values = [typed_text.value_of(text, types, options) for text in texts]
         parameters[name] = values[0] if len(values) == 1 else values
@@ -60,11 +61,6 @@ def alternatives(schema: Schema) -> tuple[list[Schema], bool]:
     flat = list(_flat(schema))
     singles = [choice for choice in flat if choice.get("type") != "array"]
     return singles, len(singles) < len(flat)
-
-
-def type_of(schema: Schema) -> str | None:
-    """Return the type of one value, ``data`` for data; None where it is any."""
-    return "data" if "oneOf" in schema else schema.get("type")
 
 
 def _flat(schema: Schema) -> Iterator[Schema]:

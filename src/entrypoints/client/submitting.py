@@ -10,9 +10,10 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain, repeat
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Unreachable
 from galaxy_jobs.entrypoints.client.http import Answer, Api
@@ -50,7 +51,6 @@ class Submitter:
     report: Callable[[str], None] = note
     sleep: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
-    _sent: bool = field(default=False, init=False)
 
     def __call__(self, *parts: str, body: Mapping[str, Any]) -> Answer:
         """Submit to a resource, and return the answer once it is accepted.
@@ -61,33 +61,33 @@ class Submitter:
             CommandFailed: The outcome is not known yet.
         """
         deadline = self.monotonic() + self.retry_timeout
-        attempt = 0
+        backoff = chain(BACKOFF, repeat(BACKOFF[-1]))
+        failure: CommandFailed
+        sent = False
         while True:
+            delay = None
             try:
                 return self.api.post(*parts, body=body, key=self.key)
             except Unreachable as error:
-                self._sent = self._sent or error.sent
-                if not self._sent:
+                sent = sent or error.sent
+                if not sent:
                     raise  # nothing can have been started
-                reason, delay = "The answer was lost", None
-                failure: CommandFailed = error
+                failure, reason = error, "The answer was lost"
             except Refused as refusal:
                 if submission_id := refusal.problem.get("submission_id"):
                     self._settle(str(submission_id), refusal)
                     deadline = self.monotonic() + self.retry_timeout
                     continue
-                if not (refusal.code == "outcome-unknown" or _may_pass(refusal)):
+                if refusal.code != "outcome-unknown" and not _may_pass(refusal):
                     raise
-                reason, delay = str(refusal), refusal.retry_after
-                failure = refusal
-            if delay is None:
-                delay = BACKOFF[min(attempt, len(BACKOFF) - 1)]
-            attempt += 1
+                failure, reason = refusal, str(refusal).rstrip(".")
+                delay = refusal.retry_after
+            default = next(backoff)
+            delay = default if delay is None else delay
             if self.monotonic() + delay > deadline:
                 raise self._given_up(failure) from failure
             self.report(
-                f"{reason.rstrip('.')}. Asking again in {delay:g} s, with the same "
-                "idempotency key."
+                f"{reason}. Asking again in {delay:g} s, with the same idempotency key."
             )
             self.sleep(delay)
 
@@ -107,10 +107,8 @@ class Submitter:
             self.sleep(refusal.retry_after or 2.0)
             try:
                 submission = self.api.get("submissions", submission_id).data
-            except Unreachable:
-                continue
-            except Refused as error:
-                if not _may_pass(error):
+            except (Unreachable, Refused) as error:
+                if isinstance(error, Refused) and not _may_pass(error):
                     raise
                 continue
             if submission.get("state") == "accepted":
@@ -120,16 +118,16 @@ class Submitter:
         raise self._given_up(refusal)
 
     def _given_up(self, error: CommandFailed) -> CommandFailed:
+        advice = "It may run. Find out with"
         if isinstance(error, Refused) and error.code in NOTHING_STARTED:
-            error.hint = f"Nothing was started. Try again later: {again(self.key)}"
-        else:
-            error.hint = f"It may run. Find out with: {again(self.key)}"
+            advice = "Nothing was started. Try again later"
+        error.hint = f"{advice}: {again(self.key)}"
         return error
 
 
 def _may_pass(refusal: Refused) -> bool:
     """Whether the same request may be accepted later."""
-    return refusal.status in RETRIED_STATUSES
+    return refusal.problem.get("status") in RETRIED_STATUSES
 
 
 def again(key: str) -> str:

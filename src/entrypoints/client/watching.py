@@ -6,12 +6,13 @@ event; the service is asked to answer earlier when the state changes (``?wait=``
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from attrs import define
+from rich.console import RenderableType
 
 from galaxy_jobs.entrypoints.client import job_views, output
 from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable
@@ -45,7 +46,7 @@ class Stopwatch:
 
 def changes(
     api: Api, invocation_id: str, check: Callable[[], None] = lambda: None
-) -> Generator[Answer]:
+) -> Iterator[Answer]:
     """Yield a job, and again after each change of it, to its end.
 
     Args:
@@ -63,8 +64,7 @@ def changes(
         check()
         asked = time.monotonic()
         try:
-            wait = None if last is None else POLL_INTERVAL
-            answer = api.get("jobs", invocation_id, wait=wait)
+            answer = api.get("jobs", invocation_id, wait=last and POLL_INTERVAL)
         except (Refused, Unreachable) as error:
             gone = isinstance(error, Refused) and error.retry_after is None
             if gone or last is None:
@@ -88,21 +88,44 @@ def changes(
 def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
     """Show a job until it has ended.
 
+    On a terminal, its steps and its progress are shown in place; elsewhere, each change
+    on a line.
+
     Returns:
         0 if it completes, else 1; 130 where Ctrl-C was pressed.
 
     Raises:
         Refused, Unreachable: As for :func:`changes`.
     """
-    if as_json:
-        show: Callable[[Iterator[Answer]], job_views.Job] = _as_json
-    elif output.console().is_terminal and not output.console().is_dumb_terminal:
-        show = _live
-    else:
-        show = _in_lines
+    job: job_views.Job = {}
+    line = ""
+    stopwatch = Stopwatch()
+
+    def frame() -> RenderableType:
+        now = datetime.now(UTC)
+        return job_views.frame(job, stopwatch(job, now)) if job else ""
+
+    console = output.console()
+    live = None
     try:
-        with contextlib.closing(changes(api, invocation_id)) as answers:
-            job = show(answers)
+        with ExitStack() as stack:
+            if not as_json and console.is_terminal and not console.is_dumb_terminal:
+                from rich.live import Live  # noqa: PLC0415 - slow to import
+
+                live = Live(
+                    console=console, get_renderable=frame, vertical_overflow="ellipsis"
+                )
+                stack.callback(live.stop)
+            for answer in changes(api, invocation_id):
+                job, previous = answer.data, line
+                line = job_views.line(job)
+                if as_json:
+                    output.raw(answer.body)
+                elif live is not None:
+                    live.start()
+                    live.refresh()
+                elif line != previous:
+                    output.show(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}")
     except KeyboardInterrupt:
         output.note("")
         output.note(f"Job {invocation_id} goes on.")
@@ -114,41 +137,3 @@ def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
     elif not as_json and job["state"] == "completed":
         output.show("", f"Results: galaxy-jobs outputs {invocation_id}")
     return 0 if job["state"] == "completed" else 1
-
-
-def _live(answers: Iterator[Answer]) -> job_views.Job:
-    """Show steps and progress in place, on a terminal."""
-    from rich.live import Live  # noqa: PLC0415 - slow to import, and only needed here
-
-    job: job_views.Job = next(answers).data
-    stopwatch = Stopwatch()
-    with Live(
-        console=output.console(),
-        get_renderable=lambda: job_views.frame(job, stopwatch(job, datetime.now(UTC))),
-        refresh_per_second=4,
-        vertical_overflow="ellipsis",
-    ) as live:
-        for answer in answers:
-            job = answer.data
-            live.refresh()
-    return job
-
-
-def _in_lines(answers: Iterator[Answer]) -> job_views.Job:
-    """Show a line for each change, where there is no terminal."""
-    job: job_views.Job = {}
-    last = None
-    for answer in answers:
-        job = answer.data
-        if (line := job_views.line(job)) != last:
-            last = line
-            output.show(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}")
-    return job
-
-
-def _as_json(answers: Iterator[Answer]) -> job_views.Job:
-    job: job_views.Job = {}
-    for answer in answers:
-        output.raw(answer.body)
-        job = answer.data
-    return job

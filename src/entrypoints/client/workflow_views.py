@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from galaxy_jobs.entrypoints import wording
@@ -16,14 +17,19 @@ from galaxy_jobs.entrypoints.client import output, parameters
 Schema = Mapping[str, Any]
 
 
+def workflows(items: list[Mapping[str, Any]]) -> Table:
+    """Return the table of a list of workflows."""
+    rows = [(item["name"],) for item in items]
+    return output.table("workflow", rows=rows, cut="workflow")
+
+
 def detail(workflow: Mapping[str, Any]) -> RenderableType:
     """Return a workflow, its inputs, and the command that runs it."""
     schema = workflow["parameters"]
     required = schema["required"]
-    target = workflow["dataset_input"]
     where = "the data input that the parameters leave over"
-    if target is not None:
-        where = f"input {target!r}"
+    if workflow["dataset_input"] is not None:
+        where = f"input {workflow['dataset_input']!r}"
     about = output.fields(
         ("workflow", workflow["name"]),
         ("about", workflow["annotation"] or None),
@@ -46,8 +52,7 @@ def detail(workflow: Mapping[str, Any]) -> RenderableType:
         columns = ("parameter", "takes", "default", "about")
         parts += ["", output.table(*columns, rows=rows, cut=" ".join(columns))]
     command = ["galaxy-jobs", "submit", "DATASET", workflow["name"]]
-    for name in required:
-        command += ["-p", f"{name}=VALUE"]
+    command += [word for name in required for word in ("-p", f"{name}=VALUE")]
     parts += ["", Text(f"Run it: {output.clean(shlex.join(command))}")]
     return Group(*parts)
 
