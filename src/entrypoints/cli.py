@@ -69,39 +69,24 @@ def run(arguments: list[str] | None = None) -> int:
             output.raw(error.body)
         output.error(str(error), error.hint)
         return error.exit_code
-    except _expected_errors() as error:
-        output.error(*_explained(error))
+    except Exception as error:
+        from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+        from galaxy_jobs.domain.errors import DomainError, RunnerError, StoreUnavailable
+        from galaxy_jobs.entrypoints.hints import explain
+
+        if not isinstance(error, DomainError | EmbeddedError):
+            raise
+        message = explain(error) if isinstance(error, DomainError) else str(error)
+        from_without = isinstance(error, RunnerError | StoreUnavailable | EmbeddedError)
+        hint = "For other problems, and remedies: galaxy-jobs doctor"
+        has_remedy = not from_without or "`galaxy-jobs " in message
+        output.error(message, None if has_remedy else hint)
         return 1
     return code or 0
 
 
-def _expected_errors() -> tuple[type[Exception], ...]:
-    """Return the errors whose message suffices, without a traceback."""
-    from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-    from galaxy_jobs.domain.errors import DomainError
-
-    return (DomainError, EmbeddedError)
-
-
-def _explained(error: Exception) -> tuple[str, str | None]:
-    """Return the message of an expected error, and a hint if it has none itself."""
-    from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-    from galaxy_jobs.domain.errors import DomainError, RunnerError, StoreUnavailable
-    from galaxy_jobs.entrypoints.hints import explain
-
-    message = explain(error) if isinstance(error, DomainError) else str(error)
-    environmental = isinstance(error, RunnerError | StoreUnavailable | EmbeddedError)
-    if environmental and "`galaxy-jobs " not in message:
-        return message, "For other problems, and remedies: galaxy-jobs doctor"
-    return message, None
-
-
 @app.command
-def serve(
-    *,
-    host: str = "127.0.0.1",
-    port: Port = 8000,
-) -> int:
+def serve(*, host: str = "127.0.0.1", port: Port = 8000) -> int:
     """Serve the HTTP API.
 
     Args:
@@ -162,9 +147,21 @@ def galaxy(action: Literal["start", "stop", "status"], /) -> int:
     Args:
         action: One of these.
     """
-    from galaxy_jobs.entrypoints import local_galaxy
+    from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+    from galaxy_jobs.entrypoints import settings
 
-    return local_galaxy.run(action)
+    local = LocalGalaxy(settings.load().home / "galaxy")
+    if action == "start":
+        access = local.start(lambda stage: output.note(f"{stage} …"))
+        print(f"GALAXY_URL={access.url}\nGALAXY_API_KEY={access.key}")
+    elif action == "stop":
+        local.stop()
+        print("stopped")
+    else:
+        status = local.status()
+        print(status)
+        return 0 if status.running else 1
+    return 0
 
 
 app.command(

@@ -10,31 +10,26 @@ import json
 import os
 import shlex
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import count
+from math import inf
 from pathlib import Path
-from typing import Any, TypeAlias
+from subprocess import DEVNULL, Popen, TimeoutExpired
+from typing import Any
 
-from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from galaxy_jobs.adapters.embedded.samples import (
-    SAMPLE_TEXT,
-    Sample,
-    has_text,
-    import_workflow,
-    sample_for,
-    upload_text,
-)
+from galaxy_jobs.adapters.embedded import samples
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy, free_port
+from galaxy_jobs.adapters.embedded.system import tail
 from galaxy_jobs.entrypoints import environment
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
-from galaxy_jobs.entrypoints.client.http import Api
+from galaxy_jobs.entrypoints.client.http import Answer, Api
 from galaxy_jobs.entrypoints.client.watching import changes
-from galaxy_jobs.entrypoints.settings import load
+from galaxy_jobs.entrypoints.settings import Settings, load
 
 
 PORT = 8000
@@ -49,18 +44,9 @@ READY_TIMEOUT = 60.0
 STARTED = time.monotonic()
 """The time that the lines of the demo count from."""
 
-Process: TypeAlias = subprocess.Popen[bytes]
-
 
 def run(*, keep_serving: bool) -> int:
-    """Run the demo.
-
-    Args:
-        keep_serving: Whether to go on serving until Ctrl-C.
-
-    Returns:
-        0; 1 where anything failed.
-    """
+    """Run the demo, then serve on until Ctrl-C if wanted; return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ExitStack() as stack:
@@ -83,19 +69,9 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
     settings = load()
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    ours = False
-    if settings.galaxy_url and settings.galaxy_api_key:
-        url, key = settings.galaxy()
-        report("Galaxy", f"{url} (as configured)")
-    else:
-        galaxy = LocalGalaxy(settings.home / "galaxy")
-        if ours := not galaxy.status().running:
-            stack.callback(galaxy.stop)
-        access = galaxy.start(lambda stage: report("Galaxy", stage))
-        url, key = access.url, access.key
-        report("Galaxy", f"{url} is up")
+    url, key, ours = _galaxy(stack, settings)
     os.environ.update(GALAXY_URL=url, GALAXY_API_KEY=key)
-    if (port := _free_port()) != PORT:
+    if (port := free_port(PORT - 1)) != PORT:
         report("API", f"port {PORT} is taken: using {port}")
     address = f"http://127.0.0.1:{port}"
     api = Api(environment.Service(url=address))
@@ -104,8 +80,8 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
     _wait_ready(api, serve, log)
     report("API", f"{address} is ready (docs at {address}/docs)")
     poll = stack.enter_context(_process(logs / "poll.log", "poll", "--every", "1"))
-    sample = sample_for(url, key)
-    workflow = import_workflow(url, key, sample.path)
+    sample = samples.sample_for(url, key)
+    workflow = samples.import_workflow(url, key, sample.path)
     report("workflow", f"{workflow!r} is in Galaxy")
     body = {
         "dataset_id": _dataset(api, url, key),
@@ -113,14 +89,17 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
         "parameters": dict(sample.parameters),
     }
     report("POST /jobs", json.dumps(body))
-    answer = api.post("jobs", body=body).data
-    report("", f"-> {json.dumps(answer)}")
+    job = api.post("jobs", body=body).data
+    report("", f"-> {json.dumps(job)}")
 
-    def check() -> None:
+    def check(deadline: float = inf) -> None:
         if serve.poll() is not None or poll.poll() is not None:
             raise CommandFailed(f"a process of the service ended; see {logs}")
+        if time.monotonic() > deadline:
+            raise CommandFailed(f"the job has not ended after {JOB_TIMEOUT:.0f} s")
 
-    job = _watch(api, answer["invocation_id"], check)
+    check_job = partial(check, time.monotonic() + JOB_TIMEOUT)
+    job = _watch(changes(api, job["invocation_id"], check_job))
     print(json.dumps(job, indent=2))
     if job["state"] != "completed":
         raise CommandFailed(f"the job is {job['state']}, not completed")
@@ -130,16 +109,30 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
         too = ", which stops that Galaxy, too" if ours else ""
         report(f"serving at {address} until Ctrl-C{too} (logs: {logs})")
         commands = _next_commands(settings.home, address, job, sample)
-        print(f"\nLeave this running, and type in a second terminal:\n\n{commands}")
-        sys.stdout.flush()
+        print("\nLeave this running, and type in a second terminal:\n")
+        print(*(f"    {command}\n" for command in commands), sep="", flush=True)
         while True:
             check()
             time.sleep(0.5)
 
 
+def _galaxy(stack: ExitStack, settings: Settings) -> tuple[str, str, bool]:
+    """Return the address of a Galaxy, a key, and whether it was started for this."""
+    if settings.galaxy_url and settings.galaxy_api_key:
+        url, key = settings.galaxy()
+        report("Galaxy", f"{url} (as configured)")
+        return url, key, False
+    galaxy = LocalGalaxy(settings.home / "galaxy")
+    if ours := not galaxy.status().running:
+        stack.callback(galaxy.stop)
+    access = galaxy.start(lambda stage: report("Galaxy", stage))
+    report("Galaxy", f"{access.url} is up")
+    return access.url, access.key, ours
+
+
 def _dataset(api: Api, url: str, key: str) -> str:
     """Return the id of the sample's dataset; that of an earlier demo is used again."""
-    name = SAMPLE_TEXT.name
+    name = samples.SAMPLE_TEXT.name
     for number in count(1):
         dataset_id = DATASET if number == 1 else f"{DATASET}-{number}"
         try:
@@ -148,13 +141,12 @@ def _dataset(api: Api, url: str, key: str) -> str:
             if refusal.code != "dataset-not-found":
                 raise
             break
-        if source["src"] == "hda" and has_text(url, key, name, source["id"]):
-            report(
-                "dataset", f"{dataset_id!r} is registered already: {json.dumps(source)}"
-            )
+        if source["src"] == "hda" and samples.has_text(url, key, name, source["id"]):
+            known = f"{dataset_id!r} is registered already: {json.dumps(source)}"
+            report("dataset", known)
             return dataset_id
         report("dataset", f"{dataset_id!r} is other data, or of another Galaxy")
-    hda = upload_text(url, key, name, SAMPLE_TEXT.read_text())
+    hda = samples.upload_text(url, key, name, samples.SAMPLE_TEXT.read_text())
     report("dataset", f"{name} uploaded to Galaxy as {hda}")
     source = {"src": "hda", "id": hda}
     body = {"dataset_id": dataset_id, "name": name, "source": source}
@@ -163,87 +155,61 @@ def _dataset(api: Api, url: str, key: str) -> str:
     return dataset_id
 
 
-def _watch(api: Api, invocation_id: str, check: Callable[[], None]) -> dict[str, Any]:
+def _watch(answers: Iterator[Answer]) -> dict[str, Any]:
     """Show the progress of a job, and return it once it has ended."""
-    deadline = time.monotonic() + JOB_TIMEOUT
-
-    def check_time() -> None:
-        check()
-        if time.monotonic() > deadline:
-            raise CommandFailed(f"the job has not ended after {JOB_TIMEOUT:.0f} s")
-
     job: dict[str, Any] = {}
-    last = None
-    for answer in changes(api, invocation_id, check_time):
-        job = answer.data
+    line = None
+    for answer in answers:
+        job, previous = answer.data, line
         line = (job["state"], output.progress(job["progress"], job["state"]))
-        if line != last:
+        if line != previous:
             report(*line)
-            last = line
     return job
 
 
 def _next_commands(
-    home: Path, address: str, job: dict[str, Any], sample: Sample
-) -> str:
-    """Return the commands for a second terminal, where this is left running."""
+    home: Path, address: str, job: dict[str, Any], sample: samples.Sample
+) -> Iterator[str]:
+    """Yield the commands for a second terminal, where this is left running."""
+    if (activate := Path(sys.prefix, "bin", "activate")).exists():
+        yield f". {shlex.quote(str(activate))}"
+    yield f"export GALAXY_JOBS_HOME={shlex.quote(str(home))}"
+    if address != environment.Service().url:
+        yield f"export GALAXY_JOBS_URL={address}"
+    yield f"curl -s {address}/jobs?limit=1"
     submit = ["galaxy-jobs", "submit", job["dataset_id"], job["workflow_name"]]
     for name, value in sample.parameters.items():
         submit += ["-p", f"{name}={value}"]
-    lines = [
-        f"export GALAXY_JOBS_HOME={shlex.quote(str(home))}",
-        f"curl -s {address}/jobs?limit=1",
-        shlex.join([*submit, "--wait"]),
-    ]
-    if address != f"http://127.0.0.1:{PORT}":
-        lines.insert(1, f"export GALAXY_JOBS_URL={address}")
-    if (activate := Path(sys.prefix, "bin", "activate")).exists():
-        lines.insert(0, f". {shlex.quote(str(activate))}")
-    return "".join(f"    {line}\n" for line in lines)
+    yield shlex.join([*submit, "--wait"])
 
 
 @contextmanager
-def _process(log: Path, *arguments: str) -> Iterator[Process]:
+def _process(log: Path, *arguments: str) -> Iterator[Popen[bytes]]:
     """Run one of our commands until the block ends, its output in a file."""
-    with log.open("wb") as out:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,  # Ctrl-C is for the demo, which ends the others
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
+    command = [sys.executable, "-m", "galaxy_jobs.entrypoints", *arguments]
+    with (
+        log.open("wb") as out,
+        # In a session of its own: Ctrl-C is for the demo, which ends the others.
+        Popen(  # noqa: S603 - our own command
+            command, stdin=DEVNULL, stdout=out, stderr=out, start_new_session=True
+        ) as process,
+    ):
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
+            yield process
+        finally:
+            process.terminate()
+            with suppress(TimeoutExpired):
+                process.wait(20)
             process.kill()
-            process.wait()
 
 
-def _wait_ready(api: Api, serve: Process, log: Path) -> None:
+def _wait_ready(api: Api, serve: Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_TIMEOUT
     while time.monotonic() < deadline:
         if serve.poll() is not None:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:]
-            raise CommandFailed(f"the API did not start: {' '.join(last)}")
+            raise CommandFailed(f"the API did not start: {tail(log, 1)}")
         with suppress(CommandFailed):
             api.get("health", "ready")
             return
         time.sleep(0.1)
     raise CommandFailed(f"the API is not ready after {READY_TIMEOUT:.0f} s; see {log}")
-
-
-def _free_port() -> int:
-    """Return the usual port, or a free one where something else has it."""
-    for wanted in (PORT, 0):
-        with (
-            suppress(OSError),
-            socket.create_server(("127.0.0.1", wanted)) as listener,
-        ):
-            port: int = listener.getsockname()[1]
-            return port
-    raise CommandFailed("there is no free port")
