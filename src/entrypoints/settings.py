@@ -10,24 +10,22 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
+import msgspec
 from attrs import field, frozen
-from typed_settings.converters import TSConverter
 
 from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.domain.model.values import positive
+from galaxy_jobs.domain.model.values import WorkflowId, positive
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import PollPolicy, ReconcilePolicy, SubmitPolicy
 from galaxy_jobs.entrypoints import environment
-from galaxy_jobs.entrypoints.environment import BadSetting
+from galaxy_jobs.entrypoints.environment import BadSetting, setting
 
-
-T = TypeVar("T")
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
@@ -71,15 +69,11 @@ class HttpTable:
 
 @frozen(kw_only=True)
 class _Threads:
-    """Part of the ``[poll]`` table: requests to Galaxy at once."""
-
     threads: int = field(default=8, validator=positive)
 
 
 @frozen(kw_only=True)
 class _Cleanup:
-    """Part of the ``[submit]`` table: whether superseded histories are purged."""
-
     purge: bool = False
 
 
@@ -101,16 +95,38 @@ _EXPECTED: Mapping[Any, str] = {
 }
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):  # nor nan
+        raise ValueError(text)
+    return seconds
+
+
+def _scheme(text: str) -> str:
+    return text.partition("://")[0]
+
+
+def _database(text: str) -> str:
+    if _scheme(text) not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise ValueError(text)
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+@attrs.Factory
+def _default_home() -> Path:
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return _folder(f"{data}/galaxy-jobs")
+
+
 @frozen(kw_only=True)
 class Settings:
     """Everything that can be set, checked.
 
     Attributes:
-        galaxy_url: Without a trailing slash; None: not set.
-        galaxy_api_key: None: not set.
-        galaxy_timeout: Of one request, in seconds.
-        database_url: None: the embedded PostgreSQL.
-        home: The folder of the embedded database and the local Galaxy.
         allowlist: The workflows that may be run.
         poll: How often Galaxy is asked.
         threads: Requests to Galaxy at once.
@@ -120,14 +136,53 @@ class Settings:
         http: The limits of the API.
     """
 
-    galaxy_url: str | None = None
-    galaxy_api_key: str | None = field(default=None, repr=False)
-    galaxy_timeout: float = 30.0
-    database_url: str | None = field(default=None, repr=False)
-    home: Path
+    galaxy_url: str | None = setting(
+        "GALAXY_URL",
+        environment.address,
+        unset="none: needed to serve and poll",
+        expected="the address of a Galaxy server, such as https://usegalaxy.eu",
+        meaning="the Galaxy server",
+    )
+    galaxy_api_key: str | None = setting(
+        "GALAXY_API_KEY",
+        str,
+        unset="none: needed to serve and poll",
+        expected="an API key of that server (User > Preferences > Manage API Key)",
+        meaning="the user there whose workflows and histories are used",
+        shown=lambda _: "a secret",
+    )
+    galaxy_timeout: float = setting(
+        "GALAXY_TIMEOUT",
+        _seconds,
+        30,
+        expected="a number of seconds above 0",
+        meaning="the limit of one request to Galaxy, in seconds",
+    )
+    database_url: str | None = setting(
+        "DATABASE_URL",
+        _database,
+        unset="an embedded PostgreSQL",
+        expected="postgresql://user@host/database",
+        meaning="the database",
+        shown=lambda text: repr(f"{_scheme(text)[:20]}://…"),  # no password
+    )
+    home: Path = setting(
+        "GALAXY_JOBS_HOME",
+        _folder,
+        _default_home,
+        unset="~/.local/share/galaxy-jobs",
+        expected="a folder that may be written to",
+        meaning="the folder of the embedded database and the local Galaxy",
+    )
+    config: Path | None = setting(
+        "GALAXY_JOBS_CONFIG",
+        Path,
+        expected="a TOML file that can be read",
+        meaning="the allowlist of workflows, and the settings of polling",
+    )
     allowlist: Allowlist = field(factory=Allowlist)
     poll: PollPolicy = field(factory=PollPolicy)
-    threads: int = 8
+    threads: int = _Threads().threads
     submit: SubmitPolicy = field(factory=SubmitPolicy)
     reconcile: ReconcilePolicy = field(factory=ReconcilePolicy)
     purge: bool = False
@@ -139,47 +194,26 @@ class Settings:
         Raises:
             BadSetting: One of them is not set.
         """
-        if not self.galaxy_url:
-            raise environment.GALAXY_URL.missing()
+        if self.galaxy_url is None:
+            raise environment.missing(Settings, "galaxy_url")
         if self.galaxy_api_key is None:
-            raise environment.GALAXY_API_KEY.missing()
+            raise environment.missing(Settings, "galaxy_api_key")
         return self.galaxy_url, self.galaxy_api_key
 
 
 def load(env_file: Path | None = Path(".env")) -> Settings:
-    """Read the settings.
-
-    The environment wins over the ``.env`` file. An empty value counts as not set.
+    """Read the settings, from the environment and the file that it names.
 
     Args:
-        env_file: A file of ``NAME=value`` lines, if it exists.
+        env_file: As for :func:`environment.read`.
 
     Raises:
         BadSetting: One is malformed.
     """
-    environment.read_env_file(env_file)
-    home = environment.GALAXY_JOBS_HOME.read() or _default_home()
-    timeout = environment.GALAXY_TIMEOUT.read() or 30.0
-    return Settings(
-        galaxy_url=environment.GALAXY_URL.read(),
-        galaxy_api_key=environment.GALAXY_API_KEY.read(),
-        galaxy_timeout=timeout,
-        database_url=environment.DATABASE_URL.read(),
-        home=home.expanduser().absolute(),
-        **_read_file(environment.GALAXY_JOBS_CONFIG.read(), timeout),
-    )
-
-
-def _default_home() -> Path:
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data, "galaxy-jobs")
-
-
-def _read_file(path: Path | None, timeout: float) -> dict[str, Any]:
-    """Return the settings that the file holds, or their defaults."""
-    file = {} if path is None else _toml(path)
+    settings = environment.read(Settings, env_file)
+    file = {} if settings.config is None else _toml(settings.config)
     # A submission is left alone for longer than its two requests may take.
-    deadline = 2 * timeout + 60
+    deadline = 2 * settings.galaxy_timeout + 60
     try:
         allowlist = _allowlist(file.pop("workflows", []))
         poll, pool = _table(file, "poll", PollPolicy, _Threads)
@@ -188,31 +222,40 @@ def _read_file(path: Path | None, timeout: float) -> dict[str, Any]:
         )
         (http,) = _table(file, "http", HttpTable)
     except InvalidValue as error:
-        raise BadSetting(f"GALAXY_JOBS_CONFIG ({path}): {error}") from None
+        raise BadSetting(f"GALAXY_JOBS_CONFIG ({settings.config}): {error}") from None
     if file:
-        raise BadSetting(f"GALAXY_JOBS_CONFIG ({path}): there is no {min(file)!r}.")
-    return {
-        "allowlist": allowlist,
-        "poll": poll,
-        "threads": pool.threads,
-        "submit": submit,
-        "reconcile": attrs.evolve(reconcile, grace=submit.deadline),
-        "purge": cleanup.purge,
-        "http": http,
-    }
+        raise BadSetting(
+            f"GALAXY_JOBS_CONFIG ({settings.config}): there is no {min(file)!r}."
+        )
+    return attrs.evolve(
+        settings,
+        allowlist=allowlist,
+        poll=poll,
+        threads=pool.threads,
+        submit=submit,
+        reconcile=attrs.evolve(reconcile, grace=submit.deadline),
+        purge=cleanup.purge,
+        http=http,
+    )
 
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise BadSetting(f"GALAXY_JOBS_CONFIG ({path}): {error}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
+        reason = error.strerror if isinstance(error, OSError) else error
         raise BadSetting(
             f"GALAXY_JOBS_CONFIG is {str(path)!r}, which could not be read ({reason}); "
-            f"expected {environment.GALAXY_JOBS_CONFIG.expected}."
+            "expected a TOML file that can be read."
         ) from None
+
+
+class _Workflow(
+    msgspec.Struct, forbid_unknown_fields=True, rename={"workflow_id": "id"}
+):
+    name: str
+    input: str | None = None
+    workflow_id: WorkflowId | None = None
 
 
 def _allowlist(rows: Any) -> Allowlist:
@@ -220,52 +263,50 @@ def _allowlist(rows: Any) -> Allowlist:
         raise InvalidValue(f"workflows is {rows!r}; expected [[workflows]] tables.")
     allowed = []
     for row in rows:
-        match row:
-            case {"name": str(name), **rest} if rest.keys() <= {"input", "id"} and all(
-                isinstance(text, str) for text in rest.values()
-            ):
-                texts: dict[Any, Any] = {"workflow_id": rest.pop("id", None), **rest}
-                allowed.append(AllowedWorkflow(name=name, **texts))
-            case _:
-                raise InvalidValue(
-                    f"[[workflows]] has {row!r}; expected a `name`, and `input` and "
-                    "`id` if wanted."
-                )
+        try:
+            workflow = msgspec.convert(row, _Workflow)
+        except msgspec.ValidationError:
+            raise InvalidValue(
+                f"[[workflows]] has {row!r}; expected a `name`, and `input` and "
+                "`id` if wanted."
+            ) from None
+        allowed.append(AllowedWorkflow(**msgspec.structs.asdict(workflow)))
     return Allowlist(tuple(allowed))
 
 
 def _table(
     file: dict[str, Any], section: str, *classes: type[Any], **defaults: Any
 ) -> list[Any]:
-    """Return an instance of each class, made from one table of the file.
-
-    Raises:
-        InvalidValue: A value is malformed, out of range, or of no setting.
-    """
+    """Return an instance of each class, made from one table of the file."""
     table = file.pop(section, {})
     if not isinstance(table, dict):
         raise InvalidValue(f"[{section}] is {table!r}; expected a table.")
-    types = {
-        field.name: field.type
-        for cls in classes
-        for field in attrs.fields(attrs.resolve_types(cls))
-    }
+    fields = [attrs.fields(attrs.resolve_types(cls)) for cls in classes]
+    types = {field.name: field.type for own in fields for field in own}
     values: dict[str, Any] = {}
-    for name, value in {**defaults, **table}.items():
-        field_name = _NAMES.get(name, name)
-        if field_name not in types or field_name in values:
-            raise InvalidValue(f"[{section}] has no {name!r}, or has it twice.")
-        type_ = types[field_name]
+    for key, value in {**defaults, **table}.items():
+        name = _NAMES.get(key, key)
+        if name not in types or name in values:
+            raise InvalidValue(f"[{section}] has no {key!r}, or has it twice.")
         try:
-            values[field_name] = TSConverter().structure(value, type_)
-        except (ValueError, TypeError, OverflowError):
+            values[name] = msgspec.convert(value, types[name], strict=False)
+        except msgspec.ValidationError:
             raise InvalidValue(
-                f"[{section}] {name} is {value!r}; expected {_EXPECTED[type_]}."
+                f"[{section}] {key} is {value!r}; expected {_EXPECTED[types[name]]}."
             ) from None
     try:
         return [
-            cls(**{n: values[n] for n in attrs.fields_dict(cls) if n in values})
-            for cls in classes
+            cls(**{f.name: values[f.name] for f in own if f.name in values})
+            for cls, own in zip(classes, fields, strict=True)
         ]
     except InvalidValue as error:
         raise InvalidValue(f"[{section}] {error}") from None
+
+
+SETTINGS: Sequence[Mapping[str, Any]] = [
+    attribute.metadata
+    for cls in (Settings, environment.Service)
+    for attribute in attrs.fields(cls)
+    if attribute.metadata
+]
+"""The environment variables (see :func:`setting`), the most important first."""

@@ -272,7 +272,7 @@ def test_malformed_settings_are_one_line(gj: Client, name: str, value: str) -> N
 def test_a_list_imports_nothing_that_it_does_not_need(gj: Client) -> None:
     heavy = {
         *("alembic", "bioblend", "dependency_injector", "litestar", "psycopg"),
-        *("requests", "sqlalchemy", "structlog", "typed_settings", "uvicorn"),
+        *("requests", "sqlalchemy", "structlog", "uvicorn"),
         *("galaxy_jobs.domain", "galaxy_jobs.adapters", "galaxy_jobs.entrypoints.api"),
     }
     done = subprocess.run(

@@ -15,8 +15,7 @@ from galaxy_jobs.entrypoints.api import openapi
 from galaxy_jobs.entrypoints.api.problems import ADDRESSED, STATUS
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.environment import SETTINGS
-from galaxy_jobs.entrypoints.settings import Settings
+from galaxy_jobs.entrypoints.settings import SETTINGS, Settings
 
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +51,7 @@ def verdict() -> str:
 def settings() -> str:
     """Return the settings."""
     lines = ["| name | default | meaning |", "|---|---|---|"]
-    lines += [f"| `{row.name}` | {row.default} | {row.meaning} |" for row in SETTINGS]
+    lines += ["| `{name}` | {unset} | {meaning} |".format_map(row) for row in SETTINGS]
     return "\n".join(lines)
 
 

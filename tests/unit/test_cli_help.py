@@ -13,7 +13,6 @@ from rich.console import Console
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.entrypoints.cli import app
 from galaxy_jobs.entrypoints.client import commands, job_views
-from galaxy_jobs.entrypoints.environment import SETTINGS, Service
 
 
 def chains(command: cyclopts.App, *chain: str) -> Iterator[tuple[str, ...]]:
@@ -94,10 +93,3 @@ def test_the_states_are_those_of_the_domain() -> None:
 def test_every_client_command_takes_json() -> None:
     for command in CLIENTS:
         assert any("--json" in line for line in helped(tuple(command.split()))), command
-
-
-def test_the_default_address_is_the_one_that_is_told() -> None:
-    (default,) = [
-        setting.default for setting in SETTINGS if setting.name == "GALAXY_JOBS_URL"
-    ]
-    assert default == Service().url

@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 
 from galaxy_jobs.entrypoints import settings
 from galaxy_jobs.entrypoints.cli import app
-from galaxy_jobs.entrypoints.environment import SETTINGS
+from galaxy_jobs.entrypoints.settings import SETTINGS
 from tests.support.api import an_api
 from tests.support.containerfile import instructions
 
@@ -109,7 +109,7 @@ def test_every_command_that_is_to_be_typed_is_one_of_ours(name: str) -> None:
 
 
 def test_every_setting_is_one_of_ours() -> None:
-    known = {setting.name for setting in SETTINGS}
+    known = {setting["name"] for setting in SETTINGS}
     for one in OURS.values():
         assert set(one["environment"]) <= known
     for name, container in containers():
@@ -198,7 +198,7 @@ def test_what_timers_need_is_there_once_the_commands_are_typed() -> None:
 def test_a_shell_and_systemd_read_the_same_settings() -> None:
     _, written, migrate = blocks_of_timers()
     lines = dict(one.split("=", 1) for one in written.splitlines())
-    assert lines.keys() <= {setting.name for setting in SETTINGS}
+    assert lines.keys() <= {setting["name"] for setting in SETTINGS}
     assert "&" in lines["DATABASE_URL"]
     shown = "; ".join(f'echo "${name}"' for name in lines)
     told = subprocess.run(

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from galaxy_jobs.domain.use_cases import PollPolicy
-from galaxy_jobs.entrypoints.environment import SETTINGS, BadSetting
-from galaxy_jobs.entrypoints.settings import Settings, load
+from galaxy_jobs.entrypoints.environment import BadSetting
+from galaxy_jobs.entrypoints.settings import SETTINGS, Settings, load
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for setting in SETTINGS:
-        monkeypatch.delenv(setting.name, raising=False)
+        monkeypatch.delenv(setting["name"], raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
@@ -169,7 +169,7 @@ def test_what_the_file_leaves_out_is_the_policies_own(
 ) -> None:
     config(tmp_path, "[poll]\n[submit]\n[http]\n", monkeypatch)
     settings = load()
-    assert settings == Settings(home=settings.home)
+    assert settings == Settings(home=settings.home, config=settings.config)
 
 
 def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
@@ -205,6 +205,8 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("[workflows]\nname = 'a'", "[[workflows]]"),
         ("[[workflows]]\nname = 'a'\nid = 3", "`id`"),
         ("[poll]\nthreads = -1", "threads"),
+        ("[poll]\nthreads = 1.5", "[poll] threads is 1.5; expected a whole number"),
+        ("[submit]\npurge = 'yes'", "[submit] purge is 'yes'; expected true or false"),
         ("[submit]\ndeadline = 0", "deadline"),
         ("[submit]\nlook_again = 'x'", "[submit] look_again"),
         ("[http]\nrate = 0", "rate"),

@@ -303,7 +303,7 @@ def register(app: cyclopts.App) -> None:
 def _api() -> Api:
     from galaxy_jobs.entrypoints.client.http import Api
 
-    return Api(environment.service())
+    return Api(environment.read(environment.Service))
 
 
 def _typed(
