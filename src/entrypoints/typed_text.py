@@ -24,9 +24,11 @@ The value of an option is chosen by its text, whatever its type.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Sequence
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
 
 TRUE = frozenset({"true", "yes", "on", "1"})
@@ -37,7 +39,6 @@ MAX_DEPTH = 32
 """Levels of nesting in JSON that is typed."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-_INTEGER = re.compile(r"[+-]?[0-9]+")
 _EXACT = 2**53
 """Up to here every integer is a float, too."""
 
@@ -79,13 +80,10 @@ def text_of(value: Any) -> str:
 def _number(text: str, *, whole: bool) -> int | float | None:
     if not _NUMBER.fullmatch(text):
         return None
-    if _INTEGER.fullmatch(text):
-        try:
-            return int(text)
-        except ValueError:  # thousands of digits
-            return None
+    with suppress(ValueError):  # a point, an exponent, or thousands of digits
+        return int(text)
     number = float(text)
-    if abs(number) == float("inf"):
+    if math.isinf(number):
         return None
     if whole and number.is_integer() and abs(number) <= _EXACT:
         return int(number)
@@ -103,7 +101,7 @@ def _data(text: str) -> Any:
 def _json(text: str, default: Any) -> Any:
     """Return what a text spells in JSON that can be stored, or *default*."""
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text)
         # NUL and halves of surrogate pairs can be spelled, and not be stored.
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
         written.encode()
@@ -113,15 +111,8 @@ def _json(text: str, default: Any) -> Any:
     return value if fits else default
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
-
-
 def _depth(value: Any) -> int:
-    match value:
-        case dict():
-            return 1 + max(map(_depth, value.values()), default=0)
-        case list():
-            return 1 + max(map(_depth, value), default=0)
-        case _:
-            return 0
+    if not isinstance(value, dict | list):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(_depth, inner), default=0)

@@ -18,6 +18,7 @@ JUST_NOW = timedelta(seconds=5)
 MONTH = timedelta(days=30)
 """Of what is older, the date is given."""
 
+_SIZES = ("B", "kB", "MB", "GB", "TB")
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 _KINDS = {
@@ -58,12 +59,8 @@ def size(count: int | None) -> str:
     """Return a number of bytes, such as ``1.5 MB``; of None, the empty text."""
     if count is None:
         return ""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:  # noqa: PLR2004 - SI units
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
+    power = min((len(str(count)) - 1) // 3, len(_SIZES) - 1)
+    return f"{count / 1000**power:.1f} {_SIZES[power]}" if power else f"{count} B"
 
 
 def takes(

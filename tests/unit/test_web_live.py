@@ -33,20 +33,24 @@ class Show:
     read_interval: float
     mark: str = "1"
     active: bool = True
-    ended: bool = False
+    ends: bool = False
     failure: Exception | None = None
     readings: int = 0
 
-    def read(self) -> live.View:
+    def read(self) -> tuple[str, bool]:
         self.readings += 1
         if self.failure:
             raise self.failure
-        return live.View(mark=self.mark, active=self.active, ended=self.ended)
+        return self.mark, self.active
 
     async def follow(self, mark: str = "1") -> AsyncIterator[bytes]:
         """Open a stream; return its events, without heartbeats."""
         source = live.changes(
-            self.read, mark, read_interval=self.read_interval, event_interval=0
+            self.read,
+            mark,
+            ends=self.ends,
+            read_interval=self.read_interval,
+            event_interval=0,
         )
         response = await stream(
             self.broadcast, nullcontext(), TransitionFilter(), source
@@ -101,6 +105,7 @@ def test_what_changed_before_the_stream_began_comes_first() -> None:
 
 def test_progress_within_a_state_is_an_event_while_a_job_is_active() -> None:
     async def test(show: Show) -> None:
+        show.ends = True
         events = await show.follow()
         waiting = asyncio.ensure_future(anext(events))
         while show.readings < 3:  # noqa: ASYNC110 - it reads, and sends nothing
@@ -108,7 +113,7 @@ def test_progress_within_a_state_is_an_event_while_a_job_is_active() -> None:
         assert not waiting.done()
         show.mark = "2"
         assert await waiting == CHANGE
-        show.mark, show.ended, show.active = "3", True, False
+        show.mark, show.active = "3", False
         assert await anext(events) == END
 
     run(test)

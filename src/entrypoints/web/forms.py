@@ -126,12 +126,6 @@ class Field:
                 return "text"
 
     @property
-    def options(self) -> Sequence[str]:
-        """The texts of the values to choose from."""
-        boolean = self.input.kind is InputKind.BOOLEAN
-        return [*map(text_of, (True, False) if boolean else self.input.options)]
-
-    @property
     def texts(self) -> Sequence[str]:
         """What it contains."""
         if self.form is not None:
@@ -145,31 +139,18 @@ class Field:
         return ["\n".join(texts)] if self.kind == "lines" else texts
 
     @property
-    def text(self) -> str:
-        """What it contains, where that is one text."""
-        return self.texts[-1] if self.texts else ""
-
-    @property
-    def hint(self) -> str:
-        """What it takes, in words."""
-        parts = []
+    def takes(self) -> str:
+        """What it takes, in words; empty where the field itself shows that."""
         type_ = _TYPES.get(self.input.kind)
-        if not self.input.options and type_ not in {None, "boolean", "string"}:
-            takes = wording.takes(
-                type_,
-                minimum=self.input.minimum,
-                maximum=self.input.maximum,
-                formats=self.input.formats,
-                collection_type=self.input.collection_type,
-            )
-            parts.append(takes)
-        if self.kind == "lines":
-            parts.append("one per line")
-        if self.input.default is not None:
-            parts.append(f"default {text_of(self.input.default)}")
-        else:
-            parts.append("required" if self.input.required else "optional")
-        return ", ".join(parts)
+        if self.input.options or type_ in {None, "boolean", "string"}:
+            return ""
+        return wording.takes(
+            type_,
+            minimum=self.input.minimum,
+            maximum=self.input.maximum,
+            formats=self.input.formats,
+            collection_type=self.input.collection_type,
+        )
 
     def values(self) -> Sequence[Json]:
         """Return the values in its texts; none, if it was left empty."""

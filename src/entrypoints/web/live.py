@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import datetime
-
-from attrs import frozen
 
 from galaxy_jobs.domain import Invocation
 from galaxy_jobs.entrypoints.api.events import HEARTBEAT, Batch
@@ -28,43 +26,34 @@ EVENT_INTERVAL = 0.3
 """Seconds between two events at least: changes come in bursts."""
 
 
-@frozen(kw_only=True)
-class View:
-    """What a page would show now.
+def state_of(jobs: Collection[Invocation], now: datetime) -> tuple[str, bool]:
+    """Return the state of a page that shows these jobs.
 
-    Attributes:
-        mark: Differs whenever the page would show something else.
-        active: Whether it may change without a change of state.
-        ended: Whether it will never change again.
+    That is its mark, which differs whenever it would show something else, and whether
+    any of the jobs is active, so that this may happen without a change of state.
     """
-
-    mark: str
-    active: bool
-    ended: bool = False
-
-    @classmethod
-    def of(cls, jobs: Sequence[Invocation], now: datetime) -> View:
-        """Return what a page with these jobs would show."""
-        shown = [
-            (job.invocation_id, job.updated_at, job.superseded_by, job.is_stale(now))
-            for job in jobs
-        ]
-        mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
-        return cls(mark=mark, active=not all(job.state.is_terminal for job in jobs))
+    shown = [
+        (job.invocation_id, job.updated_at, job.superseded_by, job.is_stale(now))
+        for job in jobs
+    ]
+    mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+    return mark, any(not job.state.is_terminal for job in jobs)
 
 
 async def changes(
-    read: Callable[[], View],
+    read: Callable[[], tuple[str, bool]],
     mark: str,
     *,
+    ends: bool,
     read_interval: float = READ_INTERVAL,
     event_interval: float = EVENT_INTERVAL,
 ) -> AsyncIterator[Batch]:
-    """Yield an event ``change`` or ``end`` whenever a page is out of date.
+    """Yield an event ``change`` whenever a page is out of date.
 
     Args:
-        read: Returns what the page would show now; called in a thread.
+        read: Returns the state of the page, as :func:`state_of`; called in a thread.
         mark: Of what the page shows.
+        ends: Whether the event is ``end`` once no job is active.
         read_interval: Seconds between two readings while a job is active.
         event_interval: Seconds between two events at least.
 
@@ -72,11 +61,11 @@ async def changes(
         DomainError: *read* failed.
     """
     while True:
-        view = await asyncio.to_thread(read)
-        if view.mark == mark:
-            yield Batch(b"", pause=read_interval if view.active else HEARTBEAT)
+        shown, (mark, active) = mark, await asyncio.to_thread(read)
+        if mark == shown:
+            yield Batch(b"", pause=read_interval if active else HEARTBEAT)
             continue
-        mark = view.mark
+        event = b"end" if ends and not active else b"change"
         # Browsers drop events without data.
-        yield Batch(b"event: %b\ndata: {}\n\n" % (b"end" if view.ended else b"change"))
+        yield Batch(b"event: %b\ndata: {}\n\n" % event)
         await asyncio.sleep(event_interval)

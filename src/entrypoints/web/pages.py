@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlencode
 
-from attrs import evolve
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect, Stream
@@ -51,6 +50,7 @@ def get_jobs_page(
     wanted = _filter(dataset_id, workflow_name, states)
     jobs, next_cursor = _listed(invocations, wanted, cursor)
     now = clock()
+    mark, _ = live.state_of(jobs, now)
     return page(
         request,
         "jobs.html",
@@ -62,7 +62,7 @@ def get_jobs_page(
         cursor=cursor,
         next_cursor=next_cursor,
         address=str(request.base_url).rstrip("/"),
-        mark=live.View.of(jobs, now).mark,
+        mark=mark,
     )
 
 
@@ -77,7 +77,7 @@ def get_job_page(
     """Show a job."""
     job = invocations.get(InvocationId(invocation_id))
     now = clock()
-    active = not job.state.is_terminal
+    mark, active = live.state_of([job], now)
     # A script that has missed the end is to load the whole page.
     missed_end = not active and request.headers.get("hx-target") == "live"
     return page(
@@ -88,7 +88,7 @@ def get_job_page(
         job=job,
         active=active,
         history=invocations.transitions(job.invocation_id),
-        mark=live.View.of([job], now).mark,
+        mark=mark,
     )
 
 
@@ -113,15 +113,15 @@ async def get_events(
     wanted = _filter(dataset_id, workflow_name, states)
     job_id = InvocationId(invocation_id) if invocation_id else None
 
-    def read() -> live.View:
-        if job_id is None:
-            return live.View.of(_listed(invocations, wanted, cursor)[0], clock())
-        job = invocations.get(job_id)
-        return evolve(live.View.of([job], clock()), ended=job.state.is_terminal)
+    def read() -> tuple[str, bool]:
+        if job_id is not None:
+            return live.state_of([invocations.get(job_id)], clock())
+        jobs, _ = _listed(invocations, wanted, cursor)
+        return live.state_of(jobs, clock())
 
     selected = TransitionFilter(dataset_id=wanted.dataset_id, invocation_id=job_id)
-    slot = slots.hold(rate_key(request))
-    return await stream(broadcast, slot, selected, live.changes(read, mark))
+    changes = live.changes(read, mark, ends=job_id is not None)
+    return await stream(broadcast, slots.hold(rate_key(request)), selected, changes)
 
 
 @get("/ui/jobs/{invocation_id:str}/outputs")

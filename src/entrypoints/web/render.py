@@ -24,8 +24,9 @@ from litestar.static_files import create_static_files_router
 from markupsafe import Markup, escape
 
 from galaxy_jobs.domain import InvocationState, Progress, Scope
-from galaxy_jobs.entrypoints import typed_text, wording
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, caller_of
+from galaxy_jobs.entrypoints.typed_text import text_of
+from galaxy_jobs.entrypoints.wording import age, duration, number, size
 
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -88,12 +89,11 @@ def counted(progress: Progress, state: str) -> str:
     """
     if not progress.total:
         return "no jobs yet"
+    failed = "stopped or failed" if state.startswith("cancel") else "failed"
     counts = {
         "running": progress.running,
         "waiting": progress.waiting,
-        "stopped or failed"
-        if state.startswith("cancel")
-        else "failed": progress.failed,
+        failed: progress.failed,
     }
     others = [f"{count} {name}" for name, count in counts.items() if count]
     return ", ".join([f"{progress.ok} of {progress.total} ok", *others])
@@ -108,18 +108,10 @@ _templates = Environment(
     auto_reload=False,
 )
 _templates.globals.update(
-    ASSETS=ASSETS, STATES=STATES, age=wording.age, version=version("galaxy-jobs")
+    ASSETS=ASSETS, STATES=STATES, age=age, version=version("galaxy-jobs")
 )
-_templates.filters |= {
-    "code": code,
-    "counted": counted,
-    "duration": wording.duration,
-    "moment": moment,
-    "number": wording.number,
-    "segment": segment,
-    "size": wording.size,
-    "text": typed_text.text_of,
-}
+for _filter in (code, counted, duration, moment, number, segment, size, text_of):
+    _templates.filters[_filter.__name__] = _filter
 
 
 def page(

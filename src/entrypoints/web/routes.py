@@ -1,4 +1,7 @@
-"""The pages, put together."""
+"""The pages, put together: what all of them check, and refusals as pages.
+
+Rule of the file: status and text of a refusal are the API's; here they are only shown.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,14 @@ from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
-from litestar.params import FromPath
 
-from galaxy_jobs.entrypoints.api import openapi
+from galaxy_jobs.entrypoints.api import exception_handlers, openapi
 from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS
 from galaxy_jobs.entrypoints.api.headers import is_same_origin
 from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.web import pages, sign_in, submit
-from galaxy_jobs.entrypoints.web.errors import problem_page
+from galaxy_jobs.entrypoints.web import pages, render, sign_in, submit
 from galaxy_jobs.entrypoints.web.forms import form_of
-from galaxy_jobs.entrypoints.web.render import ASSETS_ROUTER, AnyRequest, page
+from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
 
 def require_same_origin(
@@ -38,6 +39,27 @@ def require_same_origin(
         )
 
 
+def problem_page(request: AnyRequest, error: Exception) -> Response[Any]:
+    """Return the response to a request for a page that has raised an exception.
+
+    A browser gets a page; without a token, the one to sign in. A program gets problem
+    details, as from the API.
+    """
+    problem = exception_handlers.problem_of(request, error)
+    if "text/html" not in request.headers.get("accept", "") and not is_htmx(request):
+        return exception_handlers.problem_response(request, problem)
+    if problem.code == "unauthenticated":
+        return sign_in.to_sign_in(request)
+    members = exception_handlers.problem_members(request, problem)
+    return page(
+        request,
+        "error.html",
+        status=members["status"],
+        headers=problem.headers,
+        problem=members,
+    )
+
+
 @get("/docs", sync_to_thread=True)
 def get_docs_page(request: AnyRequest) -> Response[str]:
     """Show the OpenAPI document.
@@ -48,13 +70,12 @@ def get_docs_page(request: AnyRequest) -> Response[str]:
 
 
 @get("/ui/{rest:path}", sync_to_thread=False)
-def get_nothing(rest: FromPath[str]) -> None:
+def get_nothing() -> None:
     """Answer 404 with a page.
 
     Raises:
         NotFoundException: Always.
     """
-    del rest
     raise NotFoundException
 
 
@@ -66,7 +87,7 @@ def router() -> Router:
             *pages.ROUTES,
             *sign_in.ROUTES,
             *submit.ROUTES,
-            ASSETS_ROUTER,
+            render.ASSETS_ROUTER,
             get_docs_page,
             get_nothing,
         ],

@@ -7,7 +7,9 @@ browser keeps it in a cookie that no script can read, until it is closed.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit
 
 from litestar import Response, get, post
 from litestar.params import QueryParameter
@@ -16,10 +18,12 @@ from litestar.response import Redirect
 from galaxy_jobs.domain.errors import BadToken
 from galaxy_jobs.entrypoints.api.auth import COOKIE, SIGN_IN_FORM, TokenCache
 from galaxy_jobs.entrypoints.api.parameters import Needs
-from galaxy_jobs.entrypoints.web.errors import SIGN_IN
 from galaxy_jobs.entrypoints.web.forms import Form
-from galaxy_jobs.entrypoints.web.render import AnyRequest, page
+from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
+
+SIGN_IN = "/sign-in"
+"""The path of the page where a token is entered."""
 
 _LOCAL = re.compile(r"/(?![/\\])[!-~]*")
 """The path of a page here; two slashes begin the address of another site."""
@@ -69,6 +73,23 @@ def post_sign_out_form() -> Redirect:
     response = Redirect(SIGN_IN, status_code=303)
     response.delete_cookie(COOKIE)
     return response
+
+
+def to_sign_in(request: AnyRequest) -> Response[Any]:
+    """Redirect to the sign-in page, which leads back to the page of the request."""
+    path, query = "/", ""
+    if is_htmx(request):  # the request is for a part of that page
+        with suppress(ValueError):
+            url = urlsplit(request.headers.get("hx-current-url", ""))
+            path, query = url.path or "/", url.query
+    elif request.method == "GET":
+        path = request.scope["path"]
+        query = request.scope["query_string"].decode("latin-1")
+    target = f"{path}?{query}" if query else path
+    sign_in = f"{SIGN_IN}?{urlencode({'next': target})}"
+    if is_htmx(request):  # a script would put the form in the place of the part
+        return Response(None, status_code=401, headers={"HX-Redirect": sign_in})
+    return Redirect(sign_in, status_code=303)
 
 
 ROUTES = [get_sign_in_page, post_sign_in_form, post_sign_out_form]

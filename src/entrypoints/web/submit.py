@@ -52,26 +52,22 @@ class SubmitForm:
     @property
     def fields(self) -> Sequence[Field]:
         """The fields of its parameters."""
+        given = self.earlier.parameters if self.earlier else {}
         inputs = [i for i in self.workflow.inputs if i.name != self.dataset_input]
         return [
             Field(
                 id=f"p{number}",
                 input=input_,
                 form=self.form,
-                value=self.given.get(input_.name, input_.default),
+                value=given.get(input_.name, input_.default),
             )
             for number, input_ in enumerate(inputs)
         ]
 
     @property
-    def given(self) -> domain.Parameters:
-        """The parameters of the earlier job."""
-        return self.earlier.parameters if self.earlier else {}
-
-    @property
     def parameters(self) -> domain.Parameters:
         """The parameters in the form."""
-        return parameters(self.fields, self.given)
+        return parameters(self.fields, self.earlier.parameters if self.earlier else {})
 
     @property
     def overwrite(self) -> bool:
