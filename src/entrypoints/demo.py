@@ -36,10 +36,8 @@ PORT = 8000
 DATASET = "fruits"
 """The id of the sample's dataset, unless that is taken; README goes on with it."""
 
-JOB_TIMEOUT = 300.0
-"""Seconds."""
-READY_TIMEOUT = 60.0
-"""Seconds."""
+JOB_TIMEOUT = 300.0  # seconds
+READY_TIMEOUT = 60.0  # seconds
 
 STARTED = time.monotonic()
 """The time that the lines of the demo count from."""

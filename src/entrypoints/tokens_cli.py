@@ -23,7 +23,9 @@ from galaxy_jobs.entrypoints.container import Container, opened, prepare_databas
 
 app = cyclopts.App(name="token", help="Create, list and revoke tokens.")
 
-AsJson = Annotated[bool, Parameter(name="--json", negative=())]
+AsJson = Annotated[
+    bool, Parameter(name="--json", negative=(), help="Print JSON instead.")
+]
 
 
 @app.command
@@ -46,7 +48,6 @@ def create(
         scope: Its permissions: read may look, submit may also submit, cancel, rerun
             and register.
         expires: Its lifetime in days; unlimited if not given.
-        as_json: Print JSON instead.
     """
     # The use case limits it to a century; more than a timedelta holds is beyond.
     lifetime = None if expires is None else timedelta(days=min(expires, 999_999))
@@ -66,11 +67,7 @@ def create(
 
 @app.command(name="list")
 def list_(*, as_json: AsJson = False) -> int:
-    """List all tokens that were ever created, newest first.
-
-    Args:
-        as_json: Print JSON instead.
-    """
+    """List all tokens that were ever created, newest first."""
     with _database() as container:
         tokens = container.list_tokens()()
     if as_json:
@@ -90,7 +87,6 @@ def revoke(name_or_id: str, /, *, as_json: AsJson = False) -> int:
 
     Args:
         name_or_id: Its name, or its id.
-        as_json: Print JSON instead.
     """
     with _database() as container:
         token = container.revoke_token()(name_or_id)

@@ -35,6 +35,7 @@ State = Literal[
     "queued", "in_progress", "cancelling", "completed", "failed", "cancelled"
 ]
 
+Id = Annotated[str, Parameter(help="Its id.")]
 AsJson = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print the API's JSON instead.")
 ]
@@ -101,7 +102,7 @@ def submit(
 
 
 def rerun(
-    job: str,
+    job: Id,
     /,
     *,
     parameter: Pairs = (),
@@ -113,7 +114,6 @@ def rerun(
     """Run a job again, as a new job; parameters not given stay as they were.
 
     Args:
-        job: Its id.
         overwrite: Take the place of the earlier jobs of this dataset and workflow,
             or not; as the last time if not given.
     """
@@ -151,23 +151,18 @@ def list_jobs(
     return _show_page(answer, json, job_views.jobs, "There are no such jobs.")
 
 
-def show(job: str, /, *, json: AsJson = False) -> int:
-    """Show a job in full: its steps, and why it failed.
-
-    Args:
-        job: Its id.
-    """
+def show(job: Id, /, *, json: AsJson = False) -> int:
+    """Show a job in full: its steps, and why it failed."""
     return _show(_api().get("jobs", job), json, job_views.detail)
 
 
-def watch(job: str, /, *, json: AsJson = False) -> int:
+def watch(job: Id, /, *, json: AsJson = False) -> int:
     """Follow a job to its end; Ctrl-C leaves it running.
 
     Shows its steps and its progress as they change: in place on a terminal, else a
     line for each change. Exits with 0 if it completes, with 1 if not.
 
     Args:
-        job: Its id.
         json: Print the API's JSON of the job for each change, one a line.
     """
     from galaxy_jobs.entrypoints.client import watching
@@ -175,12 +170,8 @@ def watch(job: str, /, *, json: AsJson = False) -> int:
     return watching.follow(_api(), job, as_json=json)
 
 
-def cancel(job: str, /, *, json: AsJson = False) -> int:
-    """Ask a job to stop.
-
-    Args:
-        job: Its id.
-    """
+def cancel(job: Id, /, *, json: AsJson = False) -> int:
+    """Ask a job to stop."""
     with _hint_for("JOB", job):
         answer = _api().post("jobs", job, "cancel")
     message = f"Job {job} is {answer.data['state']}."
@@ -189,22 +180,14 @@ def cancel(job: str, /, *, json: AsJson = False) -> int:
     return _show(answer, json, lambda _: message)
 
 
-def outputs(job: str, /, *, json: AsJson = False) -> int:
-    """List a job's outputs.
-
-    Args:
-        job: Its id.
-    """
+def outputs(job: Id, /, *, json: AsJson = False) -> int:
+    """List a job's outputs."""
     answer = _api().get("jobs", job, "outputs")
     return _show_page(answer, json, job_views.outputs, "It has no labelled outputs.")
 
 
-def history(job: str, /, *, json: AsJson = False) -> int:
-    """List a job's state changes.
-
-    Args:
-        job: Its id.
-    """
+def history(job: Id, /, *, json: AsJson = False) -> int:
+    """List a job's state changes."""
     answer = _api().get("jobs", job, "history")
     return _show_page(answer, json, job_views.history, "Nothing has happened.")
 
@@ -261,12 +244,8 @@ def list_datasets(
 
 
 @datasets.command(name="show")
-def show_dataset(dataset_id: str, /, *, json: AsJson = False) -> int:
-    """Show a dataset.
-
-    Args:
-        dataset_id: Its id.
-    """
+def show_dataset(dataset_id: Id, /, *, json: AsJson = False) -> int:
+    """Show a dataset."""
     return _show(_api().get("datasets", dataset_id), json, job_views.dataset)
 
 

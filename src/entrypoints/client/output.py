@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,20 +24,14 @@ from rich.text import Text
 from galaxy_jobs.entrypoints import wording
 
 
-STATE_COLORS: Mapping[str, str] = {
-    "queued": "yellow",
-    "in_progress": "blue",
-    "cancelling": "magenta",
-    "completed": "green",
-    "failed": "red",
-    "cancelled": "magenta",
-    # Of steps.
-    "ok": "green",
-    "running": "blue",
-    "waiting": "yellow",
-    "blocked": "red",
-    "error": "red",
+STATE_COLORS: Mapping[str, Collection[str]] = {
+    "yellow": {"queued", "waiting"},
+    "blue": {"in_progress", "running"},
+    "magenta": {"cancelling", "cancelled"},
+    "green": {"completed", "ok"},
+    "red": {"failed", "blocked", "error"},
 }
+"""The states of jobs and of steps, by color."""
 
 UNLIMITED_WIDTH = 10_000
 """Columns, where there is no terminal."""
@@ -62,8 +56,7 @@ def show(*things: RenderableType) -> None:
     """Print things for people, each on lines of its own."""
     out = console()
     with out.capture() as capture:
-        for thing in things:
-            out.print(thing)
+        out.print(*things, sep="\n")
     # rich pads the last column, too.
     lines = (line.rstrip(" ") for line in capture.get().split("\n"))
     sys.stdout.write("\n".join(lines))
@@ -108,7 +101,8 @@ def clean(text: object, *, lines: bool = False) -> str:
 
 def state(name: str) -> Text:
     """Return a state in its color."""
-    return Text(clean(name), style=STATE_COLORS.get(name, ""))
+    colors = (color for color, names in STATE_COLORS.items() if name in names)
+    return Text(clean(name), style=next(colors, ""))
 
 
 def table(*columns: str, rows: Iterable[Sequence[str | Text]], cut: str = "") -> Table:
