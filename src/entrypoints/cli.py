@@ -23,7 +23,6 @@ from galaxy_jobs.entrypoints.environment import BadSetting
 
 ABOUT = cyclopts.Group("About", sort_key=3)
 
-Flag = Annotated[bool, Parameter(negative=())]
 Port = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))]
 
 app = cyclopts.App(
@@ -31,7 +30,7 @@ app = cyclopts.App(
     help="Runs Galaxy workflows on request and reports honestly how they went.",
     help_format="markdown",
     group_commands=cyclopts.Group("The service itself", sort_key=2),
-    default_parameter=Parameter(show_default=lambda it: it or None),
+    default_parameter=Parameter(negative=(), show_default=lambda it: it or None),
     version_flags=["--version"],
 )
 app["--help"].group = app["--version"].group = ABOUT
@@ -101,7 +100,7 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000) -> int:
 @app.command
 def poll(
     *,
-    once: Flag = False,
+    once: bool = False,
     every: Annotated[
         float | None, Parameter(validator=cyclopts.validators.Number(gt=0))
     ] = None,
@@ -172,7 +171,7 @@ app.command(
 
 
 @app.command
-def doctor(*, json: Flag = False) -> int:
+def doctor(*, json: bool = False) -> int:
     """Check the set-up, and print a remedy for each problem.
 
     Exits with 0 if no check fails, with 1 if one does.
@@ -203,7 +202,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 @app.command
-def demo(*, exit: Flag = False) -> int:  # noqa: A002
+def demo(*, exit: bool = False) -> int:  # noqa: A002
     """Run everything on a real Galaxy: a job from its submission to its end.
 
     Uses GALAXY_URL and GALAXY_API_KEY if they are set, else a local Galaxy that

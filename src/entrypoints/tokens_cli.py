@@ -23,9 +23,7 @@ from galaxy_jobs.entrypoints.container import Container, opened, prepare_databas
 
 app = cyclopts.App(name="token", help="Create, list and revoke tokens.")
 
-AsJson = Annotated[
-    bool, Parameter(name="--json", negative=(), help="Print JSON instead.")
-]
+AsJson = Annotated[bool, Parameter(name="--json", help="Print JSON instead.")]
 
 
 @app.command

@@ -31,28 +31,24 @@ _group = partial(cyclopts.App, group=GROUP, group_commands=GROUP)
 datasets = _group(name="datasets", help="Register and look up datasets.")
 workflows = _group(name="workflows", help="List workflows and their inputs.")
 
+View = Callable[[Any], RenderableType]
+
 State = Literal[
     "queued", "in_progress", "cancelling", "completed", "failed", "cancelled"
 ]
 
 Id = Annotated[str, Parameter(help="Its id.")]
-AsJson = Annotated[
-    bool, Parameter(name="--json", negative=(), help="Print the API's JSON instead.")
-]
+AsJson = Annotated[bool, Parameter(name="--json", help="Print the API's JSON instead.")]
 Pairs = Annotated[
     tuple[str, ...],
     Parameter(
         name=["-p", "--parameter"],
-        negative=(),
         help="NAME=VALUE of a workflow input, as often as needed. A data input takes "
         "the id of a registered dataset, or hda:ID, ldda:ID, hdca:ID of Galaxy's.",
     ),
 ]
 Wait = Annotated[
-    bool,
-    Parameter(
-        negative=(), help="Follow the job to its end; exit 1 unless it completes."
-    ),
+    bool, Parameter(help="Follow the job to its end; exit 1 unless it completes.")
 ]
 Key = Annotated[
     str | None,
@@ -77,7 +73,7 @@ def submit(
     /,
     *,
     parameter: Pairs = (),
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    overwrite: bool = False,
     wait: Wait = False,
     key: Key = None,
     json: AsJson = False,
@@ -106,7 +102,7 @@ def rerun(
     /,
     *,
     parameter: Pairs = (),
-    overwrite: bool | None = None,
+    overwrite: Annotated[bool | None, Parameter(negative="--no-overwrite")] = None,
     wait: Wait = False,
     key: Key = None,
     json: AsJson = False,
@@ -128,7 +124,7 @@ def list_jobs(
     *,
     dataset: str | None = None,
     workflow: str | None = None,
-    state: Annotated[tuple[State, ...], Parameter(negative=())] = (),
+    state: tuple[State, ...] = (),
     limit: Limit = 50,
     cursor: Cursor = None,
     json: AsJson = False,
@@ -332,11 +328,7 @@ def _submit(
     return 0
 
 
-def _show(
-    answer: Answer,
-    as_json: bool,  # noqa: FBT001
-    view: Callable[[Any], RenderableType],
-) -> int:
+def _show(answer: Answer, as_json: AsJson, view: View) -> int:
     if as_json:
         output.raw(answer.body)
     else:
@@ -344,12 +336,7 @@ def _show(
     return 0
 
 
-def _show_page(
-    answer: Answer,
-    as_json: bool,  # noqa: FBT001
-    table: Callable[[list[Any]], RenderableType],
-    empty: str,
-) -> int:
+def _show_page(answer: Answer, as_json: AsJson, table: View, empty: str) -> int:
     _show(
         answer, as_json, lambda page: table(page["items"]) if page["items"] else empty
     )
