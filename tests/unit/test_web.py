@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -40,6 +40,8 @@ from galaxy_jobs.domain import (
     JobDetails,
     Output,
     Progress,
+    Workflow,
+    WorkflowId,
     WorkflowInput,
 )
 from galaxy_jobs.domain.errors import (
@@ -59,6 +61,7 @@ from galaxy_jobs.entrypoints.settings import Settings
 from galaxy_jobs.entrypoints.web import forms, render
 from galaxy_jobs.entrypoints.web.forms import Field, Form
 from galaxy_jobs.entrypoints.web.render import ASSETS
+from galaxy_jobs.entrypoints.web.submit import SubmitForm
 from tests.support.api import StandIn, a_token, an_api, forgetful
 from tests.support.build import an_invocation
 
@@ -806,14 +809,14 @@ def test_no_other_file_is_served(world: World, path: str) -> None:
 # --- forms, whatever is typed ---
 
 
-def parameters(inputs: Sequence[WorkflowInput], form: Form) -> dict[str, Json]:
-    fields = [Field(id="p", input=input_, form=form) for input_ in inputs]
-    return forms.parameters(fields, {})
+def a_form(*inputs: WorkflowInput, sent: Form | None = None) -> SubmitForm:
+    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=inputs)
+    return SubmitForm(workflow=workflow, dataset_input=None, form=sent)
 
 
 @given(st.text(max_size=30))
 def test_a_number_is_a_number_or_the_text_that_was_typed(typed: str) -> None:
-    value = parameters([N], Form({"p.n": typed})).get("n", typed)
+    value = a_form(N, sent=Form({"p.n": typed})).parameters.get("n", typed)
     if isinstance(value, int | float):
         assert float(value) == float(typed)
     else:
@@ -826,7 +829,7 @@ def test_whatever_is_sent_is_a_form_or_refused(body: bytes) -> None:
         form = forms.read(body)
     except Refused:
         return
-    parameters(FORM, form)
+    assert set(a_form(*FORM, sent=form).parameters) <= {input_.name for input_ in FORM}
 
 
 def test_lists_are_typed_line_by_line_or_ticked() -> None:
@@ -835,7 +838,7 @@ def test_lists_are_typed_line_by_line_or_ticked() -> None:
         name="s", kind=InputKind.TEXT, multiple=True, options=("a", "b", "c")
     )
     form = Form([("p.l", "1\r\n2\r\n\r\nx"), ("p.s", "a"), ("p.s", "c")])
-    values = parameters([lines, several], form)
+    values = a_form(lines, several, sent=form).parameters
     assert values == {"l": [1, 2, "x"], "s": ["a", "c"]}
     fields = [
         Field(id="p", input=input_, value=values[input_.name])
@@ -851,6 +854,8 @@ def test_a_value_that_is_shown_and_sent_back_stays_the_same(
     value: Json, kind: InputKind
 ) -> None:
     input_ = WorkflowInput(name="x", kind=kind, optional=True)
-    shown = Field(id="p", input=input_, value=value)
-    sent = evolve(shown, form=Form([(shown.name, text) for text in shown.texts]))
-    assert forms.parameters([sent], {"x": value}) == {"x": value}
+    earlier = evolve(an_invocation(), parameters={"x": value})
+    rerun = evolve(a_form(input_), earlier=earlier)
+    [field] = rerun.fields
+    sent = Form([(field.name, text) for text in field.texts])
+    assert evolve(rerun, form=sent).parameters == {"x": value}

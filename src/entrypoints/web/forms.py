@@ -7,7 +7,7 @@ what it expected.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 from urllib.parse import parse_qsl
@@ -38,9 +38,6 @@ _TYPES: Mapping[InputKind, str] = {
     InputKind.TEXT: "string",
 }
 """The kinds of inputs, as typed text and wording name them."""
-
-SEVERAL = {"lines", "several"}
-"""Kinds of fields that take several values."""
 
 
 async def form_of(request: AnyRequest) -> Form:
@@ -126,6 +123,11 @@ class Field:
                 return "text"
 
     @property
+    def several(self) -> bool:
+        """Whether it takes several values."""
+        return self.kind in {"lines", "several"}
+
+    @property
     def texts(self) -> Sequence[str]:
         """What it contains."""
         if self.form is not None:
@@ -133,7 +135,7 @@ class Field:
         if self.value is None:
             return []
         values = [self.value]
-        if self.kind in SEVERAL and isinstance(self.value, list | tuple):
+        if self.several and isinstance(self.value, list | tuple):
             values = [*self.value]
         texts = [*map(text_of, values)]
         return ["\n".join(texts)] if self.kind == "lines" else texts
@@ -163,21 +165,3 @@ class Field:
         # A value that was shown is spelled by its text, whatever that looks like.
         shown = (*self.input.options, self.value)
         return [value_of(text, types, shown) for text in texts if text]
-
-
-def parameters(fields: Iterable[Field], earlier: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the parameters in a form.
-
-    A field that was left empty gives none, so that the workflow's default holds.
-    Where the earlier job was given something, the default is given explicitly: a
-    rerun keeps what is not named.
-    """
-    parameters: dict[str, Json] = {}
-    for entry in fields:
-        values = entry.values()
-        if values:
-            several = entry.kind in SEVERAL
-            parameters[entry.input.name] = [*values] if several else values[-1]
-        elif entry.input.name in earlier:
-            parameters[entry.input.name] = entry.input.default
-    return parameters

@@ -130,21 +130,14 @@ def get_outputs_page(
     request: AnyRequest, invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
 ) -> Response[str]:
     """Show the outputs of a job, as Galaxy lists them now."""
-    outputs: Sequence[domain.Output] = []
-    message = None
+    shown: dict[str, Any] = {"outputs": [], "message": None}
     try:
-        outputs = job_outputs(InvocationId(invocation_id))
+        shown["outputs"] = job_outputs(InvocationId(invocation_id))
     except domain.DomainError as error:
         if not render.is_htmx(request):
             raise
-        message = explain(error)  # within the page of the job
-    return page(
-        request,
-        "outputs.html",
-        invocation_id=invocation_id,
-        outputs=outputs,
-        message=message,
-    )
+        shown["message"] = explain(error)  # within the page of the job
+    return page(request, "outputs.html", invocation_id=invocation_id, **shown)
 
 
 @get("/ui/submissions/{submission_id:str}", sync_to_thread=True)

@@ -22,7 +22,7 @@ from galaxy_jobs.entrypoints.api.auth import Caller, requires
 from galaxy_jobs.entrypoints.api.parameters import Needs, idempotency_key
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.hints import explain
-from galaxy_jobs.entrypoints.web.forms import Field, Form, parameters
+from galaxy_jobs.entrypoints.web.forms import Field, Form
 from galaxy_jobs.entrypoints.web.pages import to_job
 from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, page
 
@@ -66,8 +66,19 @@ class SubmitForm:
 
     @property
     def parameters(self) -> domain.Parameters:
-        """The parameters in the form."""
-        return parameters(self.fields, self.earlier.parameters if self.earlier else {})
+        """The parameters in the form.
+
+        A field that was left empty gives none, so that the workflow's default holds.
+        Where the earlier job was given something, the default is given explicitly: a
+        rerun keeps what is not named.
+        """
+        parameters: dict[str, domain.Json] = {}
+        for field in self.fields:
+            if values := field.values():
+                parameters[field.input.name] = values if field.several else values[-1]
+            elif self.earlier and field.input.name in self.earlier.parameters:
+                parameters[field.input.name] = field.input.default
+        return parameters
 
     @property
     def overwrite(self) -> bool:
