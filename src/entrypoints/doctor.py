@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
+from typing import TypeAlias
 
 from attrs import define, field, frozen
 from sqlalchemy import Engine
@@ -73,23 +74,48 @@ class Finding:
     remedy: str | None = None
 
 
-CHECKS = (
-    "settings",
-    "home",
-    "database",
-    "migrations",
-    "database clock",
-    "galaxy",
-    "galaxy clock",
-    "key",
-    "workflows",
-    "jobs of others",
-    "poller",
-)
-"""Every check, in the order of the findings."""
+Outcome: TypeAlias = tuple[Verdict, str] | tuple[Verdict, str, str | None]
+"""A finding without the name of its check."""
+
+CHECKS: Mapping[str, tuple[str, ...]] = {
+    "settings": (),
+    "home": (),
+    "database": (),
+    "migrations": ("database",),
+    "database clock": ("database",),
+    "galaxy": ("settings",),
+    "galaxy clock": ("galaxy",),
+    "key": ("galaxy",),
+    "workflows": ("key",),
+    "jobs of others": ("key", "migrations"),
+    "poller": ("key", "migrations"),
+}
+"""Every check, in the order of the findings, with the checks that it rests on."""
+
+UNMET: Mapping[str, str] = {
+    "settings": "the settings name none",
+    "database": "the database does not answer",
+    "migrations": "the database cannot be read",
+    "galaxy": "Galaxy cannot be asked",
+    "key": "our user on Galaxy is not known",
+}
+"""Why what rests on a check is left out where that one is not ok."""
 
 START_POLLER = "galaxy-jobs poll --every 5"
 TRY_AGAIN = "galaxy-jobs doctor  (again, a little later)"
+RESTORE_KEY = (
+    "Set them to those of before, or run a poller with those until these jobs have "
+    f"ended: {START_POLLER}"
+)
+SET_CLOCK = "timedatectl set-ntp true  (on whichever machine is wrong)"
+OTHER_DATABASE = (
+    "Start that server, or correct DATABASE_URL; without one, an embedded PostgreSQL "
+    "is used."
+)
+OTHER_GALAXY = (
+    "Correct GALAXY_URL, or start that Galaxy (ours: galaxy-jobs galaxy start)."
+)
+OTHER_HOME = "Set GALAXY_JOBS_HOME to a folder of yours, or DATABASE_URL to a server."
 NEW_KEY = (
     "Set GALAXY_API_KEY to a key from Galaxy: User > Preferences > Manage API Key."
 )
@@ -115,73 +141,73 @@ class Doctor:
     galaxy: Callable[[], Galaxy]
     clock: Clock
     _identity: Identity | None = field(default=None, init=False)
-    _backlog: Mapping[Identity, Backlog] | None = field(default=None, init=False)
 
     def __call__(self) -> Iterator[Finding]:
         """Yield a finding for each of CHECKS, as they are made.
 
         ``workflows`` may have several.
         """
-        settings = self._settings()
-        yield settings
-        yield self._home()
-        yield from self._database()
-        yield from self._galaxy(named=settings.verdict is OK)
-        yield from self._jobs()
+        verdicts: dict[str, Verdict] = {}
+        for check, needs in CHECKS.items():
+            for outcome in self._outcomes(check, needs, verdicts):
+                finding = Finding(check, *outcome)
+                verdicts[check] = finding.verdict
+                yield finding
 
-    def _settings(self) -> Finding:
+    def _outcomes(
+        self, check: str, needs: tuple[str, ...], verdicts: Mapping[str, Verdict]
+    ) -> Iterator[Outcome]:
+        for need in needs:
+            if verdicts[need] is not OK:
+                yield LEFT_OUT, f"Not checked: {UNMET[need]}."
+                return
         try:
-            url, _ = self.settings.galaxy()
-        except BadSetting as error:
-            return Finding("settings", FAIL, str(error), _command(error))
+            yield from getattr(self, f"_{check.replace(' ', '_')}")()
+        except (BadSetting, EmbeddedError, RunnerError, StoreUnavailable) as error:
+            yield FAIL, str(error), self._remedy(check, error)
+
+    def _remedy(self, check: str, error: Exception) -> str:
+        match check, error:
+            case "settings", _:
+                return "galaxy-jobs galaxy start"
+            case "database", _ if self.folder is not None:
+                return "Correct that, or set DATABASE_URL to a server of yours."
+            case "database", _ if "`createdb " in str(error):
+                return "Create it, or correct DATABASE_URL."
+            case "database", _:
+                return OTHER_DATABASE
+            case _, BadSetting() | RunnerRefusedUs():
+                return NEW_KEY
+            case "galaxy", _:
+                return OTHER_GALAXY
+            case _:
+                return TRY_AGAIN
+
+    def _settings(self) -> Iterator[Outcome]:
+        url, _ = self.settings.galaxy()
         rows = len(self.settings.allowlist.rows)
-        allowed = _many(rows, "workflow") if rows else "every workflow"
-        return Finding("settings", OK, f"GALAXY_URL is {url}; {allowed} allowed.")
+        allowed = many(rows, "workflow") if rows else "every workflow"
+        yield OK, f"GALAXY_URL is {url}; {allowed} allowed."
 
-    def _home(self) -> Finding:
+    def _home(self) -> Iterator[Outcome]:
         if self.folder is None:
-            return Finding("home", OK, "Not needed: DATABASE_URL is set.")
-        if reason := _not_writable(self.folder):
-            return Finding(
-                "home",
-                FAIL,
+            yield OK, "Not needed: DATABASE_URL is set."
+        elif reason := _not_writable(self.folder):
+            message = (
                 f"{self.folder} cannot be written to ({reason}); the embedded database "
-                "is kept there.",
-                "Set GALAXY_JOBS_HOME to a folder of yours, or DATABASE_URL to a "
-                "server.",
+                "is kept there."
             )
-        return Finding("home", OK, f"{self.folder} can be written to.")
+            yield FAIL, message, OTHER_HOME
+        else:
+            yield OK, f"{self.folder} can be written to."
 
-    # --- the database ---
-
-    def _database(self) -> Iterator[Finding]:
-        try:
-            before = self.clock()
-            theirs = clock(self.engine())
-            after = self.clock()
-            state = schema_state(self.engine())
-        except (StoreUnavailable, EmbeddedError, BadSetting) as error:
-            remedy = (
-                "Start that server, or correct DATABASE_URL; without one, an embedded "
-                "PostgreSQL is used."
-            )
-            if self.folder is not None:
-                remedy = "Correct that, or set DATABASE_URL to a server of yours."
-            elif "`createdb " in str(error):
-                remedy = "Create it, or correct DATABASE_URL."
-            yield Finding("database", FAIL, str(error), remedy)
-            yield from _left_out(
-                "the database does not answer", "migrations", "database clock"
-            )
-            return
+    def _database(self) -> Iterator[Outcome]:
+        clock(self.engine())
         kind = "DATABASE_URL" if self.folder is None else "embedded"
-        yield Finding("database", OK, f"PostgreSQL answers ({kind}).")
-        yield self._migrations(state)
-        yield _clock_skew("database clock", "PostgreSQL", theirs, before, after)
-        if state in {SchemaState.CURRENT, SchemaState.AHEAD}:
-            self._backlog = self.queue().backlog()
+        yield OK, f"PostgreSQL answers ({kind})."
 
-    def _migrations(self, state: SchemaState) -> Finding:
+    def _migrations(self) -> Iterator[Outcome]:
+        state = schema_state(self.engine())
         message = {
             SchemaState.CURRENT: "The schema is this program's.",
             SchemaState.AHEAD: "The schema is newer than this program, which works.",
@@ -189,181 +215,120 @@ class Doctor:
             SchemaState.EMPTY: "The database has no tables of ours yet.",
         }[state]
         if state in {SchemaState.CURRENT, SchemaState.AHEAD}:
-            return Finding("migrations", OK, message)
-        if self.folder is not None:
-            message += " `serve` and `poll` migrate the embedded database."
-            return Finding("migrations", WARN, message)
-        return Finding("migrations", FAIL, message, "galaxy-jobs migrate")
-
-    # --- Galaxy ---
-
-    def _galaxy(self, *, named: bool) -> Iterator[Finding]:
-        rest = ("galaxy clock", "key", "workflows")
-        try:
-            galaxy = self.galaxy()
-        except BadSetting as error:
-            if named:
-                yield Finding("galaxy", FAIL, str(error), NEW_KEY)
-            else:  # reported as a setting
-                yield from _left_out("the settings name none", "galaxy")
-            yield from _left_out("Galaxy cannot be asked", *rest)
-            return
-        try:
-            before = self.clock()
-            about = galaxy.about()
-            after = self.clock()
-        except RunnerRefusedUs:  # some answer nothing at all to a wrong key
-            yield Finding("galaxy", OK, "It answers.")
-            yield from _left_out("Galaxy refuses the key", "galaxy clock")
-        except RunnerError as error:
-            remedy = (
-                "Correct GALAXY_URL, or start that Galaxy (the local one: "
-                "galaxy-jobs galaxy start)."
-            )
-            yield Finding("galaxy", FAIL, str(error), remedy)
-            yield from _left_out("Galaxy does not answer", *rest)
-            return
+            yield OK, message
+        elif self.folder is not None:
+            yield WARN, f"{message} `serve` and `poll` migrate the embedded database."
         else:
-            yield Finding("galaxy", OK, f"Galaxy {about.version} answers.")
-            if about.now is None:
-                yield from _left_out("Galaxy does not give its time", "galaxy clock")
-            else:
-                yield _clock_skew("galaxy clock", "Galaxy", about.now, before, after)
-        yield from self._key(galaxy)
+            yield FAIL, message, "galaxy-jobs migrate"
 
-    def _key(self, galaxy: Galaxy) -> Iterator[Finding]:
-        try:
-            self._identity = galaxy.identity()
-        except RunnerError as error:
-            remedy = NEW_KEY if isinstance(error, RunnerRefusedUs) else TRY_AGAIN
-            yield Finding("key", FAIL, str(error), remedy)
-            yield from _left_out("our user on Galaxy is not known", "workflows")
-            return
-        yield Finding("key", OK, f"We are user {self._identity.user_id}.")
-        try:
-            yield from self._workflows(galaxy)
-        except RunnerError as error:
-            yield Finding("workflows", FAIL, str(error), TRY_AGAIN)
+    def _database_clock(self) -> Iterator[Outcome]:
+        yield self._skew("PostgreSQL", lambda: clock(self.engine()))
 
-    def _workflows(self, galaxy: Galaxy) -> Iterator[Finding]:
+    def _galaxy(self) -> Iterator[Outcome]:
+        try:
+            yield OK, f"Galaxy {self.galaxy().about().version} answers."
+        except RunnerRefusedUs:  # some answer nothing at all to a wrong key
+            yield OK, "It answers."
+
+    def _galaxy_clock(self) -> Iterator[Outcome]:
+        try:
+            yield self._skew("Galaxy", lambda: self.galaxy().about().now)
+        except RunnerRefusedUs:
+            yield LEFT_OUT, "Not checked: Galaxy refuses the key."
+
+    def _skew(self, name: str, read: Callable[[], datetime | None]) -> Outcome:
+        """Compare a clock with ours, which is read before and after it."""
+        before, theirs, after = self.clock(), read(), self.clock()
+        if theirs is None:
+            return LEFT_OUT, f"Not checked: {name} does not give its time."
+        skew = max(before - theirs, theirs - after, timedelta(0))
+        if skew <= MAX_CLOCK_SKEW:
+            return OK, f"{name}'s clock agrees with ours."
+        direction = "behind" if theirs < before else "ahead of"
+        message = (
+            f"{name}'s clock is {_span(skew)} {direction} ours. Leases and deadlines "
+            "use PostgreSQL's clock and hold; displayed times mislead."
+        )
+        return WARN, message, SET_CLOCK
+
+    def _key(self) -> Iterator[Outcome]:
+        self._identity = self.galaxy().identity()
+        yield OK, f"We are user {self._identity.user_id}."
+
+    def _workflows(self) -> Iterator[Outcome]:
         rows = self.settings.allowlist.rows
         for row in rows:
-            yield _workflow(galaxy, row)
-        if not rows and (count := len(galaxy.names())):
-            message = f"{_many(count, 'workflow')} may be run: all that the key sees."
-            yield Finding("workflows", OK, message)
+            yield _workflow(self.galaxy(), row)
+        if not rows and (count := len(self.galaxy().names())):
+            yield OK, f"{many(count, 'workflow')} may be run: all that the key sees."
         elif not rows:
-            yield Finding(
-                "workflows",
-                WARN,
-                "Galaxy shows no workflow to this user.",
-                "Import one in Galaxy, or share one with the user of GALAXY_API_KEY.",
-            )
+            remedy = "Import one in Galaxy, or share one with the user of the key."
+            yield WARN, "Galaxy shows no workflow to this user.", remedy
 
-    # --- the jobs ---
-
-    def _jobs(self) -> Iterator[Finding]:
-        if self._identity is None or self._backlog is None:
-            reason = "our user on Galaxy is not known"
-            if self._identity is not None:
-                reason = "the database cannot be read"
-            yield from _left_out(reason, "jobs of others", "poller")
-            return
+    def _backlogs(self) -> dict[Identity, Backlog]:
         # Users whose jobs have all ended are in it for their totals.
-        active = {user: jobs for user, jobs in self._backlog.items() if jobs.active}
-        ours = active.pop(self._identity, None)
-        yield self._others(active)
-        yield self._poller(ours)
+        backlogs = self.queue().backlog().items()
+        return {user: backlog for user, backlog in backlogs if backlog.active}
 
-    def _others(self, backlogs: Mapping[Identity, Backlog]) -> Finding:
-        check = "jobs of others"
+    def _jobs_of_others(self) -> Iterator[Outcome]:
+        everyone = self._backlogs().items()
+        backlogs = {user: jobs for user, jobs in everyone if user != self._identity}
         if not backlogs:
-            return Finding(check, OK, "None wait here.")
+            yield OK, "None wait here."
+            return
         user, worst = max(backlogs.items(), key=lambda item: item[1].overdue)
         if worst.overdue <= self.settings.poll.stale_after:
             count = sum(backlog.active for backlog in backlogs.values())
-            return Finding(check, OK, f"{_many(count, 'job')}, polled by others.")
-        return Finding(
-            check,
-            FAIL,
-            f"User {user.user_id} of {user.url} has {_many(worst.active, 'job')} here "
+            yield OK, f"{many(count, 'job')}, polled by others."
+            return
+        message = (
+            f"User {user.user_id} of {user.url} has {many(worst.active, 'job')} here "
             f"that nobody has polled for {_span(worst.overdue)}. GALAXY_API_KEY or "
-            "GALAXY_URL was another one before; with this one they are not touched.",
-            "Set them to those of before, or run a poller with those until these jobs "
-            f"have ended: {START_POLLER}",
+            "GALAXY_URL was another one before; with this one they are not touched."
         )
+        yield FAIL, message, RESTORE_KEY
 
-    def _poller(self, ours: Backlog | None) -> Finding:
+    def _poller(self) -> Iterator[Outcome]:
+        ours = self._backlogs().get(self.galaxy().identity())
         if ours is None:
-            return Finding("poller", OK, "Nothing to poll.")
-        active, overdue = f"{_many(ours.active, 'job')} active", _span(ours.overdue)
+            yield OK, "Nothing to poll."
+            return
+        active, overdue = f"{many(ours.active, 'job')} active", _span(ours.overdue)
+        hint = "is a poller running, or a timer?"
         if ours.overdue > self.settings.poll.stale_after:
             message = f"{active}, due to be polled for {overdue}: no poller is running."
-            return Finding("poller", FAIL, message, START_POLLER)
-        if ours.overdue > LATE_AFTER:
-            problem = f"due for {overdue} and not polled yet"
+            yield FAIL, message, START_POLLER
+        elif ours.overdue > LATE_AFTER:
+            message = f"{active}, due for {overdue} and not polled yet: {hint}"
+            yield WARN, message, START_POLLER
         elif not ours.totals.get("sweeps"):
-            problem = "and nothing was ever polled"
+            message = f"{active}, and nothing was ever polled: {hint}"
+            yield WARN, message, START_POLLER
         else:
-            return Finding("poller", OK, f"{active}, polled in time.")
-        message = f"{active}, {problem}: is a poller running, or a timer?"
-        return Finding("poller", WARN, message, START_POLLER)
+            yield OK, f"{active}, polled in time."
 
 
-def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Finding:
-    """Check one row of the allowlist.
-
-    Raises:
-        RunnerError: Galaxy could not be asked.
-    """
+def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Outcome:
+    """Check one row of the allowlist."""
     where = f"{row.name!r} in GALAXY_JOBS_CONFIG"
     try:
         workflow = galaxy.find(row)
     except WorkflowNotFound as error:
-        remedy = f"Correct or remove {where}, or share it in Galaxy."
-        return Finding("workflows", FAIL, str(error), remedy)
+        return FAIL, str(error), f"Correct or remove {where}, or share it in Galaxy."
     except WorkflowAmbiguous as error:
         remedy = f'Add  id = "{error.ids[0]}"  (or another) to {where}.'
-        return Finding("workflows", FAIL, str(error), remedy)
+        return FAIL, str(error), remedy
     try:
         target = dataset_target(workflow, row.input, {})
     except InvalidParameters as error:
         several = row.input is None and any(i.kind.is_data for i in workflow.inputs)
         remedy = f'Set  input = "…"  of {where}.'
-        return Finding("workflows", WARN if several else FAIL, str(error), remedy)
-    message = f"{row.name!r} takes the dataset on {target.name!r}."
-    return Finding("workflows", OK, message)
+        return WARN if several else FAIL, str(error), remedy
+    return OK, f"{row.name!r} takes the dataset on {target.name!r}."
 
 
-def _left_out(reason: str, *checks: str) -> Iterator[Finding]:
-    for check in checks:
-        yield Finding(check, LEFT_OUT, f"Not checked: {reason}.")
-
-
-def _command(error: Exception) -> str | None:
-    """Return the command that a message names, or None."""
-    _, _, after = str(error).partition("`galaxy-jobs ")
-    return f"galaxy-jobs {after.partition('`')[0]}" if after else None
-
-
-def _clock_skew(
-    check: str, name: str, theirs: datetime, before: datetime, after: datetime
-) -> Finding:
-    """Compare a clock with ours, which was read before and after it."""
-    skew = max(before - theirs, theirs - after, timedelta(0))
-    if skew <= MAX_CLOCK_SKEW:
-        return Finding(check, OK, f"{name}'s clock agrees with ours.")
-    direction = "behind" if theirs < before else "ahead of"
-    return Finding(
-        check,
-        WARN,
-        f"{name}'s clock is {_span(skew)} {direction} ours. Leases and deadlines use "
-        "PostgreSQL's clock and hold; displayed times mislead.",
-        "timedatectl set-ntp true  (on whichever machine is wrong)",
-    )
-
-
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """Return a number of things in words, such as ``2 jobs``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -373,9 +338,7 @@ def _span(span: timedelta) -> str:
 
 def _not_writable(folder: Path) -> str | None:
     """Return why a folder, or the nearest one above that exists, takes no files."""
-    nearest = folder
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=nearest):
             return None

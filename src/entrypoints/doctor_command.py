@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from rich.table import Table
 from rich.text import Text
 
 from galaxy_jobs.entrypoints import settings
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import opened
-from galaxy_jobs.entrypoints.doctor import CHECKS, Doctor, Finding, Verdict
+from galaxy_jobs.entrypoints.doctor import CHECKS, Doctor, Finding, Verdict, many
 from galaxy_jobs.entrypoints.environment import BadSetting
 
 
@@ -21,8 +22,6 @@ MARKS = {
     Verdict.FAIL: ("FAIL", "bold red"),
     Verdict.LEFT_OUT: ("-   ", "dim"),
 }
-
-INDENT = len("ok    ") + max(map(len, CHECKS)) + 2
 
 
 def run(*, as_json: bool) -> int:
@@ -57,9 +56,9 @@ def run(*, as_json: bool) -> int:
 def _summary(findings: list[Finding]) -> str:
     verdicts = [finding.verdict for finding in findings]
     if count := verdicts.count(Verdict.FAIL):
-        return f"{count} problem{'s' if count > 1 else ''} found."
+        return f"{many(count, 'problem')} found."
     if count := verdicts.count(Verdict.WARN):
-        return f"No problems, {count} warning{'s' if count > 1 else ''}."
+        return f"No problems, {many(count, 'warning')}."
     return "All is well."
 
 
@@ -69,8 +68,8 @@ def _findings(stack: ExitStack) -> Iterator[Finding]:
     except BadSetting as error:
         remedy = "Correct it, then: galaxy-jobs doctor"
         yield Finding("settings", Verdict.FAIL, str(error), remedy)
-        for check in CHECKS[1:]:
-            message = "Not checked: the settings cannot be read."
+        message = "Not checked: the settings cannot be read."
+        for check in list(CHECKS)[1:]:
             yield Finding(check, Verdict.LEFT_OUT, message)
         return
     container = stack.enter_context(opened(loaded))
@@ -87,14 +86,11 @@ def _findings(stack: ExitStack) -> Iterator[Finding]:
 
 def _show(finding: Finding) -> None:
     mark, style = MARKS[finding.verdict]
-    out = output.console()
     body = Text(output.clean(finding.message))
     if finding.remedy:
         body.append(f"\n-> {output.clean(finding.remedy)}", style="bold")
-    head = Text.assemble((mark, style), f"  {finding.check}")
-    head.pad_right(INDENT - len(head))
-    for line in body.wrap(out, max(20, out.width - INDENT)):
-        whole = Text.assemble(head, line)
-        whole.rstrip()
-        out.print(whole)
-        head = Text(" " * INDENT)
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(width=len(mark))
+    row.add_column(width=max(map(len, CHECKS)))
+    row.add_row(Text(mark, style), finding.check, body)
+    output.show(row)

@@ -59,75 +59,22 @@ class Metrics:
     def __init__(self, backlog: Callable[[], Mapping[Identity, Backlog]]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Polling(backlog))
-        self._requests = self._counter(
-            "http_requests", "Requests answered.", "method", "route", "status"
-        )
-        self._request_seconds = self._histogram(
-            "http_request_seconds", "Duration of requests."
-        )
-        self._submissions = self._counter(
-            "submissions",
-            "Submissions by outcome: accepted, replayed, or the code of the problem.",
-            "outcome",
-        )
-        self._galaxy = self._counter(
-            "galaxy_requests",
+        self.answered = _Requests(self._registry, "http", "Requests answered.")
+        self.asked_galaxy = _Requests(
+            self._registry,
+            "galaxy",
             "Requests to Galaxy; status none: there was no answer.",
-            *("method", "route", "status"),
         )
-        self._galaxy_seconds = self._histogram(
-            "galaxy_request_seconds", "Duration of requests to Galaxy."
-        )
-        # Prometheus' own look-up of labels is slow, and done for every request.
-        self._of_route = cache(
-            lambda method, route, status: (
-                self._requests.labels(method, route, str(status)),
-                self._request_seconds.labels(method, route),
-            )
-        )
-
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(f"galaxy_jobs_{name}", meaning, labels, registry=self._registry)
-
-    def _histogram(self, name: str, meaning: str) -> Histogram:
-        return Histogram(
-            f"galaxy_jobs_{name}",
-            meaning,
-            ["method", "route"],
-            buckets=BUCKETS,
+        self._submissions = Counter(
+            "galaxy_jobs_submissions",
+            "Submissions by outcome: accepted, replayed, or the code of the problem.",
+            ["outcome"],
             registry=self._registry,
         )
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' format."""
         return generate_latest(self._registry)
-
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request that we answered.
-
-        Args:
-            method: Of the request.
-            route: The path with names for its variable parts, of which there are few.
-            status: Of the answer.
-            seconds: Until the answer was sent.
-        """
-        requests, duration = self._of_route(method, route, status)
-        requests.inc()
-        duration.observe(seconds)
-
-    def asked_galaxy(
-        self, method: str, route: str, status: int | None, seconds: float
-    ) -> None:
-        """Count a request to Galaxy.
-
-        Args:
-            method: Of the request.
-            route: As for :meth:`answered`.
-            status: Of the answer; None: there was none.
-            seconds: Until the answer came.
-        """
-        self._galaxy.labels(method, route, str(status or "none")).inc()
-        self._galaxy_seconds.labels(method, route).observe(seconds)
 
     def submitting(self, use_case: Callable[P, Submitted]) -> Callable[P, Submitted]:
         """Return the use case with its outcomes counted."""
@@ -156,6 +103,43 @@ class Metrics:
         finally:
             server.shutdown()
             server.server_close()
+
+
+class _Requests:
+    """Counts requests of one kind, with their durations."""
+
+    def __init__(self, registry: CollectorRegistry, kind: str, meaning: str) -> None:
+        name, labels = f"galaxy_jobs_{kind}_request", ["method", "route"]
+        count = Counter(f"{name}s", meaning, [*labels, "status"], registry=registry)
+        duration = Histogram(
+            f"{name}_seconds",
+            "Duration of these requests.",
+            labels,
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        # Prometheus' own look-up of labels is slow, and done for every request.
+        self._of_route = cache(
+            lambda method, route, status: (
+                count.labels(method, route, "none" if status is None else status),
+                duration.labels(method, route),
+            )
+        )
+
+    def __call__(
+        self, method: str, route: str, status: int | None, seconds: float
+    ) -> None:
+        """Count a request.
+
+        Args:
+            method: Of the request.
+            route: The path with names for its variable parts, of which there are few.
+            status: Of the answer; None: there was none.
+            seconds: Until the answer was there.
+        """
+        count, duration = self._of_route(method, route, status)
+        count.inc()
+        duration.observe(seconds)
 
 
 @frozen
@@ -187,63 +171,60 @@ class _Polling(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics; only that the database is away, if it is."""
-        up = GaugeMetricFamily(
-            "galaxy_jobs_database_up", "Whether the database answers."
-        )
+        up = "galaxy_jobs_database_up", "Whether the database answers."
         try:
             backlogs = self.backlog()
         except StoreUnavailable:
-            backlogs = None
-        up.add_metric([], 0 if backlogs is None else 1)
-        yield up
-        if backlogs is None:
+            yield GaugeMetricFamily(*up, value=0)
             return
+        yield GaugeMetricFamily(*up, value=1)
         for name, (meaning, value) in GAUGES.items():
-            gauge = GaugeMetricFamily(f"galaxy_jobs_{name}", meaning, labels=_LABELS)
+            gauge = GaugeMetricFamily(name, meaning, labels=["galaxy", "user"])
             for identity, backlog in backlogs.items():
                 gauge.add_metric([identity.url, identity.user_id], value(backlog))
             yield gauge
-        for suffix, meaning in SWEEP_COUNTERS.items():
-            counter = CounterMetricFamily(
-                f"galaxy_jobs_sweep{suffix}", meaning, labels=_LABELS
-            )
+        for total, meaning in SWEEP_COUNTERS.items():
+            name = f"galaxy_jobs_sweep_{total}".replace("_sweep_sweeps", "_sweeps")
+            counter = CounterMetricFamily(name, meaning, labels=["galaxy", "user"])
             for identity, backlog in backlogs.items():
-                total = backlog.totals.get(_TOTALS.get(suffix, suffix[1:]), 0)
-                counter.add_metric([identity.url, identity.user_id], total)
+                count = backlog.totals.get(total, 0)
+                counter.add_metric([identity.url, identity.user_id], count)
             yield counter
 
 
-_LABELS = ["galaxy", "user"]
-
 GAUGES: Mapping[str, tuple[str, Callable[[Backlog], float]]] = {
-    "active_jobs": ("Jobs that have not ended.", lambda backlog: backlog.active),
-    "due_jobs": ("Jobs that are due to be polled.", lambda backlog: backlog.due),
-    "overdue_seconds": (
+    "galaxy_jobs_active_jobs": (
+        "Jobs that have not ended.",
+        lambda backlog: backlog.active,
+    ),
+    "galaxy_jobs_due_jobs": (
+        "Jobs that are due to be polled.",
+        lambda backlog: backlog.due,
+    ),
+    "galaxy_jobs_overdue_seconds": (
         "Time for which the most overdue job has been due: alert on this.",
         lambda backlog: backlog.overdue.total_seconds(),
     ),
 }
 
 SWEEP_COUNTERS: Mapping[str, str] = {
-    "s": "Sweeps of all pollers.",
-    "_seconds": "Duration of sweeps.",
-    "_due": "Jobs that were claimed.",
-    "_asked": "Jobs that Galaxy answered about.",
-    "_bulk": "Bulk requests to Galaxy.",
-    "_bulk_misses": "Jobs that were missing from the bulk answers.",
-    "_looks": "Full looks at a job.",
-    "_routine": "Full looks that only the time since the last one called for.",
-    "_put_off": "Claims given back: others were more urgent, or Galaxy in trouble.",
-    "_changed": "Changes that were written.",
-    "_ended": "Jobs that were seen to end.",
-    "_failed": "Jobs that could not be asked about.",
-    "_missing": "Jobs that Galaxy does not know.",
-    "_adopted": "Lost submissions whose run was found.",
-    "_rejected": "Lost submissions that have no run.",
-    "_open": "Looks at submissions that left them open.",
-    "_cleared": "Histories of superseded runs that were deleted or purged.",
+    "sweeps": "Sweeps of all pollers.",
+    "seconds": "Duration of sweeps.",
+    "due": "Jobs that were claimed.",
+    "asked": "Jobs that Galaxy answered about.",
+    "bulk": "Bulk requests to Galaxy.",
+    "bulk_misses": "Jobs that were missing from the bulk answers.",
+    "looks": "Full looks at a job.",
+    "routine": "Full looks that only the time since the last one called for.",
+    "put_off": "Claims given back: others were more urgent, or Galaxy in trouble.",
+    "changed": "Changes that were written.",
+    "ended": "Jobs that were seen to end.",
+    "failed": "Jobs that could not be asked about.",
+    "missing": "Jobs that Galaxy does not know.",
+    "adopted": "Lost submissions whose run was found.",
+    "rejected": "Lost submissions that have no run.",
+    "open": "Looks at submissions that left them open.",
+    "cleared": "Histories of superseded runs that were deleted or purged.",
 }
-"""The counters of sweeps, behind ``galaxy_jobs_sweep``; a test compares them with
-:meth:`Sweep.counts`."""
-
-_TOTALS = {"s": "sweeps", "_seconds": "seconds"}
+"""The totals of sweeps (see :class:`Backlog`) that are counters; a test compares them
+with :meth:`Sweep.counts`."""

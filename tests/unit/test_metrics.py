@@ -61,9 +61,7 @@ def test_how_polling_stands_is_told() -> None:
 
 
 def test_every_count_of_a_sweep_is_told() -> None:
-    assert {"s", "_seconds", *(f"_{name}" for name in Sweep().counts())} == set(
-        SWEEP_COUNTERS
-    )
+    assert {"sweeps", "seconds", *Sweep().counts()} == set(SWEEP_COUNTERS)
 
 
 def test_that_the_database_is_away_is_told_and_no_more() -> None:
