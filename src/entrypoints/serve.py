@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import sys
 import threading
@@ -22,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
+from galaxy_jobs.entrypoints.api.headers import is_loopback
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container, opened, prepare
 
@@ -270,14 +270,6 @@ def serve(host: str, port: int) -> int:
             ),
             on_stop=lambda: container.broadcast().stop(),
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach *host*."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _failed(message: str) -> int:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain import DatasetId, GalaxyData, Source, Src, UrlData
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.api.schemas import (
@@ -35,7 +35,7 @@ def refusal(body: bytes | str, model: type[Struct] = NewJob) -> Refused:
 
 def test_a_job_is_read_with_its_defaults() -> None:
     assert decode(b'{"dataset_id": "d", "workflow_name": "w"}', NewJob) == NewJob(
-        dataset_id="d", workflow_name="w", overwrite=False, parameters={}
+        dataset_id=DatasetId("d"), workflow_name="w", overwrite=False, parameters={}
     )
 
 

@@ -13,8 +13,7 @@ needs a token with the scope `read`.
 from __future__ import annotations
 
 import asyncio
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, TypeAlias
 
 from async_lru import alru_cache
 from attrs import define, field, frozen
@@ -27,13 +26,13 @@ from litestar.middleware.authentication import (
 )
 from litestar.types import ASGIApp, Guard
 
+from galaxy_jobs.domain import Scope, Token
 from galaxy_jobs.domain.errors import BadToken
-from galaxy_jobs.domain.model.token import Scope, Token, id_in
+from galaxy_jobs.domain.model.token import id_in
 from galaxy_jobs.domain.use_cases import Authenticate
 from galaxy_jobs.entrypoints.api.headers import check_framing, check_host, check_origin
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
-from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.hints import explain
+from galaxy_jobs.entrypoints.api.problems import Refused, refused_by
 
 
 COOKIE = "galaxy_jobs_token"
@@ -59,16 +58,12 @@ TOKENS_EXIST_TTL = 1.0
 TOKEN_CACHE_SIZE = 10_000
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_REALM = 'Bearer realm="galaxy-jobs"'
+Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 
 @frozen
 class Caller:
-    """The sender of a request.
-
-    Attributes:
-        token: Its token; None where no token is needed.
-    """
+    """The sender of a request, with its token; None where no token is needed."""
 
     token: Token | None = None
 
@@ -89,21 +84,15 @@ ANONYMOUS = Caller()
 class TokenCache:
     """Verifies tokens; the database is asked once for many requests.
 
-    Belongs to one event loop.
-
-    Attributes:
-        authenticate: Knows the tokens.
-        token_ttl: See :data:`TOKEN_CACHE_TTL`.
-        exist_ttl: See :data:`TOKENS_EXIST_TTL`.
-        size: The number of tokens that are remembered.
+    Belongs to one event loop. Every method raises ``StoreUnavailable`` where the
+    database could not be asked.
     """
 
     authenticate: Authenticate
     token_ttl: float = field(default=TOKEN_CACHE_TTL, kw_only=True)
     exist_ttl: float = field(default=TOKENS_EXIST_TTL, kw_only=True)
     size: int = field(default=TOKEN_CACHE_SIZE, kw_only=True)
-    tokens_exist: bool = field(default=False, init=False)
-    """Whether a token had been made when that was last asked."""
+    _tokens_exist: bool = field(default=False, init=False)
     _verify: Any = field(init=False)
     _exist: Any = field(init=False)
 
@@ -112,20 +101,15 @@ class TokenCache:
         self._exist = alru_cache(1, ttl=self.exist_ttl)(self._ask_exist)
 
     async def required(self) -> bool:
-        """Return whether a token is needed: whether one was ever made.
-
-        Raises:
-            StoreUnavailable: The database could not be asked.
-        """
+        """Return whether a token is needed: whether one was ever made."""
         # Tokens are never deleted, so the answer stays.
-        return self.tokens_exist or await self._exist()
+        return self._tokens_exist or await self._exist()
 
     async def verify(self, text: str) -> Token:
         """Return the token of that text.
 
         Raises:
             BadToken: There is none in force.
-            StoreUnavailable: The database could not be asked.
         """
         if id_in(text) is None:
             raise BadToken
@@ -140,8 +124,8 @@ class TokenCache:
         return await asyncio.to_thread(self.authenticate, text)
 
     async def _ask_exist(self) -> bool:
-        self.tokens_exist = await asyncio.to_thread(self.authenticate.needed)
-        return self.tokens_exist
+        self._tokens_exist = await asyncio.to_thread(self.authenticate.needed)
+        return self._tokens_exist
 
 
 class Authentication(AbstractAuthenticationMiddleware):
@@ -166,7 +150,7 @@ class Authentication(AbstractAuthenticationMiddleware):
         self.allowed_origins = allowed_origins
 
     async def authenticate_request(
-        self, connection: ASGIConnection[Any, Any, Any, Any]
+        self, connection: Connection
     ) -> AuthenticationResult:
         """Return the caller.
 
@@ -184,17 +168,13 @@ class Authentication(AbstractAuthenticationMiddleware):
             caller = ANONYMOUS
         return AuthenticationResult(user=caller, auth=caller.token)
 
-    async def _authenticated(
-        self, connection: ASGIConnection[Any, Any, Any, Any]
-    ) -> Caller:
-        opt, headers = connection.route_handler.opt, connection.headers
-        text = _bearer(headers.get("authorization"))
-        by_cookie = text is None
-        if text is None:
-            text = cookie_in(headers.get("cookie"))
+    async def _authenticated(self, connection: Connection) -> Caller:
+        opt = connection.route_handler.opt
+        text = _bearer(connection.headers.get("authorization"))
+        if by_cookie := text is None:
+            text = connection.cookies.get(COOKIE)
         if not self.token_cache.knows(text):
             self.rate.take(_network(connection))
-        writes = _method(connection) not in SAFE_METHODS
         if opt.get(SIGN_IN_FORM):
             return ANONYMOUS
         if text is None:
@@ -202,17 +182,14 @@ class Authentication(AbstractAuthenticationMiddleware):
                 "unauthenticated",
                 "A token is needed: send the header `Authorization: Bearer TOKEN`. "
                 "(`galaxy-jobs token create` makes one.)",
-                headers={"WWW-Authenticate": _REALM},
+                headers=_challenge(),
             )
         try:
             token = await self.token_cache.verify(text)
         except BadToken as error:
-            raise Refused(
-                error.code,
-                explain(error),
-                headers={"WWW-Authenticate": f'{_REALM}, error="invalid_token"'},
-            ) from None
+            raise refused_by(error, _challenge('error="invalid_token"')) from None
         self.rate.take(token.token_id)
+        writes = _method(connection) not in SAFE_METHODS
         if by_cookie and writes and not opt.get(PAGE):
             raise Refused(
                 "forbidden",
@@ -225,9 +202,7 @@ class Authentication(AbstractAuthenticationMiddleware):
 def requires(needed: Scope) -> Guard:
     """Return a guard that lets in only callers who have a scope."""
 
-    def guard(
-        connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
-    ) -> None:
+    def guard(connection: Connection, _: BaseRouteHandler) -> None:
         caller = caller_of(connection)
         if not caller.may(needed):
             assert caller.token is not None
@@ -235,16 +210,15 @@ def requires(needed: Scope) -> Guard:
                 "forbidden",
                 f"This token has the scope {caller.token.scope.value!r}; "
                 f"{_method(connection)} needs {needed.value!r}.",
-                headers={
-                    "WWW-Authenticate": f'{_REALM}, error="insufficient_scope", '
-                    f'scope="{needed.value}"'
-                },
+                headers=_challenge(
+                    'error="insufficient_scope"', f'scope="{needed.value}"'
+                ),
             )
 
     return guard
 
 
-def caller_of(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+def caller_of(request: Connection) -> Caller:
     """Return who sent a request (also a dependency of routes)."""
     caller: Caller = request.scope.get("user", ANONYMOUS)
     return caller
@@ -253,17 +227,6 @@ def caller_of(request: ASGIConnection[Any, Any, Any, Any]) -> Caller:
 def rate_key(request: Request[Any, Any, Any]) -> str:
     """Return what tells a caller from others: the token, or else the network."""
     return caller_of(request).id or _network(request)
-
-
-def cookie_in(header: str | None) -> str | None:
-    """Return the token in a ``Cookie`` header, or None."""
-    if header is None or COOKIE not in header:
-        return None
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return None if morsel is None else morsel.value
 
 
 def _bearer(header: str | None) -> str | None:
@@ -275,9 +238,13 @@ def _bearer(header: str | None) -> str | None:
     return text.strip() if scheme.lower() == "bearer" else ""
 
 
-def _method(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def _challenge(*parameters: str) -> dict[str, str]:
+    return {"WWW-Authenticate": ", ".join(('Bearer realm="galaxy-jobs"', *parameters))}
+
+
+def _method(connection: Connection) -> str:
     return str(connection.scope.get("method", ""))
 
 
-def _network(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def _network(connection: Connection) -> str:
     return network_of(connection.client.host if connection.client else "")

@@ -8,10 +8,7 @@ from urllib.parse import quote
 from litestar import Response, get, post
 from litestar.params import JSONBody
 
-from galaxy_jobs.domain.model.token import Scope
-from galaxy_jobs.domain.model.values import DatasetId
-from galaxy_jobs.domain.ports import DatasetRepository
-from galaxy_jobs.domain.use_cases import RegisterDataset
+from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, use_cases
 from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
 from galaxy_jobs.entrypoints.api.parameters import (
@@ -35,7 +32,8 @@ from galaxy_jobs.entrypoints.api.strict import Strict
     responses=refusals("unsupported-media-type", "too-large", "dataset-exists"),
 )
 def register_dataset(
-    data: JSONBody[schemas.NewDataset], register_dataset: Needs[RegisterDataset]
+    data: JSONBody[schemas.NewDataset],
+    register_dataset: Needs[use_cases.RegisterDataset],
 ) -> Response[schemas.DatasetJson]:
     """Register a dataset.
 
@@ -45,7 +43,7 @@ def register_dataset(
     dataset = register_dataset(
         data.name,
         schemas.source_of(data.source),
-        None if data.dataset_id is None else DatasetId(data.dataset_id),
+        data.dataset_id,
     )
     return Response(
         schemas.dataset(dataset),
@@ -73,11 +71,11 @@ def list_datasets(
     responses=refusals("dataset-not-found", addressed=True),
 )
 def show_dataset(
-    dataset_id: Annotated[str, path("The dataset, as registered.", "reads-1")],
+    dataset_id: Annotated[DatasetId, path("The dataset, as registered.", "reads-1")],
     datasets: Needs[DatasetRepository],
 ) -> schemas.DatasetJson:
     """Show a dataset."""
-    return schemas.dataset(datasets.get(DatasetId(dataset_id)))
+    return schemas.dataset(datasets.get(dataset_id))
 
 
 ROUTES = [register_dataset, list_datasets, show_dataset]

@@ -20,9 +20,7 @@ from litestar import Request, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 
-from galaxy_jobs.domain.errors import DomainError
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId
-from galaxy_jobs.domain.ports import JobTransition
+from galaxy_jobs.domain import DatasetId, DomainError, InvocationId, JobTransition
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.api.auth import rate_key
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
@@ -76,10 +74,10 @@ async def job_events(
     broadcast: Needs[Broadcast],
     slots: Needs[StreamSlots],
     dataset_id: Annotated[
-        str | None, query("a text: only of jobs on this dataset", "reads-1")
+        DatasetId | None, query("a text: only of jobs on this dataset", "reads-1")
     ] = None,
     invocation_id: Annotated[
-        str | None, query("a text: only of this job", "f2db41e1fa331b3e")
+        InvocationId | None, query("a text: only of this job", "f2db41e1fa331b3e")
     ] = None,
     last_event_id: Annotated[
         str | None, query("the id of an event, where the header cannot be sent", "4711")
@@ -95,10 +93,7 @@ async def job_events(
     now on, or after the event `Last-Event-ID` (browsers send that when they
     reconnect). None is missed and none is sent twice. Comments are heartbeats.
     """
-    selected = TransitionFilter(
-        dataset_id=None if dataset_id is None else DatasetId(dataset_id),
-        invocation_id=None if invocation_id is None else InvocationId(invocation_id),
-    )
+    selected = TransitionFilter(dataset_id=dataset_id, invocation_id=invocation_id)
     # A browser reconnects to the same address; its header is newer.
     source = transitions(broadcast, selected, resumed or last_event_id)
     return await stream(broadcast, slots.hold(rate_key(request)), selected, source)
@@ -125,38 +120,35 @@ async def stream(
         Refused: No slot is free, the service is being stopped, or the source refuses.
         DomainError: The source failed at its first reading.
     """
+    now = asyncio.get_running_loop().time
+
+    async def chunks() -> AsyncIterator[bytes]:
+        with slot, broadcast.subscribe(selected) as subscription:
+            batch = await anext(source)
+            yield RETRY + (batch.events or batch.heartbeat)
+            while not broadcast.stopping:
+                if not batch.events and not await subscription.wait(
+                    now() + batch.pause
+                ):
+                    yield batch.heartbeat
+                try:
+                    batch = await anext(source)
+                except DomainError:
+                    return
+                if batch.events:
+                    yield batch.events
+
     if broadcast.stopping:
         raise shutting_down()
     await broadcast.start()
-    chunks = _chunks(broadcast, slot, selected, source)
+    rest = chunks()
     # Taken before the response begins, so that a refusal is still a problem.
-    first = await anext(chunks)
+    first = await anext(rest)
     return Stream(
-        _joined(first, chunks),
+        _joined(first, rest),
         media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-
-
-async def _chunks(
-    broadcast: Broadcast,
-    slot: AbstractContextManager[None],
-    selected: TransitionFilter,
-    source: AsyncIterator[Batch],
-) -> AsyncIterator[bytes]:
-    now = asyncio.get_running_loop().time
-    with slot, broadcast.subscribe(selected) as subscription:
-        batch = await anext(source)
-        yield RETRY + (batch.events or batch.heartbeat)
-        while not broadcast.stopping:
-            if not batch.events and not await subscription.wait(now() + batch.pause):
-                yield batch.heartbeat
-            try:
-                batch = await anext(source)
-            except DomainError:
-                return
-            if batch.events:
-                yield batch.events
 
 
 async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -36,9 +36,8 @@ go by one of them, and the service by the other."""
 def check_framing(scope: Scope) -> None:
     """Refuse a request whose headers have more than one meaning.
 
-    Raises:
-        Refused: A singleton header was sent twice, or the length of the body is given
-            in two ways or in an unknown one.
+    A singleton header was sent twice, or the length of the body is given in two ways
+    or in an unknown one.
     """
     names: set[bytes] = set()
     for name, value in scope["headers"]:
@@ -54,12 +53,8 @@ def check_framing(scope: Scope) -> None:
 
 
 def check_host(host: str | None) -> None:
-    """Refuse a request that was meant for another name.
-
-    Raises:
-        Refused: `Host` is not a loopback address.
-    """
-    if host is None or not is_local(f"//{host}"):
+    """Refuse a request whose `Host` is not a loopback address."""
+    if host is None or not _is_local(f"//{host}"):
         raise Refused(
             "forbidden",
             f"Host is {host!r}; without tokens, this service answers on localhost, "
@@ -68,24 +63,19 @@ def check_host(host: str | None) -> None:
 
 
 def check_origin(origin: str | None, *, allowed: frozenset[str] = frozenset()) -> None:
-    """Refuse a request that a page of another site has made.
+    """Refuse a request that a page of another site has made, by its `Origin`.
 
-    Args:
-        origin: The header, if there is one.
-        allowed: Further origins, each by its name. ``*`` counts for none: without
-            tokens, anybody may do everything.
-
-    Raises:
-        Refused: `Origin` is neither a loopback address nor allowed.
+    Of the *allowed* ones, ``*`` counts for none: without tokens, anybody may do
+    everything.
     """
-    if origin is not None and not is_local(origin) and origin not in allowed - {"*"}:
+    if origin is not None and not _is_local(origin) and origin not in allowed - {"*"}:
         raise Refused(
             "forbidden",
             f"Origin is {origin!r}; without tokens, only local pages are let in.",
         )
 
 
-def is_local(address: str) -> bool:
+def _is_local(address: str) -> bool:
     """Whether an address names this machine, by a name that nobody else can own."""
     try:
         parts = urlsplit(address)
@@ -94,10 +84,13 @@ def is_local(address: str) -> bool:
         return False
     if host is None or parts.username is not None or parts.path:
         return False
-    if host == "localhost":
-        return True
+    return is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -13,8 +14,6 @@ from litestar.params import JSONBody
 
 from galaxy_jobs.domain import (
     DatasetId,
-    Invocation,
-    InvocationId,
     InvocationState,
     JobFilter,
     Request,
@@ -22,24 +21,11 @@ from galaxy_jobs.domain import (
     ports,
     use_cases,
 )
-from galaxy_jobs.entrypoints.api import cursors, problems, schemas
+from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, rate_key, requires
 from galaxy_jobs.entrypoints.api.job_pages import JobPages, body_and_etag, matches
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
-from galaxy_jobs.entrypoints.api.parameters import (
-    CursorText,
-    IfNoneMatch,
-    InvocationIdInPath,
-    KeyHeader,
-    Limit,
-    Needs,
-    SubmissionIdInPath,
-    Wait,
-    documented,
-    idempotency_key,
-    query,
-    submission_id_of,
-)
+from galaxy_jobs.entrypoints.api.parameters import InvocationIdInPath, Needs, query
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.strict import Strict
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
@@ -62,7 +48,7 @@ _SUBMITTING = (
     "outcome-unknown",
 )
 
-_CREATED_HEADERS = documented("Location", "Idempotent-Replayed")
+_CREATED_HEADERS = parameters.documented("Location", "Idempotent-Replayed")
 
 
 @post(
@@ -85,7 +71,7 @@ def submit_job(
     check: Needs[use_cases.Check],
     caller: Needs[Caller],
     validate_only: Annotated[bool, query("true or false", example=True)] = False,
-    key: KeyHeader = None,
+    key: parameters.KeyHeader = None,
 ) -> Response[schemas.Accepted]:
     """Run a workflow on a dataset.
 
@@ -93,17 +79,15 @@ def submit_job(
     the plan.
     """
     wish = Request(
-        dataset_id=DatasetId(data.dataset_id),
+        dataset_id=data.dataset_id,
         workflow_name=data.workflow_name,
         parameters=data.parameters,
         overwrite=data.overwrite,
     )
-    checked_key = idempotency_key(key, caller)  # also where nothing is run
+    checked_key = parameters.idempotency_key(key, caller)  # also where nothing is run
     if validate_only:
-        plan: Response[Any] = Response(
-            schemas.plan(data.dataset_id, check(wish)), status_code=200
-        )
-        return plan
+        plan: Any = schemas.plan(data.dataset_id, check(wish))
+        return Response(plan, status_code=200)
     return _created(submit(wish, checked_key))
 
 
@@ -123,25 +107,26 @@ def rerun_job(
     rerun: Needs[use_cases.Rerun],
     caller: Needs[Caller],
     data: JSONBody[schemas.NewRun | None] = None,
-    key: KeyHeader = None,
+    key: parameters.KeyHeader = None,
 ) -> Response[schemas.Accepted]:
     """Run a job again.
 
     Always a new job, with `rerun_of`. The body may be left out.
     """
     changes = data or schemas.NewRun()
-    submitted = rerun(
-        InvocationId(invocation_id),
-        parameters=changes.parameters,
-        overwrite=changes.overwrite,
-        key=idempotency_key(key, caller),
+    return _created(
+        rerun(
+            invocation_id,
+            parameters=changes.parameters,
+            overwrite=changes.overwrite,
+            key=parameters.idempotency_key(key, caller),
+        )
     )
-    return _created(submitted)
 
 
 @get(
     "/",
-    response_headers=documented("ETag"),
+    response_headers=parameters.documented("ETag"),
     responses={
         304: ResponseSpec(
             None, generate_examples=False, description="The page has not changed."
@@ -153,7 +138,7 @@ async def list_jobs(
     *,
     job_pages: Needs[JobPages],
     dataset_id: Annotated[
-        str | None, query("a text: only jobs on this dataset", "reads-1")
+        DatasetId | None, query("a text: only jobs on this dataset", "reads-1")
     ] = None,
     workflow_name: Annotated[
         str | None, query("a text: only jobs of this workflow", "sort-and-count")
@@ -169,13 +154,13 @@ async def list_jobs(
             name="state",
         ),
     ] = None,
-    limit: Limit = 50,
-    cursor: CursorText = None,
-    if_none_match: IfNoneMatch = None,
+    limit: parameters.Limit = 50,
+    cursor: parameters.CursorText = None,
+    if_none_match: parameters.IfNoneMatch = None,
 ) -> Response[schemas.Jobs]:
     """List jobs, newest first."""
     selected = JobFilter(
-        dataset_id=None if dataset_id is None else DatasetId(dataset_id),
+        dataset_id=dataset_id,
         workflow_name=workflow_name,
         states=frozenset(states or ()),
     )
@@ -183,13 +168,14 @@ async def list_jobs(
     after = cursors.read(cursor, here)
     items, tag, following = await job_pages.page(selected, limit, after)
     body, etag = body_and_etag(items, tag, cursors.write(following, here))
-    headers = {"ETag": etag, "Vary": "Authorization, Cookie"}
-    response: Response[Any] = (
-        Response(None, status_code=304, headers=headers)
-        if matches(if_none_match, etag)
-        else Response(body, media_type=MediaType.JSON, headers=headers)
+    known = matches(if_none_match, etag)
+    content: Any = None if known else body
+    return Response(
+        content,
+        status_code=304 if known else 200,
+        media_type=MediaType.JSON,
+        headers={"ETag": etag, "Vary": "Authorization, Cookie"},
     )
-    return response
 
 
 @get("/{invocation_id:str}", responses=refusals("job-not-found", "too-many-requests"))
@@ -201,27 +187,24 @@ async def show_job(
     clock: Needs[ports.Clock],
     broadcast: Needs[Broadcast],
     slots: Needs[StreamSlots],
-    wait: Wait = 0,
+    wait: parameters.Wait = 0,
 ) -> schemas.JobDetailJson:
     """Show a job.
 
     With `wait`, the response comes when its state has changed or that time has
     passed; at once where it has ended already.
     """
-
-    async def show() -> Invocation:
-        return await asyncio.to_thread(invocations.get, InvocationId(invocation_id))
-
+    read = partial(invocations.get, invocation_id)
     if not wait:
-        return schemas.job_detail(await show(), clock())
+        return schemas.job_detail(await asyncio.to_thread(read), clock())
     until = asyncio.get_running_loop().time() + wait
     await broadcast.start()
-    selected = TransitionFilter(invocation_id=InvocationId(invocation_id))
+    selected = TransitionFilter(invocation_id=invocation_id)
     with slots.hold(rate_key(request)), broadcast.subscribe(selected) as subscription:
-        job = before = await show()
+        job = before = await asyncio.to_thread(read)
         while job.state is before.state and not job.state.is_terminal:
             woken = await subscription.wait(until)
-            job = await show()
+            job = await asyncio.to_thread(read)
             if broadcast.stopping or not woken:
                 break
     return schemas.job_detail(job, clock())
@@ -236,7 +219,7 @@ def job_history(
     invocation_id: InvocationIdInPath, invocations: Needs[ports.InvocationRepository]
 ) -> schemas.Transitions:
     """List a job's state changes, oldest first."""
-    transitions = invocations.transitions(InvocationId(invocation_id))
+    transitions = invocations.transitions(invocation_id)
     return schemas.view(schemas.Transitions, {"items": transitions})
 
 
@@ -257,7 +240,7 @@ def job_outputs(
 
     Galaxy is asked; `gone` means that it no longer knows the job.
     """
-    outputs = job_outputs(InvocationId(invocation_id))
+    outputs = job_outputs(invocation_id)
     return schemas.view(schemas.Outputs, {"items": outputs})
 
 
@@ -278,7 +261,7 @@ def cancel_job(
     The poller passes it on to Galaxy, until Galaxy accepts. Cancelling a job that is
     cancelled already has no effect.
     """
-    return schemas.job_detail(cancel_job(InvocationId(invocation_id)), clock())
+    return schemas.job_detail(cancel_job(invocation_id), clock())
 
 
 @get(
@@ -287,13 +270,14 @@ def cancel_job(
     responses=refusals("submission-not-found"),
 )
 def show_submission(
-    submission_id: SubmissionIdInPath, submissions: Needs[ports.SubmissionRepository]
+    submission_id: parameters.SubmissionIdInPath,
+    submissions: Needs[ports.SubmissionRepository],
 ) -> schemas.SubmissionJson:
     """Show the outcome of a submission.
 
     For where the response to `POST /jobs` was lost, or told no outcome yet.
     """
-    submission = submissions.get(submission_id_of(submission_id))
+    submission = submissions.get(parameters.submission_id_of(submission_id))
     problem = submission.problem
     return schemas.SubmissionJson(
         submission_id=str(submission.submission_id),

@@ -27,7 +27,7 @@ from litestar.params import (
 )
 from litestar.typing import FieldDefinition
 
-from galaxy_jobs.domain import IdempotencyKey, SubmissionId
+from galaxy_jobs.domain import IdempotencyKey, InvocationId, SubmissionId
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.submission import KEY_LENGTH
 from galaxy_jobs.entrypoints.api.auth import Caller
@@ -65,7 +65,7 @@ query = partial(_described, QueryParameter)
 header = partial(_described, HeaderParameter)
 
 InvocationIdInPath: TypeAlias = Annotated[
-    str, path("The job, by Galaxy's id of its invocation.", "f2db41e1fa331b3e")
+    InvocationId, path("The job, by Galaxy's id of its invocation.", "f2db41e1fa331b3e")
 ]
 
 SubmissionIdInPath: TypeAlias = Annotated[

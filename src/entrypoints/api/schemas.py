@@ -6,20 +6,26 @@ the domain by itself. Times are UTC and end in Z.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
-from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
-from galaxy_jobs.domain.model.workflow import Workflow
-from galaxy_jobs.domain.ports import JobTransition
-from galaxy_jobs.domain.use_cases import Plan
-from galaxy_jobs.entrypoints.api import workflow_schema
+from galaxy_jobs.domain import (
+    Dataset,
+    DatasetId,
+    GalaxyData,
+    Invocation,
+    InvocationState,
+    JobTransition,
+    Source,
+    Src,
+    UrlData,
+    use_cases,
+)
 
 
 V = TypeVar("V", bound="View")
@@ -63,7 +69,9 @@ InvocationIdField: TypeAlias = Annotated[
     str,
     doc("Galaxy's id of the invocation, and the id of the job.", "f2db41e1fa331b3e"),
 ]
-DatasetIdField: TypeAlias = Annotated[str, doc("A registered dataset.", "reads-1")]
+DatasetIdField: TypeAlias = Annotated[
+    DatasetId, doc("A registered dataset.", "reads-1")
+]
 WorkflowNameField: TypeAlias = Annotated[
     str, doc("As in `GET /workflows`.", "sort-and-count")
 ]
@@ -104,7 +112,7 @@ class UrlSource(Body, tag_field="src", tag="url"):
 SourceJson: TypeAlias = HdaSource | LddaSource | HdcaSource | UrlSource
 SourceField: TypeAlias = Annotated[SourceJson, doc("Where Galaxy finds the data.")]
 
-_GALAXY_SOURCES: Mapping[Src, type[HdaSource | LddaSource | HdcaSource]] = {
+_GALAXY_SOURCES: dict[Src, type[HdaSource | LddaSource | HdcaSource]] = {
     Src.HDA: HdaSource,
     Src.LDDA: LddaSource,
     Src.HDCA: HdcaSource,
@@ -115,7 +123,7 @@ class NewDataset(Body, kw_only=True):
     """A dataset to register."""
 
     dataset_id: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=255)] | None,
+        Annotated[DatasetId, Meta(min_length=1, max_length=255)] | None,
         doc("1 to 255 characters. Left out, an id is made up.", "reads-1"),
     ] = None
     name: Annotated[str, doc("For people.", "Reads of sample 1", min_length=1)]
@@ -346,20 +354,16 @@ class SubmissionJson(View):
     problem: Annotated[dict[str, Any] | None, doc("Why it was rejected.")]
 
 
-def job(invocation: Invocation, now: datetime) -> JobJson:
-    """Return a job as lists show it; *now* decides whether it is stale."""
-    return _job(JobJson, invocation, now)
-
-
-def job_detail(invocation: Invocation, now: datetime) -> JobDetailJson:
-    """Return a job with all that is known of it."""
-    return _job(JobDetailJson, invocation, now)
-
-
 def _job(model: type[J], invocation: Invocation, now: datetime) -> J:
-    shown = view(model, invocation)
-    shown.stale = invocation.is_stale(now)
-    return shown
+    job = view(model, invocation)
+    job.stale = invocation.is_stale(now)
+    return job
+
+
+job = partial(_job, JobJson)
+"""A job as lists show it; *now* decides whether it is stale."""
+job_detail = partial(_job, JobDetailJson)
+"""A job with all that is known of it."""
 
 
 def event(transition: JobTransition) -> EventJson:
@@ -372,7 +376,7 @@ def event(transition: JobTransition) -> EventJson:
     )
 
 
-def plan(dataset_id: str, checked: Plan) -> PlanJson:
+def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
     """Return what would be run."""
     return PlanJson(
         dataset_id=dataset_id,
@@ -415,22 +419,6 @@ class WorkflowJson(View):
         dict[str, Any],
         doc("A JSON Schema of a job's `parameters`.", {"type": "object"}),
     ]
-
-
-def workflow(declared: Workflow, dataset_input: str | None) -> WorkflowJson:
-    """Return a workflow and its inputs.
-
-    Args:
-        declared: As Galaxy declares it.
-        dataset_input: The input that takes the job's dataset, if that is certain.
-    """
-    return WorkflowJson(
-        name=declared.name,
-        workflow_id=declared.workflow_id,
-        annotation=declared.annotation,
-        dataset_input=dataset_input,
-        parameters=workflow_schema.parameters(declared, dataset_input),
-    )
 
 
 # --- health and problems --------------------------------------------------------

@@ -8,26 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput
+from galaxy_jobs.domain import InputKind, Workflow, WorkflowInput
 
 
 Schema = dict[str, Any]
-
-_REGISTERED: Schema = {
-    "title": "A registered dataset",
-    "type": "object",
-    "properties": {"dataset_id": {"type": "string"}},
-    "required": ["dataset_id"],
-    "additionalProperties": False,
-}
-
-_PLAIN: dict[InputKind, Schema] = {
-    InputKind.TEXT: {"type": "string"},
-    InputKind.COLOR: {"type": "string", "format": "color"},
-    InputKind.INTEGER: {"type": "integer"},
-    InputKind.FLOAT: {"type": "number"},
-    InputKind.BOOLEAN: {"type": "boolean"},
-}
 
 
 def parameters(workflow: Workflow, dataset_input: str | None) -> Schema:
@@ -38,69 +22,84 @@ def parameters(workflow: Workflow, dataset_input: str | None) -> Schema:
         dataset_input: The input that takes the job's dataset: it takes nothing
             from the parameters. None: which one it is depends on them.
     """
-    taken = [one for one in workflow.inputs if one.name != dataset_input]
+    inputs = [input_ for input_ in workflow.inputs if input_.name != dataset_input]
     # Where the parameters decide which data input the dataset is put on, none
     # of these is required by itself.
     required = [
-        one.name
-        for one in taken
-        if one.required and not (dataset_input is None and one.kind.is_data)
+        input_.name
+        for input_ in inputs
+        if input_.required and not (dataset_input is None and input_.kind.is_data)
     ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_object({input_.name: _input(input_) for input_ in inputs}, required),
+    }
+
+
+def _object(properties: Schema, required: list[str] | None = None) -> Schema:
+    return {
         "type": "object",
-        "properties": {one.name: _input(one) for one in taken},
-        "required": required,
+        "properties": properties,
+        "required": list(properties) if required is None else required,
         "additionalProperties": False,
     }
 
 
-def _input(one: WorkflowInput) -> Schema:
-    schema = _data(one) if one.kind.is_data else _value(one)
-    if one.multiple and not one.kind.is_data:
+def _input(input_: WorkflowInput) -> Schema:
+    schema = _given({**_TYPES[input_.kind], **_limits(input_)})
+    if input_.multiple and not input_.kind.is_data:
         # Without a type (an input of a kind unknown here) a list would fit both.
         single = schema if "type" in schema else {**schema, "not": {"type": "array"}}
         schema = {"anyOf": [single, {"type": "array", "items": schema}]}
-    if not one.required:
+    if not input_.required:
         schema = {"anyOf": [schema, {"type": "null"}]}
-    schema = {"title": one.name, **schema}
-    if one.annotation:
-        schema["description"] = one.annotation
-    if one.default is not None:
-        schema["default"] = one.default
-    return schema
+    schema = {
+        "title": input_.name,
+        **schema,
+        "description": input_.annotation or None,
+        "default": input_.default,
+    }
+    return _given(schema)
 
 
-def _value(one: WorkflowInput) -> Schema:
-    schema = dict(_PLAIN.get(one.kind, {}))
-    if one.options:
-        schema["enum"] = list(one.options)
-    if one.minimum is not None:
-        schema["minimum"] = one.minimum
-    if one.maximum is not None:
-        schema["maximum"] = one.maximum
-    return schema
+def _limits(input_: WorkflowInput) -> Schema:
+    """Return what the author of the workflow allows; None: anything."""
+    if input_.kind.is_data:
+        return {
+            "x-galaxy-formats": list(input_.formats) or None,
+            "x-galaxy-collection-type": input_.collection_type,
+        }
+    return {
+        "enum": list(input_.options) or None,
+        "minimum": input_.minimum,
+        "maximum": input_.maximum,
+    }
 
 
-def _data(one: WorkflowInput) -> Schema:
-    sources = ["hdca"] if one.kind is InputKind.COLLECTION else ["hda", "ldda", "hdca"]
-    schema: Schema = {
+def _given(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if value is not None}
+
+
+def _data(*sources: str) -> Schema:
+    registered = _object({"dataset_id": {"type": "string"}})
+    in_galaxy = _object(
+        {"src": {"enum": sources}, "id": {"type": "string", "pattern": "\\S"}}
+    )
+    return {
         "oneOf": [
-            _REGISTERED,
-            {
-                "title": "Data in Galaxy",
-                "type": "object",
-                "properties": {
-                    "src": {"enum": sources},
-                    "id": {"type": "string", "pattern": "\\S"},
-                },
-                "required": ["src", "id"],
-                "additionalProperties": False,
-            },
+            {"title": "A registered dataset", **registered},
+            {"title": "Data in Galaxy", **in_galaxy},
         ]
     }
-    if one.formats:
-        schema["x-galaxy-formats"] = list(one.formats)
-    if one.collection_type is not None:
-        schema["x-galaxy-collection-type"] = one.collection_type
-    return schema
+
+
+_TYPES: dict[InputKind, Schema] = {
+    InputKind.TEXT: {"type": "string"},
+    InputKind.COLOR: {"type": "string", "format": "color"},
+    InputKind.INTEGER: {"type": "integer"},
+    InputKind.FLOAT: {"type": "number"},
+    InputKind.BOOLEAN: {"type": "boolean"},
+    InputKind.DATA: _data("hda", "ldda", "hdca"),
+    InputKind.COLLECTION: _data("hdca"),
+    InputKind.OTHER: {},
+}

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 from litestar import Request, get
 
-from galaxy_jobs.domain.model.workflow import Allowlist
-from galaxy_jobs.domain.use_cases import ListWorkflows, ShowWorkflow
-from galaxy_jobs.entrypoints.api import schemas
+from galaxy_jobs.domain import Allowlist, use_cases
+from galaxy_jobs.entrypoints.api import schemas, workflow_schema
 from galaxy_jobs.entrypoints.api.parameters import Needs, path
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
@@ -18,7 +17,7 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 @asks_galaxy
 def list_workflows(
     request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
-    list_workflows: Needs[ListWorkflows],
+    list_workflows: Needs[use_cases.ListWorkflows],
 ) -> schemas.Workflows:
     """List the workflows that may be run.
 
@@ -46,13 +45,20 @@ def show_workflow(
     name: Annotated[
         str, path("As in `GET /workflows`, percent-encoded.", "sort-and-count")
     ],
-    show_workflow: Needs[ShowWorkflow],
+    show_workflow: Needs[use_cases.ShowWorkflow],
     allowlist: Needs[Allowlist],
 ) -> schemas.WorkflowJson:
     """Show a workflow and its inputs, as Galaxy declares them now."""
     workflow = show_workflow(name)
     target = allowlist.dataset_input(name, workflow)
-    return schemas.workflow(workflow, target.name if target else None)
+    dataset_input = target.name if target else None
+    return schemas.WorkflowJson(
+        name=workflow.name,
+        workflow_id=workflow.workflow_id,
+        annotation=workflow.annotation,
+        dataset_input=dataset_input,
+        parameters=workflow_schema.parameters(workflow, dataset_input),
+    )
 
 
 ROUTES = [list_workflows, show_workflow]
