@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from dependency_injector import providers
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
@@ -17,7 +16,7 @@ from galaxy_jobs.entrypoints.api import asgi, datasets, events, health, jobs, wo
 from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
 from galaxy_jobs.entrypoints.api.limits import Rate, StreamSlots
-from galaxy_jobs.entrypoints.api.openapi import openapi_config
+from galaxy_jobs.entrypoints.api.openapi import HEADERS, openapi_config
 from galaxy_jobs.entrypoints.api.parameters import refuse_unknown
 from galaxy_jobs.entrypoints.api.threads import executors
 from galaxy_jobs.entrypoints.container import Container
@@ -29,14 +28,16 @@ MAX_BODY_SIZE = 1024 * 1024
 
 
 def create_app(container: Container) -> Litestar:
-    """Return the service.
-
-    Args:
-        container: Where use cases come from; its owner closes it.
-    """
-    settings = container.http()
+    """Return the service; the owner of the container closes it."""
+    settings, metrics = container.http(), container.metrics()
+    origins = settings.allow_origins
     slots = StreamSlots(settings.streams, settings.streams_each)
     token_cache = container.token_cache()
+
+    async def ask_for_tokens() -> None:
+        # So that the first request is no slower than others.
+        with suppress(DomainError):
+            await token_cache.required()
 
     async def close_job_pages() -> None:
         # Their connections belong to the event loop that ends now.
@@ -58,66 +59,38 @@ def create_app(container: Container) -> Litestar:
         dependencies={
             **{name: _use(provider) for name, provider in container.providers.items()},
             # Submissions are counted by their outcome, wherever they come from.
-            **{name: _counted(container, name) for name in ("submit", "rerun")},
+            "submit": _use(lambda: metrics.submitting(container.submit())),
+            "rerun": _use(lambda: metrics.submitting(container.rerun())),
             "caller": Provide(caller_of, sync_to_thread=False),
-            "slots": Provide(lambda: slots, sync_to_thread=False),
+            "slots": _use(lambda: slots),
         },
         middleware=[
             DefineMiddleware(
                 Authentication,
                 token_cache=token_cache,
                 rate=Rate(settings.rate, settings.burst),
-                allowed_origins=frozenset(settings.allow_origins),
+                allowed_origins=frozenset(origins),
             ),
             asgi.decode_path_parameters,
         ],
         before_request=refuse_unknown,
         exception_handlers={Exception: problem_response},
         request_max_body_size=MAX_BODY_SIZE,
-        cors_config=_cors(settings.allow_origins),
-        lifespan=[executors, _tokens_asked],
+        cors_config=CORSConfig(allow_origins=origins, expose_headers=list(HEADERS))
+        if origins
+        else None,
+        lifespan=[executors],
+        on_startup=[ask_for_tokens],
         on_shutdown=[close_job_pages],
         # structlog does all logging; Litestar would set up its own.
         logging_config=None,
         debug=False,
         openapi_config=openapi_config(),
     )
-    service.metrics = container.metrics()
-    service.state.token_cache = token_cache
+    service.metrics = metrics
     return service
 
 
-def _cors(origins: list[str]) -> CORSConfig | None:
-    if not origins:
-        return None
-    return CORSConfig(
-        allow_origins=origins,
-        expose_headers=[
-            "ETag",
-            "Idempotent-Replayed",
-            "Location",
-            "Retry-After",
-            "WWW-Authenticate",
-            "X-Request-ID",
-        ],
-    )
-
-
-def _use(provider: providers.Provider[Any]) -> Provide:
-    """Return a dependency on a provider, which has no signature of its own."""
-    return Provide(lambda: provider(), sync_to_thread=False)  # noqa: PLW0108 - see above
-
-
-def _counted(container: Container, name: str) -> Provide:
-    use_case = container.providers[name]
-    return Provide(
-        lambda: container.metrics().submitting(use_case()), sync_to_thread=False
-    )
-
-
-@asynccontextmanager
-async def _tokens_asked(app: Litestar) -> AsyncIterator[None]:
-    """Find out before the first request whether tokens are needed."""
-    with suppress(DomainError):
-        await app.state.token_cache.required()
-    yield
+def _use(make: Callable[[], Any]) -> Provide:
+    """Return a dependency; providers themselves have no signature."""
+    return Provide(lambda: make(), sync_to_thread=False)  # noqa: PLW0108 - see above

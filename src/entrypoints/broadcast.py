@@ -22,9 +22,8 @@ from datetime import timedelta
 import structlog
 from attrs import define, field, frozen
 
+from galaxy_jobs.domain import DatasetId, InvocationId, JobTransition, TransitionFeed
 from galaxy_jobs.domain.errors import StoreUnavailable
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId
-from galaxy_jobs.domain.ports import JobTransition, TransitionFeed
 
 
 log = structlog.get_logger(__name__)
@@ -51,10 +50,9 @@ class TransitionFilter:
 
     def matches(self, transition: JobTransition) -> bool:
         """Whether a transition is selected."""
-        return self.dataset_id in {
-            None,
-            transition.dataset_id,
-        } and self.invocation_id in {None, transition.transition.invocation_id}
+        invocation_id = transition.transition.invocation_id
+        fits = self.dataset_id in {None, transition.dataset_id}
+        return fits and self.invocation_id in {None, invocation_id}
 
 
 @frozen(eq=False)
@@ -65,11 +63,7 @@ class Subscription:
     woken: asyncio.Event = field(factory=asyncio.Event)
 
     async def wait(self, until: float) -> bool:
-        """Wait; return whether there may be transitions, rather than time being up.
-
-        Args:
-            until: When to stop, by the clock of the event loop.
-        """
+        """Wait until a time of the event loop; return whether woken before."""
         try:
             async with asyncio.timeout_at(until):
                 await self.woken.wait()
@@ -84,9 +78,6 @@ class Broadcast:
     """Hands out the transitions of jobs.
 
     Attributes:
-        feed: Their source.
-        kept: See :data:`KEPT_TRANSITIONS`.
-        interval: See :data:`FEED_INTERVAL`.
         position: The id up to which everything has been read.
         stopping: Whether subscribers are to end.
     """
@@ -155,9 +146,6 @@ class Broadcast:
         self, position: int, selected: TransitionFilter
     ) -> tuple[Sequence[JobTransition], int]:
         """Return the transitions after a position, and the position reached by them.
-
-        Returns:
-            None, where there are none yet.
 
         Raises:
             StoreUnavailable: They are no longer kept, and the database could not be

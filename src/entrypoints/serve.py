@@ -106,9 +106,7 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
-        if (
-            self.parser.get_method() != b"GET"
-        ):  # there it means nothing (RFC 9110, 9.3.1)
+        if self.parser.get_method() != b"GET":  # means nothing there (RFC 9110, 9.3.1)
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -143,13 +141,7 @@ class Connection(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Uvicorn with hooks for its start and its end; it outlives the signal to stop.
-
-    Args:
-        config: Of uvicorn.
-        on_ready: Called once requests are answered.
-        on_stop: Called in the event loop before running requests are waited for.
-    """
+    """Uvicorn with hooks, as for :func:`run_server`; it outlives the signal to stop."""
 
     def __init__(
         self,
@@ -190,7 +182,7 @@ def run_server(
     Args:
         app: The application.
         host: The address to listen on.
-        port: The port; 0 takes a free one.
+        port: 0 takes a free one.
         on_ready: Called with the URL of the service once requests are answered.
         on_stop: Called in the event loop before running requests are waited for: to
             end those that would not end by themselves.

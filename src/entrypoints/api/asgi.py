@@ -38,11 +38,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Service(Litestar):
-    """A Litestar application with the layer of this module around it.
-
-    Attributes:
-        metrics: Counts requests, if set.
-    """
+    """A Litestar application with the layer of this module around it."""
 
     metrics: Metrics | None = None
 
@@ -92,9 +88,6 @@ def encoded_path(raw: bytes) -> str:
     A server hands over the path decoded, in which a slash within an id (names of
     workflows have some) looks like one between segments. So paths are routed
     encoded, and :func:`decode_path_parameters` decodes what the router cut out.
-
-    Args:
-        raw: The path as it was sent.
     """
     if raw.isascii() and b"%" not in raw and b"?" not in raw:
         return raw.decode()

@@ -164,13 +164,7 @@ async def transitions(
     *,
     pause: float = HEARTBEAT,
 ) -> AsyncIterator[Batch]:
-    """Yield the transitions after an event, batch by batch, without an end.
-
-    Args:
-        broadcast: Where they come from; started.
-        selected: Which ones.
-        last_event_id: The event's id; None: from now on.
-        pause: Seconds between heartbeats.
+    """Yield the transitions after an event (None: from now on), without an end.
 
     Raises:
         Refused: There is no event of that id.
@@ -178,10 +172,9 @@ async def transitions(
     """
     position = await _position(last_event_id, broadcast)
     while True:
-        found, position = await broadcast.after(position, selected)
-        yield Batch(
-            b"".join(map(_event, found)), b": still here\nid: %d\n\n" % position, pause
-        )
+        changes, position = await broadcast.after(position, selected)
+        heartbeat = b": still here\nid: %d\n\n" % position
+        yield Batch(b"".join(map(_event, changes)), heartbeat, pause)
 
 
 async def _position(last_event_id: str | None, broadcast: Broadcast) -> int:

@@ -39,21 +39,20 @@ def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
     That needs the database and its schema. Galaxy is information: reads work without
     it.
     """
-    found = readiness()
-    news = found.galaxy
-    galaxy = None
-    if news is not None:
-        galaxy = schemas.GalaxyJson(
-            ok=news.identity is not None, problem=news.problem, at=news.at
-        )
+    report = readiness()
+    galaxy = report.galaxy
     ready = schemas.ReadyJson(
-        status="ready" if found.ok else "unavailable",
-        database=found.database,
-        migrations=found.migrations,
-        galaxy=galaxy,
-        problem=found.problem,
+        status="ready" if report.ok else "unavailable",
+        database=report.database,
+        migrations=report.migrations,
+        galaxy=schemas.GalaxyJson(
+            ok=galaxy.identity is not None, problem=galaxy.problem, at=galaxy.at
+        )
+        if galaxy
+        else None,
+        problem=report.problem,
     )
-    return Response(ready, status_code=200 if found.ok else 503)
+    return Response(ready, status_code=200 if report.ok else 503)
 
 
 @get("/metrics", sync_to_thread=True, media_type=CONTENT_TYPE, responses=refusals())

@@ -1,7 +1,6 @@
-"""Pages of the list of jobs: what the route needs of a database, and their ETag.
+"""Pages of the list of jobs, and their ETag.
 
-The ETag tells whether anything worth fetching has changed: everything counts but
-`observed_at`, which moves with every poll though nothing happened.
+Everything counts for the ETag but `observed_at`, which moves with every poll.
 """
 
 from __future__ import annotations
@@ -51,8 +50,5 @@ def body_and_etag(items: str, tag: str, next_cursor: str | None) -> tuple[bytes,
 
 def matches(if_none_match: str | None, etag: str) -> bool:
     """Whether an ``If-None-Match`` header has an ETag (RFC 9110: weak comparison)."""
-    if if_none_match is None:
-        return False
-    if if_none_match.strip() == "*":
-        return True
-    return etag.removeprefix("W/") in _TAG.findall(if_none_match)
+    sent = if_none_match or ""
+    return sent.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(sent)

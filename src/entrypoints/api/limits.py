@@ -35,7 +35,6 @@ class Rate:
         rate: Requests per second that a bucket is refilled with.
         burst: The size of a bucket.
         clock: Counts seconds.
-        max_callers: See :data:`MAX_CALLERS`.
     """
 
     rate: float
@@ -68,12 +67,7 @@ class Rate:
 
 @define
 class StreamSlots:
-    """Limits what stays open for long: event streams and waiting requests.
-
-    Attributes:
-        total: The number of slots.
-        per_caller: How many of them one caller may hold.
-    """
+    """Limits what stays open for long: event streams and waiting requests."""
 
     total: int
     per_caller: int
@@ -106,7 +100,7 @@ def network_of(host: str) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
-    if address.version == 4:  # noqa: PLR2004 - IPv4
+    if isinstance(address, ipaddress.IPv4Address):
         return host
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)

@@ -33,11 +33,7 @@ class Strict(MsgspecDTO[T]):
     """Makes Litestar decode a body strictly: ``dto=Strict[Model]``."""
 
     def decode_bytes(self, value: bytes) -> T:
-        """Decode a body.
-
-        Raises:
-            Refused: It is not JSON, or does not fit the model.
-        """
+        """Decode a body, as :func:`decode` does."""
         check_content_type(self.asgi_connection.headers.get("content-type"))
         return decode(value, self.model_type)
 
@@ -57,9 +53,6 @@ def check_content_type(content_type: str | None) -> None:
 
     A page of another site can make a browser send forms and plain text without
     asking, but not ``application/json``.
-
-    Raises:
-        Refused: It does.
     """
     media = (content_type or "application/json").partition(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):
@@ -77,15 +70,17 @@ def decode(body: bytes, model: type[T]) -> T:
         Refused: It holds none: ``malformed-request``, with the ``field`` at fault.
     """
     try:
-        value: T = _decoder(model).decode(body)
+        value: T | None = _decoder(model).decode(body)
     except msgspec.ValidationError as error:
         raise _misfit(str(error), model) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(f"The body is not JSON: {error}. Expected an object.") from None
     except RecursionError:
-        raise _too_deep() from None
-    if _depth_exceeds(value, MAX_DEPTH):
-        raise _too_deep()
+        value = None
+    if value is None or _depth_exceeds(value, MAX_DEPTH):
+        raise malformed(
+            f"The body is nested too deep; the limit is {MAX_DEPTH} levels."
+        )
     return value
 
 
@@ -97,18 +92,12 @@ def _decoder(model: type[T]) -> msgspec.json.Decoder[T]:
 def _misfit(message: str, model: type[Struct]) -> Refused:
     """Return the refusal of a body of which msgspec says that it does not fit."""
     at = _PATH.search(message)
-    field = ".".join(
-        name for name in (at[1] if at else "", *_FIELD.findall(message)) if name
-    )
+    field = ".".join(filter(None, (at[1] if at else "", *_FIELD.findall(message))))
     if "unknown field" in message and not at:
         known = ", ".join(model.__struct_encode_fields__)
         message = f"{message}; its fields are: {known}"
     extra = {"field": field} if field else {}
     return malformed(f"The body does not fit: {message}.", **extra)
-
-
-def _too_deep() -> Refused:
-    return malformed(f"The body is nested too deep; the limit is {MAX_DEPTH} levels.")
 
 
 def _depth_exceeds(value: Any, levels: int) -> bool:

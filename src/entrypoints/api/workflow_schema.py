@@ -46,34 +46,23 @@ def _object(properties: Schema, required: list[str] | None = None) -> Schema:
 
 
 def _input(input_: WorkflowInput) -> Schema:
-    schema = _given({**_TYPES[input_.kind], **_limits(input_)})
-    if input_.multiple and not input_.kind.is_data:
+    is_data = input_.kind.is_data
+    limits = {
+        "enum": None if is_data else list(input_.options) or None,
+        "minimum": input_.minimum,
+        "maximum": input_.maximum,
+        "x-galaxy-formats": list(input_.formats) or None,
+        "x-galaxy-collection-type": input_.collection_type,
+    }
+    schema = _TYPES[input_.kind] | _given(limits)
+    if input_.multiple and not is_data:
         # Without a type (an input of a kind unknown here) a list would fit both.
         single = schema if "type" in schema else {**schema, "not": {"type": "array"}}
         schema = {"anyOf": [single, {"type": "array", "items": schema}]}
     if not input_.required:
         schema = {"anyOf": [schema, {"type": "null"}]}
-    schema = {
-        "title": input_.name,
-        **schema,
-        "description": input_.annotation or None,
-        "default": input_.default,
-    }
-    return _given(schema)
-
-
-def _limits(input_: WorkflowInput) -> Schema:
-    """Return what the author of the workflow allows; None: anything."""
-    if input_.kind.is_data:
-        return {
-            "x-galaxy-formats": list(input_.formats) or None,
-            "x-galaxy-collection-type": input_.collection_type,
-        }
-    return {
-        "enum": list(input_.options) or None,
-        "minimum": input_.minimum,
-        "maximum": input_.maximum,
-    }
+    more = {"description": input_.annotation or None, "default": input_.default}
+    return {"title": input_.name, **schema, **_given(more)}
 
 
 def _given(schema: Schema) -> Schema:
@@ -83,7 +72,7 @@ def _given(schema: Schema) -> Schema:
 def _data(*sources: str) -> Schema:
     registered = _object({"dataset_id": {"type": "string"}})
     in_galaxy = _object(
-        {"src": {"enum": sources}, "id": {"type": "string", "pattern": "\\S"}}
+        {"src": {"enum": list(sources)}, "id": {"type": "string", "pattern": "\\S"}}
     )
     return {
         "oneOf": [
