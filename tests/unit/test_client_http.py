@@ -101,6 +101,17 @@ def test_a_problem_is_a_refusal() -> None:
     assert caught.value.body == body
 
 
+@pytest.mark.parametrize("header", ["soon", "9" * 5000, "-1", "1e999"])
+def test_a_retry_after_that_is_none_is_left_out(header: str) -> None:
+    body = json.dumps(PROBLEM).encode()
+    with (
+        serving(http("429 Too Many", body, f"Retry-After: {header}")) as server,
+        pytest.raises(Refused) as caught,
+    ):
+        Api(Service(url=server.url)).get("jobs")
+    assert caught.value.retry_after is None
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [

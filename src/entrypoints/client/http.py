@@ -1,8 +1,9 @@
 """The HTTP API as the client commands see it.
 
 Rule of the file: every failure leaves it as :class:`Refused` (the service answered
-with a problem) or :class:`Unreachable` (anything else). Commands import it when they
-need it: ``--help`` starts without urllib3.
+with a problem), :class:`Usage` (a key that no header can hold) or :class:`Unreachable`
+(anything else). Commands import it when they need it: ``--help`` starts without
+urllib3.
 """
 
 from __future__ import annotations

@@ -113,32 +113,32 @@ def table(*columns: str, rows: Iterable[Sequence[str | Text]], cut: str = "") ->
         rows: Their cells.
         cut: The headings of those that are cut where the terminal is too narrow.
     """
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         heading = column.removeprefix(">")
         justify: Literal["right", "left"] = "right" if column != heading else "left"
         # Columns that may not be cut do not give way to those that may.
-        made.add_column(heading, no_wrap=heading not in cut.split(), justify=justify)
+        grid.add_column(heading, no_wrap=heading not in cut.split(), justify=justify)
     for row in rows:
-        made.add_row(*map(_cell, row))
-    return made
+        grid.add_row(*map(_cell, row))
+    return grid
 
 
 def fields(*rows: tuple[str, str | Text | None]) -> Table:
     """Return names with their values; those that are None are left out."""
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_column(style="bold", no_wrap=True)
-    made.add_column(overflow="fold")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in rows:
         if value is not None:
-            made.add_row(name, Text(clean(value)) if isinstance(value, str) else value)
-    return made
+            grid.add_row(name, Text(clean(value)) if isinstance(value, str) else value)
+    return grid
 
 
 def _cell(value: str | Text) -> Text:
-    made = Text(clean(value)) if isinstance(value, str) else value
-    made.no_wrap, made.overflow = True, "ellipsis"
-    return made
+    text = Text(clean(value)) if isinstance(value, str) else value
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def progress(counts: Mapping[str, Any], state: str, noun: str = "jobs ") -> str:

@@ -7,7 +7,7 @@ reports what is wrong, in one place for all its clients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from galaxy_jobs.entrypoints import typed_text
@@ -58,13 +58,9 @@ def typed(texts_by_name: Mapping[str, Sequence[str]], schema: Schema) -> dict[st
 
 def alternatives(schema: Schema) -> tuple[list[Schema], bool]:
     """Return the schemas of one value of an input, and whether it takes several."""
-    flat = list(_flat(schema))
-    singles = [choice for choice in flat if choice.get("type") != "array"]
-    return singles, len(singles) < len(flat)
-
-
-def _flat(schema: Schema) -> Iterator[Schema]:
-    for choice in schema.get("anyOf", ()):
-        yield from _flat(choice)
     if "anyOf" not in schema:
-        yield schema
+        multiple = schema.get("type") == "array"
+        return ([] if multiple else [schema]), multiple
+    choices = [alternatives(choice) for choice in schema["anyOf"]]
+    singles = [single for choice, _ in choices for single in choice]
+    return singles, any(multiple for _, multiple in choices)
