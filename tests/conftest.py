@@ -41,19 +41,22 @@ settings.load_profile("short")
 
 
 LONGEST_FILES = (
-    "test_openapi.py",
-    "test_image.py",
-    "test_postgres_job_pages.py",
+    "test_embedded_postgres.py",
+    "test_packaging.py",
+    "test_postgres_repositories.py",
     "test_crashes.py",
     "test_embedded_galaxy.py",
-    "test_galaxy_client.py",
-    "test_chaos.py",
-    "test_once.py",
-    "test_cli.py",
-    "test_web.py",
-    "test_end_to_end.py",
-    "test_cli_trouble.py",
+    "test_demo.py",
     "test_library.py",
+    "test_chaos.py",
+    "test_image.py",
+    "test_cli_trouble.py",
+    "test_web.py",
+    "test_cli.py",
+    "test_openapi.py",
+    "test_end_to_end.py",
+    "test_readme.py",
+    "test_http_server.py",
 )
 """Those that take longest, in the order in which they are begun.
 

@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresTransitionFeed,
     make_engine,
 )
+from galaxy_jobs.adapters.postgres.tables import metadata
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
 from galaxy_jobs.adapters.testing.contracts.invocations import (
@@ -32,11 +33,6 @@ from galaxy_jobs.adapters.testing.contracts.submissions import (
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
 
-
-TABLES = (
-    "datasets, submissions, workflow_invocations, active_invocations, "
-    "invocation_transitions, tokens, sweep_totals"
-)
 
 # What the store's own clock is compared with.
 TIMES = {
@@ -66,7 +62,11 @@ def migrated(module_database_url: str) -> Iterator[Engine]:
 def engine(migrated: Engine) -> Iterator[Engine]:
     """The engine, on tables that are empty; no connection may leak."""
     with migrated.begin() as connection:
-        connection.execute(sa.text(f"TRUNCATE {TABLES} RESTART IDENTITY"))
+        # With so few rows many times as fast as TRUNCATE, which makes new files. A
+        # trigger forbids it, but not to a replica.
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        for table in metadata.sorted_tables:
+            connection.execute(table.delete())
     yield migrated
     assert "Current Checked out connections: 0" in migrated.pool.status()
 
