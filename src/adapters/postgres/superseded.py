@@ -70,8 +70,10 @@ _DONE = (
         _I.c.invocation_id == sa.bindparam("id"), _I.c.history_dealt_with_at.is_(None)
     )
 )
+# Not a parameter of the column's name: SQLAlchemy would set the column by it, in every
+# update that is executed with it.
 _DONE_WITH_ATTENTION = _DONE.values(
-    attention=sa.bindparam("attention"),
+    attention=sa.bindparam("note"),
     version=_I.c.version + 1,
     updated_at=sa.func.now(),
 )
@@ -112,6 +114,6 @@ class PostgresSupersededRuns(SupersededRuns):
         return read(self.engine, work)
 
     def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
-        parameters = {"id": invocation_id, "attention": cleaned(attention)}
+        parameters = {"id": invocation_id, "note": cleaned(attention)}
         statement = _DONE if attention is None else _DONE_WITH_ATTENTION
         write(self.engine, lambda c: c.execute(statement, parameters))

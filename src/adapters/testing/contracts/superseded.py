@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     S,
     a_dataset,
     a_submission,
+    sighting,
 )
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src, UrlData
 from galaxy_jobs.domain.model.invocation import (
@@ -97,9 +98,12 @@ class SupersededRunsContract:
     def test_what_is_done_is_done_for_ever(
         self, repositories: Repositories, attention: str | None
     ) -> None:
-        before = repositories.moved(repositories.accepted("first"), S.FAILED)
+        first = repositories.accepted("first")
+        noted = first.seen(sighting(S.FAILED, attention="noted before"), LATER)
+        repositories.invocations.save(first, noted)
         repositories.moved(self._rerun(repositories, "second"), S.COMPLETED)
-        before = repositories.invocations.get(before.invocation_id)
+        before = repositories.invocations.get(first.invocation_id)
+        assert before.attention == "noted before"
         repositories.superseded.done(before.invocation_id, attention)
         repositories.superseded.done(before.invocation_id, "again")
         assert self._due(repositories) == []
