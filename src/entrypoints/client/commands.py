@@ -321,11 +321,7 @@ def _submit(
         output.show(f"Job {job} is {answer.data['state']}{before}.")
     if wait:
         return watching.follow(api, job, as_json=as_json)
-    if as_json:
-        output.raw(answer.body)
-    else:
-        output.show(f"Follow it: galaxy-jobs watch {job}")
-    return 0
+    return _show(answer, as_json, lambda _: f"Follow it: galaxy-jobs watch {job}")
 
 
 def _show(answer: Answer, as_json: AsJson, view: View) -> int:

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from ssl import SSLCertVerificationError
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -65,10 +66,22 @@ class Api:
 
     service: Service
     timeout: float = field(default=60.0, kw_only=True)
-    _connections: PoolManager = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._connections = _connections(self.service.url)
+    @cached_property
+    def _connections(self) -> PoolManager:
+        """The connections to the service, through the proxy that is configured."""
+        if not any(name.lower().endswith("_proxy") for name in os.environ):
+            return PoolManager()
+        from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow
+
+        service = urlsplit(self.service.url)
+        proxy = getproxies().get(service.scheme)
+        if proxy is None or proxy_bypass(service.netloc):
+            return PoolManager()
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        credentials = urlsplit(proxy).netloc.rpartition("@")[0]
+        headers = make_headers(proxy_basic_auth=unquote(credentials) or None)
+        return ProxyManager(proxy, proxy_headers=headers)
 
     def get(self, *parts: str, **query: object) -> Answer:
         """Return the resource whose path has these parts.
@@ -149,22 +162,6 @@ def _target(parts: tuple[str, ...], query: Mapping[str, object]) -> str:
     given = {name: value for name, value in query.items() if value not in (None, ())}
     encoded = urlencode(given, doseq=True, errors="surrogateescape")
     return f"{path}?{encoded}" if given else path
-
-
-def _connections(url: str) -> PoolManager:
-    """Return connections to the service, through the proxy that is configured."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return PoolManager()
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow
-
-    service = urlsplit(url)
-    proxy = getproxies().get(service.scheme)
-    if proxy is None or proxy_bypass(service.netloc):
-        return PoolManager()
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    credentials = urlsplit(proxy).netloc.rpartition("@")[0]
-    headers = make_headers(proxy_basic_auth=unquote(credentials) or None)
-    return ProxyManager(proxy, proxy_headers=headers)
 
 
 def _reason(error: BaseException) -> str:
