@@ -289,7 +289,8 @@ class Doctor:
         yield FAIL, message, RESTORE_KEY
 
     def _poller(self) -> Iterator[Outcome]:
-        ours = self._backlogs().get(self.galaxy().identity())
+        everyone = self._backlogs().items()
+        ours = next((jobs for user, jobs in everyone if user == self._identity), None)
         if ours is None:
             yield OK, "Nothing to poll."
             return

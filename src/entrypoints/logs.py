@@ -8,15 +8,12 @@ import sys
 import structlog
 
 
-def configure(*, level: int = logging.INFO, human: bool | None = None) -> None:
+def configure(*, level: int = logging.INFO) -> None:
     """Send our logs, and those of the libraries, to standard error.
 
     Args:
         level: The lowest that is logged.
-        human: Whether a person reads them; None: if it is a terminal.
     """
-    if human is None:
-        human = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -27,7 +24,7 @@ def configure(*, level: int = logging.INFO, human: bool | None = None) -> None:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-    if human:
+    if sys.stderr.isatty():
         plain = structlog.dev.plain_traceback
         last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     formatter = structlog.stdlib.ProcessorFormatter
@@ -38,12 +35,8 @@ def configure(*, level: int = logging.INFO, human: bool | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        formatter(
-            foreign_pre_chain=shared,
-            processors=[formatter.remove_processors_meta, *last],
-        )
-    )
+    last.insert(0, formatter.remove_processors_meta)
+    handler.setFormatter(formatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

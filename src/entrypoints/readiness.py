@@ -51,7 +51,6 @@ class Readiness:
         try:
             migrations = schema_state(self.engine).value
         except StoreUnavailable as error:
-            return Ready(
-                database=False, migrations=None, galaxy=news, problem=str(error)
-            )
+            problem = str(error)
+            return Ready(database=False, migrations=None, galaxy=news, problem=problem)
         return Ready(database=True, migrations=migrations, galaxy=news)
