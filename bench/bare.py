@@ -6,8 +6,8 @@ import logging
 
 from litestar import Litestar, get
 
+from galaxy_jobs.adapters.http_server import run_server
 from galaxy_jobs.entrypoints import logs
-from galaxy_jobs.entrypoints.serve import run_server
 
 
 @get("/health/live", sync_to_thread=False)

@@ -15,11 +15,11 @@ from uuid import uuid4
 import psycopg
 from litestar import MediaType, Response, get
 
+from galaxy_jobs.adapters.http_server import run_server
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.entrypoints import logs
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import opened
-from galaxy_jobs.entrypoints.serve import run_server
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 
 

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from types import FrameType
 
 import structlog
-import uvicorn
-from litestar.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import (
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
 
+from galaxy_jobs.adapters.http_server import CannotListen, run_server
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
 from galaxy_jobs.entrypoints.api.headers import is_loopback
@@ -27,208 +16,6 @@ from galaxy_jobs.entrypoints.container import Container, opened, prepare
 
 
 log = structlog.get_logger()
-
-SHUTDOWN_TIMEOUT = 15
-"""Seconds for which running requests are still answered after a signal to stop. What
-they began on Galaxy is recorded even when their clients have been cut off."""
-
-CLIENT_TIMEOUT = 30
-"""Seconds a client may take to send a whole request, to begin the next one, and to
-accept any part of an answer."""
-
-HEAD_LIMIT = 64 * 1024
-"""Bytes of a request's target, headers and trailers; each header counts 32 more."""
-
-HEADER_OVERHEAD = 32
-
-QUEUE_LIMIT = 8
-"""Requests of one connection that may wait for the answer to an earlier one."""
-
-RECEIVE_BUFFER = 64 * 1024
-"""Bytes of a connection that the kernel keeps, and that are parsed without a pause."""
-
-
-class Connection(HttpToolsProtocol):
-    """A connection with limits on what its client may send, and on the time it takes.
-
-    Adds to the callbacks of asyncio's protocols and of httptools' parser. An error
-    raised in a callback of the parser is answered with 400 and closes the connection.
-    """
-
-    _deadline: asyncio.TimerHandle | None = None
-    _head_size = 0
-    _in_head = False
-    _unparsed = 0
-    """Bytes since the parser last finished a head, a part of a body, or a request."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._unanswered: deque[RequestResponseCycle] = deque()
-        self._start_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_deadline()
-        self._disconnect()
-        super().connection_lost(exc)
-
-    def send_400_response(self, msg: str) -> None:
-        super().send_400_response(msg)
-        self._disconnect()
-
-    def data_received(self, data: bytes) -> None:
-        if not self._unanswered and self._deadline is None:
-            self._start_deadline()  # empty lines between requests begin none
-        self._unparsed += len(data)
-        super().data_received(data)
-        if self._unparsed > HEAD_LIMIT and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
-
-    def on_message_begin(self) -> None:
-        if len(self._unanswered) > QUEUE_LIMIT:
-            raise ValueError("too many requests wait on this connection")
-        self._head_size, self._in_head = 0, True
-        self._start_deadline()
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + HEADER_OVERHEAD)
-        if self._in_head:  # trailers are ignored (RFC 9110, 6.5.1)
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._in_head, self._unparsed = False, 0
-        super().on_headers_complete()
-        self._unanswered.append(self.cycle)
-
-    def on_body(self, body: bytes) -> None:
-        self._unparsed = 0
-        if self.parser.get_method() != b"GET":  # means nothing there (RFC 9110, 9.3.1)
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._unparsed = 0
-        self._stop_deadline()
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        self._unanswered.popleft()
-        super().on_response_complete()
-
-    def _count(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > HEAD_LIMIT:
-            raise ValueError("the head of the request is too large")
-
-    def _disconnect(self) -> None:
-        # Uvicorn tells only the newest of several requests that the client is gone.
-        for cycle in self._unanswered:
-            cycle.disconnected = True
-            cycle.message_event.set()
-
-    def _start_deadline(self) -> None:
-        self._stop_deadline()
-        delay = self.config.timeout_keep_alive
-        self._deadline = self.loop.call_later(delay, self.transport.close)
-
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
-class Server(uvicorn.Server):
-    """Uvicorn with hooks, as for :func:`run_server`; it outlives the signal to stop."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        on_ready: Callable[[], object],
-        on_stop: Callable[[], object],
-    ) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-        self._on_stop = on_stop
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and not self.should_exit:
-            self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_stop()
-        await super().shutdown(sockets)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        # Uvicorn's own raises the signal again at the end, which ends the process.
-        self.should_exit = True
-
-
-def run_server(
-    app: ASGIApp,
-    host: str,
-    port: int,
-    *,
-    on_ready: Callable[[str], object] = lambda _: None,
-    on_stop: Callable[[], object] = lambda: None,
-    shutdown_timeout: int = SHUTDOWN_TIMEOUT,
-    client_timeout: int = CLIENT_TIMEOUT,
-) -> int:
-    """Serve an application until SIGTERM or SIGINT.
-
-    Args:
-        app: The application.
-        host: The address to listen on.
-        port: 0 takes a free one.
-        on_ready: Called with the URL of the service once requests are answered.
-        on_stop: Called in the event loop before running requests are waited for: to
-            end those that would not end by themselves.
-        shutdown_timeout: Seconds until the tasks of running requests are cancelled.
-        client_timeout: Seconds to wait for a client; see :data:`CLIENT_TIMEOUT`.
-
-    Returns:
-        0 once stopped; 1 if the address is not available or the application did not
-        start, after a message on standard error.
-    """
-    try:
-        listener = socket.create_server(
-            (host, port),
-            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
-            backlog=2048,
-        )
-    except OSError as error:
-        reason = (error.strerror or "").partition(" (")[0]
-        return _failed(
-            f"cannot listen on {_url(host, port)}: {reason}. Choose another --host or "
-            "--port; 0 takes a free port."
-        )
-    with listener, suppress(SystemExit):  # uvicorn's way to say: it did not start
-        # Connections inherit these.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            listener.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, client_timeout * 1000
-            )
-        url = _url(host, listener.getsockname()[1])
-        config = uvicorn.Config(
-            app,
-            http=Connection,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # the address of the client is not used
-            timeout_keep_alive=client_timeout,
-            timeout_graceful_shutdown=shutdown_timeout,
-        )
-        server = Server(config, lambda: on_ready(url), on_stop)
-        server.run([listener])
-        return 0
-    return 1
 
 
 def serve(host: str, port: int) -> int:
@@ -250,27 +37,29 @@ def serve(host: str, port: int) -> int:
             return 2
         # In the background: reads are served without Galaxy, too.
         threading.Thread(target=_greet, args=(container,), daemon=True).start()
-        return run_server(
-            create_app(container),
-            host,
-            port,
-            on_ready=lambda url: log.info(
-                "serving",
-                url=url,
-                docs=f"{_local(url)}/docs",
-                database=container.database().where(),
-            ),
-            on_stop=lambda: container.broadcast().stop(),
-        )
+        try:
+            started = run_server(
+                create_app(container),
+                host,
+                port,
+                on_ready=lambda url: log.info(
+                    "serving",
+                    url=url,
+                    docs=f"{_local(url)}/docs",
+                    database=container.database().where(),
+                ),
+                on_stop=lambda: container.broadcast().stop(),
+            )
+        except CannotListen as error:
+            return _failed(
+                f"{error}. Choose another --host or --port; 0 takes a free port."
+            )
+        return 0 if started else 1
 
 
 def _failed(message: str) -> int:
     print(f"galaxy-jobs: {message}", file=sys.stderr)
     return 1
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _local(url: str) -> str:

@@ -20,9 +20,9 @@ from typing import Any
 from litestar import Request, get, post, route
 from litestar.response import Stream
 
+from galaxy_jobs.adapters.http_server import CannotListen, run_server
 from galaxy_jobs.entrypoints import logs
 from galaxy_jobs.entrypoints.api.asgi import Service
-from galaxy_jobs.entrypoints.serve import run_server
 
 
 @get("/", sync_to_thread=False)
@@ -72,18 +72,22 @@ def endless() -> Stream:
 def main() -> None:
     logs.configure(level=logging.ERROR)
     host, port, shutdown, client = sys.argv[1:]
-    code = run_server(
-        Service(
-            [at_once, held, echo, waiting, endless],
-            openapi_config=None,
-            logging_config=None,
-        ),
-        host,
-        int(port),
-        on_ready=lambda url: print(url, flush=True),
-        shutdown_timeout=int(shutdown),
-        client_timeout=int(client),
-    )
+    try:
+        started = run_server(
+            Service(
+                [at_once, held, echo, waiting, endless],
+                openapi_config=None,
+                logging_config=None,
+            ),
+            host,
+            int(port),
+            on_ready=lambda url: print(url, flush=True),
+            shutdown_timeout=int(shutdown),
+            client_timeout=int(client),
+        )
+    except CannotListen as error:
+        sys.exit(str(error))
+    code = 0 if started else 1
     print(f"returned {code}", flush=True)
     sys.exit(code)
 

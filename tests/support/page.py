@@ -19,6 +19,7 @@ import uvicorn
 from attrs import evolve, frozen
 from dependency_injector import providers
 
+from galaxy_jobs.adapters.http_server import Server
 from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
 from galaxy_jobs.domain import (
     Dataset,
@@ -39,7 +40,6 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
-from galaxy_jobs.entrypoints.serve import Server
 from galaxy_jobs.entrypoints.settings import Settings
 from tests.support.wait import until
 
