@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import structlog
 from litestar import Litestar, Request
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, SAFE_METHODS, Caller
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
@@ -47,32 +47,37 @@ class Service(Litestar):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        method, began, status = scope["method"], time.perf_counter(), 0
+        method, began = scope["method"], time.perf_counter()
+        status, ended = 0, False
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         scope["path"] = encoded_path(scope["raw_path"])
 
-        async def stamped(message: Message) -> None:
-            nonlocal status
+        async def respond(message: Any) -> None:
+            nonlocal status, ended
             if message["type"] == "http.response.start":
+                scope["method"] = method  # the server goes by it, too
                 status = message["status"]
                 message["headers"] = _stamped(self, scope, message["headers"])
+            elif ended:
+                return
+            elif method == "HEAD":
+                ended = True
+                message = {**message, "body": b"", "more_body": False}
             await send(message)
 
         # Not reset: the server has made a task, and so a context, for this request.
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        if method == "HEAD":  # GET without the body (RFC 9110, 9.3.2)
+            scope["method"] = "GET"
         try:
-            app: ASGIApp = super().__call__
-            if method == "HEAD":
-                await _head(app, scope, receive, stamped)
-            else:
-                await app(scope, receive, stamped)
+            await super().__call__(scope, receive, respond)
         except asyncio.CancelledError:  # the server stops, and waits no longer
             if status:
                 raise
             request = Request[Any, Any, Any](scope)
             response = problem_response(request, _cut_off(method))
-            await response.to_asgi_response(None, request)(scope, receive, stamped)
+            await response.to_asgi_response(None, request)(scope, receive, respond)
         finally:
             seconds = time.perf_counter() - began
             if self.metrics is not None:
@@ -110,23 +115,6 @@ def decode_path_parameters(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return middleware
-
-
-async def _head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
-    """Answer HEAD as GET without the body (RFC 9110, 9.3.2)."""
-    ended = False
-
-    async def without_body(message: Message) -> None:
-        nonlocal ended
-        scope["method"] = "HEAD"  # the server goes by it, too
-        if message["type"] == "http.response.body" and not ended:
-            ended = True
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        elif not ended:
-            await send(message)
-
-    scope["method"] = "GET"
-    await app(scope, receive, without_body)
 
 
 def _request_id(scope: Any) -> str:

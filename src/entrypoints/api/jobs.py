@@ -32,6 +32,9 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 
 
+MAX_WAIT = 60
+"""Seconds that a client may wait for a change."""
+
 _SUBMITTING = (
     "unsupported-media-type",
     "too-large",
@@ -156,7 +159,15 @@ async def list_jobs(
     ] = None,
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
-    if_none_match: parameters.IfNoneMatch = None,
+    if_none_match: Annotated[
+        str | None,
+        parameters.header(
+            "The `ETag` of the page you have. Where nothing has changed, the response "
+            "is a 304 without a body.",
+            'W/"3f0a6b"',
+            name="If-None-Match",
+        ),
+    ] = None,
 ) -> Response[schemas.Jobs]:
     """List jobs, newest first."""
     selected = JobFilter(
@@ -187,7 +198,10 @@ async def show_job(
     clock: Needs[ports.Clock],
     broadcast: Needs[Broadcast],
     slots: Needs[StreamSlots],
-    wait: parameters.Wait = 0,
+    wait: Annotated[
+        int,
+        query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT),
+    ] = 0,
 ) -> schemas.JobDetailJson:
     """Show a job.
 
@@ -270,7 +284,12 @@ def cancel_job(
     responses=refusals("submission-not-found"),
 )
 def show_submission(
-    submission_id: parameters.SubmissionIdInPath,
+    submission_id: Annotated[
+        str,
+        parameters.path(
+            "The submission, a UUID.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10"
+        ),
+    ],
     submissions: Needs[ports.SubmissionRepository],
 ) -> schemas.SubmissionJson:
     """Show the outcome of a submission.

@@ -135,12 +135,13 @@ def openapi_config() -> OpenAPIConfig:
 @cache
 def document(app: Litestar) -> Json:
     """Return the whole document of an application."""
-    found: Json = app.openapi_schema.to_schema()
-    schemas = found["components"]["schemas"] = _schemas(found["components"]["schemas"])
-    for methods in found["paths"].values():
+    document: Json = app.openapi_schema.to_schema()
+    components = document["components"]
+    components["schemas"] = schemas = _schemas(components["schemas"])
+    for methods in document["paths"].values():
         for method, operation in methods.items():
             _complete_operation(method, operation, schemas)
-    return found
+    return document
 
 
 def _schemas(names: Container[str]) -> Json:

@@ -40,9 +40,6 @@ T = TypeVar("T")
 MAX_QUERY_PARAMETERS = 100
 """The number of parameters that a query may have."""
 
-MAX_WAIT = 60
-"""Seconds that a client may wait for a change."""
-
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 Needs: TypeAlias = NamedDependency[SkipValidation[T]]
@@ -68,10 +65,6 @@ InvocationIdInPath: TypeAlias = Annotated[
     InvocationId, path("The job, by Galaxy's id of its invocation.", "f2db41e1fa331b3e")
 ]
 
-SubmissionIdInPath: TypeAlias = Annotated[
-    str, path("The submission, a UUID.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
-]
-
 Limit: TypeAlias = Annotated[
     int, query("a whole number from 1 to 200", 50, ge=1, le=200)
 ]
@@ -79,10 +72,6 @@ Limit: TypeAlias = Annotated[
 CursorText: TypeAlias = Annotated[
     str | None,
     query("the `next_cursor` of the previous page", "WzEsIjNmMGE2YiIsIjIwIl0"),
-]
-
-Wait: TypeAlias = Annotated[
-    int, query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT)
 ]
 
 KeyHeader: TypeAlias = Annotated[
@@ -93,16 +82,6 @@ KeyHeader: TypeAlias = Annotated[
         "7d1e6f0a",
         name="Idempotency-Key",
         schema_extra={"minLength": 1, "maxLength": KEY_LENGTH},
-    ),
-]
-
-IfNoneMatch: TypeAlias = Annotated[
-    str | None,
-    header(
-        "The `ETag` of the page you have. Where nothing has changed, the response is "
-        "a 304 without a body.",
-        'W/"3f0a6b"',
-        name="If-None-Match",
     ),
 ]
 

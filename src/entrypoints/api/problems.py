@@ -24,39 +24,37 @@ from galaxy_jobs.entrypoints.hints import explain
 
 PROBLEM_JSON = "application/problem+json"
 
-STATUS: Mapping[str, int] = MappingProxyType(
-    {
-        "malformed-request": 400,
-        "unauthenticated": 401,
-        "forbidden": 403,
-        "not-found": 404,
-        "job-not-found": 404,
-        "submission-not-found": 404,
-        "dataset-not-found": 422,
-        "workflow-not-found": 422,
-        "workflow-not-allowed": 422,
-        # Galaxy has forgotten a job that we know: its outputs are not found.
-        "gone": 404,
-        "method-not-allowed": 405,
-        "in-progress": 409,
-        "already-ended": 409,
-        "dataset-exists": 409,
-        "conflict": 409,
-        "too-large": 413,
-        "unsupported-media-type": 415,
-        "workflow-ambiguous": 422,
-        "invalid-parameters": 422,
-        "galaxy-rejected": 422,
-        "idempotency-key-reused": 422,
-        "too-many-requests": 429,
-        "internal-error": 500,
-        "galaxy-refused-us": 502,
-        "galaxy-unavailable": 503,
-        "database-unavailable": 503,
-        "shutting-down": 503,
-        "outcome-unknown": 504,
-    }
-)
+STATUS: Mapping[str, int] = {
+    "malformed-request": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not-found": 404,
+    "job-not-found": 404,
+    "submission-not-found": 404,
+    "dataset-not-found": 422,
+    "workflow-not-found": 422,
+    "workflow-not-allowed": 422,
+    # Galaxy has forgotten a job that we know: its outputs are not found.
+    "gone": 404,
+    "method-not-allowed": 405,
+    "in-progress": 409,
+    "already-ended": 409,
+    "dataset-exists": 409,
+    "conflict": 409,
+    "too-large": 413,
+    "unsupported-media-type": 415,
+    "workflow-ambiguous": 422,
+    "invalid-parameters": 422,
+    "galaxy-rejected": 422,
+    "idempotency-key-reused": 422,
+    "too-many-requests": 429,
+    "internal-error": 500,
+    "galaxy-refused-us": 502,
+    "galaxy-unavailable": 503,
+    "database-unavailable": 503,
+    "shutting-down": 503,
+    "outcome-unknown": 504,
+}
 """The status of each problem, by its code."""
 
 ADDRESSED = frozenset(

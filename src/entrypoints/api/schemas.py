@@ -57,8 +57,6 @@ def view(model: type[V], thing: object) -> V:
     return msgspec.convert(thing, model, from_attributes=True)
 
 
-# --- fields of several models ---------------------------------------------------
-
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 NextCursor: TypeAlias = Annotated[
@@ -80,8 +78,6 @@ GalaxyStateField: TypeAlias = Annotated[str, doc("Galaxy's own word.", "schedule
 ToolField: TypeAlias = Annotated[
     str | None, doc("Galaxy's id of the tool, if it is one.", "sort1/1.2.0")
 ]
-
-# --- datasets -------------------------------------------------------------------
 
 
 class GalaxySource(Body, tag_field="src"):
@@ -172,9 +168,6 @@ def dataset(registered: Dataset) -> DatasetJson:
         source=source(registered.source),
         created_at=registered.created_at,
     )
-
-
-# --- jobs -----------------------------------------------------------------------
 
 
 class NewJob(Body):
@@ -389,9 +382,6 @@ def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
     )
 
 
-# --- workflows ------------------------------------------------------------------
-
-
 class WorkflowName(View):
     """A workflow that may be run."""
 
@@ -419,9 +409,6 @@ class WorkflowJson(View):
         dict[str, Any],
         doc("A JSON Schema of a job's `parameters`.", {"type": "object"}),
     ]
-
-
-# --- health and problems --------------------------------------------------------
 
 
 class Live(View):
