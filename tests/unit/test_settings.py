@@ -123,7 +123,7 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         id = "f597429621d6eb2b"
         [poll]
         min_interval = 2
-        max_interval = "PT5M"
+        max_interval = "PT4M"
         threads = 3
         [submit]
         key_lifetime = 60
@@ -142,7 +142,7 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         "f597429621d6eb2b",
     )
     assert settings.poll.min_interval == timedelta(seconds=2)
-    assert settings.poll.max_interval == timedelta(minutes=5)
+    assert settings.poll.max_interval == timedelta(minutes=4)
     assert settings.threads == 3
     assert settings.submit.key_lifetime == timedelta(minutes=1)
     assert settings.http.rate == 50
