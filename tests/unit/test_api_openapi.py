@@ -161,3 +161,12 @@ def test_nothing_else_is_taken_in_a_body(document: Mapping[str, Any]) -> None:
         form = validator(document, name)
         assert form.is_valid(example)
         assert not form.is_valid({**example, "unknown": 1})
+
+
+def test_a_dataset_id_is_described_with_its_length(document: Mapping[str, Any]) -> None:
+    form = validator(document, "NewDataset")
+    dataset = {"name": "n", "source": {"src": "hda", "id": "1"}}
+    assert form.is_valid({**dataset, "dataset_id": "d" * 255})
+    assert form.is_valid({**dataset, "dataset_id": None})
+    assert not form.is_valid({**dataset, "dataset_id": "d" * 256})
+    assert not form.is_valid({**dataset, "dataset_id": ""})

@@ -46,8 +46,7 @@ def read(text: str | None, wanted: object) -> Cursor | None:
     if text is None:
         return None
     try:
-        padded = text + "=" * (-len(text) % 4)
-        fields = base64.b64decode(padded, altchars=b"-_", validate=True)
+        fields = base64.urlsafe_b64decode(text + "==")
         *_, at, id_ = msgspec.json.decode(fields, type=tuple[int, str, str, str])
         cursor = Cursor(datetime.fromisoformat(at), id_)
         if "\0" not in id_ and write(cursor, wanted) == text:
