@@ -179,9 +179,9 @@ def doctor(*, json: bool = False) -> int:
     Args:
         json: Print the findings as JSON.
     """
-    from galaxy_jobs.entrypoints import doctor_command
+    from galaxy_jobs.entrypoints import doctor_cli
 
-    return doctor_command.run(as_json=json)
+    return doctor_cli.run(as_json=json)
 
 
 @app.command(group=ABOUT)

@@ -16,16 +16,16 @@ from dependency_injector.providers import Provider, Singleton
 from sqlalchemy import Engine, event
 
 from galaxy_jobs.adapters import postgres
+from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
-from galaxy_jobs.adapters.system import SystemClock
+from galaxy_jobs.adapters.prometheus import Metrics
 from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines
 from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.broadcast import Broadcast
 from galaxy_jobs.entrypoints.environment import BadSetting
-from galaxy_jobs.entrypoints.metrics import Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 

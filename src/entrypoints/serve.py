@@ -10,7 +10,7 @@ import structlog
 from galaxy_jobs.adapters.http_server import CannotListen, run_server
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
-from galaxy_jobs.entrypoints.api.headers import is_loopback
+from galaxy_jobs.entrypoints.api.host_and_origin import is_loopback
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container, opened, prepare
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from dependency_injector import providers
 from litestar.testing import TestClient
 
-from galaxy_jobs.adapters.system import SystemClock
+from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.testing.memory import (
     MemoryDatasets,
     MemoryInvocations,

@@ -22,7 +22,7 @@ from galaxy_jobs.domain.model.token import ENTROPY, Scope, Token, text_of
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import Authenticate, RevokeToken
 from galaxy_jobs.entrypoints.api.auth import COOKIE, TokenCache
-from galaxy_jobs.entrypoints.api.headers import is_same_origin
+from galaxy_jobs.entrypoints.api.host_and_origin import is_same_origin
 from tests.support.api import StandIn, a_token, an_api, bearer, code_of, forgetful
 from tests.support.build import NOON, an_invocation
 

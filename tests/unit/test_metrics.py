@@ -9,16 +9,16 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from galaxy_jobs.domain import Identity, InvocationId
-from galaxy_jobs.domain.errors import DatasetNotFound, StoreUnavailable
-from galaxy_jobs.domain.ports import Backlog
-from galaxy_jobs.domain.use_cases import Submitted, Sweep
-from galaxy_jobs.entrypoints.metrics import (
+from galaxy_jobs.adapters.prometheus import (
     CONTENT_TYPE,
     SWEEP_COUNTERS,
     Metrics,
     PortTaken,
 )
+from galaxy_jobs.domain import Identity, InvocationId
+from galaxy_jobs.domain.errors import DatasetNotFound, StoreUnavailable
+from galaxy_jobs.domain.ports import Backlog
+from galaxy_jobs.domain.use_cases import Submitted, Sweep
 from tests.support.api import StandIn, an_api
 
 

@@ -6,8 +6,9 @@ of its own, and nothing here logs: values and counts are returned.
 """
 
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
-from galaxy_jobs.domain.use_cases.clear import ClearSuperseded
+from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.datasets import RegisterDataset
+from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.outputs import JobOutputs
 from galaxy_jobs.domain.use_cases.poll import (
     Breaker,
@@ -37,7 +38,6 @@ from galaxy_jobs.domain.use_cases.tokens import (
     NewToken,
     RevokeToken,
 )
-from galaxy_jobs.domain.use_cases.whoami import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
 
 

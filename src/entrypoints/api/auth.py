@@ -30,7 +30,11 @@ from galaxy_jobs.domain import Scope, Token
 from galaxy_jobs.domain.errors import BadToken
 from galaxy_jobs.domain.model.token import id_in
 from galaxy_jobs.domain.use_cases import Authenticate
-from galaxy_jobs.entrypoints.api.headers import check_framing, check_host, check_origin
+from galaxy_jobs.entrypoints.api.host_and_origin import (
+    check_framing,
+    check_host,
+    check_origin,
+)
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
 from galaxy_jobs.entrypoints.api.problems import Refused, refused_by
 

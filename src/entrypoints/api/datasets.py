@@ -11,6 +11,7 @@ from litestar.params import JSONBody
 from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, use_cases
 from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
+from galaxy_jobs.entrypoints.api.bodies import Strict
 from galaxy_jobs.entrypoints.api.parameters import (
     CursorText,
     Limit,
@@ -19,7 +20,6 @@ from galaxy_jobs.entrypoints.api.parameters import (
     path,
 )
 from galaxy_jobs.entrypoints.api.problems import refusals
-from galaxy_jobs.entrypoints.api.strict import Strict
 
 
 @post(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
+from galaxy_jobs.adapters.prometheus import CONTENT_TYPE, Metrics
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.api.auth import PUBLIC
 from galaxy_jobs.entrypoints.api.parameters import Needs
 from galaxy_jobs.entrypoints.api.problems import refusals
-from galaxy_jobs.entrypoints.metrics import CONTENT_TYPE, Metrics
 from galaxy_jobs.entrypoints.readiness import Readiness
 
 

@@ -23,11 +23,11 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, rate_key, requires
+from galaxy_jobs.entrypoints.api.bodies import Strict
 from galaxy_jobs.entrypoints.api.job_pages import JobPages, body_and_etag, matches
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import InvocationIdInPath, Needs, query
 from galaxy_jobs.entrypoints.api.problems import refusals
-from galaxy_jobs.entrypoints.api.strict import Strict
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 

@@ -25,6 +25,7 @@ from galaxy_jobs.domain import Scope
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.auth import COOKIE
 from galaxy_jobs.entrypoints.api.problems import PROBLEM_JSON
+from galaxy_jobs.entrypoints.api.schemas import ProblemDetails, View
 
 
 Json = dict[str, Any]
@@ -33,7 +34,7 @@ TAGS: Mapping[str, str] = {
     "jobs": "Run workflows, and follow their state.",
     "datasets": "What workflows run on.",
     "workflows": "What may be run, and its inputs.",
-    "health": "For monitoring; needs no token.",
+    "health": "For monitoring.",
 }
 
 
@@ -151,6 +152,10 @@ def _schemas(names: Container[str]) -> Json:
     _, schemas = schema_components(models, ref_template="#/components/schemas/{name}")
     types = [problems.type_of(code) for code in problems.STATUS]
     schemas["ProblemDetails"]["properties"]["type"]["enum"] = types
+    for model in models:
+        # A response has all fields; a problem has some only with some codes.
+        if issubclass(model, View) and model is not ProblemDetails:
+            schemas[model.__name__]["required"] = list(model.__struct_fields__)
     for schema in schemas.values():
         source = schema.get("properties", {}).get("src", {})
         if "enum" in source:  # msgspec has no description for a tag

@@ -15,7 +15,7 @@ from litestar.handlers import BaseRouteHandler
 
 from galaxy_jobs.entrypoints.api import exception_handlers, openapi
 from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS
-from galaxy_jobs.entrypoints.api.headers import is_same_origin
+from galaxy_jobs.entrypoints.api.host_and_origin import is_same_origin
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.web import pages, render, sign_in, submit
 from galaxy_jobs.entrypoints.web.forms import form_of

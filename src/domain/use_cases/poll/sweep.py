@@ -51,7 +51,7 @@ from galaxy_jobs.domain.ports import (
     PollQueue,
     WorkflowRunner,
 )
-from galaxy_jobs.domain.use_cases.clear import ClearSuperseded
+from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
 from galaxy_jobs.domain.use_cases.poll.counts import Sweep
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from galaxy_jobs.domain import DatasetId, GalaxyData, Source, Src, UrlData
 from galaxy_jobs.entrypoints.api import schemas
+from galaxy_jobs.entrypoints.api.bodies import MAX_DEPTH, check_content_type, decode
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.api.schemas import (
     LddaSource,
@@ -20,7 +21,6 @@ from galaxy_jobs.entrypoints.api.schemas import (
     NewRun,
     UrlSource,
 )
-from galaxy_jobs.entrypoints.api.strict import MAX_DEPTH, check_content_type, decode
 
 
 JOB = '{"dataset_id": "d", "workflow_name": "w", "parameters": {"n": %s}}'
@@ -143,6 +143,8 @@ def test_a_source_is_refused_where_it_is_wrong(source: str, field: str) -> None:
         ((JOB % "NaN").encode(), "not JSON"),
         ((JOB % "-Infinity").encode(), "not JSON"),
         ((JOB % "1e999").encode(), "out of range"),
+        ((JOB % r'"a\u0000b"').encode(), "NUL"),
+        ((JOB % r'"\\\u0000"').encode(), "NUL"),
         ((JOB % ("[" * 40 + "]" * 40)).encode(), "nested too deep"),
         ((JOB % ("[" * 100_000 + "]" * 100_000)).encode(), "nested too deep"),
     ],
@@ -153,7 +155,7 @@ def test_what_is_not_json_or_too_deep_is_refused(body: bytes, says: str) -> None
 
 @pytest.mark.parametrize(
     "value",
-    [2**63 - 1, -(2**63), 2**80, 1.5, -0.0, "é\u2028😀", [], {}, None, True],
+    ["\\u0000", 2**63 - 1, -(2**63), 2**80, 1.5, -0.0, "é\u2028😀", [], {}, None, True],
 )
 def test_any_value_is_taken_as_it_is(value: object) -> None:
     job = decode((JOB % json.dumps(value)).encode(), NewJob)

@@ -7,7 +7,11 @@ from typing import Any, cast
 import pytest
 from litestar.types import Scope
 
-from galaxy_jobs.entrypoints.api.headers import check_framing, check_host, check_origin
+from galaxy_jobs.entrypoints.api.host_and_origin import (
+    check_framing,
+    check_host,
+    check_origin,
+)
 from galaxy_jobs.entrypoints.api.problems import Refused
 
 

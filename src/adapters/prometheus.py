@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Generic, ParamSpec
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from attrs import frozen
 from prometheus_client import (
@@ -33,7 +33,6 @@ from prometheus_client.registry import Collector
 from galaxy_jobs.domain.errors import DomainError, StoreUnavailable
 from galaxy_jobs.domain.model.values import Identity
 from galaxy_jobs.domain.ports import Backlog
-from galaxy_jobs.domain.use_cases import Submitted
 
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.partition("; charset")[0]
@@ -43,6 +42,17 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds."""
 
 P = ParamSpec("P")
+
+
+class Submitted(Protocol):
+    """The result of a use case that submits."""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether it was submitted before."""
+
+
+S = TypeVar("S", bound=Submitted)
 
 
 class PortTaken(DomainError):
@@ -76,7 +86,7 @@ class Metrics:
         """Return all metrics in Prometheus' format."""
         return generate_latest(self._registry)
 
-    def submitting(self, use_case: Callable[P, Submitted]) -> Callable[P, Submitted]:
+    def submitting(self, use_case: Callable[P, S]) -> Callable[P, S]:
         """Return the use case with its outcomes counted."""
         return _Counted(use_case, self._submissions)
 
@@ -143,13 +153,13 @@ class _Requests:
 
 
 @frozen
-class _Counted(Generic[P]):
+class _Counted(Generic[P, S]):
     """A use case that submits, and the counter of its outcomes."""
 
-    use_case: Callable[P, Submitted]
+    use_case: Callable[P, S]
     counter: Counter
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Submitted:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> S:
         try:
             submitted = self.use_case(*args, **kwargs)
         except DomainError as error:

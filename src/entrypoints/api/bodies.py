@@ -27,6 +27,7 @@ MAX_DEPTH = 32
 
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _FIELD = re.compile(r"field `(.*?)`")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Strict(MsgspecDTO[T]):
@@ -81,6 +82,8 @@ def decode(body: bytes, model: type[T]) -> T:
         raise malformed(
             f"The body is nested too deep; the limit is {MAX_DEPTH} levels."
         )
+    if _NUL.search(body):
+        raise malformed("The body contains a NUL, which cannot be stored.")
     return value
 
 
