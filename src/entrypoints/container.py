@@ -6,13 +6,12 @@ fill, since dependency-injector does not check types; a test builds every one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from attrs import define, field
 from dependency_injector import containers, providers
-from dependency_injector.providers import Provider, Singleton
+from dependency_injector.providers import Dependency, Provider, Singleton
 from sqlalchemy import Engine, event
 
 from galaxy_jobs.adapters import postgres
@@ -30,17 +29,11 @@ from galaxy_jobs.entrypoints.readiness import Readiness
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
 
 
-T = TypeVar("T")
-
-
 @define
 class Database:
     """The database that is used: the one configured, or the embedded one.
 
-    Attributes:
-        settings: Where it is.
-        embedded: Ours; started when it is first needed.
-        pool_size: How many connections one process may hold.
+    A process holds at most *pool_size* connections.
     """
 
     settings: Settings
@@ -71,10 +64,8 @@ class Database:
             BadSetting: The address is malformed.
         """
         if self._engine is None:
-            if self.settings.database_url is None:
-                url = self.embedded.acquire()
-            else:
-                url = self.settings.database_url
+            configured = self.settings.database_url
+            url = self.embedded.acquire() if configured is None else configured
             try:
                 self._engine = postgres.make_engine(url, pool_size=self.pool_size)
             except InvalidValue as error:
@@ -103,15 +94,6 @@ def _galaxy(settings: Settings, metrics: Metrics) -> Galaxy:
         raise BadSetting(f"GALAXY_API_KEY: {error}") from None
 
 
-def _metrics(queue: Callable[[], ports.PollQueue]) -> Metrics:
-    # The queue itself would bring the database up before anybody asks it.
-    return Metrics(lambda: queue().backlog())
-
-
-def _itself(thing: T) -> T:
-    return thing
-
-
 class Container(containers.DeclarativeContainer):
     """Everything, wired. :func:`opened` makes one and lets go of it at the end.
 
@@ -119,9 +101,7 @@ class Container(containers.DeclarativeContainer):
     :class:`Submit`, to be called with a request. Any of them can be overridden.
     """
 
-    settings: providers.Dependency[Settings] = providers.Dependency(
-        instance_of=Settings
-    )
+    settings: Dependency[Settings] = Dependency(instance_of=Settings)
     clock: Provider[ports.Clock] = Singleton(SystemClock)
     allowlist: Provider[Allowlist] = settings.provided.allowlist
     poll_policy: Provider[use_cases.PollPolicy] = settings.provided.poll
@@ -156,12 +136,15 @@ class Container(containers.DeclarativeContainer):
     )
     broadcast: Provider[Broadcast] = Singleton(Broadcast, feed)
 
-    metrics: Provider[Metrics] = Singleton(_metrics, queue.provider)
+    # The queue itself would bring the database up before anybody asks it.
+    metrics: Provider[Metrics] = Singleton(
+        Metrics, queue.provided.backlog.call().provider
+    )
     galaxy: Provider[Galaxy] = Singleton(_galaxy, settings, metrics)
     # One adapter fills three ports; each can be replaced by itself.
-    runner: Provider[ports.WorkflowRunner] = providers.Callable(_itself, galaxy)
-    catalog: Provider[ports.WorkflowCatalog] = providers.Callable(_itself, galaxy)
-    histories: Provider[ports.RunHistories] = providers.Callable(_itself, galaxy)
+    runner: Provider[ports.WorkflowRunner] = galaxy.provided
+    catalog: Provider[ports.WorkflowCatalog] = galaxy.provided
+    histories: Provider[ports.RunHistories] = galaxy.provided
 
     whoami = Singleton(use_cases.WhoAmI, runner, clock)
     readiness: Provider[Readiness] = Singleton(Readiness, engine, whoami)
@@ -235,9 +218,7 @@ def prepare(container: Container) -> None:
 
     Raises:
         BadSetting: Galaxy's address or key is not set, or malformed.
-        EmbeddedError: As for :func:`prepare_database`.
-        StoreUnavailable: Likewise.
-        SchemaBehind: Likewise.
+        EmbeddedError, StoreUnavailable, SchemaBehind: As for :func:`prepare_database`.
     """
     container.galaxy()  # nothing is asked of it yet
     prepare_database(container)
