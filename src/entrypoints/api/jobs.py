@@ -7,20 +7,12 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from litestar import MediaType, Response, get, post
-from litestar import Request as AnyRequest
+from litestar import MediaType, Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
-from galaxy_jobs.domain import (
-    DatasetId,
-    InvocationState,
-    JobFilter,
-    Request,
-    Scope,
-    ports,
-    use_cases,
-)
+from galaxy_jobs import domain
+from galaxy_jobs.domain import DatasetId, InvocationState, Scope, ports, use_cases
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, rate_key, requires
 from galaxy_jobs.entrypoints.api.bodies import Strict
@@ -68,7 +60,6 @@ _CREATED_HEADERS = parameters.documented("Location", "Idempotent-Replayed")
 @asks_galaxy
 def submit_job(
     *,
-    request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     data: JSONBody[schemas.NewJob],
     submit: Needs[use_cases.Submit],
     check: Needs[use_cases.Check],
@@ -81,7 +72,7 @@ def submit_job(
     Galaxy is invoked at once. With `validate_only`, nothing is run; the response is
     the plan.
     """
-    wish = Request(
+    wish = domain.Request(
         dataset_id=data.dataset_id,
         workflow_name=data.workflow_name,
         parameters=data.parameters,
@@ -105,7 +96,6 @@ def submit_job(
 @asks_galaxy
 def rerun_job(
     *,
-    request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     invocation_id: InvocationIdInPath,
     rerun: Needs[use_cases.Rerun],
     caller: Needs[Caller],
@@ -170,7 +160,7 @@ async def list_jobs(
     ] = None,
 ) -> Response[schemas.Jobs]:
     """List jobs, newest first."""
-    selected = JobFilter(
+    selected = domain.JobFilter(
         dataset_id=dataset_id,
         workflow_name=workflow_name,
         states=frozenset(states or ()),
@@ -192,7 +182,7 @@ async def list_jobs(
 @get("/{invocation_id:str}", responses=refusals("job-not-found", "too-many-requests"))
 async def show_job(
     *,
-    request: AnyRequest[Any, Any, Any],
+    request: Request[Any, Any, Any],
     invocation_id: InvocationIdInPath,
     invocations: Needs[ports.InvocationRepository],
     clock: Needs[ports.Clock],
@@ -245,10 +235,7 @@ def job_history(
 )
 @asks_galaxy
 def job_outputs(
-    *,
-    request: AnyRequest[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
-    invocation_id: InvocationIdInPath,
-    job_outputs: Needs[use_cases.JobOutputs],
+    invocation_id: InvocationIdInPath, job_outputs: Needs[use_cases.JobOutputs]
 ) -> schemas.Outputs:
     """List a job's outputs.
 

@@ -12,9 +12,9 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
-from litestar import Litestar, Request
+from litestar import Litestar
 
 
 P = ParamSpec("P")
@@ -27,29 +27,31 @@ GALAXY_THREADS = 40
 """Calls that may wait for Galaxy at once, in addition."""
 
 
+_galaxy_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
+
+
 def asks_galaxy(route: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """Run a route in the threads for calls to Galaxy; it has to take ``request``."""
+    """Run a route in the threads for calls to Galaxy."""
 
     @functools.wraps(route)
     async def in_thread(*args: P.args, **kwargs: P.kwargs) -> T:
-        request = cast("Request[Any, Any, Any]", kwargs["request"])
         call = functools.partial(route, *args, **kwargs)
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        executor = request.app.state.galaxy_threads
-        return await loop.run_in_executor(executor, context.run, call)
+        return await loop.run_in_executor(_galaxy_threads[loop], context.run, call)
 
     return in_thread
 
 
 @asynccontextmanager
-async def executors(app: Litestar) -> AsyncIterator[None]:
-    """Hold the threads in the application's state; at the end, finish what runs."""
+async def executors(_: Litestar) -> AsyncIterator[None]:
+    """Start the threads of an application; at the end, finish what runs."""
+    loop = asyncio.get_running_loop()
     # The event loop waits for its default executor when it is closed.
-    asyncio.get_running_loop().set_default_executor(
-        ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
-    )
+    readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+    loop.set_default_executor(readers)
     galaxy = ThreadPoolExecutor(GALAXY_THREADS, thread_name_prefix="galaxy")
-    app.state.galaxy_threads = galaxy
+    _galaxy_threads[loop] = galaxy
     yield
     await asyncio.to_thread(galaxy.shutdown)
+    del _galaxy_threads[loop]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, get
+from litestar import get
 
 from galaxy_jobs.domain import Allowlist, use_cases
 from galaxy_jobs.entrypoints.api import schemas, workflow_schema
@@ -16,7 +16,6 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 @get("/", responses=refusals("galaxy-refused-us", "galaxy-unavailable"))
 @asks_galaxy
 def list_workflows(
-    request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     list_workflows: Needs[use_cases.ListWorkflows],
 ) -> schemas.Workflows:
     """List the workflows that may be run.
@@ -40,8 +39,6 @@ def list_workflows(
 )
 @asks_galaxy
 def show_workflow(
-    *,
-    request: Request[Any, Any, Any],  # noqa: ARG001 - see asks_galaxy
     name: Annotated[
         str, path("As in `GET /workflows`, percent-encoded.", "sort-and-count")
     ],
