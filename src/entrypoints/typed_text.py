@@ -46,11 +46,7 @@ _EXACT = 2**53
 def value_of(text: str, types: Collection[str], options: Sequence[Any] = ()) -> Any:
     """Return the JSON value that a text spells; see the module.
 
-    Args:
-        text: As it was typed.
-        types: What the input takes: JSON Schema's names of types, or ``data``.
-            None of the known ones: anything.
-        options: The values that may be chosen, if they are listed.
+    The *types* are those that the input takes; none of the known ones: anything.
     """
     for option in options:
         if text == text_of(option):

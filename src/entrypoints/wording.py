@@ -75,14 +75,7 @@ def takes(
 ) -> str:
     """Return what a workflow input takes, such as ``an integer from 1 to 9``.
 
-    Args:
-        kind: JSON Schema's name of its type, or ``color``, ``data``, ``collection``.
-        options: The values that may be chosen, if they are listed.
-        minimum: The least number, if there is one.
-        maximum: The greatest number, if there is one.
-        formats: Of data, if they are restricted.
-        collection_type: Of a collection, such as ``list:paired``, if it is restricted.
-        multiple: Whether it takes several values.
+    Its *kind* is JSON Schema's name of its type, ``color``, ``data`` or ``collection``.
     """
     if options:
         parts = [f"one of {', '.join(map(text_of, options))}"]

@@ -20,21 +20,14 @@ from attrs import define, field, frozen
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.middleware.authentication import (
-    AbstractAuthenticationMiddleware,
-    AuthenticationResult,
-)
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import ASGIApp, Guard
 
 from galaxy_jobs.domain import Scope, Token
 from galaxy_jobs.domain.errors import BadToken
 from galaxy_jobs.domain.model.token import id_in
 from galaxy_jobs.domain.use_cases import Authenticate
-from galaxy_jobs.entrypoints.api.host_and_origin import (
-    check_framing,
-    check_host,
-    check_origin,
-)
+from galaxy_jobs.entrypoints.api import host_and_origin
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
 from galaxy_jobs.entrypoints.api.problems import Refused, refused_by
 
@@ -162,12 +155,13 @@ class Authentication(AbstractAuthenticationMiddleware):
             Refused: The request is not let in.
             StoreUnavailable: The database could not be asked.
         """
-        check_framing(connection.scope)
+        headers = connection.headers
+        host_and_origin.check_framing(connection.scope)
         if await self.token_cache.required():
             caller = await self._authenticated(connection)
         else:
-            check_host(connection.headers.get("host"))
-            check_origin(connection.headers.get("origin"), allowed=self.allowed_origins)
+            host_and_origin.check_host(headers.get("host"))
+            host_and_origin.check_origin(headers.get("origin"), self.allowed_origins)
             self.rate.take(_network(connection))
             caller = ANONYMOUS
         return AuthenticationResult(user=caller, auth=caller.token)

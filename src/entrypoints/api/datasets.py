@@ -9,16 +9,10 @@ from litestar import Response, get, post
 from litestar.params import JSONBody
 
 from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, use_cases
-from galaxy_jobs.entrypoints.api import cursors, schemas
+from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
 from galaxy_jobs.entrypoints.api.bodies import Strict
-from galaxy_jobs.entrypoints.api.parameters import (
-    CursorText,
-    Limit,
-    Needs,
-    documented,
-    path,
-)
+from galaxy_jobs.entrypoints.api.parameters import Needs, path
 from galaxy_jobs.entrypoints.api.problems import refusals
 
 
@@ -28,7 +22,7 @@ from galaxy_jobs.entrypoints.api.problems import refusals
     return_dto=None,
     sync_to_thread=True,
     guards=[requires(Scope.SUBMIT)],
-    response_headers=documented("Location"),
+    response_headers=parameters.documented("Location"),
     responses=refusals("unsupported-media-type", "too-large", "dataset-exists"),
 )
 def register_dataset(
@@ -40,11 +34,8 @@ def register_dataset(
     Galaxy is not asked: it decides what it can use when a job is submitted.
     Registering the same dataset again has no effect.
     """
-    dataset = register_dataset(
-        data.name,
-        schemas.source_of(data.source),
-        data.dataset_id,
-    )
+    source = schemas.source_of(data.source)
+    dataset = register_dataset(data.name, source, data.dataset_id)
     return Response(
         schemas.dataset(dataset),
         status_code=201,
@@ -54,7 +45,9 @@ def register_dataset(
 
 @get("/", sync_to_thread=True, responses=refusals())
 def list_datasets(
-    datasets: Needs[DatasetRepository], limit: Limit = 50, cursor: CursorText = None
+    datasets: Needs[DatasetRepository],
+    limit: parameters.Limit = 50,
+    cursor: parameters.CursorText = None,
 ) -> schemas.Datasets:
     """List datasets, newest first."""
     here = ["datasets"]

@@ -108,13 +108,8 @@ async def stream(
     """Return a stream of server-sent events: what a source reads, and heartbeats.
 
     It ends when the service stops, or when the source fails: the client then
-    connects again and gets the reason as a problem.
-
-    Args:
-        broadcast: Wakes it.
-        slot: Held as long as the stream is open.
-        selected: The transitions that wake it.
-        source: Read at once, after each wake-up and after each pause.
+    connects again and gets the reason as a problem. The *slot* is held until then.
+    The *source* is read at once, after each *selected* transition and each pause.
 
     Raises:
         Refused: No slot is free, the service is being stopped, or the source refuses.

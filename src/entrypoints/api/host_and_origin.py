@@ -62,7 +62,7 @@ def check_host(host: str | None) -> None:
         )
 
 
-def check_origin(origin: str | None, *, allowed: frozenset[str] = frozenset()) -> None:
+def check_origin(origin: str | None, allowed: frozenset[str] = frozenset()) -> None:
     """Refuse a request that a page of another site has made, by its `Origin`.
 
     Of the *allowed* ones, ``*`` counts for none: without tokens, anybody may do

@@ -31,10 +31,7 @@ IPV6_PREFIX_BITS = 64
 class Rate:
     """Limits the rate of requests: a token bucket for each caller.
 
-    Attributes:
-        rate: Requests per second that a bucket is refilled with.
-        burst: The size of a bucket.
-        clock: Counts seconds.
+    It holds *burst* requests and is refilled with *rate* a second.
     """
 
     rate: float

@@ -85,11 +85,7 @@ class _Document(JsonRenderPlugin):
 
 
 async def _only_json(request: Request[Any, Any, Any]) -> None:
-    """Refuse the other paths that Litestar serves pages at.
-
-    Raises:
-        NotFoundException: It is one of them.
-    """
+    """Refuse the other paths that Litestar serves pages at."""
     if request.scope["path"] not in {"/schema", "/schema/openapi.json"}:
         raise NotFoundException
 

@@ -13,18 +13,12 @@ from functools import cache, partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from litestar import Request
+from litestar import Request, params
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Example
-from litestar.params import (
-    HeaderParameter,
-    PathParameter,
-    QueryParameter,
-    SkipValidation,
-)
 from litestar.typing import FieldDefinition
 
 from galaxy_jobs.domain import IdempotencyKey, InvocationId, SubmissionId
@@ -34,7 +28,7 @@ from galaxy_jobs.entrypoints.api.auth import Caller
 from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 
 
-K = TypeVar("K", PathParameter, QueryParameter, HeaderParameter)
+K = TypeVar("K", params.PathParameter, params.QueryParameter, params.HeaderParameter)
 T = TypeVar("T")
 
 MAX_QUERY_PARAMETERS = 100
@@ -42,24 +36,20 @@ MAX_QUERY_PARAMETERS = 100
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
-Needs: TypeAlias = NamedDependency[SkipValidation[T]]
+Needs: TypeAlias = NamedDependency[params.SkipValidation[T]]
 """A dependency, by the name of its provider in the container. It is not validated:
 it is ours, and tests put other things in its place."""
 
 
-def _described(
-    kind: type[K], description: str, example: object, **constraints: Any
-) -> K:
+def _described(kind: type[K], description: str, example: object, **more: Any) -> K:
     """Return the description of a parameter, with one of its values."""
-    return kind(
-        description=description, examples=[Example(value=example)], **constraints
-    )
+    return kind(description=description, examples=[Example(value=example)], **more)
 
 
-path = partial(_described, PathParameter)
-query = partial(_described, QueryParameter)
+path = partial(_described, params.PathParameter)
+query = partial(_described, params.QueryParameter)
 """Its description is what refusals say that they expect."""
-header = partial(_described, HeaderParameter)
+header = partial(_described, params.HeaderParameter)
 
 InvocationIdInPath: TypeAlias = Annotated[
     InvocationId, path("The job, by Galaxy's id of its invocation.", "f2db41e1fa331b3e")
@@ -171,7 +161,7 @@ def _query_fields(handler: BaseRouteHandler) -> Mapping[str, FieldDefinition]:
     return {
         field.kwarg_definition.name or field.name: field
         for field in handler.parsed_fn_signature.parameters.values()
-        if isinstance(field.kwarg_definition, QueryParameter)
+        if isinstance(field.kwarg_definition, params.QueryParameter)
     }
 
 
@@ -180,7 +170,7 @@ def _repeatable(field: FieldDefinition) -> bool:
 
 
 def _misfit(name: str, values: Sequence[str], field: FieldDefinition) -> Refused:
-    assert isinstance(field.kwarg_definition, QueryParameter)
+    assert isinstance(field.kwarg_definition, params.QueryParameter)
     return malformed(
         f"Query parameter {name!r} is {', '.join(map(repr, values))}; expected "
         f"{field.kwarg_definition.description}.",

@@ -140,12 +140,9 @@ def members(problem: Refused | Problem, *, addressed: bool = False) -> dict[str,
 def refusals(
     *codes: str, addressed: bool = False, public: bool = False
 ) -> dict[int, ResponseSpec]:
-    """Return the documentation of a route's refusals.
+    """Return the documentation of a route's refusals, with those of every route.
 
-    Args:
-        codes: Those of the route itself; those that every route has are added.
-        addressed: As for :func:`status_of`.
-        public: Whether the route takes no token.
+    A *public* route takes no token; *addressed* is that of :func:`status_of`.
     """
     common = _EVERY_ROUTE if public else (*_EVERY_ROUTE, *_ROUTES_WITH_TOKENS)
     by_status: dict[int, list[str]] = defaultdict(list)

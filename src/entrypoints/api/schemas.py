@@ -108,12 +108,6 @@ class UrlSource(Body, tag_field="src", tag="url"):
 SourceJson: TypeAlias = HdaSource | LddaSource | HdcaSource | UrlSource
 SourceField: TypeAlias = Annotated[SourceJson, doc("Where Galaxy finds the data.")]
 
-_GALAXY_SOURCES: dict[Src, type[HdaSource | LddaSource | HdcaSource]] = {
-    Src.HDA: HdaSource,
-    Src.LDDA: LddaSource,
-    Src.HDCA: HdcaSource,
-}
-
 
 class NewDataset(Body, kw_only=True):
     """A dataset to register."""
@@ -157,7 +151,8 @@ def source(data: Source) -> SourceJson:
     """Return a source as clients see it."""
     if isinstance(data, UrlData):
         return UrlSource(url=data.url, ext=data.ext)
-    return _GALAXY_SOURCES[data.src](id=data.id)
+    in_galaxy = {"src": data.src.value, "id": data.id}
+    return msgspec.convert(in_galaxy, HdaSource | LddaSource | HdcaSource)
 
 
 def dataset(registered: Dataset) -> DatasetJson:

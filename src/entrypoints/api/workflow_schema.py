@@ -17,10 +17,8 @@ Schema = dict[str, Any]
 def parameters(workflow: Workflow, dataset_input: str | None) -> Schema:
     """Return the schema of the `parameters` of a job.
 
-    Args:
-        workflow: As Galaxy declares it.
-        dataset_input: The input that takes the job's dataset: it takes nothing
-            from the parameters. None: which one it is depends on them.
+    The *dataset_input* takes the job's dataset, and nothing from the parameters.
+    None: which input it is depends on them.
     """
     inputs = [input_ for input_ in workflow.inputs if input_.name != dataset_input]
     # Where the parameters decide which data input the dataset is put on, none

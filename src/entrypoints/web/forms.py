@@ -78,14 +78,7 @@ def read(body: bytes) -> Form:
 
 @frozen(kw_only=True)
 class Field:
-    """The field of a form for an input of a workflow.
-
-    Attributes:
-        id: Of its element in the page.
-        input: The input.
-        form: The form that was sent, or None.
-        value: What it contains until then; None: nothing.
-    """
+    """The field of a form for an input; contains *value* until *form* is sent."""
 
     id: str
     input: WorkflowInput

@@ -50,12 +50,8 @@ async def changes(
 ) -> AsyncIterator[Batch]:
     """Yield an event ``change`` whenever a page is out of date.
 
-    Args:
-        read: Returns the state of the page, as :func:`state_of`; called in a thread.
-        mark: Of what the page shows.
-        ends: Whether the event is ``end`` once no job is active.
-        read_interval: Seconds between two readings while a job is active.
-        event_interval: Seconds between two events at least.
+    If the page *ends*, the event is ``end`` once no job is active. *read* is called in
+    a thread and returns what :func:`state_of` does; *mark* is what the page shows.
 
     Raises:
         DomainError: *read* failed.

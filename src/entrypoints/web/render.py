@@ -122,15 +122,7 @@ def page(
     headers: Mapping[str, str] | None = None,
     **context: Any,
 ) -> Response[str]:
-    """Return a page, rendered in the calling thread.
-
-    Args:
-        request: The request that it answers.
-        template: The name of its file.
-        status: The status code.
-        headers: Headers in addition to those of every page.
-        context: The variables of the template.
-    """
+    """Return a page with more *headers*, rendered with *context* in this thread."""
     caller = caller_of(request)
     html = _templates.get_template(template).render(
         signed_in=caller.token is not None,

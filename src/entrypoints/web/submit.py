@@ -35,12 +35,8 @@ OFFERED_DATASETS = 200
 class SubmitForm:
     """A form for a job, as it is shown and as it is read.
 
-    Attributes:
-        workflow: The workflow to run.
-        dataset_input: The input that takes the dataset, if that is certain.
-        earlier: The job to run again, or None.
-        form: What was sent, or None.
-        dataset_id: The dataset to run it on.
+    *dataset_input* takes the dataset, if that is certain; *earlier* is the job to run
+    again, and *form* what was sent, if any.
     """
 
     workflow: domain.Workflow
