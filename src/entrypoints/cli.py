@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from galaxy_jobs.entrypoints.client import commands, output
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
@@ -23,7 +24,7 @@ from galaxy_jobs.entrypoints.environment import BadSetting
 
 ABOUT = cyclopts.Group("About", sort_key=3)
 
-Port = Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))]
+Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65535))]
 
 app = cyclopts.App(
     name="galaxy-jobs",
@@ -38,11 +39,7 @@ commands.register(app)
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: Behind the program's name; None: those it was called with.
-    """
+    """Run the command line, by default that of the process; return its exit code."""
     tokens = sys.argv[1:] if arguments is None else arguments
     try:
         code = app(
@@ -101,9 +98,7 @@ def serve(*, host: str = "127.0.0.1", port: Port = 8000) -> int:
 def poll(
     *,
     once: bool = False,
-    every: Annotated[
-        float | None, Parameter(validator=cyclopts.validators.Number(gt=0))
-    ] = None,
+    every: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     metrics_port: Port | None = None,
 ) -> int:
     """Ask Galaxy about every job that has not ended, and store the changes.
@@ -157,8 +152,7 @@ def galaxy(action: Literal["start", "stop", "status"], /) -> int:
         local.stop()
         print("stopped")
     else:
-        status = local.status()
-        print(status)
+        print(status := local.status())
         return 0 if status.running else 1
     return 0
 
@@ -179,9 +173,9 @@ def doctor(*, json: bool = False) -> int:
     Args:
         json: Print the findings as JSON.
     """
-    from galaxy_jobs.entrypoints import doctor_cli
+    from galaxy_jobs.entrypoints import doctor
 
-    return doctor_cli.run(as_json=json)
+    return doctor.run(as_json=json)
 
 
 @app.command(group=ABOUT)

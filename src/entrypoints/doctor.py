@@ -1,4 +1,4 @@
-"""The checks of ``galaxy-jobs doctor``, and the remedy of each problem.
+"""``galaxy-jobs doctor``: a line for each finding, and its remedy.
 
 Rule of the file: it reads and changes nothing (but that the embedded database is
 started, as by every command that uses it). A check that cannot be made because
@@ -7,33 +7,32 @@ another one failed is left out, so that one cause is not reported ten times.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
 from attrs import define, field, frozen
+from rich.table import Table
+from rich.text import Text
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.postgres import SchemaState, clock, schema_state
-from galaxy_jobs.domain.errors import (
-    InvalidParameters,
-    RunnerError,
-    RunnerRefusedUs,
-    StoreUnavailable,
-    WorkflowAmbiguous,
-    WorkflowNotFound,
-)
-from galaxy_jobs.domain.model.values import Identity
-from galaxy_jobs.domain.model.workflow import AllowedWorkflow, dataset_target
+from galaxy_jobs.domain import AllowedWorkflow, Identity, errors
+from galaxy_jobs.domain.errors import RunnerError, RunnerRefusedUs, StoreUnavailable
+from galaxy_jobs.domain.model.workflow import dataset_target
 from galaxy_jobs.domain.ports import Backlog, Clock, PollQueue
+from galaxy_jobs.entrypoints.client import output
+from galaxy_jobs.entrypoints.container import opened
 from galaxy_jobs.entrypoints.environment import BadSetting
-from galaxy_jobs.entrypoints.settings import Settings
+from galaxy_jobs.entrypoints.settings import Settings, load
 from galaxy_jobs.entrypoints.wording import duration
 
 
@@ -41,8 +40,7 @@ MAX_CLOCK_SKEW = timedelta(seconds=10)
 """The difference of two clocks above which displayed times mislead people."""
 
 LATE_AFTER = timedelta(seconds=10)
-"""For how long a job may be due without a warning: a polling loop is never so late; a
-timer may be, so this alone is no failure."""
+"""What a polling loop is never late by; a timer may be, so this is only a warning."""
 
 
 class Verdict(Enum):
@@ -56,17 +54,17 @@ class Verdict(Enum):
 
 OK, WARN, FAIL, LEFT_OUT = Verdict
 
+MARKS: Mapping[Verdict, tuple[str, str]] = {
+    OK: ("ok  ", "green"),
+    WARN: ("warn", "yellow"),
+    FAIL: ("FAIL", "bold red"),
+    LEFT_OUT: ("-   ", "dim"),
+}
+
 
 @frozen
 class Finding:
-    """The result of a check.
-
-    Attributes:
-        check: One of CHECKS.
-        verdict: Its outcome.
-        message: A sentence or two for people.
-        remedy: The command or the action that helps, or None.
-    """
+    """The result of one of CHECKS, and the command or the action that helps, if any."""
 
     check: str
     verdict: Verdict
@@ -102,12 +100,10 @@ UNMET: Mapping[str, str] = {
 """Why what rests on a check is left out where that one is not ok."""
 
 START_POLLER = "galaxy-jobs poll --every 5"
-TRY_AGAIN = "galaxy-jobs doctor  (again, a little later)"
 RESTORE_KEY = (
     "Set them to those of before, or run a poller with those until these jobs have "
     f"ended: {START_POLLER}"
 )
-SET_CLOCK = "timedatectl set-ntp true  (on whichever machine is wrong)"
 OTHER_DATABASE = (
     "Start that server, or correct DATABASE_URL; without one, an embedded PostgreSQL "
     "is used."
@@ -123,19 +119,10 @@ NEW_KEY = (
 
 @define
 class Doctor:
-    """Checks a set-up.
-
-    Attributes:
-        settings: Of the service.
-        folder: Of the embedded database; None: another one is used.
-        engine: Returns the database; may raise.
-        queue: Returns the poll queue; only called where the schema is there.
-        galaxy: Returns Galaxy; may raise.
-        clock: Ours.
-    """
+    """Checks a set-up; its parts are only asked for by the checks that need them."""
 
     settings: Settings
-    folder: Path | None
+    folder: Path | None  #: that of the embedded database, where it is used
     engine: Callable[[], Engine]
     queue: Callable[[], PollQueue]
     galaxy: Callable[[], Galaxy]
@@ -143,10 +130,7 @@ class Doctor:
     _identity: Identity | None = field(default=None, init=False)
 
     def __call__(self) -> Iterator[Finding]:
-        """Yield a finding for each of CHECKS, as they are made.
-
-        ``workflows`` may have several.
-        """
+        """Yield the findings of each of CHECKS, as they are made."""
         verdicts: dict[str, Verdict] = {}
         for check, needs in CHECKS.items():
             for outcome in self._outcomes(check, needs, verdicts):
@@ -181,7 +165,7 @@ class Doctor:
             case "galaxy", _:
                 return OTHER_GALAXY
             case _:
-                return TRY_AGAIN
+                return "galaxy-jobs doctor  (again, a little later)"
 
     def _settings(self) -> Iterator[Outcome]:
         url, _ = self.settings.galaxy()
@@ -249,7 +233,11 @@ class Doctor:
             f"{name}'s clock is {_span(skew)} {direction} ours. Leases and deadlines "
             "use PostgreSQL's clock and hold; displayed times mislead."
         )
-        return WARN, message, SET_CLOCK
+        return (
+            WARN,
+            message,
+            "timedatectl set-ntp true  (on whichever machine is wrong)",
+        )
 
     def _key(self) -> Iterator[Outcome]:
         self._identity = self.galaxy().identity()
@@ -314,14 +302,14 @@ def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Outcome:
     where = f"{row.name!r} in GALAXY_JOBS_CONFIG"
     try:
         workflow = galaxy.find(row)
-    except WorkflowNotFound as error:
+    except errors.WorkflowNotFound as error:
         return FAIL, str(error), f"Correct or remove {where}, or share it in Galaxy."
-    except WorkflowAmbiguous as error:
+    except errors.WorkflowAmbiguous as error:
         remedy = f'Add  id = "{error.ids[0]}"  (or another) to {where}.'
         return FAIL, str(error), remedy
     try:
         target = dataset_target(workflow, row.input, {})
-    except InvalidParameters as error:
+    except errors.InvalidParameters as error:
         several = row.input is None and any(i.kind.is_data for i in workflow.inputs)
         remedy = f'Set  input = "…"  of {where}.'
         return WARN if several else FAIL, str(error), remedy
@@ -345,3 +333,65 @@ def _not_writable(folder: Path) -> str | None:
             return None
     except OSError as error:
         return error.strerror or os.strerror(error.errno or 0)
+
+
+def run(*, as_json: bool) -> int:
+    """Check the set-up and print the findings.
+
+    Returns:
+        0 where nothing fails; 1 where something does.
+    """
+    findings = []
+    with ExitStack() as stack:
+        for finding in _findings(stack):
+            findings.append(finding)
+            if not as_json:
+                _show(finding)
+    verdicts = [finding.verdict for finding in findings]
+    failures, warnings = verdicts.count(FAIL), verdicts.count(WARN)
+    if as_json:
+        checks = [
+            {
+                "check": finding.check,
+                "verdict": finding.verdict.value,
+                "said": finding.message,
+                "remedy": finding.remedy,
+            }
+            for finding in findings
+        ]
+        print(json.dumps({"ok": not failures, "checks": checks}, ensure_ascii=False))
+    elif failures:
+        print(f"\n{many(failures, 'problem')} found.")
+    else:
+        rest = f"No problems, {many(warnings, 'warning')}." if warnings else ""
+        print(f"\n{rest or 'All is well.'}")
+    return 1 if failures else 0
+
+
+def _findings(stack: ExitStack) -> Iterator[Finding]:
+    try:
+        settings = load()
+    except BadSetting as error:
+        remedy = "Correct it, then: galaxy-jobs doctor"
+        yield Finding("settings", FAIL, str(error), remedy)
+        message = "Not checked: the settings cannot be read."
+        yield from (Finding(check, LEFT_OUT, message) for check in list(CHECKS)[1:])
+        return
+    parts = stack.enter_context(opened(settings))
+    folder = parts.embedded().folder if parts.database().is_embedded else None
+    doctor = Doctor(
+        settings, folder, parts.engine, parts.queue, parts.galaxy, parts.clock()
+    )
+    yield from doctor()
+
+
+def _show(finding: Finding) -> None:
+    mark, style = MARKS[finding.verdict]
+    body = Text(output.clean(finding.message))
+    if finding.remedy:
+        body.append(f"\n-> {output.clean(finding.remedy)}", style="bold")
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(width=len(mark))
+    row.add_column(width=max(map(len, CHECKS)))
+    row.add_row(Text(mark, style), finding.check, body)
+    output.show(row)

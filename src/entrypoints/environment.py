@@ -59,11 +59,8 @@ def setting(
 def read(cls: type[T], env_file: Path | None = Path(".env")) -> T:
     """Return an instance of a class, with its settings read.
 
-    The environment wins over the file. An empty value counts as not set.
-
-    Args:
-        cls: An attrs class.
-        env_file: A file of ``NAME=value`` lines, if it exists.
+    The environment wins over the file, which need not exist and has ``NAME=value``
+    lines. An empty value counts as not set.
 
     Raises:
         BadSetting: One is malformed.

@@ -7,24 +7,21 @@ that embeds it may have none of them. This service has, and adds them here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from galaxy_jobs.domain import errors
 from galaxy_jobs.domain.errors import DomainError
 
 
-HINTS: Mapping[type[DomainError], str] = MappingProxyType(
-    {
-        errors.BadToken: "`galaxy-jobs token create` makes one.",
-        errors.TokenNotFound: "`galaxy-jobs token list` lists all tokens.",
-        errors.WorkflowAmbiguous: "Set the `id` of this workflow in the "
-        "[[workflows]] of GALAXY_JOBS_CONFIG.",
-        errors.DatasetInputAmbiguous: "Set the `input` of this workflow in the "
-        "[[workflows]] of GALAXY_JOBS_CONFIG.",
-        errors.KeyInProgress: "See `GET /submissions/{submission_id}`.",
-        errors.OutcomeUnknown: "See `GET /submissions/{submission_id}`.",
-    }
-)
+HINTS: Mapping[type[DomainError], str] = {
+    errors.BadToken: "`galaxy-jobs token create` makes one.",
+    errors.TokenNotFound: "`galaxy-jobs token list` lists all tokens.",
+    errors.WorkflowAmbiguous: "Set the `id` of this workflow in the "
+    "[[workflows]] of GALAXY_JOBS_CONFIG.",
+    errors.DatasetInputAmbiguous: "Set the `input` of this workflow in the "
+    "[[workflows]] of GALAXY_JOBS_CONFIG.",
+    errors.KeyInProgress: "See `GET /submissions/{submission_id}`.",
+    errors.OutcomeUnknown: "See `GET /submissions/{submission_id}`.",
+}
 """The hint for each error that has one, with the members of its `extra` in braces."""
 
 

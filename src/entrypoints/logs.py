@@ -9,11 +9,7 @@ import structlog
 
 
 def configure(*, level: int = logging.INFO) -> None:
-    """Send our logs, and those of the libraries, to standard error.
-
-    Args:
-        level: The lowest that is logged.
-    """
+    """Send our logs, and those of the libraries, to standard error, from a level up."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

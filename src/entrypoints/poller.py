@@ -55,24 +55,16 @@ class StopSignals:
 
 
 def sweep_once(metrics_port: int | None = None) -> int:
-    """Sweep once, and print a line of counts.
+    """Sweep once, print a line of counts, and return the exit code.
 
-    Args:
-        metrics_port: Where metrics are served meanwhile; None: nowhere.
-
-    Returns:
-        0; 1 where Galaxy or the database could not be reached.
+    It is 1 where Galaxy or the database could not be reached.
     """
     with _prepared(metrics_port) as container:
-        database = container.database().where()
+        # Nothing else would show that the setting of another one got lost.
+        database = shlex.quote(container.database().where())
         with _progress_bar(container) as progress:
             sweep, seconds = _sweep(container, progress=progress)
-    counts = {
-        **sweep.counts(),
-        "seconds": seconds,
-        # Nothing else would show that the setting of another one got lost.
-        "database": shlex.quote(database),
-    }
+    counts = {**sweep.counts(), "seconds": seconds, "database": database}
     print(*(f"{name}={value}" for name, value in counts.items()))
     if sweep.problem is not None:
         output.error(str(sweep.problem))
@@ -81,12 +73,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
 
 
 def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
-    """Sweep until SIGTERM or SIGINT; the sweep under way is ended.
-
-    Args:
-        every: Seconds from the start of one sweep to that of the next.
-        metrics_port: Where metrics are served; None: nowhere.
-    """
+    """Sweep every so many seconds until SIGTERM or SIGINT; end the one under way."""
     signals = StopSignals()
     with _prepared(metrics_port) as container:
         log.info(

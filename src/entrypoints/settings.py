@@ -124,17 +124,7 @@ def _default_home() -> Path:
 
 @frozen(kw_only=True)
 class Settings:
-    """Everything that can be set, checked.
-
-    Attributes:
-        allowlist: The workflows that may be run.
-        poll: How often Galaxy is asked.
-        threads: Requests to Galaxy at once.
-        submit: How long submissions and their keys live.
-        reconcile: The waiting times of the reconciler.
-        purge: Whether superseded histories are purged, not only deleted.
-        http: The limits of the API.
-    """
+    """Everything that can be set, checked."""
 
     galaxy_url: str | None = setting(
         "GALAXY_URL",
@@ -182,10 +172,10 @@ class Settings:
     )
     allowlist: Allowlist = field(factory=Allowlist)
     poll: PollPolicy = field(factory=PollPolicy)
-    threads: int = _Threads().threads
+    threads: int = _Threads().threads  #: requests to Galaxy at once
     submit: SubmitPolicy = field(factory=SubmitPolicy)
     reconcile: ReconcilePolicy = field(factory=ReconcilePolicy)
-    purge: bool = False
+    purge: bool = False  #: superseded histories are purged, not only deleted
     http: HttpTable = field(factory=HttpTable)
 
     def galaxy(self) -> tuple[str, str]:
@@ -203,9 +193,6 @@ class Settings:
 
 def load(env_file: Path | None = Path(".env")) -> Settings:
     """Read the settings, from the environment and the file that it names.
-
-    Args:
-        env_file: As for :func:`environment.read`.
 
     Raises:
         BadSetting: One is malformed.

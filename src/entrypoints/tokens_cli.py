@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from galaxy_jobs.domain.model.token import Scope, Token
 from galaxy_jobs.entrypoints import settings
@@ -32,9 +33,7 @@ def create(
     /,
     *,
     scope: Scope,
-    expires: Annotated[
-        float | None, Parameter(validator=cyclopts.validators.Number(gt=0))
-    ] = None,
+    expires: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     as_json: AsJson = False,
 ) -> int:
     """Create a token, and print it: once, now, and never again.
@@ -56,10 +55,8 @@ def create(
         print(json.dumps({**_fields(token), "token": created.text}))
     else:
         print(created.text)
-        output.note(
-            f"Token {token.name!r} ({token.token_id}): {_summary(token)}. It is not "
-            "shown again."
-        )
+        about = f"Token {token.name!r} ({token.token_id}): {_summary(token)}."
+        output.note(f"{about} It is not shown again.")
     return 0
 
 

@@ -7,17 +7,18 @@ its own. What only some commands need is imported by those.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import RenderableType
 
 from galaxy_jobs.entrypoints import environment
-from galaxy_jobs.entrypoints.client import job_views, output
+from galaxy_jobs.entrypoints.client import job_views, output, parameters, workflow_views
 from galaxy_jobs.entrypoints.client.errors import Refused, Usage
 
 
@@ -59,10 +60,7 @@ Key = Annotated[
     ),
 ]
 Limit = Annotated[
-    int,
-    Parameter(
-        validator=cyclopts.validators.Number(gte=1, lte=200), help="The most to list."
-    ),
+    int, Parameter(validator=Number(gte=1, lte=200), help="The most to list.")
 ]
 Cursor = Annotated[str | None, Parameter(help="Where the next page begins.")]
 
@@ -114,8 +112,8 @@ def rerun(
             or not; as the last time if not given.
     """
     api = _api()
-    parameters = _typed(api, parameter, job=job)
-    body = {"parameters": parameters or None, "overwrite": overwrite}
+    changed = _typed(api, parameter, job=job)
+    body = {"parameters": changed or None, "overwrite": overwrite}
     path = ("jobs", job, "rerun")
     return _submit(api, *path, body=body, key=key, wait=wait, as_json=json)
 
@@ -136,14 +134,8 @@ def list_jobs(
         workflow: Only those of this workflow.
         state: Only those in this state; may be repeated.
     """
-    answer = _api().get(
-        "jobs",
-        dataset_id=dataset,
-        workflow_name=workflow,
-        state=state,
-        limit=limit,
-        cursor=cursor,
-    )
+    only = {"dataset_id": dataset, "workflow_name": workflow, "state": state}
+    answer = _api().get("jobs", **only, limit=limit, cursor=cursor)
     return _show_page(answer, json, job_views.jobs, "There are no such jobs.")
 
 
@@ -223,11 +215,9 @@ def add(
     ((src, value),) = given.items()
     where = {"id": value} if url is None else {"url": url, "ext": ext}
     body = {"dataset_id": id, "name": name, "source": {"src": src, **where}}
-    return _show(
-        _api().post("datasets", body=body),
-        json,
-        lambda data: f"Dataset {output.clean(data['dataset_id'])} is registered.",
-    )
+    answer = _api().post("datasets", body=body)
+    message = f"Dataset {output.clean(answer.data['dataset_id'])} is registered."
+    return _show(answer, json, lambda _: message)
 
 
 @datasets.command(name="list")
@@ -248,8 +238,6 @@ def show_dataset(dataset_id: Id, /, *, json: AsJson = False) -> int:
 @workflows.command(name="list")
 def list_workflows(*, json: AsJson = False) -> int:
     """List the workflows that may be run."""
-    from galaxy_jobs.entrypoints.client import workflow_views
-
     empty = "There are no workflows that may be run."
     return _show_page(_api().get("workflows"), json, workflow_views.workflows, empty)
 
@@ -261,8 +249,6 @@ def show_workflow(name: str, /, *, json: AsJson = False) -> int:
     Args:
         name: See `galaxy-jobs workflows list`.
     """
-    from galaxy_jobs.entrypoints.client import workflow_views
-
     return _show(_api().get("workflows", name), json, workflow_views.detail)
 
 
@@ -285,8 +271,6 @@ def _typed(
     api: Api, arguments: tuple[str, ...], workflow: str | None = None, job: str = ""
 ) -> dict[str, Any]:
     """Return parameters in the types that a workflow, or that of a job, asks for."""
-    from galaxy_jobs.entrypoints.client import parameters
-
     texts = parameters.pairs(arguments)
     if not texts:
         return {}
@@ -296,12 +280,7 @@ def _typed(
 
 
 def _submit(
-    api: Api,
-    *parts: str,
-    body: Mapping[str, Any],
-    key: str | None,
-    wait: bool,
-    as_json: bool,
+    api: Api, *parts: str, body: dict[str, Any], key: Key, wait: Wait, as_json: AsJson
 ) -> int:
     import uuid
 
@@ -333,9 +312,8 @@ def _show(answer: Answer, as_json: AsJson, view: View) -> int:
 
 
 def _show_page(answer: Answer, as_json: AsJson, table: View, empty: str) -> int:
-    _show(
-        answer, as_json, lambda page: table(page["items"]) if page["items"] else empty
-    )
+    items = answer.data["items"]
+    _show(answer, as_json, lambda _: table(items) if items else empty)
     if answer.data["next_cursor"] and not as_json:
         output.note(f"There are more: add  --cursor {answer.data['next_cursor']}")
     return 0

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
+Problem = Mapping[str, Any]
+
 _DATASETS = "See which there are: galaxy-jobs datasets list"
 _WORKFLOWS = "See which there are: galaxy-jobs workflows list"
 _DOCTOR = "Where the service runs, find out more: galaxy-jobs doctor"
@@ -33,12 +35,7 @@ HINTS: Mapping[str, str] = {
 
 
 class CommandFailed(Exception):
-    """A command failed; the message is for people.
-
-    Attributes:
-        exit_code: Of the program.
-        hint: What to do or to type next, or None.
-    """
+    """A command failed; its message, and a hint at what to type, are for people."""
 
     exit_code: ClassVar[int] = 1
 
@@ -54,11 +51,7 @@ class Usage(CommandFailed):
 
 
 class Unreachable(CommandFailed):
-    """The service gave no answer that could be understood.
-
-    Attributes:
-        sent: Whether the request may have been sent.
-    """
+    """No answer that could be understood; `sent`: the request may have arrived."""
 
     exit_code = 3
 
@@ -70,20 +63,13 @@ class Unreachable(CommandFailed):
 
 
 class Refused(CommandFailed):
-    """The service answered with a problem.
+    """The service answered with a problem (RFC 9457), whose type ends with `code`.
 
-    Attributes:
-        problem: Its details (RFC 9457).
-        code: The last part of the problem's type.
-        body: The details as they came.
-        retry_after: Seconds to wait before the next attempt, if it gave any.
+    `body` is the problem as it came, `retry_after` the seconds to wait, if it gave any.
     """
 
     def __init__(
-        self,
-        problem: Mapping[str, Any],
-        body: bytes = b"",
-        retry_after: float | None = None,
+        self, problem: Problem, body: bytes = b"", retry_after: float | None = None
     ) -> None:
         self.problem = problem
         self.code = str(problem.get("type", "")).rpartition(":")[2]

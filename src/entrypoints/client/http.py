@@ -25,9 +25,7 @@ from galaxy_jobs.entrypoints.client.errors import Refused, Unreachable, Usage
 from galaxy_jobs.entrypoints.environment import Service
 
 
-MAX_BODY = 64 * 2**20
-"""Bytes of an answer."""
-
+MAX_BODY = 64 * 2**20  # bytes of an answer
 JSON = "application/json"
 NOT_OURS = "no galaxy-jobs is there"
 
@@ -42,30 +40,19 @@ NEVER_SENT = (
 
 @frozen
 class Answer:
-    """An answer of the service.
-
-    Attributes:
-        body: As it came.
-        data: The JSON in it.
-        headers: Their names in any case.
-    """
+    """An answer of the service: its body as it came, and the JSON in that."""
 
     body: bytes
     data: Any
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  #: names in any case
 
 
 @define
 class Api:
-    """Sends requests to the service.
-
-    Attributes:
-        service: Its address, and the token that is sent.
-        timeout: Seconds without an answer after which a request is given up.
-    """
+    """Sends requests to the service."""
 
     service: Service
-    timeout: float = field(default=60.0, kw_only=True)
+    timeout: float = field(default=60.0, kw_only=True)  #: seconds without an answer
 
     @cached_property
     def _connections(self) -> PoolManager:

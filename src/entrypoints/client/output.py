@@ -88,11 +88,9 @@ def error(message: str, hint: str | None = None) -> None:
 
 
 def clean(text: object, *, lines: bool = False) -> str:
-    """Return a text with its control characters made visible.
+    """Return a text, or the JSON of a value, with its control characters made visible.
 
-    Args:
-        text: Or anything else, which is shown as JSON.
-        lines: Whether it may have several lines.
+    It is one line, unless it may have several `lines`.
     """
     plain = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
     visible = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], plain)
@@ -106,12 +104,9 @@ def state(name: str) -> Text:
 
 
 def table(*columns: str, rows: Iterable[Sequence[str | Text]], cut: str = "") -> Table:
-    """Return an aligned table that fits the terminal.
+    """Return an aligned table that fits the terminal, by cutting some of its columns.
 
-    Args:
-        columns: Their headings; with ``>`` in front, for numbers.
-        rows: Their cells.
-        cut: The headings of those that are cut where the terminal is too narrow.
+    A heading has ``>`` in front where its column holds numbers.
     """
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
@@ -142,17 +137,12 @@ def _cell(value: str | Text) -> Text:
 
 
 def progress(counts: Mapping[str, Any], state: str, noun: str = "jobs ") -> str:
-    """Return the progress of a job in words.
-
-    Args:
-        counts: Of its Galaxy jobs.
-        state: Of the job: in one that was stopped, they need not have failed.
-        noun: What is counted.
-    """
+    """Return the progress of a job in words, from the counts of its Galaxy jobs."""
     stopped = state in {"cancelling", "cancelled"}
     parts = [f"{counts['ok']} of {counts['total']} {noun}ok"]
     parts += [f"{counts[key]} {key}" for key in ("running", "waiting") if counts[key]]
     if counts["failed"]:
+        # In a job that was stopped, they need not have failed.
         verb = "stopped or failed" if stopped else "failed"
         parts.append(f"{counts['failed']} {verb}")
     return ", ".join(parts)

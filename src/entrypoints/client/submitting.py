@@ -34,14 +34,10 @@ class Submitter:
     """Sends one submission until its outcome is known.
 
     Attributes:
-        api: The service.
-        key: The idempotency key.
         retry_timeout: Seconds for which a service in trouble is tried again.
         settling_timeout: Seconds for which a submission may stay unsettled. By default
             the service looks for a lost run after two minutes, and again after ten.
         report: Is called with a line for each repetition and wait.
-        sleep: Waits for so many seconds.
-        monotonic: Returns a time in seconds.
     """
 
     api: Api

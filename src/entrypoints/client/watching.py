@@ -49,10 +49,7 @@ def changes(
 ) -> Iterator[Answer]:
     """Yield a job, and again after each change of it, to its end.
 
-    Args:
-        api: The service.
-        invocation_id: Of the job.
-        check: Is called before each read; raises to give up.
+    `check` is called before each read, and raises to give up.
 
     Raises:
         Refused: There is none.
@@ -86,10 +83,7 @@ def changes(
 
 
 def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
-    """Show a job until it has ended.
-
-    On a terminal, its steps and its progress are shown in place; elsewhere, each change
-    on a line.
+    """Show a job until it has ended: in place on a terminal, else a line a change.
 
     Returns:
         0 if it completes, else 1; 130 where Ctrl-C was pressed.
