@@ -30,10 +30,13 @@ class ComposedJobPages:
     ) -> tuple[str, str, Cursor | None]:
         page = self.pages(wanted, limit, after)
         now = self.clock()
-        jobs = [(invocation, schemas.job(invocation, now)) for invocation in page.items]
-        items = ",".join(msgspec.json.encode(job).decode() for _, job in jobs)
-        tag = repr([(job.invocation_id, job.version, view.stale) for job, view in jobs])
-        return items, tag, page.next
+        jobs, tags = [], []
+        for invocation in page.items:
+            job = schemas.view(schemas.JobJson, invocation)
+            job.stale = invocation.is_stale(now)
+            jobs.append(msgspec.json.encode(job).decode())
+            tags.append((invocation.invocation_id, invocation.version, job.stale))
+        return ",".join(jobs), repr(tags), page.next
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -21,7 +21,6 @@ from galaxy_jobs.domain.ports import Cursor
 VERSION = 1
 """Incremented when the format changes, so that old cursors are refused."""
 
-
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 

@@ -7,14 +7,7 @@ import math
 from typing import Any
 
 import structlog
-from litestar import Request, Response
-from litestar.exceptions import (
-    HTTPException,
-    InternalServerException,
-    MethodNotAllowedException,
-    NotFoundException,
-    ValidationException,
-)
+from litestar import Request, Response, exceptions
 
 from galaxy_jobs.domain.errors import DomainError, RunnerUnavailable
 from galaxy_jobs.entrypoints.api import problems
@@ -37,9 +30,9 @@ def problem_of(request: Request[Any, Any, Any], error: Exception) -> Refused:
             return refused_by(error, {"Retry-After": str(max(1, math.ceil(wait)))})
         case DomainError() if error.code in problems.STATUS:
             return refused_by(error)
-        case NotFoundException():
+        case exceptions.NotFoundException():
             return Refused("not-found", f"There is nothing at {request.scope['path']}.")
-        case MethodNotAllowedException():
+        case exceptions.MethodNotAllowedException():
             allowed = (error.headers or {}).get("allow", "")
             return Refused(
                 "method-not-allowed",
@@ -47,13 +40,13 @@ def problem_of(request: Request[Any, Any, Any], error: Exception) -> Refused:
                 f"{allowed}.",
                 headers={"Allow": allowed},
             )
-        case InternalServerException() if "disconnected" in error.detail:
+        case exceptions.InternalServerException() if "disconnected" in error.detail:
             return malformed("The client disconnected.")
-        case ValidationException():
+        case exceptions.ValidationException():
             return parameter_at_fault(request, error)
-        case HTTPException(status_code=413):
+        case exceptions.HTTPException(status_code=413):
             return Refused("too-large", "The body is too large; the limit is 1 MiB.")
-        case HTTPException(status_code=status) if 400 <= status < 500:  # noqa: PLR2004 - the client's fault
+        case exceptions.HTTPException(status_code=status) if 400 <= status < 500:  # noqa: PLR2004 - the client's fault
             return malformed(f"{error.detail}.")
         case _:
             log.error("request failed", exc_info=error)

@@ -7,29 +7,17 @@ the domain by itself. Times are UTC and end in Z.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from galaxy_jobs.domain import (
-    Dataset,
-    DatasetId,
-    GalaxyData,
-    Invocation,
-    InvocationState,
-    JobTransition,
-    Source,
-    Src,
-    UrlData,
-    use_cases,
-)
+from galaxy_jobs import domain
+from galaxy_jobs.domain import DatasetId, InvocationState, UrlData, use_cases
 
 
 V = TypeVar("V", bound="View")
-J = TypeVar("J", bound="JobJson")
 
 
 def doc(description: str, *examples: Any, **constraints: Any) -> Meta:
@@ -136,7 +124,7 @@ class Datasets(View):
     next_cursor: NextCursor
 
 
-def source_of(body: SourceJson) -> Source:
+def source_of(body: SourceJson) -> domain.Source:
     """Return the source that a client named.
 
     Raises:
@@ -144,10 +132,10 @@ def source_of(body: SourceJson) -> Source:
     """
     if isinstance(body, UrlSource):
         return UrlData(body.url, body.ext)
-    return GalaxyData(Src(body.__struct_config__.tag), body.id)
+    return domain.GalaxyData(domain.Src(body.__struct_config__.tag), body.id)
 
 
-def source(data: Source) -> SourceJson:
+def source(data: domain.Source) -> SourceJson:
     """Return a source as clients see it."""
     if isinstance(data, UrlData):
         return UrlSource(url=data.url, ext=data.ext)
@@ -155,7 +143,7 @@ def source(data: Source) -> SourceJson:
     return msgspec.convert(in_galaxy, HdaSource | LddaSource | HdcaSource)
 
 
-def dataset(registered: Dataset) -> DatasetJson:
+def dataset(registered: domain.Dataset) -> DatasetJson:
     """Return a dataset as clients see it."""
     return DatasetJson(
         dataset_id=registered.dataset_id,
@@ -342,19 +330,14 @@ class SubmissionJson(View):
     problem: Annotated[dict[str, Any] | None, doc("Why it was rejected.")]
 
 
-def _job(model: type[J], invocation: Invocation, now: datetime) -> J:
-    job = view(model, invocation)
+def job_detail(invocation: domain.Invocation, now: datetime) -> JobDetailJson:
+    """Return a job with all that is known of it; *now* decides whether it is stale."""
+    job = view(JobDetailJson, invocation)
     job.stale = invocation.is_stale(now)
     return job
 
 
-job = partial(_job, JobJson)
-"""A job as lists show it; *now* decides whether it is stale."""
-job_detail = partial(_job, JobDetailJson)
-"""A job with all that is known of it."""
-
-
-def event(transition: JobTransition) -> EventJson:
+def event(transition: domain.JobTransition) -> EventJson:
     """Return a change of a job's state, with the job."""
     return EventJson(
         **msgspec.structs.asdict(view(TransitionJson, transition.transition)),
@@ -371,7 +354,7 @@ def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
         workflow_name=checked.workflow.name,
         workflow_id=checked.workflow.workflow_id,
         inputs={
-            name: source(value) if isinstance(value, GalaxyData | UrlData) else value
+            name: source(value) if isinstance(value, domain.Source) else value
             for name, value in checked.inputs.items()
         },
     )

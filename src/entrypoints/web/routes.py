@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Response, Router, get
-from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 
 from galaxy_jobs.entrypoints.api import exception_handlers, openapi
-from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS
+from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS, Connection
 from galaxy_jobs.entrypoints.api.host_and_origin import is_same_origin
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.web import pages, render, sign_in, submit
@@ -22,9 +21,7 @@ from galaxy_jobs.entrypoints.web.forms import form_of
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
 
-def require_same_origin(
-    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
-) -> None:
+def require_same_origin(connection: Connection, _: BaseRouteHandler) -> None:
     """Refuse forms that another site's page made the browser send (a guard).
 
     Raises:
@@ -71,11 +68,7 @@ def get_docs_page(request: AnyRequest) -> Response[str]:
 
 @get("/ui/{rest:path}", sync_to_thread=False)
 def get_nothing() -> None:
-    """Answer 404 with a page.
-
-    Raises:
-        NotFoundException: Always.
-    """
+    """Answer 404 with a page."""
     raise NotFoundException
 
 
