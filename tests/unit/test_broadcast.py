@@ -226,6 +226,7 @@ def test_a_stream_resumes_after_the_event_it_is_given() -> None:
     async def test(world: World) -> None:
         for job in (1, 2):
             world.change(job)
+        await world.read_up()
         source = events.transitions(world.broadcast, TransitionFilter(), "1")
         response = await events.stream(
             world.broadcast, nullcontext(), TransitionFilter(), source
