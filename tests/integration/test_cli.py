@@ -149,6 +149,7 @@ def test_cancel(gj: Client, jobs: Service, text: str) -> None:
 
 
 def test_lists_are_filtered_and_paged(gj: Client, jobs: Service, text: str) -> None:
+    submitted(gj, text, "no jobs")
     failed = submitted(gj, text, "wrong when")
     jobs.wait(failed)
     done = gj(

@@ -69,6 +69,18 @@ def net(
             yield Net(running, Client.of(front.url, folder), front, back, text)
 
 
+@pytest.fixture
+def guarded(lab: Lab, database_url: str, tmp_path: Path) -> Iterator[Net]:
+    """A service of the test's own: once it has a token, it lets in nobody without."""
+    with service(
+        tmp_path, database=database_url, galaxy=lab.url, key=lab.key
+    ) as running:
+        running.serve()
+        with Proxy(lab.url).running() as back, Proxy(running.url).running() as front:
+            text = running.dataset("hda", lab.text)
+            yield Net(running, Client.of(front.url, tmp_path), front, back, text)
+
+
 def job_of(output: str) -> str:
     match = re.search(r"Job (\w+) is", output)
     assert match is not None, output
@@ -167,34 +179,36 @@ def test_a_watch_goes_through_a_proxy_that_holds_answers_back(net: Net) -> None:
     assert "completed    2 of 2 jobs ok" in printed
 
 
-def test_a_token_is_asked_for_and_taken(net: Net) -> None:
-    made = net.jobs.run("token", "create", "reader", "--scope", "read", "--json")
+def test_a_token_is_asked_for_and_taken(guarded: Net) -> None:
+    made = guarded.jobs.run("token", "create", "reader", "--scope", "read", "--json")
     assert made.returncode == 0, made.stderr
     match = re.search(r'"token": *"([^"]+)"', made.stdout)
     assert match is not None
 
     def closed() -> bool:
-        return net.jobs.request("GET", "/jobs").status_code == 401
+        return guarded.jobs.request("GET", "/jobs").status_code == 401
 
     until(closed, 30)
-    done = net.gj("list", code=1)
+    done = guarded.gj("list", code=1)
     assert "Set GALAXY_JOBS_TOKEN" in done.stderr
     assert "galaxy-jobs token create" in done.stderr
-    assert net.gj("list", GALAXY_JOBS_TOKEN=match[1]).stdout
-    done = net.gj("submit", net.text, "no jobs", code=1, GALAXY_JOBS_TOKEN=match[1])
+    assert guarded.gj("list", GALAXY_JOBS_TOKEN=match[1]).stdout
+    done = guarded.gj(
+        "submit", guarded.text, "no jobs", code=1, GALAXY_JOBS_TOKEN=match[1]
+    )
     assert "--scope submit" in done.stderr
-    wrong = net.gj("list", code=1, GALAXY_JOBS_TOKEN="nonsense")
+    wrong = guarded.gj("list", code=1, GALAXY_JOBS_TOKEN="nonsense")
     assert "GALAXY_JOBS_TOKEN" in wrong.stderr
 
 
-def test_a_token_in_the_env_file_is_taken(net: Net, tmp_path: Path) -> None:
-    made = net.jobs.run("token", "create", "file", "--scope", "read", "--json")
+def test_a_token_in_the_env_file_is_taken(guarded: Net, tmp_path: Path) -> None:
+    made = guarded.jobs.run("token", "create", "file", "--scope", "read", "--json")
     match = re.search(r'"token": *"([^"]+)"', made.stdout)
     assert match is not None
     (tmp_path / ".env").write_text(
-        f"GALAXY_JOBS_TOKEN={match[1]}\nGALAXY_JOBS_URL={net.front.url}\n"
+        f"GALAXY_JOBS_TOKEN={match[1]}\nGALAXY_JOBS_URL={guarded.front.url}\n"
     )
     here = Client(
-        {k: v for k, v in net.gj.env.items() if k != "GALAXY_JOBS_URL"}, tmp_path
+        {k: v for k, v in guarded.gj.env.items() if k != "GALAXY_JOBS_URL"}, tmp_path
     )
     assert here("list").returncode == 0
