@@ -70,7 +70,7 @@ class Here:
             answer = self.jobs.get(f"/submissions/{submission_id}")
             return answer if answer["state"] in {"accepted", "rejected"} else None
 
-        return until(settled, 120, every=0.2)
+        return until(settled, 60, every=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,28 @@ def only(world: World) -> Submission:
     return submission
 
 
+def test_one_that_is_due_again_within_a_slow_pass_waits_for_no_lease(
+    world: World,
+) -> None:
+    died_before_the_invoke(world)
+    world.clock.advance(timedelta(seconds=1))
+    world.faults.kills("runner.invoke", When.BEFORE)
+    with pytest.raises(Killed):
+        world.submit(REQUEST)
+    world.clock.advance(world.submit.policy.deadline)
+    policy = world.reconcile.policy
+
+    def galaxy_is_slow() -> None:
+        world.clock.advance(policy.fence_wait * 2)
+
+    # It takes longer over the second than the first waits behind its fence.
+    world.faults.strikes["submissions.get", When.AFTER] = galaxy_is_slow
+    world.reconcile(world.galaxy.who)
+    world.clock.advance(max(policy.fence_wait, policy.retry_in))
+    assert policy.fence_wait * 2 + policy.retry_in < policy.lease
+    assert world.reconcile(world.galaxy.who).rejected == 2
+
+
 def test_nothing_is_looked_into_before_its_deadline(world: World) -> None:
     died_after_the_invoke(world)
     world.clock.advance(world.submit.policy.deadline - timedelta(seconds=1))

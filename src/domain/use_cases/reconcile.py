@@ -153,14 +153,20 @@ class Reconcile:
         """Yield each submission that is due once, for half a lease at most."""
         seen: set[SubmissionId] = set()
         deadline = self.clock() + self.policy.lease / 2
-        while batch := [
-            submission
-            for submission in self.submissions.claim_due(
-                identity, limit=self.policy.batch, lease=self.policy.lease
-            )
-            if submission.submission_id not in seen
-        ]:
+        while batch := self.submissions.claim_due(
+            identity, limit=self.policy.batch, lease=self.policy.lease
+        ):
+            again = [
+                submission for submission in batch if submission.submission_id in seen
+            ]
+            for submission in again:
+                # Due again already, in a pass that took long: the next one's.
+                self._later(submission)
+            if len(again) == len(batch):
+                return
             for submission in batch:
+                if submission.submission_id in seen:
+                    continue
                 if self.clock() > deadline:
                     return
                 seen.add(submission.submission_id)
