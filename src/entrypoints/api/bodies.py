@@ -2,7 +2,7 @@
 
 Litestar itself would convert (``"true"`` to true) and would not tell what it
 converted, so a body is decoded by msgspec alone. Of two members with one name, the
-last one counts; integers may have any length that fits the body.
+last one counts; integers may exceed 64 bits.
 """
 
 from __future__ import annotations

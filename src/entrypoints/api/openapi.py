@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 from inspect import cleandoc
 from typing import Any
@@ -129,7 +129,7 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-@cache
+@lru_cache(maxsize=1)
 def document(app: Litestar) -> Json:
     """Return the whole document of an application."""
     document: Json = app.openapi_schema.to_schema()
