@@ -1,7 +1,7 @@
 # What a newcomer types. Everything is installed into .venv from a lock file.
 .POSIX:
 .SUFFIXES:
-.PHONY: help demo test unit bench check format galaxy galaxy-stop lock clean
+.PHONY: help demo test unit bench attack check format galaxy galaxy-stop lock clean
 
 # Compiled bytecode makes every start several times faster.
 unexport PYTHONDONTWRITEBYTECODE
@@ -36,6 +36,9 @@ bench: .venv/ready ## ratios against what others do; PARTS="sweep ..." for some
 
 chaos: .venv/ready ## submissions under random kills and faults (SEED=7, UNSAFE=1)
 	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(UNSAFE),--unsafe)
+
+attack: .venv/ready ## what attackers try, on real processes; prints what it cost
+	@$(PY) -m pytest tests/attacks -q -p no:xdist
 
 check: .venv/ready ## formatter, linter, types, layers
 	@.venv/bin/ruff format --check --quiet .
