@@ -8,6 +8,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # In a clone, everything that is installed or kept stays in the clone.
 GALAXY_JOBS_HOME ?= $(CURDIR)/.local
 export GALAXY_JOBS_HOME
+# The release of the local Galaxy, such as 24.2; by default the newest.
+GALAXY ?=
+export GALAXY
 # A file of tests runs in one of these processes; much of its time is waiting.
 WORKERS ?= 3
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
@@ -24,7 +27,7 @@ help: ## this list
 demo: .venv/ready ## a real Galaxy, a real job, and the service left running
 	@$(GJ) demo $(if $(DEMO_EXIT),--exit)
 
-test: .venv/ready ## all tests, on a real PostgreSQL, Galaxy and browser (RANDOM=1)
+test: .venv/ready ## all tests, on a real PostgreSQL, Galaxy and browser (GALAXY=24.2)
 	@.dev/browser.sh
 	@$(PYTEST)
 
@@ -50,14 +53,15 @@ format: .venv/ready ## put the code into shape
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-galaxy: .venv/ready ## install and start the local Galaxy alone
-	@$(GJ) galaxy start
+galaxy: .venv/ready ## install and start the local Galaxy alone (GALAXY=24.2)
+	@$(GJ) galaxy start $(if $(GALAXY),--version $(GALAXY))
 
 galaxy-stop: .venv/ready ## stop it
-	@$(GJ) galaxy stop
+	@$(GJ) galaxy stop $(if $(GALAXY),--version $(GALAXY))
 
-lock: ## resolve the lock file anew (needs uv)
+lock: ## resolve the lock files anew (needs uv)
 	@.dev/lock.sh --upgrade
+	@.dev/galaxy-locks.sh
 
 clean: ## forget the environment and caches
 	rm -rf .venv dist build .mypy_cache .ruff_cache .hypothesis

@@ -134,27 +134,40 @@ def migrate() -> int:
     return 0
 
 
-@app.command
-def galaxy(action: Literal["start", "stop", "status"], /) -> int:
-    """Start or stop the local Galaxy, or show its status.
+@app.command(version_flags=[])
+def galaxy(
+    action: Literal["start", "stop", "status"], /, *, version: str | None = None
+) -> int:
+    """Start or stop a local Galaxy, or show its status.
 
     Args:
         action: One of these.
+        version: Its release, such as 24.2; the newest is started without it, and
+            all are stopped or shown.
     """
     from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+    from galaxy_jobs.adapters.embedded.galaxy_package import RELEASES
     from galaxy_jobs.entrypoints import settings
 
-    local = LocalGalaxy(settings.load().home / "galaxy")
+    home = settings.load().home
     if action == "start":
+        local = LocalGalaxy.among(home, version or RELEASES[-1])
         access = local.start(lambda stage: output.note(f"{stage} …"))
         print(f"GALAXY_URL={access.url}\nGALAXY_API_KEY={access.key}")
-    elif action == "stop":
-        local.stop()
+        return 0
+    galaxies = [
+        LocalGalaxy.among(home, release)
+        for release in ((version,) if version else RELEASES)
+    ]
+    known = [local for local in galaxies if local.home.exists()] or galaxies[-1:]
+    if action == "stop":
+        for local in known:
+            local.stop()
         print("stopped")
-    else:
-        print(status := local.status())
-        return 0 if status.running else 1
-    return 0
+        return 0
+    shown = [local.status() for local in known]
+    print(*shown, sep="\n")
+    return 0 if any(status.running for status in shown) else 1
 
 
 app.command(

@@ -120,7 +120,7 @@ def _galaxy(stack: ExitStack, settings: Settings) -> tuple[str, str, bool]:
         url, key = settings.galaxy()
         report("Galaxy", f"{url} (as configured)")
         return url, key, False
-    galaxy = LocalGalaxy(settings.home / "galaxy")
+    galaxy = LocalGalaxy.among(settings.home)
     if ours := not galaxy.status().running:
         stack.callback(galaxy.stop)
     access = galaxy.start(lambda stage: report("Galaxy", stage))

@@ -19,7 +19,7 @@ import requests
 from attrs import define
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from tests.support.galaxy import GALAXY_HOME, Lab
+from tests.support.galaxy import GALAXY, Lab
 from tests.support.ids import absent_id
 from tests.support.wait import until
 from tests.support.workflows import (
@@ -185,7 +185,7 @@ def every_input() -> dict[str, Any]:
 
 
 def main() -> None:
-    galaxy = LocalGalaxy(GALAXY_HOME)
+    galaxy = GALAXY
     ran_before = galaxy.status().running
     galaxy.start(print)
     FOLDER.mkdir(exist_ok=True)

@@ -19,7 +19,11 @@ import pytest
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy, free_port
-from galaxy_jobs.adapters.embedded.galaxy_package import RECIPE, lock_digest
+from galaxy_jobs.adapters.embedded.galaxy_package import (
+    RECIPE,
+    RELEASES,
+    GalaxyPackage,
+)
 from galaxy_jobs.adapters.embedded.samples import (
     SAMPLE_TEXT,
     SAMPLE_WORKFLOW,
@@ -36,7 +40,8 @@ START = """
 import sys
 from pathlib import Path
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-access = LocalGalaxy(Path(sys.argv[1]), port=int(sys.argv[2])).start()
+home, port, release = sys.argv[1:]
+access = LocalGalaxy(Path(home), port=int(port), release=release).start()
 print(access.url, access.key)
 """
 
@@ -62,7 +67,7 @@ def victim(
     """A Galaxy for these tests alone; the installation is the shared one's."""
     home = tmp_path_factory.mktemp("galaxy")
     (home / "venv").symlink_to(galaxy.home / "venv")
-    local = LocalGalaxy(home, port=taken)
+    local = LocalGalaxy(home, port=taken, release=galaxy.release)
     yield local
     local.kill()
 
@@ -70,7 +75,8 @@ def victim(
 def test_two_starts_at_once_give_one_server_which_outlives_them(
     victim: LocalGalaxy, taken: int
 ) -> None:
-    command = [sys.executable, "-c", START, str(victim.home), str(taken)]
+    options = [str(victim.home), str(taken), victim.release]
+    command = [sys.executable, "-c", START, *options]
     starters = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
@@ -158,7 +164,7 @@ def test_a_stop_leaves_no_process(victim: LocalGalaxy) -> None:
     victim.start()
     victim.stop()
     assert victim.processes() == set()
-    assert str(victim.status()) == "not running"
+    assert str(victim.status()) == f"Galaxy {victim.release}: not running"
     victim.stop()
 
 
@@ -185,7 +191,8 @@ def broken(tmp_path: Path) -> LocalGalaxy:
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho out of luck\n")
     python.chmod(0o755)
-    (tmp_path / "venv/installed").write_text(lock_digest())
+    package = GalaxyPackage(RELEASES[-1], tmp_path / "venv", tmp_path / "install.log")
+    package.marker.write_text(package.lock_digest)
     return LocalGalaxy(tmp_path)
 
 
@@ -433,4 +440,5 @@ def test_another_user_sees_nothing_of_it(galaxy: LocalGalaxy, dataset: str) -> N
 
 def test_the_recipe_is_complete() -> None:
     names = {path.name for path in RECIPE.rglob("*")}
-    assert {"serve.py", "requirements.lock", "galaxy.yml", "gxj_text.xml"} <= names
+    locks = {f"{release}.lock" for release in RELEASES}
+    assert {"serve.py", "galaxy.yml", "gxj_text.xml"} | locks <= names

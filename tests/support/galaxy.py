@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -11,15 +12,20 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.galaxy_package import RELEASES
 from galaxy_jobs.adapters.embedded.samples import call, upload_text
 from tests.support import workflows
 
 
-GALAXY_HOME = Path(__file__).parents[2] / ".local/galaxy"
+GALAXY = LocalGalaxy.among(
+    Path(__file__).parents[2] / ".local", os.environ.get("GALAXY") or RELEASES[-1]
+)
+"""The Galaxy of this clone: of the release in the variable GALAXY, or the newest."""
 
+GALAXY_HOME = GALAXY.home
 
 STARTED_BY_TESTS = GALAXY_HOME / "started-by-tests"
 USERS_LOCK = GALAXY_HOME / "sessions.lock"
@@ -73,7 +79,7 @@ class SharedGalaxy:
         with USERS_LOCK.open("w") as users:
             fcntl.flock(users, fcntl.LOCK_SH)
             try:
-                local = LocalGalaxy(GALAXY_HOME, port=port_for(GALAXY_HOME))
+                local = evolve(GALAXY, port=port_for(GALAXY_HOME))
                 if not local.status().running:
                     STARTED_BY_TESTS.touch()
                 local.start(self.progress)
@@ -91,7 +97,7 @@ def stop_unused_galaxy() -> None:
     with USERS_LOCK.open("w") as users, suppress(BlockingIOError):
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if STARTED_BY_TESTS.exists():
-            LocalGalaxy(GALAXY_HOME).stop()
+            GALAXY.stop()
             STARTED_BY_TESTS.unlink()
 
 

@@ -34,6 +34,7 @@ from attrs import asdict, define, evolve, field, fields_dict, frozen
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.galaxy_package import (
     RECIPE,
+    RELEASES,
     GalaxyPackage,
     clean_environment,
 )
@@ -78,6 +79,7 @@ class Access:
 class Status:
     """The status of a Galaxy; ``str()`` returns it in words."""
 
+    version: str  #: such as ``24.2.4``; only the release unless it runs
     installed: bool
     running: bool  #: its process is alive and answers
     starting: bool  #: its process is alive and does not answer (yet)
@@ -86,10 +88,12 @@ class Status:
 
     def __str__(self) -> str:
         if self.running:
-            return f"running at {self.url}"
-        if self.starting:
-            return f"starting: no answer at {self.url} yet; see {self.log}"
-        return "not running" if self.installed else "not installed"
+            state = f"running at {self.url}"
+        elif self.starting:
+            state = f"starting: no answer at {self.url} yet; see {self.log}"
+        else:
+            state = "not running" if self.installed else "not installed"
+        return f"Galaxy {self.version}: {state}"
 
 
 @frozen
@@ -110,11 +114,32 @@ class LocalGalaxy:
         port: The port of the first start. If it is taken, a free one is chosen and
             kept from then on.
         start_timeout: Seconds to wait for the first answer.
+        release: One of :data:`RELEASES`.
     """
 
     home: Path = field(converter=absolute)
     port: int = DEFAULT_PORT
     start_timeout: float = 600.0
+    release: str = RELEASES[-1]
+
+    @classmethod
+    def among(
+        cls, folder: Path, release: str = RELEASES[-1], port: int = DEFAULT_PORT
+    ) -> LocalGalaxy:
+        """Return the Galaxy of a release; each has a home of its own in *folder*.
+
+        The newest keeps its home when it is replaced by a newer one, and its data.
+
+        Raises:
+            EmbeddedError: It is none of :data:`RELEASES`.
+        """
+        if release not in RELEASES:
+            raise EmbeddedError(
+                f"Galaxy {release} cannot be installed. These can: "
+                f"{', '.join(RELEASES)}."
+            )
+        name = "galaxy" if release == RELEASES[-1] else f"galaxy-{release}"
+        return cls(folder / name, port=port, release=release)
 
     @property
     def log(self) -> Path:
@@ -195,11 +220,12 @@ class LocalGalaxy:
     def status(self) -> Status:
         """Return its status, without waiting."""
         alive = self.server() is not None
-        answers = alive and self._answers()
+        version = self._version() if alive else None
         return Status(
+            version=version or self.release,
             installed=self._package.is_installed(),
-            running=answers,
-            starting=alive and not answers,
+            running=version is not None,
+            starting=alive and version is None,
             url=self.url,
             log=self.log,
         )
@@ -241,7 +267,9 @@ class LocalGalaxy:
 
     @property
     def _package(self) -> GalaxyPackage:
-        return GalaxyPackage(self.home / "venv", self.home / "install.log")
+        return GalaxyPackage(
+            self.release, self.home / "venv", self.home / "install.log"
+        )
 
     @property
     def _config(self) -> Path:
@@ -299,7 +327,7 @@ class LocalGalaxy:
         recipe = self.home / "recipe"
         shutil.rmtree(recipe, ignore_errors=True)
         shutil.copytree(
-            RECIPE, recipe, ignore=shutil.ignore_patterns("__pycache__", "*.in")
+            RECIPE, recipe, ignore=shutil.ignore_patterns("__pycache__", "releases")
         )
         data = self.home / "data"
         data.mkdir(exist_ok=True)
@@ -316,7 +344,7 @@ class LocalGalaxy:
 
     def _wait(self, progress: Progress) -> None:
         began = reported = time.monotonic()
-        while not self._answers():
+        while self._version() is None:
             now = time.monotonic()
             if self.server() is None:
                 raise EmbeddedError(
@@ -332,11 +360,15 @@ class LocalGalaxy:
                 progress(f"Galaxy is still starting after {now - began:.0f} s")
             time.sleep(0.1)
 
-    def _answers(self) -> bool:
+    def _version(self) -> str | None:
+        """Return the version that it answers; None without an answer."""
         try:
-            return requests.get(f"{self.url}/api/version", timeout=5).ok
+            answer = requests.get(f"{self.url}/api/version", timeout=5)
+            answer.raise_for_status()
+            version = answer.json()
         except requests.RequestException:
-            return False
+            return None
+        return f"{version['version_major']}.{version['version_minor']}"
 
     # --- state ----------------------------------------------------------------
 

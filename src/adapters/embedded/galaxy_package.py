@@ -20,7 +20,15 @@ from galaxy_jobs.adapters.embedded.system import Progress, tail
 
 
 RECIPE = Path(__file__).with_name("galaxy_recipe")
-"""The folder of the lock file, and of Galaxy's configuration and tools."""
+"""The folder of the lock files, and of Galaxy's configuration and tools."""
+
+RELEASES = tuple(
+    sorted(
+        (lock.stem for lock in (RECIPE / "releases").glob("*.lock")),
+        key=lambda release: [int(number) for number in release.split(".")],
+    )
+)
+"""The releases that can be installed, such as ``24.2``, oldest first."""
 
 
 @frozen
@@ -28,12 +36,24 @@ class GalaxyPackage:
     """Galaxy's virtual environment.
 
     Attributes:
+        release: One of :data:`RELEASES`.
         folder: The environment.
         log: The output of the installers.
     """
 
+    release: str
     folder: Path
     log: Path
+
+    @property
+    def lock(self) -> Path:
+        """The file that holds every package at one version, with hashes."""
+        return RECIPE / "releases" / f"{self.release}.lock"
+
+    @property
+    def lock_digest(self) -> str:
+        """The digest of the lock file."""
+        return hashlib.sha256(self.lock.read_bytes()).hexdigest()
 
     @property
     def marker(self) -> Path:
@@ -48,7 +68,7 @@ class GalaxyPackage:
     def is_installed(self) -> bool:
         """Whether the packages of the lock file are installed."""
         try:
-            same = self.marker.read_text(encoding="ascii") == lock_digest()
+            same = self.marker.read_text(encoding="ascii") == self.lock_digest
         except OSError:
             return False
         # The interpreter is a link, whose target may have been removed.
@@ -63,9 +83,12 @@ class GalaxyPackage:
         if self.is_installed():
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        lock = str(RECIPE / "requirements.lock")
         python = str(self.python)
-        progress("installing Galaxy: 250 packages, once; a minute or two")
+        # --no-deps: what the locks leave out is left out here only.
+        locked = ("--no-deps", "--require-hashes", "--requirement", str(self.lock))
+        progress(
+            f"installing Galaxy {self.release}: 250 packages, once; a minute or two"
+        )
         if uv := _uv():
             self._run(
                 [*uv, "venv", "--python", sys.executable, str(self.folder)],
@@ -74,8 +97,8 @@ class GalaxyPackage:
             self._run(
                 [
                     *uv,
-                    *("pip", "install", "--python", python, "--no-deps"),
-                    *("--compile-bytecode", "--requirements", lock),
+                    *("pip", "install", "--python", python, "--compile-bytecode"),
+                    *locked,
                 ],
                 "Check the network and the package index configured for uv.",
             )
@@ -85,10 +108,10 @@ class GalaxyPackage:
                 "On Debian it needs the package python3-venv; or install uv.",
             )
             self._run(
-                [python, "-m", "pip", "install", "--no-deps", "--requirement", lock],
+                [python, "-m", "pip", "install", *locked],
                 "Check the network and the package index configured for pip.",
             )
-        self.marker.write_text(lock_digest(), encoding="ascii")
+        self.marker.write_text(self.lock_digest, encoding="ascii")
 
     def _run(self, command: list[str], hint: str) -> None:
         with self.log.open("ab") as output:
@@ -105,12 +128,6 @@ class GalaxyPackage:
                 f"Galaxy could not be installed: {' '.join(command[:4])} ... failed "
                 f"({tail(self.log, 2)}). See {self.log}. {hint}"
             )
-
-
-def lock_digest() -> str:
-    """Return the digest of the lock file."""
-    lock = (RECIPE / "requirements.lock").read_bytes()
-    return hashlib.sha256(lock).hexdigest()
 
 
 def clean_environment() -> dict[str, str]:

@@ -6,7 +6,7 @@ It runs in Galaxy's environment, never in ours, and detaches itself at once. The
 application is built by Galaxy's own factory. Rule of the file: the additions make it
 start sooner or run with fewer processes, and change no answer.
 
-It relies on internals of the versions in ``requirements.lock``.
+It relies on internals of the versions in ``releases/*.lock``.
 """
 
 from __future__ import annotations
