@@ -131,10 +131,13 @@ class GalaxyPackage:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our environment without variables that change another Python or Galaxy."""
+    """Return our environment without secrets, or what changes another Python or Galaxy.
+
+    Proxies and package indexes are the installers' to know.
+    """
     # GALAXY_CONFIG_OVERRIDE_... would change a Galaxy that is not the one meant.
     # PYTHONDONTWRITEBYTECODE would have each start compile a million lines.
-    prefixes = ("GALAXY_", "PYTHON", "VIRTUAL_ENV", "CONDA_")
+    prefixes = ("GALAXY_", "DATABASE_", "PG", "PYTHON", "VIRTUAL_ENV", "CONDA_")
     return {
         name: value
         for name, value in os.environ.items()

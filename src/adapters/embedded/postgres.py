@@ -45,6 +45,7 @@ from galaxy_jobs.adapters.embedded.system import (
     is_alive,
     locked,
     need_proc,
+    own_environment,
     process_ids,
     tail,
 )
@@ -396,14 +397,8 @@ class EmbeddedPostgres:
         Returns:
             Its result; ``stdout`` has both outputs.
         """
-        # PGPORT or PGOPTIONS of the user are meant for another server.
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("PG")
-        }
         # pg_ctl puts an argument -D into a shell command; the variable stays whole.
-        environment |= {"LC_ALL": "C", "PGDATA": str(self.data)}
+        environment = own_environment() | {"LC_ALL": "C", "PGDATA": str(self.data)}
         account = server_account()
         programs = self.programs or program_folder(self.system_folder)
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:

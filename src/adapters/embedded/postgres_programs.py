@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-from galaxy_jobs.adapters.embedded.system import locked
+from galaxy_jobs.adapters.embedded.system import locked, own_environment
 
 
 ACCOUNTS = ("postgres", "nobody")
@@ -77,6 +77,7 @@ def readable_package(
             [str(package / "pginstall/bin/postgres"), "--version"],
             check=False,
             cwd="/",
+            env=own_environment(),
             capture_output=True,
             user=account.pw_uid,
             group=account.pw_gid,

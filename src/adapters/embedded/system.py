@@ -75,6 +75,12 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def own_environment() -> dict[str, str]:
+    """Return the variables of ours that PostgreSQL's programs need: no secrets."""
+    names = ("HOME", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def process_ids() -> Iterator[int]:
     """Yield the ids of all processes."""
     for entry in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed
