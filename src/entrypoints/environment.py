@@ -1,14 +1,20 @@
 """Settings that are environment variables, or lines of a ``.env`` file.
 
-Rule of the file: it imports next to nothing, since client commands start at once.
-A setting is a field of an attrs class, and has its name, default, form and meaning
-there; README's table and the errors are made from them.
+Rules of the file:
+
+* It imports next to nothing, since client commands start at once.
+* A setting is a field of an attrs class, and has its name, default, form and meaning
+  there; README's table and the errors are made from them.
+* A ``.env`` file may be another person's: nothing but our settings is read from it,
+  it never becomes part of the environment, and no secret goes to an address from
+  the other one of the two.
 """
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +23,9 @@ from attrs import AttrsInstance, field, fields, fields_dict, frozen
 
 
 T = TypeVar("T", bound=AttrsInstance)
+
+MAX_ENV_FILE = 64 * 2**10
+"""Bytes of a ``.env`` file."""
 
 
 class BadSetting(Exception):
@@ -32,6 +41,7 @@ def setting(
     meaning: str,
     unset: str | None = None,
     shown: Callable[[str], str] = repr,
+    secrets: Collection[str] = (),
 ) -> Any:
     """Return a field that an environment variable sets.
 
@@ -44,6 +54,7 @@ def setting(
         unset: The default in words, if it does not speak for itself.
         shown: Returns a bad text as it may be shown; for secrets, which are left
             out of the `repr`.
+        secrets: The variables whose values are sent to this address.
     """
     metadata = {
         "name": name,
@@ -52,6 +63,7 @@ def setting(
         "meaning": meaning,
         "unset": unset or str(default or "none"),
         "shown": shown,
+        "secrets": secrets,
     }
     return field(default=default, repr=shown is repr, metadata=metadata)
 
@@ -60,19 +72,29 @@ def read(cls: type[T], env_file: Path | None = Path(".env")) -> T:
     """Return an instance of a class, with its settings read.
 
     The environment wins over the file, which need not exist and has ``NAME=value``
-    lines. An empty value counts as not set.
+    lines, where names that are no setting are ignored. An empty value counts as not
+    set.
 
     Raises:
-        BadSetting: One is malformed.
+        BadSetting: One is malformed, the file cannot be read, or an address is in the
+            file and its secret in the environment, or the other way round.
     """
-    if env_file is not None and env_file.exists():
-        import dotenv  # noqa: PLC0415 - seldom there, and slow to import
-
-        dotenv.load_dotenv(env_file, override=False)
+    settings = [about for attribute in fields(cls) if (about := attribute.metadata)]
+    file = {} if env_file is None else _lines(env_file)
+    texts = {about["name"]: file.get(about["name"]) for about in settings} | os.environ
+    for about, other in ((it, name) for it in settings for name in it["secrets"]):
+        inside, outside = sorted((about["name"], other), key=os.environ.__contains__)
+        mixed = inside not in os.environ and outside in os.environ
+        if mixed and texts.get(inside) and texts.get(outside):
+            raise BadSetting(
+                f"{inside} is set in {env_file}, and {outside} in the environment; "
+                "expected both in the same place, so that no secret is sent to an "
+                "address that it is not for."
+            )
     values = {}
     for attribute in fields(cls):
         about = attribute.metadata
-        if about and (text := os.environ.get(about["name"])):
+        if about and (text := texts.get(about["name"])):
             try:
                 values[attribute.name] = about["parse"](text)
             except ValueError:
@@ -80,6 +102,27 @@ def read(cls: type[T], env_file: Path | None = Path(".env")) -> T:
                 message = f"{about['name']} is {shown}; expected {expected}."
                 raise BadSetting(message) from None
     return cls(**values)
+
+
+def _lines(path: Path) -> Mapping[str, str | None]:
+    """Return the names and values of a ``.env`` file; none if there is no file."""
+    if not os.access(path, os.F_OK):
+        return {}
+    import dotenv  # noqa: PLC0415 - seldom there, and slow to import
+
+    try:
+        if not path.is_file():  # a named pipe could keep us waiting
+            raise ValueError("it is no regular file")  # noqa: TRY301
+        with path.open("rb") as file:
+            content = file.read(MAX_ENV_FILE + 1)
+        if len(content) > MAX_ENV_FILE:
+            raise ValueError(f"it has more than {MAX_ENV_FILE} bytes")  # noqa: TRY301
+        text = content.decode()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadSetting(f"{path} could not be read ({reason}).") from None
+    # Not interpolated: a value could name a secret of the environment.
+    return dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
 
 
 def missing(cls: type[Any], name: str) -> BadSetting:
@@ -116,6 +159,7 @@ class Service:
         "http://127.0.0.1:8000",
         expected="the address of a running `galaxy-jobs serve`",
         meaning="the service that the client commands use",
+        secrets=["GALAXY_JOBS_TOKEN"],
     )
     token: str | None = setting(
         "GALAXY_JOBS_TOKEN",

@@ -77,6 +77,9 @@ class _Cleanup:
     purge: bool = False
 
 
+LIBPQ_SECRETS = ("PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
+"""The variables from which libpq takes a password."""
+
 _NAMES: Mapping[str, str] = {
     "look_again": "afterwards",
     # Names of 0.1, accepted for one more release.
@@ -132,6 +135,7 @@ class Settings:
         unset="none: needed to serve and poll",
         expected="the address of a Galaxy server, such as https://usegalaxy.eu",
         meaning="the Galaxy server",
+        secrets=["GALAXY_API_KEY"],
     )
     galaxy_api_key: str | None = setting(
         "GALAXY_API_KEY",
@@ -155,6 +159,7 @@ class Settings:
         expected="postgresql://user@host/database",
         meaning="the database",
         shown=lambda text: repr(f"{_scheme(text)[:20]}://…"),  # no password
+        secrets=LIBPQ_SECRETS,
     )
     home: Path = setting(
         "GALAXY_JOBS_HOME",

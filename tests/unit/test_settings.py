@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 
 from galaxy_jobs.domain.use_cases import PollPolicy
-from galaxy_jobs.entrypoints.environment import BadSetting
-from galaxy_jobs.entrypoints.settings import SETTINGS, Settings, load
+from galaxy_jobs.entrypoints.environment import BadSetting, Service, read
+from galaxy_jobs.entrypoints.settings import LIBPQ_SECRETS, SETTINGS, Settings, load
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting["name"], raising=False)
+    for name in (*(setting["name"] for setting in SETTINGS), *LIBPQ_SECRETS):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
@@ -37,13 +39,107 @@ def test_nothing_needs_to_be_set_to_be_loaded(tmp_path: Path) -> None:
 def test_the_environment_wins_over_the_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Set and removed, so that what the file sets is undone with it.
-    monkeypatch.setenv("GALAXY_URL", "")
-    monkeypatch.delenv("GALAXY_URL")
     monkeypatch.setenv("GALAXY_TIMEOUT", "7")
-    (tmp_path / ".env").write_text("GALAXY_URL=http://one/\nGALAXY_TIMEOUT=5\n")
+    monkeypatch.setenv("DATABASE_URL", "")
+    (tmp_path / ".env").write_text(
+        "GALAXY_URL=http://one/\nGALAXY_TIMEOUT=5\nDATABASE_URL=postgresql://x/y\n"
+    )
     settings = load()
     assert (settings.galaxy_url, settings.galaxy_timeout) == ("http://one", 7)
+    assert settings.database_url is None
+
+
+def test_nothing_but_settings_is_read_from_the_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "sesame")
+    lines = [
+        "LD_PRELOAD=./evil.so",
+        "XDG_DATA_HOME=/nowhere",
+        "HTTPS_PROXY=http://127.0.0.1:9",
+        "export GALAXY_URL='http://galaxy/${PGPASSWORD}'",
+        "GALAXY_JOBS_TOKN=misspelt",
+    ]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    before = dict(os.environ)
+    settings = load()
+    assert dict(os.environ) == before
+    assert settings.home == tmp_path / "data" / "galaxy-jobs"
+    assert settings.galaxy_url == "http://galaxy/${PGPASSWORD}"
+
+
+PAIRS = [
+    (Settings, "GALAXY_URL", "GALAXY_API_KEY"),
+    (Service, "GALAXY_JOBS_URL", "GALAXY_JOBS_TOKEN"),
+    *((Settings, "DATABASE_URL", name) for name in LIBPQ_SECRETS),
+]
+VALUES = {
+    "GALAXY_URL": "http://galaxy.example.org",
+    "GALAXY_JOBS_URL": "http://jobs.example.org",
+    "DATABASE_URL": "postgresql://me@db.example.org/jobs",
+}
+
+
+@pytest.mark.parametrize(("cls", "address", "secret"), PAIRS)
+def test_no_secret_goes_to_an_address_from_elsewhere(
+    cls: type[Settings | Service],
+    address: str,
+    secret: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = {address: VALUES[address], secret: "sesame"}
+    file = tmp_path / ".env"
+
+    def put(name: str, text: str) -> None:
+        file.write_text(f"{name}={text}\n")
+
+    put(address, texts[address])
+    monkeypatch.setenv(secret, "sesame")
+    with pytest.raises(BadSetting) as caught:
+        read(cls)
+    message = str(caught.value)
+    assert message.startswith(f"{address} is set in .env, and {secret} in the environ")
+    assert "expected both in the same place" in message
+    assert "sesame" not in message
+    # In the same place, or alone, they are as good as before.
+    monkeypatch.setenv(address, texts[address])
+    assert read(cls) == read(cls, env_file=None)
+    monkeypatch.delenv(secret)
+    monkeypatch.delenv(address)
+    assert read(cls) != read(cls, env_file=None)
+    if secret in LIBPQ_SECRETS:
+        return  # libpq does not read the file
+    file.write_text("".join(f"{name}={text}\n" for name, text in texts.items()))
+    assert read(cls) != read(cls, env_file=None)
+    put(secret, "sesame")
+    assert "sesame" in attrs.astuple(read(cls))
+    monkeypatch.setenv(address, texts[address])
+    with pytest.raises(BadSetting, match=f"{secret} is set in .env, and {address} in"):
+        read(cls)
+
+
+def test_an_env_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    with file.open("wb") as large:
+        large.truncate(2**30)
+    with pytest.raises(BadSetting, match=r"\.env could not be read \(it has more than"):
+        load()
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(BadSetting, match=r"\.env could not be read \(it is no regular"):
+        load()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(BadSetting, match=r"\.env could not be read \(it is no regular"):
+        load()
+    file.rmdir()
+    file.write_bytes(b"GALAXY_URL=http://\xff\n")
+    with pytest.raises(BadSetting, match=r"\.env could not be read \('utf-8' codec"):
+        load()
+    file.unlink()
+    file.symlink_to("nowhere")
+    assert load().galaxy_url is None
 
 
 def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
