@@ -23,7 +23,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-from galaxy_jobs.adapters.galaxy import Galaxy
+from galaxy_jobs.adapters.galaxy import Galaxy, releases
 from galaxy_jobs.adapters.postgres import SchemaState, clock, schema_state
 from galaxy_jobs.domain import AllowedWorkflow, Identity, errors
 from galaxy_jobs.domain.errors import RunnerError, RunnerRefusedUs, StoreUnavailable
@@ -111,6 +111,7 @@ OTHER_DATABASE = (
 OTHER_GALAXY = (
     "Correct GALAXY_URL, or start that Galaxy (ours: galaxy-jobs galaxy start)."
 )
+UNTESTED = "Read what older releases lack in README, and try a job first."
 OTHER_HOME = "Set GALAXY_JOBS_HOME to a folder of yours, or DATABASE_URL to a server."
 NEW_KEY = (
     "Set GALAXY_API_KEY to a key from Galaxy: User > Preferences > Manage API Key."
@@ -210,9 +211,15 @@ class Doctor:
 
     def _galaxy(self) -> Iterator[Outcome]:
         try:
-            yield OK, f"Galaxy {self.galaxy().about().version} answers."
+            version = self.galaxy().about().version
         except RunnerRefusedUs:  # some answer nothing at all to a wrong key
             yield OK, "It answers."
+            return
+        if outside := releases.untested(version):
+            yield WARN, f"Its version is {outside}: {version}.", UNTESTED
+        missing = "; ".join(releases.lacks(version))
+        but = f" It lacks: {missing}. See README." if missing else ""
+        yield OK, f"Galaxy {version} answers.{but}"
 
     def _galaxy_clock(self) -> Iterator[Outcome]:
         try:

@@ -1,6 +1,6 @@
 """Record what Galaxy answers, for the unit tests that read it.
 
-    python -m tests.integration.record
+    GALAXY=24.2 python -m tests.integration.record
 
 A real Galaxy is started (the one the integration tests use), every scenario is run
 in it, and what the adapter would ask is asked and written down as it comes, one
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from attrs import define
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from tests.support.galaxy import GALAXY, Lab
 from tests.support.ids import absent_id
+from tests.support.truth import has_ended
 from tests.support.wait import until
 from tests.support.workflows import (
     collection,
@@ -41,6 +43,7 @@ class Recorder:
 
     lab: Lab
     home: Path
+    folder: Path
 
     def ask(
         self, path: str, key: str | None = None, **params: Any
@@ -60,11 +63,14 @@ class Recorder:
             {"asked": path, "status": answer.status_code, "answer": content}, indent=1
         )
         written = written.replace(str(self.home), "/srv/galaxy")
-        (FOLDER / f"{name}.json").write_text(written + "\n", encoding="utf-8")
+        (self.folder / f"{name}.json").write_text(written + "\n", encoding="utf-8")
         return content
 
     def keep_run(self, name: str, run: str) -> Any:
         return self.keep(name, f"invocations/{run}", step_details="true")
+
+    def show(self, run: str) -> Any:
+        return self.ask(f"invocations/{run}", step_details="true").json()
 
     def invoke(self, workflow_id: str, **inputs: Any) -> str:
         history = self.lab.call("POST", "histories", {"name": f"record {uuid4()}"})
@@ -82,14 +88,7 @@ class Recorder:
     def once(self, run: str, seen: Callable[[dict[str, Any]], bool]) -> None:
         """Wait until the invocation looks like that."""
 
-        def look() -> bool:
-            return seen(self.ask(f"invocations/{run}", step_details="true").json())
-
-        until(look, LIMIT, every=0.1)
-
-
-def ended(shown: dict[str, Any]) -> bool:
-    return shown["state"] in {"completed", "failed", "cancelled"}
+        until(lambda: seen(self.show(run)), LIMIT, every=0.1)
 
 
 def record(recorder: Recorder, galaxy: LocalGalaxy) -> None:
@@ -128,7 +127,7 @@ def record(recorder: Recorder, galaxy: LocalGalaxy) -> None:
 
     shown = {}
     for name, run in runs.items():
-        recorder.once(run, ended)
+        until(partial(has_ended, recorder.show, run), LIMIT, every=0.1)
         recorder.once(run, lambda s: not any(j["state"] == "deleting" for j in jobs(s)))
         shown[name] = recorder.keep_run("run_" + name.replace(" ", "_"), run)
     inside = shown["sub fails"]["steps"][1]["subworkflow_invocation_id"]
@@ -188,10 +187,11 @@ def main() -> None:
     galaxy = GALAXY
     ran_before = galaxy.status().running
     galaxy.start(print)
-    FOLDER.mkdir(exist_ok=True)
+    folder = FOLDER / galaxy.release
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         lab = Lab(galaxy.url, galaxy.user_key(f"record-{uuid4().hex[:8]}"))
-        record(Recorder(lab, galaxy.home), galaxy)
+        record(Recorder(lab, galaxy.home, folder), galaxy)
     finally:
         if not ran_before:
             galaxy.stop()

@@ -12,6 +12,7 @@ from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain import AllowedWorkflow, HistoryId, InvocationId
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from tests.support.galaxy import Lab
+from tests.support.truth import has_ended
 from tests.support.wait import until
 
 
@@ -42,8 +43,8 @@ def done(lab: Lab) -> InvocationId:
         {"text": GalaxyData(Src.HDA, lab.text)},
         HistoryId(history),
     )
-    path = f"/api/invocations/{id_}"
-    until(lambda: ask(lab.url, lab.key, path)[1]["state"] == "completed", 90)
+    path = "invocations/{}?step_details=true"
+    until(lambda: has_ended(lambda id_: lab.call("GET", path.format(id_)), id_), 90)
     return id_
 
 

@@ -16,6 +16,7 @@ import pytest
 from attrs import frozen
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.galaxy import About, Galaxy
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
 from galaxy_jobs.domain.ports import Backlog, PollQueue
 from galaxy_jobs.entrypoints.container import opened
@@ -300,6 +301,36 @@ def test_clocks_that_disagree(doctor: Doctor, off: float, message: str) -> None:
         assert findings[check].verdict is Verdict.WARN
         assert message in findings[check].message
         assert findings[check].remedy
+
+
+@pytest.mark.parametrize(
+    ("version", "warning", "lacks"),
+    [
+        ("23.2.1", "older than 24.1, the oldest that is tested", True),
+        ("24.2.4", None, True),
+        ("26.1.2", None, False),
+        ("27.0", "newer than 26.1, the newest that is tested", False),
+    ],
+)
+def test_what_this_galaxy_is_and_lacks(
+    doctor: Doctor,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    warning: str | None,
+    *,
+    lacks: bool,
+) -> None:
+    monkeypatch.setattr(Galaxy, "about", lambda _: About(version, None))
+    findings = [finding for finding in doctor() if finding.check == "galaxy"]
+    assert findings[-1].verdict is Verdict.OK
+    assert f"Galaxy {version} answers." in findings[-1].message
+    assert ("the state `completed`" in findings[-1].message) is lacks
+    warnings = findings[:-1]
+    assert len(warnings) == (0 if warning is None else 1)
+    for finding in warnings:
+        assert finding.verdict is Verdict.WARN
+        assert str(warning) in finding.message
+        assert finding.remedy
 
 
 def test_a_home_that_cannot_be_written_to(doctor: Doctor, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from galaxy_jobs.adapters.embedded.samples import (
 )
 from tests.support.galaxy import port_for
 from tests.support.service import service
+from tests.support.truth import has_ended
 from tests.support.wait import until
 
 
@@ -259,11 +260,11 @@ class User:
     def ended(self, invocation: str) -> Any:
         """Wait until *invocation* has ended, and return it."""
 
-        def ended() -> Any:
-            shown = self.call("GET", f"invocations/{invocation}")
-            return shown["state"] in {"completed", "failed", "cancelled"} and shown
+        def show(id_: str) -> Any:
+            return self.call("GET", f"invocations/{id_}?step_details=true")
 
-        return until(ended, 60, every=0.2)
+        until(lambda: has_ended(show, invocation), 60, every=0.2)
+        return show(invocation)
 
     def states(self, invocation: str) -> Any:
         return self.call("GET", f"invocations/{invocation}/jobs_summary")["states"]

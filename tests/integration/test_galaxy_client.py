@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,14 @@ import pytest
 from attrs import define, field
 
 from galaxy_jobs.adapters.galaxy import Galaxy
-from galaxy_jobs.domain import HistoryId, InvocationId, WorkflowId
+from galaxy_jobs.domain import (
+    HistoryId,
+    InvocationId,
+    Json,
+    Source,
+    UrlData,
+    WorkflowId,
+)
 from galaxy_jobs.domain.errors import (
     DomainError,
     InvalidValue,
@@ -324,6 +331,72 @@ def test_a_request_that_gets_no_slot_in_time_is_not_sent() -> None:
         release.set()
         first.result(20)
         assert len(server.requests) == 1
+
+
+# --- data by address ----------------------------------------------------------
+
+VERSIONS = {
+    "older": b'{"version_major": "24.1", "version_minor": "4"}',
+    "newer": b'{"version_major": "24.2", "version_minor": "0"}',
+}
+BY_ADDRESS: Mapping[str, Source | Json] = {
+    "text": UrlData("https://example.org/a.txt", "txt"),
+    "n": 1,
+}
+
+
+def invoke_by_address(galaxy: Galaxy) -> InvocationId:
+    return galaxy.invoke(WorkflowId("w1"), BY_ADDRESS, HistoryId("h1"))
+
+
+def bodies(server: Server) -> list[object]:
+    return [
+        json.loads(body) for _, request in server.requests if (body := _body(request))
+    ]
+
+
+def _body(request: bytes) -> bytes:
+    return request.partition(b"\r\n\r\n")[2]
+
+
+def test_an_older_galaxy_fetches_data_by_address_into_the_history_first() -> None:
+    script = (VERSIONS["older"], b'{"outputs": [{"id": "d1"}]}', INVOKED)
+    with serving(*(say(http(answer)) for answer in script)) as (server, galaxy):
+        assert invoke_by_address(galaxy) == "i1"
+        fetch, run = bodies(server)
+    item = {"src": "url", "url": "https://example.org/a.txt", "ext": "txt"}
+    target = {"destination": {"type": "hdas"}, "items": [item]}
+    assert fetch == {"history_id": "h1", "targets": [target]}
+    assert isinstance(run, dict)
+    assert run["inputs"] == {"text": {"src": "hda", "id": "d1"}, "n": 1}
+
+
+def test_a_newer_galaxy_gets_the_address() -> None:
+    script = (VERSIONS["newer"], INVOKED)
+    with serving(*(say(http(answer)) for answer in script)) as (server, galaxy):
+        invoke_by_address(galaxy)
+        (run,) = bodies(server)
+    assert isinstance(run, dict)
+    assert run["inputs"]["text"]["url"] == "https://example.org/a.txt"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (say(http("", 502)), RunnerUnavailable),
+        (say(http('{"outputs": []}')), RunnerUnavailable),
+        (say(http('{"err_msg": "no", "err_code": 400008}', 400)), RunRejected),
+        (lambda sock, _: sock.shutdown(socket.SHUT_RDWR), RunnerUnavailable),
+    ],
+    ids=["a proxy's error", "no dataset", "refused", "no answer"],
+)
+def test_without_its_data_nothing_is_invoked(
+    answer: Action, error: type[DomainError]
+) -> None:
+    with serving(say(http(VERSIONS["older"])), answer) as (server, galaxy):
+        with pytest.raises(error):
+            invoke_by_address(galaxy)
+        assert server.lines[-1] == "POST /api/tools/fetch HTTP/1.1"
 
 
 # --- it may have reached it ---------------------------------------------------

@@ -274,14 +274,9 @@ def stops(here: Here, invocation_id: str) -> int:
     )
 
 
-def ended(here: Here, invocation_id: str) -> bool:
-    shown = here.truth.ask(f"invocations/{invocation_id}")
-    return bool(shown["state"] == "completed")
-
-
 def test_what_has_ended_unseen_is_not_told_to_stop(here: Here) -> None:
     id_ = here.post(None).json()["invocation_id"]
-    until(lambda: ended(here, id_), 60, every=0.3)
+    until(lambda: here.truth.has_ended(id_), 60, every=0.3)
     answer = here.jobs.request("POST", f"/jobs/{id_}/cancel")
     assert answer.status_code == 202
     assert answer.json()["state"] == "cancelling"
@@ -292,7 +287,8 @@ def test_what_has_ended_unseen_is_not_told_to_stop(here: Here) -> None:
     again = here.jobs.request("POST", f"/jobs/{id_}/cancel")
     assert again.status_code == 409
     assert code(again) == "already-ended"
-    assert ended(here, id_), "Galaxy would have turned it cancelled"
+    state = here.truth.ask(f"invocations/{id_}")["state"]
+    assert state in {"scheduled", "completed"}, "Galaxy would have turned it cancelled"
 
 
 @pytest.mark.usefixtures("polled")
@@ -303,7 +299,7 @@ def test_a_cancel_that_comes_just_too_late_tells_the_truth(here: Here) -> None:
     here.jobs.wait(id_, "in_progress")
     here.jobs.request("POST", f"/jobs/{id_}/cancel")
     gate.wait()
-    until(lambda: ended(here, id_), 60, every=0.3)
+    until(lambda: here.truth.has_ended(id_), 60, every=0.3)
     gate.release()
     assert here.jobs.wait(id_)["state"] == "completed"
     until(lambda: here.truth.ask(f"invocations/{id_}")["state"] == "cancelled", 60)

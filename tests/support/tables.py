@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from galaxy_jobs.adapters.galaxy.releases import GAPS
 from galaxy_jobs.domain.model.invocation import TRANSITIONS, InvocationState
 from galaxy_jobs.domain.model.verdict import ROWS
 from galaxy_jobs.entrypoints.api import openapi
@@ -83,8 +84,23 @@ def routes() -> str:
     return "\n".join(lines)
 
 
+def releases() -> str:
+    """Return what older releases of Galaxy lack."""
+    lines = ["| Galaxy | lacks | what that means here |", "|---|---|---|"]
+    for gap in GAPS:
+        versions = f"before {gap.until}"
+        if gap.since != "0":
+            versions = f"from {gap.since} and {versions}"
+        lines.append(f"| {versions} | {gap.lacks} | {gap.effect} |")
+    return "\n".join(lines)
+
+
 PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
-    ROOT / "README.md": {"settings": settings, "states": states},
+    ROOT / "README.md": {
+        "settings": settings,
+        "states": states,
+        "releases": releases,
+    },
     ROOT / "docs/http.md": {"routes": routes, "errors": errors},
     ROOT / "docs/states.md": {"verdict": verdict},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import psycopg
@@ -11,6 +11,11 @@ from attrs import frozen
 
 
 Thing = Mapping[str, Any]
+
+SETTLED = frozenset(
+    {"ok", "error", "failed", "paused", "deleted", "skipped", "stopped"}
+)
+"""Galaxy's words for jobs that do not change any more."""
 
 
 @frozen
@@ -78,12 +83,43 @@ class Truth:
             )
         ]
 
+    def has_ended(self, invocation_id: str) -> bool:
+        """Whether nothing of a run will change any more."""
+
+        def show(id_: str) -> Thing:
+            shown: Thing = self.ask(f"invocations/{id_}", step_details="true")
+            return shown
+
+        return has_ended(show, invocation_id)
+
     def runs(self, submission_id: str) -> list[str]:
         """Return what Galaxy runs, or has run, for a submission.
 
         What it cancelled since it came into a deleted history never ran.
         """
         return [one["id"] for one in self.invoked(submission_id) if not fenced_off(one)]
+
+
+def has_ended(show: Callable[[str], Thing], invocation_id: str) -> bool:
+    """Whether nothing of a run will change any more, whatever the version of Galaxy.
+
+    Servers before 26.0 never call it ``completed``: it remains ``scheduled``.
+
+    Args:
+        show: Returns an invocation with the details of its steps.
+        invocation_id: The run.
+    """
+    shown = show(invocation_id)
+    if shown["state"] in {"completed", "failed", "cancelled"}:
+        return True
+    return shown["state"] == "scheduled" and all(
+        all(job["state"] in SETTLED for job in step["jobs"] or ())
+        and (
+            not (inside := step.get("subworkflow_invocation_id"))
+            or has_ended(show, inside)
+        )
+        for step in shown["steps"]
+    )
 
 
 def fenced_off(invocation: Thing) -> bool:

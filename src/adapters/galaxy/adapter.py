@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from attrs import evolve, frozen
 
-from galaxy_jobs.adapters.galaxy import translate
+from galaxy_jobs.adapters.galaxy import releases, translate
 from galaxy_jobs.adapters.galaxy.bulk import Bulk
 from galaxy_jobs.adapters.galaxy.client import (
     MAX_ANSWER_BYTES,
@@ -34,7 +34,7 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     WorkflowNotFound,
 )
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
+from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src, UrlData
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
@@ -64,7 +64,7 @@ class About:
     """A Galaxy server's version and clock.
 
     Attributes:
-        version: Such as ``26.1``.
+        version: Such as ``26.1.2``, or only ``26.1``.
         now: Its time, to the second; None where it does not send a date.
     """
 
@@ -128,7 +128,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         """
         with self._client.domain_errors(Refused.unexpected):
             answer = self._client.make_get_request(f"{self._client.url}/version")
-            version = translate.part(answer.json(), "version_major", str)
+            version = translate.version(answer.json())
         try:
             now = parsedate_to_datetime(answer.headers.get("Date", ""))
         except ValueError:
@@ -198,10 +198,10 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         inputs: Mapping[str, Source | Json],
         history_id: HistoryId,
     ) -> InvocationId:
+        # Whatever happens to it, the workflow is not invoked yet.
+        inputs = self._with_addresses_fetched(inputs, history_id)
         try:
-            with self._client.domain_errors(
-                lambda refusal: RunRejected(refusal.message, refusal.code)
-            ):
+            with self._client.domain_errors(_rejected):
                 # Galaxy's own default: the exact versions of tools that the workflow
                 # was made with, or a refusal that names the missing ones.
                 invocation = self._client.workflows.invoke_workflow(
@@ -217,6 +217,30 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 return InvocationId(translate.part(invocation, "id", str))
         except NoAnswer as error:
             raise OutcomeUnknown(str(error)) from error
+
+    def _with_addresses_fetched(
+        self, inputs: Mapping[str, Source | Json], history_id: HistoryId
+    ) -> Mapping[str, Source | Json]:
+        """Have data by address fetched into a history, where a run cannot do it."""
+        by_address = {
+            name: value for name, value in inputs.items() if isinstance(value, UrlData)
+        }
+        if not by_address or not releases.ADDRESSES.affects(self.about().version):
+            return inputs
+        fetched = {
+            name: self._fetch(data, history_id) for name, data in by_address.items()
+        }
+        return {**inputs, **fetched}
+
+    def _fetch(self, data: UrlData, history_id: HistoryId) -> GalaxyData:
+        items = [translate.input_value(data)]
+        target = {"destination": {"type": "hdas"}, "items": items}
+        with self._client.domain_errors(_rejected):
+            answer = self._client.post(
+                "tools/fetch", {"history_id": history_id, "targets": [target]}
+            )
+            (dataset,) = translate.objects(translate.part(answer, "outputs", list))
+            return GalaxyData(Src.HDA, translate.part(dataset, "id", str))
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:
         """Return the state of an invocation; see the port.
@@ -410,9 +434,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
 
     def undelete(self, history_id: HistoryId) -> None:
         def error(refusal: Refused) -> Exception:
-            if refusal.is_missing:
-                return _not_found(refusal)
-            return RunRejected(refusal.message, refusal.code)
+            return _not_found(refusal) if refusal.is_missing else _rejected(refusal)
 
         with self._client.domain_errors(error):
             self._client.histories.undelete_history(history_id)
@@ -422,6 +444,10 @@ _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
 
 INVOCATIONS_PAGE_SIZE = 100
 """The most that Galaxy lists in one page."""
+
+
+def _rejected(refusal: Refused) -> RunRejected:
+    return RunRejected(refusal.message, refusal.code)
 
 
 def _not_found(refusal: Refused) -> RunNotFound:

@@ -8,6 +8,7 @@ harmless; an unknown state counts as not settled.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
@@ -64,6 +65,19 @@ def objects(content: Any) -> list[dict[str, Any]]:
     if not all(isinstance(item, dict) for item in content):
         raise Unreadable("a list with other items than objects")
     return content
+
+
+def version(content: Any) -> str:
+    """Return Galaxy's version, such as ``26.1.2``, or only ``26.1``."""
+    numbers = (
+        part(content, "version_major", str),
+        # It says little in a development version, and may be missing.
+        content.get("version_minor") or "",
+    )
+    match = re.match(r"\d{1,4}(\.[0-9a-z]{1,20}){0,4}$", ".".join(numbers).rstrip("."))
+    if not match:
+        raise Unreadable("no version")
+    return match[0]
 
 
 # --- workflows ----------------------------------------------------------------

@@ -1,0 +1,54 @@
+"""What older releases of Galaxy lack."""
+
+from __future__ import annotations
+
+import pytest
+
+from galaxy_jobs.adapters.embedded.galaxy_package import RELEASES
+from galaxy_jobs.adapters.galaxy import releases
+from galaxy_jobs.adapters.galaxy.releases import (
+    ADDRESSES,
+    COMPLETED,
+    LIMITS,
+    OPTIONAL_TEXTS,
+    PICK_VALUE,
+    SUB_WORKFLOWS,
+)
+
+
+@pytest.mark.parametrize(
+    ("version", "gaps"),
+    [
+        ("24.1.4", [ADDRESSES, LIMITS, COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
+        ("24.2", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
+        ("25.0.4", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
+        ("25.1.3", [COMPLETED, SUB_WORKFLOWS, OPTIONAL_TEXTS, PICK_VALUE]),
+        ("26.0", [OPTIONAL_TEXTS, PICK_VALUE]),
+        ("26.0.2", [PICK_VALUE]),
+        ("26.1.2", []),
+        ("26.1.rc1", []),
+        ("26.2.0.dev0", []),
+        ("who knows", []),
+    ],
+)
+def test_what_a_version_lacks(version: str, gaps: list[releases.Gap]) -> None:
+    assert list(releases.lacks(version)) == [gap.lacks for gap in gaps]
+
+
+@pytest.mark.parametrize(
+    ("version", "outside"),
+    [
+        ("23.2.1", "older than 24.1, the oldest that is tested"),
+        ("24.1", None),
+        ("25.0.4.dev0", None),
+        ("26.1.9", None),
+        ("26.2.0.dev0", "newer than 26.1, the newest that is tested"),
+        ("who knows", "not known"),
+    ],
+)
+def test_versions_outside_the_tested_ones(version: str, outside: str | None) -> None:
+    assert releases.untested(version) == outside
+
+
+def test_the_tested_releases_are_those_that_can_be_installed() -> None:
+    assert (RELEASES[0], RELEASES[-1]) == (releases.OLDEST, releases.NEWEST)
