@@ -1,12 +1,18 @@
-"""Threads for the poller, which asks Galaxy about several invocations at once."""
+"""Threads for the poller: several requests to Galaxy at once, and the heartbeat."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TypeVar
 
 from attrs import frozen
+
+from galaxy_jobs.domain.errors import DomainError
 
 
 T = TypeVar("T")
@@ -46,3 +52,28 @@ class ThreadPipelines:
         """Run it twice at once, and raise the first error of either."""
         for future in [self.pool.submit(pipeline) for _ in range(2)]:
             future.result()
+
+
+@contextmanager
+def heartbeat(
+    beat: Callable[[], None], *, every: timedelta, at_most: timedelta
+) -> Iterator[None]:
+    """Repeat a call in a thread during the block; see :attr:`Poll.heartbeat`.
+
+    A process that is stopped or killed calls nothing any more.
+    """
+    ended = threading.Event()
+    deadline = time.monotonic() + at_most.total_seconds()
+
+    def run() -> None:
+        while not ended.wait(every.total_seconds()) and time.monotonic() < deadline:
+            with suppress(DomainError):
+                beat()
+
+    thread = threading.Thread(target=run, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -19,7 +19,7 @@ from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.prometheus import Metrics
-from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines
+from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbeat
 from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.entrypoints.api.auth import TokenCache
@@ -195,6 +195,7 @@ class Container(containers.DeclarativeContainer):
         policy=poll_policy,
         mapper=providers.Resource(ThreadMapper.open, settings.provided.threads),
         pipelines=providers.Resource(ThreadPipelines.open),
+        heartbeat=providers.Object(heartbeat),
     )
 
 

@@ -137,6 +137,13 @@ class Guarded(PollQueue):
             self.held[claim.invocation_id] = Held(claim, self.now() + lease)
         return claims
 
+    def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> None:
+        for claim in claims:
+            held = self.held.get(claim.invocation_id)
+            if held is not None and held.claim == claim:
+                self.held[claim.invocation_id] = Held(claim, self.now() + lease)
+        self.queue.renew(claims, lease=lease)
+
     def write_back(self, looks: Sequence[Look]) -> int:
         for look in looks:
             held = self.held.get(look.claim.invocation_id)
@@ -256,6 +263,11 @@ class Polling(RuleBasedStateMachine):
         self.rig.faults.strikes[call, When.BEFORE] = poller.pause
         poller.start()
         self.paused.append(poller)
+
+    @precondition(lambda self: self.paused)
+    @rule()
+    def renews_its_leases(self) -> None:
+        self.rig.beat()
 
     @precondition(lambda self: self.paused)
     @rule()

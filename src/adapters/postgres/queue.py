@@ -79,6 +79,23 @@ CLAIM = (
     )
 )
 
+_held = unnested("held", invocation_id=sa.Text(), fence=sa.BigInteger())
+# A row that is locked is being written back, or cancelled: the next time will do.
+_renewable = (
+    sa.select(_A.c.invocation_id)
+    .join(_held, _held.c.invocation_id == _A.c.invocation_id)
+    .where(_A.c.lease_no == _held.c.fence, _A.c.lease_until.isnot(None))
+    .with_for_update(of=_A, skip_locked=True, key_share=True)
+    .cte("renewable")
+    .prefix_with("MATERIALIZED")
+)
+# As with a claim, no index entry is written.
+RENEW = (
+    sa.update(_A)
+    .values(lease_until=_now + sa.bindparam("lease", type_=sa.Interval))
+    .where(_A.c.invocation_id == _renewable.c.invocation_id)
+)
+
 _VERSIONS = (
     sa.select(_I.c.invocation_id, _I.c.version)
     .where(among(_I.c.invocation_id))
@@ -200,6 +217,13 @@ class PostgresPollQueue(PollQueue):
             )
             for row in sorted(rows, key=lambda row: (row.urgency, row.invocation_id))
         ]
+
+    def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> None:
+        if not claims:
+            return
+        rows = [{"invocation_id": c.invocation_id, "fence": c.fence} for c in claims]
+        parameters = {"lease": lease, **arrays("held", rows)}
+        write(self.engine, lambda c: c.execute(RENEW, parameters))
 
     def write_back(self, looks: Sequence[Look]) -> int:
         if not looks:

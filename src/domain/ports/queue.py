@@ -134,6 +134,16 @@ class PollQueue(Protocol):
         """
 
     @abstractmethod
+    def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> None:
+        """Extend the lease of claims: they end *lease* from now.
+
+        A claim that has passed to another poller, or that was given back, stays as
+        it is. One whose lease has run out is extended as well while nobody else has
+        claimed it. Safe at the same time as :meth:`write_back` of the same claims:
+        where that is faster, it has given them back.
+        """
+
+    @abstractmethod
     def write_back(self, looks: Sequence[Look]) -> int:
         """Store the results of claims, and give them back.
 

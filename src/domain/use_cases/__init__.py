@@ -12,6 +12,7 @@ from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.outputs import JobOutputs
 from galaxy_jobs.domain.use_cases.poll import (
     Breaker,
+    Heartbeat,
     Mapper,
     Poll,
     PollPolicy,
@@ -49,6 +50,7 @@ __all__ = [
     "ClearSuperseded",
     "CreateToken",
     "GalaxyNews",
+    "Heartbeat",
     "JobOutputs",
     "ListTokens",
     "ListWorkflows",

@@ -68,7 +68,8 @@ class ReconcilePolicy:
     """The waiting times of the reconciler.
 
     Attributes:
-        lease: For how long a submission belongs to one reconciler.
+        lease: For how long a submission belongs to one reconciler; one that is killed
+            keeps it from others for so long. A pass takes half of it at most.
         batch: How many are claimed at once.
         grace: For how long after it was recorded the run of a submission may
             still turn up before it is fenced off: a Galaxy that took too long to
@@ -83,7 +84,7 @@ class ReconcilePolicy:
         InvalidValue: A number or duration is not above zero.
     """
 
-    lease: timedelta = field(default=timedelta(minutes=2), validator=positive)
+    lease: timedelta = field(default=timedelta(seconds=20), validator=positive)
     batch: int = field(default=20, validator=positive)
     grace: timedelta = field(default=timedelta(minutes=2), validator=positive)
     fence_wait: timedelta = field(default=timedelta(seconds=10), validator=positive)

@@ -73,6 +73,66 @@ class PollQueueContract:
         (second,) = repositories.claim()
         assert second.fence > first.fence
 
+    def test_a_lease_that_is_renewed_goes_on(self, repositories: Repositories) -> None:
+        for name in ("kept", "left"):
+            repositories.accepted(name)
+        claims = repositories.claim(lease=HOUR)
+        kept = [claim for claim in claims if claim.invocation_id == "kept"]
+        repositories.pass_time(HOUR - MINUTE)
+        repositories.queue.renew(kept, lease=HOUR)
+        repositories.queue.renew([], lease=HOUR)
+        repositories.pass_time(HOUR - MINUTE)
+        assert repositories.claimed() == ["left"]
+        repositories.queue.write_back([Look(claim=kept[0], answered=True)])
+        assert repositories.claimed() == ["kept"]
+
+    def test_a_lease_that_ran_out_is_renewed_while_nobody_else_has_it(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.accepted("inv1")
+        claims = repositories.claim(lease=MINUTE)
+        repositories.pass_time(HOUR)
+        repositories.queue.renew(claims, lease=HOUR)
+        assert repositories.claim() == []
+
+    def test_a_lease_that_has_passed_on_is_not_renewed(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.accepted("inv1")
+        late = repositories.claim(lease=MINUTE)
+        repositories.pass_time(HOUR)
+        repositories.claim(lease=MINUTE)
+        repositories.queue.renew(late, lease=DAY)
+        repositories.pass_time(2 * MINUTE)
+        assert repositories.claimed() == ["inv1"]
+
+    @pytest.mark.parametrize("asked", [True, False])
+    def test_what_was_given_back_is_not_renewed(
+        self, repositories: Repositories, *, asked: bool
+    ) -> None:
+        repositories.accepted("inv1")
+        claims = repositories.claim()
+        repositories.queue.write_back([Look(claim=claims[0], asked=asked)])
+        repositories.queue.renew(claims, lease=DAY)
+        assert repositories.claimed() == ["inv1"]
+
+    def test_a_lease_can_be_renewed_while_it_is_written_back(
+        self, repositories: Repositories
+    ) -> None:
+        names = [f"inv{n:03}" for n in range(50)]
+        for name in names:
+            repositories.accepted(name)
+        for _ in range(5):
+            claims = repositories.claim()
+            looks = [Look(claim=claim, answered=True) for claim in reversed(claims)]
+            answers = at_once(
+                partial[object](repositories.queue.write_back, looks),
+                *[partial[object](repositories.queue.renew, claims, lease=DAY)] * 3,
+            )
+            assert answers == [0, None, None, None]
+            repositories.pass_time(MINUTE)
+        assert sorted(repositories.claimed()) == names
+
     def test_the_longest_due_come_first(self, repositories: Repositories) -> None:
         names = ["c", "a", "b"]
         for name in names:

@@ -484,6 +484,13 @@ class MemoryPollQueue(PollQueue):
                 claims.append(self._claim(id_, row, now))
             return claims
 
+    def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> None:
+        with self.store.lock:
+            for claim in claims:
+                row = self.store.active.get(claim.invocation_id)
+                if row and row.fence == claim.fence and row.lease_until is not None:
+                    row.lease_until = self.store.now() + lease
+
     def write_back(self, looks: Sequence[Look]) -> int:
         with self.store.lock:
             return sum(self._take(look) for look in looks)

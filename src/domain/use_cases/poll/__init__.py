@@ -3,7 +3,15 @@
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
 from galaxy_jobs.domain.use_cases.poll.counts import Sweep
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
-from galaxy_jobs.domain.use_cases.poll.sweep import Mapper, Poll, one_by_one
+from galaxy_jobs.domain.use_cases.poll.sweep import Heartbeat, Mapper, Poll, one_by_one
 
 
-__all__ = ["Breaker", "Mapper", "Poll", "PollPolicy", "Sweep", "one_by_one"]
+__all__ = [
+    "Breaker",
+    "Heartbeat",
+    "Mapper",
+    "Poll",
+    "PollPolicy",
+    "Sweep",
+    "one_by_one",
+]

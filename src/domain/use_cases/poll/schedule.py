@@ -29,7 +29,11 @@ class PollPolicy:
         batch: How many invocations are claimed at once.
         bulk: How many invocations one bulk request covers. Servers before 26.0
             answer it with several queries for each, so it is bounded.
-        lease: How long a claim belongs to one poller: longer than a batch takes.
+        lease: How long a claim belongs to a poller that has stopped: one that asks
+            and stores renews it, three times as often. So the claims of one that is
+            killed are soon taken over.
+        renew_for: How long a lease is renewed at most: the claims of a poller that
+            hangs are taken over, too.
         look_budget: For how long new full looks are begun; then the most urgent
             invocations are claimed again.
         full_look_every: How long bulk answers alone are trusted.
@@ -61,7 +65,8 @@ class PollPolicy:
 
     batch: int = field(default=1000, validator=positive)
     bulk: int = field(default=200, validator=positive)
-    lease: timedelta = field(default=timedelta(minutes=5), validator=positive)
+    lease: timedelta = field(default=timedelta(seconds=10), validator=positive)
+    renew_for: timedelta = field(default=timedelta(minutes=5), validator=positive)
     look_budget: timedelta = field(default=timedelta(seconds=5), validator=positive)
     full_look_every: timedelta = field(
         default=timedelta(minutes=30), validator=positive

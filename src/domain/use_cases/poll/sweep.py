@@ -3,7 +3,8 @@
 Rule 1: a poll that failed changes no state. A Galaxy that is down, slow, rate-
 limiting or answering garbage says nothing about a run.
 Rule 2: no transaction is open while Galaxy is asked: invocations are leased, and
-the results are stored only under the fence of that lease.
+the results are stored only under the fence of that lease. Leases are short and
+renewed while Galaxy is asked, so that those of a poller that died soon run out.
 
 Galaxy is first asked in bulk. Where the bulk answer is the same as last time and
 shows that the run cannot have ended, nothing more is needed. A full look is
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -61,6 +63,9 @@ from galaxy_jobs.domain.use_cases.reconcile import Reconcile
 T = TypeVar("T")
 R = TypeVar("R")
 
+MIN_RENEWAL_INTERVAL = timedelta(seconds=1)
+"""The shortest time between two renewals of a lease."""
+
 
 class Mapper(Protocol):
     """Applies a function to each item, maybe to several at once: like ``map``."""
@@ -72,6 +77,32 @@ class Mapper(Protocol):
 def one_by_one(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Apply a function to one item after the other: the simplest :class:`Mapper`."""
     return map(function, items)
+
+
+class Heartbeat(Protocol):
+    """Repeats a call, at the same time as what the block does."""
+
+    def __call__(
+        self, beat: Callable[[], None], *, every: timedelta, at_most: timedelta
+    ) -> AbstractContextManager[None]:
+        """Return a block during which *beat* is called.
+
+        Args:
+            beat: The call; that it fails with a :class:`DomainError` ends nothing.
+            every: The time before each call.
+            at_most: The time after which there are no more calls.
+        """
+
+
+@contextmanager
+def no_heartbeat(
+    beat: Callable[[], None],  # noqa: ARG001 - the others use it
+    *,
+    every: timedelta,  # noqa: ARG001
+    at_most: timedelta,  # noqa: ARG001
+) -> Iterator[None]:
+    """Call nothing: for batches that take less than a lease."""
+    yield
 
 
 def one_pipeline(pipeline: Callable[[], None]) -> None:
@@ -102,6 +133,7 @@ class Poll:
         pipelines: Runs the function it is given, maybe several times at once, and
             returns when all runs have: Galaxy is asked about one batch while
             another is stored. As with several pollers, each run claims its share.
+        heartbeat: Renews the leases of a batch for as long as it takes.
         random: Returns a random number from 0 to 1, for the jitter.
         breaker: Keeps its state from sweep to sweep.
     """
@@ -115,6 +147,7 @@ class Poll:
     policy: PollPolicy = field(factory=PollPolicy)
     mapper: Mapper = one_by_one
     pipelines: Callable[[Callable[[], None]], None] = one_pipeline
+    heartbeat: Heartbeat = no_heartbeat
     random: Callable[[], float] = random.random
     breaker: Breaker = field(default=Factory(_breaker, takes_self=True))
 
@@ -185,9 +218,20 @@ class Poll:
             )
             if not claims:
                 break
-            yield self._batch(identity, claims)
+            with self._renewed(claims):
+                sweep = self._batch(identity, claims)
+            yield sweep
             if at_most is not None and self.clock() - began >= at_most:
                 break
+
+    def _renewed(self, claims: Sequence[Claim]) -> AbstractContextManager[None]:
+        policy = self.policy
+        return self.heartbeat(
+            partial(self.queue.renew, claims, lease=policy.lease),
+            # Not more often: a shorter lease is wanted for what it is.
+            every=max(policy.lease / 3, MIN_RENEWAL_INTERVAL),
+            at_most=policy.renew_for,
+        )
 
     def _batch(self, identity: Identity, claims: Sequence[Claim]) -> Sweep:
         at = self.clock()
@@ -214,11 +258,8 @@ class Poll:
                 routine.add(claim.invocation_id)
             else:
                 looks.append(self._quiet(claim))
-        # However large the budget is, the batch must be stored within its lease.
-        budget = min(self.policy.look_budget, self.policy.lease / 4)
-        answers = list(
-            self.mapper(partial(self._full_look, self.clock() + budget), moved)
-        )
+        deadline = self.clock() + self.policy.look_budget
+        answers = list(self.mapper(partial(self._full_look, deadline), moved))
         looks += self._looks(identity, answers, summaries, at)
         changed = self.queue.write_back(looks)
         full = [answer.claim.invocation_id for answer in answers if answer.sighting]
