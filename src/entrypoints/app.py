@@ -31,8 +31,9 @@ def create_app(container: Container) -> Litestar:
     """Return the service; the owner of the container closes it."""
     settings, metrics = container.http(), container.metrics()
     origins = settings.allow_origins
-    slots = StreamSlots(settings.streams, settings.streams_each)
     token_cache = container.token_cache()
+    slots = StreamSlots(settings.streams, settings.streams_each)
+    subscriptions = events.Subscriptions(container.broadcast(), slots, token_cache)
 
     async def ask_for_tokens() -> None:
         # So that the first request is no slower than others.
@@ -62,7 +63,7 @@ def create_app(container: Container) -> Litestar:
             "submit": _use(lambda: metrics.submitting(container.submit())),
             "rerun": _use(lambda: metrics.submitting(container.rerun())),
             "caller": Provide(caller_of, sync_to_thread=False),
-            "slots": _use(lambda: slots),
+            "subscriptions": _use(lambda: subscriptions),
         },
         middleware=[
             DefineMiddleware(

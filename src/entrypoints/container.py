@@ -15,6 +15,7 @@ from dependency_injector.providers import Dependency, Provider, Singleton
 from sqlalchemy import Engine, event
 
 from galaxy_jobs.adapters import postgres
+from galaxy_jobs.adapters.broadcast import Broadcast
 from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
@@ -23,10 +24,10 @@ from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbea
 from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.entrypoints.api.auth import TokenCache
-from galaxy_jobs.entrypoints.broadcast import Broadcast
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.readiness import Readiness
 from galaxy_jobs.entrypoints.settings import HttpTable, Settings
+from galaxy_jobs.entrypoints.web.live import LivePages
 
 
 @define
@@ -135,6 +136,9 @@ class Container(containers.DeclarativeContainer):
         postgres.PostgresTransitionFeed, engine
     )
     broadcast: Provider[Broadcast] = Singleton(Broadcast, feed)
+    live_pages: Provider[LivePages] = Singleton(
+        LivePages, broadcast, invocations, clock
+    )
 
     # The queue itself would bring the database up before anybody asks it.
     metrics: Provider[Metrics] = Singleton(

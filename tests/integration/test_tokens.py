@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import requests
 
-from galaxy_jobs.entrypoints.api.auth import TOKEN_CACHE_TTL, TOKENS_EXIST_TTL
+from galaxy_jobs.adapters.postgres import make_engine
+from galaxy_jobs.entrypoints.api.auth import COOKIE, TOKEN_CACHE_TTL, TOKENS_EXIST_TTL
+from tests.support.jobs import Jobs
 from tests.support.service import Service, service
+from tests.support.sse import Events
 from tests.support.wait import until
+
+
+@pytest.fixture
+def jobs(database_url: str) -> Iterator[Jobs]:
+    engine = make_engine(database_url)
+    yield Jobs(engine)
+    engine.dispose()
 
 
 @pytest.fixture
@@ -126,3 +139,39 @@ def test_other_addresses_are_served_once_there_is_a_token(ours: Service) -> None
     assert status(ours, "GET", "/jobs", text) == 401
     other = made(ours, "portal", "read")
     assert status(ours, "GET", "/jobs", other) == 200
+
+
+def test_what_is_open_for_long_ends_with_its_token(ours: Service, jobs: Jobs) -> None:
+    ours.serve()
+    jobs.accept("inv1")
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor())
+
+        def opened(**headers: str) -> list[Future[int]]:
+            """Open what stays open; return how each ends: with 401, or otherwise."""
+            ends = []
+            for path in ("/jobs/events", "/ui/events", "/ui/jobs/inv1/events"):
+                stream = Events(ours.url + path, **headers)
+                stack.callback(stream.close)
+                ends.append(
+                    pool.submit(lambda ended: 401 * ended.wait(60), stream.ended)
+                )
+            url, sent = f"{ours.url}/jobs/inv1?wait=60", dict(headers)
+            ends.append(
+                pool.submit(
+                    lambda: requests.get(url, headers=sent, timeout=90).status_code
+                )
+            )
+            return ends
+
+        anonymous = opened()
+        text = made(ours, "reader", "read")
+        assert [end.result() for end in anonymous] == [401] * 4
+        other = made(ours, "other", "read")
+        by_token = opened(Authorization=f"Bearer {text}")
+        by_cookie = opened(Cookie=f"{COOKIE}={text}")
+        stays = Events(f"{ours.url}/jobs/events", Authorization=f"Bearer {other}")
+        stack.callback(stays.close)
+        assert ours.run("token", "revoke", "reader").returncode == 0
+        assert [end.result() for end in (*by_token, *by_cookie)] == [401] * 8
+        assert not stays.ended.is_set()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from threading import Event
 from typing import Any, cast
 
@@ -18,10 +19,10 @@ from litestar.testing import TestClient
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
 from galaxy_jobs.domain.errors import BadToken, StoreUnavailable
 from galaxy_jobs.domain.model.submission import IdempotencyKey
-from galaxy_jobs.domain.model.token import ENTROPY, Scope, Token, text_of
+from galaxy_jobs.domain.model.token import ENTROPY, Scope, Token, TokenId, text_of
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import Authenticate, RevokeToken
-from galaxy_jobs.entrypoints.api.auth import COOKIE, TokenCache
+from galaxy_jobs.entrypoints.api.auth import ANONYMOUS, COOKIE, Caller, TokenCache
 from galaxy_jobs.entrypoints.api.host_and_origin import is_same_origin
 from tests.support.api import StandIn, a_token, an_api, bearer, code_of, forgetful
 from tests.support.build import NOON, an_invocation
@@ -373,6 +374,14 @@ class Counting:
     inner: Authenticate
     asked: list[str] = field(factory=list)
     held: Event | None = None
+    checked: list[set[TokenId]] = field(factory=list)
+    failure: Exception | None = None
+
+    def in_force(self, token_ids: Collection[TokenId]) -> Collection[TokenId]:
+        self.checked.append({*token_ids})
+        if self.failure is not None:
+            raise self.failure
+        return self.inner.in_force(token_ids)
 
     def needed(self) -> bool:
         self.asked.append("needed")
@@ -476,3 +485,63 @@ def test_only_so_many_tokens_are_remembered() -> None:
 
     asyncio.run(story())
     assert counting.asked == [*texts, texts[1], texts[0]]
+
+
+def test_a_long_request_is_ended_when_its_caller_is_let_in_no_more() -> None:
+    tokens = MemoryTokens(MemoryStore())
+
+    async def story() -> None:
+        cache, counting = cached(tokens, watch_interval=0.01, exist_ttl=0.001)
+        ends: list[str] = []
+
+        async def ended(*names: str) -> None:
+            async with asyncio.timeout(10):
+                while {*ends} != {*names}:  # noqa: ASYNC110 - it is called back
+                    await asyncio.sleep(0.001)
+
+        with ExitStack() as held:
+
+            def watch(name: str, caller: Caller) -> None:
+                held.enter_context(cache.watch(caller, lambda: ends.append(name)))
+
+            watch("anonymous", ANONYMOUS)
+            await asyncio.sleep(0.1)
+            assert ends == []
+            web, other = a_token(tokens), a_token(tokens, "other")
+            await ended("anonymous")
+            for name in ("first", "second"):
+                watch(name, Caller(await cache.verify(web)))
+            watch("other", Caller(await cache.verify(other)))
+            await asyncio.sleep(0.1)
+            assert {*ends} == {"anonymous"}
+            RevokeToken(tokens, lambda: NOON)("web")
+            await ended("anonymous", "first", "second")
+            # One query for all of them.
+            assert len(counting.checked[-1]) == 3
+        await asyncio.sleep(0.05)
+        checked = len(counting.checked)
+        await asyncio.sleep(0.05)
+        assert len(counting.checked) == checked  # nobody is left
+
+    asyncio.run(story())
+
+
+def test_nothing_is_ended_while_the_tokens_cannot_be_checked() -> None:
+    tokens = MemoryTokens(MemoryStore())
+    text = a_token(tokens)
+
+    async def story() -> None:
+        cache, counting = cached(tokens, watch_interval=0.001)
+        ends: list[str] = []
+        caller = Caller(await cache.verify(text))
+        counting.failure = StoreUnavailable("away")
+        with cache.watch(caller, lambda: ends.append("ended")):
+            RevokeToken(tokens, lambda: NOON)("web")
+            await asyncio.sleep(0.1)
+            assert (ends, len(counting.checked) > 2) == ([], True)
+            counting.failure = None
+            async with asyncio.timeout(10):
+                while not ends:  # noqa: ASYNC110 - it is called back
+                    await asyncio.sleep(0.001)
+
+    asyncio.run(story())

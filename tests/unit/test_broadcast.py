@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import nullcontext
 from datetime import timedelta
 from typing import cast
 
@@ -13,12 +12,12 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from galaxy_jobs.adapters.broadcast import Broadcast, Subscription, TransitionFilter
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTransitionFeed
 from galaxy_jobs.domain import DatasetId, InvocationId, InvocationState
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.ports import JobTransition
 from galaxy_jobs.entrypoints.api import events
-from galaxy_jobs.entrypoints.broadcast import Broadcast, Subscription, TransitionFilter
 from tests.support.build import an_invocation
 
 
@@ -170,7 +169,7 @@ def test_what_is_kept_has_an_end() -> None:
 def test_a_database_that_goes_away_is_listened_to_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("galaxy_jobs.entrypoints.broadcast.RECONNECT_DELAY", 0.01)
+    monkeypatch.setattr("galaxy_jobs.adapters.broadcast.RECONNECT_DELAY", 0.01)
 
     async def test(world: World) -> None:
         with world.broadcast.subscribe(TransitionFilter()) as waiting:
@@ -200,7 +199,9 @@ def test_a_stream_begins_with_its_position_and_sends_heartbeats() -> None:
     async def test(world: World) -> None:
         wanted = TransitionFilter(dataset_id=DatasetId("d1"))
         source = events.transitions(world.broadcast, wanted, None, pause=0.001)
-        response = await events.stream(world.broadcast, nullcontext(), wanted, source)
+        response = await events.stream(
+            world.broadcast, world.broadcast.subscribe(wanted), source
+        )
         chunks = cast("AsyncIterator[bytes]", response.iterator)
         assert await anext(chunks) == b"retry: 2000\n: still here\nid: 0\n\n"
         world.change(1, dataset=0)
@@ -229,7 +230,7 @@ def test_a_stream_resumes_after_the_event_it_is_given() -> None:
         await world.read_up()
         source = events.transitions(world.broadcast, TransitionFilter(), "1")
         response = await events.stream(
-            world.broadcast, nullcontext(), TransitionFilter(), source
+            world.broadcast, world.broadcast.subscribe(TransitionFilter()), source
         )
         first = await anext(cast("AsyncIterator[bytes]", response.iterator))
         assert first.startswith(b"retry: 2000\nid: 2\nevent: transition\n")

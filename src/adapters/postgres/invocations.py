@@ -27,6 +27,7 @@ from galaxy_jobs.domain.errors import InvalidValue, JobNotFound, StaleVersion
 from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
+    Revision,
     Transition,
 )
 from galaxy_jobs.domain.model.values import InvocationId
@@ -56,6 +57,9 @@ SELECT = joined(
 
 ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
 _MANY = SELECT.where(among(_I.c.invocation_id))
+_REVISIONS = joined(_I.c.invocation_id, _I.c.version, _I.c.state, _A.c.stale_at).where(
+    among(_I.c.invocation_id)
+)
 _EXISTS = sa.select(sa.exists().where(_I.c.invocation_id == sa.bindparam("id")))
 _STATES = frozenset(state.value for state in InvocationState)
 _HISTORY = (
@@ -85,6 +89,22 @@ class PostgresInvocations(InvocationRepository):
             self.engine, lambda c: c.execute(_MANY, {"ids": ids}).mappings().all()
         )
         return {row["invocation_id"]: invocation_from_row(row) for row in rows}
+
+    def revisions(
+        self, invocation_ids: Collection[InvocationId]
+    ) -> Mapping[InvocationId, Revision]:
+        ids = [id_ for id_ in invocation_ids if storable(id_)]
+        if not ids:
+            return {}
+        rows = read(self.engine, lambda c: c.execute(_REVISIONS, {"ids": ids}).all())
+        return {
+            row.invocation_id: Revision(
+                version=row.version,
+                state=InvocationState(row.state),
+                stale_at=row.stale_at,
+            )
+            for row in rows
+        }
 
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None

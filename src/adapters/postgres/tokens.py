@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
 from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.changes import among
 from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.rows import storable, token_from_row, token_to_row
 from galaxy_jobs.domain.errors import TokenExists, TokenNotFound
@@ -28,7 +29,7 @@ _ADD = (
     .returning(_T)
 )
 _IN_FORCE = sa.select(_T).where(
-    _T.c.token_id == sa.bindparam("id"),
+    among(_T.c.token_id),
     _T.c.revoked_at.is_(None),
     sa.or_(_T.c.expires_at.is_(None), _T.c.expires_at > sa.func.now()),
 )
@@ -58,14 +59,12 @@ class PostgresTokens(TokenRepository):
 
         return write(self.engine, work)
 
-    def in_force(self, token_id: TokenId) -> Token | None:
-        if not storable(token_id):
-            return None
-        row = read(
-            self.engine,
-            lambda c: c.execute(_IN_FORCE, {"id": token_id}).mappings().first(),
+    def in_force(self, token_ids: Collection[TokenId]) -> Mapping[TokenId, Token]:
+        ids = [id_ for id_ in token_ids if storable(id_)]
+        rows = read(
+            self.engine, lambda c: c.execute(_IN_FORCE, {"ids": ids}).mappings().all()
         )
-        return None if row is None else token_from_row(row)
+        return {row["token_id"]: token_from_row(row) for row in rows}
 
     def all(self) -> Sequence[Token]:
         rows = read(self.engine, lambda c: c.execute(_ALL).mappings().all())

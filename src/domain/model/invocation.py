@@ -198,6 +198,27 @@ class Sighting:
 
 
 @frozen(kw_only=True)
+class Revision:
+    """What of an invocation differs whenever anything but `observed_at` has changed.
+
+    Attributes:
+        version, state, stale_at: As for :class:`Invocation`.
+    """
+
+    version: int
+    state: InvocationState
+    stale_at: datetime | None
+
+    def is_stale(self, now: datetime) -> bool:
+        """Return what :meth:`Invocation.is_stale` does."""
+        return (
+            not self.state.is_terminal
+            and self.stale_at is not None
+            and self.stale_at < now
+        )
+
+
+@frozen(kw_only=True)
 class Invocation:
     """A run that Galaxy has accepted, and its state.
 
@@ -260,11 +281,12 @@ class Invocation:
         Args:
             now: Time-zone aware.
         """
-        return (
-            not self.state.is_terminal
-            and self.stale_at is not None
-            and self.stale_at < now
-        )
+        return self.revision.is_stale(now)
+
+    @property
+    def revision(self) -> Revision:
+        """Its revision."""
+        return Revision(version=self.version, state=self.state, stale_at=self.stale_at)
 
     def seen(self, sighting: Sighting, at: datetime) -> Invocation:
         """Return this invocation after a look at it.

@@ -11,9 +11,11 @@ from attrs import frozen
 from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
+    Revision,
     Transition,
 )
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
+from galaxy_jobs.domain.ports.feed import JobTransition
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 
 
@@ -30,6 +32,22 @@ class JobFilter:
     dataset_id: DatasetId | None = None
     workflow_name: str | None = None
     states: frozenset[InvocationState] = frozenset()
+
+    def moved_by(self, change: JobTransition, *, is_first: bool) -> bool:
+        """Whether a transition may add a job to a page of the list, or remove one.
+
+        Args:
+            change: The transition.
+            is_first: Whether it is the first page, which new jobs are on.
+        """
+        if self.dataset_id not in {None, change.dataset_id}:
+            return False
+        if self.workflow_name not in {None, change.workflow_name}:
+            return False
+        before, after = change.transition.from_state, change.transition.to_state
+        if before is None:
+            return is_first
+        return (before in self.states) != (after in self.states)
 
 
 class InvocationRepository(Protocol):
@@ -48,6 +66,15 @@ class InvocationRepository(Protocol):
         self, invocation_ids: Collection[InvocationId]
     ) -> Mapping[InvocationId, Invocation]:
         """Return those of the invocations that exist, by id."""
+
+    @abstractmethod
+    def revisions(
+        self, invocation_ids: Collection[InvocationId]
+    ) -> Mapping[InvocationId, Revision]:
+        """Return the revisions of those of the invocations that exist, by id.
+
+        Much cheaper than :meth:`get_many`: to find out which have changed.
+        """
 
     @abstractmethod
     def page(

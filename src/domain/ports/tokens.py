@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -26,8 +26,8 @@ class TokenRepository(Protocol):
         """
 
     @abstractmethod
-    def in_force(self, token_id: TokenId) -> Token | None:
-        """Return the token of that id; None if there is none, or it is not valid."""
+    def in_force(self, token_ids: Collection[TokenId]) -> Mapping[TokenId, Token]:
+        """Return those of the tokens that exist and are valid, by id."""
 
     @abstractmethod
     def all(self) -> Sequence[Token]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
 from attrs import field, frozen
@@ -128,10 +128,14 @@ class Authenticate:
                 not reveal which.
         """
         token_id = id_in(text)
-        token = None if token_id is None else self.tokens.in_force(TokenId(token_id))
-        if token is None or not token.fits(text):
+        token = token_id and self.tokens.in_force([token_id]).get(token_id)
+        if not token or not token.fits(text):
             raise BadToken
         return token
+
+    def in_force(self, token_ids: Collection[TokenId]) -> Collection[TokenId]:
+        """Return the ids of those of the tokens that are still valid."""
+        return self.tokens.in_force(token_ids).keys()
 
     def needed(self) -> bool:
         """Return whether requests need a token: whether any was ever created."""

@@ -13,6 +13,8 @@ needs a token with the scope `read`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 from async_lru import alru_cache
@@ -24,8 +26,8 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 from litestar.types import ASGIApp, Guard
 
 from galaxy_jobs.domain import Scope, Token
-from galaxy_jobs.domain.errors import BadToken
-from galaxy_jobs.domain.model.token import id_in
+from galaxy_jobs.domain.errors import BadToken, StoreUnavailable
+from galaxy_jobs.domain.model.token import TokenId, id_in
 from galaxy_jobs.domain.use_cases import Authenticate
 from galaxy_jobs.entrypoints.api import host_and_origin
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
@@ -52,6 +54,9 @@ TOKEN_CACHE_TTL = 3.0
 TOKENS_EXIST_TTL = 1.0
 """Seconds for which it is taken that no token was ever made."""
 
+WATCH_INTERVAL = 2.0
+"""Seconds between two checks of the tokens of long requests."""
+
 TOKEN_CACHE_SIZE = 10_000
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -65,9 +70,9 @@ class Caller:
     token: Token | None = None
 
     @property
-    def id(self) -> str:
+    def id(self) -> TokenId:
         """The id of the token; ``""`` without one."""
-        return "" if self.token is None else self.token.token_id
+        return TokenId("") if self.token is None else self.token.token_id
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller may do what needs that scope."""
@@ -90,8 +95,11 @@ class TokenCache:
     exist_ttl: float = field(default=TOKENS_EXIST_TTL, kw_only=True)
     size: int = field(default=TOKEN_CACHE_SIZE, kw_only=True)
     _tokens_exist: bool = field(default=False, init=False)
+    watch_interval: float = field(default=WATCH_INTERVAL, kw_only=True)
     _verify: Any = field(init=False)
     _exist: Any = field(init=False)
+    _watched: set[tuple[TokenId, Callable[[], object]]] = field(factory=set, init=False)
+    _watching: asyncio.Task[None] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._verify = alru_cache(self.size, ttl=self.token_ttl)(self._ask_token)
@@ -116,6 +124,33 @@ class TokenCache:
     def knows(self, text: str | None) -> bool:
         """Whether a token of that text was verified a moment ago."""
         return text is not None and self._verify.cache_contains(text)
+
+    @contextmanager
+    def watch(self, caller: Caller, end: Callable[[], object]) -> Iterator[None]:
+        """Call *end* if the caller is no longer let in while the block runs.
+
+        One query checks the tokens of all callers. While the database cannot be
+        asked, nothing is ended.
+        """
+        self._watched.add(watched := (caller.id, end))
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            self._watched.discard(watched)
+
+    async def _watch(self) -> None:
+        while self._watched:
+            await asyncio.sleep(self.watch_interval)
+            ids = {id_ for id_, _ in self._watched}
+            with suppress(StoreUnavailable):
+                valid = {*await asyncio.to_thread(self.authenticate.in_force, ids)}
+                if ANONYMOUS.id in ids and not await self.required():
+                    valid.add(ANONYMOUS.id)
+                for id_, end in self._watched:
+                    if id_ in ids - valid:
+                        end()
 
     async def _ask_token(self, text: str) -> Token:
         return await asyncio.to_thread(self.authenticate, text)
@@ -176,16 +211,11 @@ class Authentication(AbstractAuthenticationMiddleware):
         if opt.get(SIGN_IN_FORM):
             return ANONYMOUS
         if text is None:
-            raise Refused(
-                "unauthenticated",
-                "A token is needed: send the header `Authorization: Bearer TOKEN`. "
-                "(`galaxy-jobs token create` makes one.)",
-                headers=_challenge(),
-            )
+            raise unauthenticated(ANONYMOUS)
         try:
             token = await self.token_cache.verify(text)
-        except BadToken as error:
-            raise refused_by(error, _challenge('error="invalid_token"')) from None
+        except BadToken:
+            raise _bad_token() from None
         self.rate.take(token.token_id)
         writes = _method(connection) not in SAFE_METHODS
         if by_cookie and writes and not opt.get(PAGE):
@@ -195,6 +225,18 @@ class Authentication(AbstractAuthenticationMiddleware):
                 "anything; programs send `Authorization: Bearer`.",
             )
         return Caller(token)
+
+
+def unauthenticated(caller: Caller) -> Refused:
+    """Return the refusal of a caller who is not let in, or no longer."""
+    if caller.token is not None:
+        return _bad_token()
+    return Refused(
+        "unauthenticated",
+        "A token is needed: send the header `Authorization: Bearer TOKEN`. "
+        "(`galaxy-jobs token create` makes one.)",
+        headers=_challenge(),
+    )
 
 
 def requires(needed: Scope) -> Guard:
@@ -234,6 +276,10 @@ def _bearer(header: str | None) -> str | None:
     scheme, _, text = header.partition(" ")
     # Another scheme, such as Basic, is no token of ours, whatever a cookie holds.
     return text.strip() if scheme.lower() == "bearer" else ""
+
+
+def _bad_token() -> Refused:
+    return refused_by(BadToken(), _challenge('error="invalid_token"'))
 
 
 def _challenge(*parameters: str) -> dict[str, str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -20,17 +20,18 @@ from litestar import Request, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 
+from galaxy_jobs.adapters.broadcast import (
+    KEPT_TRANSITIONS,
+    Broadcast,
+    Subscription,
+    TransitionFilter,
+)
 from galaxy_jobs.domain import DatasetId, DomainError, InvocationId, JobTransition
 from galaxy_jobs.entrypoints.api import schemas
-from galaxy_jobs.entrypoints.api.auth import rate_key
+from galaxy_jobs.entrypoints.api.auth import TokenCache, caller_of, rate_key
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import Needs, header, query
 from galaxy_jobs.entrypoints.api.problems import malformed, refusals, shutting_down
-from galaxy_jobs.entrypoints.broadcast import (
-    KEPT_TRANSITIONS,
-    Broadcast,
-    TransitionFilter,
-)
 
 
 EVENT_STREAM = "text/event-stream"
@@ -42,6 +43,38 @@ RETRY = b"retry: 2000\n"
 """Asks clients that were cut off to connect again after 2000 ms."""
 
 ID = re.compile(r"[0-9]{1,18}")
+
+
+@frozen
+class Subscriptions:
+    """Opens the subscriptions of what stays open for long: streams, waiting requests.
+
+    Attributes:
+        broadcast: Wakes and ends them.
+        slots: Limits their number.
+        token_cache: Checks the tokens of their callers.
+    """
+
+    broadcast: Broadcast
+    slots: StreamSlots
+    token_cache: TokenCache
+
+    @contextmanager
+    def open(
+        self, request: Request[Any, Any, Any], selected: TransitionFilter | None
+    ) -> Iterator[Subscription]:
+        """Open a subscription; it is ended within 5 s if its caller is let in no more.
+
+        Raises:
+            Refused: No slot is free.
+        """
+        caller = caller_of(request)
+        with (
+            self.slots.hold(rate_key(request)),
+            self.broadcast.subscribe(selected) as subscription,
+            self.token_cache.watch(caller, subscription.end),
+        ):
+            yield subscription
 
 
 @frozen
@@ -71,8 +104,7 @@ class Batch:
 async def job_events(
     *,
     request: Request[Any, Any, Any],
-    broadcast: Needs[Broadcast],
-    slots: Needs[StreamSlots],
+    subscriptions: Needs[Subscriptions],
     dataset_id: Annotated[
         DatasetId | None, query("a text: only of jobs on this dataset", "reads-1")
     ] = None,
@@ -95,21 +127,21 @@ async def job_events(
     """
     selected = TransitionFilter(dataset_id=dataset_id, invocation_id=invocation_id)
     # A browser reconnects to the same address; its header is newer.
+    broadcast = subscriptions.broadcast
     source = transitions(broadcast, selected, resumed or last_event_id)
-    return await stream(broadcast, slots.hold(rate_key(request)), selected, source)
+    return await stream(broadcast, subscriptions.open(request, selected), source)
 
 
 async def stream(
     broadcast: Broadcast,
-    slot: AbstractContextManager[None],
-    selected: TransitionFilter,
+    subscribed: AbstractContextManager[Subscription],
     source: AsyncIterator[Batch],
 ) -> Stream:
     """Return a stream of server-sent events: what a source reads, and heartbeats.
 
-    It ends when the service stops, or when the source fails: the client then
-    connects again and gets the reason as a problem. The *slot* is held until then.
-    The *source* is read at once, after each *selected* transition and each pause.
+    It ends with its subscription, or when the source fails: the client then connects
+    again and gets the reason as a problem. The *source* is read at once, whenever the
+    subscription is woken, and after each pause.
 
     Raises:
         Refused: No slot is free, the service is being stopped, or the source refuses.
@@ -118,10 +150,10 @@ async def stream(
     now = asyncio.get_running_loop().time
 
     async def chunks() -> AsyncIterator[bytes]:
-        with slot, broadcast.subscribe(selected) as subscription:
+        with subscribed as subscription:
             batch = await anext(source)
             yield RETRY + (batch.events or batch.heartbeat)
-            while not broadcast.stopping:
+            while not subscription.ended:
                 if not batch.events and not await subscription.wait(
                     now() + batch.pause
                 ):

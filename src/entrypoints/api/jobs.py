@@ -12,16 +12,16 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from galaxy_jobs import domain
+from galaxy_jobs.adapters.broadcast import TransitionFilter
 from galaxy_jobs.domain import DatasetId, InvocationState, Scope, ports, use_cases
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
-from galaxy_jobs.entrypoints.api.auth import Caller, rate_key, requires
+from galaxy_jobs.entrypoints.api.auth import Caller, requires, unauthenticated
 from galaxy_jobs.entrypoints.api.bodies import Strict
+from galaxy_jobs.entrypoints.api.events import Subscriptions
 from galaxy_jobs.entrypoints.api.job_pages import JobPages, body_and_etag, matches
-from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import InvocationIdInPath, Needs, query
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
-from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 
 
 MAX_WAIT = 60
@@ -186,8 +186,8 @@ async def show_job(
     invocation_id: InvocationIdInPath,
     invocations: Needs[ports.InvocationRepository],
     clock: Needs[ports.Clock],
-    broadcast: Needs[Broadcast],
-    slots: Needs[StreamSlots],
+    caller: Needs[Caller],
+    subscriptions: Needs[Subscriptions],
     wait: Annotated[
         int,
         query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT),
@@ -202,14 +202,17 @@ async def show_job(
     if not wait:
         return schemas.job_detail(await asyncio.to_thread(read), clock())
     until = asyncio.get_running_loop().time() + wait
+    broadcast = subscriptions.broadcast
     await broadcast.start()
     selected = TransitionFilter(invocation_id=invocation_id)
-    with slots.hold(rate_key(request)), broadcast.subscribe(selected) as subscription:
+    with subscriptions.open(request, selected) as subscription:
         job = before = await asyncio.to_thread(read)
         while job.state is before.state and not job.state.is_terminal:
             woken = await subscription.wait(until)
+            if subscription.ended and not broadcast.stopping:
+                raise unauthenticated(caller)
             job = await asyncio.to_thread(read)
-            if broadcast.stopping or not woken:
+            if subscription.ended or not woken:
                 break
     return schemas.job_detail(job, clock())
 

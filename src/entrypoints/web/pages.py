@@ -15,12 +15,10 @@ from galaxy_jobs import domain
 from galaxy_jobs.domain import InvocationId, JobFilter, ports
 from galaxy_jobs.domain.use_cases import CancelJob, JobOutputs
 from galaxy_jobs.entrypoints.api import cursors
-from galaxy_jobs.entrypoints.api.auth import rate_key, requires
-from galaxy_jobs.entrypoints.api.events import stream
-from galaxy_jobs.entrypoints.api.limits import StreamSlots
+from galaxy_jobs.entrypoints.api.auth import requires
+from galaxy_jobs.entrypoints.api.events import Subscriptions, stream
 from galaxy_jobs.entrypoints.api.parameters import CursorText, Needs, submission_id_of
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
-from galaxy_jobs.entrypoints.broadcast import Broadcast, TransitionFilter
 from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.web import live, render
 from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, page
@@ -50,7 +48,6 @@ def get_jobs_page(
     wanted = _filter(dataset_id, workflow_name, states)
     jobs, next_cursor = _listed(invocations, wanted, cursor)
     now = clock()
-    mark, _ = live.state_of(jobs, now)
     return page(
         request,
         "jobs.html",
@@ -62,7 +59,7 @@ def get_jobs_page(
         cursor=cursor,
         next_cursor=next_cursor,
         address=str(request.base_url).rstrip("/"),
-        mark=mark,
+        mark=live.mark_of({job.invocation_id: job for job in jobs}, now),
     )
 
 
@@ -77,7 +74,7 @@ def get_job_page(
     """Show a job."""
     job = invocations.get(InvocationId(invocation_id))
     now = clock()
-    mark, active = live.state_of([job], now)
+    active = not job.state.is_terminal
     # A script that has missed the end is to load the whole page.
     missed_end = not active and request.headers.get("hx-target") == "live"
     return page(
@@ -88,7 +85,7 @@ def get_job_page(
         job=job,
         active=active,
         history=invocations.transitions(job.invocation_id),
-        mark=mark,
+        mark=live.mark_of({job.invocation_id: job}, now),
     )
 
 
@@ -96,10 +93,9 @@ def get_job_page(
 async def get_events(
     *,
     request: AnyRequest,
-    broadcast: Needs[Broadcast],
-    slots: Needs[StreamSlots],
+    subscriptions: Needs[Subscriptions],
+    live_pages: Needs[live.LivePages],
     invocations: Needs[ports.InvocationRepository],
-    clock: Needs[ports.Clock],
     invocation_id: FromPath[str | None] = None,
     dataset_id: Text = None,
     workflow_name: Text = None,
@@ -113,15 +109,20 @@ async def get_events(
     wanted = _filter(dataset_id, workflow_name, states)
     job_id = InvocationId(invocation_id) if invocation_id else None
 
-    def read() -> tuple[str, bool]:
+    def read() -> Sequence[domain.Invocation]:
         if job_id is not None:
-            return live.state_of([invocations.get(job_id)], clock())
-        jobs, _ = _listed(invocations, wanted, cursor)
-        return live.state_of(jobs, clock())
+            return [invocations.get(job_id)]
+        return _listed(invocations, wanted, cursor)[0]
 
-    selected = TransitionFilter(dataset_id=wanted.dataset_id, invocation_id=job_id)
-    changes = live.changes(read, mark, ends=job_id is not None)
-    return await stream(broadcast, slots.hold(rate_key(request)), selected, changes)
+    def moved_by(change: domain.JobTransition) -> bool:
+        return job_id is None and wanted.moved_by(change, is_first=not cursor)
+
+    key = job_id or (wanted, cursor or None)
+    followed = live_pages.follow(
+        key, live.Page(read, moved_by), subscriptions.open(request, None)
+    )
+    changes = live_pages.changes(key, mark, ends=job_id is not None)
+    return await stream(subscriptions.broadcast, followed, changes)
 
 
 @get("/ui/jobs/{invocation_id:str}/outputs")

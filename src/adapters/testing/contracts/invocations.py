@@ -66,6 +66,10 @@ class InvocationRepositoryContract:
         )
         assert existing == {"inv1": run}
         assert repositories.invocations.get_many([]) == {}
+        ids = [ghost.invocation_id, InvocationId("inv1"), InvocationId("a\0b")]
+        stored = repositories.invocations.get(InvocationId("inv1"))
+        assert repositories.invocations.revisions(ids) == {"inv1": stored.revision}
+        assert repositories.invocations.revisions([]) == {}
 
     @pytest.mark.parametrize("state", InvocationState)
     def test_saves_all_that_was_seen(
@@ -77,8 +81,11 @@ class InvocationRepositoryContract:
         )
         after = before.seen(sighting(state), at)
         repositories.invocations.save(before, after)
-        assert repositories.invocations.get(before.invocation_id) == after
+        stored = repositories.invocations.get(before.invocation_id)
+        assert stored == after
         assert repositories.invocations.page(JobFilter(), 10).items == (after,)
+        revisions = repositories.invocations.revisions([before.invocation_id])
+        assert revisions == {"inv1": stored.revision}
         _, *changes = repositories.invocations.transitions(before.invocation_id)
         assert len(changes) == (state is not S.QUEUED)
         for change in changes:

@@ -53,7 +53,7 @@ class TokenRepositoryContract:
     ) -> None:
         token = a_token("t1", NAME, scope)
         assert repositories.tokens.add(token, None) == token
-        assert repositories.tokens.in_force(token.token_id) == token
+        assert repositories.tokens.in_force([token.token_id]) == {"t1": token}
         assert list(repositories.tokens.all()) == [token]
 
     def test_lists_the_newest_first(self, repositories: Repositories) -> None:
@@ -73,10 +73,10 @@ class TokenRepositoryContract:
         assert stored.expires_at is not None
         repositories.tokens.add(a_token("t2", "other"), DAY)
         repositories.pass_time(HOUR - MINUTE)
-        assert repositories.tokens.in_force(stored.token_id) is not None
+        assert repositories.tokens.in_force([stored.token_id])
         repositories.pass_time(MINUTE)
-        assert repositories.tokens.in_force(stored.token_id) is None
-        assert repositories.tokens.in_force(TokenId("t2")) is not None
+        assert not repositories.tokens.in_force([stored.token_id])
+        assert repositories.tokens.in_force([TokenId("t2")])
         assert len(repositories.tokens.all()) == 2  # noqa: PLR2004 - both
 
     def test_two_that_expire_do_so_apart(self, repositories: Repositories) -> None:
@@ -92,8 +92,10 @@ class TokenRepositoryContract:
         token = repositories.tokens.add(a_token(), None)
         revoked = repositories.tokens.revoke(token.token_id, LATER)
         assert revoked.revoked_at == LATER
-        assert repositories.tokens.in_force(token.token_id) is None
-        assert list(repositories.tokens.all()) == [revoked]
+        other = repositories.tokens.add(a_token("t2", "other"), None)
+        ids = [token.token_id, other.token_id, TokenId("none")]
+        assert repositories.tokens.in_force(ids) == {"t2": other}
+        assert set(repositories.tokens.all()) == {revoked, other}
         again = repositories.tokens.revoke(token.token_id, LATER + DAY)
         assert again.revoked_at == LATER
 
@@ -103,10 +105,10 @@ class TokenRepositoryContract:
         repositories.tokens.add(a_token(), None)
         with pytest.raises(TokenExists, match="'web'"):
             repositories.tokens.add(a_token("t2"), None)
-        assert repositories.tokens.in_force(TokenId("t2")) is None
+        assert not repositories.tokens.in_force([TokenId("t2")])
         repositories.tokens.revoke(TokenId("t1"), LATER)
         repositories.tokens.add(a_token("t2"), None)
-        assert repositories.tokens.in_force(TokenId("t2")) is not None
+        assert repositories.tokens.in_force([TokenId("t2")])
 
     def test_an_expired_one_keeps_its_name(self, repositories: Repositories) -> None:
         repositories.tokens.add(a_token(), HOUR)
@@ -117,7 +119,7 @@ class TokenRepositoryContract:
     @pytest.mark.parametrize("name", ["none", "", "a\0b", "\ud800", "web"])
     def test_misses_by_id(self, repositories: Repositories, name: str) -> None:
         repositories.tokens.add(a_token(), None)
-        assert repositories.tokens.in_force(TokenId(name)) is None
+        assert not repositories.tokens.in_force([TokenId(name)])
         with pytest.raises(TokenNotFound):
             repositories.tokens.revoke(TokenId(name), LATER)
 

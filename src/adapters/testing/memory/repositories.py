@@ -31,6 +31,7 @@ from galaxy_jobs.domain.model.invocation import (
     Failure,
     Invocation,
     InvocationState,
+    Revision,
     Transition,
 )
 from galaxy_jobs.domain.model.submission import (
@@ -377,6 +378,12 @@ class MemoryInvocations(InvocationRepository):
             known = self.store.invocations
             return {id_: known[id_] for id_ in invocation_ids if id_ in known}
 
+    def revisions(
+        self, invocation_ids: Collection[InvocationId]
+    ) -> Mapping[InvocationId, Revision]:
+        existing = self.get_many(invocation_ids)
+        return {id_: invocation.revision for id_, invocation in existing.items()}
+
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> Page[Invocation]:
@@ -659,14 +666,16 @@ class MemoryTokens(TokenRepository):
             store.tokens[token.token_id] = evolve(token, expires_at=expires)
             return store.tokens[token.token_id]
 
-    def in_force(self, token_id: TokenId) -> Token | None:
+    def in_force(self, token_ids: Collection[TokenId]) -> Mapping[TokenId, Token]:
         with self.store.lock:
-            token = self.store.tokens.get(token_id)
-            if token is None or token.revoked_at is not None:
-                return None
-            if token.expires_at is not None and self.store.now() >= token.expires_at:
-                return None
-            return token
+            now, known = self.store.now(), self.store.tokens
+            return {
+                id_: token
+                for id_ in token_ids
+                if (token := known.get(id_)) is not None
+                and token.revoked_at is None
+                and (token.expires_at is None or now < token.expires_at)
+            }
 
     def all(self) -> Sequence[Token]:
         with self.store.lock:

@@ -55,12 +55,23 @@ class TransitionFilter:
         return fits and self.invocation_id in {None, invocation_id}
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Subscription:
-    """Wakes a subscriber when there is something for it, or when all is over."""
+    """Wakes a subscriber when there is something for it, or when it is to end.
 
-    filter: TransitionFilter
+    Attributes:
+        filter: The transitions that wake it; None: none does.
+        ended: Whether the subscriber is to end.
+    """
+
+    filter: TransitionFilter | None
     woken: asyncio.Event = field(factory=asyncio.Event)
+    ended: bool = False
+
+    def end(self) -> None:
+        """Wake the subscriber to end."""
+        self.ended = True
+        self.woken.set()
 
     async def wait(self, until: float) -> bool:
         """Wait until a time of the event loop; return whether woken before."""
@@ -79,7 +90,7 @@ class Broadcast:
 
     Attributes:
         position: The id up to which everything has been read.
-        stopping: Whether subscribers are to end.
+        stopping: Whether all subscribers are to end.
     """
 
     feed: TransitionFeed
@@ -117,7 +128,7 @@ class Broadcast:
         self.stopping = True
         self._stopped.set()
         for subscription in self._subscriptions:
-            subscription.woken.set()
+            subscription.end()
 
     async def last_id(self) -> int:
         """Return the id of the latest transition in the database.
@@ -133,9 +144,9 @@ class Broadcast:
         return len(self._subscriptions)
 
     @contextmanager
-    def subscribe(self, selected: TransitionFilter) -> Iterator[Subscription]:
+    def subscribe(self, selected: TransitionFilter | None) -> Iterator[Subscription]:
         """Open a subscription while the block runs."""
-        subscription = Subscription(selected)
+        subscription = Subscription(selected, ended=self.stopping)
         self._subscriptions.add(subscription)
         try:
             yield subscription
@@ -200,5 +211,6 @@ class Broadcast:
             self._dropped = self._latest.popleft().transition.id
         self.position = batch[-1].transition.id
         for subscription in self._subscriptions:
-            if any(map(subscription.filter.matches, batch)):
+            selected = subscription.filter
+            if selected is not None and any(map(selected.matches, batch)):
                 subscription.woken.set()
