@@ -29,7 +29,7 @@ demo: .venv/ready ## a real Galaxy, a real job, and the service left running
 
 test: .venv/ready ## all tests, on a real PostgreSQL, Galaxy and browser (GALAXY=24.2)
 	@.dev/browser.sh
-	@$(PYTEST)
+	@$(PYTEST) $(TESTS)
 
 unit: .venv/ready ## the tests that need no service (RANDOM=1: in random order)
 	@$(PYTEST) tests/unit

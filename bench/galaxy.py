@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +27,10 @@ import uvloop
 from attrs import define, field, frozen
 
 
-RECORDED = Path(__file__).parents[1] / "tests/unit/recorded"
+RECORDINGS = Path(__file__).parents[1] / "tests/unit/recorded"
+RECORDED = RECORDINGS / os.environ.get("GALAXY", "")
+if RECORDED not in RECORDINGS.iterdir():
+    RECORDED = max(RECORDINGS.iterdir())
 KEY = "bench"
 PLACEHOLDER = "@invocation@"
 

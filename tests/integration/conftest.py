@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
@@ -96,3 +100,15 @@ def bare_python(wheel: Path, shared_folder: Path) -> Path:
             run(sys.executable, "-m", "venv", home)
             run(python, "-m", "pip", "install", "--quiet", wheel)
     return python
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a text of two lines, on this machine."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "two-lines.txt").write_text("one\ntwo\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/two-lines.txt"
+        server.shutdown()

@@ -7,10 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -340,18 +337,6 @@ def run(user: User, made: dict[str, Any], inputs: dict[str, Any]) -> str:
 
 TEXT = {"optional": False}
 COPY = {"operation": "copy", "sleep_s": 0, "exit_code": 0}
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a text of two lines, on this machine."""
-    folder = tmp_path_factory.mktemp("served")
-    (folder / "two-lines.txt").write_text("one\ntwo\n")
-    handler = partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/two-lines.txt"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")

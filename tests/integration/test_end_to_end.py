@@ -166,6 +166,14 @@ def test_a_value_that_only_the_tool_refuses_fails_with_galaxys_sentence(
     assert "999" in job["failure"]["message"]
 
 
+def test_data_by_address(jobs: Service, address: str) -> None:
+    source = {"src": "url", "url": address, "ext": "txt"}
+    body = {"name": "two lines", "source": source}
+    dataset = jobs.post("/datasets", body)["dataset_id"]
+    job = jobs.wait(jobs.submit(dataset, "success"))
+    assert (job["state"], job["progress"]["ok"]) == ("completed", 1)
+
+
 def test_an_address_that_galaxy_cannot_fetch(jobs: Service) -> None:
     dataset = jobs.post(
         "/datasets",

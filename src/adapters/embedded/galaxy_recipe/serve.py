@@ -4,7 +4,7 @@
 
 It runs in Galaxy's environment, never in ours, and detaches itself at once. The
 application is built by Galaxy's own factory. Rule of the file: the additions make it
-start sooner or run with fewer processes, and change no answer.
+start sooner, run with fewer processes or obey its settings, and change no other answer.
 
 It relies on internals of the versions in ``releases/*.lock``.
 """
@@ -123,6 +123,21 @@ def defer_openapi(define_now: Any) -> None:
     fast_app.include_legacy_openapi = include_later
 
 
+def allow_local_addresses() -> None:
+    """Let runs fetch data from the addresses of ``fetch_url_allowlist``.
+
+    Galaxy 24.2 compares addresses with the texts of the setting: none is equal.
+    """
+    from galaxy.files.sources.http import HTTPFilesSource
+    from galaxy.util.config_parsers import parse_allowlist_ips
+
+    def allowlist(source: Any) -> Any:
+        allowed = source._file_sources_config.fetch_url_allowlist
+        return parse_allowlist_ips([str(address) for address in allowed])
+
+    HTTPFilesSource._allowlist = property(allowlist)
+
+
 def start_task_worker() -> None:
     """Run Galaxy's tasks in threads of this process, without another one's memory."""
     from celery._state import _set_task_join_will_block
@@ -163,6 +178,7 @@ def main() -> None:
     start_fork_server()
     warm_fork_pool()
     defer_routes()
+    allow_local_addresses()
 
     import uvicorn
     from galaxy.webapps.galaxy.fast_factory import factory
