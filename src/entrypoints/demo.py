@@ -60,7 +60,7 @@ def run(*, keep_serving: bool) -> int:
 def report(topic: str, text: str = "") -> None:
     """Print a line, with the time since the start."""
     seconds = time.monotonic() - STARTED
-    print(f"[{seconds:6.1f} s] {topic:<12}  {text}".rstrip(), flush=True)
+    output.line(f"[{seconds:6.1f} s] {topic:<12}  {text}".rstrip())
 
 
 def _run(stack: ExitStack, *, keep_serving: bool) -> None:
@@ -98,7 +98,7 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
 
     check_job = partial(check, time.monotonic() + JOB_TIMEOUT)
     job = _watch(changes(api, job["invocation_id"], check_job))
-    print(json.dumps(job, indent=2))
+    output.line(json.dumps(job, indent=2))
     if job["state"] != "completed":
         raise CommandFailed(f"the job is {job['state']}, not completed")
     for item in api.get("jobs", job["invocation_id"], "outputs").data["items"]:
@@ -107,8 +107,8 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
         too = ", which stops that Galaxy, too" if ours else ""
         report(f"serving at {address} until Ctrl-C{too} (logs: {logs})")
         commands = _next_commands(settings.home, address, job, sample)
-        print("\nLeave this running, and type in a second terminal:\n")
-        print(*(f"    {command}\n" for command in commands), sep="", flush=True)
+        output.line("\nLeave this running, and type in a second terminal:\n")
+        output.line("".join(f"    {command}\n" for command in commands))
         while True:
             check()
             time.sleep(0.5)

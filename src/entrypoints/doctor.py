@@ -366,12 +366,13 @@ def run(*, as_json: bool) -> int:
             }
             for finding in findings
         ]
-        print(json.dumps({"ok": not failures, "checks": checks}, ensure_ascii=False))
+        report = {"ok": not failures, "checks": checks}
+        output.raw(json.dumps(report, ensure_ascii=False).encode())
     elif failures:
-        print(f"\n{many(failures, 'problem')} found.")
+        output.line(f"\n{many(failures, 'problem')} found.")
     else:
         rest = f"No problems, {many(warnings, 'warning')}." if warnings else ""
-        print(f"\n{rest or 'All is well.'}")
+        output.line(f"\n{rest or 'All is well.'}")
     return 1 if failures else 0
 
 

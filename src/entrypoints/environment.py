@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -110,17 +111,14 @@ def _lines(path: Path) -> Mapping[str, str | None]:
         return {}
     import dotenv  # noqa: PLC0415 - seldom there, and slow to import
 
-    try:
-        if not path.is_file():  # a named pipe could keep us waiting
-            raise ValueError("it is no regular file")  # noqa: TRY301
-        with path.open("rb") as file:
-            content = file.read(MAX_ENV_FILE + 1)
-        if len(content) > MAX_ENV_FILE:
-            raise ValueError(f"it has more than {MAX_ENV_FILE} bytes")  # noqa: TRY301
-        text = content.decode()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BadSetting(f"{path} could not be read ({reason}).") from None
+    text = None
+    with suppress(OSError, ValueError):
+        # A named pipe would keep us waiting.
+        if path.is_file() and path.stat().st_size <= MAX_ENV_FILE:
+            text = path.read_text("utf-8")
+    if text is None:
+        expected = f"a UTF-8 text file of at most {MAX_ENV_FILE >> 10} KiB"
+        raise BadSetting(f"{path} could not be read; expected {expected}.")
     # Not interpolated: a value could name a secret of the environment.
     return dotenv.dotenv_values(stream=io.StringIO(text), interpolate=False)
 

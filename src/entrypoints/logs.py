@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+from galaxy_jobs.entrypoints.client import output
+
 
 def configure(*, level: int = logging.INFO) -> None:
     """Send our logs, and those of the libraries, to standard error, from a level up."""
@@ -22,7 +24,11 @@ def configure(*, level: int = logging.INFO) -> None:
     ]
     if sys.stderr.isatty():
         plain = structlog.dev.plain_traceback
-        last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        last = [
+            structlog.processors.format_exc_info,
+            lambda _, __, event: {name: _visible(event[name]) for name in event},
+            structlog.dev.ConsoleRenderer(exception_formatter=plain),
+        ]
     formatter = structlog.stdlib.ProcessorFormatter
     structlog.configure(
         processors=[*shared, formatter.wrap_for_formatter],
@@ -30,7 +36,7 @@ def configure(*, level: int = logging.INFO) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output.Screen(stderr=True).file)
     last.insert(0, formatter.remove_processors_meta)
     handler.setFormatter(formatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
@@ -38,3 +44,7 @@ def configure(*, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for chatty in ("urllib3", "bioblend", "httpx", "alembic", "psycopg", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _visible(value: object) -> object:
+    return output.visible(value) if isinstance(value, str) else value

@@ -19,7 +19,6 @@ from datetime import timedelta
 from types import FrameType
 
 import structlog
-from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from galaxy_jobs.domain.errors import StoreUnavailable
@@ -65,7 +64,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
         with _progress_bar(container) as progress:
             sweep, seconds = _sweep(container, progress=progress)
     counts = {**sweep.counts(), "seconds": seconds, "database": database}
-    print(*(f"{name}={value}" for name, value in counts.items()))
+    output.line(" ".join(f"{name}={value}" for name, value in counts.items()))
     if sweep.problem is not None:
         output.error(str(sweep.problem))
         return 1
@@ -139,7 +138,7 @@ def _prepared(metrics_port: int | None) -> Iterator[Container]:
 @contextmanager
 def _progress_bar(container: Container) -> Iterator[Callable[[Sweep], None]]:
     """Show the progress of a sweep, on a terminal alone."""
-    console = Console(stderr=True)
+    console = output.Screen(stderr=True)
     backlogs = container.queue().backlog() if console.is_terminal else {}
     due = sum(backlog.due for backlog in backlogs.values())
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())

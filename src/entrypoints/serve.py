@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 
 import structlog
@@ -12,6 +11,7 @@ from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
 from galaxy_jobs.entrypoints.api.host_and_origin import is_loopback
 from galaxy_jobs.entrypoints.app import create_app
+from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import Container, opened, prepare
 
 
@@ -58,7 +58,7 @@ def serve(host: str, port: int) -> int:
 
 
 def _failed(message: str) -> int:
-    print(f"galaxy-jobs: {message}", file=sys.stderr)
+    output.error(message)
     return 1
 
 

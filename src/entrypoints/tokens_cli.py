@@ -52,9 +52,9 @@ def create(
         created = container.create_token()(name, scope, lifetime)
     token = created.token
     if as_json:
-        print(json.dumps({**_fields(token), "token": created.text}))
+        output.raw(json.dumps({**_fields(token), "token": created.text}).encode())
     else:
-        print(created.text)
+        output.line(created.text)
         about = f"Token {token.name!r} ({token.token_id}): {_summary(token)}."
         output.note(f"{about} It is not shown again.")
     return 0
@@ -66,13 +66,13 @@ def list_(*, as_json: AsJson = False) -> int:
     with _database() as container:
         tokens = container.list_tokens()()
     if as_json:
-        print(json.dumps([_fields(token) for token in tokens]))
+        output.raw(json.dumps([_fields(token) for token in tokens]).encode())
     elif tokens:
         rows = [(token.token_id, token.name, _summary(token)) for token in tokens]
         columns = ("token", "name", "scope, and since when")
         output.show(output.table(*columns, rows=rows, cut="name"))
     else:
-        print("There are no tokens: the service answers everyone who reaches it.")
+        output.line("There are no tokens: the service answers everyone who reaches it.")
     return 0
 
 
@@ -86,9 +86,9 @@ def revoke(name_or_id: str, /, *, as_json: AsJson = False) -> int:
     with _database() as container:
         token = container.revoke_token()(name_or_id)
     if as_json:
-        print(json.dumps(_fields(token)))
+        output.raw(json.dumps(_fields(token)).encode())
     else:
-        print(f"Token {token.name!r} ({token.token_id}) is revoked.")
+        output.line(f"Token {token.name!r} ({token.token_id}) is revoked.")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -37,6 +38,9 @@ class Terminal:
     written: str = field(default="", init=False)
     _master: int = field(init=False)
     _process: subprocess.Popen[bytes] = field(init=False)
+    _decoder: codecs.IncrementalDecoder = field(
+        factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"), init=False
+    )
 
     def __attrs_post_init__(self) -> None:
         self._master, slave = pty.openpty()
@@ -90,5 +94,5 @@ class Terminal:
             chunk = os.read(self._master, 65536)
         except OSError:  # the other side is closed
             return False
-        self.written += chunk.decode(errors="replace")
+        self.written += self._decoder.decode(chunk)
         return bool(chunk)

@@ -198,7 +198,10 @@ def test_what_is_in_an_address_stays_in_its_place() -> None:
 
 
 def test_no_text_of_the_services_moves_the_cursor() -> None:
-    assert output.clean("a\x1b[2Jb\rc\x00\u202e") == r"a\x1b[2Jb\rc\x00\u202e"
+    assert output.clean("a\x1b[2Jb\rc\0\u202e") == r"a\u001b[2Jb\rc\u0000\u202e"
+    assert output.clean("1\u200f\u2066\U000e0041 é中\u0301") == (
+        "1\\u200f\\u2066\\udb40\\udc41 é中\u0301"
+    )
     assert output.clean("a\tb\nc") == "a b c"
     assert output.clean("a\nb", lines=True) == "a\nb"
     assert output.clean({"ü": 1}) == '{"ü": 1}'

@@ -121,21 +121,24 @@ def test_no_secret_goes_to_an_address_from_elsewhere(
 
 def test_an_env_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / ".env"
+    refused = pytest.raises(
+        BadSetting, match=r"^\.env could not be read; expected a UTF"
+    )
     with file.open("wb") as large:
         large.truncate(2**30)
-    with pytest.raises(BadSetting, match=r"\.env could not be read \(it has more than"):
+    with refused:
         load()
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(BadSetting, match=r"\.env could not be read \(it is no regular"):
+    with refused:
         load()
     file.unlink()
     file.mkdir()
-    with pytest.raises(BadSetting, match=r"\.env could not be read \(it is no regular"):
+    with refused:
         load()
     file.rmdir()
     file.write_bytes(b"GALAXY_URL=http://\xff\n")
-    with pytest.raises(BadSetting, match=r"\.env could not be read \('utf-8' codec"):
+    with refused:
         load()
     file.unlink()
     file.symlink_to("nowhere")

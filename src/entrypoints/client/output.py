@@ -1,8 +1,11 @@
-"""Output of the client commands: tables for people, or the API's own JSON.
+"""Output of all commands: tables and lines for people, or the API's own JSON.
 
-Rule of the file: texts from the service are shown with their control characters
-made visible, since a name must not move a terminal's cursor. Ids are never cut:
-they are typed next.
+Rules of the file:
+
+* Nothing else writes to a terminal, and no text can control one: its control
+  characters are shown as escapes. Only styles and rich's own movements of the cursor
+  pass, since they are no text.
+* Ids are never cut: they are typed next.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ import sys
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
+from unicodedata import category
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -39,17 +44,66 @@ UNLIMITED_WIDTH = 10_000
 ADDRESS_WIDTH = 30
 """Columns of an address in a table on a terminal."""
 
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-)
+_UNUSUAL = re.compile(r"[^\n\t -~]")
 _BREAKS = re.compile(r"[\t\n]")
+
+_CONTROLS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of controls, of format characters (which have no width or set
+a direction), of surrogates, and of separators of lines and paragraphs."""
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters are JSON escapes; it keeps newlines."""
+    return _UNUSUAL.sub(lambda match: _escaped(match[0]), text)
+
+
+def _escaped(char: str) -> str:
+    return json.dumps(char)[1:-1] if category(char) in _CONTROLS else char
+
+
+class _VisibleStream:
+    """A terminal, which no text written to it controls."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self.terminal = terminal
+
+    def write(self, text: str) -> int:
+        return self.terminal.write(visible(text))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.terminal, name)
+
+
+def guard_terminal() -> None:
+    """Show control characters from now on, whatever writes them to a terminal."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and stream.isatty():
+            setattr(sys, name, _VisibleStream(stream))
+
+
+class Screen(Console):
+    """A console of rich whose styles and movements control a terminal, and no text."""
+
+    def __init__(self, *, stderr: bool = False, **options: Any) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        super().__init__(file=getattr(stream, "terminal", stream), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
 
 
 def console() -> Console:
     """Return the console of standard output, as wide as the terminal if it is one."""
     limited = sys.stdout.isatty() or "COLUMNS" in os.environ
     width = None if limited else UNLIMITED_WIDTH
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    return Screen(highlight=False, markup=False, emoji=False, width=width)
 
 
 def show(*things: RenderableType) -> None:
@@ -59,14 +113,18 @@ def show(*things: RenderableType) -> None:
         out.print(*things, sep="\n")
     # rich pads the last column, too.
     lines = (line.rstrip(" ") for line in capture.get().split("\n"))
-    sys.stdout.write("\n".join(lines))
-    sys.stdout.flush()
+    out.file.write("\n".join(lines))
+    out.file.flush()
+
+
+def line(text: str) -> None:
+    """Print a text for people, however long its lines are."""
+    print(clean(text, lines=True), flush=True)
 
 
 def raw(body: bytes) -> None:
     """Print the API's JSON as it came, on one line."""
-    sys.stdout.write(body.decode(errors="replace").rstrip("\n") + "\n")
-    sys.stdout.flush()
+    print(body.decode(errors="replace").rstrip("\n"), flush=True)
 
 
 def note(line: str) -> None:
@@ -93,8 +151,7 @@ def clean(text: object, *, lines: bool = False) -> str:
     It is one line, unless it may have several `lines`.
     """
     plain = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    visible = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], plain)
-    return visible if lines else _BREAKS.sub(" ", visible)
+    return visible(plain if lines else _BREAKS.sub(" ", plain))
 
 
 def state(name: str) -> Text:
