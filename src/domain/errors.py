@@ -13,9 +13,41 @@ and in a stored submission.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import ClassVar
 from uuid import UUID
+
+
+LISTED = 20
+"""The number of names or problems that a message lists at most."""
+
+QUOTED_LENGTH = 255
+"""The number of characters of a text that a message quotes at most."""
+
+
+SENTENCE_LENGTH = 1000
+"""The number of characters of a sentence about one parameter at most."""
+
+
+def shortened(text: str, length: int = QUOTED_LENGTH) -> str:
+    """Return the first characters of a text, with an ellipsis for the others."""
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def quoted(text: str) -> str:
+    """Return a text as a message quotes it."""
+    return repr(shortened(text))
+
+
+def listed(values: Collection[object]) -> str:
+    """Return values as a message lists them: some, and the number of the others."""
+    texts = [
+        quoted(value) if isinstance(value, str) else shortened(repr(value))
+        for value in islice(values, LISTED)
+    ]
+    more = len(values) - len(texts)
+    return ", ".join(texts) + (f" and {more} more" if more else "")
 
 
 class DomainError(Exception):
@@ -43,7 +75,7 @@ class JobNotFound(DomainError):
     code = "job-not-found"
 
     def __init__(self, invocation_id: str) -> None:
-        super().__init__(f"There is no job {invocation_id!r}.")
+        super().__init__(f"There is no job {quoted(invocation_id)}.")
         self.invocation_id = invocation_id
 
 
@@ -53,7 +85,9 @@ class DatasetNotFound(DomainError):
     code = "dataset-not-found"
 
     def __init__(self, dataset_id: str) -> None:
-        super().__init__(f"There is no dataset {dataset_id!r}. Register it first.")
+        super().__init__(
+            f"There is no dataset {quoted(dataset_id)}. Register it first."
+        )
         self.dataset_id = dataset_id
 
 
@@ -74,8 +108,8 @@ class DatasetExists(DomainError):
 
     def __init__(self, dataset_id: str) -> None:
         super().__init__(
-            f"Dataset {dataset_id!r} exists already, with another name or source. "
-            "Choose another dataset_id, or leave it out to be given one."
+            f"Dataset {quoted(dataset_id)} exists already, with another name or "
+            "source. Choose another dataset_id, or leave it out to be given one."
         )
         self.dataset_id = dataset_id
 
@@ -86,9 +120,9 @@ class WorkflowNotAllowed(DomainError):
     code = "workflow-not-allowed"
 
     def __init__(self, name: str, allowed: Sequence[str]) -> None:
-        names = ", ".join(repr(workflow) for workflow in sorted(allowed))
         super().__init__(
-            f"Workflow {name!r} may not be run here. Allowed are: {names}."
+            f"Workflow {quoted(name)} may not be run here. Allowed are: "
+            f"{listed(sorted(allowed))}."
         )
         self.name = name
         self.allowed = tuple(allowed)
@@ -102,7 +136,7 @@ class WorkflowNotFound(DomainError):
     def __init__(self, name: str, detail: str | None = None) -> None:
         super().__init__(
             detail
-            or f"Galaxy shows no workflow named {name!r} to the configured key. "
+            or f"Galaxy shows no workflow named {quoted(name)} to the configured key. "
             "Check the name (it is case-sensitive), or share the workflow with "
             "that user."
         )
@@ -116,14 +150,14 @@ class WorkflowAmbiguous(DomainError):
 
     def __init__(self, name: str, ids: Sequence[str]) -> None:
         super().__init__(
-            f"Galaxy has {len(ids)} workflows named {name!r}: {', '.join(ids)}. "
+            f"Galaxy has {len(ids)} workflows named {quoted(name)}: {listed(ids)}. "
             "Allow one of them by its id, or rename the others in Galaxy."
         )
         self.name = name
         self.ids = tuple(ids)
 
     def extra(self) -> Mapping[str, object]:
-        return {"workflow_ids": list(self.ids)}
+        return {"workflow_ids": list(self.ids[:LISTED])}
 
 
 class InvalidParameters(DomainError):
@@ -134,28 +168,36 @@ class InvalidParameters(DomainError):
 
     Attributes:
         problems: A sentence for each parameter that does not fit, by its name;
-            ``dataset_id`` stands for the dataset of the job.
+            ``dataset_id`` stands for the dataset of the job. No more than
+            :data:`LISTED`, and no longer names than :data:`QUOTED_LENGTH`.
+        more: The number of further problems.
     """
 
     code = "invalid-parameters"
 
-    def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__(" ".join(problems.values()))
-        self.problems = dict(problems)
+    def __init__(self, problems: Mapping[str, str], more: int = 0) -> None:
+        some = list(islice(problems.items(), LISTED))
+        self.problems = {
+            shortened(name): shortened(problem, SENTENCE_LENGTH)
+            for name, problem in some
+        }
+        self.more = more + len(problems) - len(some)
+        rest = (f"And {self.more} more problems.",) if self.more else ()
+        super().__init__(" ".join([*self.problems.values(), *rest]))
 
     def extra(self) -> Mapping[str, object]:
-        return {"parameters": self.problems}
+        more = {"more_problems": self.more} if self.more else {}
+        return {"parameters": self.problems, **more}
 
 
 class DatasetInputAmbiguous(InvalidParameters):
     """Several inputs of the workflow could take the dataset of the job."""
 
     def __init__(self, workflow_name: str, inputs: Sequence[str]) -> None:
-        names = ", ".join(repr(name) for name in inputs)
         super().__init__(
             {
-                "dataset_id": f"Workflow {workflow_name!r} has several data inputs "
-                f"({names}) and none is configured to take the dataset."
+                "dataset_id": f"Workflow {quoted(workflow_name)} has several data "
+                f"inputs ({listed(inputs)}) and none is configured to take the dataset."
             }
         )
         self.inputs = tuple(inputs)
@@ -179,7 +221,8 @@ class AlreadyEnded(DomainError):
 
     def __init__(self, invocation_id: str, state: str) -> None:
         super().__init__(
-            f"Job {invocation_id!r} is {state}; what has ended cannot be cancelled."
+            f"Job {quoted(invocation_id)} is {state}; what has ended cannot be "
+            "cancelled."
         )
         self.invocation_id = invocation_id
         self.state = state
@@ -207,8 +250,8 @@ class TokenExists(DomainError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"There is a token {name!r} already. Choose another name, or revoke that "
-            "one first."
+            f"There is a token {quoted(name)} already. Choose another name, or revoke "
+            "that one first."
         )
         self.name = name
 
@@ -220,7 +263,7 @@ class TokenNotFound(DomainError):
 
     def __init__(self, name_or_id: str) -> None:
         super().__init__(
-            f"There is no token {name_or_id!r}, or none that is not revoked."
+            f"There is no token {quoted(name_or_id)}, or none that is not revoked."
         )
         self.name_or_id = name_or_id
 

@@ -146,7 +146,9 @@ def test_a_source_is_refused_where_it_is_wrong(source: str, field: str) -> None:
         ((JOB % r'"a\u0000b"').encode(), "NUL"),
         ((JOB % r'"\\\u0000"').encode(), "NUL"),
         ((JOB % ("[" * 40 + "]" * 40)).encode(), "nested too deep"),
-        ((JOB % ("[" * 100_000 + "]" * 100_000)).encode(), "nested too deep"),
+        ((JOB % ("[" * 60_000 + "]" * 60_000)).encode(), "nested too deep"),
+        ((JOB % ("[" * 80_000 + "]" * 80_000)).encode(), "too many lists"),
+        ((JOB % ("[" + "[{}]," * 40_000 + "1]")).encode(), "too many lists"),
     ],
 )
 def test_what_is_not_json_or_too_deep_is_refused(body: bytes, says: str) -> None:
@@ -165,6 +167,27 @@ def test_any_value_is_taken_as_it_is(value: object) -> None:
 def test_of_two_members_with_one_name_the_last_counts() -> None:
     job = decode((JOB % '{"a": 1, "a": 2}').encode(), NewJob)
     assert job.parameters == {"n": {"a": 2}}
+
+
+def test_brackets_in_texts_do_not_nest() -> None:
+    texts = ["[" * 40, '"[' * 40, "\\" + "[" * 40, '\\"' + "{" * 40]
+    job = decode((JOB % json.dumps(texts)).encode(), NewJob)
+    assert job.parameters == {"n": texts}
+
+
+@given(
+    levels=st.lists(st.sampled_from(["list", "object"]), max_size=2 * MAX_DEPTH),
+    text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+)
+def test_the_depth_is_that_of_the_values(levels: list[str], text: str) -> None:
+    value: object = text
+    for kind in levels:
+        value = [text, value] if kind == "list" else {text: text, f"{text}!": value}
+    body = (JOB % json.dumps(value)).encode()
+    if len(levels) + 2 > MAX_DEPTH:
+        assert "nested" in refusal(body).detail
+    else:
+        assert decode(body, NewJob).parameters == {"n": value}
 
 
 def test_nesting_is_taken_up_to_its_limit() -> None:

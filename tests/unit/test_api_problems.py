@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ import structlog
 
 from galaxy_jobs.domain import errors
 from galaxy_jobs.domain.errors import DomainError
-from galaxy_jobs.entrypoints.api.problems import STATUS
+from galaxy_jobs.entrypoints.api.problems import STATUS, Refused, members, refused_by
 from galaxy_jobs.entrypoints.hints import explain
 from tests.support.api import StandIn, an_api, code_of
 
@@ -326,3 +327,58 @@ def test_what_a_foreign_page_asks_reaches_nothing(headers: dict[str, str]) -> No
     assert answer.status_code == 403
     assert code_of(answer) == "forbidden"
     assert not submit.calls
+
+
+LONG = "é" * 100_000
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.JobNotFound(LONG),
+        errors.DatasetNotFound(LONG),
+        errors.DatasetExists(LONG),
+        errors.AlreadyEnded(LONG, "failed"),
+        errors.WorkflowNotFound(LONG),
+        errors.WorkflowNotAllowed(LONG, [LONG] * 5000),
+        errors.WorkflowAmbiguous("w", ["f597429621d6eb2b"] * 5000),
+        errors.DatasetInputAmbiguous(LONG, [LONG] * 5000),
+        errors.InvalidParameters({f"{n}{LONG}": "No." for n in range(5000)}),
+        errors.RunRejected(LONG),
+        errors.RunnerUnavailable(LONG),
+        Refused("not-found", LONG, extra={"field": LONG}),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_problem_grows_with_what_it_quotes(error: DomainError | Refused) -> None:
+    refused = error if isinstance(error, Refused) else refused_by(error)
+    assert len(json.dumps(members(refused), ensure_ascii=False)) < 25_000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"/jobs?{'x' * 60_000}=1", None),
+        ("GET", f"/jobs?limit={'9' * 60_000}", None),
+        ("GET", f"/jobs?state={'9' * 60_000}", None),
+        ("GET", f"/submissions/{'9' * 60_000}", None),
+        ("POST", "/jobs", {"x" * 500_000: 1}),
+        ("POST", "/jobs", {"dataset_id": "d", "workflow_name": "w", "x" * 500_000: 1}),
+    ],
+)
+def test_no_refusal_is_longer_than_what_was_asked(
+    method: str, path: str, body: object
+) -> None:
+    with an_api() as api:
+        answer = api.request(method, path, json=body)
+    assert answer.status_code in {400, 404}
+    assert len(answer.content) < len(path) + 1000
+    field = answer.json().get("field", "")
+    assert len(field) < 300
+
+
+def test_a_path_is_read_up_to_its_twentieth_segment() -> None:
+    with an_api() as api:
+        answer = api.get("/%41" + "/a" * 30_000)
+    assert code_of(answer) == "not-found"
+    assert answer.json()["instance"] == "/A" + "/a" * 18

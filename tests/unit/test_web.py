@@ -123,7 +123,7 @@ class World:
 
     def register(self, id_: str) -> None:
         source = {"src": "hda", "id": "1"}
-        body = {"dataset_id": id_, "name": f"Data {id_}", "source": source}
+        body = {"dataset_id": id_, "name": f"Data {id_}"[:255], "source": source}
         assert self.api.post("/datasets", json=body).status_code == 201
 
     def sweep(self, times: int = 1) -> None:
@@ -821,6 +821,14 @@ def test_a_number_is_a_number_or_the_text_that_was_typed(typed: str) -> None:
         assert float(value) == float(typed)
     else:
         assert value in {typed.strip(), typed}
+
+
+@pytest.mark.parametrize("character", "\"'<>& é")
+def test_a_form_is_encoded_as_browsers_do_it(world: World, character: str) -> None:
+    body = f"workflow_name=Form&dataset_id=none&p.text={character * 10}"
+    headers = {"Origin": ROOT, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = world.api.post("/ui/submit", content=body.encode(), headers=headers)
+    assert (answer.status_code == 400) is (character != "&")
 
 
 @given(st.binary(max_size=60))

@@ -442,3 +442,31 @@ def test_a_workflow_that_is_not_on_the_list_is_refused(name: str) -> None:
 def test_a_list_that_names_a_workflow_twice_is_refused() -> None:
     with pytest.raises(InvalidValue, match="'a' is allowed more than once"):
         Allowlist((AllowedWorkflow(name="a"), AllowedWorkflow(name="a")))
+
+
+def test_of_many_options_some_are_listed() -> None:
+    mode = an_input(InputKind.TEXT, options=tuple(f"o{n}" for n in range(5000)))
+    with pytest.raises(InvalidParameters) as caught:
+        bound(READS, mode, p="x")
+    assert "'o19' and 4980 more" in caught.value.problems["p"]
+    assert len(str(caught.value)) < 400
+    assert bound(READS, mode, p="o4999")["p"] == "o4999"
+
+
+def test_options_may_be_lists() -> None:
+    pairs = an_input(InputKind.OTHER, options=([1, 2], "x"))
+    assert bound(READS, pairs, p=[1, 2])["p"] == [1, 2]
+    assert bound(READS, pairs, p="x")["p"] == "x"
+    for value in ([1], "y", {}):
+        with pytest.raises(InvalidParameters):
+            bound(READS, pairs, p=value)
+
+
+def test_of_many_unknown_names_some_are_told() -> None:
+    many = [an_input(InputKind.TEXT, name=f"{n} {'x' * 300}") for n in range(100)]
+    names: dict[str, Json] = {f"unknown {n}": 1 for n in range(1000)}
+    with pytest.raises(InvalidParameters) as caught:
+        bound(READS, *many, **names, reads=1)
+    assert list(caught.value.problems) == list(names)[:20]
+    assert caught.value.more == 981
+    assert len(str(caught.value)) < 25_000

@@ -9,19 +9,24 @@ hours later. Everything else is for Galaxy to decide.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 from reprlib import repr as shown  # no longer, nor deeper, than people read
 from typing import TypeAlias
 
 from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import (
+    LISTED,
     DatasetInputAmbiguous,
     DatasetNotFound,
     InvalidParameters,
     InvalidValue,
     WorkflowNotAllowed,
+    listed,
+    quoted,
+    shortened,
 )
 from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
 from galaxy_jobs.domain.model.values import DatasetId, Json, Parameters, WorkflowId
@@ -80,6 +85,17 @@ class WorkflowInput:
         """Whether Galaxy refuses an invocation without it."""
         return not self.optional and self.default is None
 
+    def offers(self, value: Json) -> bool:
+        """Return whether a value is one of the options."""
+        try:
+            return value in self._distinct_options
+        except TypeError:  # a list or an object
+            return value in self.options
+
+    @cached_property
+    def _distinct_options(self) -> Container[Json]:
+        return frozenset(self.options)
+
 
 @frozen(kw_only=True)
 class Workflow:
@@ -133,7 +149,9 @@ class Allowlist:
         names = [row.name for row in self.rows]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise InvalidValue(f"Workflow {repeated[0]!r} is allowed more than once.")
+            raise InvalidValue(
+                f"Workflow {quoted(repeated[0])} is allowed more than once."
+            )
 
     def admit(self, name: str) -> AllowedWorkflow:
         """Return the row that allows *name*.
@@ -196,17 +214,22 @@ def bind(
             range, or no input for the dataset.
         DatasetInputAmbiguous: Several inputs could take the dataset.
     """
-    problems: dict[str, str] = {}
     target = dataset_target(workflow, dataset_input, parameters)
     bound: dict[str, Bound] = {target.name: source}
     inputs = {input_.name: input_ for input_ in workflow.inputs}
+    known = {name: value for name, value in parameters.items() if name in inputs}
+    unknown = [name for name in parameters if name not in inputs]
+    # No more than are shown: it takes time to find what may have been meant.
+    problems = {
+        name: _unknown(workflow, name, target.name) for name in unknown[:LISTED]
+    }
     if misfit := _misfit(target, source):
         problems[target.name] = misfit
-    for name, value in parameters.items():
+    for name, value in known.items():
         if name == target.name:
-            problems[name] = f"Input {name!r} takes the dataset of the job itself."
-        elif name not in inputs:
-            problems[name] = _unknown(workflow, name, target.name)
+            problems[name] = (
+                f"Input {quoted(name)} takes the dataset of the job itself."
+            )
         elif value is None and not inputs[name].required:
             bound[name] = None
         else:
@@ -217,11 +240,11 @@ def bind(
     for input_ in workflow.inputs:
         if input_.required and input_.name not in bound and input_.name not in problems:
             problems[input_.name] = (
-                f"Input {input_.name!r} ({_expected(input_)}) is required; give it in "
-                "`parameters`."
+                f"Input {quoted(input_.name)} ({_expected(input_)}) is required; give "
+                "it in `parameters`."
             )
     if problems:
-        raise InvalidParameters(problems)
+        raise InvalidParameters(problems, more=max(len(unknown) - LISTED, 0))
     return bound
 
 
@@ -257,7 +280,6 @@ def dataset_target(
         DatasetInputAmbiguous: There are several.
     """
     data = [input_ for input_ in workflow.inputs if input_.kind.is_data]
-    listed = ", ".join(repr(input_.name) for input_ in data) or "none"
     if configured is not None:
         for input_ in data:
             if input_.name == configured:
@@ -265,8 +287,9 @@ def dataset_target(
         raise InvalidParameters(
             {
                 configured: f"The configuration puts the dataset on input "
-                f"{configured!r} of workflow {workflow.name!r}, which has no such "
-                f"data input. Its data inputs: {listed}."
+                f"{quoted(configured)} of workflow {quoted(workflow.name)}, which has "
+                "no such data input. Its data inputs: "
+                f"{listed([input_.name for input_ in data]) or 'none'}."
             }
         )
     # Of several, the only one that is required and that no parameter fills.
@@ -279,18 +302,18 @@ def dataset_target(
         return free[0]
     if not data:
         raise InvalidParameters(
-            {"dataset_id": f"Workflow {workflow.name!r} has no data input."}
+            {"dataset_id": f"Workflow {quoted(workflow.name)} has no data input."}
         )
     raise DatasetInputAmbiguous(workflow.name, [input_.name for input_ in data])
 
 
 def _unknown(workflow: Workflow, name: str, target: str) -> str:
     others = [input_.name for input_ in workflow.inputs if input_.name != target]
-    close = difflib.get_close_matches(name, others, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    names = ", ".join(repr(other) for other in others) or "none"
+    close = difflib.get_close_matches(shortened(name), others, n=1)
+    hint = f" Did you mean {quoted(close[0])}?" if close else ""
     return (
-        f"Workflow {workflow.name!r} has no input {shown(name)}.{hint} It has: {names}."
+        f"Workflow {quoted(workflow.name)} has no input {shown(name)}.{hint} It has: "
+        f"{listed(others) or 'none'}."
     )
 
 
@@ -302,7 +325,8 @@ def _misfit(input_: WorkflowInput, source: Source) -> str | None:
     collection = isinstance(source, GalaxyData) and source.src is Src.HDCA
     if input_.kind is InputKind.COLLECTION and not collection:
         return (
-            f"Input {input_.name!r} takes a collection (`hdca`), not a single dataset."
+            f"Input {quoted(input_.name)} takes a collection (`hdca`), not a single "
+            "dataset."
         )
     return None
 
@@ -336,14 +360,15 @@ def _data(input_: WorkflowInput, value: Json) -> Bound:
                     raise InvalidValue(misfit)
                 return source
     raise InvalidValue(
-        f"Input {input_.name!r} takes {_expected(input_)}, got {shown(value)}."
+        f"Input {quoted(input_.name)} takes {_expected(input_)}, got {shown(value)}."
     )
 
 
 def _check_value(input_: WorkflowInput, value: Json) -> None:
     if not (_has_kind(input_.kind, value) and _is_option(input_, value)):
         raise InvalidValue(
-            f"Input {input_.name!r} takes {_expected(input_)}, got {shown(value)}."
+            f"Input {quoted(input_.name)} takes {_expected(input_)}, got "
+            f"{shown(value)}."
         )
 
 
@@ -366,7 +391,7 @@ def _has_kind(kind: InputKind, value: Json) -> bool:
 
 
 def _is_option(input_: WorkflowInput, value: Json) -> bool:
-    if input_.options and value not in input_.options:
+    if input_.options and not input_.offers(value):
         return False
     if not isinstance(value, int | float) or isinstance(value, bool):
         return True
@@ -378,7 +403,7 @@ def _is_option(input_: WorkflowInput, value: Json) -> bool:
 def _expected(input_: WorkflowInput) -> str:
     """Return in words what an input takes."""
     if input_.options:
-        return "one of " + ", ".join(repr(option) for option in input_.options)
+        return f"one of {listed(input_.options)}"
     match input_.kind:
         case InputKind.DATA:
             return 'a dataset: {"dataset_id": …} or {"src": "hda"|"ldda", "id": …}'

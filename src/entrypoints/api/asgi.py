@@ -29,6 +29,9 @@ from galaxy_jobs.entrypoints.api.problems import Refused, shutting_down
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """A request id that is taken over from the client; others could forge log lines."""
 
+MAX_SEGMENTS = 20
+"""Segments of a path, of which a client may send thousands; no route has as many."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -93,7 +96,7 @@ def encoded_path(raw: bytes) -> str:
         return raw.decode()
     return "/".join(
         quote(unquote_to_bytes(segment), safe=":@!$&'()*+,;=~")
-        for segment in raw.partition(b"?")[0].split(b"/")
+        for segment in raw.partition(b"?")[0].split(b"/", MAX_SEGMENTS)[:MAX_SEGMENTS]
     )
 
 

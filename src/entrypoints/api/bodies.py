@@ -17,6 +17,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
+from galaxy_jobs.domain.errors import shortened
 from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 
 
@@ -25,8 +26,14 @@ T = TypeVar("T", bound=Struct)
 MAX_DEPTH = 32
 """The number of levels that a body may be nested."""
 
+MAX_BRACKETS = 70_000
+"""The number of opening brackets in a body, those in texts included. More do not fit
+into the `parameters` of a job, and would take half a second to decode."""
+
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _FIELD = re.compile(r"field `(.*?)`")
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -70,6 +77,8 @@ def decode(body: bytes, model: type[T]) -> T:
     Raises:
         Refused: It holds none: ``malformed-request``, with the ``field`` at fault.
     """
+    if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+        raise malformed("The body has too many lists and objects.")
     try:
         value: T | None = _decoder(model).decode(body)
     except msgspec.ValidationError as error:
@@ -78,11 +87,11 @@ def decode(body: bytes, model: type[T]) -> T:
         raise malformed(f"The body is not JSON: {error}. Expected an object.") from None
     except RecursionError:
         value = None
-    if value is None or _depth_exceeds(value, MAX_DEPTH):
+    if value is None or _depth_exceeds(body, MAX_DEPTH):
         raise malformed(
             f"The body is nested too deep; the limit is {MAX_DEPTH} levels."
         )
-    if _NUL.search(body):
+    if rb"\u0000" in body and _NUL.search(body):
         raise malformed("The body contains a NUL, which cannot be stored.")
     return value
 
@@ -94,8 +103,10 @@ def _decoder(model: type[T]) -> msgspec.json.Decoder[T]:
 
 def _misfit(message: str, model: type[Struct]) -> Refused:
     """Return the refusal of a body of which msgspec says that it does not fit."""
-    at = _PATH.search(message)
-    field = ".".join(filter(None, (at[1] if at else "", *_FIELD.findall(message))))
+    at, names = _PATH.search(message), _FIELD.findall(message)
+    for name in names:
+        message = message.replace(name, shortened(name))
+    field = ".".join(filter(None, (at[1] if at else "", *map(shortened, names))))
     if "unknown field" in message and not at:
         known = ", ".join(model.__struct_encode_fields__)
         message = f"{message}; its fields are: {known}"
@@ -103,15 +114,11 @@ def _misfit(message: str, model: type[Struct]) -> Refused:
     return malformed(f"The body does not fit: {message}.", **extra)
 
 
-def _depth_exceeds(value: Any, levels: int) -> bool:
-    if isinstance(value, Struct):
-        value = [getattr(value, name) for name in value.__struct_fields__]
-    elif isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return False
-    return levels == 0 or any(
-        _depth_exceeds(inner, levels - 1)
-        for inner in value
-        if isinstance(inner, dict | list | Struct)
-    )
+def _depth_exceeds(body: bytes, levels: int) -> bool:
+    """Whether JSON is nested deeper; walking through its values would take longer."""
+    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside_strings = b"".join(unescaped.split(b'"')[::2])
+    brackets = outside_strings.translate(_BRACKETS, _OTHERS)
+    while brackets and levels:
+        brackets, levels = brackets.replace(b"[]", b""), levels - 1
+    return bool(brackets)

@@ -22,7 +22,7 @@ from litestar.openapi.spec import Example
 from litestar.typing import FieldDefinition
 
 from galaxy_jobs.domain import IdempotencyKey, InvocationId, SubmissionId
-from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.errors import InvalidValue, listed, quoted, shortened
 from galaxy_jobs.domain.model.submission import KEY_LENGTH
 from galaxy_jobs.entrypoints.api.auth import Caller
 from galaxy_jobs.entrypoints.api.problems import Refused, malformed
@@ -107,7 +107,7 @@ def submission_id_of(text: str) -> SubmissionId:
         return SubmissionId(UUID(text))
     except ValueError:
         raise Refused(
-            "submission-not-found", f"There is no submission {text!r}."
+            "submission-not-found", f"There is no submission {quoted(text)}."
         ) from None
 
 
@@ -131,7 +131,8 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
         if name not in fields:
             known = ", ".join(sorted(fields)) or "none"
             raise malformed(
-                f"Unknown query parameter {name!r}; known: {known}.", field=name
+                f"Unknown query parameter {quoted(name)}; known: {known}.",
+                field=shortened(name),
             )
         field = fields[name]
         if (len(values) > 1 and not _repeatable(field)) or (
@@ -172,7 +173,7 @@ def _repeatable(field: FieldDefinition) -> bool:
 def _misfit(name: str, values: Sequence[str], field: FieldDefinition) -> Refused:
     assert isinstance(field.kwarg_definition, params.QueryParameter)
     return malformed(
-        f"Query parameter {name!r} is {', '.join(map(repr, values))}; expected "
+        f"Query parameter {name!r} is {listed(values)}; expected "
         f"{field.kwarg_definition.description}.",
         field=name,
     )

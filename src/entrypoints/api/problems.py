@@ -18,11 +18,15 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from galaxy_jobs.domain import DomainError, Problem, errors
+from galaxy_jobs.domain.errors import shortened
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.hints import explain
 
 
 PROBLEM_JSON = "application/problem+json"
+
+TEXT_LENGTH = 10_000
+"""The number of characters of any text of a problem at most."""
 
 STATUS: Mapping[str, int] = {
     "malformed-request": 400,
@@ -128,12 +132,15 @@ def type_of(code: str) -> str:
 
 def members(problem: Refused | Problem, *, addressed: bool = False) -> dict[str, Any]:
     """Return the members of a problem, without those that name the request."""
+    texts = {"detail": problem.detail, **problem.extra}
     return {
         "type": type_of(problem.code),
         "title": problem.code.replace("-", " ").capitalize(),
         "status": status_of(problem.code, addressed=addressed),
-        "detail": problem.detail,
-        **problem.extra,
+        **{
+            name: shortened(text, TEXT_LENGTH) if isinstance(text, str) else text
+            for name, text in texts.items()
+        },
     }
 
 

@@ -25,7 +25,7 @@ from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 SIGN_IN = "/sign-in"
 """The path of the page where a token is entered."""
 
-_LOCAL = re.compile(r"/(?![/\\])[!-~]*")
+_LOCAL = re.compile(r"/(?![/\\])[!-~]{0,4000}")
 """The path of a page here; two slashes begin the address of another site."""
 
 
@@ -39,7 +39,9 @@ async def get_sign_in_page(
 ) -> Response[str]:
     """Ask for a token, if one is needed."""
     needed = await token_cache.required()
-    return page(request, "sign_in.html", needed=needed, target=target, error=None)
+    return page(
+        request, "sign_in.html", needed=needed, target=_here(target), error=None
+    )
 
 
 @post(SIGN_IN, opt={SIGN_IN_FORM: True})
@@ -47,7 +49,7 @@ async def post_sign_in_form(
     request: AnyRequest, form: Needs[Form], token_cache: Needs[TokenCache]
 ) -> Response[Any]:
     """Give the browser a cookie with a valid token."""
-    token, target = form.get("token", "").strip(), form.get("next", "")
+    token, target = form.get("token", "").strip(), _here(form.get("next", ""))
     try:
         await token_cache.verify(token)
     except BadToken as error:
@@ -62,7 +64,7 @@ async def post_sign_in_form(
     # TLS ends here, or at a proxy. A client that forges its header harms itself alone.
     forwarded = request.headers.get("x-forwarded-proto", "").strip().lower()
     secure = "https" in {request.url.scheme, forwarded}
-    response = Redirect(target if _LOCAL.fullmatch(target) else "/", status_code=303)
+    response = Redirect(target, status_code=303)
     response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
     return response
 
@@ -73,6 +75,11 @@ def post_sign_out_form() -> Redirect:
     response = Redirect(SIGN_IN, status_code=303)
     response.delete_cookie(COOKIE)
     return response
+
+
+def _here(target: str) -> str:
+    """Return the path of a page here; that of the list, where a target is none."""
+    return target if _LOCAL.fullmatch(target) else "/"
 
 
 def to_sign_in(request: AnyRequest) -> Response[Any]:

@@ -144,6 +144,7 @@ class Forms:
             form=form,
             key=str(uuid4()) if used_up else form.key,
             message=explain(error) if error else "",
+            more=error.more if isinstance(error, errors.InvalidParameters) else 0,
             problems=form.problems(error),
             datasets=self.datasets.page(OFFERED_DATASETS).items,
         )
