@@ -30,6 +30,7 @@ from galaxy_jobs.domain import (
     StepSummary,
     Submission,
     SubmissionId,
+    UrlData,
 )
 from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
@@ -57,6 +58,7 @@ LISTED = [
     "state",
     "galaxy_state",
     "parameters",
+    "parameters_truncated",
     "overwrite",
     "rerun_of",
     "superseded_by",
@@ -218,6 +220,110 @@ class HttpContract:
         twice = {"text": {"dataset_id": "other"}}  # which the dataset is for
         answer = world.ask("POST", "/jobs", {**SORT, "parameters": twice})
         problem(answer, 422, "invalid-parameters")
+
+    def test_of_many_parameters_that_do_not_fit_twenty_are_named(
+        self, world: World
+    ) -> None:
+        names = [f"{number}{'x' * 1000}" for number in range(50)]
+        body = {**SORT, "parameters": dict.fromkeys(names, 1)}
+        answer = world.ask("POST", "/jobs", body)
+        document = problem(answer, 422, "invalid-parameters")
+        assert list(document["parameters"]) == [f"{n[:255]}…" for n in names[:20]]
+        assert document["more_problems"] == 30
+        assert document["detail"].endswith("And 30 more problems.")
+        assert len(answer.content) < 20_000
+
+    def test_parameters_take_64_kib_at_most(self, world: World) -> None:
+        id_, runs = world.submit(), len(world.galaxy.runs)
+        large = {"n": 1, "x": "é" * 32_768}
+        for path, body in {
+            "/jobs": {**SORT, "parameters": large},
+            "/jobs?validate_only=true": {**SORT, "parameters": large},
+            f"/jobs/{id_}/rerun": {"parameters": large},
+        }.items():
+            answer = world.ask("POST", path, body)
+            document = problem(answer, 422, "invalid-parameters")
+            assert list(document["parameters"]) == ["x"]
+            assert "at most 65536" in document["parameters"]["x"]
+        assert len(world.galaxy.runs) == runs
+
+    def test_lists_leave_out_large_parameters(self, world: World) -> None:
+        dataset = f"large {uuid4()}"
+        world.site.dataset(dataset)
+        values: list[dict[str, Any]] = [{"x": "é" * 2043}, {"x": "é" * 2044}]
+        values.append({"x": "x" * 2**20})  # of an earlier version
+        for value in values:
+            id_ = world.site.job("w", dataset, parameters=value)
+            job = world.get(f"/jobs/{id_}")
+            assert (job["parameters"], job["parameters_truncated"]) == (value, False)
+        listed = world.get(f"/jobs?dataset_id={quote(dataset)}")["items"]
+        assert [(job["parameters"], job["parameters_truncated"]) for job in listed] == [
+            (None, True),
+            (None, True),
+            (values[0], False),
+        ]
+
+    @pytest.mark.parametrize(
+        ("path", "body"),
+        [
+            ("/jobs", {**SORT, "dataset_id": "d" * 256}),
+            ("/jobs", {**SORT, "workflow_name": "w" * 256}),
+            ("/jobs?validate_only=true", {**SORT, "workflow_name": "w" * 256}),
+            ("/datasets", {"name": "n" * 256, "source": {"src": "hda", "id": "1"}}),
+            ("/datasets", {"name": "n", "source": {"src": "hda", "id": "1" * 256}}),
+            (
+                "/datasets",
+                {
+                    "name": "n",
+                    "source": {"src": "url", "url": "http://a.b", "ext": "e" * 256},
+                },
+            ),
+        ],
+    )
+    def test_400_names_have_255_characters_at_most(
+        self, world: World, path: str, body: dict[str, Any]
+    ) -> None:
+        document = problem(world.ask("POST", path, body), 400, "malformed-request")
+        assert "has 256 characters" in document["detail"]
+        assert "at most 255" in document["detail"]
+        assert len(document["detail"]) < 200
+        for name in ("dataset_id", "workflow_name"):
+            answer = world.ask("GET", f"/jobs?{name}={'x' * 256}")
+            problem(answer, 400, "malformed-request")
+
+    def test_an_address_is_shown_without_its_credentials(self, world: World) -> None:
+        url = "https://me:secret@h.example/f?X-Amz-Signature=secret&versionId=3"
+        shown = "https://***@h.example/f?X-Amz-Signature=***&versionId=3"
+        source = {"src": "url", "url": url, "ext": "fa"}
+        body = {"dataset_id": f"s3 {uuid4()}", "name": "n", "source": source}
+        first, same = (world.ask("POST", "/datasets", body) for _ in range(2))
+        assert (first.status_code, same.status_code) == (201, 201)
+        id_ = quote(first.json()["dataset_id"])
+        answers = [
+            first,
+            same,
+            world.ask("GET", f"/datasets/{id_}"),
+            world.ask("GET", "/datasets?limit=200"),
+            world.ask(
+                "POST",
+                "/jobs?validate_only=true",
+                {**SORT, "dataset_id": body["dataset_id"]},
+            ),
+        ]
+        for answer in answers:
+            assert answer.is_success
+            assert shown in answer.text
+            assert "secret" not in answer.text
+        other = {**body, "source": {**source, "url": f"{url[:-1]}4"}}
+        answer = world.ask("POST", "/datasets", other)
+        problem(answer, 409, "dataset-exists")
+        assert "secret" not in answer.text
+        malformed = {**source, "url": url.replace("https", "gopher")}
+        answer = world.ask("POST", "/datasets", {"name": "n", "source": malformed})
+        problem(answer, 400, "malformed-request")
+        assert "secret" not in answer.text
+        world.submit(dataset_id=body["dataset_id"])
+        assert UrlData(url, "fa") in world.galaxy.runs[-1].inputs.values()
 
     # --- what is wrong with what was sent, or cannot be done ------------------------
 
@@ -471,6 +577,7 @@ class HttpContract:
             "state": "failed",
             "galaxy_state": "completed",
             "parameters": parameters,
+            "parameters_truncated": False,
             "overwrite": True,
             "rerun_of": earlier,
             "superseded_by": later,

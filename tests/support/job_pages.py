@@ -34,6 +34,8 @@ class ComposedJobPages:
         for invocation in page.items:
             job = schemas.view(schemas.JobJson, invocation)
             job.stale = invocation.is_stale(now)
+            if invocation.parameters_truncated:
+                job.parameters = None
             jobs.append(msgspec.json.encode(job).decode())
             tags.append((invocation.invocation_id, invocation.version, job.stale))
         return ",".join(jobs), repr(tags), page.next

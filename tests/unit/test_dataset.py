@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from galaxy_jobs.domain import Dataset, DatasetId, GalaxyData, Source, Src, UrlData
 from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.model.dataset import masked
 from tests.support.build import NOON
 
 
@@ -87,6 +90,97 @@ def test_an_address_is_taken_or_refused_and_never_breaks_anything(url: str) -> N
         return
     assert url.lower().startswith(("http://", "https://", "ftp://"))
     assert url.encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:secret@h.example/a", "https://***@h.example/a"),
+        ("ftp://secret@h.example/a", "ftp://***@h.example/a"),
+        ("http://user:se@cret@h.example:80", "http://***@h.example:80"),
+        ("http://h/@a?b=c:d@e", "http://h/@a?b=c:d@e"),
+        (
+            "https://b.s3.test/a?X-Amz-Date=1&X-Amz-Signature=secret&x=1",
+            "https://b.s3.test/a?X-Amz-Date=1&X-Amz-Signature=***&x=1",
+        ),
+        (
+            "https://h/a?AWSAccessKeyId=A&Signature=secret%3D&Expires=1",
+            "https://h/a?AWSAccessKeyId=***&Signature=***&Expires=1",
+        ),
+        ("https://h/a?sv=1&sig=se;cret", "https://h/a?sv=1&sig=***"),
+        ("https://h/a?a=1;token=secret", "https://h/a?a=1;token=***"),
+        ("https://h/a?ACCESS_TOKEN=secret#b", "https://h/a?ACCESS_TOKEN=***#b"),
+        ("https://h/a#access_token=secret", "https://h/a#access_token=***"),
+        ("https://h/a?token=", "https://h/a?token=***"),
+        ("https://h/a?password=se cret'\"", "https://h/a?password=***"),
+    ],
+)
+def test_an_address_is_shown_without_its_credentials(url: str, shown: str) -> None:
+    data = UrlData(url, "txt")
+    assert (data.url, data.shown_url) == (url, shown)
+    assert "secret" not in repr(data)
+    assert "cret" not in repr(a_dataset(source=data))
+
+
+PART = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters="/?#@&=;\"'<>`[]"),
+    min_size=1,
+)
+NAMES = st.sampled_from(
+    [
+        *("X-Amz-Signature", "X-Amz-Credential", "x-amz-security-token"),
+        *("AWSAccessKeyId", "Signature", "X-Goog-Signature", "sig", "TOKEN"),
+        *("access_token", "api_key", "password", "auth", "jwt"),
+    ]
+)
+
+
+@given(
+    user=PART, secrets=st.dictionaries(NAMES, PART), names=st.dictionaries(PART, PART)
+)
+def test_no_credential_is_shown(
+    user: str, secrets: dict[str, str], names: dict[str, str]
+) -> None:
+    mark = "S3CR3T"
+    pairs = [f"{name}={mark}{value}" for name, value in secrets.items()]
+    query = "&".join([*(f"{name}={value}" for name, value in names.items()), *pairs])
+    url = f"https://{user}:{mark}@h.example/a.txt?{query}"
+    shown = masked(url, address=True)
+    assert mark not in shown
+    assert shown.startswith("https://***@h.example/a.txt?")
+    assert shown.count("=***") >= len(secrets)
+    assert masked(shown, address=True) == shown
+    path = f"/a.txt?{query}"  # as in errors of Python's libraries
+    for text in (url, path, repr(url), f"({url} failed)"):
+        assert mark not in masked(f"Cannot fetch {text}: 403 <{url}>, {url!r}.")
+
+
+@given(st.text())
+def test_what_is_no_credential_is_shown_as_it_is(text: str) -> None:
+    for harmless in (text.replace("://", ""), f"http://h/{text}"):
+        if not re.search(r"[?&;#].*=|://.*@", harmless, re.DOTALL):
+            assert masked(harmless) == harmless
+
+
+def test_masking_takes_no_longer_than_reading() -> None:
+    for text in ("?" + "sig" * 30_000, "://" * 30_000, "?a" * 50_000, "&=" * 50_000):
+        began = time.process_time()
+        masked(text)
+        assert time.process_time() - began < 5  # quadratic: minutes
+
+
+def test_what_is_registered_has_limits_and_what_is_stored_has_none() -> None:
+    for dataset, name in (
+        (a_dataset(name="n" * 256), "name"),
+        (a_dataset(source=GalaxyData(Src.HDA, "i" * 256)), "source.id"),
+        (a_dataset(source=UrlData("http://h", "e" * 256)), "source.ext"),
+        (a_dataset(source=UrlData(f"http://a:secret@h/{'x' * 4096}", "e")), "source"),
+    ):
+        with pytest.raises(InvalidValue, match=rf"{name}.* has \d+ char") as caught:
+            dataset.check_lengths()
+        assert "secret" not in str(caught.value)
+        assert len(str(caught.value)) < 150
+    a_dataset(name="n" * 255, source=UrlData("http://h", "e" * 255)).check_lengths()
 
 
 EMPTY: list[Any] = ["", " ", "\n\t", None, 7, b"x"]

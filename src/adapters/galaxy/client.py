@@ -39,6 +39,7 @@ from galaxy_jobs.domain.errors import (
     RunnerRefusedUs,
     RunnerUnavailable,
 )
+from galaxy_jobs.domain.model.dataset import masked
 
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -415,7 +416,7 @@ def _check(answer: _Answer, name: str) -> None:
     status = answer.status_code
     error = answer.json() if isinstance(answer.json(), dict) else {}
     message = error.get("err_msg")
-    message = message if isinstance(message, str) and message else None
+    message = masked(message) if isinstance(message, str) and message else None
     retry_after = _retry_after(answer.headers.get("Retry-After"))
     match status, status // 100:
         case _, 2 if answer.is_json:

@@ -30,7 +30,7 @@ from galaxy_jobs.domain.model.invocation import (
     Revision,
     Transition,
 )
-from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.model.values import LISTED_PARAMETERS_SIZE, InvocationId
 from galaxy_jobs.domain.ports import Cursor, InvocationRepository, JobFilter, Page
 
 
@@ -55,6 +55,21 @@ SELECT = joined(
     _A.c.stale_at,
 )
 
+PARAMETERS_TRUNCATED = f"""
+CASE WHEN pg_column_size(parameters) > {LISTED_PARAMETERS_SIZE + 4} THEN true
+    ELSE octet_length(parameters::text) > {LISTED_PARAMETERS_SIZE} END
+"""
+"""SQL that tells which parameters lists leave out. Of large ones it reads the size
+alone, with which four bytes of PostgreSQL's are counted."""
+
+_LISTED = joined(
+    *(c for c in SELECT.selected_columns if c.name != "parameters"),
+    sa.literal_column(PARAMETERS_TRUNCATED).label("parameters_truncated"),
+    sa.literal_column(
+        f"CASE WHEN {PARAMETERS_TRUNCATED} THEN NULL ELSE parameters END",
+        _I.c.parameters.type,
+    ).label("parameters"),
+)
 ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
 _MANY = SELECT.where(among(_I.c.invocation_id))
 _REVISIONS = joined(_I.c.invocation_id, _I.c.version, _I.c.state, _A.c.stale_at).where(
@@ -189,7 +204,7 @@ def _page(
     limit: int, parameters: frozenset[str], states: frozenset[str]
 ) -> sa.Select[Any]:
     keys = keys_of(limit, parameters, states)
-    return SELECT.join(keys, keys.c.invocation_id == _I.c.invocation_id).order_by(
+    return _LISTED.join(keys, keys.c.invocation_id == _I.c.invocation_id).order_by(
         _I.c.created_at.desc(), _I.c.invocation_id.desc()
     )
 

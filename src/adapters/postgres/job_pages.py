@@ -11,7 +11,11 @@ from functools import lru_cache
 import sqlalchemy as sa
 from attrs import frozen
 
-from galaxy_jobs.adapters.postgres.invocations import keys_of, page_parameters
+from galaxy_jobs.adapters.postgres.invocations import (
+    PARAMETERS_TRUNCATED,
+    keys_of,
+    page_parameters,
+)
 from galaxy_jobs.adapters.postgres.pool import AsyncReader
 from galaxy_jobs.domain.ports import Cursor, JobFilter
 
@@ -85,9 +89,11 @@ FROM (
 ) AS page
 JOIN workflow_invocations AS i ON i.invocation_id = page.invocation_id
 LEFT JOIN active_invocations AS a ON a.invocation_id = i.invocation_id,
+LATERAL (SELECT {PARAMETERS_TRUNCATED} AS large) AS size,
 LATERAL (
     SELECT i.invocation_id, i.dataset_id, i.workflow_name, i.state, i.galaxy_state,
-        i.parameters, i.overwrite, i.rerun_of, i.superseded_by,
+        CASE WHEN size.large THEN NULL ELSE i.parameters END AS parameters,
+        size.large AS parameters_truncated, i.overwrite, i.rerun_of, i.superseded_by,
         {_time("i.created_at")} AS created_at,
         {_time("i.updated_at")} AS updated_at,
         {_time("coalesce(a.observed_at, i.observed_at)")} AS observed_at,

@@ -15,7 +15,14 @@ from attrs import asdict
 from sqlalchemy import RowMapping
 
 from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    Dataset,
+    GalaxyData,
+    Source,
+    Src,
+    UrlData,
+    masked,
+)
 from galaxy_jobs.domain.model.invocation import (
     Failure,
     Invocation,
@@ -101,7 +108,7 @@ def dataset_from_row(row: Row) -> Dataset:
     except (InvalidValue, ValueError, RecursionError) as error:
         raise InvalidValue(
             f"Dataset {row['dataset_id']!r} was registered wrongly, by another "
-            f"program: {error} Correct its row in the table `datasets`."
+            f"program: {masked(str(error))} Correct its row in the table `datasets`."
         ) from error
 
 
@@ -228,7 +235,8 @@ def invocation_from_row(row: Row) -> Invocation:
         history_id=row["history_id"],
         dataset_id=row["dataset_id"],
         workflow_name=row["workflow_name"],
-        parameters=row["parameters"],
+        parameters=row["parameters"] or {},
+        parameters_truncated=row.get("parameters_truncated", False),
         overwrite=row["overwrite"],
         rerun_of=row["rerun_of"],
         superseded_by=row["superseded_by"],

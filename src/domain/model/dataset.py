@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen
 from attrs.validators import instance_of
 
-from galaxy_jobs.domain.errors import InvalidValue
-from galaxy_jobs.domain.model.values import DatasetId, aware
+from galaxy_jobs.domain.errors import InvalidValue, shortened
+from galaxy_jobs.domain.model.values import DatasetId, aware, check_length
 
 
 URL_SCHEMES = frozenset({"http", "https", "ftp"})
 """The schemes that Galaxy may fetch from: ``file:`` would read its disk."""
+
+ADDRESS_LENGTH = 4096
+"""The longest address that is taken from a client, in characters."""
+
+_SECRET = "auth|cred|jwt|key|pass|pwd|secret|session|sig|token"  # noqa: S105
+_SECRETS = {
+    # Between these, a text is a part of an address: in one, and within a sentence.
+    between: re.compile(
+        rf"(?<=://)[^/?#{between}]*(?=@)|"
+        rf"(?<=[?&;#])(?=[^=&;#{between}]{{0,100}}(?:{_SECRET}))"
+        rf"([^=&;#{between}]+=)[^&#{between}]*",
+        re.IGNORECASE,
+    )
+    for between in ("", r"\s\"'<>`")
+}
+
+
+def masked(text: str, *, address: bool = False) -> str:
+    """Return a text with ``***`` for credentials in the addresses within it.
+
+    These are a user and password before the host, and the values of all parameters
+    whose names suggest a secret, such as ``X-Amz-Signature``, ``sig``, ``token`` or
+    ``AWSAccessKeyId``; without the host, too, as in error messages of Galaxy.
+
+    Args:
+        text: An address, or a text that may quote some.
+        address: Whether all of it is one address, which may hold blanks and quotes.
+    """
+    pattern = _SECRETS["" if address else r"\s\"'<>`"]
+    return pattern.sub(lambda match: f"{match[1] or ''}***", text)
 
 
 class Src(Enum):
@@ -28,7 +60,9 @@ class Src(Enum):
 
 def _filled(_: object, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not value.strip():
-        raise InvalidValue(f"{attribute.name} must be a non-empty text, got {value!r}.")
+        raise InvalidValue(
+            f"{attribute.name} must be a non-empty text, got {shortened(repr(value))}."
+        )
 
 
 def _fetchable(_: object, attribute: Attribute[Any], value: object) -> None:
@@ -42,7 +76,7 @@ def _fetchable(_: object, attribute: Attribute[Any], value: object) -> None:
     if not valid:
         raise InvalidValue(
             f"{attribute.name} must be an http, https or ftp address that Galaxy "
-            f"can fetch, got {value!r}."
+            f"can fetch, got {shortened(repr(masked(str(value), address=True)))}."
         )
 
 
@@ -64,12 +98,18 @@ class UrlData:
     """Data that Galaxy fetches when the workflow is invoked.
 
     Attributes:
-        url: An http, https or ftp address.
+        url: An http, https or ftp address. It may contain credentials: show
+            :attr:`shown_url` instead.
         ext: Galaxy's name of its format, such as ``txt`` or ``fastqsanger.gz``.
     """
 
-    url: str = field(validator=_fetchable)
+    url: str = field(validator=_fetchable, repr=partial(masked, address=True))
     ext: str = field(validator=_filled)
+
+    @property
+    def shown_url(self) -> str:
+        """The address without its credentials; see :func:`masked`."""
+        return masked(self.url, address=True)
 
 
 Source: TypeAlias = GalaxyData | UrlData
@@ -92,10 +132,22 @@ class Dataset:
     created_at: datetime = field(validator=aware)
 
     def __attrs_post_init__(self) -> None:
-        if len(self.dataset_id) > 255:  # noqa: PLR2004 - see the docstring
-            raise InvalidValue(
-                f"dataset_id has {len(self.dataset_id)} characters; 255 at most."
-            )
+        check_length("dataset_id", self.dataset_id)
+
+    def check_lengths(self) -> None:
+        """Check what is only limited when a dataset is registered.
+
+        Raises:
+            InvalidValue: The name or a part of the source is too long.
+        """
+        check_length("name", self.name)
+        match self.source:
+            case GalaxyData():
+                check_length("source.id", self.source.id)
+            case UrlData():
+                check_length("source.ext", self.source.ext)
+                url, shown = self.source.url, self.source.shown_url
+                check_length("source.url", url, ADDRESS_LENGTH, shown)
 
     def same_as(self, other: Dataset) -> bool:
         """Return whether *other* has the same id, name and source."""

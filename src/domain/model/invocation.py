@@ -15,10 +15,14 @@ from enum import Enum
 from types import MappingProxyType
 
 from attrs import evolve, field, frozen
-from attrs.validators import ge, optional
+from attrs.converters import optional
+from attrs.validators import ge
+from attrs.validators import optional as optionally
 
 from galaxy_jobs.domain.errors import AlreadyEnded, IllegalTransition
+from galaxy_jobs.domain.model.dataset import masked
 from galaxy_jobs.domain.model.values import (
+    LISTED_PARAMETERS_SIZE,
     DatasetId,
     HistoryId,
     Identity,
@@ -26,6 +30,7 @@ from galaxy_jobs.domain.model.values import (
     Parameters,
     SubmissionId,
     aware,
+    json_size,
 )
 
 
@@ -141,8 +146,8 @@ class Failure:
         path: The labels of the sub-workflows down to the step, its own last.
         tool: The id of its tool.
         exit_code: The exit code of the job's process; None where it never ran.
-        stderr: The tail of the job's standard error.
-        message: Galaxy's own sentence.
+        stderr: The tail of the job's standard error, :func:`masked`.
+        message: Galaxy's own sentence, masked, too.
     """
 
     reason: str
@@ -151,8 +156,8 @@ class Failure:
     path: tuple[str, ...] = ()
     tool: str | None = None
     exit_code: int | None = None
-    stderr: str | None = None
-    message: str | None = None
+    stderr: str | None = field(default=None, converter=optional(masked))
+    message: str | None = field(default=None, converter=optional(masked))
 
 
 @frozen(kw_only=True)
@@ -234,6 +239,7 @@ class Invocation:
         dataset_id: The dataset it runs on.
         workflow_name: The workflow it runs, as the client named it.
         parameters: By input name, as the client sent them.
+        parameters_truncated: Whether they were left out, as in lists.
         overwrite: Whether it supersedes earlier ones once it has completed.
         rerun_of: The invocation it repeats, or None.
         superseded_by: The later invocation that took its place, or None.
@@ -258,6 +264,7 @@ class Invocation:
     dataset_id: DatasetId
     workflow_name: str
     parameters: Parameters = field(factory=dict, hash=False)
+    parameters_truncated: bool = False
     overwrite: bool = False
     rerun_of: InvocationId | None = None
     superseded_by: InvocationId | None = None
@@ -270,8 +277,16 @@ class Invocation:
     created_at: datetime = field(validator=aware)
     updated_at: datetime = field(validator=aware)
     observed_at: datetime = field(validator=aware)
-    stale_at: datetime | None = field(default=None, validator=optional(aware), eq=False)
+    stale_at: datetime | None = field(
+        default=None, validator=optionally(aware), eq=False
+    )
     version: int = field(default=0, validator=ge(0))
+
+    def listed(self) -> Invocation:
+        """Return it as lists show it: without parameters that take much space."""
+        if json_size(self.parameters) <= LISTED_PARAMETERS_SIZE:
+            return self
+        return evolve(self, parameters={}, parameters_truncated=True)
 
     def is_stale(self, now: datetime) -> bool:
         """Return whether what is known of it may be out of date.

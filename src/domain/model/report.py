@@ -11,7 +11,9 @@ from enum import Enum
 from functools import cached_property
 
 from attrs import field, frozen
+from attrs.converters import optional
 
+from galaxy_jobs.domain.model.dataset import masked
 from galaxy_jobs.domain.model.values import HistoryId, InvocationId, JobId
 
 
@@ -225,7 +227,8 @@ class Output:
         label: The workflow output's label.
         src: ``hda`` or ``hdca``.
         id: Galaxy's id of the dataset or collection.
-        name: Its name in the history, or None where it could not be read.
+        name: Its name in the history, :func:`masked` since it may be an address, or
+            None where it could not be read.
         extension: Its format; None for a collection.
         size: In bytes; None for a collection, or where it is not known.
         state: Galaxy's state of the dataset, such as ``ok``.
@@ -234,7 +237,7 @@ class Output:
     label: str
     src: str
     id: str
-    name: str | None = None
+    name: str | None = field(default=None, converter=optional(masked))
     extension: str | None = None
     size: int | None = None
     state: str | None = None

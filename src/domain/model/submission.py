@@ -21,9 +21,16 @@ from typing import Any
 from attrs import evolve, field, frozen
 from attrs.validators import ge
 
-from galaxy_jobs.domain.errors import DomainError, IllegalTransition, InvalidValue
+from galaxy_jobs.domain.errors import (
+    DomainError,
+    IllegalTransition,
+    InvalidParameters,
+    InvalidValue,
+    quoted,
+)
 from galaxy_jobs.domain.model.invocation import STALE_AFTER, Invocation
 from galaxy_jobs.domain.model.values import (
+    PARAMETERS_SIZE,
     DatasetId,
     HistoryId,
     Identity,
@@ -31,6 +38,8 @@ from galaxy_jobs.domain.model.values import (
     Parameters,
     SubmissionId,
     aware,
+    check_length,
+    json_size,
 )
 
 
@@ -133,6 +142,28 @@ class Request:
             sort_keys=True,
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def check_size(self) -> None:
+        """Check that it is not too large to be submitted; stored ones may be larger.
+
+        Raises:
+            InvalidValue: A name or id is too long.
+            InvalidParameters: The parameters take too much space.
+        """
+        check_length("dataset_id", self.dataset_id)
+        check_length("workflow_name", self.workflow_name)
+        if (size := json_size(self.parameters)) > PARAMETERS_SIZE:
+            name = max(
+                self.parameters,
+                key=lambda name: json_size({name: self.parameters[name]}),
+            )
+            part = json_size({name: self.parameters[name]})
+            raise InvalidParameters(
+                {
+                    name: f"The parameters take {size} bytes as JSON; expected at most "
+                    f"{PARAMETERS_SIZE}. The largest is {quoted(name)}, with {part}."
+                }
+            )
 
 
 def _key_length(_: object, attribute: object, value: str) -> None:

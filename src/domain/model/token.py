@@ -18,7 +18,7 @@ from typing import NewType
 
 from attrs import field, frozen
 
-from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.errors import InvalidValue, quoted
 from galaxy_jobs.domain.model.values import aware
 
 
@@ -50,8 +50,8 @@ def _named(_: object, attribute: object, value: str) -> None:
     # It is printed in lists, and typed to revoke the token.
     if not 0 < len(value) <= NAME_LENGTH or not value.isprintable():
         raise InvalidValue(
-            f"A token's name is {value!r}; expected 1 to {NAME_LENGTH} characters "
-            "that can be printed."
+            f"A token's name is {quoted(value)}; expected 1 to {NAME_LENGTH} "
+            "characters that can be printed."
         )
 
 

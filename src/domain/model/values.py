@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf
@@ -10,8 +11,17 @@ from uuid import UUID
 
 from attrs import Attribute, frozen
 
-from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.errors import InvalidValue, shortened
 
+
+NAME_LENGTH = 255
+"""The longest name or id that is taken from a client, in characters."""
+
+PARAMETERS_SIZE = 64 * 1024
+"""The most that the parameters of a job may take as JSON, in bytes."""
+
+LISTED_PARAMETERS_SIZE = 4 * 1024
+"""The most that parameters may take to be shown in lists, too, in bytes."""
 
 DatasetId = NewType("DatasetId", str)
 """Our id of a dataset, given when it is registered."""
@@ -41,6 +51,33 @@ else:  # one level deep: what resolves annotations cannot follow a recursive one
 
 Parameters: TypeAlias = Mapping[str, Json]
 """Values by the names of workflow inputs, as the client sent them."""
+
+
+def json_size(value: Json) -> int:
+    """Return the size of a value as JSON, spelled as it is stored, in bytes."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return len(text.encode(errors="replace"))
+
+
+def check_length(
+    name: str, text: str, most: int = NAME_LENGTH, shown: str | None = None
+) -> None:
+    """Refuse a text that is too long; stored ones may be longer.
+
+    Args:
+        name: The name of the value, for the message.
+        text: The value.
+        most: The number of characters that it may have.
+        shown: The value as the message quotes it, if not as it is.
+
+    Raises:
+        InvalidValue: It has more.
+    """
+    if len(text) > most:
+        raise InvalidValue(
+            f"{name} has {len(text)} characters and begins with "
+            f"{shortened(shown or text, 40)!r}; expected at most {most}."
+        )
 
 
 @frozen

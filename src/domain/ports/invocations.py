@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
 
 from galaxy_jobs.domain.model.invocation import (
     Invocation,
@@ -14,9 +14,13 @@ from galaxy_jobs.domain.model.invocation import (
     Revision,
     Transition,
 )
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId
+from galaxy_jobs.domain.model.values import DatasetId, InvocationId, check_length
 from galaxy_jobs.domain.ports.feed import JobTransition
 from galaxy_jobs.domain.ports.paging import Cursor, Page
+
+
+def _short(_: object, attribute: Attribute[Any], value: str | None) -> None:
+    check_length(attribute.name, value or "")
 
 
 @frozen(kw_only=True)
@@ -27,10 +31,13 @@ class JobFilter:
         dataset_id: Only jobs on this dataset.
         workflow_name: Only jobs of this workflow.
         states: Only jobs in one of these states; empty: in any.
+
+    Raises:
+        InvalidValue: A name or id is too long.
     """
 
-    dataset_id: DatasetId | None = None
-    workflow_name: str | None = None
+    dataset_id: DatasetId | None = field(default=None, validator=_short)
+    workflow_name: str | None = field(default=None, validator=_short)
     states: frozenset[InvocationState] = frozenset()
 
     def moved_by(self, change: JobTransition, *, is_first: bool) -> bool:
@@ -82,7 +89,8 @@ class InvocationRepository(Protocol):
     ) -> Page[Invocation]:
         """Return at most *limit* matching jobs after a place, newest first.
 
-        Jobs that are added meanwhile do not shift the next page.
+        Jobs that are added meanwhile do not shift the next page. Each is as
+        :meth:`Invocation.listed` returns it.
         """
 
     @abstractmethod

@@ -34,16 +34,16 @@ class RegisterDataset:
             dataset_id: Its id; None: a new one.
 
         Raises:
-            InvalidValue: An id or name that is empty or too long.
+            InvalidValue: An id, name, address or format that is empty or too long.
             DatasetExists: Another dataset has that id.
         """
-        return self.datasets.add(
-            Dataset(
-                dataset_id=DatasetId(str(self.new_id()))
-                if dataset_id is None
-                else dataset_id,
-                name=name,
-                source=source,
-                created_at=self.clock(),
-            )
+        dataset = Dataset(
+            dataset_id=DatasetId(str(self.new_id()))
+            if dataset_id is None
+            else dataset_id,
+            name=name,
+            source=source,
+            created_at=self.clock(),
         )
+        dataset.check_lengths()
+        return self.datasets.add(dataset)

@@ -112,9 +112,12 @@ class Check:
                 not registered.
             WorkflowNotAllowed: It is not on the allowlist.
             WorkflowNotFound, WorkflowAmbiguous: Galaxy has none, or several.
-            InvalidParameters: They do not fit what the workflow declares.
+            InvalidParameters: They do not fit what the workflow declares, or take
+                too much space.
+            InvalidValue: The name of the dataset or workflow is too long.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
+        request.check_size()
         dataset = self.datasets.get(request.dataset_id)
         allowed = self.allowlist.admit(request.workflow_name)
         workflow = self.catalog.find(allowed)
@@ -174,7 +177,7 @@ class Submit:
 
         Raises:
             DatasetNotFound, WorkflowNotAllowed, WorkflowNotFound,
-            WorkflowAmbiguous, InvalidParameters: As for :class:`Check`.
+            WorkflowAmbiguous, InvalidParameters, InvalidValue: As for :class:`Check`.
             KeyReused: The key belongs to another request.
             KeyInProgress: The first request with that key is not settled yet.
             RunRejected: Galaxy refused the run.

@@ -14,6 +14,7 @@ from litestar.params import JSONBody
 from galaxy_jobs import domain
 from galaxy_jobs.adapters.broadcast import TransitionFilter
 from galaxy_jobs.domain import DatasetId, InvocationState, Scope, ports, use_cases
+from galaxy_jobs.domain.model.values import NAME_LENGTH
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, requires, unauthenticated
 from galaxy_jobs.entrypoints.api.bodies import Strict
@@ -131,10 +132,20 @@ async def list_jobs(
     *,
     job_pages: Needs[JobPages],
     dataset_id: Annotated[
-        DatasetId | None, query("a text: only jobs on this dataset", "reads-1")
+        DatasetId | None,
+        query(
+            "a text: only jobs on this dataset",
+            "reads-1",
+            schema_extra={"maxLength": NAME_LENGTH},
+        ),
     ] = None,
     workflow_name: Annotated[
-        str | None, query("a text: only jobs of this workflow", "sort-and-count")
+        str | None,
+        query(
+            "a text: only jobs of this workflow",
+            "sort-and-count",
+            schema_extra={"maxLength": NAME_LENGTH},
+        ),
     ] = None,
     # A parameter *named* state would be given the application's state.
     states: Annotated[

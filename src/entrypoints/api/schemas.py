@@ -15,6 +15,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from galaxy_jobs import domain
 from galaxy_jobs.domain import DatasetId, InvocationState, UrlData, use_cases
+from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH
+from galaxy_jobs.domain.model.values import NAME_LENGTH
 
 
 V = TypeVar("V", bound="View")
@@ -23,6 +25,11 @@ V = TypeVar("V", bound="View")
 def doc(description: str, *examples: Any, **constraints: Any) -> Meta:
     """Return the description of a field, with examples and constraints."""
     return Meta(description=description, examples=list(examples) or None, **constraints)
+
+
+def short(description: str, *examples: Any, most: int = NAME_LENGTH) -> Meta:
+    """Return the description of a text that the domain refuses where it is longer."""
+    return doc(description, *examples, extra_json_schema={"maxLength": most})
 
 
 class Body(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +78,7 @@ ToolField: TypeAlias = Annotated[
 class GalaxySource(Body, tag_field="src"):
     """Data that Galaxy has already."""
 
-    id: Annotated[str, doc("Galaxy's id of it.", "5a1cff6882ddb5b2")]
+    id: Annotated[str, short("Galaxy's id of it.", "5a1cff6882ddb5b2")]
 
 
 class HdaSource(GalaxySource, tag="hda"):
@@ -89,8 +96,15 @@ class HdcaSource(GalaxySource, tag="hdca"):
 class UrlSource(Body, tag_field="src", tag="url"):
     """Data that Galaxy fetches when a job is submitted."""
 
-    url: Annotated[str, doc("http, https or ftp.", "https://example.org/reads.fastq")]
-    ext: Annotated[str, doc("Galaxy's name of the format.", "fastq")]
+    url: Annotated[
+        str,
+        short(
+            "http, https or ftp. Responses have `***` for credentials in it.",
+            "https://example.org/reads.fastq",
+            most=ADDRESS_LENGTH,
+        ),
+    ]
+    ext: Annotated[str, short("Galaxy's name of the format.", "fastq")]
 
 
 SourceJson: TypeAlias = HdaSource | LddaSource | HdcaSource | UrlSource
@@ -101,10 +115,15 @@ class NewDataset(Body, kw_only=True):
     """A dataset to register."""
 
     dataset_id: Annotated[
-        Annotated[DatasetId, Meta(min_length=1, max_length=255)] | None,
-        doc("1 to 255 characters. Left out, an id is made up.", "reads-1"),
+        Annotated[
+            DatasetId, Meta(min_length=1, extra_json_schema={"maxLength": NAME_LENGTH})
+        ]
+        | None,
+        doc("Left out, an id is made up.", "reads-1"),
     ] = None
-    name: Annotated[str, doc("For people.", "Reads of sample 1", min_length=1)]
+    name: Annotated[
+        Annotated[str, Meta(min_length=1)], short("For people.", "Reads of sample 1")
+    ]
     source: SourceField
 
 
@@ -138,7 +157,7 @@ def source_of(body: SourceJson) -> domain.Source:
 def source(data: domain.Source) -> SourceJson:
     """Return a source as clients see it."""
     if isinstance(data, UrlData):
-        return UrlSource(url=data.url, ext=data.ext)
+        return UrlSource(url=data.shown_url, ext=data.ext)
     in_galaxy = {"src": data.src.value, "id": data.id}
     return msgspec.convert(in_galaxy, HdaSource | LddaSource | HdcaSource)
 
@@ -156,8 +175,8 @@ def dataset(registered: domain.Dataset) -> DatasetJson:
 class NewJob(Body):
     """A job to run."""
 
-    dataset_id: DatasetIdField
-    workflow_name: WorkflowNameField
+    dataset_id: Annotated[DatasetId, short("A registered dataset.", "reads-1")]
+    workflow_name: Annotated[str, short("As in `GET /workflows`.", "sort-and-count")]
     overwrite: Annotated[
         bool,
         doc(
@@ -166,7 +185,11 @@ class NewJob(Body):
         ),
     ] = False
     parameters: Annotated[
-        dict[str, Any], doc("By input, as in `GET /workflows/{name}`.", {"sleep_s": 2})
+        dict[str, Any],
+        doc(
+            "By input, as in `GET /workflows/{name}`. At most 64 KiB as JSON.",
+            {"sleep_s": 2},
+        ),
     ] = {}
 
 
@@ -248,7 +271,11 @@ class JobJson(View, kw_only=True):
         InvocationState, doc("`completed` only if every job ended well.", "failed")
     ]
     galaxy_state: GalaxyStateField
-    parameters: Annotated[dict[str, Any], doc("As submitted.", {"sleep_s": 2})]
+    parameters: Annotated[
+        dict[str, Any] | None,
+        doc("As submitted. Null in lists where they take over 4 KiB.", {"sleep_s": 2}),
+    ]
+    parameters_truncated: Annotated[bool, doc("Whether they were left out.")] = False
     overwrite: Annotated[bool, doc("Whether it supersedes earlier jobs.")]
     rerun_of: Annotated[str | None, doc("The job that it repeats.")]
     superseded_by: Annotated[str | None, doc("The job that superseded it.")]
@@ -425,7 +452,11 @@ class ProblemDetails(View):
     field: Annotated[str | UnsetType, doc("The field or parameter at fault.")] = UNSET
     parameters: Annotated[
         dict[str, str] | UnsetType,
-        doc("With `invalid-parameters`: a sentence for each input."),
+        doc("With `invalid-parameters`: a sentence for each input, at most 20."),
+    ] = UNSET
+    more_problems: Annotated[
+        int | UnsetType,
+        doc("With `invalid-parameters`: the number of problems that are not named."),
     ] = UNSET
     submission_id: Annotated[
         UUID | UnsetType,
@@ -442,5 +473,5 @@ class ProblemDetails(View):
     ] = UNSET
     workflow_ids: Annotated[
         list[str] | UnsetType,
-        doc("With `workflow-ambiguous`: all workflows of that name."),
+        doc("With `workflow-ambiguous`: workflows of that name, at most 20."),
     ] = UNSET

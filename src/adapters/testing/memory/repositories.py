@@ -389,7 +389,7 @@ class MemoryInvocations(InvocationRepository):
     ) -> Page[Invocation]:
         with self.store.lock:
             jobs = {
-                Cursor(job.created_at, job.invocation_id): job
+                Cursor(job.created_at, job.invocation_id): job.listed()
                 for job in self.store.invocations.values()
                 if wanted.dataset_id in {None, job.dataset_id}
                 and wanted.workflow_name in {None, job.workflow_name}
