@@ -457,7 +457,8 @@ def test_options_may_be_lists() -> None:
     pairs = an_input(InputKind.OTHER, options=([1, 2], "x"))
     assert bound(READS, pairs, p=[1, 2])["p"] == [1, 2]
     assert bound(READS, pairs, p="x")["p"] == "x"
-    for value in ([1], "y", {}):
+    others: list[Json] = [[1], "y", {}]
+    for value in others:
         with pytest.raises(InvalidParameters):
             bound(READS, pairs, p=value)
 
@@ -465,8 +466,14 @@ def test_options_may_be_lists() -> None:
 def test_of_many_unknown_names_some_are_told() -> None:
     many = [an_input(InputKind.TEXT, name=f"{n} {'x' * 300}") for n in range(100)]
     names: dict[str, Json] = {f"unknown {n}": 1 for n in range(1000)}
+    taken: dict[str, Json] = {"reads": 1}
     with pytest.raises(InvalidParameters) as caught:
-        bound(READS, *many, **names, reads=1)
+        bind(
+            workflow(READS, *many),
+            source=HDA,
+            dataset_input=None,
+            parameters=names | taken,
+        )
     assert list(caught.value.problems) == list(names)[:20]
     assert caught.value.more == 981
     assert len(str(caught.value)) < 25_000
