@@ -8,10 +8,12 @@ import pytest
 import requests
 from bench.galaxy import KEY, id_of, simulated
 
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain import AllowedWorkflow, HistoryId, InvocationId
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from tests.support.galaxy import Lab
+from tests.support.ids import absent_id
 from tests.support.truth import has_ended
 from tests.support.wait import until
 
@@ -71,11 +73,11 @@ def test_its_answers_are_shaped_as_a_real_ones(lab: Lab, done: InvocationId) -> 
 
 
 def test_an_absent_run_is_answered_as_by_a_real_one(
-    lab: Lab, done: InvocationId
+    lab: Lab, galaxy: LocalGalaxy, done: InvocationId
 ) -> None:
-    absent = "f" * 16
-    with simulated(10) as galaxy:
-        for url, key, known in ((galaxy.url, KEY, id_of(3)), (lab.url, lab.key, done)):
+    absent = absent_id(galaxy)
+    with simulated(10) as ours:
+        for url, key, known in ((ours.url, KEY, id_of(3)), (lab.url, lab.key, done)):
             bulk = (
                 f"/api/histories/{known}/jobs_summary?ids={known},{absent}"
                 "&types=WorkflowInvocation,WorkflowInvocation"

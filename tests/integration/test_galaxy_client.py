@@ -728,8 +728,12 @@ def test_the_body_of_an_invoke() -> None:
         assert body["require_exact_tool_versions"] is True
 
 
-def bulk(known: set[InvocationId]) -> Action:
-    """Answer a bulk request as Galaxy does: one unknown id fails it."""
+PLAIN_500 = http("Internal Server Error", 500, "text/plain")
+MALFORMED_ID = http('{"err_msg": "malformed id", "err_code": 400009}', 400)
+
+
+def bulk(known: set[InvocationId], unknown: bytes = PLAIN_500) -> Action:
+    """Answer a bulk request as Galaxy does: one *unknown* id fails it."""
 
     def action(sock: socket.socket, request: bytes) -> None:
         line = request.partition(b"\r\n")[0].decode()
@@ -738,7 +742,7 @@ def bulk(known: set[InvocationId]) -> Action:
             jobs = {"states": {"ok": 1}, "populated_state": "ok"}
             sock.sendall(http(json.dumps([{"id": id_, **jobs} for id_ in ids])))
         else:
-            sock.sendall(http("Internal Server Error", 500, "text/plain"))
+            sock.sendall(unknown)
 
     return action
 
@@ -755,11 +759,15 @@ def test_bulk_requests_stay_within_the_limits_of_web_servers() -> None:
         assert galaxy.bulk.batch_size == 200
 
 
-def test_ids_that_fail_a_bulk_request_are_left_out() -> None:
+@pytest.mark.parametrize(
+    "answer", [PLAIN_500, MALFORMED_ID], ids=["absent", "malformed, on older releases"]
+)
+def test_ids_that_fail_a_bulk_request_are_left_out(answer: bytes) -> None:
     spoiling = {ids(200)[17], ids(200)[180]}
-    with serving(bulk(set(ids(200)) - spoiling)) as (server, galaxy):
+    with serving(bulk(set(ids(200)) - spoiling, answer)) as (server, galaxy):
         assert set(galaxy.summaries(ids(200))) == set(ids(200)) - spoiling
         assert len(server.lines) < 40
+        assert galaxy.bulk.batch_size == 200
 
 
 def test_a_galaxy_that_always_fails_is_not_asked_for_ever() -> None:

@@ -39,6 +39,10 @@ invocation with queries of its own, and keep one of their workers busy with it."
 MAX_FAILURES = 40
 """Failed requests after which the search for the ids that cause them ends."""
 
+MALFORMED_ID = 400009
+"""Galaxy's code for an id that it did not make: older releases answer so for the one
+id in a request that is malformed, newer ones with a plain 500."""
+
 RETRY_INTERVAL = 300.0
 """Seconds until a Galaxy with a smaller limit, or none, is asked for the most again."""
 
@@ -95,7 +99,11 @@ class Bulk:
                 if seconds > SLOW_ANSWER:
                     self._halve(len(batch), f"the answer took {seconds:.1f} s")
             except Refused as refusal:
-                self._disable(refusal.message)
+                if refusal.code == MALFORMED_ID:
+                    batches += _halves(batch)
+                    failures += 1
+                else:
+                    self._disable(refusal.message)
             except NoAnswer as error:
                 batches += self._smaller(batch, error, self.monotonic() - sent)
                 failures += 1
@@ -109,8 +117,7 @@ class Bulk:
         """Return the batches to ask about instead of one that failed."""
         if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             # One id that Galaxy does not know fails the whole request.
-            middle = len(batch) // 2
-            return [batch[middle:], batch[:middle]] if middle else []
+            return _halves(batch)
         if error.status in _TOO_LONG or (
             error.status is None and seconds > SLOW_ANSWER
         ):
@@ -144,6 +151,11 @@ class Bulk:
         with self._lock:
             self._size = size
             self._retry_at = self.monotonic() + RETRY_INTERVAL
+
+
+def _halves(batch: Ids) -> list[Ids]:
+    middle = len(batch) // 2
+    return [batch[middle:], batch[:middle]] if middle else []
 
 
 _TOO_LONG = frozenset(

@@ -419,7 +419,8 @@ class LikeGalaxyContract(_Contract):
         runs = {kind: self._run(engine, scene, kind)[0] for kind in SUMMARIES}
         for run in runs.values():
             self._ended(engine, scene, run)
-        summaries = engine.summaries([InvocationId(scene.absent), *runs.values()])
+        absent, malformed = InvocationId(scene.absent), InvocationId("f" * 16)
+        summaries = engine.summaries([absent, malformed, *runs.values()])
         assert summaries == {run: SUMMARIES[kind] for kind, run in runs.items()}
 
     def test_says_who_stopped_a_run(self, engine: Engine, scene: Scene) -> None:
