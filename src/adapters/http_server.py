@@ -1,12 +1,14 @@
 """The HTTP server: uvicorn with limits on what a connection may cost.
 
 Slow, silent and endless requests are cut off, queues of requests are bounded, and a
-client that reads nothing is given up; see :class:`Connection`.
+client that reads nothing is given up; see :class:`Connection`. Where connections run
+short, those that wait for their clients are closed, the longest waiting first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+from uvicorn.server import ServerState
 
 
 SHUTDOWN_TIMEOUT = 15
@@ -41,8 +44,42 @@ RECEIVE_BUFFER = 64 * 1024
 """Bytes of a connection that the kernel keeps, and that are parsed without a pause."""
 
 
+MAX_DESCRIPTORS = 65_536
+"""The soft limit of descriptors that is set, if the hard one allows."""
+
+OTHER_DESCRIPTORS = 128
+"""Descriptors for all but clients: the database, Galaxy, files, and connections that
+are being closed."""
+
+
 class CannotListen(Exception):
     """An address is in use, or is not one of this machine."""
+
+
+def allow_connections() -> int:
+    """Raise the soft limit of descriptors; return how many connections it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= MAX_DESCRIPTORS:
+        return MAX_DESCRIPTORS - OTHER_DESCRIPTORS
+    unlimited = hard == resource.RLIM_INFINITY
+    limit = MAX_DESCRIPTORS if unlimited else min(hard, MAX_DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(limit - OTHER_DESCRIPTORS, 1)
+
+
+class State(ServerState):
+    """What the connections of a server have in common.
+
+    Attributes:
+        max_connections: Beyond these, the one that waits longest for its client is
+            closed.
+        waiting: The connections that wait for their clients, the longest waiting first.
+    """
+
+    def __init__(self, max_connections: int) -> None:
+        super().__init__()
+        self.max_connections = max_connections
+        self.waiting: dict[Connection, None] = {}
 
 
 class Connection(HttpToolsProtocol):
@@ -52,6 +89,7 @@ class Connection(HttpToolsProtocol):
     raised in a callback of the parser is answered with 400 and closes the connection.
     """
 
+    server_state: State
     _deadline: asyncio.TimerHandle | None = None
     _head_size = 0
     _in_head = False
@@ -62,6 +100,9 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._start_deadline()
+        if len(self.connections) > self.server_state.max_connections:
+            waiting = self.server_state.waiting
+            next(each for each in waiting if not each.running).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
@@ -72,9 +113,18 @@ class Connection(HttpToolsProtocol):
         super().send_400_response(msg)
         self._disconnect()
 
+    def abort(self) -> None:
+        """Close it at once."""
+        self._stop_deadline()
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        if self.running:
+            self.running[-1].keep_alive = False
+        else:  # nothing depends on a request that has not arrived completely
+            self.transport.close()
+
     def data_received(self, data: bytes) -> None:
-        if not self._unanswered and self._deadline is None:
-            self._start_deadline()  # empty lines between requests begin none
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > HEAD_LIMIT and not self.transport.is_closing():
@@ -114,6 +164,13 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._unanswered.popleft()
         super().on_response_complete()
+        if not self._unanswered and self._deadline is None:
+            self._start_deadline()  # it is idle
+
+    @property
+    def running(self) -> list[RequestResponseCycle]:
+        """The requests that have arrived completely, and are not answered yet."""
+        return [cycle for cycle in self._unanswered if not cycle.more_body]
 
     def _count(self, size: int) -> None:
         self._head_size += size
@@ -130,11 +187,13 @@ class Connection(HttpToolsProtocol):
         self._stop_deadline()
         delay = self.config.timeout_keep_alive
         self._deadline = self.loop.call_later(delay, self.transport.close)
+        self.server_state.waiting[self] = None
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+            self.server_state.waiting.pop(self, None)
 
 
 class Server(uvicorn.Server):
@@ -145,8 +204,11 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         on_ready: Callable[[], object],
         on_stop: Callable[[], object],
+        *,
+        max_connections: int = MAX_DESCRIPTORS,
     ) -> None:
         super().__init__(config)
+        self.server_state = State(max_connections)
         self._on_ready = on_ready
         self._on_stop = on_stop
 
@@ -173,6 +235,7 @@ def run_server(
     on_stop: Callable[[], object] = lambda: None,
     shutdown_timeout: int = SHUTDOWN_TIMEOUT,
     client_timeout: int = CLIENT_TIMEOUT,
+    max_connections: int = MAX_DESCRIPTORS,
 ) -> bool:
     """Serve an application until SIGTERM or SIGINT.
 
@@ -185,6 +248,7 @@ def run_server(
             end those that would not end by themselves.
         shutdown_timeout: Seconds until the tasks of running requests are cancelled.
         client_timeout: Seconds to wait for a client; see :data:`CLIENT_TIMEOUT`.
+        max_connections: As for :class:`State`; see :func:`allow_connections`.
 
     Returns:
         Whether the application was started.
@@ -221,7 +285,9 @@ def run_server(
             timeout_keep_alive=client_timeout,
             timeout_graceful_shutdown=shutdown_timeout,
         )
-        server = Server(config, lambda: on_ready(url), on_stop)
+        server = Server(
+            config, lambda: on_ready(url), on_stop, max_connections=max_connections
+        )
         server.run([listener])
         return True
     return False

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import attrs
 import structlog
 
-from galaxy_jobs.adapters.http_server import CannotListen, run_server
+from galaxy_jobs.adapters.http_server import (
+    CannotListen,
+    allow_connections,
+    run_server,
+)
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
 from galaxy_jobs.entrypoints.api.host_and_origin import is_loopback
@@ -25,7 +30,8 @@ def serve(host: str, port: int) -> int:
         0 once stopped; 1 if the address is not available; 2 if it may not be served.
     """
     logs.configure()
-    with opened(settings.load()) as container:
+    connections = allow_connections()
+    with opened(_bounded(settings.load(), connections)) as container:
         prepare(container)
         if not is_loopback(host) and not container.authenticate().needed():
             _failed(
@@ -47,14 +53,30 @@ def serve(host: str, port: int) -> int:
                     url=url,
                     docs=f"{_local(url)}/docs",
                     database=container.database().where(),
+                    connections=connections,
                 ),
                 on_stop=lambda: container.broadcast().stop(),
+                max_connections=connections,
             )
         except CannotListen as error:
             return _failed(
                 f"{error}. Choose another --host or --port; 0 takes a free port."
             )
         return 0 if started else 1
+
+
+def _bounded(loaded: settings.Settings, connections: int) -> settings.Settings:
+    """Return the settings with no more streams than three of four connections."""
+    streams = connections * 3 // 4
+    if loaded.http.streams <= streams:
+        return loaded
+    log.warning(
+        "fewer streams than [http] streams: raise the limit of descriptors (ulimit -n)",
+        setting=loaded.http.streams,
+        streams=streams,
+        connections=connections,
+    )
+    return attrs.evolve(loaded, http=attrs.evolve(loaded.http, streams=streams))
 
 
 def _failed(message: str) -> int:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,8 +28,10 @@ class Server:
         port: int = 0,
         shutdown_timeout: int = 20,
         client_timeout: int = 30,
+        max_connections: int = 1000,
     ) -> None:
-        arguments = [host, str(port), str(shutdown_timeout), str(client_timeout)]
+        limits = (port, shutdown_timeout, client_timeout, max_connections)
+        arguments = [host, *map(str, limits)]
         self.process = subprocess.Popen(
             [sys.executable, http_server.__file__, *arguments],
             stdin=subprocess.PIPE,
@@ -127,6 +129,62 @@ def test_who_waits_too_long_is_told_so_and_the_work_is_finished(
     assert server.process.poll() is None
     server.answer_held("recorded")
     assert server.ended()[:2] == (0, "returned 0\n")
+
+
+def test_a_new_connection_takes_the_place_of_the_one_that_waits_longest() -> None:
+    server = Server(max_connections=4)
+    parts = urlsplit(server.says())
+    assert parts.hostname
+    assert parts.port
+    address = (parts.hostname, parts.port)
+    get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    post = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\na"
+
+    def closed(line: socket.socket) -> bool:
+        try:
+            return line.recv(1000) == b""
+        except ConnectionError:
+            return True
+
+    with ExitStack() as stack:
+
+        def connect(begun: bytes) -> socket.socket:
+            line = stack.enter_context(socket.create_connection(address, 20))
+            line.sendall(begun)
+            return line
+
+        # Works, and so is left alone, though it has waited longest.
+        running = connect(get.replace(b"/ ", b"/held ") + get[:20])
+        assert server.says() == "held"
+        half, silent = connect(post), connect(b"")
+        idle = connect(get)
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200")
+        for longest in (half, silent, idle):
+            assert connect(get).recv(1000).startswith(b"HTTP/1.1 200")
+            assert closed(longest)
+        server.answer_held("done")
+        assert b"done" in running.recv(1000)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.ended()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "connections"),
+    [((256, 300), 172), ((300, 300), 172), ((100, 100), 1)],
+)
+def test_the_limit_of_descriptors_is_raised_and_decides_on_connections(
+    limits: tuple[int, int], connections: int
+) -> None:
+    program = f"""
+import resource
+from galaxy_jobs.adapters.http_server import allow_connections
+resource.setrlimit(resource.RLIMIT_NOFILE, {limits})
+print(allow_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(connections), str(limits[1])]
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(server: Server) -> None:

@@ -1,6 +1,7 @@
-"""Serves five paths as the service is served: ``HOST PORT SHUTDOWN CLIENT``.
+"""Serves five paths as the service is served: ``HOST PORT SHUTDOWN CLIENT MAX``.
 
-``SHUTDOWN`` and ``CLIENT`` are the timeouts, in seconds.
+``SHUTDOWN`` and ``CLIENT`` are the timeouts, in seconds; ``MAX`` is the number of
+connections.
 
 ``/endless`` says "left" on standard output when nobody listens any more, ``/waiting``
 "waiting" at its start and "gone" then. ``/held``
@@ -71,7 +72,7 @@ def endless() -> Stream:
 
 def main() -> None:
     logs.configure(level=logging.ERROR)
-    host, port, shutdown, client = sys.argv[1:]
+    host, port, shutdown, client, connections = sys.argv[1:]
     try:
         started = run_server(
             Service(
@@ -84,6 +85,7 @@ def main() -> None:
             on_ready=lambda url: print(url, flush=True),
             shutdown_timeout=int(shutdown),
             client_timeout=int(client),
+            max_connections=int(connections),
         )
     except CannotListen as error:
         sys.exit(str(error))
