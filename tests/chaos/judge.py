@@ -93,11 +93,30 @@ def undecided(truth: Truth) -> int:
         "        WHERE state IN ('submitting', 'unknown') OR look_at IS NOT NULL)"
         " + (SELECT count(*) FROM workflow_invocations"
         "    WHERE state NOT IN ('completed', 'failed', 'cancelled'))"
-        " + (SELECT count(*) FROM workflow_invocations r JOIN workflow_invocations s"
-        "    ON s.invocation_id = r.superseded_by AND s.state = 'completed'"
-        "    WHERE r.history_dealt_with_at IS NULL)"
     )
-    return int(count)
+    dealt_with = truth.rows(
+        "SELECT invocation_id FROM workflow_invocations"
+        " WHERE history_dealt_with_at IS NOT NULL"
+    )
+    return int(count) + len(_replaced(truth) - {id_ for (id_,) in dealt_with})
+
+
+def _replaced(truth: Truth) -> set[str]:
+    """Return the runs of whose successors one has completed."""
+    rows = truth.rows(
+        "SELECT invocation_id, superseded_by, state FROM workflow_invocations"
+    )
+    successors = {id_: successor for id_, successor, _ in rows}
+    completed = {id_ for id_, _, state in rows if state == "completed"}
+
+    def replaced(id_: str) -> bool:
+        while successor := successors[id_]:
+            if successor in completed:
+                return True
+            id_ = successor
+        return False
+
+    return {id_ for id_ in successors if replaced(id_)}
 
 
 def judge(
@@ -172,17 +191,16 @@ def _judge_states(
     recorded = {
         row[0]: row[1:]
         for row in truth.rows(
-            "SELECT r.invocation_id, r.state, r.superseded_by, s.state"
-            " FROM workflow_invocations r"
-            " LEFT JOIN workflow_invocations s ON s.invocation_id = r.superseded_by"
+            "SELECT invocation_id, state, superseded_by FROM workflow_invocations"
         )
     }
+    replaced = _replaced(truth)
     for run in ran:
         if run.id not in recorded:
             continue
-        state, superseded_by, successor = recorded[run.id]
+        state, superseded_by = recorded[run.id]
         said = f"{run.label} ({run.id})"
-        may_go = successor == "completed"
+        may_go = run.id in replaced
         if state not in ENDED:
             verdict.stuck.append(f"{said} is {state}; Galaxy says {run.state}")
         elif state not in run.may_be:

@@ -112,6 +112,23 @@ def test_if_the_later_one_fails_no_history_is_touched(world: World) -> None:
     assert not deleted(world, first)
 
 
+def test_what_failed_to_replace_them_gives_way_to_what_does(world: World) -> None:
+    first = world.submit(REQUEST).invocation_id
+    world.settle()
+    workflow = world.galaxy.workflows[world.workflow_id]
+    workflow.plan = FAILURE
+    failed = [world.submit(OVERWRITE).invocation_id for _ in range(3)]
+    world.settle()
+    assert not deleted(world, first)
+    workflow.plan = SUCCESS
+    last = world.submit(OVERWRITE).invocation_id
+    world.settle()
+    assert world.job(first).superseded_by == failed[0]
+    assert world.job(failed[2]).superseded_by == last
+    assert all(deleted(world, id_) for id_ in [first, *failed])
+    assert not deleted(world, last)
+
+
 def test_another_datasets_runs_and_other_workflows_are_left_alone(
     world: World,
 ) -> None:
@@ -402,10 +419,10 @@ class Jobs(RuleBasedStateMachine):
             assert run.moment.state == job.state.value
         if job.state is InvocationState.CANCELLED:
             assert id_ in self.cancelled or job.superseded_by, "nobody wanted that"
-        may_go = (
-            job.superseded_by is not None
-            and self.world.job(job.superseded_by).state is InvocationState.COMPLETED
-        )
+        successor, may_go = job, False
+        while successor.superseded_by is not None:
+            successor = self.world.job(successor.superseded_by)
+            may_go = may_go or successor.state is InvocationState.COMPLETED
         assert galaxy.histories[run.history_id].deleted == may_go
 
     def check_order(self) -> None:

@@ -4,6 +4,9 @@ Rule of the file: :func:`read` and :func:`write` raise domain errors; anything e
 a bug. A transaction that certainly did not happen (its connection broke before the
 commit was sent, or PostgreSQL undid it) is run again. Whether a commit happened whose
 answer was lost is not known, and the error says so.
+
+Transactions can wait for each other's locks, so they use at most half of the
+connections: queries never wait for them.
 """
 
 from __future__ import annotations
@@ -12,8 +15,10 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from threading import Lock, Semaphore
 from typing import Any, TypeVar
 
 import psycopg
@@ -53,7 +58,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
     Args:
         url: ``postgresql://user@host/db``; libpq's parameters may follow a ``?``.
-        pool_size: The number of connections at most; further work waits.
+        pool_size: The number of connections at most; further work waits. Transactions
+            use at most half of them.
 
     Raises:
         InvalidValue: The URL is malformed, or is not PostgreSQL's.
@@ -81,6 +87,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_use_lifo=True,
         json_serializer=to_json,
         hide_parameters=True,
+        execution_options={"writers": Semaphore(max(pool_size // 2, 1))},
         connect_args={
             "application_name": parsed.query.get("application_name", "galaxy-jobs"),
             "connect_timeout": parsed.query.get("connect_timeout", 5),
@@ -136,7 +143,7 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Run *work* in one transaction.
+    """Run *work* in one transaction, once there is a connection for it.
 
     It may be run several times, so it must change nothing but the database.
 
@@ -156,7 +163,23 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
             connection.commit()
             return result
 
-    return _persistently(engine, transact, lambda: committing)
+    with held(engine.get_execution_options()["writers"]):
+        return _persistently(engine, transact, lambda: committing)
+
+
+@contextmanager
+def held(lock: Lock | Semaphore) -> Iterator[None]:
+    """Hold a lock of this process during the block.
+
+    Raises:
+        StoreUnavailable: Others have held it for too long.
+    """
+    if not lock.acquire(timeout=STATEMENT_TIMEOUT):
+        raise busy()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def clock(engine: Engine) -> datetime:
@@ -227,7 +250,7 @@ def translated(
 
 
 def busy() -> StoreUnavailable:
-    """Return the error for a query that no connection became free for."""
+    """Return the error for work that no connection became free for."""
     return StoreUnavailable(
         f"All connections to the database have been busy for {STATEMENT_TIMEOUT} s. "
         "Try again later."

@@ -70,6 +70,9 @@ _LISTED = joined(
         _I.c.parameters.type,
     ).label("parameters"),
 )
+
+ENDED = [state.value for state in InvocationState if state.is_terminal]
+
 ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
 _MANY = SELECT.where(among(_I.c.invocation_id))
 _REVISIONS = joined(_I.c.invocation_id, _I.c.version, _I.c.state, _A.c.stale_at).where(

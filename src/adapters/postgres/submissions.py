@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from threading import Lock
 from typing import Any
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
@@ -20,8 +22,8 @@ from galaxy_jobs.adapters.postgres.changes import (
     record,
     replace,
 )
-from galaxy_jobs.adapters.postgres.engine import read, write
-from galaxy_jobs.adapters.postgres.invocations import ONE, SELECT
+from galaxy_jobs.adapters.postgres.engine import held, read, write
+from galaxy_jobs.adapters.postgres.invocations import ENDED, ONE, SELECT
 from galaxy_jobs.adapters.postgres.rows import (
     data_keys,
     invocation_from_row,
@@ -35,7 +37,7 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
     SubmissionNotFound,
 )
-from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Submission,
@@ -95,30 +97,47 @@ _CLAIM = (
     .returning(*_SELECT.selected_columns, _due.c.look_at.label("was_due_at"))
 )
 
-_successor = _I.alias("successor")
-_EARLIER = (
-    SELECT.outerjoin(_successor, _successor.c.invocation_id == _I.c.superseded_by)
-    .where(
+# Each run is superseded once, by the first that overwrites it: however often that is
+# repeated, a statement rewrites only what has come since the last time.
+_earlier = (
+    SELECT.where(
         _I.c.galaxy_url == sa.bindparam("url"),
         _I.c.galaxy_user == sa.bindparam("user"),
         _I.c.dataset_id == sa.bindparam("dataset"),
         _I.c.workflow_name == sa.bindparam("workflow"),
-        _I.c.invocation_id != sa.bindparam("id"),
-        sa.or_(
-            _successor.c.state.is_(None),
-            _successor.c.state != InvocationState.COMPLETED.value,
-        ),
+        _I.c.invocation_id != sa.bindparam("later"),
+        _I.c.superseded_by.is_(None),
     )
     .order_by(_I.c.invocation_id)
     .with_for_update(of=_I, key_share=True)
+    .cte("earlier")
+    .prefix_with("MATERIALIZED")
 )
+_ended = (
+    sa.update(_I)
+    .values(
+        superseded_by=sa.bindparam("later"),
+        version=_I.c.version + 1,
+        updated_at=sa.bindparam("at", type_=tables.Time),
+    )
+    .where(_I.c.invocation_id == _earlier.c.invocation_id, _earlier.c.state.in_(ENDED))
+    .cte("ended")
+)
+_SUPERSEDE = sa.select(_earlier).where(_earlier.c.state.not_in(ENDED)).add_cte(_ended)
 
 
 @frozen
 class PostgresSubmissions(SubmissionRepository):
-    """Decides races by locks and versions in PostgreSQL."""
+    """Decides races by locks and versions in PostgreSQL.
+
+    Runs that overwrite the same ones wait for each other in this process first,
+    before they take a connection.
+    """
 
     engine: Engine
+    _overwriting: WeakValueDictionary[tuple[str, ...], Lock] = field(
+        factory=WeakValueDictionary, init=False, eq=False, repr=False
+    )
 
     def holder(self, key: IdempotencyKey) -> Submission | None:
         if not storable(key.caller, key.key):
@@ -169,16 +188,16 @@ class PostgresSubmissions(SubmissionRepository):
     def accept(
         self, before: Submission, after: Submission, invocation: Invocation
     ) -> Invocation:
+        overwritten = (
+            invocation.identity.url,
+            invocation.identity.user_id,
+            invocation.dataset_id,
+            invocation.workflow_name,
+        )
+
         def work(connection: Connection) -> Invocation:
             if invocation.overwrite:
-                _lock(
-                    connection,
-                    "overwrite",
-                    invocation.identity.url,
-                    invocation.identity.user_id,
-                    invocation.dataset_id,
-                    invocation.workflow_name,
-                )
+                _lock(connection, "overwrite", *overwritten)
             _replace(connection, before, after, None)
             if not _insert(connection, invocation):
                 row = connection.execute(ONE, {"id": invocation.invocation_id})
@@ -187,7 +206,10 @@ class PostgresSubmissions(SubmissionRepository):
             record(connection, [(None, invocation), *earlier])
             return invocation
 
-        return write(self.engine, work)
+        if not invocation.overwrite:
+            return write(self.engine, work)
+        with held(self._overwriting.setdefault(overwritten, Lock())):
+            return write(self.engine, work)
 
     def claim_due(
         self, identity: Identity, *, limit: int, lease: timedelta
@@ -266,30 +288,33 @@ def _insert(connection: Connection, invocation: Invocation) -> bool:
 
 
 def _supersede(connection: Connection, later: Invocation) -> list[Change]:
-    """Mark the runs that a later run supersedes; request their cancel."""
+    """Mark the runs that a later run supersedes; request the cancel of active ones.
+
+    Returns:
+        The changes of those that have not ended.
+    """
     rows = connection.execute(
-        _EARLIER,
+        _SUPERSEDE,
         {
             "url": later.identity.url,
             "user": later.identity.user_id,
             "dataset": later.dataset_id,
             "workflow": later.workflow_name,
-            "id": later.invocation_id,
+            "later": later.invocation_id,
+            "at": later.created_at,
         },
     ).mappings()
     changes: list[Change] = []
     for row in rows:
         before = invocation_from_row(row)
-        at = later.created_at
-        after = before if before.state.is_terminal else before.request_cancel(at)
         after = evolve(
-            after,
+            before.request_cancel(later.created_at),
             superseded_by=later.invocation_id,
             version=before.version + 1,
-            updated_at=at,
+            updated_at=later.created_at,
         )
         changes.append((before, after))
-    replace(connection, changes)
     if changes:
+        replace(connection, changes)
         follow(connection, changes)
     return changes

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import among
 from galaxy_jobs.adapters.postgres.engine import read, write
-from galaxy_jobs.adapters.postgres.invocations import SELECT
+from galaxy_jobs.adapters.postgres.invocations import ENDED, SELECT
 from galaxy_jobs.adapters.postgres.rows import (
     cleaned,
     data_key,
@@ -29,20 +29,51 @@ _I = tables.invocations
 _A = tables.active
 _D = tables.datasets
 
-_ENDED = [state.value for state in InvocationState if state.is_terminal]
-_successor = _I.alias("successor")
-_DUE = (
-    SELECT.join(_successor, _successor.c.invocation_id == _I.c.superseded_by)
+_waiting = (
+    sa.select(_I.c.invocation_id, _I.c.superseded_by, _I.c.created_at)
     .where(
         _I.c.galaxy_url == sa.bindparam("url"),
         _I.c.galaxy_user == sa.bindparam("user"),
         _I.c.superseded_by.isnot(None),
         _I.c.history_dealt_with_at.is_(None),
-        _I.c.state.in_(_ENDED),
-        _successor.c.state == InvocationState.COMPLETED.value,
+        _I.c.state.in_(ENDED),
     )
-    .order_by(_I.c.created_at)
+    .cte("waiting")
+    .prefix_with("MATERIALIZED")
+)
+# The successors, their successors and so on, up to one that has completed: each of
+# them once, though many runs lead to it.
+_successors = (
+    sa.select(_I.c.invocation_id, _I.c.superseded_by, _I.c.state)
+    .where(_I.c.invocation_id.in_(sa.select(_waiting.c.superseded_by)))
+    .cte("successors", recursive=True)
+)
+_successors = _successors.union(
+    sa.select(_I.c.invocation_id, _I.c.superseded_by, _I.c.state).where(
+        _I.c.invocation_id == _successors.c.superseded_by,
+        _successors.c.state != InvocationState.COMPLETED.value,
+    )
+)
+# And back: those of which one has completed.
+_completed = (
+    sa.select(_successors.c.invocation_id)
+    .where(_successors.c.state == InvocationState.COMPLETED.value)
+    .cte("completed", recursive=True)
+)
+_completed = _completed.union(
+    sa.select(_successors.c.invocation_id).where(
+        _successors.c.superseded_by == _completed.c.invocation_id
+    )
+)
+_due = (
+    sa.select(_waiting.c.invocation_id)
+    .where(_waiting.c.superseded_by.in_(sa.select(_completed.c.invocation_id)))
+    .order_by(_waiting.c.created_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
+    .cte("due")
+)
+_DUE = SELECT.join(_due, _due.c.invocation_id == _I.c.invocation_id).order_by(
+    _I.c.created_at
 )
 _DATASETS = (
     sa.select(_D.c.dataset_id)
@@ -81,7 +112,10 @@ _DONE_WITH_ATTENTION = _DONE.values(
 
 @frozen
 class PostgresSupersededRuns(SupersededRuns):
-    """Finds due runs by an index of those not dealt with."""
+    """Finds due runs by an index of those not dealt with.
+
+    A query takes time in proportion to these, however many each run overwrites.
+    """
 
     engine: Engine
 

@@ -82,12 +82,12 @@ class SubmissionRepository(Protocol):
         An invocation that is stored already stays as it is.
 
         If the request has `overwrite`, then in the same transaction, under a lock
-        on the dataset and workflow: every other invocation of that
-        Galaxy, dataset and workflow whose successor has not completed gets this
-        one as its `superseded_by` and enters :class:`SupersededRuns`; those
-        that have not ended get a pending cancel
-        (:meth:`Invocation.request_cancel`). Of two at once, the second supersedes
-        the first.
+        on the dataset and workflow: every other invocation of that Galaxy, dataset
+        and workflow that is not superseded yet gets this one as its
+        `superseded_by`, for good, and enters :class:`SupersededRuns`; those that
+        have not ended get a pending cancel (:meth:`Invocation.request_cancel`). Of
+        two at once, the second supersedes the first. The cost grows with the number
+        of runs that are not superseded yet, not with that of the others.
 
         Returns:
             The invocation as it is stored.

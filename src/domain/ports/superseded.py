@@ -21,8 +21,9 @@ class SupersededRuns(Protocol):
     def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
         """Return at most *limit* runs whose history may be deleted, oldest first.
 
-        Those that have ended, whose successor (`superseded_by`) has *completed*,
-        and that are not :meth:`done`.
+        Those that have ended, that are not :meth:`done`, and of whose successors
+        one has *completed*: the run that superseded it (`superseded_by`), or the
+        one that superseded that run, and so on.
         """
 
     @abstractmethod

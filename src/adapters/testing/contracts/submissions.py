@@ -545,7 +545,7 @@ class SubmissionRepositoryContract:
         assert successors == {"first": "second", "second": "third", "third": None}
 
     @pytest.mark.parametrize("end", [S.FAILED, S.CANCELLED, S.IN_PROGRESS])
-    def test_what_was_superseded_in_vain_is_superseded_again(
+    def test_the_first_to_supersede_a_run_stays_its_successor(
         self, repositories: Repositories, end: InvocationState
     ) -> None:
         repositories.moved(repositories.accepted("first"), S.COMPLETED)
@@ -555,7 +555,10 @@ class SubmissionRepositoryContract:
             name: repositories.invocations.get(InvocationId(name)).superseded_by
             for name in ("first", "second", "third")
         }
-        assert successors == {"first": "third", "second": "third", "third": None}
+        assert successors == {"first": "second", "second": "third", "third": None}
+        # What is superseded already is not touched.
+        first = repositories.invocations.get(InvocationId("first"))
+        assert first.updated_at == LATER
 
     def test_of_overwrites_at_once_each_but_one_is_superseded(
         self, repositories: Repositories
@@ -572,12 +575,12 @@ class SubmissionRepositoryContract:
             )
         )
         assert answers == runs
-        stored = repositories.invocations.get_many(
-            [earlier.invocation_id, *(run.invocation_id for run in runs)]
-        )
-        (last,) = [run for run in stored.values() if run.superseded_by is None]
-        assert last.state is S.QUEUED
-        rest = [run for run in stored.values() if run != last]
-        # None had completed, so each later one took over all there were.
-        assert {run.superseded_by for run in rest} == {last.invocation_id}
-        assert {run.state for run in rest} == {S.CANCELLING}
+        ids = [run.invocation_id for run in (earlier, *runs)]
+        stored = dict(repositories.invocations.get_many(ids))
+        # Each superseded the one before it, in whatever order.
+        run = stored.pop(earlier.invocation_id)
+        while run.superseded_by is not None:
+            assert run.state is S.CANCELLING
+            run = stored.pop(run.superseded_by)
+        assert run.state is S.QUEUED
+        assert not stored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime
 
 import pytest
@@ -26,6 +27,10 @@ from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
 )
+from galaxy_jobs.domain.model.values import InvocationId
+
+
+ENDS = [S.COMPLETED, S.FAILED, S.CANCELLED, None]
 
 
 class SupersededRunsContract:
@@ -68,6 +73,48 @@ class SupersededRunsContract:
         third = self._rerun(repositories, "third", LATER + MINUTE)
         repositories.moved(third, S.COMPLETED)
         assert self._due(repositories) == ["first", "second"]
+
+    def test_a_run_that_completes_after_it_was_superseded_clears_only_earlier_ones(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.moved(repositories.accepted("first"), S.COMPLETED)
+        second = self._rerun(repositories, "second")
+        repositories.moved(repositories.accepted("third"), S.COMPLETED)
+        last = self._rerun(repositories, "last")
+        repositories.moved(second, S.COMPLETED)
+        assert self._due(repositories) == ["first"]
+        repositories.moved(last, S.FAILED)
+        assert self._due(repositories) == ["first"]
+
+    def test_what_was_dealt_with_leads_to_earlier_ones(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.moved(repositories.accepted("first"), S.COMPLETED)
+        second = self._rerun(repositories, "second")
+        repositories.moved(second, S.FAILED)
+        repositories.moved(self._rerun(repositories, "third"), S.COMPLETED)
+        repositories.superseded.done(second.invocation_id)
+        assert self._due(repositories) == ["first"]
+
+    def test_any_sequence_of_runs(self, repositories: Repositories) -> None:
+        """What is due follows from the order in which the runs were accepted."""
+        chance, expected = random.Random(1), []  # noqa: S311 - no secret
+        for n in range(20):
+            runs = [
+                (f"{n}-{m}", chance.random() < 0.6, chance.choice(ENDS))  # noqa: PLR2004
+                for m in range(6)
+            ]
+            for name, overwrite, _ in runs:
+                submission = a_submission(f"d{n}", overwrite=overwrite)
+                repositories.accepted(name, submission)
+            for name, _, end in runs:
+                run = repositories.invocations.get(InvocationId(name))
+                repositories.moved(run, *([end] if end else []))
+            for m, (name, _, end) in enumerate(runs):
+                later = [k for k in range(m + 1, len(runs)) if runs[k][1]]
+                if end and S.COMPLETED in {runs[k][2] for k in later}:
+                    expected.append(name)
+        assert sorted(self._due(repositories, limit=200)) == sorted(expected)
 
     def test_it_stays_while_its_own_run_has_not_ended(
         self, repositories: Repositories

@@ -336,7 +336,7 @@ class MemorySubmissions(SubmissionRepository):
                 or before.identity != later.identity
                 or before.dataset_id != later.dataset_id
                 or before.workflow_name != later.workflow_name
-                or self._is_replaced(before)
+                or before.superseded_by is not None
             ):
                 continue
             at = later.created_at
@@ -349,13 +349,6 @@ class MemorySubmissions(SubmissionRepository):
             )
             self.store.put(before, after)
             self.store.follow(before, after)
-
-    def _is_replaced(self, run: Invocation) -> bool:
-        """Whether its successor has completed."""
-        if run.superseded_by is None:
-            return False
-        successor = self.store.invocations.get(run.superseded_by)
-        return successor is not None and successor.state is InvocationState.COMPLETED
 
 
 @frozen
@@ -601,17 +594,23 @@ class MemorySupersededRuns(SupersededRuns):
 
     def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
         with self.store.lock:
-            known = self.store.invocations
             due = [
                 run
-                for run in known.values()
+                for run in self.store.invocations.values()
                 if run.identity == identity
                 and run.state.is_terminal
-                and run.superseded_by in known
-                and known[run.superseded_by].state is InvocationState.COMPLETED
                 and run.invocation_id not in self.store.dealt_with
+                and any(
+                    successor.state is InvocationState.COMPLETED
+                    for successor in self._successors(run)
+                )
             ]
         return sorted(due, key=lambda run: run.created_at)[:limit]
+
+    def _successors(self, run: Invocation) -> Iterator[Invocation]:
+        while run.superseded_by is not None:
+            run = self.store.invocations[run.superseded_by]
+            yield run
 
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
