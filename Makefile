@@ -1,7 +1,7 @@
 # What a newcomer types. Everything is installed into .venv from a lock file.
 .POSIX:
 .SUFFIXES:
-.PHONY: help demo test unit bench attack check format galaxy galaxy-stop lock clean
+.PHONY: help demo test unit bench attack soak check format galaxy galaxy-stop lock clean
 
 # Compiled bytecode makes every start several times faster.
 unexport PYTHONDONTWRITEBYTECODE
@@ -42,6 +42,9 @@ chaos: .venv/ready ## submissions under random kills and faults (SEED=7, UNSAFE=
 
 attack: .venv/ready ## what attackers try, on real processes; prints what it cost
 	@$(PY) -m pytest tests/attacks -q -p no:xdist
+
+soak: .venv/ready ## ten minutes of work and kills: memory, answers, recovery (MINUTES=10)
+	@$(PY) -m tests.attacks.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 check: .venv/ready ## formatter, linter, types, layers
 	@.venv/bin/ruff format --check --quiet .

@@ -17,12 +17,13 @@ from sqlalchemy import Engine, event
 from galaxy_jobs.adapters import postgres
 from galaxy_jobs.adapters.broadcast import Broadcast
 from galaxy_jobs.adapters.clock import SystemClock
+from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.prometheus import Metrics
 from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbeat
 from galaxy_jobs.domain import Allowlist, ports, use_cases
-from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.readiness import Readiness
@@ -72,11 +73,15 @@ class Database:
             except InvalidValue as error:
                 raise BadSetting(f"DATABASE_URL: {error}") from None
             if self.is_embedded:
-                # Should our server have been killed: bring it back first.
-                event.listen(
-                    self._engine, "do_connect", lambda *_: self.embedded.revive()
-                )
+                event.listen(self._engine, "do_connect", self._revive)
         return self._engine
+
+    def _revive(self, *_: object) -> None:
+        """Bring our server back first, should it have died."""
+        try:
+            self.embedded.revive()
+        except EmbeddedError as error:
+            raise StoreUnavailable(str(error)) from error
 
     def close(self) -> None:
         """Let go of the connections; the last user's leaving stops our server."""

@@ -71,6 +71,12 @@ START_POLL_INTERVAL = 0.05
 START_RETRY_INTERVAL = 0.2
 """Seconds until a start that another process was in the way of is repeated."""
 
+REVIVAL_TIMEOUT = 10.0
+"""Seconds for which :meth:`EmbeddedPostgres.revive` waits; requests wait with it."""
+
+REVIVAL_INTERVAL = 1.0
+"""Seconds after a failed revival in which another one fails at once."""
+
 SETTINGS = {
     "listen_addresses": "",  # the socket alone: a port could be taken, or guessed
     "unix_socket_permissions": "0700",
@@ -99,6 +105,8 @@ class EmbeddedPostgres:
     programs: Path | None = None
     _users_lock: int | None = field(default=None, init=False, repr=False)
     _mutex: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+    _failure: str = field(default="", init=False, repr=False)
+    _failed_at: float = field(default=-REVIVAL_INTERVAL, init=False, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -153,22 +161,32 @@ class EmbeddedPostgres:
             EmbeddedError: It could not be created or started.
         """
         with self._mutex:
-            self._ensure_running()
+            self._ensure_running(self.start_timeout)
             return self.url
 
     def revive(self) -> None:
         """Start the server again if it does not answer; cheap if it does.
 
         Several processes may call it at once: one starts the server, the others wait.
+        Where it cannot be started, as on a full disk, many callers do not wait for
+        one attempt each: an attempt counts for all calls of the next second.
 
         Raises:
-            EmbeddedError: It could not be started, or was never acquired.
+            EmbeddedError: It could not be started, does not answer yet, or was never
+                acquired.
         """
         with self._mutex:
             if self._users_lock is None:
                 raise EmbeddedError("The embedded PostgreSQL was not acquired.")
-            if self._ping() is not pq.Ping.OK:
-                self._ensure_running()
+            if self._ping() is pq.Ping.OK:
+                return
+            if time.monotonic() < self._failed_at + REVIVAL_INTERVAL:
+                raise EmbeddedError(self._failure)
+            try:
+                self._ensure_running(REVIVAL_TIMEOUT)
+            except EmbeddedError as error:
+                self._failure, self._failed_at = str(error), time.monotonic()
+                raise
 
     def release(self) -> None:
         """Stop using the server; its last user stops it. Safe to repeat.
@@ -210,15 +228,15 @@ class EmbeddedPostgres:
     def _key(self) -> str:
         return hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
 
-    def _ensure_running(self) -> None:
+    def _ensure_running(self, timeout: float) -> None:
         need_proc()
         try:
             self._prepare_folders()
-            with locked(self.folder / "start.lock"):
+            with locked(self.folder / "start.lock", timeout=timeout):
                 if not (self.data / "PG_VERSION").exists():
                     self._create()
                 if self._ping() is not pq.Ping.OK:
-                    self._start()
+                    self._start(timeout)
                 if self._users_lock is None:
                     users = os.open(
                         self.folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600
@@ -237,7 +255,8 @@ class EmbeddedPostgres:
             for folder in (self.system_folder, self.folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o755)
-            (self.folder / "home").write_text(f"{self.home}\n", encoding="utf-8")
+            if not (owner := self.folder / "home").exists():  # the disk may be full
+                owner.write_text(f"{self.home}\n", encoding="utf-8")
         else:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.server_folder.mkdir(mode=0o700, exist_ok=True)
@@ -285,15 +304,15 @@ class EmbeddedPostgres:
             )
         partial.rename(self.data)
 
-    def _start(self) -> None:
+    def _start(self, timeout: float) -> None:
         self._prepare_socket_folder()
-        deadline = time.monotonic() + self.start_timeout
+        deadline = time.monotonic() + timeout
         while (answer := self._ping()) is not pq.Ping.OK:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise EmbeddedError(
                     "The embedded PostgreSQL did not start within "
-                    f"{self.start_timeout:g} s ({tail(self.log, 1)}). See {self.log}. "
+                    f"{timeout:g} s ({tail(self.log, 1)}). See {self.log}. "
                     "Crash recovery may still be under way: try again."
                 )
             if answer is pq.Ping.REJECT:  # it is starting, recovering or stopping
@@ -312,14 +331,15 @@ class EmbeddedPostgres:
                     " ".join(f"-c {name}={value}" for name, value in options),
                 ),
             )
-            if not done.returncode:
+            # Out of time, pg_ctl fails, too, while the server goes on starting.
+            if not done.returncode or self._ping() is not pq.Ping.NO_RESPONSE:
                 continue
-            lines = tail(self.log, 3, log_size)
+            lines = _error_lines(tail(self.log, 20, log_size, "\n") or done.stdout)
             # Another start is under way, or a killed server is not quite gone.
             if not re.search("already exists|still in use", lines):
                 raise EmbeddedError(
                     "The embedded PostgreSQL did not start: "
-                    f"{lines or _error_lines(done.stdout)}. See {self.log}. {_remedy()}"
+                    f"{lines}. See {self.log}. {_remedy()}"
                 )
             time.sleep(START_RETRY_INTERVAL)
 
@@ -388,8 +408,10 @@ class EmbeddedPostgres:
             except FileNotFoundError:
                 continue
             _, newline, rest = text.partition("\n")
-            # In place, so that the file keeps its owner.
-            file.write_text(f"{UNUSED_PID}{newline}{rest}", encoding="utf-8")
+            # In place, so that the file keeps its owner, and on a full disk its block.
+            with file.open("r+", encoding="utf-8") as lock:
+                lock.write(f"{UNUSED_PID}{newline}{rest}")
+                lock.truncate()
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one of PostgreSQL's programs as the server's account.
@@ -442,6 +464,6 @@ def _error_lines(output: str) -> str:
     errors = [
         line
         for line in lines
-        if re.search(r"error|fatal|could not", line, re.IGNORECASE)
+        if re.search(r"error|fatal|panic|detail:|could not", line, re.IGNORECASE)
     ]
     return " | ".join((errors or lines)[-3:]) or "no output"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +21,17 @@ Progress = Callable[[str], None]
 """Called with short phrases about the progress of a long action."""
 
 
+LOCK_POLL_INTERVAL = 0.05
+"""Seconds between two attempts to take a lock within a time."""
+
+
 @contextmanager
-def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+def locked(
+    path: Path,
+    on_wait: Callable[[], None] = lambda: None,
+    *,
+    timeout: float = float("inf"),
+) -> Iterator[None]:
     """Hold the lock file *path* exclusively while the block runs.
 
     Each call opens the file again, so that threads exclude each other too. Python
@@ -30,17 +40,37 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[N
     Args:
         path: The file; created if it does not exist.
         on_wait: Called before waiting for another holder.
+        timeout: Seconds to wait for it.
+
+    Raises:
+        EmbeddedError: It did not let go of the lock in time.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + timeout
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             on_wait()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _wait_for(descriptor, path, deadline)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for(descriptor: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise EmbeddedError(
+                    f"Another process holds {path}: it is starting or stopping the "
+                    "server. Try again later."
+                ) from None
+            time.sleep(LOCK_POLL_INTERVAL)
+        else:
+            return
 
 
 def absolute(path: Path) -> Path:
@@ -88,7 +118,7 @@ def process_ids() -> Iterator[int]:
             yield int(entry)
 
 
-def tail(path: Path, lines: int = 3, start: int = 0) -> str:
+def tail(path: Path, lines: int = 3, start: int = 0, separator: str = " | ") -> str:
     """Return the last *lines* of a log after byte *start*, as one line."""
     try:
         with path.open("rb") as log:
@@ -96,4 +126,4 @@ def tail(path: Path, lines: int = 3, start: int = 0) -> str:
             text = log.read()[-10_000:].decode("utf-8", "replace")
     except OSError:
         return ""
-    return " | ".join(text.strip().splitlines()[-lines:])
+    return separator.join(text.strip().splitlines()[-lines:])

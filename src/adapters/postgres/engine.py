@@ -49,6 +49,7 @@ _UNDONE = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _MISSING = frozenset({"42P01", "42703"})  # no such table, no such column
 _FORBIDDEN = frozenset({"25006", "42501"})  # a standby, missing privileges
 _TOO_LARGE = "54"  # such as a text too long for an index
+_IN_TROUBLE = ("53", "58", "XX")  # no resources, such as disk; its system; itself
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -213,6 +214,8 @@ def unavailable(engine: Engine, error: BaseException) -> StoreUnavailable:
     if url.password and str(url.password) in message:
         message = "the connection failed"
     advice = "Check that it runs and that DATABASE_URL is right."
+    if (_state(error) or "").startswith(_IN_TROUBLE):
+        advice = "See the server's log."
     if f'database "{url.database}" does not exist' in message:
         advice = "Make it there, as with `createdb NAME`, or correct DATABASE_URL."
     return StoreUnavailable(
@@ -244,6 +247,7 @@ def translated(
         isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
         or broken
         or state in _FORBIDDEN
+        or state.startswith(_IN_TROUBLE)
     ):
         return unavailable(engine, error)
     return error
@@ -292,7 +296,7 @@ def _persistently(
             raise unstorable(error.reason) from error
 
 
-def _state(error: DBAPIError | psycopg.Error) -> str | None:
+def _state(error: BaseException) -> str | None:
     cause = error.orig if isinstance(error, DBAPIError) else error
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
 

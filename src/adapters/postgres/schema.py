@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from galaxy_jobs.adapters.postgres.engine import read, reason, unavailable
+from galaxy_jobs.adapters.postgres.engine import read, reason, translated
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
 from galaxy_jobs.domain.errors import DomainError, StoreUnavailable
 
@@ -122,11 +122,8 @@ def migrate(
                     f"{reason(error)}. Give galaxy-jobs a database of its own, or "
                     "a schema (?options=-csearch_path%3Dgalaxy_jobs)."
                 ) from error
-            if isinstance(error.orig, psycopg.OperationalError):
-                raise unavailable(engine, error) from error
-            if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
-                raise unavailable(engine, error) from error
-            raise
+            broken = error.connection_invalidated
+            raise translated(engine, error, broken=broken) from error
         else:
             return applied
     raise AssertionError("the last attempt returns or raises")
