@@ -232,7 +232,7 @@ SWEEP_COUNTERS: Mapping[str, str] = {
     "failed": "Jobs that could not be asked about.",
     "missing": "Jobs that Galaxy does not know.",
     "adopted": "Lost submissions whose run was found.",
-    "rejected": "Lost submissions that have no run.",
+    "rejected": "Lost submissions that turned out to have no run.",
     "open": "Looks at submissions that left them open.",
     "cleared": "Histories of superseded runs that were deleted or purged.",
 }

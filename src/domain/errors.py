@@ -13,6 +13,7 @@ and in a stored submission.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import ClassVar
@@ -317,6 +318,10 @@ class StaleVersion(DomainError):
 # --- the workflow engine and the database -------------------------------------
 
 
+MAX_RETRY_AFTER = 3600.0
+"""The longest wait in seconds that an engine is granted: it may be wrong by years."""
+
+
 class RunnerError(DomainError):
     """The workflow engine failed or refused a request."""
 
@@ -329,13 +334,20 @@ class RunnerUnavailable(RunnerError):
     is certain that nothing was started. The request can safely be repeated.
 
     Attributes:
-        retry_after: How many seconds the engine asked to wait, or None.
+        retry_after: How many seconds the engine asked to wait, from 0 to
+            :data:`MAX_RETRY_AFTER`; or None, also for what is no number.
     """
 
     code = "galaxy-unavailable"
 
     def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(detail)
+        if retry_after is not None:
+            retry_after = (
+                None
+                if math.isnan(retry_after)
+                else min(max(retry_after, 0.0), MAX_RETRY_AFTER)
+            )
         self.retry_after = retry_after
 
 

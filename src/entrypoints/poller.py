@@ -1,7 +1,7 @@
 """The polling loop, and the single sweep for cron.
 
-A sweep that is cut short because Galaxy or the database is away does not end the
-loop: they come back, and nothing was changed meanwhile.
+Only a wrong setting ends the loop. Galaxy, the database or memory may be missing, at
+the start too, or the schema behind: that is logged, and tried again after a pause.
 """
 
 from __future__ import annotations
@@ -13,22 +13,31 @@ import shlex
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from traceback import extract_tb
 from types import FrameType
 
 import structlog
 from rich.progress import MofNCompleteColumn, Progress
 
-from galaxy_jobs.domain.errors import StoreUnavailable
+from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.use_cases import Sweep
 from galaxy_jobs.entrypoints import logs, settings
 from galaxy_jobs.entrypoints.client import output
-from galaxy_jobs.entrypoints.container import Container, opened, prepare
+from galaxy_jobs.entrypoints.container import Container, opened, prepare_database
+from galaxy_jobs.entrypoints.environment import BadSetting
 
 
 log = structlog.get_logger()
+
+MAX_PAUSE = 15.0
+"""Seconds until the next attempt after several that failed, at most."""
 
 
 class StopSignals:
@@ -58,11 +67,21 @@ def sweep_once(metrics_port: int | None = None) -> int:
 
     It is 1 where Galaxy or the database could not be reached.
     """
-    with _prepared(metrics_port) as container:
-        # Nothing else would show that the setting of another one got lost.
-        database = shlex.quote(container.database().where())
-        with _progress_bar(container) as progress:
-            sweep, seconds = _sweep(container, progress=progress)
+    logs.configure()
+    try:
+        with ExitStack() as stack:
+            container = stack.enter_context(opened(settings.load()))
+            for step in _preparations(stack, container, metrics_port):
+                step()
+            # Nothing else would show that the setting of another one got lost.
+            database = shlex.quote(container.database().where())
+            with _progress_bar(container) as progress:
+                sweep, seconds = _sweep(container, progress=progress)
+    except (BadSetting, DomainError, EmbeddedError):
+        raise
+    except Exception as error:  # noqa: BLE001 - cron gets one line of it
+        output.error(_problem(error))
+        return 1
     counts = {**sweep.counts(), "seconds": seconds, "database": database}
     output.line(" ".join(f"{name}={value}" for name, value in counts.items()))
     if sweep.problem is not None:
@@ -72,31 +91,75 @@ def sweep_once(metrics_port: int | None = None) -> int:
 
 
 def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
-    """Sweep every so many seconds until SIGTERM or SIGINT; end the one under way."""
+    """Sweep every so many seconds until SIGTERM or SIGINT; end the one under way.
+
+    Raises:
+        BadSetting: A setting is missing or malformed. Nothing else ends it.
+    """
     signals = StopSignals()
-    with _prepared(metrics_port) as container:
-        log.info(
-            "polling",
-            every=every,
-            galaxy=container.settings().galaxy_url,
-            database=container.database().where(),
-        )
-        pause = 0.0
+    logs.configure()
+    with ExitStack() as stack:
+        container = stack.enter_context(opened(settings.load()))
+        steps = deque(_preparations(stack, container, metrics_port))
+        steps.append(partial(_log_start, container, every))
+        pause, failures = 0.0, 0
         while not signals.wait(pause):
             began = time.monotonic()
-            rest = _log_sweep(container, every)
+            try:
+                while steps:
+                    steps[0]()
+                    steps.popleft()
+                rest = _log_sweep(container, every)
+                failures = 0
+            except BadSetting:
+                raise
+            except Exception as error:  # noqa: BLE001 - what a supervisor would catch
+                rest = min(2.0**failures, MAX_PAUSE)
+                failures = min(failures + 1, 10)
+                log.warning("sweep failed", problem=_problem(error), rest=rest)
             pause = max(rest, every - (time.monotonic() - began))
     log.info("stopped")
     return 0
 
 
+def _preparations(
+    stack: ExitStack, container: Container, metrics_port: int | None
+) -> list[Callable[[], object]]:
+    """Return the steps before the first sweep. Each can be repeated if it failed."""
+
+    def serve_metrics() -> None:
+        if metrics_port is not None:
+            port = stack.enter_context(container.metrics().served(metrics_port))
+            log.info("metrics", url=f"http://127.0.0.1:{port}/metrics")
+
+    # Galaxy is not asked yet: wrong settings show before anything is waited for.
+    return [container.galaxy, serve_metrics, partial(prepare_database, container)]
+
+
+def _log_start(container: Container, every: float) -> None:
+    log.info(
+        "polling",
+        every=every,
+        galaxy=container.settings().galaxy_url,
+        database=container.database().where(),
+    )
+
+
+def _problem(error: Exception) -> str:
+    """Return an error in one line; an unexpected one without its message.
+
+    That may hold anything, such as SQL.
+    """
+    if isinstance(error, DomainError | EmbeddedError):
+        return str(error)
+    ours = [f for f in extract_tb(error.__traceback__) if "galaxy_jobs" in f.filename]
+    place = f", at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    return f"Unexpected: {type(error).__name__}{place}."
+
+
 def _log_sweep(container: Container, every: float) -> float:
     """Sweep, and return for how many seconds Galaxy is left alone at least."""
-    try:
-        sweep, seconds = _sweep(container, timedelta(seconds=every))
-    except StoreUnavailable as error:
-        log.warning("sweep failed", problem=str(error))
-        return 0.0
+    sweep, seconds = _sweep(container, timedelta(seconds=every))
     fields: dict[str, object] = dict(sweep.counts())
     level = logging.INFO
     if sys.stderr.isatty():  # programs read all of them
@@ -121,18 +184,6 @@ def _sweep(
     began = time.monotonic()
     sweep = container.poll()(at_most, progress)
     return sweep, round(time.monotonic() - began, 3)
-
-
-@contextmanager
-def _prepared(metrics_port: int | None) -> Iterator[Container]:
-    logs.configure()
-    with ExitStack() as stack:
-        container = stack.enter_context(opened(settings.load()))
-        if metrics_port is not None:
-            port = stack.enter_context(container.metrics().served(metrics_port))
-            log.info("metrics", url=f"http://127.0.0.1:{port}/metrics")
-        prepare(container)
-        yield container
 
 
 @contextmanager

@@ -89,6 +89,8 @@ def cpu_time(pid: int) -> float:
 
 def _status(pid: int, name: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
+    if name not in status:  # the process has ended
+        return 0.0
     return int(status.partition(f"{name}:")[2].split()[0]) / 1024
 
 

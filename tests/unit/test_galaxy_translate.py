@@ -431,13 +431,23 @@ def test_the_bulk_answer(version: str) -> None:
     }
 
 
-def test_invocations_missing_in_the_bulk_answer_are_left_out() -> None:
-    assert translate.summaries([None]) == {}
-    wrong: list[object] = [{}, [1], [{}]]
-    wrong.append([{"id": "a", "states": [], "populated_state": ""}])
-    for content in wrong:
-        with pytest.raises(Unreadable):
-            translate.summaries(content)
+@pytest.mark.parametrize(
+    "part",
+    [
+        None,
+        [1],
+        {},
+        {"id": "a", "states": [], "populated_state": ""},
+        {"id": "a", "states": {"ok": -1}, "populated_state": "ok"},
+        {"id": "a", "states": {"ok": 1.5}, "populated_state": "ok"},
+        {"id": "a", "states": {"o" * 1000: 1}, "populated_state": "ok"},
+        {"id": "a/b", "states": {"ok": 1}, "populated_state": "ok"},
+    ],
+    ids=repr,
+)
+def test_parts_of_the_bulk_answer_that_are_none_are_left_out(part: object) -> None:
+    known = {"id": "i1", "states": {"ok": 1}, "populated_state": "ok"}
+    assert list(translate.summaries([part, known])) == ["i1"]
 
 
 def test_a_job_that_failed() -> None:
@@ -484,6 +494,12 @@ def test_outputs() -> None:
         state="error",
     )
     assert translate.output("x", "hda", "i", {}) == Output(label="x", src="hda", id="i")
+
+
+@pytest.mark.parametrize("content", [None, {}, "list"])
+def test_a_bulk_answer_that_is_no_list_is_unreadable(content: object) -> None:
+    with pytest.raises(Unreadable):
+        translate.summaries(content)
 
 
 # --- reasons for paused jobs ------------------------------------------------------

@@ -51,7 +51,7 @@ from galaxy_jobs.domain.use_cases import (
     Reconcile,
     Sweep,
 )
-from galaxy_jobs.domain.use_cases.poll.breaker import MAX_RETRY_AFTER, Breaker
+from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
 from tests.support.build import a_report, a_step
 from tests.support.faults import Faults, Killed, Paused, When
 from tests.support.scripted import ScriptedGalaxy
@@ -432,7 +432,7 @@ def test_a_wish_to_be_left_alone_is_granted_beyond_the_sweep(
 
 def test_an_endless_wish_is_not_granted(rig: Rig) -> None:
     rig.galaxy.trouble = RunnerUnavailable("In a year.", retry_after=1e300)
-    assert rig.sweep().retry_after == MAX_RETRY_AFTER
+    assert rig.sweep().retry_after == timedelta(hours=1)
 
 
 def test_each_poller_remembers_by_itself(rig: Rig) -> None:

@@ -22,10 +22,14 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.domain.errors import (
     DomainError,
+    InvalidValue,
     OutcomeUnknown,
+    RunnerRefusedUs,
     RunnerUnavailable,
+    RunRejected,
     StoreUnavailable,
 )
+from galaxy_jobs.domain.use_cases import Reconciled
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, KEY, REQUEST, World
 
@@ -160,6 +164,36 @@ def test_without_a_run_it_is_fenced_first_and_rejected_only_after_a_wait(
     world.clock.advance(timedelta(seconds=1))
     assert world.reconcile(world.galaxy.who).rejected == 1
     assert only(world).problem is not None
+
+
+def test_only_what_was_lost_is_counted(world: World) -> None:
+    world.galaxy.fail_next("create", RunnerRefusedUs("Bad key."))
+    with pytest.raises(RunnerRefusedUs):
+        world.submit(REQUEST)
+    world.galaxy.fail_next("invoke", RunRejected("Tool 'x' is missing.", 400))
+    with pytest.raises(RunRejected):
+        world.submit(REQUEST)
+    for _ in range(5):  # what they left behind is looked for, until nothing is due
+        world.clock.advance(timedelta(minutes=30))
+        assert world.reconcile(world.galaxy.who) == Reconciled()
+    died_before_the_invoke(world)
+    counted = []
+    for _ in range(5):
+        world.clock.advance(timedelta(minutes=30))
+        counted.append(world.reconcile(world.galaxy.who))
+    nothing = [Reconciled()] * 3
+    assert counted == [Reconciled(waiting=1), Reconciled(rejected=1), *nothing]
+
+
+def test_a_run_with_an_id_that_cannot_be_stored_stops_no_other(world: World) -> None:
+    died_after_the_invoke(world)
+    world.faults.raises(
+        "submissions.accept", When.BEFORE, InvalidValue("A value cannot be stored.")
+    )
+    world.clock.advance(world.submit.policy.deadline)
+    assert world.reconcile(world.galaxy.who) == Reconciled(waiting=1)
+    world.clock.advance(world.reconcile.policy.retry_in)
+    assert world.reconcile(world.galaxy.who) == Reconciled(adopted=1)
 
 
 def test_a_run_whose_answer_was_lost_has_time_to_turn_up(world: World) -> None:

@@ -18,6 +18,7 @@ from galaxy_jobs.domain.errors import (
     DatasetNotFound,
     DomainError,
     InvalidParameters,
+    InvalidValue,
     JobNotFound,
     KeyInProgress,
     KeyReused,
@@ -168,6 +169,31 @@ def test_an_answer_that_was_lost_is_neither_a_yes_nor_a_no(
     with pytest.raises(KeyInProgress) as held:
         world.submit(REQUEST, KEY)
     assert held.value.submission_id == submission.submission_id
+
+
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("runner.invoke", RecursionError()),
+        ("runner.invoke", MemoryError()),
+        ("runner.invoke", ValueError("Exceeds the limit")),
+        ("submissions.accept", InvalidValue("A value cannot be stored.")),
+    ],
+    ids=repr,
+)
+def test_an_answer_that_cannot_be_read_or_stored_is_of_unknown_outcome(
+    world: World, call: str, error: Exception, when: When
+) -> None:
+    world.faults.raises(call, when, error)
+    with pytest.raises(OutcomeUnknown, match="could not be understood") as caught:
+        world.submit(REQUEST, KEY)
+    (submission,) = world.submissions()
+    assert caught.value.submission_id == submission.submission_id
+    world.settle()
+    was_invoked = bool(world.galaxy.runs)
+    assert world.submit(REQUEST, KEY).replayed == was_invoked
+    assert len(world.galaxy.runs) == 1
 
 
 def test_a_lost_answer_is_looked_into_at_once(world: World) -> None:

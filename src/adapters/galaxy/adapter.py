@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import islice
 from typing import Any, cast
 
 from attrs import evolve, frozen
@@ -17,15 +18,16 @@ from attrs import evolve, frozen
 from galaxy_jobs.adapters.galaxy import releases, translate
 from galaxy_jobs.adapters.galaxy.bulk import Bulk
 from galaxy_jobs.adapters.galaxy.client import (
-    MAX_ANSWER_BYTES,
     MAX_REQUESTS,
     Client,
     NoAnswer,
     Refused,
     RequestObserver,
+    date,
 )
+from galaxy_jobs.adapters.galaxy.limits import MAX_ANSWER_BYTES
 from galaxy_jobs.adapters.galaxy.names import NAMES_TTL, Names
-from galaxy_jobs.adapters.galaxy.pauses import datasets_of, with_blocked
+from galaxy_jobs.adapters.galaxy.pauses import MAX_DATASETS, datasets_of, with_blocked
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
@@ -129,11 +131,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         with self._client.domain_errors(Refused.unexpected):
             answer = self._client.make_get_request(f"{self._client.url}/version")
             version = translate.version(answer.json())
-        try:
-            now = parsedate_to_datetime(answer.headers.get("Date", ""))
-        except ValueError:
-            now = None
-        return About(version, now if now and now.tzinfo else None)
+        return About(version, date(answer.headers.get("Date", "")))
 
     # --- the catalogue of workflows ---
 
@@ -184,13 +182,13 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             user = self._client.users.get_current_user()
             if not isinstance(user, Mapping):
                 raise Unreadable("no user")
-        if not isinstance(user.get("id"), str):
-            # Galaxy's answer to a request that arrives without a key.
-            raise RunnerRefusedUs(
-                f"Galaxy at {self._client.shown_url} treats us as an anonymous user. "
-                "Does a proxy remove the x-api-key header?"
-            )
-        return Identity(self._client.shown_url, user["id"])
+            if user.get("id") is None:
+                # Galaxy's answer to a request that arrives without a key.
+                raise RunnerRefusedUs(
+                    f"Galaxy at {self._client.shown_url} treats us as an anonymous "
+                    "user. Does a proxy remove the x-api-key header?"
+                )
+            return Identity(self._client.shown_url, translate.id_of(user))
 
     def invoke(
         self,
@@ -214,7 +212,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                     history_id=history_id,
                     require_exact_tool_versions=True,
                 )
-                return InvocationId(translate.part(invocation, "id", str))
+                return InvocationId(translate.id_of(invocation))
         except NoAnswer as error:
             raise OutcomeUnknown(str(error)) from error
 
@@ -240,7 +238,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 "tools/fetch", {"history_id": history_id, "targets": [target]}
             )
             (dataset,) = translate.objects(translate.part(answer, "outputs", list))
-            return GalaxyData(Src.HDA, translate.part(dataset, "id", str))
+            return GalaxyData(Src.HDA, translate.id_of(dataset))
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:
         """Return the state of an invocation; see the port.
@@ -261,12 +259,14 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             shown = self._client.get(
                 f"invocations/{invocation_id}", step_details="true"
             )
-            report = translate.invocation(shown, self._sub)
+            report = self._read_report(shown, invocation_id, depth=0)
             if report.state is GalaxyState.CANCELLED:
                 report = self._with_steps_missing(report, shown)
             return with_blocked(self._client, report, shown)
 
-    def _sub(self, invocation_id: InvocationId) -> InvocationReport:
+    def _sub(self, depth: int, invocation_id: InvocationId) -> InvocationReport:
+        if depth > MAX_DEPTH:
+            raise Unreadable(f"sub-workflows more than {MAX_DEPTH} deep")
         try:
             shown = self._client.get(
                 f"invocations/{invocation_id}", step_details="true"
@@ -274,16 +274,25 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         except Refused as refusal:
             # A missing part does not mean that the run itself is gone.
             raise refusal.unexpected() from refusal
-        return translate.invocation(shown, self._sub)
+        return self._read_report(shown, invocation_id, depth)
+
+    def _read_report(
+        self, shown: Any, invocation_id: InvocationId, depth: int
+    ) -> InvocationReport:
+        report = translate.invocation(shown, partial(self._sub, depth + 1))
+        _check_id(report.invocation_id, invocation_id)
+        return report
 
     def _with_steps_missing(
         self, report: InvocationReport, shown: Mapping[str, Any]
     ) -> InvocationReport:
         try:
             workflow = self._client.workflows.show_workflow(
-                translate.part(shown, "workflow_id", str), instance=True
+                translate.id_of(shown, "workflow_id"), instance=True
             )
-            count = len(translate.part(workflow, "steps", dict))
+            count = min(
+                len(translate.part(workflow, "steps", dict)), translate.MAX_STEPS
+            )
         except Refused:
             # The number of steps is unknown: keep Galaxy's own state, cancelled.
             count = len(report.steps) + 1
@@ -318,32 +327,33 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     def details(self, job_id: JobId) -> JobDetails:
         with self._client.domain_errors(_unless_missing):
             shown = self._client.jobs.show_job(job_id, full_details=True)
-            translate.part(shown, "state", str)
-        info = None
-        if shown.get("exit_code") is None:
-            info = self._info(shown)
-        return translate.details(shown, info)
+            _check_id(translate.id_of(shown), job_id)
+            info = None
+            if shown.get("exit_code") is None:
+                info = self._info(shown)
+            return translate.details(shown, info)
 
     def _info(self, job: Mapping[str, Any]) -> str | None:
         """Return the message that Galaxy left on one of a job's outputs, if any."""
-        with self._client.domain_errors(Refused.unexpected):
-            for id_ in datasets_of(self._client, job, "output"):
+        try:
+            for id_ in islice(datasets_of(self._client, job, "output"), MAX_DATASETS):
                 try:
                     shown = self._client.datasets.show_dataset(id_)
                 except Refused:
                     continue
-                if info := str(shown.get("misc_info") or "").strip():
-                    return info
+                if info := translate.text(shown.get("misc_info")):
+                    return info.strip() or None
+        except Refused as refusal:
+            raise refusal.unexpected() from refusal
         return None
 
     def outputs(self, invocation_id: InvocationId) -> Sequence[Output]:
         with self._client.domain_errors(_unless_missing):
             shown = self._client.invocations.show_invocation(invocation_id)
-            labelled = sorted(translate.outputs_of(shown))
-        with self._client.domain_errors(Refused.unexpected):
+            _check_id(translate.id_of(shown), invocation_id)
             return [
                 translate.output(label, src, id_, self._content(src, id_))
-                for label, src, id_ in labelled
+                for label, src, id_ in sorted(translate.outputs_of(shown))
             ]
 
     def _content(self, src: str, id_: str) -> Mapping[str, Any]:
@@ -368,7 +378,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         with self._client.domain_errors(Refused.unexpected):
             # BioBlend would request every field of it.
             history = self._client.post("histories", {"name": name}, keys="id")
-            return HistoryId(translate.part(history, "id", str))
+            return HistoryId(translate.id_of(history))
 
     def named(self, name: str) -> Sequence[HistoryId]:
         with self._client.domain_errors(Refused.unexpected):
@@ -383,7 +393,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 )
             )
             return [
-                HistoryId(translate.part(history, "id", str))
+                HistoryId(translate.id_of(history))
                 for history in histories
                 if history.get("name") == name
             ]
@@ -398,7 +408,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                     include_nested_invocations="false",
                 )
                 newest_first = [
-                    InvocationId(translate.part(invocation, "id", str))
+                    InvocationId(translate.id_of(invocation))
                     for invocation in invocations
                 ]
         except RunNotFound:
@@ -411,7 +421,10 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 if self._is_purged(history_id):
                     return []
                 return [
-                    GalaxyData(_SRC[content["history_content_type"]], content["id"])
+                    GalaxyData(
+                        _SRC[content["history_content_type"]],
+                        translate.id_of(content),
+                    )
                     for content in self._client.datasets_in(
                         history_id, keys="id,history_content_type"
                     )
@@ -442,12 +455,21 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
 
 _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
 
+MAX_DEPTH = 20
+"""Levels of sub-workflows."""
+
 INVOCATIONS_PAGE_SIZE = 100
 """The most that Galaxy lists in one page."""
 
 
 def _rejected(refusal: Refused) -> RunRejected:
     return RunRejected(refusal.message, refusal.code)
+
+
+def _check_id(read: str, asked: str) -> None:
+    """Raise Unreadable if an answer is about something else than was asked."""
+    if read != asked:
+        raise Unreadable(f"it is about {read!r}, not {asked!r}")
 
 
 def _not_found(refusal: Refused) -> RunNotFound:

@@ -9,13 +9,13 @@ four errors, and no error of requests, urllib3 or BioBlend does:
   answer that could be understood came back.
 * :class:`Refused`: Galaxy understood, and declined with its own error object.
 
-What BioBlend lacks: a request has one deadline (:mod:`.transport`); connections are
-kept; and a POST, which must be sent at most once, has a connection of its own.
+What BioBlend lacks: a request has one deadline (:mod:`.transport`); answers have
+limits (:mod:`.limits`); connections are kept; and a POST, which must be sent at most
+once, has a connection of its own.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -26,24 +26,29 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from bioblend.galaxy import GalaxyInstance
 
-from galaxy_jobs.adapters.galaxy.translate import Unreadable, objects
+from galaxy_jobs.adapters.galaxy.limits import (
+    MAX_ANSWER_BYTES,
+    NOT_JSON,
+    Call,
+    TooMuch,
+)
+from galaxy_jobs.adapters.galaxy.translate import objects, text, whole
 from galaxy_jobs.adapters.galaxy.transport import Attempt, Watchdog, WatchedAdapter
 from galaxy_jobs.domain.errors import (
     InvalidValue,
+    RunnerError,
     RunnerRefusedUs,
     RunnerUnavailable,
 )
 from galaxy_jobs.domain.model.dataset import masked
 
-
-MAX_ANSWER_BYTES = 64 * 2**20
-"""The default limit. An invocation of ten thousand jobs is answered in about 4 MB."""
 
 MAX_REQUESTS = 32
 """The default limit of requests under way at once."""
@@ -53,6 +58,10 @@ DEFAULT_RETRY_AFTER = 5.0
 
 PAGE_SIZE = 1000
 """Datasets in one page."""
+
+
+ERROR_LIMIT = 200
+"""Characters that are kept of the message of an error."""
 
 
 RequestObserver = Callable[[str, str, int | None, float], None]
@@ -146,6 +155,7 @@ class Client(GalaxyInstance):
         self._max_answer_bytes = max_answer_bytes
         self._observer = observer
         self._slots = threading.BoundedSemaphore(max_requests)
+        self._large = threading.Lock()
         self._watchdog = Watchdog()
         self._thread = threading.local()
         # Read once: a session that trusts the environment reads .netrc and the
@@ -188,10 +198,24 @@ class Client(GalaxyInstance):
         )
 
     @contextmanager
+    def call(self) -> Iterator[Call]:
+        """Let everything that this thread asks in the block count as one call."""
+        if (outer := getattr(self._thread, "call", None)) is not None:
+            yield outer
+            return
+        assert self.timeout is not None
+        self._thread.call = call = Call(self.timeout, self._large)
+        try:
+            yield call
+        finally:
+            self._thread.call = None
+            call.end()
+
+    @contextmanager
     def domain_errors(
         self, refused: Callable[[Refused], Exception] | None = None
     ) -> Iterator[None]:
-        """Translate errors in sending a request and in reading its answer.
+        """Translate errors in sending requests, one call, and in reading the answers.
 
         Args:
             refused: Returns the error for a refusal; None lets :class:`Refused`
@@ -201,16 +225,20 @@ class Client(GalaxyInstance):
             NoAnswer: The answer is not of the expected shape.
         """
         try:
-            yield
+            with self.call():
+                yield
+        except RunnerError:
+            raise
         except Refused as refusal:
             if refused is None:
                 raise
             raise refused(refusal) from refusal
-        except (Unreadable, KeyError, TypeError, AttributeError, ValueError) as error:
-            # The latter four: a part of the answer is of another type than ever.
+        except Exception as error:
+            # A part of the answer is of another type, size or depth than ever.
+            cause = f"{type(error).__name__}: {text(str(error), ERROR_LIMIT)}"
             raise NoAnswer(
                 f"Galaxy at {self.shown_url} gave an answer that could not be "
-                f"understood ({error}). Its version may not be supported."
+                f"understood ({cause}). Its version may not be supported."
             ) from error
 
     # Every method of BioBlend ends in one of these:
@@ -267,11 +295,16 @@ class Client(GalaxyInstance):
         with self._slot(name) as deadline:
             began, status = time.monotonic(), None
             try:
-                if method == "POST":
-                    with self._new_session() as session:
-                        answer = self._exchange(session, request, name, deadline)
-                else:
-                    answer = self._exchange(self._session, request, name, deadline)
+                with self.call() as call:
+                    if method == "POST":
+                        with self._new_session() as session:
+                            answer = self._exchange(
+                                session, request, name, deadline, call
+                            )
+                    else:
+                        answer = self._exchange(
+                            self._session, request, name, deadline, call
+                        )
                 status = answer.status_code
             finally:
                 route = _route(url.removeprefix(self.url))
@@ -307,6 +340,7 @@ class Client(GalaxyInstance):
         session = requests.Session()
         session.trust_env = False
         session.stream = True
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.proxies.update(self._proxies)
         session.verify = self._verify
         for scheme in ("http://", "https://"):
@@ -319,29 +353,36 @@ class Client(GalaxyInstance):
         request: requests.Request,
         name: str,
         deadline: float,
+        call: Call,
     ) -> _Answer:
         prepared = session.prepare_request(request)
         may_retry = request.method != "POST"
-        while True:
-            with Attempt(deadline, self._watchdog) as attempt:
+        try:
+            call.begin_request()
+            while True:
+                attempt = Attempt(deadline, self._watchdog)
                 try:
-                    return self._read(session, prepared, attempt)
-                except _TooLarge:
-                    raise NoAnswer(
-                        f"{name} was answered with more than "
-                        f"{self._max_answer_bytes >> 20} MiB."
-                    ) from None
-                except (requests.RequestException, OSError) as error:
+                    with attempt:
+                        return self._read(session, prepared, attempt, call)
+                except TooMuch:
+                    session.close()
+                    raise
+                except Exception as error:
+                    # Not only those of requests: urllib3 has others for nonsense.
+                    session.close()
                     if may_retry and attempt.reused and not attempt.timed_out:
                         may_retry = False
                         continue
                     raise self._failure(name, attempt, error) from error
+        except TooMuch as error:
+            raise NoAnswer(f"The answer to {name} {error}.") from None
 
     def _read(
         self,
         session: requests.Session,
         request: requests.PreparedRequest,
         attempt: Attempt,
+        call: Call,
     ) -> _Answer:
         # A redirect is never followed: requests would take the key along.
         with session.send(
@@ -351,11 +392,16 @@ class Client(GalaxyInstance):
             for chunk in response.iter_content(2**16):
                 body += chunk
                 if len(body) > self._max_answer_bytes:
-                    raise _TooLarge
+                    raise TooMuch(f"is more than {self._max_answer_bytes >> 20} MiB")
+                call.receive(len(body), attempt.time_left)
         if attempt.timed_out:
             # An answer cut within its headers looks like one without a body.
             raise requests.Timeout
-        return _Answer(response.status_code, response.headers, bytes(body))
+        if response.status_code < HTTPStatus.OK:
+            raise requests.ConnectionError(f"HTTP {response.status_code}")
+        size = len(body)
+        content = call.parse(body, attempt.time_left)
+        return _Answer(response.status_code, response.headers, content, size)
 
     def _failure(
         self, name: str, attempt: Attempt, error: Exception
@@ -378,33 +424,30 @@ class Client(GalaxyInstance):
         )
 
 
-class _TooLarge(Exception):
-    """An answer exceeds the limit."""
-
-
 class _Answer(requests.Response):
-    """An answer as BioBlend wants it, read to its end and parsed once."""
+    """An answer as BioBlend wants it, read to its end and parsed; its text is gone.
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    Attributes:
+        size: The bytes of its body.
+    """
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], content: Any, size: int
+    ) -> None:
         super().__init__()
         self.status_code = status
-        self.encoding = "utf-8"
         self.headers.update(headers)
-        self.raw = io.BytesIO(body)
-        try:
-            self._parsed = json.loads(body)
-        except (ValueError, RecursionError):
-            self._parsed = _NOT_JSON
+        self.size = size
+        # BioBlend only looks whether there is any.
+        self._content = b"-" if size else b""
+        self._parsed = content
 
     @property
     def is_json(self) -> bool:
-        return self._parsed is not _NOT_JSON
+        return self._parsed is not NOT_JSON
 
     def json(self, **_: Any) -> Any:
         return self._parsed
-
-
-_NOT_JSON = object()
 
 
 def _check(answer: _Answer, name: str) -> None:
@@ -415,8 +458,8 @@ def _check(answer: _Answer, name: str) -> None:
     """
     status = answer.status_code
     error = answer.json() if isinstance(answer.json(), dict) else {}
-    message = error.get("err_msg")
-    message = masked(message) if isinstance(message, str) and message else None
+    if message := text(error.get("err_msg")):
+        message = masked(message)
     retry_after = _retry_after(answer.headers.get("Retry-After"))
     match status, status // 100:
         case _, 2 if answer.is_json:
@@ -432,8 +475,7 @@ def _check(answer: _Answer, name: str) -> None:
                 retry_after=DEFAULT_RETRY_AFTER if retry_after is None else retry_after,
             )
         case _, 4 if message is not None:
-            code = error.get("err_code")
-            code = code if isinstance(code, int) else None
+            code = whole(error.get("err_code"))
             if code == _NOT_LOGGED_IN:
                 raise RunnerRefusedUs(
                     f"{name} was refused: {message} Does a proxy remove the x-api-key "
@@ -455,10 +497,10 @@ def _check(answer: _Answer, name: str) -> None:
                 status=status,
             )
         case _:
-            kind = answer.headers.get("Content-Type", "no type").partition(";")[0]
+            kind = answer.headers.get("Content-Type", "no type").partition(";")[0][:80]
             raise NoAnswer(
                 f"{name} gave an answer that could not be understood (HTTP {status}, "
-                f"{kind}, {len(answer.content)} bytes). Is that the address of a "
+                f"{kind}, {answer.size} bytes). Is that the address of a "
                 "Galaxy, or of something in front of it?",
                 status=status,
             )
@@ -507,8 +549,8 @@ def _innermost(error: BaseException) -> str:
             break
         seen.add(id(inner))
         error = inner
-    text = error.strerror if isinstance(error, OSError) and error.strerror else None
-    return text or str(error) or type(error).__name__
+    words = error.strerror if isinstance(error, OSError) and error.strerror else None
+    return text(words or str(error), ERROR_LIMIT) or type(error).__name__
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -518,11 +560,15 @@ def _retry_after(value: str | None) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-        seconds = (at - datetime.now(UTC)).total_seconds()
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
+        at = date(value)
+        return None if at is None else (at - datetime.now(UTC)).total_seconds()
+    return seconds if math.isfinite(seconds) else None
+
+
+def date(value: str) -> datetime | None:
+    """Read a date in a header; None if it is none, or further than a year can be."""
+    try:
+        at = parsedate_to_datetime(value)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None

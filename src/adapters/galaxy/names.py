@@ -66,7 +66,7 @@ class Names:
             workflows = self._client.get("workflows", skip_step_counts="true")
             for workflow in translate.objects(workflows):
                 if not workflow.get("deleted"):
-                    name = translate.part(workflow, "name", str)
-                    id_ = WorkflowId(translate.part(workflow, "id", str))
-                    ids.setdefault(name, []).append(id_)
+                    name = translate.name(translate.part(workflow, "name", str))
+                    id_ = WorkflowId(translate.id_of(workflow))
+                    ids.setdefault(name or "", []).append(id_)
         return ids

@@ -100,7 +100,7 @@ def _is_blocked(client: Client, job: Mapping[str, Any]) -> bool:
         if pause is Pause.BROKEN_INPUT:
             is_blocked = True
         elif pause is Pause.PAUSED_INPUT and dataset.get("creating_job"):
-            creator = client.jobs.show_job(dataset["creating_job"])
+            creator = client.jobs.show_job(translate.id_of(dataset, "creating_job"))
             pending += datasets_of(client, creator, "input")
         else:
             return False
@@ -118,17 +118,17 @@ def datasets_of(client: Client, job: Mapping[str, Any], side: str) -> Iterator[s
     data = {**(job.get(f"{side}s") or {}), **(job.get(f"{side}_collections") or {})}
     for item in data.values():
         if item.get("src") == "hda":
-            yield item["id"]
+            yield translate.id_of(item)
         elif item.get("src") == "hdca":
-            yield from _elements(client, item["id"])
+            yield from _elements(client, translate.id_of(item))
 
 
 def _elements(client: Client, collection_id: str) -> Iterator[str]:
     shown = client.dataset_collections.show_dataset_collection(collection_id)
-    stack = list(shown.get("elements") or ())
+    stack = list(reversed(shown.get("elements") or []))
     while stack:
-        element = stack.pop(0).get("object") or {}
+        element = stack.pop().get("object") or {}
         if "elements" in element:
-            stack[:0] = element["elements"]
+            stack += reversed(element["elements"])
         elif "id" in element:
-            yield element["id"]
+            yield translate.id_of(element)

@@ -1,8 +1,10 @@
 """Galaxy's JSON as values of the domain.
 
 Rule of the file: pure functions of an answer. A missing part that Galaxy always
-sends raises :class:`Unreadable`. An unknown word is let through where that is
-harmless; an unknown state counts as not settled.
+sends raises :class:`Unreadable`, and so does one of another type. An unknown word is
+let through where that is harmless; an unknown state counts as not settled. What only
+explains, such as a label or an exit code, is left out where it is no label or code.
+Everything that is returned is bounded.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, TypeVar
 
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, UrlData
+from galaxy_jobs.domain.errors import InvalidValue, quoted, shortened
+from galaxy_jobs.domain.model.dataset import GalaxyData, Source, UrlData, masked
 from galaxy_jobs.domain.model.report import (
+    STDERR_TAIL,
     GalaxyState,
     InvocationReport,
     JobDetails,
@@ -26,16 +31,30 @@ from galaxy_jobs.domain.model.report import (
     StepReport,
 )
 from galaxy_jobs.domain.model.values import (
+    NAME_LIMIT,
+    TEXT_LIMIT,
     HistoryId,
     InvocationId,
     JobId,
     Json,
     WorkflowId,
+    engine_id,
 )
 from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput
 
 
 T = TypeVar("T")
+
+MAX_STEPS = 2000
+"""Steps of a workflow, or of its invocation."""
+
+MAX_MESSAGES = 20
+"""Messages of an invocation or a job that are kept."""
+
+MAX_INTEGER = 2**63 - 1
+
+MAX_DEPTH = 8
+"""Levels of a default value."""
 
 
 class Unreadable(Exception):
@@ -74,23 +93,100 @@ def version(content: Any) -> str:
         # It says little in a development version, and may be missing.
         content.get("version_minor") or "",
     )
-    match = re.match(r"\d{1,4}(\.[0-9a-z]{1,20}){0,4}$", ".".join(numbers).rstrip("."))
+    match = re.fullmatch(
+        r"[0-9]{1,4}(\.[0-9a-z]{1,20}){0,4}", ".".join(numbers).rstrip(".")
+    )
     if not match:
         raise Unreadable("no version")
     return match[0]
 
 
+def id_of(content: Any, key: str = "id") -> str:
+    """Return the id under an object's key; see :func:`engine_id`.
+
+    Raises:
+        Unreadable: *content* is no object, or has no id there.
+    """
+    try:
+        return engine_id(content.get(key) if isinstance(content, Mapping) else None)
+    except InvalidValue as error:
+        raise Unreadable(f"no {key!r} in it: {error}") from None
+
+
+def text(value: Any, limit: int = TEXT_LIMIT) -> str | None:
+    """Return a text, shortened and storable; None for an empty one and anything else.
+
+    NUL and halves of characters, which neither UTF-8 nor PostgreSQL can hold, are
+    replaced.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    return _storable(shortened(value, limit - 1))
+
+
+def _storable(value: str) -> str:
+    return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def name(value: Any) -> str | None:
+    """Return a text that is a name or a label; None for anything else."""
+    return text(value, NAME_LIMIT)
+
+
+def whole(value: Any) -> int | None:
+    """Return an integer of up to 64 bits; None for anything else."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_whole and abs(value) <= MAX_INTEGER else None
+
+
+def place(content: Any, key: str) -> int:
+    """Return the place of a step in its workflow.
+
+    Raises:
+        Unreadable: There is none.
+    """
+    number = part(content, key, int)
+    if isinstance(number, bool) or not 0 <= number < MAX_STEPS:
+        raise Unreadable(f"no place in {key!r}")
+    return number
+
+
+def plain(value: Any, levels: int = MAX_DEPTH) -> Json:
+    """Return a JSON value that any JSON library can hold, its texts shortened.
+
+    Raises:
+        Unreadable: It has a number that is too large, or too many levels.
+    """
+    match value:
+        case str():
+            return text(value) or ""
+        case None | bool():
+            return value
+        case int() | float() if abs(value) <= MAX_INTEGER:
+            return value
+        case list() if levels:
+            return [plain(member, levels - 1) for member in value]
+        case dict() if levels:
+            return {
+                text(key) or "": plain(member, levels - 1)
+                for key, member in value.items()
+            }
+    raise Unreadable("a value that is too large or too deep")
+
+
 # --- workflows ----------------------------------------------------------------
 
 
-def workflow(name: str, content: Any) -> Workflow:
-    """Read a stored workflow and its inputs.
+def workflow(called: str, content: Any) -> Workflow:
+    """Read a stored workflow and its inputs; *called* is the name clients use.
 
     An input without a label of its own is named by its step's UUID, the other name
     under which Galaxy accepts a value for it.
     """
     declared = part(content, "inputs", dict)
     steps = part(content, "steps", dict)
+    if len(declared) > MAX_STEPS:
+        raise Unreadable(f"{len(declared)} inputs")
     labels = Counter(part(item, "label", str) for item in declared.values())
     inputs = []
     for index in sorted(declared, key=int):
@@ -99,19 +195,20 @@ def workflow(name: str, content: Any) -> Workflow:
         # Galaxy shows a default label for an input that has none, but does not
         # accept it: a value under that name is silently dropped.
         has_name = labels[label] == 1 and label not in _DEFAULT_LABELS
-        inputs.append(_input(label if has_name or not uuid else str(uuid), step))
+        given = label if has_name or not uuid else part(declared[index], "uuid", str)
+        inputs.append(_input(name(given) or "", step))
     return Workflow(
-        workflow_id=WorkflowId(part(content, "id", str)),
-        name=name,
+        workflow_id=WorkflowId(id_of(content)),
+        name=called,
         inputs=tuple(inputs),
-        annotation=content.get("annotation") or "",
+        annotation=text(content.get("annotation")) or "",
     )
 
 
 _DEFAULT_LABELS = {"Input Dataset", "Input Dataset Collection", "Input Parameter"}
 
 
-def _input(name: str, step: Mapping[str, Any]) -> WorkflowInput:
+def _input(called: str, step: Mapping[str, Any]) -> WorkflowInput:
     state = step.get("tool_inputs")
     state = state if isinstance(state, Mapping) else {}
     kind = _KINDS.get(part(step, "type", str), InputKind.OTHER)
@@ -119,18 +216,20 @@ def _input(name: str, step: Mapping[str, Any]) -> WorkflowInput:
         kind = _PARAMETERS.get(state.get("parameter_type") or "text", InputKind.OTHER)
     low, high = _range(state)
     formats = state.get("format") or ()
+    if isinstance(formats, str):
+        formats = [formats]
     return WorkflowInput(
-        name=name,
+        name=called,
         kind=kind,
         optional=_boolean(state.get("optional")),
-        default=None if kind.is_data else state.get("default"),
+        default=None if kind.is_data else plain(state.get("default")),
         multiple=_boolean(state.get("multiple")),
         options=_options(state.get("restrictions")),
         minimum=low,
         maximum=high,
-        formats=(formats,) if isinstance(formats, str) else tuple(formats),
-        collection_type=state.get("collection_type") or None,
-        annotation=step.get("annotation") or "",
+        formats=tuple(filter(None, map(name, formats))),
+        collection_type=name(state.get("collection_type")),
+        annotation=text(step.get("annotation")) or "",
     )
 
 
@@ -157,7 +256,7 @@ def _options(restrictions: Any) -> tuple[Json, ...]:
     if not isinstance(restrictions, Sequence) or isinstance(restrictions, str):
         return ()
     return tuple(
-        option.get("value") if isinstance(option, Mapping) else option
+        plain(option.get("value") if isinstance(option, Mapping) else option)
         for option in restrictions
     )
 
@@ -179,7 +278,7 @@ def _range(state: Mapping[str, Any]) -> tuple[float | None, float | None]:
 def _number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
@@ -208,28 +307,30 @@ def invocation(
         report_sub: Reports on the invocation of a sub-workflow. It is called
             after *content* was requested: see :meth:`Galaxy.report` for why.
     """
-    name = part(content, "state", str)
+    word = part(content, "state", str)
     try:
-        state = GalaxyState(name)
+        state = GalaxyState(word)
     except ValueError:
-        raise Unreadable(f"an invocation in a state {name!r}") from None
+        raise Unreadable(f"an invocation in a state {quoted(word)}") from None
     # A warning is no reason for a state.
     messages = [
         message
         for message in objects(content.get("messages") or [])
         if part(message, "reason", str) != "workflow_output_not_found"
-    ]
+    ][:MAX_MESSAGES]
     steps = objects(part(content, "steps", list))
+    if len(steps) > MAX_STEPS:
+        raise Unreadable(f"{len(steps)} steps")
     return InvocationReport(
-        invocation_id=InvocationId(part(content, "id", str)),
+        invocation_id=InvocationId(id_of(content)),
         state=state,
         steps=tuple(
             _step(step, report_sub)
-            for step in sorted(steps, key=lambda step: step["order_index"])
+            for step in sorted(steps, key=lambda step: place(step, "order_index"))
         ),
-        history_id=HistoryId(part(content, "history_id", str)),
+        history_id=HistoryId(id_of(content, "history_id")),
         messages=tuple(map(sentence, messages)),
-        reasons=tuple(message["reason"] for message in messages),
+        reasons=tuple(name(message["reason"]) or "" for message in messages),
     )
 
 
@@ -237,15 +338,17 @@ def _step(
     content: Mapping[str, Any], report_sub: Callable[[InvocationId], InvocationReport]
 ) -> StepReport:
     scheduled = content.get("state") == "scheduled"
-    sub = content.get("subworkflow_invocation_id")
+    has_sub = content.get("subworkflow_invocation_id") is not None
     return StepReport(
-        index=part(content, "order_index", int),
-        label=content.get("workflow_step_label"),
+        index=place(content, "order_index"),
+        label=name(content.get("workflow_step_label")),
         scheduled=scheduled,
         # Galaxy schedules a mapped step only when it has made all of its jobs.
         expanding=bool(content.get("implicit_collection_jobs_id")) and not scheduled,
         jobs=tuple(map(job, objects(content.get("jobs") or []))),
-        sub=report_sub(InvocationId(sub)) if sub else None,
+        sub=report_sub(InvocationId(id_of(content, "subworkflow_invocation_id")))
+        if has_sub
+        else None,
     )
 
 
@@ -258,7 +361,7 @@ def job(content: Any) -> JobReport:
     # A word of our own: if Galaxy ever uses it, the meaning is unknown.
     if state is JobState.BLOCKED:
         state = JobState.UNKNOWN
-    return JobReport(JobId(part(content, "id", str)), state, content.get("tool_id"))
+    return JobReport(JobId(id_of(content)), state, name(content.get("tool_id")))
 
 
 def sentence(message: Mapping[str, Any]) -> str:
@@ -268,20 +371,20 @@ def sentence(message: Mapping[str, Any]) -> str:
     values of ``workflow_step_id`` are indexes of steps, in spite of the name.
     """
     reason = part(message, "reason", str)
-    text = _SENTENCES.get(reason, f"Galaxy's reason: {reason}")
+    words = _SENTENCES.get(reason, f"Galaxy's reason: {name(reason)}")
     path = [
         *(message.get("workflow_step_index_path") or ()),
         message.get("workflow_step_id"),
     ]
-    steps = [f"step {index + 1}" for index in path if index is not None]
+    steps = [f"step {index + 1}" for index in map(whole, path) if index is not None]
     if steps:
-        text += f", at {' > '.join(steps)}"
-    cause = message.get("dependent_workflow_step_id")
+        words += f", at {' > '.join(steps)}"
+    cause = whole(message.get("dependent_workflow_step_id"))
     if cause is not None:
-        text += f", because of step {cause + 1}"
-    if details := message.get("details") or message.get("output_name"):
-        text += f": {details}"
-    return f"{text}.".replace("..", ".")
+        words += f", because of step {cause + 1}"
+    if details := text(message.get("details")) or text(message.get("output_name")):
+        words += f": {details}"
+    return shortened(f"{words}.".replace("..", "."), TEXT_LIMIT - 1)
 
 
 _SENTENCES = {
@@ -301,17 +404,37 @@ _SENTENCES = {
 
 
 def summaries(content: Any) -> dict[InvocationId, JobsSummary]:
-    """Read the bulk answer; invocations that Galaxy does not know are left out."""
+    """Read the bulk answer.
+
+    Invocations that Galaxy does not know, and those whose part of the answer cannot
+    be read, are left out.
+    """
     if not isinstance(content, list):
         raise Unreadable("no list")
-    return {
-        InvocationId(part(summary, "id", str)): JobsSummary(
-            states=dict(part(summary, "states", dict)),
-            populated=part(summary, "populated_state", str),
-        )
-        for summary in content
-        if summary is not None
-    }
+    read = {}
+    for item in content:
+        with suppress(Unreadable):
+            read[InvocationId(id_of(item))] = _summary(item)
+    return read
+
+
+def _summary(content: Any) -> JobsSummary:
+    states = part(content, "states", dict)
+    populated = part(content, "populated_state", str)
+    words = [populated, *states]
+    counts = map(whole, states.values())
+    if len(words) > MAX_WORDS or any(len(word) > NAME_LIMIT for word in words):
+        raise Unreadable("states that are none")
+    if any(count is None or count < 0 for count in counts):
+        raise Unreadable("a number of jobs that is none")
+    return JobsSummary(
+        states={_storable(word): n for word, n in states.items()},
+        populated=_storable(populated),
+    )
+
+
+MAX_WORDS = 50
+"""States that jobs can be in; Galaxy has about twenty."""
 
 
 # --- jobs and their outputs ---------------------------------------------------
@@ -325,17 +448,18 @@ def details(content: Any, info: str | None) -> JobDetails:
         info: The message that Galaxy left on one of its outputs, if known.
     """
     streams = (content.get(key) for key in ("tool_stderr", "stderr", "job_stderr"))
-    stderr = next((text for text in streams if isinstance(text, str) and text), None)
+    stderr = next((s for s in streams if isinstance(s, str) and s), "")
     messages = [
-        message["desc"]
-        for message in content.get("job_messages") or ()
-        if isinstance(message, Mapping) and message.get("desc")
+        desc
+        for message in (content.get("job_messages") or [])[:MAX_MESSAGES]
+        if isinstance(message, Mapping) and (desc := text(message.get("desc")))
     ]
     return JobDetails(
-        tool=content.get("tool_id"),
-        exit_code=content.get("exit_code"),
-        stderr=stderr,
-        message=info or "; ".join(messages) or None,
+        tool=name(content.get("tool_id")),
+        exit_code=whole(content.get("exit_code")),
+        # Masked while the name of a secret stands before it, even if it is cut off.
+        stderr=_storable(masked(stderr[-2 * STDERR_TAIL :])),
+        message=info or text("; ".join(messages)),
     )
 
 
@@ -343,7 +467,7 @@ def outputs_of(content: Any) -> Iterator[tuple[str, str, str]]:
     """Yield the labelled outputs of an invocation: label, kind and id."""
     for key, src in (("outputs", "hda"), ("output_collections", "hdca")):
         for label, item in part(content, key, dict).items():
-            yield label, src, part(item, "id", str)
+            yield name(label) or "", src, id_of(item)
 
 
 def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output:
@@ -352,10 +476,10 @@ def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output
         label=label,
         src=src,
         id=id_,
-        name=content.get("name"),
-        extension=content.get("extension"),
-        size=content.get("file_size"),
-        state=content.get("state") or content.get("populated_state"),
+        name=name(content.get("name")),
+        extension=name(content.get("extension")),
+        size=whole(content.get("file_size")),
+        state=name(content.get("state")) or name(content.get("populated_state")),
     )
 
 
@@ -370,16 +494,16 @@ class Pause(Enum):
     OTHER = auto()  #: a quota, a limit, a user's request, or unknown
 
 
-def pause(info: str | None) -> Pause:
+def pause(info: Any) -> Pause:
     """Read the message on an output.
 
     Galaxy has no code for the reason. These are all the phrases with which it
     pauses a job because of an input.
     """
-    text = info or ""
-    if any(phrase in text for phrase in _BROKEN_INPUT):
+    words = text(info) or ""
+    if any(phrase in words for phrase in _BROKEN_INPUT):
         return Pause.BROKEN_INPUT
-    return Pause.PAUSED_INPUT if _PAUSED_INPUT in text else Pause.OTHER
+    return Pause.PAUSED_INPUT if _PAUSED_INPUT in words else Pause.OTHER
 
 
 _BROKEN_INPUT = (

@@ -19,10 +19,11 @@ from attrs.converters import optional
 from attrs.validators import ge
 from attrs.validators import optional as optionally
 
-from galaxy_jobs.domain.errors import AlreadyEnded, IllegalTransition
+from galaxy_jobs.domain.errors import AlreadyEnded, IllegalTransition, shortened
 from galaxy_jobs.domain.model.dataset import masked
 from galaxy_jobs.domain.model.values import (
     LISTED_PARAMETERS_SIZE,
+    TEXT_LIMIT,
     DatasetId,
     HistoryId,
     Identity,
@@ -133,6 +134,10 @@ class Progress:
     failed: int = 0
 
 
+def _message(text: str) -> str:
+    return shortened(masked(text), TEXT_LIMIT - 1)
+
+
 @frozen(kw_only=True)
 class Failure:
     """Why an invocation failed, or what has failed so far while it still runs.
@@ -147,7 +152,8 @@ class Failure:
         tool: The id of its tool.
         exit_code: The exit code of the job's process; None where it never ran.
         stderr: The tail of the job's standard error, :func:`masked`.
-        message: Galaxy's own sentence, masked, too.
+        message: Galaxy's own sentence, or several, masked, too; of a longer text, the
+            first ``TEXT_LIMIT`` characters.
     """
 
     reason: str
@@ -157,7 +163,7 @@ class Failure:
     tool: str | None = None
     exit_code: int | None = None
     stderr: str | None = field(default=None, converter=optional(masked))
-    message: str | None = field(default=None, converter=optional(masked))
+    message: str | None = field(default=None, converter=optional(_message))
 
 
 @frozen(kw_only=True)

@@ -14,7 +14,12 @@ from attrs import field, frozen
 from attrs.converters import optional
 
 from galaxy_jobs.domain.model.dataset import masked
-from galaxy_jobs.domain.model.values import HistoryId, InvocationId, JobId
+from galaxy_jobs.domain.model.values import (
+    TEXT_LIMIT,
+    HistoryId,
+    InvocationId,
+    JobId,
+)
 
 
 class GalaxyState(Enum):
@@ -57,7 +62,7 @@ class JobState(Enum):
     UNKNOWN = "unknown"  #: a state of a newer Galaxy: counts as not settled
 
 
-STDERR_TAIL = 4000
+STDERR_TAIL = TEXT_LIMIT
 """How many characters of a failed job's stderr are kept, from its end."""
 
 NOT_STARTED = frozenset(

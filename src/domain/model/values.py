@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf
@@ -11,7 +12,7 @@ from uuid import UUID
 
 from attrs import Attribute, frozen
 
-from galaxy_jobs.domain.errors import InvalidValue, shortened
+from galaxy_jobs.domain.errors import InvalidValue, quoted, shortened
 
 
 NAME_LENGTH = 255
@@ -40,6 +41,15 @@ HistoryId = NewType("HistoryId", str)
 
 JobId = NewType("JobId", str)
 """Galaxy's encoded id of a job."""
+
+ID_LIMIT = 255
+"""Characters of an id that the workflow engine gives out, at most."""
+
+NAME_LIMIT = 255
+"""Characters that are kept of a label, a name or a tool's id from the engine."""
+
+TEXT_LIMIT = 4000
+"""Characters that are kept of a sentence or an output from the engine."""
 
 if TYPE_CHECKING:
     Json: TypeAlias = (
@@ -97,6 +107,25 @@ class Identity:
 
     def __str__(self) -> str:
         return f"{self.url}#{self.user_id}"
+
+
+def engine_id(value: object) -> str:
+    """Return an id of the workflow engine as it is, once it is checked.
+
+    It has 1 to :data:`ID_LIMIT` characters, each of which can stand in the path of
+    an address and in a list with commas: ASCII letters, digits and ``-._~:@+=``,
+    the first one a letter, a digit, ``-`` or ``_``.
+
+    Raises:
+        InvalidValue: *value* is something else.
+    """
+    if not isinstance(value, str) or not _ENGINE_ID.fullmatch(value):
+        shown = quoted(value) if isinstance(value, str) else type(value).__name__
+        raise InvalidValue(f"The workflow engine gave {shown} for an id.")
+    return value
+
+
+_ENGINE_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._~:@+=-]{{0,{ID_LIMIT - 1}}}")
 
 
 def aware(_: object, attribute: Attribute[Any], value: datetime | None) -> None:

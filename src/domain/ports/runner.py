@@ -24,7 +24,13 @@ from galaxy_jobs.domain.model.values import (
 
 
 class WorkflowRunner(Protocol):
-    """Starts, watches and cancels invocations."""
+    """Starts, watches and cancels invocations.
+
+    Whatever the engine answers, every method returns values within bounds or raises a
+    :class:`RunnerError`, and uses no more than 256 MiB of memory: ids are as
+    :func:`engine_id` allows, names have up to ``NAME_LIMIT`` characters and texts up
+    to ``TEXT_LIMIT``, integers up to 64 bits. An answer that cannot be read is as none.
+    """
 
     @abstractmethod
     def identity(self) -> Identity:
@@ -80,6 +86,8 @@ class WorkflowRunner(Protocol):
 
         Raises:
             RunNotFound: Galaxy answers that it has no such invocation.
+            RunnerUnavailable: Galaxy gave no answer, or none that is about this
+                invocation and within the bounds.
         """
 
     @abstractmethod

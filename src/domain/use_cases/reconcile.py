@@ -24,6 +24,7 @@ from enum import Enum, auto
 from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import (
+    InvalidValue,
     RunnerError,
     RunNotFound,
     RunRejected,
@@ -95,19 +96,23 @@ class ReconcilePolicy:
 class Outcome(Enum):
     """The outcome of one look at a submission."""
 
-    ADOPTED = auto()  #: its run was found, or confirmed
-    REJECTED = auto()  #: it has no run and never will
-    WAITING = auto()  #: it is to be looked at again
+    ADOPTED = auto()  #: its run was found
+    REJECTED = auto()  #: it was open, and has no run and never will
+    WAITING = auto()  #: it is open, and is to be looked at again
+    SETTLED = auto()  #: it was settled before this look, and still is
 
 
 @frozen(kw_only=True)
 class Reconciled:
-    """How many submissions had which outcome in one pass.
+    """How many lost submissions had which outcome in one pass.
+
+    Those that Galaxy has refused are looked at too, for what was left behind. They
+    are not counted, nor is one that was counted before.
 
     Attributes:
-        adopted: Their run was found, or confirmed.
-        rejected: They have no run and never will.
-        waiting: They are to be looked at again.
+        adopted: Their run was found.
+        rejected: They were open, and have no run and never will.
+        waiting: They are open, and are to be looked at again.
     """
 
     adopted: int = 0
@@ -174,13 +179,19 @@ class Reconcile:
                 yield submission
 
     def _settle(self, submission: Submission) -> Outcome:
+        outcome = self._look(submission)
+        is_news = submission.open or outcome is Outcome.ADOPTED
+        return outcome if is_news else Outcome.SETTLED
+
+    def _look(self, submission: Submission) -> Outcome:
         try:
             if submission.state is SubmissionState.ACCEPTED:
                 return self._afterwards(submission)
             if submission.history_id is None:
                 return self._without_history(submission)
             return self._with_history(submission, submission.history_id)
-        except RunnerError:
+        except (RunnerError, InvalidValue):
+            # Galaxy could not be asked, or has an id that cannot be stored.
             return self._later(submission)
         except StaleVersion:
             # Its submitter, or another reconciler, was faster.
@@ -276,7 +287,7 @@ class Reconcile:
         if run.superseded_by is None:  # else it may be deleted for a reason
             self._undelete(submission.history_id)
         self._close(submission)
-        return Outcome.ADOPTED
+        return Outcome.SETTLED
 
     def _reports(self, history_id: HistoryId) -> list[InvocationReport | None]:
         return [self._report(run) for run in self.histories.runs_in(history_id)]

@@ -14,12 +14,14 @@ Every step is a compare-and-set against it: the loser stops.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import (
+    InvalidValue,
     KeyInProgress,
     KeyReused,
     OutcomeUnknown,
@@ -183,7 +185,8 @@ class Submit:
             RunRejected: Galaxy refused the run.
             RunnerRefusedUs: Our key to Galaxy is bad; nothing was started.
             RunnerUnavailable: Galaxy could not be reached; nothing was started.
-            OutcomeUnknown: It may run or not; the submission will show it.
+            OutcomeUnknown: It may run or not; the submission will show it. So also
+                where Galaxy's answer cannot be read or stored.
             StoreUnavailable: The database could not be reached; nothing was
                 started.
         """
@@ -235,12 +238,7 @@ class Submit:
                 plan.workflow.workflow_id, plan.inputs, submission.history_id
             )
         except OutcomeUnknown as error:
-            self._lose(submission)
-            raise OutcomeUnknown(
-                f"{error} Submission {submission.submission_id} will show whether "
-                "the run was started.",
-                submission.submission_id,
-            ) from error
+            raise self._lost(submission, str(error)) from error
         except RunnerError as error:
             explained = _explained(error, submission.request, plan)
             self._reject(submission, explained)
@@ -248,6 +246,9 @@ class Submit:
             if explained is error:
                 raise
             raise explained from error
+        except Exception as error:
+            # Not one of the port's, so nothing is known: Galaxy has been asked.
+            raise self._lost(submission, _UNREADABLE) from error
         now = self.clock()
         try:
             stored = self.submissions.accept(
@@ -257,6 +258,8 @@ class Submit:
             )
         except (StaleVersion, StoreUnavailable) as error:
             return self._settled_otherwise(submission, error)
+        except InvalidValue as error:  # an id that cannot be stored
+            raise self._lost(submission, _UNREADABLE) from error
         return Submitted(invocation_id=stored.invocation_id)
 
     def _settled_otherwise(self, submission: Submission, error: Exception) -> Submitted:
@@ -289,14 +292,21 @@ class Submit:
         except (StaleVersion, StoreUnavailable):
             return
 
-    def _lose(self, submission: Submission) -> None:
-        """Record that the outcome is unknown, for the reconciler to look at once."""
-        try:
+    def _lost(self, submission: Submission, reason: str) -> OutcomeUnknown:
+        """Record that the outcome is unknown, for the reconciler to look at once.
+
+        Returns:
+            The error for the client.
+        """
+        with suppress(StaleVersion, StoreUnavailable):
             self.submissions.save(
                 submission, submission.lost(self.clock()), look_in=timedelta(0)
             )
-        except (StaleVersion, StoreUnavailable):
-            return
+        return OutcomeUnknown(
+            f"{reason} Submission {submission.submission_id} will show whether the run "
+            "was started.",
+            submission.submission_id,
+        )
 
     def _discard(self, history_id: HistoryId) -> None:
         """Delete a history that nothing was invoked into.
@@ -307,6 +317,9 @@ class Submit:
             self.histories.delete(history_id)
         except RunnerError:
             return
+
+
+_UNREADABLE = "Galaxy was invoked, and its answer could not be understood."
 
 
 @frozen

@@ -12,10 +12,6 @@ from galaxy_jobs.domain.ports import Clock
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
 
 
-MAX_RETRY_AFTER = timedelta(hours=1)
-"""The longest pause, even where Galaxy asks for more: it may be wrong by years."""
-
-
 @define
 class Breaker:
     """Stops requests to a Galaxy that is in trouble, or that asks for a pause.
@@ -83,7 +79,7 @@ class Breaker:
     def _trip(self, error: RunnerError) -> None:
         policy = self.policy
         pause = min(policy.min_pause * 2 ** min(self._trips, 20), policy.max_pause)
-        pause = min(max(pause, _requested_pause(error)), MAX_RETRY_AFTER)
+        pause = max(pause, _requested_pause(error))
         self._problem = error
         self._until = self.clock() + pause
         self._failures = 0
@@ -93,4 +89,4 @@ class Breaker:
 def _requested_pause(error: RunnerError) -> timedelta:
     """Return the pause that Galaxy itself asks for; zero if it does not."""
     seconds = error.retry_after if isinstance(error, RunnerUnavailable) else None
-    return timedelta(seconds=min(seconds or 0, MAX_RETRY_AFTER.total_seconds()))
+    return timedelta(seconds=seconds or 0)

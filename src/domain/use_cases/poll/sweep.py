@@ -35,6 +35,7 @@ from galaxy_jobs.domain.errors import (
     RunnerError,
     RunnerUnavailable,
     RunNotFound,
+    shortened,
 )
 from galaxy_jobs.domain.model.invocation import Invocation, Sighting
 from galaxy_jobs.domain.model.report import (
@@ -65,6 +66,9 @@ R = TypeVar("R")
 
 MIN_RENEWAL_INTERVAL = timedelta(seconds=1)
 """The shortest time between two renewals of a lease."""
+
+DETAILS_ATTEMPTS = 5
+"""Failed looks in a row after which a failure is recorded without its details."""
 
 
 class Mapper(Protocol):
@@ -369,7 +373,7 @@ class Poll:
     def _ask(self, claim: Claim) -> _Answer:
         try:
             report = self.runner.report(claim.invocation_id)
-            sighting = judge(report, self._details(report))
+            sighting = judge(report, self._details(report, claim))
         except RunNotFound:
             return _Answer(claim, missing=True)
         except RunnerError as error:
@@ -384,13 +388,18 @@ class Poll:
                 return _Answer(claim, sighting, error=error)
         return _Answer(claim, sighting)
 
-    def _details(self, report: InvocationReport) -> JobDetails | None:
+    def _details(self, report: InvocationReport, claim: Claim) -> JobDetails | None:
         job = culprit(report)
         if job is None:
             return None
         try:
             return self.runner.details(job.job_id)
         except RunNotFound:
+            return None
+        except RunnerUnavailable:
+            # What only explains a failure must not hide it for ever.
+            if claim.failures < DETAILS_ATTEMPTS:
+                raise
             return None
 
     def _marked_if_stuck(self, claim: Claim, sighting: Sighting) -> Sighting:
@@ -476,7 +485,7 @@ _UNSCHEDULED = frozenset(
 def _unreadable(invocation_id: InvocationId, error: Exception) -> RunnerError:
     return RunnerUnavailable(
         f"Galaxy's answer about invocation {invocation_id!r} could not be read "
-        f"({type(error).__name__}: {error})."
+        f"({type(error).__name__}: {shortened(str(error), 200)})."
     )
 
 
