@@ -40,6 +40,10 @@ HEADER_OVERHEAD = 32
 QUEUE_LIMIT = 8
 """Requests of one connection that may wait for the answer to an earlier one."""
 
+PARTS_LIMIT = 10_000
+"""Chunks and packets that a body may arrive in. Those of a byte each would keep all
+other clients waiting: a mebibyte of them for seconds."""
+
 RECEIVE_BUFFER = 64 * 1024
 """Bytes of a connection that the kernel keeps, and that are parsed without a pause."""
 
@@ -93,6 +97,7 @@ class Connection(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _head_size = 0
     _in_head = False
+    _parts = 0
     _unparsed = 0
     """Bytes since the parser last finished a head, a part of a body, or a request."""
 
@@ -133,7 +138,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if len(self._unanswered) > QUEUE_LIMIT:
             raise ValueError("too many requests wait on this connection")
-        self._head_size, self._in_head = 0, True
+        self._head_size, self._in_head, self._parts = 0, True, 0
         self._start_deadline()
         super().on_message_begin()
 
@@ -153,6 +158,9 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
+        self._parts += 1
+        if self._parts > PARTS_LIMIT:
+            raise ValueError("the body comes in too many parts")
         if self.parser.get_method() != b"GET":  # means nothing there (RFC 9110, 9.3.1)
             super().on_body(body)
 

@@ -158,8 +158,9 @@ CHUNKED = b"POST /jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
         (CHUNKED + b"\r\n0\r\n", b"X-Trailer: x\r\n" * 5000),
         (CHUNKED + b"\r\n0\r\nX-Trailer: ", b"x" * 65536),
         (CHUNKED + b"\r\n1;", b"x" * 65536),
+        (CHUNKED + b"\r\n", b"1\r\nx\r\n" * 10000),
     ],
-    ids=["requests", "header", "trailers", "trailer", "chunk-extension"],
+    ids=["requests", "header", "trailers", "trailer", "chunk-extension", "chunks"],
 )
 def test_what_has_no_end_is_cut_off_at_a_limit(
     ours: Service, begun: bytes, more: bytes
@@ -172,6 +173,15 @@ def test_what_has_no_end_is_cut_off_at_a_limit(
         with pytest.raises(ConnectionError):
             line.sendall(more * 1000)
     assert resident(ours) - before < 4
+
+
+@pytest.mark.parametrize("chunks", [9_000, 10_001])
+def test_a_body_may_come_in_ten_thousand_chunks(ours: Service, chunks: int) -> None:
+    body = "1\r\nx\r\n" * chunks + "0\r\n\r\n"
+    first = "POST /jobs HTTP/1.1"
+    got = request(ours, first, "Transfer-Encoding: chunked", body=body)
+    assert status(got) == 400  # it is no JSON
+    assert (b"problem+json" in got) is (chunks < 10_000)
 
 
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "PATCH"])

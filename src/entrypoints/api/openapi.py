@@ -81,7 +81,7 @@ class _Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         """Return the document as JSON."""
         del openapi_schema
-        return json.dumps(document(request.app)).encode()
+        return _encoded(request.app)
 
 
 async def _only_json(request: Request[Any, Any, Any]) -> None:
@@ -127,6 +127,11 @@ def openapi_config() -> OpenAPIConfig:
         ),
         render_plugins=[_Document()],
     )
+
+
+@lru_cache(maxsize=1)
+def _encoded(app: Litestar) -> bytes:
+    return json.dumps(document(app)).encode()
 
 
 @lru_cache(maxsize=1)
