@@ -1,7 +1,8 @@
 # What a newcomer types. Everything is installed into .venv from a lock file.
 .POSIX:
 .SUFFIXES:
-.PHONY: help demo test unit bench attack soak check format galaxy galaxy-stop lock clean
+.PHONY: help demo test unit bench attack soak check format audit galaxy galaxy-stop lock pin \
+	clean
 
 # Compiled bytecode makes every start several times faster.
 unexport PYTHONDONTWRITEBYTECODE
@@ -56,6 +57,12 @@ format: .venv/ready ## put the code into shape
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
+audit: ## known vulnerabilities of the locked packages (needs uv and pypi.org)
+	@for lock in .dev/requirements.lock deploy/requirements.lock; do \
+		uvx --quiet pip-audit --strict --disable-pip --require-hashes \
+			--requirement $$lock || exit 1; \
+	done
+
 galaxy: .venv/ready ## install and start the local Galaxy alone (GALAXY=24.2)
 	@$(GJ) galaxy start $(if $(GALAXY),--version $(GALAXY))
 
@@ -65,6 +72,9 @@ galaxy-stop: .venv/ready ## stop it
 lock: ## resolve the lock files anew (needs uv)
 	@.dev/lock.sh --upgrade
 	@.dev/galaxy-locks.sh
+
+pin: ## pin the images of deploy/ by digest (needs docker and its registry)
+	@.dev/pin-images.sh
 
 clean: ## forget the environment and caches
 	rm -rf .venv dist build .mypy_cache .ruff_cache .hypothesis

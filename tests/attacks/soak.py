@@ -240,7 +240,7 @@ class Soak:
             "/ui/jobs/{job}/events?mark=none",
         ] * (PAGE_STREAMS // 2)
         return [
-            *[self.read] * 3,
+            *[self.read] * 5,
             *[self.submit] * 2,
             *[self.wait_for_changes] * 4,
             *[lambda path=path: self.stream(path) for path in streams],

@@ -6,8 +6,10 @@ container would do is done step by step in tests/integration/test_image.py.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -324,3 +326,32 @@ def test_units_run_commands_of_ours(unit: Path) -> None:
     for program, arguments in started:
         assert Path(program).name == "galaxy-jobs"
         parses(shlex.split(arguments))
+
+
+def test_images_are_pinned_by_the_digest_that_the_registry_gives(
+    tmp_path: Path,
+) -> None:
+    for name in ("Containerfile", "compose.yaml"):
+        (tmp_path / "deploy").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "deploy" / name, tmp_path / "deploy")
+    (tmp_path / ".dev").mkdir()
+    shutil.copy(ROOT / ".dev/pin-images.sh", tmp_path / ".dev")
+    docker = tmp_path / "docker"
+    for digit, code in [("a", 0), ("b", 0), ("", 1)]:
+        digest = f"sha256:{digit * 64}"
+        docker.write_text(f"#!/bin/sh\necho {digest}\n")
+        docker.chmod(0o755)
+        done = subprocess.run(
+            [tmp_path / ".dev/pin-images.sh"],
+            check=False,
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stderr
+        if code == 0:
+            pinned = digest
+        made = (tmp_path / "deploy/Containerfile").read_text()
+        assert made.count(f"FROM python:3.11-slim@{pinned}") == 2
+        run = yaml.safe_load((tmp_path / "deploy/compose.yaml").read_text())
+        assert run["services"]["database"]["image"] == f"postgres:18@{pinned}"
