@@ -135,6 +135,7 @@ def migrate() -> int:
 
     with container.opened(settings.load()) as wired:
         applied = upgrade(wired.engine())
+        output.note(f"Database: {wired.database().where()}")
     changes = f"Applied: {', '.join(applied)}. " if applied else ""
     output.line(f"{changes}The schema is up to date.")
     return 0

@@ -11,7 +11,6 @@ import os
 import select
 import shlex
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -38,6 +37,9 @@ log = structlog.get_logger()
 
 MAX_PAUSE = 15.0
 """Seconds until the next attempt after several that failed, at most."""
+
+REPORT_INTERVAL = 3600.0
+"""Seconds between two reports of a poller that has nothing to do."""
 
 
 class StopSignals:
@@ -101,10 +103,12 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     with ExitStack() as stack:
         container = stack.enter_context(opened(settings.load()))
         steps = deque(_preparations(stack, container, metrics_port))
-        steps.append(partial(_log_start, container, every))
-        pause, failures = 0.0, 0
+        pause, failures, next_report = 0.0, 0, 0.0
         while not signals.wait(pause):
             began = time.monotonic()
+            if began >= next_report:
+                next_report = began + REPORT_INTERVAL
+                steps.append(partial(_log_start, container, every))
             try:
                 while steps:
                     steps[0]()
@@ -160,11 +164,8 @@ def _problem(error: Exception) -> str:
 def _log_sweep(container: Container, every: float) -> float:
     """Sweep, and return for how many seconds Galaxy is left alone at least."""
     sweep, seconds = _sweep(container, timedelta(seconds=every))
-    fields: dict[str, object] = dict(sweep.counts())
-    level = logging.INFO
-    if sys.stderr.isatty():  # programs read all of them
-        fields = {name: count for name, count in fields.items() if count}
-        level = logging.INFO if fields else logging.DEBUG
+    fields: dict[str, object] = {k: n for k, n in sweep.counts().items() if n}
+    level = logging.INFO if fields else logging.DEBUG
     fields["seconds"] = seconds
     if sweep.failure is not None:
         fields["failure"] = str(sweep.failure)

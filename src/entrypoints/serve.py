@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 
 import attrs
@@ -33,14 +34,23 @@ def serve(host: str, port: int) -> int:
     connections = allow_connections()
     with opened(_bounded(settings.load(), connections)) as container:
         prepare(container)
-        if not is_loopback(host) and not container.authenticate().needed():
-            _failed(
+        setting = "DATABASE_URL=…"
+        if container.database().is_embedded:
+            container.embedded().service_mark.touch()
+            setting = f"GALAXY_JOBS_HOME={shlex.quote(str(container.settings().home))}"
+        remedy = f"{setting} galaxy-jobs token create NAME --scope submit"
+        has_tokens = container.authenticate().needed()
+        if not is_loopback(host) and not has_tokens:
+            output.error(
                 f"not serving on {host}: there are no tokens yet, so anybody who "
                 "reaches that address could run workflows. Make one first "
-                "(`galaxy-jobs token create NAME --scope submit`), or serve on "
-                "127.0.0.1."
+                f"(`{remedy}`), or serve on 127.0.0.1."
             )
             return 2
+        if not has_tokens:
+            log.warning(
+                "no tokens: everybody on this machine has access", remedy=remedy
+            )
         # In the background: reads are served without Galaxy, too.
         threading.Thread(target=_greet, args=(container,), daemon=True).start()
         try:
@@ -59,9 +69,10 @@ def serve(host: str, port: int) -> int:
                 max_connections=connections,
             )
         except CannotListen as error:
-            return _failed(
+            output.error(
                 f"{error}. Choose another --host or --port; 0 takes a free port."
             )
+            return 1
         return 0 if started else 1
 
 
@@ -77,11 +88,6 @@ def _bounded(loaded: settings.Settings, connections: int) -> settings.Settings:
         connections=connections,
     )
     return attrs.evolve(loaded, http=attrs.evolve(loaded.http, streams=streams))
-
-
-def _failed(message: str) -> int:
-    output.error(message)
-    return 1
 
 
 def _local(url: str) -> str:

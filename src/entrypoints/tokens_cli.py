@@ -20,6 +20,7 @@ from galaxy_jobs.domain.model.token import Scope, Token
 from galaxy_jobs.entrypoints import settings
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import Container, opened, prepare_database
+from galaxy_jobs.entrypoints.environment import BadSetting
 
 
 app = cyclopts.App(name="token", help="Create, list and revoke tokens.")
@@ -34,6 +35,7 @@ def create(
     *,
     scope: Scope,
     expires: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    new_database: bool = False,
     as_json: AsJson = False,
 ) -> int:
     """Create a token, and print it: once, now, and never again.
@@ -45,10 +47,11 @@ def create(
         scope: Its permissions: read may look, submit may also submit, cancel, rerun
             and register.
         expires: Its lifetime in days; unlimited if not given.
+        new_database: Create it in an embedded database that no service has used yet.
     """
     # The use case limits it to a century; more than a timedelta holds is beyond.
     lifetime = None if expires is None else timedelta(days=min(expires, 999_999))
-    with _database() as container:
+    with _database(writes=True, may_be_new=new_database) as container:
         created = container.create_token()(name, scope, lifetime)
     token = created.token
     if as_json:
@@ -64,6 +67,7 @@ def create(
 def list_(*, as_json: AsJson = False) -> int:
     """List all tokens that were ever created, newest first."""
     with _database() as container:
+        where = container.database().where()
         tokens = container.list_tokens()()
     if as_json:
         output.raw(json.dumps([_fields(token) for token in tokens]).encode())
@@ -72,7 +76,7 @@ def list_(*, as_json: AsJson = False) -> int:
         columns = ("token", "name", "scope, and since when")
         output.show(output.table(*columns, rows=rows, cut="name"))
     else:
-        output.line("There are no tokens: the service answers everyone who reaches it.")
+        output.line(f"There are no tokens in {where}: a service on it is open to all.")
     return 0
 
 
@@ -83,7 +87,7 @@ def revoke(name_or_id: str, /, *, as_json: AsJson = False) -> int:
     Args:
         name_or_id: Its name, or its id.
     """
-    with _database() as container:
+    with _database(writes=True) as container:
         token = container.revoke_token()(name_or_id)
     if as_json:
         output.raw(json.dumps(_fields(token)).encode())
@@ -93,10 +97,19 @@ def revoke(name_or_id: str, /, *, as_json: AsJson = False) -> int:
 
 
 @contextmanager
-def _database() -> Iterator[Container]:
+def _database(*, writes: bool = False, may_be_new: bool = True) -> Iterator[Container]:
     with opened(settings.load()) as container:
+        database, mark = container.database(), container.embedded().service_mark
+        if database.is_embedded and not (may_be_new or mark.exists()):
+            raise BadSetting(
+                f"No service has used {database.where()} yet. Set GALAXY_JOBS_HOME or "
+                "DATABASE_URL as for `galaxy-jobs serve`; or use --new-database to "
+                "create a token there before its first start."
+            )
         prepare_database(container)
         yield container
+        if writes:
+            output.note(f"Database: {database.where()}")
 
 
 def _fields(token: Token) -> dict[str, Any]:

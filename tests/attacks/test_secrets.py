@@ -92,5 +92,5 @@ def test_a_token_without_the_setting_of_the_service(
         ours.stop()
     misled = int(done.returncode == 0 and still_open)
     attack.at_most(0, "tokens that lock nothing", misled, "tokens")
-    unnamed = int(f"{homes[1]}" not in done.stderr)
+    unnamed = int(str(EmbeddedPostgres(homes[1]).folder) not in done.stderr)
     attack.at_most(0, "answers without the database's name", unnamed, "answers")

@@ -14,6 +14,7 @@ from bench.galaxy import KEY, Galaxy, simulated
 from bench.store import Store
 
 from galaxy_jobs.adapters.postgres import make_engine
+from galaxy_jobs.entrypoints import poller
 from tests.support.service import Service, service
 from tests.support.terminal import Terminal
 from tests.support.wait import until
@@ -100,6 +101,10 @@ def test_people_are_told_what_there_is_to_tell(
     assert galaxy.asked()["bulk"]
 
 
+def report_each_sweep() -> None:
+    poller.REPORT_INTERVAL = 0.0
+
+
 def sweeps(database_url: str) -> float:
     with psycopg.connect(database_url) as connection:
         row = connection.execute(
@@ -123,12 +128,18 @@ def test_people_are_not_told_that_nothing_was_to_do(
         once = Terminal(("poll", "--once"), idle.env, tmp_path, columns=250)
         assert once.end() == 0
         assert once.text.startswith("due=0 asked=0 ")  # no bar, and all the counts
-        # Machines are told of every sweep.
-        poller = idle.poll()
-        until(
-            lambda: [line for line in poller.logged() if line["event"] == "sweep"], 60
-        )
-        (sweep, *_) = (line for line in poller.logged() if line["event"] == "sweep")
-        assert sweep["due"] == sweep["asked"] == 0
-        (ready,) = (line for line in poller.logged() if line["event"] == "polling")
+        polling, before = idle.poll(), sweeps(database_url)
+        until(lambda: sweeps(database_url) >= before + 2, 60)
+        assert "sweep" not in {line["event"] for line in polling.logged()}
+        (ready,) = (line for line in polling.logged() if line["event"] == "polling")
         assert ready["database"].endswith(sa.make_url(database_url).database or "?")
+
+
+def test_a_poller_without_work_reports_once_in_a_while(
+    galaxy: Galaxy, database_url: str, tmp_path: Path
+) -> None:
+    with service(tmp_path, database=database_url, galaxy=galaxy.url, key=KEY) as idle:
+        idle.change = report_each_sweep
+        polling = idle.poll()
+        until(lambda: len(polling.logged()) >= 3, 60)
+        assert {line["event"] for line in polling.logged()} == {"polling"}

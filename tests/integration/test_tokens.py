@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.postgres import make_engine
 from galaxy_jobs.entrypoints.api.auth import COOKIE, TOKEN_CACHE_TTL, TOKENS_EXIST_TTL
 from tests.support.jobs import Jobs
-from tests.support.service import Service, service
+from tests.support.service import Service, environment, service
 from tests.support.sse import Events
 from tests.support.wait import until
 
@@ -68,6 +71,63 @@ def test_a_token_from_its_making_to_its_end(ours: Service) -> None:
     logged = "".join(command.log.read_text() for command in ours.commands)
     for text in (reading, writing):
         assert text[21:] not in logged
+
+
+def test_a_token_is_never_made_in_a_new_database_by_mistake(
+    tmp_path: Path,
+) -> None:
+    embedded = EmbeddedPostgres(tmp_path)
+    env = environment(tmp_path, database="", galaxy="http://127.0.0.1:9", key="none")
+    ours = Service(env, tmp_path)
+    create = ("token", "create", "portal", "--scope", "read")
+    try:
+        refused = ours.run(*create)
+        assert refused.returncode == 2
+        (line,) = refused.stderr.splitlines()
+        assert f"No service has used embedded:{embedded.folder} yet" in line
+        assert "GALAXY_JOBS_HOME" in line
+        assert refused.stdout == ""
+        assert not embedded.folder.exists()
+
+        done = ours.run(*create, "--new-database")
+        assert done.stdout.startswith("gjt_")
+        assert done.stdout.count("\n") == 1
+        database = f"Database: embedded:{embedded.folder}\n"
+        assert done.stderr.startswith(database)
+        assert ours.run("token", "revoke", "portal").stderr == database
+        assert ours.run("migrate").stderr == database
+        assert ours.run(*create).returncode == 2
+
+        ours.serve()
+        ours.stop()
+        assert ours.run(*create).returncode == 0
+    finally:
+        ours.stop()
+        shutil.rmtree(embedded.folder, ignore_errors=True)
+
+
+def test_an_open_service_is_told_how_to_close_it(tmp_path: Path) -> None:
+    embedded = EmbeddedPostgres(tmp_path)
+    env = environment(tmp_path, database="", galaxy="http://127.0.0.1:9", key="none")
+    ours = Service(env, tmp_path)
+    try:
+        first = ours.serve().logged()[0]
+        ours.stop()
+        assert (first["level"], first["event"].split(":")[0]) == (
+            "warning",
+            "no tokens",
+        )
+        remedy = first["remedy"]
+        assert remedy.startswith(
+            f"GALAXY_JOBS_HOME={tmp_path} galaxy-jobs token create"
+        )
+        _, _, *words = shlex.split(remedy)
+        assert ours.run(*words).returncode == 0
+        logged = {line["event"].split(":")[0] for line in ours.serve().logged()}
+        assert "no tokens" not in logged
+    finally:
+        ours.stop()
+        shutil.rmtree(embedded.folder, ignore_errors=True)
 
 
 def test_they_are_listed_without_what_is_secret(ours: Service) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from galaxy_jobs.entrypoints import demo, logs, serve
+from galaxy_jobs.entrypoints import demo, logs
 from galaxy_jobs.entrypoints.client import output
 from tests.support.hostile import CONTROLS, HOSTILE, raw_controls
 
@@ -82,7 +82,6 @@ def test_what_is_no_control_stays_as_it_is() -> None:
         lambda: output.error(HOSTILE, HOSTILE),
         lambda: output.Screen(stderr=True).print(HOSTILE),
         lambda: demo.report(HOSTILE, HOSTILE),
-        lambda: serve._failed(HOSTILE),
     ],
     ids=count(),
 )

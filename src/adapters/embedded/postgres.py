@@ -131,6 +131,11 @@ class EmbeddedPostgres:
         return self.server_folder / "log"
 
     @property
+    def service_mark(self) -> Path:
+        """The file that exists once a service has been started on this database."""
+        return self.folder / "service"
+
+    @property
     def socket_folder(self) -> Path:
         """The folder of the socket.
 
