@@ -81,6 +81,8 @@ def all_written(client: Client, commands: list[tuple[str, ...]]) -> dict[str, st
 def test_no_command_lets_a_text_control_the_terminal(hostile: Client) -> None:
     for command, text in all_written(hostile, COMMANDS + USAGE + LOCAL).items():
         assert raw_controls(text) == [], command
+        if command.startswith("doctor"):
+            continue  # what Galaxy says of its version is no release
         # It is shown, not left out: as JSON escapes it, or Python.
         assert re.search(r"\\(x|u00)1b;", text), command
         assert r"\u202e;" in text, command
