@@ -336,12 +336,17 @@ class RunnerUnavailable(RunnerError):
     Attributes:
         retry_after: How many seconds the engine asked to wait, from 0 to
             :data:`MAX_RETRY_AFTER`; or None, also for what is no number.
+        lasting: Whether waiting does not help, since a setting is wrong, or something
+            between this service and the engine.
     """
 
     code = "galaxy-unavailable"
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, detail: str, *, retry_after: float | None = None, lasting: bool = False
+    ) -> None:
         super().__init__(detail)
+        self.lasting = lasting
         if retry_after is not None:
             retry_after = (
                 None

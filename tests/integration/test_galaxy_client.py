@@ -668,6 +668,67 @@ def test_the_key_does_not_follow_redirects(
             assert not elsewhere.requests
 
 
+@pytest.mark.parametrize(
+    ("location", "target", "advice"),
+    [
+        (
+            "https://galaxy.example.org/api/users/current",
+            "https://galaxy.example.org/api/users/current",
+            "Configure Galaxy's address as https://galaxy.example.org",
+        ),
+        (
+            "https://me:secret@example.org/galaxy/api/users/current?key=secret#a",
+            "https://example.org/galaxy/api/users/current",
+            "Configure Galaxy's address as https://example.org/galaxy",
+        ),
+        ("/api/users/current/", "/api/users/current/", "pass paths unchanged"),
+        (
+            "https://sso.example.org/login?next=secret",
+            "https://sso.example.org/login,",
+            "If it is a page to sign in",
+        ),
+        ("", "/api/users/current,", "pass paths unchanged"),
+        ("https://example.org/" + "x" * 9999, "https://example.org/xxx", "sign in"),
+    ],
+    ids=["https", "a path", "a slash", "a page to sign in", "empty", "long"],
+)
+def test_a_redirect_is_named_with_what_to_correct(
+    location: str, target: str, advice: str
+) -> None:
+    with serving(say(http("", 302, Location=location))) as (server, galaxy):
+        with pytest.raises(RunnerUnavailable) as error:
+            ask(galaxy)
+        message = str(error.value).replace(server.url + "/api", "/api")
+        assert f"redirect (HTTP 302) to {target}" in message
+        assert advice in message
+        assert "secret" not in message
+        assert len(message) < 1000
+        assert error.value.lasting
+
+
+def test_an_address_with_api_is_corrected() -> None:
+    away = say(http("", 301, Location="/api/users/current"))
+    with Server([away]) as server:
+        with pytest.raises(RunnerUnavailable) as error:
+            ask(Galaxy(f"{server.url}/api", KEY))
+        assert str(error.value).endswith(f"Configure Galaxy's address as {server.url}")
+
+
+def test_a_proxys_page_is_told_apart_from_galaxys_failure() -> None:
+    page = http("<html>Bad Gateway</html>", 502, "text/html; charset=utf-8")
+    with serving(say(page)) as (_, galaxy):
+        with pytest.raises(RunnerUnavailable, match="did not get to Galaxy") as error:
+            ask(galaxy)
+        assert not error.value.lasting
+    own = http('{"err_msg": "no database", "err_code": 500001}', 500)
+    for answer in (own, http("Internal Server Error", 500, "text/plain")):
+        with (
+            serving(say(answer)) as (_, galaxy),
+            pytest.raises(RunnerUnavailable, match="failed in Galaxy"),
+        ):
+            ask(galaxy)
+
+
 def test_no_error_contains_the_key() -> None:
     for action in (*LOST.values(), say(http('{"err_msg": "no"}', 400))):
         with serving(action) as (_, galaxy), pytest.raises(DomainError) as error:

@@ -382,3 +382,9 @@ def test_a_path_is_read_up_to_its_twentieth_segment() -> None:
         answer = api.get("/%41" + "/a" * 30_000)
     assert code_of(answer) == "not-found"
     assert answer.json()["instance"] == "/A" + "/a" * 18
+
+
+def test_only_what_may_pass_has_a_retry_after() -> None:
+    assert refused_by(errors.RunnerUnavailable("down")).headers == {"Retry-After": "10"}
+    lasting = errors.RunnerUnavailable("a redirect", lasting=True)
+    assert refused_by(lasting, {"Location": "/here"}).headers == {"Location": "/here"}

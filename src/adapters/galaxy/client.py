@@ -28,7 +28,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 from bioblend.galaxy import GalaxyInstance
@@ -82,8 +82,9 @@ class NoAnswer(RunnerUnavailable):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        lasting: bool = False,
     ) -> None:
-        super().__init__(detail, retry_after=retry_after)
+        super().__init__(detail, retry_after=retry_after, lasting=lasting)
         self.status = status
 
 
@@ -309,7 +310,7 @@ class Client(GalaxyInstance):
             finally:
                 route = _route(url.removeprefix(self.url))
                 self._observer(method, route, status, time.monotonic() - began)
-        _check(answer, name)
+        _check(answer, name, url)
         return answer
 
     @contextmanager
@@ -450,8 +451,13 @@ class _Answer(requests.Response):
         return self._parsed
 
 
-def _check(answer: _Answer, name: str) -> None:
+def _check(answer: _Answer, name: str, url: str) -> None:
     """Check that an answer is a success.
+
+    Args:
+        answer: The answer.
+        name: The request and the server, in words.
+        url: The address that was asked.
 
     Raises:
         RunnerRefusedUs, RunnerUnavailable, NoAnswer, Refused: It is none.
@@ -482,6 +488,14 @@ def _check(answer: _Answer, name: str) -> None:
                     "header?"
                 )
             raise Refused(status, message, code, name)
+        case _, 5 if _kind(answer) == "text/html":
+            # Galaxy's own failures are JSON or plain text.
+            raise NoAnswer(
+                f"{name} did not get to Galaxy: a proxy in front of it answered HTTP "
+                f"{status} with a page. Galaxy is stopped, starting, or too slow.",
+                status=status,
+                retry_after=retry_after,
+            )
         case _, 5:
             detail = f": {message}" if message else ""
             raise NoAnswer(
@@ -490,23 +504,53 @@ def _check(answer: _Answer, name: str) -> None:
                 retry_after=retry_after,
             )
         case _, 3:
+            target, advice = _redirect(url, answer.headers.get("Location", ""))
             raise NoAnswer(
-                f"{name} was answered with a redirect, which is not followed, since "
-                "it would take the API key along. Configure the address that it leads "
-                "to.",
+                f"{name} was answered with a redirect (HTTP {status}) to {target}, "
+                "which is not followed, since it would take the API key along. "
+                f"{advice}",
                 status=status,
+                lasting=True,
             )
         case _:
-            kind = answer.headers.get("Content-Type", "no type").partition(";")[0][:80]
             raise NoAnswer(
                 f"{name} gave an answer that could not be understood (HTTP {status}, "
-                f"{kind}, {answer.size} bytes). Is that the address of a "
+                f"{_kind(answer)}, {answer.size} bytes). Is that the address of a "
                 "Galaxy, or of something in front of it?",
                 status=status,
             )
 
 
 _NOT_LOGGED_IN = 403001
+
+
+def _kind(answer: _Answer) -> str:
+    kind: str = answer.headers.get("Content-Type", "no type")
+    return kind.partition(";")[0].strip()[:80]
+
+
+def _redirect(url: str, location: str) -> tuple[str, str]:
+    """Return where a redirect leads, without secrets, and what to correct.
+
+    Args:
+        url: The address that was asked.
+        location: The redirect's header.
+    """
+    parts = urlsplit(urljoin(url, location))
+    host = parts.netloc.rpartition("@")[2]
+    target = urlunsplit((parts.scheme, host, parts.path, "", ""))
+    path = url[url.rindex("/api/") :]
+    if target.rstrip("/") == url.rstrip("/"):
+        advice = "Have the proxy in front of Galaxy pass paths unchanged."
+    elif target.endswith(path):
+        base = text(target.removesuffix(path), ERROR_LIMIT)
+        advice = f"Configure Galaxy's address as {base}"
+    else:
+        advice = (
+            "That is no part of Galaxy's API. If it is a page to sign in, have the "
+            "proxy let requests with a key pass, or configure an address behind it."
+        )
+    return text(target, ERROR_LIMIT) or "no address", advice
 
 
 def _route(path: str) -> str:

@@ -18,7 +18,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from galaxy_jobs.domain import DomainError, Problem, errors
-from galaxy_jobs.domain.errors import shortened
+from galaxy_jobs.domain.errors import RunnerUnavailable, shortened
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.hints import explain
 
@@ -117,7 +117,10 @@ def refused_by(
     error: DomainError, headers: Mapping[str, str] = MappingProxyType({})
 ) -> Refused:
     """Return the refusal that a client gets for an error of the core."""
-    return Refused(error.code, explain(error), extra=error.extra(), headers=headers)
+    problem = Refused(error.code, explain(error), extra=error.extra(), headers=headers)
+    if isinstance(error, RunnerUnavailable) and error.lasting:
+        problem.headers = headers  # without Retry-After: waiting does not help
+    return problem
 
 
 def status_of(code: str, *, addressed: bool) -> int:
