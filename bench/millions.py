@@ -109,7 +109,7 @@ def measured(one: Store, *, changes: bool) -> Iterator[tuple[str, float]]:
             for claim in claims
         ]
     began = time.monotonic()
-    written = queue.write_back(looks)
+    written = queue.write_back(looks).changes
     what = "write-back, changes" if changes else "write-back, quiet"
     yield what, time.monotonic() - began
     assert written == (BATCH if changes else 0)

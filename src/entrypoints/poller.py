@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from traceback import extract_tb
 from types import FrameType
@@ -184,6 +185,9 @@ def _sweep(
 ) -> tuple[Sweep, float]:
     began = time.monotonic()
     sweep = container.poll()(at_most, progress)
+    for news in (sweep.unstorable, sweep.reconciled.unstorable):
+        for id_, reason in islice(news.items(), 20):
+            log.warning("could not be stored", id=str(id_), problem=reason)
     return sweep, round(time.monotonic() - began, 3)
 
 

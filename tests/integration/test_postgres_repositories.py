@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.postgres import (
@@ -32,6 +34,7 @@ from galaxy_jobs.adapters.testing.contracts.submissions import (
 )
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
+from tests.support.sightings import SIGHTINGS, store_between_others
 
 
 # What the store's own clock is compared with.
@@ -111,6 +114,13 @@ class TestInvocations(InPostgres, InvocationRepositoryContract):
 
 class TestPollQueue(InPostgres, PollQueueContract):
     pass
+
+
+@given(fields=SIGHTINGS)
+def test_what_galaxy_says_keeps_no_other_from_being_stored(
+    migrated: Engine, fields: dict[str, Any]
+) -> None:
+    store_between_others(in_postgres(migrated), fields)
 
 
 class TestSupersededRuns(InPostgres, SupersededRunsContract):

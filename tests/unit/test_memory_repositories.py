@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
 
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
@@ -27,6 +30,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryTokens,
     MemoryTransitionFeed,
 )
+from tests.support.sightings import SIGHTINGS, store_between_others
 
 
 def in_memory() -> Repositories:
@@ -64,6 +68,13 @@ class TestInvocations(InMemory, InvocationRepositoryContract):
 
 class TestPollQueue(InMemory, PollQueueContract):
     pass
+
+
+@given(fields=SIGHTINGS)
+def test_what_galaxy_says_keeps_no_other_from_being_stored(
+    fields: dict[str, Any],
+) -> None:
+    store_between_others(in_memory(), fields)
 
 
 class TestSupersededRuns(InMemory, SupersededRunsContract):

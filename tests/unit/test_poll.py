@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from attrs import define, evolve, field
@@ -650,6 +650,33 @@ def test_a_loop_goes_round_before_everything_is_done(rig: Rig) -> None:
     slow(rig, 1)
     assert rig.poll(at_most=SECOND).asked <= 7
     assert rig.poll(at_most=timedelta(seconds=12)).asked <= 19
+
+
+# --- what cannot be stored ----------------------------------------------------
+
+
+def test_news_that_cannot_be_stored_is_set_aside_alone(rig: Rig) -> None:
+    ids = rig.many(5)
+    odd: Any = float("nan")
+    rig.galaxy.reports[ids[3]] = a_report(a_step(JobState.RUNNING, label=odd))
+    sweep = rig.sweep()
+    assert (sweep.due, sweep.asked, sweep.changed) == (5, 5, 4)
+    assert list(sweep.unstorable) == [ids[3]]
+    assert sweep.counts()["unstorable"] == 1
+    assert rig.repositories.queue.backlog()[HERE].totals["unstorable"] == 1
+    assert [rig.job(id_).version for id_ in ids] == [1, 1, 1, 0, 1]
+    # It is asked about ever less often, as after any failure, and never given up.
+    waits = []
+    for _ in range(12):
+        began = rig.clock()
+        while not rig.sweep(SECOND / 4).unstorable:
+            pass
+        waits.append(rig.clock() - began)
+    assert waits[0] < waits[4] < waits[8]
+    assert waits[-1] <= 1.1 * rig.policy.max_interval + SECOND
+    rig.galaxy.reports[ids[3]] = DONE
+    rig.sweep(rig.policy.max_interval)
+    assert rig.job(ids[3]).state is S.COMPLETED
 
 
 # --- several pollers ----------------------------------------------------------

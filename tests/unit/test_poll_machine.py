@@ -37,7 +37,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     RunNotFound,
 )
-from galaxy_jobs.domain.ports import Backlog, Claim, Look
+from galaxy_jobs.domain.ports import Backlog, Claim, Look, Stored
 from galaxy_jobs.domain.use_cases import Poll, PollPolicy
 from tests.support import oracle
 from tests.support.build import a_report, a_step
@@ -144,7 +144,7 @@ class Guarded(PollQueue):
                 self.held[claim.invocation_id] = Held(claim, self.now() + lease)
         self.queue.renew(claims, lease=lease)
 
-    def write_back(self, looks: Sequence[Look]) -> int:
+    def write_back(self, looks: Sequence[Look]) -> Stored:
         for look in looks:
             held = self.held.get(look.claim.invocation_id)
             if held is not None and held.claim == look.claim:

@@ -29,7 +29,7 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     StoreUnavailable,
 )
-from galaxy_jobs.domain.use_cases import Reconciled
+from galaxy_jobs.domain.use_cases import Reconciled, Sweep
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, KEY, REQUEST, World
 
@@ -185,17 +185,6 @@ def test_only_what_was_lost_is_counted(world: World) -> None:
     assert counted == [Reconciled(waiting=1), Reconciled(rejected=1), *nothing]
 
 
-def test_a_run_with_an_id_that_cannot_be_stored_stops_no_other(world: World) -> None:
-    died_after_the_invoke(world)
-    world.faults.raises(
-        "submissions.accept", When.BEFORE, InvalidValue("A value cannot be stored.")
-    )
-    world.clock.advance(world.submit.policy.deadline)
-    assert world.reconcile(world.galaxy.who) == Reconciled(waiting=1)
-    world.clock.advance(world.reconcile.policy.retry_in)
-    assert world.reconcile(world.galaxy.who) == Reconciled(adopted=1)
-
-
 def test_a_run_whose_answer_was_lost_has_time_to_turn_up(world: World) -> None:
     sent_an_invoke_that_arrives_late(world)
     world.reconcile(world.galaxy.who)
@@ -303,6 +292,21 @@ def test_one_that_galaxy_will_not_speak_of_holds_up_no_other(world: World) -> No
     world.galaxy.fail_next("report", RunnerUnavailable("Garbage."))
     done = world.reconcile(world.galaxy.who)
     assert (done.adopted, done.waiting) == (1, 1)
+    world.clock.advance(world.reconcile.policy.retry_in)
+    assert world.reconcile(world.galaxy.who).adopted == 1
+
+
+def test_a_run_with_an_id_that_cannot_be_stored_holds_up_no_other(world: World) -> None:
+    died_after_the_invoke(world)
+    world.faults.kills("runner.invoke", When.AFTER)
+    with pytest.raises(Killed):
+        world.submit(REQUEST)
+    world.clock.advance(timedelta(hours=1))
+    world.faults.raises("submissions.accept", When.BEFORE, InvalidValue("Too long."))
+    done = world.reconcile(world.galaxy.who)
+    assert (done.adopted, done.waiting) == (1, 1)
+    assert list(done.unstorable.values()) == ["Too long."]
+    assert Sweep(reconciled=done).counts()["unstorable"] == 1
     world.clock.advance(world.reconcile.policy.retry_in)
     assert world.reconcile(world.galaxy.who).adopted == 1
 

@@ -22,11 +22,19 @@ from galaxy_jobs.adapters.postgres.changes import (
     replace,
     unnested,
 )
-from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.engine import read, reason, write
 from galaxy_jobs.adapters.postgres.rows import cleaned
+from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import Identity, InvocationId
-from galaxy_jobs.domain.ports import MAY_BE_LATE, Backlog, Claim, Look, PollQueue
+from galaxy_jobs.domain.ports import (
+    MAY_BE_LATE,
+    Backlog,
+    Claim,
+    Look,
+    PollQueue,
+    Stored,
+)
 
 
 _I = tables.invocations
@@ -225,10 +233,19 @@ class PostgresPollQueue(PollQueue):
         parameters = {"lease": lease, **arrays("held", rows)}
         write(self.engine, lambda c: c.execute(RENEW, parameters))
 
-    def write_back(self, looks: Sequence[Look]) -> int:
+    def write_back(self, looks: Sequence[Look]) -> Stored:
         if not looks:
-            return 0
-        return write(self.engine, lambda connection: _write_back(connection, looks))
+            return Stored()
+        try:
+            changes = write(self.engine, lambda c: _write_back(c, looks))
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one oddity must not keep the others
+            if len(looks) == 1:
+                return Stored(unstorable={looks[0].claim.invocation_id: reason(error)})
+            middle = len(looks) // 2
+            return self.write_back(looks[:middle]) + self.write_back(looks[middle:])
+        return Stored(changes=changes)
 
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
         parameters: dict[str, Any] = {"url": identity.url, "user": identity.user_id}

@@ -39,6 +39,7 @@ from galaxy_jobs.domain.ports.queue import (
     Claim,
     Look,
     PollQueue,
+    Stored,
 )
 from galaxy_jobs.domain.ports.runner import WorkflowRunner
 from galaxy_jobs.domain.ports.submissions import SubmissionRepository
@@ -60,6 +61,7 @@ __all__ = [
     "Page",
     "PollQueue",
     "RunHistories",
+    "Stored",
     "SubmissionRepository",
     "SupersededRuns",
     "TokenRepository",

@@ -78,6 +78,29 @@ class Look:
 
 
 @frozen(kw_only=True)
+class Stored:
+    """The outcome of storing looks.
+
+    Attributes:
+        changes: The number of changes that were stored.
+        unstorable: The invocations whose look has a value that cannot be stored,
+            and the reasons.
+    """
+
+    changes: int = 0
+    unstorable: Mapping[InvocationId, str] = field(
+        factory=dict[InvocationId, str], hash=False
+    )
+
+    def __add__(self, other: Stored) -> Stored:
+        """Return the outcome of both."""
+        return Stored(
+            changes=self.changes + other.changes,
+            unstorable={**self.unstorable, **other.unstorable},
+        )
+
+
+@frozen(kw_only=True)
 class Backlog:
     """The state of polling one Galaxy.
 
@@ -144,17 +167,22 @@ class PollQueue(Protocol):
         """
 
     @abstractmethod
-    def write_back(self, looks: Sequence[Look]) -> int:
+    def write_back(self, looks: Sequence[Look]) -> Stored:
         """Store the results of claims, and give them back.
 
-        In one transaction: each change with its transition, as
+        In one transaction, as a rule: each change with its transition, as
         :meth:`InvocationRepository.save` does; when each is due next; when it
         was observed, and when it becomes stale. A look whose claim has passed to
         another poller since, or whose invocation is at another version, is left
         out; in the latter case it becomes due at once.
 
-        Returns:
-            The number of changes that were stored.
+        A look with a value that the store cannot hold, such as NaN, does not keep
+        the others from being stored. Nothing of it is stored, and its claim is not
+        given back: the caller may write back another look.
+
+        Raises:
+            StoreUnavailable: The store could not be reached; whether anything was
+                stored is not known.
         """
 
     @abstractmethod

@@ -16,7 +16,7 @@ meanwhile.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum, auto
@@ -113,11 +113,16 @@ class Reconciled:
         adopted: Their run was found.
         rejected: They were open, and have no run and never will.
         waiting: They are open, and are to be looked at again.
+        unstorable: Those of which something could not be stored, and the reasons;
+            they are looked at again.
     """
 
     adopted: int = 0
     rejected: int = 0
     waiting: int = 0
+    unstorable: Mapping[SubmissionId, str] = field(
+        factory=dict[SubmissionId, str], hash=False
+    )
 
 
 @frozen(kw_only=True)
@@ -148,8 +153,18 @@ class Reconcile:
         Raises:
             StoreUnavailable: The database could not be reached.
         """
-        outcomes = Counter(map(self._settle, self._due(identity)))
+        unstorable: dict[SubmissionId, str] = {}
+
+        def settle(submission: Submission) -> Outcome:
+            try:
+                return self._settle(submission)
+            except InvalidValue as error:  # such as an id that is too long
+                unstorable[submission.submission_id] = str(error)
+                return self._later(submission)
+
+        outcomes = Counter(map(settle, self._due(identity)))
         return Reconciled(
+            unstorable=unstorable,
             adopted=outcomes[Outcome.ADOPTED],
             rejected=outcomes[Outcome.REJECTED],
             waiting=outcomes[Outcome.WAITING],
@@ -190,8 +205,7 @@ class Reconcile:
             if submission.history_id is None:
                 return self._without_history(submission)
             return self._with_history(submission, submission.history_id)
-        except (RunnerError, InvalidValue):
-            # Galaxy could not be asked, or has an id that cannot be stored.
+        except RunnerError:
             return self._later(submission)
         except StaleVersion:
             # Its submitter, or another reconciler, was faster.

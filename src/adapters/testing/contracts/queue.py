@@ -31,7 +31,10 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
 )
 from galaxy_jobs.domain.model.invocation import (
+    Failure,
     InvocationState,
+    Progress,
+    StepSummary,
 )
 from galaxy_jobs.domain.model.values import (
     InvocationId,
@@ -40,6 +43,25 @@ from galaxy_jobs.domain.ports import (
     Claim,
     Look,
 )
+
+
+FAILURE = Failure(reason="job-failed")
+STEP = StepSummary(index=0, label="sort", tool="t", state="ok", jobs={})
+NAN: Any = float("nan")
+INFINITY: Any = float("inf")
+NO_JSON: Any = {1}
+
+#: Values that no database can hold, in whatever field Galaxy's answer put them.
+UNSTORABLE: list[dict[str, Any]] = [
+    {"sighting": {"failure": evolve(FAILURE, exit_code=NAN)}},
+    {"sighting": {"failure": evolve(FAILURE, tool=-INFINITY)}},
+    {"sighting": {"failure": evolve(FAILURE, step_index=10**5000)}},
+    {"sighting": {"progress": Progress(total=INFINITY)}},
+    {"sighting": {"steps": (evolve(STEP, jobs={"ok": NAN}),)}},
+    {"sighting": {"steps": (evolve(STEP, state=NO_JSON),)}},
+    {"look": {"next_in": timedelta.max}},
+    {"look": {"stale_in": timedelta.max}},
+]
 
 
 class PollQueueContract:
@@ -126,7 +148,7 @@ class PollQueueContract:
             claims = repositories.claim()
             looks = [Look(claim=claim, answered=True) for claim in reversed(claims)]
             answers = at_once(
-                partial[object](repositories.queue.write_back, looks),
+                partial[object](repositories.written, looks),
                 *[partial[object](repositories.queue.renew, claims, lease=DAY)] * 3,
             )
             assert answers == [0, None, None, None]
@@ -204,7 +226,7 @@ class PollQueueContract:
         before = repositories.accepted("inv1")
         (claim,) = repositories.claim()
         look = Look(claim=claim, answered=True, summary="s", next_in=HOUR, stale_in=DAY)
-        assert repositories.queue.write_back([look]) == 0
+        assert repositories.written([look]) == 0
         after = repositories.invocations.get(before.invocation_id)
         assert evolve(after, observed_at=NOON) == before
         assert after.stale_at == after.observed_at + DAY
@@ -322,7 +344,7 @@ class PollQueueContract:
         (claim,) = repositories.claim()
         after = before.seen(sighting(state), LATER)
         look = Look(claim=claim, before=before, after=after, answered=True, full=True)
-        assert repositories.queue.write_back([look]) == 1
+        assert repositories.written([look]) == 1
         assert repositories.invocations.get(before.invocation_id) == after
         _, *changes = repositories.invocations.transitions(before.invocation_id)
         assert [
@@ -341,7 +363,7 @@ class PollQueueContract:
         (claim,) = repositories.claim()
         after = before.lost(LATER)
         look = Look(claim=claim, before=before, after=after, missing=True)
-        assert repositories.queue.write_back([look]) == 1
+        assert repositories.written([look]) == 1
         assert repositories.invocations.get(before.invocation_id) == after
         assert repositories.claim() == []
         assert repositories.overdue() is None
@@ -379,7 +401,7 @@ class PollQueueContract:
                 for name, after in seen.items()
             ),
         ]
-        assert repositories.queue.write_back(looks) == 2  # noqa: PLR2004
+        assert repositories.written(looks) == 2  # noqa: PLR2004
         for name, run in {**runs, **seen}.items():
             stored = repositories.invocations.get(InvocationId(name))
             assert evolve(stored, observed_at=NOON) == evolve(run, observed_at=NOON)
@@ -397,7 +419,58 @@ class PollQueueContract:
         }
 
     def test_writing_nothing_back_is_nothing(self, repositories: Repositories) -> None:
-        assert repositories.queue.write_back([]) == 0
+        assert repositories.written([]) == 0
+
+    # --- what cannot be stored ------------------------------------------------
+
+    @pytest.mark.parametrize("place", [0, 3, 6])
+    @pytest.mark.parametrize("fields", UNSTORABLE)
+    def test_what_cannot_be_stored_keeps_no_other_from_it(
+        self, repositories: Repositories, fields: dict[str, Any], place: int
+    ) -> None:
+        runs = [repositories.accepted(f"inv{n}") for n in range(7)]
+        looks = []
+        for n, (claim, before) in enumerate(
+            zip(repositories.claim(), runs, strict=True)
+        ):
+            odd = fields if n == place else {}
+            seen = sighting(S.IN_PROGRESS, **odd.get("sighting", {}))
+            after = before.seen(seen, LATER) if n % 3 == 0 else None
+            look = Look(claim=claim, before=before, after=after, answered=True)
+            looks.append(evolve(look, **odd.get("look", {"next_in": HOUR})))
+        stored = repositories.queue.write_back(looks)
+        assert stored.changes == 2  # noqa: PLR2004
+        (reason,) = stored.unstorable.values()
+        assert list(stored.unstorable) == [f"inv{place}"]
+        assert reason
+        assert "SELECT" not in reason
+        assert "UPDATE" not in reason
+        odd_one = runs[place]
+        assert repositories.invocations.get(odd_one.invocation_id) == odd_one
+        for look in looks:
+            if look.after is not None and look.before != odd_one:
+                id_ = look.claim.invocation_id
+                assert repositories.invocations.get(id_).state is S.IN_PROGRESS
+        assert repositories.claim() == [], "its claim is not given back"
+        failed = Look(claim=looks[place].claim, next_in=MINUTE)
+        assert repositories.written([failed]) == 0
+        repositories.pass_time(2 * MINUTE)
+        (claim,) = repositories.claim()
+        assert (claim.invocation_id, claim.failures) == (f"inv{place}", 1)
+
+    @pytest.mark.parametrize("fields", UNSTORABLE)
+    def test_what_came_too_late_need_not_be_storable(
+        self, repositories: Repositories, fields: dict[str, Any]
+    ) -> None:
+        before = repositories.accepted("inv1")
+        (claim,) = repositories.claim()
+        repositories.invocations.save(before, before.request_cancel(LATER))
+        after = before.seen(
+            sighting(S.IN_PROGRESS, **fields.get("sighting", {})), LATER
+        )
+        look = Look(claim=claim, before=before, after=after, **fields.get("look", {}))
+        assert repositories.written([look]) == 0
+        assert repositories.claimed() == ["inv1"]
 
     # --- too late -------------------------------------------------------------
 
@@ -413,7 +486,7 @@ class PollQueueContract:
             Look(claim=late, asked=False),
             Look(claim=late, missing=True),
         ):
-            assert repositories.queue.write_back([look]) == 0
+            assert repositories.written([look]) == 0
         assert repositories.invocations.get(before.invocation_id) == before
         assert repositories.claim() == [], "the holder's lease is not touched"
         repositories.queue.write_back([Look(claim=holder, answered=True)])
@@ -428,7 +501,7 @@ class PollQueueContract:
         repositories.pass_time(HOUR)
         after = before.seen(sighting(S.IN_PROGRESS), LATER)
         look = Look(claim=claim, before=before, after=after, answered=True, full=True)
-        assert repositories.queue.write_back([look]) == 1
+        assert repositories.written([look]) == 1
 
     def test_a_look_at_what_changed_meanwhile_is_left_out(
         self, repositories: Repositories
@@ -447,7 +520,7 @@ class PollQueueContract:
             summary="s",
             next_in=DAY,
         )
-        assert repositories.queue.write_back([look]) == 0
+        assert repositories.written([look]) == 0
         assert repositories.invocations.get(before.invocation_id) == cancelled
         changes = repositories.invocations.transitions(before.invocation_id)
         assert [change.to_state for change in changes] == [S.QUEUED, S.CANCELLING]
@@ -472,7 +545,7 @@ class PollQueueContract:
             summary="s",
             next_in=DAY,
         )
-        assert repositories.queue.write_back([look]) == 0
+        assert repositories.written([look]) == 0
         assert repositories.invocations.get(before.invocation_id) == saved
         (claim,) = repositories.claim()
         assert claim.summary is None
@@ -496,7 +569,7 @@ class PollQueueContract:
         ended = repositories.moved(before, S.COMPLETED)
         after = before.seen(sighting(S.IN_PROGRESS), LATER)
         look = Look(claim=claim, before=before, after=after, answered=True)
-        assert repositories.queue.write_back([look, Look(claim=claim)]) == 0
+        assert repositories.written([look, Look(claim=claim)]) == 0
         assert repositories.invocations.get(before.invocation_id) == ended
         assert repositories.claim() == []
 
@@ -509,7 +582,7 @@ class PollQueueContract:
             after = before.seen(sighting(S.IN_PROGRESS), LATER)
             look = Look(claim=claim, before=before, after=after, next_in=DAY)
             written, saved = at_once(
-                partial[object](repositories.queue.write_back, [look]),
+                partial[object](repositories.written, [look]),
                 partial[object](
                     repositories.invocations.save,
                     before,

@@ -47,6 +47,7 @@ from galaxy_jobs.domain.ports import (
     Cursor,
     DatasetRepository,
     InvocationRepository,
+    Look,
     Page,
     PollQueue,
     SubmissionRepository,
@@ -142,6 +143,12 @@ class Repositories:
     def claim(self, limit: int = 100, lease: timedelta = HOUR) -> Sequence[Claim]:
         """Claim what is due here."""
         return self.queue.claim(HERE, limit=limit, lease=lease)
+
+    def written(self, looks: Sequence[Look]) -> int:
+        """Write looks back that can be stored; return the number of changes."""
+        stored = self.queue.write_back(looks)
+        assert not stored.unstorable
+        return stored.changes
 
     def claimed(self) -> list[InvocationId]:
         """Claim what is due here; return its ids."""

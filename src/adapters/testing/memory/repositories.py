@@ -14,7 +14,7 @@ from functools import partial
 from threading import Condition, RLock
 from typing import Any
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, asdict, define, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     DatasetExists,
@@ -59,6 +59,7 @@ from galaxy_jobs.domain.ports import (
     Look,
     Page,
     PollQueue,
+    Stored,
     SubmissionRepository,
     SupersededRuns,
     TokenRepository,
@@ -491,9 +492,15 @@ class MemoryPollQueue(PollQueue):
                 if row and row.fence == claim.fence and row.lease_until is not None:
                     row.lease_until = self.store.now() + lease
 
-    def write_back(self, looks: Sequence[Look]) -> int:
+    def write_back(self, looks: Sequence[Look]) -> Stored:
+        changes, unstorable = 0, {}
         with self.store.lock:
-            return sum(self._take(look) for look in looks)
+            for look in looks:
+                try:
+                    changes += self._take(look)
+                except Exception as error:  # noqa: BLE001 - as in PostgreSQL
+                    unstorable[look.claim.invocation_id] = str(error)
+        return Stored(changes=changes, unstorable=unstorable)
 
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
         with self.store.lock:
@@ -536,17 +543,25 @@ class MemoryPollQueue(PollQueue):
         )
 
     def _take(self, look: Look) -> bool:
-        """Store the result of a claim; return whether it was a change."""
+        """Store the result of a claim; return whether it was a change.
+
+        If anything is raised, it cannot be stored, and nothing has changed.
+        """
         id_ = look.claim.invocation_id
         row = self.store.active.get(id_)
         if row is None or row.fence != look.claim.fence:
             return False
+        now = self.store.now()
+        stored = self.store.invocations[id_]
+        overtaken = row.woken or (look.before and look.before.version != stored.version)
+        if look.asked and not overtaken:
+            _ = now + look.next_in, now + look.stale_in
+            if look.after is not None:
+                _refuse_unstorable(_from_galaxy(look.after))
         row.lease_until = None
         if not look.asked:
             return False
-        now = self.store.now()
-        stored = self.store.invocations[id_]
-        if row.woken or (look.before and look.before.version != stored.version):
+        if overtaken:
             row.next_poll_at = now
             return False
         self._note(row, look, now)
@@ -774,6 +789,14 @@ def _clean(text: str | None) -> Any:
     if text is None:
         return None
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _from_galaxy(invocation: Invocation) -> Any:
+    """Return what Galaxy says of a run, as it is stored."""
+    run = _cleaned(invocation)
+    failure = None if run.failure is None else asdict(run.failure)
+    steps = [asdict(step) for step in run.steps]
+    return [run.galaxy_state, asdict(run.progress), steps, failure, run.attention]
 
 
 def _cleaned(invocation: Invocation) -> Invocation:

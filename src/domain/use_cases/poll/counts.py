@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve, field, fields, frozen
 
 from galaxy_jobs.domain.errors import RunnerError
+from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.use_cases.reconcile import Reconciled
 
 
@@ -31,6 +32,7 @@ class Sweep:
         ended: Changes to a final state.
         failed: Invocations that could not be asked about, or not be cancelled.
         missing: Invocations that Galaxy answers it does not have.
+        unstorable: Invocations whose news could not be stored, and the reasons.
         reconciled: The outcomes of submissions that were left open.
         cleared: Histories of superseded runs that were dealt with.
         problem: Why Galaxy could not be asked, or not to the end; or None.
@@ -50,6 +52,9 @@ class Sweep:
     ended: int = 0
     failed: int = 0
     missing: int = 0
+    unstorable: Mapping[InvocationId, str] = field(
+        factory=dict[InvocationId, str], hash=False
+    )
     reconciled: Reconciled = field(factory=Reconciled)
     cleared: int = 0
     problem: RunnerError | None = None
@@ -62,6 +67,7 @@ class Sweep:
         return evolve(
             self,
             **{name: n + theirs[name] for name, n in mine.items()},
+            unstorable={**self.unstorable, **later.unstorable},
             problem=later.problem or self.problem,
             failure=later.failure or self.failure,
         )
@@ -84,6 +90,7 @@ class Sweep:
             "ended": self.ended,
             "failed": self.failed,
             "missing": self.missing,
+            "unstorable": len(self.unstorable) + len(self.reconciled.unstorable),
             "adopted": self.reconciled.adopted,
             "rejected": self.reconciled.rejected,
             "open": self.reconciled.waiting,

@@ -52,6 +52,7 @@ from galaxy_jobs.domain.ports import (
     InvocationRepository,
     Look,
     PollQueue,
+    Stored,
     WorkflowRunner,
 )
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
@@ -265,7 +266,7 @@ class Poll:
         deadline = self.clock() + self.policy.look_budget
         answers = list(self.mapper(partial(self._full_look, deadline), moved))
         looks += self._looks(identity, answers, summaries, at)
-        changed = self.queue.write_back(looks)
+        stored = self._stored(claims, looks)
         full = [answer.claim.invocation_id for answer in answers if answer.sighting]
         errors = [answer.error for answer in answers if answer.error is not None]
         return Sweep(
@@ -276,14 +277,27 @@ class Poll:
             looks=len(full),
             routine=len(routine.intersection(full)),
             put_off=sum(not look.asked for look in looks),
-            changed=changed,
+            changed=stored.changes,
             ended=sum(
                 bool(look.after and look.after.state.is_terminal) for look in looks
             ),
             failed=len(errors),
             missing=sum(look.missing for look in looks),
             failure=errors[-1] if errors else None,
+            unstorable=stored.unstorable,
         )
+
+    def _stored(self, claims: Sequence[Claim], looks: Sequence[Look]) -> Stored:
+        """Store looks; one that cannot be stored counts as a failure to ask."""
+        stored = self.queue.write_back(looks)
+        self.queue.write_back(
+            [
+                self._failed(claim)
+                for claim in claims
+                if claim.invocation_id in stored.unstorable
+            ]
+        )
+        return stored
 
     def _summaries(self, claims: Sequence[Claim]) -> Mapping[InvocationId, JobsSummary]:
         """Ask in bulk; an invocation that is not in the answer gets a full look."""
