@@ -24,6 +24,7 @@ def main() -> None:
         "127.0.0.1",
         0,
         on_ready=lambda url: print(url, flush=True),
+        shutdown_timeout=15,
     )
 
 

@@ -58,6 +58,7 @@ def main() -> None:
             0,
             on_ready=lambda url: print(url, token, flush=True),
             on_stop=lambda: container.broadcast().stop(),
+            shutdown_timeout=15,
         )
 
 

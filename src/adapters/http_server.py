@@ -24,10 +24,6 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 
-SHUTDOWN_TIMEOUT = 15
-"""Seconds for which running requests are still answered after a signal to stop. What
-they began on Galaxy is recorded even when their clients have been cut off."""
-
 CLIENT_TIMEOUT = 30
 """Seconds a client may take to send a whole request, to begin the next one, and to
 accept any part of an answer."""
@@ -241,7 +237,7 @@ def run_server(
     *,
     on_ready: Callable[[str], object] = lambda _: None,
     on_stop: Callable[[], object] = lambda: None,
-    shutdown_timeout: int = SHUTDOWN_TIMEOUT,
+    shutdown_timeout: float,
     client_timeout: int = CLIENT_TIMEOUT,
     max_connections: int = MAX_DESCRIPTORS,
 ) -> bool:
@@ -291,7 +287,7 @@ def run_server(
             server_header=False,
             proxy_headers=False,  # the address of the client is not used
             timeout_keep_alive=client_timeout,
-            timeout_graceful_shutdown=shutdown_timeout,
+            timeout_graceful_shutdown=shutdown_timeout,  # type: ignore[arg-type]
         )
         server = Server(
             config, lambda: on_ready(url), on_stop, max_connections=max_connections

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import threading
+from functools import partial
 
 import attrs
 import structlog
@@ -22,6 +24,10 @@ from galaxy_jobs.entrypoints.container import Container, opened, prepare
 
 
 log = structlog.get_logger()
+
+ASKING, ANSWERING = 0.6, 0.8
+"""The shares of the time to stop in which Galaxy may still answer, and in which running
+requests are answered. What Galaxy has not answered is recorded between the two."""
 
 
 def serve(host: str, port: int) -> int:
@@ -65,7 +71,8 @@ def serve(host: str, port: int) -> int:
                     database=container.database().where(),
                     connections=connections,
                 ),
-                on_stop=lambda: container.broadcast().stop(),
+                on_stop=partial(_stop, container),
+                shutdown_timeout=ANSWERING * container.http().shutdown,
                 max_connections=connections,
             )
         except CannotListen as error:
@@ -74,6 +81,20 @@ def serve(host: str, port: int) -> int:
             )
             return 1
         return 0 if started else 1
+
+
+def _stop(container: Container) -> None:
+    """End what would not end by itself, now and in the time to stop."""
+    container.broadcast().stop()
+    seconds = container.http().shutdown
+    for delay, end in (
+        (ASKING * seconds, container.galaxy().stop),
+        # The poller settles whatever is still running, as after a kill.
+        (seconds, partial(os._exit, 1)),
+    ):
+        timer = threading.Timer(delay, end)
+        timer.daemon = True
+        timer.start()
 
 
 def _bounded(loaded: settings.Settings, connections: int) -> settings.Settings:

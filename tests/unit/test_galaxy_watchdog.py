@@ -32,3 +32,13 @@ def test_an_attempt_that_ended_is_not_cut() -> None:
     with attempt(watchdog, 0.1) as other:
         wait_until_cut(other)
     assert not ended.timed_out
+
+
+def test_once_stopped_it_cuts_what_runs_and_whatever_begins() -> None:
+    watchdog = Watchdog()
+    with attempt(watchdog, 60) as running, attempt(watchdog, 60) as other:
+        watchdog.stop()
+        assert running.timed_out
+        assert other.timed_out
+    with attempt(watchdog, 60) as late:
+        assert late.timed_out

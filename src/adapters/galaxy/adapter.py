@@ -119,6 +119,13 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         self._names = Names(self._client, monotonic)
         self.bulk = Bulk(search_limit=timeout, monotonic=monotonic)
 
+    def stop(self) -> None:
+        """Fail whatever waits for an answer, and all that is asked from now on.
+
+        Each request fails as at its deadline, so that its caller can record that.
+        """
+        self._client.stop()
+
     def __repr__(self) -> str:
         return repr(self._client)
 

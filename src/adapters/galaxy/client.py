@@ -170,6 +170,10 @@ class Client(GalaxyInstance):
     def __repr__(self) -> str:
         return f"<Galaxy at {self.shown_url}>"
 
+    def stop(self) -> None:
+        """Cut off all requests, and send no more: each fails as at its deadline."""
+        self._watchdog.stop()
+
     def get(self, path: str, **params: Any) -> Any:
         """Return the answer to a GET that BioBlend has no method for."""
         return self.make_get_request(f"{self.url}/{path}", params=params).json()
@@ -408,18 +412,17 @@ class Client(GalaxyInstance):
         self, name: str, attempt: Attempt, error: Exception
     ) -> RunnerUnavailable:
         timed_out = attempt.timed_out or isinstance(error, requests.Timeout)
+        limit = f"within {self.timeout:g} s"
+        if self._watchdog.is_stopped:
+            limit = "before the service was stopped"
         if not attempt.sent:
-            cause = (
-                f"no connection within {self.timeout:g} s"
-                if timed_out
-                else _innermost(error)
-            )
+            cause = f"no connection {limit}" if timed_out else _innermost(error)
             return RunnerUnavailable(
                 f"Galaxy at {self.shown_url} could not be reached ({cause}). Check "
                 "that it is up and that its address is right."
             )
         if timed_out:
-            return NoAnswer(f"{name} was not answered within {self.timeout:g} s.")
+            return NoAnswer(f"{name} was not answered {limit}.")
         return NoAnswer(
             f"{name} was interrupted before the answer ({_innermost(error)})."
         )

@@ -29,6 +29,7 @@ class Watchdog:
     """
 
     _attempts: set[Attempt] = field(factory=set, init=False)
+    is_stopped: bool = field(default=False, init=False)
     _is_running: bool = field(default=False, init=False)
     _wakes_at: float = field(default=0.0, init=False)
     _changed: threading.Condition = field(
@@ -38,6 +39,9 @@ class Watchdog:
     def add(self, attempt: Attempt) -> None:
         """Watch an attempt until it is removed."""
         with self._changed:
+            if self.is_stopped:
+                attempt.cut()
+                return
             if not self._is_running:
                 threading.Thread(
                     target=self._run, name="galaxy-watchdog", daemon=True
@@ -51,6 +55,13 @@ class Watchdog:
         """Stop watching an attempt: from now on its connection may serve another."""
         with self._changed:
             self._attempts.discard(attempt)
+
+    def stop(self) -> None:
+        """Cut all attempts now, and each later one before it is sent."""
+        with self._changed:
+            self.is_stopped = True
+            while self._attempts:
+                self._attempts.pop().cut()
 
     def _run(self) -> None:
         with self._changed:
