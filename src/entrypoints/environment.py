@@ -1,13 +1,9 @@
 """Settings that are environment variables, or lines of a ``.env`` file.
 
-Rules of the file:
-
-* It imports next to nothing, since client commands start at once.
-* A setting is a field of an attrs class, and has its name, default, form and meaning
-  there; README's table and the errors are made from them.
-* A ``.env`` file may be another person's: nothing but our settings is read from it,
-  it never becomes part of the environment, and no secret goes to an address from
-  the other one of the two.
+Rule of the file: it imports next to nothing, since client commands start at once.
+A setting is a field of an attrs class, and has its name, default, form and meaning
+there; README's table and the errors are made from them. A ``.env`` file may be another
+person's: it never becomes part of the environment.
 """
 
 from __future__ import annotations
@@ -80,11 +76,13 @@ def read(cls: type[T], env_file: Path | None = Path(".env")) -> T:
         BadSetting: One is malformed, the file cannot be read, or an address is in the
             file and its secret in the environment, or the other way round.
     """
-    settings = [about for attribute in fields(cls) if (about := attribute.metadata)]
+    settings = {field.name: about for field in fields(cls) if (about := field.metadata)}
     file = {} if env_file is None else _lines(env_file)
-    texts = {about["name"]: file.get(about["name"]) for about in settings} | os.environ
-    for about, other in ((it, name) for it in settings for name in it["secrets"]):
-        inside, outside = sorted((about["name"], other), key=os.environ.__contains__)
+    names = [about["name"] for about in settings.values()]
+    texts = {name: file.get(name) for name in names} | os.environ
+    pairs = [(it["name"], other) for it in settings.values() for other in it["secrets"]]
+    for pair in pairs:
+        inside, outside = sorted(pair, key=os.environ.__contains__)
         mixed = inside not in os.environ and outside in os.environ
         if mixed and texts.get(inside) and texts.get(outside):
             raise BadSetting(
@@ -93,11 +91,10 @@ def read(cls: type[T], env_file: Path | None = Path(".env")) -> T:
                 "address that it is not for."
             )
     values = {}
-    for attribute in fields(cls):
-        about = attribute.metadata
-        if about and (text := texts.get(about["name"])):
+    for field_name, about in settings.items():
+        if text := texts.get(about["name"]):
             try:
-                values[attribute.name] = about["parse"](text)
+                values[field_name] = about["parse"](text)
             except ValueError:
                 shown, expected = about["shown"](text), about["expected"]
                 message = f"{about['name']} is {shown}; expected {expected}."

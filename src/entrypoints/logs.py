@@ -26,7 +26,10 @@ def configure(*, level: int = logging.INFO) -> None:
         plain = structlog.dev.plain_traceback
         last = [
             structlog.processors.format_exc_info,
-            lambda _, __, event: {name: _visible(event[name]) for name in event},
+            lambda _, __, event: {
+                name: output.visible(value) if isinstance(value, str) else value
+                for name, value in event.items()
+            },
             structlog.dev.ConsoleRenderer(exception_formatter=plain),
         ]
     formatter = structlog.stdlib.ProcessorFormatter
@@ -44,7 +47,3 @@ def configure(*, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for chatty in ("urllib3", "bioblend", "httpx", "alembic", "psycopg", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
-def _visible(value: object) -> object:
-    return output.visible(value) if isinstance(value, str) else value

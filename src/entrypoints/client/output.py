@@ -13,9 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
@@ -99,11 +97,12 @@ class Screen(Console):
             yield Segment(text if control else visible(text), style, control)
 
 
-def console() -> Console:
-    """Return the console of standard output, as wide as the terminal if it is one."""
-    limited = sys.stdout.isatty() or "COLUMNS" in os.environ
-    width = None if limited else UNLIMITED_WIDTH
-    return Screen(highlight=False, markup=False, emoji=False, width=width)
+def console(*, stderr: bool = False) -> Console:
+    """Return the console of an output, as wide as the terminal if it is one."""
+    screen = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not screen.file.isatty() and "COLUMNS" not in os.environ:
+        screen.width = UNLIMITED_WIDTH
+    return screen
 
 
 def show(*things: RenderableType) -> None:
@@ -134,13 +133,8 @@ def note(line: str) -> None:
 
 def error(message: str, hint: str | None = None) -> None:
     """Print why a command failed, and what to do about it, on standard error."""
-    line = f"galaxy-jobs: {clean(message)}"
-    if sys.stderr.isatty():  # a terminal would break it within words
-        width = shutil.get_terminal_size().columns
-        line = textwrap.fill(
-            line, width, break_long_words=False, break_on_hyphens=False
-        )
-    print(line, file=sys.stderr, flush=True)
+    # A terminal would break it within words.
+    console(stderr=True).print(f"galaxy-jobs: {clean(message)}", overflow="ignore")
     if hint:
         note(hint)
 
