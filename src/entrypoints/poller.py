@@ -104,12 +104,13 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     with ExitStack() as stack:
         container = stack.enter_context(opened(settings.load()))
         steps = deque(_preparations(stack, container, metrics_port))
+        url, database = container.settings().galaxy()[0], container.database().where()
         pause, failures, next_report = 0.0, 0, 0.0
         while not signals.wait(pause):
             began = time.monotonic()
             if began >= next_report:
                 next_report = began + REPORT_INTERVAL
-                steps.append(partial(_log_start, container, every))
+                log.info("polling", every=every, galaxy=url, database=database)
             try:
                 while steps:
                     steps[0]()
@@ -139,15 +140,6 @@ def _preparations(
 
     # Galaxy is not asked yet: wrong settings show before anything is waited for.
     return [container.galaxy, serve_metrics, partial(prepare_database, container)]
-
-
-def _log_start(container: Container, every: float) -> None:
-    log.info(
-        "polling",
-        every=every,
-        galaxy=container.settings().galaxy_url,
-        database=container.database().where(),
-    )
 
 
 def _problem(error: Exception) -> str:

@@ -177,8 +177,9 @@ def test_a_poller_waits_for_its_database_and_its_schema(
     poller = behind.poll()
     until(lambda: any("galaxy-jobs migrate" in p for p in problems(poller)), 60)
     assert behind.run("poll", "--once").returncode == 1
+    assert not hostile.requests["identity"]
     assert behind.run("migrate").returncode == 0
-    until(lambda: [line for line in poller.logged() if line["event"] == "sweep"], 60)
+    until(lambda: hostile.requests["identity"] > 1, 60)
     assert poller.stop() == 0
 
 
@@ -222,10 +223,10 @@ def fail_at_first() -> None:
     Poll.__call__ = failing  # type: ignore[method-assign, assignment]
 
 
-def test_no_exception_ends_the_loop(jobs: Service) -> None:
+def test_no_exception_ends_the_loop(jobs: Service, hostile: HostileGalaxy) -> None:
     broken = evolve(jobs, change=fail_at_first)
     poller = broken.poll(every=0.1)
-    until(lambda: [line for line in poller.logged() if line["event"] == "sweep"], 60)
+    until(lambda: hostile.requests["identity"] > 1, 60)
     first, second, third = problems(poller)
     assert first.startswith("Unexpected: MemoryError, at ")
     assert second.startswith("Unexpected: RecursionError, at ")

@@ -34,6 +34,7 @@ from galaxy_jobs.domain import (
     InvocationId,
     InvocationReport,
     InvocationState,
+    JobDetails,
     JobState,
     StepReport,
 )
@@ -52,6 +53,7 @@ from galaxy_jobs.domain.use_cases import (
     Sweep,
 )
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
+from galaxy_jobs.domain.use_cases.poll.sweep import DETAILS_ATTEMPTS
 from tests.support.build import a_report, a_step
 from tests.support.faults import Faults, Killed, Paused, When
 from tests.support.scripted import ScriptedGalaxy
@@ -398,6 +400,38 @@ def test_while_galaxy_is_down_it_gets_one_question_now_and_then(rig: Rig) -> Non
     rig.galaxy.trouble = None
     sweep = rig.sweep(rig.policy.max_pause)
     assert (sweep.looks, sweep.problem) == (100, None)
+
+
+def test_an_error_that_is_kept_keeps_no_answer_in_memory(rig: Rig) -> None:
+    cause = ValueError("Galaxy's answer stands in a frame of this traceback.")
+    error = RunnerUnavailable("No answer.")
+    try:
+        try:
+            raise cause
+        except ValueError:
+            raise error from cause
+    except RunnerUnavailable:
+        rig.many(1, error)
+    sweep = rig.sweep()
+    assert sweep.failure is error
+    assert error.__traceback__ is cause.__traceback__ is None
+
+
+def test_a_failure_whose_details_cannot_be_read_is_recorded_without_them(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (id_,) = rig.many(1, BROKEN)
+
+    def unreadable(*_: object) -> JobDetails:
+        raise RunnerUnavailable("It could not be understood.")
+
+    monkeypatch.setattr(ScriptedGalaxy, "details", unreadable)
+    for _ in range(DETAILS_ATTEMPTS):
+        assert rig.sweep(MINUTE).failed == 1
+        assert rig.job(id_).state is S.QUEUED
+    rig.sweep(MINUTE)
+    assert rig.job(id_).state is S.FAILED
+    assert rig.job(id_).failure is not None
 
 
 def test_a_galaxy_that_answers_to_its_name_alone_is_given_up_all_the_same(

@@ -370,7 +370,6 @@ class Client(GalaxyInstance):
                     with attempt:
                         return self._read(session, prepared, attempt, call)
                 except TooMuch:
-                    session.close()
                     raise
                 except Exception as error:
                     # Not only those of requests: urllib3 has others for nonsense.
@@ -393,11 +392,15 @@ class Client(GalaxyInstance):
         with session.send(
             request, timeout=attempt.time_left, allow_redirects=False
         ) as response:
+            too_large = TooMuch(f"is more than {self._max_answer_bytes >> 20} MiB")
+            length = response.headers.get("Content-Length", "")
+            if length.isdecimal() and int(length) > self._max_answer_bytes:
+                raise too_large
             body = bytearray()
             for chunk in response.iter_content(2**16):
                 body += chunk
                 if len(body) > self._max_answer_bytes:
-                    raise TooMuch(f"is more than {self._max_answer_bytes >> 20} MiB")
+                    raise too_large
                 call.receive(len(body), attempt.time_left)
         if attempt.timed_out:
             # An answer cut within its headers looks like one without a body.

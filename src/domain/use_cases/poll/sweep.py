@@ -184,7 +184,7 @@ class Poll:
         try:
             identity = self.runner.identity()
         except RunnerError as error:
-            self.breaker.trip(error)
+            self.breaker.trip(_kept(error))
             return self._with_problem(Sweep())
         sweep = Sweep(reconciled=self.reconcile(identity))
         counting = Lock()
@@ -378,11 +378,11 @@ class Poll:
         A Galaxy that answers with its identity has trouble with these invocations
         only, and the others are still asked about; unless it goes on like that.
         """
-        if self.breaker.record_failure(error):
+        if self.breaker.record_failure(_kept(error)):
             try:
                 self.runner.identity()
             except RunnerError as trouble:
-                self.breaker.trip(trouble)
+                self.breaker.trip(_kept(trouble))
 
     def _ask(self, claim: Claim) -> _Answer:
         try:
@@ -494,6 +494,19 @@ _UNSCHEDULED = frozenset(
         GalaxyState.REQUIRES_MATERIALIZATION,
     )
 )
+
+
+def _kept(error: RunnerError) -> RunnerError:
+    """Return an error that is kept for a while, without its tracebacks.
+
+    Their frames would keep Galaxy's answers in memory.
+    """
+    errors: list[BaseException | None] = [error]
+    while errors:
+        if (each := errors.pop()) is not None and each.__traceback__ is not None:
+            each.__traceback__ = None
+            errors += [each.__cause__, each.__context__]
+    return error
 
 
 def _unreadable(invocation_id: InvocationId, error: Exception) -> RunnerError:
