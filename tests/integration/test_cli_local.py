@@ -61,7 +61,6 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
     [
         ["serve", "--port", "0"],
         ["poll", "--once"],
-        ["poll", "--every", "1"],
         ["migrate"],
         ["token", "list"],
     ],
