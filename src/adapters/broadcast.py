@@ -28,7 +28,7 @@ from galaxy_jobs.domain.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-KEPT_TRANSITIONS = 1000
+KEPT_TRANSITIONS = 500
 """Transitions kept in memory for subscribers that keep up."""
 
 BATCH_SIZE = 200

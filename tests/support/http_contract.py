@@ -374,7 +374,7 @@ class HttpContract:
             problem(answer, 404, "job-not-found")
 
     @pytest.mark.parametrize(
-        "id_", ["a/b", "a b", "%", "..", "é", "a?b#c", "%2F", "x" * 9999]
+        "id_", ["a/b", "a b", "%", "..", "é", "a?b#c", "%2F", "x" * 999]
     )
     def test_an_id_in_a_path_may_be_any_text(self, world: World, id_: str) -> None:
         for below, code in (("jobs", "job"), ("datasets", "dataset")):

@@ -10,7 +10,11 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_jobs.entrypoints.api.asgi import REQUEST_ID, encoded_path
+from galaxy_jobs.entrypoints.api.asgi import (
+    MAX_PATH_LENGTH,
+    REQUEST_ID,
+    encoded_path,
+)
 from tests.support.api import an_api, code_of
 
 
@@ -95,3 +99,14 @@ def test_a_client_that_disconnects_half_way_is_nobodys_fault() -> None:
         portal.call(api.app, cast("Any", scope), receive, send)
     assert sent[0]["status"] == 400
     assert [line["event"] for line in logged] == ["request"]
+
+
+def test_paths_are_limited_for_they_are_kept() -> None:
+    longest = "/datasets/" + "x" * (MAX_PATH_LENGTH - len("/datasets/"))
+    with an_api() as api:
+        assert code_of(api.get(longest)) != "not-found"
+        # What counts is their encoded form, in which they are kept.
+        for path in (f"{longest}y", f"/jobs/{chr(233) * 400}"):
+            answer = api.get(path)
+            assert (answer.status_code, code_of(answer)) == (404, "not-found")
+            assert len(answer.content) < 2 * MAX_PATH_LENGTH

@@ -32,6 +32,9 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 MAX_SEGMENTS = 20
 """Segments of a path, of which a client may send thousands; no route has as many."""
 
+MAX_PATH_LENGTH = 2000
+"""Bytes of an encoded path: Litestar keeps the latest 1024 paths of all clients."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -69,13 +72,11 @@ class Service(Litestar):
         if method == "HEAD":  # GET without the body (RFC 9110, 9.3.2)
             scope["method"] = "GET"
         try:
-            await super().__call__(scope, receive, respond)
+            await self._route(scope, receive, respond)
         except asyncio.CancelledError:  # the server stops, and waits no longer
             if status:
                 raise
-            request = Request[Any, Any, Any](scope)
-            response = problem_response(request, _cut_off(method))
-            await response.to_asgi_response(None, request)(scope, receive, respond)
+            await _refuse(_cut_off(method), scope, receive, respond)
         finally:
             seconds = time.perf_counter() - began
             if self.metrics is not None:
@@ -83,6 +84,14 @@ class Service(Litestar):
                 known = method if method in _METHODS else "other"
                 self.metrics.answered(known, route, status, seconds)
             log_request(scope, method, status, seconds)
+
+    async def _route(self, scope: Any, receive: Receive, send: Send) -> None:
+        if len(scope["path"]) <= MAX_PATH_LENGTH:
+            await super().__call__(scope, receive, send)
+            return
+        scope["path"] = scope["path"][:MAX_PATH_LENGTH]
+        refusal = Refused("not-found", f"No path has over {MAX_PATH_LENGTH} bytes.")
+        await _refuse(refusal, scope, receive, send)
 
 
 def encoded_path(raw: bytes) -> str:
@@ -121,6 +130,13 @@ def _request_id(scope: Any) -> str:
             sent: bytes = value
             return sent.decode()
     return f"{getrandbits(128):032x}"  # unique, and no secret
+
+
+async def _refuse(refusal: Refused, scope: Any, receive: Receive, send: Send) -> None:
+    """Answer a request that Litestar does not."""
+    request = Request[Any, Any, Any](scope)
+    response = problem_response(request, refusal)
+    await response.to_asgi_response(None, request)(scope, receive, send)
 
 
 def _cut_off(method: str) -> Refused:

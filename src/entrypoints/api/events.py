@@ -21,7 +21,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 
 from galaxy_jobs.adapters.broadcast import (
-    KEPT_TRANSITIONS,
+    BATCH_SIZE,
     Broadcast,
     Subscription,
     TransitionFilter,
@@ -221,7 +221,7 @@ async def _position(last_event_id: str | None, broadcast: Broadcast) -> int:
     return position
 
 
-@lru_cache(KEPT_TRANSITIONS)  # the same for every client
+@lru_cache(BATCH_SIZE)  # the same for every client
 def _event(change: JobTransition) -> bytes:
     data = msgspec.json.encode(schemas.event(change))
     return b"id: %d\nevent: transition\ndata: %b\n\n" % (change.transition.id, data)
