@@ -14,13 +14,17 @@ from litestar.params import JSONBody
 from galaxy_jobs import domain
 from galaxy_jobs.adapters.broadcast import TransitionFilter
 from galaxy_jobs.domain import DatasetId, InvocationState, Scope, ports, use_cases
-from galaxy_jobs.domain.model.values import NAME_LENGTH
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, requires, unauthenticated
 from galaxy_jobs.entrypoints.api.bodies import Strict
 from galaxy_jobs.entrypoints.api.events import Subscriptions
 from galaxy_jobs.entrypoints.api.job_pages import JobPages, body_and_etag, matches
-from galaxy_jobs.entrypoints.api.parameters import InvocationIdInPath, Needs, query
+from galaxy_jobs.entrypoints.api.parameters import (
+    InvocationIdInPath,
+    Needs,
+    name_query,
+    query,
+)
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 
@@ -132,20 +136,10 @@ async def list_jobs(
     *,
     job_pages: Needs[JobPages],
     dataset_id: Annotated[
-        DatasetId | None,
-        query(
-            "a text: only jobs on this dataset",
-            "reads-1",
-            schema_extra={"maxLength": NAME_LENGTH},
-        ),
+        DatasetId | None, name_query("a text: only jobs on this dataset", "reads-1")
     ] = None,
     workflow_name: Annotated[
-        str | None,
-        query(
-            "a text: only jobs of this workflow",
-            "sort-and-count",
-            schema_extra={"maxLength": NAME_LENGTH},
-        ),
+        str | None, name_query("a text: only jobs of this workflow", "sort-and-count")
     ] = None,
     # A parameter *named* state would be given the application's state.
     states: Annotated[

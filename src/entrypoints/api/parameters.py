@@ -24,6 +24,7 @@ from litestar.typing import FieldDefinition
 from galaxy_jobs.domain import IdempotencyKey, InvocationId, SubmissionId
 from galaxy_jobs.domain.errors import InvalidValue, listed, quoted, shortened
 from galaxy_jobs.domain.model.submission import KEY_LENGTH
+from galaxy_jobs.domain.model.values import NAME_LENGTH
 from galaxy_jobs.entrypoints.api.auth import Caller
 from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 
@@ -49,6 +50,7 @@ def _described(kind: type[K], description: str, example: object, **more: Any) ->
 path = partial(_described, params.PathParameter)
 query = partial(_described, params.QueryParameter)
 """Its description is what refusals say that they expect."""
+name_query = partial(query, schema_extra={"maxLength": NAME_LENGTH})
 header = partial(_described, params.HeaderParameter)
 
 InvocationIdInPath: TypeAlias = Annotated[

@@ -7,6 +7,7 @@ the domain by itself. Times are UTC and end in Z.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -27,9 +28,8 @@ def doc(description: str, *examples: Any, **constraints: Any) -> Meta:
     return Meta(description=description, examples=list(examples) or None, **constraints)
 
 
-def short(description: str, *examples: Any, most: int = NAME_LENGTH) -> Meta:
-    """Return the description of a text that the domain refuses where it is longer."""
-    return doc(description, *examples, extra_json_schema={"maxLength": most})
+short = partial(doc, extra_json_schema={"maxLength": NAME_LENGTH})
+"""The description of a text that the domain refuses if it is longer."""
 
 
 class Body(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -101,7 +101,7 @@ class UrlSource(Body, tag_field="src", tag="url"):
         short(
             "http, https or ftp. Responses have `***` for credentials in it.",
             "https://example.org/reads.fastq",
-            most=ADDRESS_LENGTH,
+            extra_json_schema={"maxLength": ADDRESS_LENGTH},
         ),
     ]
     ext: Annotated[str, short("Galaxy's name of the format.", "fastq")]
@@ -115,15 +115,10 @@ class NewDataset(Body, kw_only=True):
     """A dataset to register."""
 
     dataset_id: Annotated[
-        Annotated[
-            DatasetId, Meta(min_length=1, extra_json_schema={"maxLength": NAME_LENGTH})
-        ]
-        | None,
+        Annotated[DatasetId, short("1 to 255 characters.", min_length=1)] | None,
         doc("Left out, an id is made up.", "reads-1"),
     ] = None
-    name: Annotated[
-        Annotated[str, Meta(min_length=1)], short("For people.", "Reads of sample 1")
-    ]
+    name: Annotated[str, short("For people.", "Reads of sample 1", min_length=1)]
     source: SourceField
 
 
