@@ -142,7 +142,7 @@ def test_refused_forms(served: Service, attack: Attack) -> None:
     }
     for name, fields in FORMS.items():
         body = b"workflow_name=options&" + fields
-        cost(served, attack, name, "/ui/submit", body, headers, own=800_000)
+        cost(served, attack, name, "/ui/submit", body, headers, own=250_000)
 
 
 def cost(  # noqa: PLR0917 - each is a part of the request

@@ -23,8 +23,14 @@ from galaxy_jobs.domain import (
     SubmissionId,
     SubmissionState,
 )
-from galaxy_jobs.domain.errors import IllegalTransition, InvalidValue, RunRejected
+from galaxy_jobs.domain.errors import (
+    IllegalTransition,
+    InvalidParameters,
+    InvalidValue,
+    RunRejected,
+)
 from galaxy_jobs.domain.model.submission import TRANSITIONS, history_name
+from galaxy_jobs.domain.model.values import PARAMETERS_SIZE, json_size
 from tests.support.build import LATER, NOON, a_submission
 
 
@@ -251,3 +257,24 @@ def test_a_key_that_is_empty_or_too_long_is_refused(length: int) -> None:
 
 def test_equal_keys_of_two_callers_are_two_keys() -> None:
     assert IdempotencyKey("alice", "k") != IdempotencyKey("bob", "k")
+
+
+def test_parameters_take_64_kib_at_most_and_the_largest_is_named() -> None:
+    text = "é" * 32_759
+    fits = evolve(REQUEST, parameters={"n": 1, "x": text})
+    assert json_size(fits.parameters) == PARAMETERS_SIZE - 1
+    fits.check_size()
+    with pytest.raises(InvalidParameters, match=r"take 65537 .* largest is 'x'") as got:
+        evolve(REQUEST, parameters={"n": 1, "x": f"{text}xx"}).check_size()
+    assert list(got.value.problems) == ["x"]
+    many = {f"{n}{'x' * 300}": "y" * 1000 for n in range(100)}
+    with pytest.raises(InvalidParameters) as got:
+        evolve(REQUEST, parameters=many).check_size()
+    assert len(str(got.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["dataset_id", "workflow_name"])
+def test_names_of_a_request_have_255_characters_at_most(name: str) -> None:
+    evolve(REQUEST, **{name: "x" * 255}).check_size()
+    with pytest.raises(InvalidValue, match=f"{name} has 256 characters"):
+        evolve(REQUEST, **{name: "x" * 256}).check_size()

@@ -63,10 +63,12 @@ Parameters: TypeAlias = Mapping[str, Json]
 """Values by the names of workflow inputs, as the client sent them."""
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 def json_size(value: Json) -> int:
     """Return the size of a value as JSON, spelled as it is stored, in bytes."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return len(text.encode(errors="replace"))
+    return len(_encode(value).encode(errors="replace"))
 
 
 def check_length(
