@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
@@ -30,50 +32,29 @@ _A = tables.active
 _D = tables.datasets
 
 _waiting = (
-    sa.select(_I.c.invocation_id, _I.c.superseded_by, _I.c.created_at)
-    .where(
-        _I.c.galaxy_url == sa.bindparam("url"),
-        _I.c.galaxy_user == sa.bindparam("user"),
-        _I.c.superseded_by.isnot(None),
-        _I.c.history_dealt_with_at.is_(None),
-        _I.c.state.in_(ENDED),
-    )
-    .cte("waiting")
-    .prefix_with("MATERIALIZED")
+    _I.c.galaxy_url == sa.bindparam("url"),
+    _I.c.galaxy_user == sa.bindparam("user"),
+    _I.c.superseded_by.isnot(None),
+    _I.c.history_dealt_with_at.is_(None),
+    _I.c.state.in_(ENDED),
 )
 # The successors, their successors and so on, up to one that has completed: each of
 # them once, though many runs lead to it.
-_successors = (
-    sa.select(_I.c.invocation_id, _I.c.superseded_by, _I.c.state)
-    .where(_I.c.invocation_id.in_(sa.select(_waiting.c.superseded_by)))
-    .cte("successors", recursive=True)
-)
-_successors = _successors.union(
-    sa.select(_I.c.invocation_id, _I.c.superseded_by, _I.c.state).where(
-        _I.c.invocation_id == _successors.c.superseded_by,
-        _successors.c.state != InvocationState.COMPLETED.value,
+_node = sa.select(_I.c.invocation_id, _I.c.superseded_by, _I.c.state)
+_first = _node.where(
+    _I.c.invocation_id.in_(sa.select(_I.c.superseded_by).where(*_waiting))
+).cte("successors", recursive=True)
+_successors = _first.union(
+    _node.where(
+        _I.c.invocation_id == _first.c.superseded_by,
+        _first.c.state != InvocationState.COMPLETED.value,
     )
 )
-# And back: those of which one has completed.
-_completed = (
-    sa.select(_successors.c.invocation_id)
-    .where(_successors.c.state == InvocationState.COMPLETED.value)
-    .cte("completed", recursive=True)
-)
-_completed = _completed.union(
-    sa.select(_successors.c.invocation_id).where(
-        _successors.c.superseded_by == _completed.c.invocation_id
-    )
-)
-_due = (
-    sa.select(_waiting.c.invocation_id)
-    .where(_waiting.c.superseded_by.in_(sa.select(_completed.c.invocation_id)))
-    .order_by(_waiting.c.created_at)
+_SUCCESSORS = sa.select(_successors)
+_DUE = (
+    SELECT.where(*_waiting, among(_I.c.superseded_by))
+    .order_by(_I.c.created_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
-    .cte("due")
-)
-_DUE = SELECT.join(_due, _due.c.invocation_id == _I.c.invocation_id).order_by(
-    _I.c.created_at
 )
 _DATASETS = (
     sa.select(_D.c.dataset_id)
@@ -114,15 +95,23 @@ _DONE_WITH_ATTENTION = _DONE.values(
 class PostgresSupersededRuns(SupersededRuns):
     """Finds due runs by an index of those not dealt with.
 
-    A query takes time in proportion to these, however many each run overwrites.
+    A query takes time in proportion to these, however long the way is from a run to
+    the one that has completed.
     """
 
     engine: Engine
 
     def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
-        parameters = {"url": identity.url, "user": identity.user_id, "limit": limit}
-        rows = read(self.engine, lambda c: c.execute(_DUE, parameters).mappings().all())
-        return [invocation_from_row(row) for row in rows]
+        parameters = {"url": identity.url, "user": identity.user_id}
+
+        def work(connection: Connection) -> Sequence[sa.RowMapping]:
+            ids = _replacing(connection.execute(_SUCCESSORS, parameters).all())
+            if not ids:
+                return []
+            query = {**parameters, "ids": list(ids), "limit": limit}
+            return connection.execute(_DUE, query).mappings().all()
+
+        return [invocation_from_row(row) for row in read(self.engine, work)]
 
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
@@ -151,3 +140,23 @@ class PostgresSupersededRuns(SupersededRuns):
         parameters = {"id": invocation_id, "note": cleaned(attention)}
         statement = _DONE if attention is None else _DONE_WITH_ATTENTION
         write(self.engine, lambda c: c.execute(statement, parameters))
+
+
+def _replacing(successors: Sequence[Any]) -> set[InvocationId]:
+    """Return the ids of those that have completed, or lead to one that has.
+
+    In SQL, each step of a long way would read all of them.
+    """
+    earlier: dict[InvocationId, list[InvocationId]] = defaultdict(list)
+    reached = []
+    for id_, superseded_by, state in successors:
+        earlier[superseded_by].append(id_)
+        if state == InvocationState.COMPLETED.value:
+            reached.append(id_)
+    replacing: set[InvocationId] = set()
+    while reached:
+        id_ = reached.pop()
+        if id_ not in replacing:
+            replacing.add(id_)
+            reached += earlier[id_]
+    return replacing
