@@ -21,7 +21,7 @@ from tests.support.sse import Events
 
 STREAMS = 2000
 JOBS = 100
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 @pytest.fixture
@@ -67,16 +67,13 @@ def measured(api: Service) -> tuple[Client, Client]:
     return reader, health
 
 
-@pytest.mark.parametrize("share_of_lists", [1.0, 0.5], ids=["lists", "lists-and-jobs"])
 def test_streams_of_2000_pages(
-    api: Service, attack: Attack, jobs: Jobs, database_url: str, share_of_lists: float
+    api: Service, attack: Attack, jobs: Jobs, database_url: str
 ) -> None:
     for number in range(JOBS):
         jobs.accept(f"inv{number}")
-    lists = ["/ui/events"] * int(STREAMS * share_of_lists)
-    pages = [
-        f"/ui/jobs/inv{number % JOBS}/events" for number in range(STREAMS - len(lists))
-    ]
+    lists = ["/ui/events"] * (STREAMS // 2)
+    pages = [f"/ui/jobs/inv{n % JOBS}/events" for n in range(STREAMS // 2)]
     process = api.commands[-1].process.pid
     with progress(database_url):
         before, before_memory = measured(api), memory(process)
@@ -86,7 +83,8 @@ def test_streams_of_2000_pages(
     for name, *clients in zip(
         ("GET /jobs/{id}", "/health/ready"), before, during, after, strict=True
     ):
-        without = max(clients[0].quantile(0.95), clients[2].quantile(0.95))
+        # Below 10 ms it is the machine that decides.
+        without = max(10, *(clients[n].quantile(0.95) for n in (0, 2)))
         ratio = clients[1].quantile(0.95) / without
         attack.at_most(2, f"p95 of {name} over that without", ratio, "times")
     growth = 1024 * (during_memory - before_memory) / STREAMS

@@ -48,10 +48,10 @@ EVENT_INTERVAL = 0.3
 """Seconds between two readings at least: changes come in bursts."""
 
 WAKE_COUNT = 20
-"""Streams that are woken at once; all others wait for :data:`WAKE_INTERVAL`."""
+"""Streams of a page that are woken at once, each :data:`WAKE_INTERVAL`."""
 
 WAKE_INTERVAL = 0.01
-"""Seconds between two groups of streams: other requests are answered meanwhile."""
+"""Seconds between two groups of streams, for other requests to be answered."""
 
 
 def mark_of(jobs: Mapping[InvocationId, Invocation | Revision], now: datetime) -> str:
@@ -202,9 +202,10 @@ class LivePages:
         ids = {id_ for page in pages for id_ in page.jobs}
         revisions = await asyncio.to_thread(self.invocations.revisions, ids)
         now = self.clock()
-        woken = [each for page in pages for each in page.update(revisions, now)]
-        for count, subscription in enumerate(woken, 1):
-            subscription.woken.set()
-            if count % WAKE_COUNT == 0:
-                await asyncio.sleep(WAKE_INTERVAL)
+        for page in pages:
+            for count, subscription in enumerate(page.update(revisions, now), 1):
+                subscription.woken.set()
+                if count % WAKE_COUNT == 0:
+                    await asyncio.sleep(WAKE_INTERVAL)
+            await asyncio.sleep(0)  # other requests are answered between two pages
         return position
