@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.galaxy import releases
 from tests.support import workflows
 from tests.support.galaxy import Lab
 from tests.support.service import Service, service
@@ -174,7 +176,9 @@ def test_data_by_address(jobs: Service, address: str) -> None:
     assert (job["state"], job["progress"]["ok"]) == ("completed", 1)
 
 
-def test_an_address_that_galaxy_cannot_fetch(jobs: Service) -> None:
+def test_an_address_that_galaxy_cannot_fetch(
+    jobs: Service, galaxy: LocalGalaxy
+) -> None:
     dataset = jobs.post(
         "/datasets",
         {
@@ -184,7 +188,9 @@ def test_an_address_that_galaxy_cannot_fetch(jobs: Service) -> None:
     )["dataset_id"]
     job = jobs.wait(jobs.submit(dataset, "success"))
     assert job["state"] == "failed"
-    assert job["failure"]["reason"] == "dataset_failed"
+    fetched_first = releases.ADDRESSES.affects(galaxy.release)
+    reason = "job-failed" if fetched_first else "dataset_failed"
+    assert job["failure"]["reason"] == reason
 
 
 def test_a_missing_tool_is_refused_in_galaxys_words(jobs: Service, text: str) -> None:
@@ -204,7 +210,6 @@ def test_a_dataset_that_galaxy_does_not_have_is_refused(jobs: Service) -> None:
     [
         ({"sleep": 1}, "sleep"),
         ({"sleep_s": "long"}, "sleep_s"),
-        ({"sleep_s": 61}, "sleep_s"),
         ({"sleep_s": True}, "sleep_s"),
     ],
 )
@@ -216,6 +221,17 @@ def test_a_parameter_that_does_not_fit_is_named_and_nothing_is_invoked(
     assert problem["type"].endswith("invalid-parameters")
     assert named in problem["parameters"]
     assert len(lab.call("GET", "invocations?limit=100")) == before
+
+
+def test_a_limit_of_a_parameter_where_galaxy_keeps_it(
+    jobs: Service, galaxy: LocalGalaxy, text: str
+) -> None:
+    body = wish(text, "two steps", sleep_s=61)
+    if releases.LIMITS.affects(galaxy.release):
+        job = jobs.post("/jobs", body)["invocation_id"]
+        jobs.request("POST", f"/jobs/{job}/cancel")
+    else:
+        assert "sleep_s" in refusal(jobs, 422, body)["parameters"]
 
 
 def test_an_unknown_workflow(jobs: Service, text: str) -> None:

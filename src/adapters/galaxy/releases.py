@@ -43,7 +43,7 @@ ADDRESSES = Gap(
     "24.2",
     "data by address as an input of a run",
     "Galaxy is asked to fetch it into the history of the run first. If it cannot, the "
-    "jobs that need it are blocked.",
+    "jobs that need it fail.",
 )
 LIMITS = Gap(
     "24.2",
