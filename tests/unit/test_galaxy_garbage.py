@@ -240,7 +240,7 @@ def test_one_part_is_garbage(
     for path in places(content):
         for value in HOSTILE:
             answers[kind] = replaced(content, path, value)
-            made._names = Names(made._client, lambda: 0.0)
+            made._names = Names(made._client, lambda: 0.0)  # an empty cache
             try:
                 result = ask(made, content)
             except (RunnerError, WorkflowNotFound) as error:

@@ -26,7 +26,7 @@ from galaxy_jobs.adapters.galaxy.client import (
     date,
 )
 from galaxy_jobs.adapters.galaxy.limits import MAX_ANSWER_BYTES
-from galaxy_jobs.adapters.galaxy.names import NAMES_TTL, Names
+from galaxy_jobs.adapters.galaxy.names import Names
 from galaxy_jobs.adapters.galaxy.pauses import MAX_DATASETS, datasets_of, with_blocked
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain.errors import (
@@ -115,7 +115,6 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             max_answer_bytes=max_answer_bytes,
             observer=observer,
         )
-        self._monotonic = monotonic
         self._names = Names(self._client, monotonic)
         self.bulk = Bulk(search_limit=timeout, monotonic=monotonic)
 
@@ -153,20 +152,14 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                     "list of allowed workflows.",
                 )
             return self._workflow(wanted.name, shown)
-        began = self._monotonic()
-        for since in (began - NAMES_TTL, began):
-            shown = self._show_workflow(self._names.id_of(wanted.name, since))
-            # It may have been deleted or renamed since the list was read.
-            if (
-                shown is not None
-                and not shown.get("deleted")
-                and shown.get("name") == wanted.name
-            ):
-                return self._workflow(wanted.name, shown)
-        raise WorkflowNotFound(wanted.name)
+        shown = self._show_workflow(self._names.id_of(wanted.name))
+        # It may have been deleted or renamed in between.
+        if shown is None or shown.get("deleted") or shown.get("name") != wanted.name:
+            raise WorkflowNotFound(wanted.name)
+        return self._workflow(wanted.name, shown)
 
     def names(self) -> Sequence[str]:
-        return sorted(self._names.since(self._monotonic() - NAMES_TTL))
+        return self._names.all()
 
     def _show_workflow(self, workflow_id: WorkflowId) -> Mapping[str, Any] | None:
         """Return a workflow as Galaxy shows it; None where it does not."""

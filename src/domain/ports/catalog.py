@@ -17,10 +17,11 @@ class WorkflowCatalog(Protocol):
         """Return the workflow that *wanted* names, ready to be invoked.
 
         It is found by ``workflow_id`` if that is given, else by its exact name
-        among those that the key can see and that are not deleted. A name may be
-        cached for up to a minute, but whether the workflow is deleted is checked
-        each time, since Galaxy runs deleted workflows without complaint. The
-        ``name`` of the result is the one in *wanted*.
+        among those that the key can see and that are not deleted. The engine is
+        asked each time: a workflow imported a moment ago is found, a second one of
+        the same name is noticed, and a deleted one, which Galaxy would run without
+        complaint, is not returned. The ``name`` of the result is the one in
+        *wanted*.
 
         Raises:
             WorkflowNotFound: There is none, or it is deleted.
@@ -31,5 +32,6 @@ class WorkflowCatalog(Protocol):
     def names(self) -> Sequence[str]:
         """Return the names of all workflows that the key can see, sorted.
 
-        A name of several workflows appears once, that of deleted ones does not.
+        A name of several workflows appears once, that of deleted ones does not. The
+        list may be up to a minute old.
         """

@@ -198,6 +198,36 @@ class WorkflowCatalogContract(_Contract):
         new = scene.add_workflow(name, Kind.SUCCESS)
         assert engine.find(AllowedWorkflow(name=name)).workflow_id == new
 
+    def test_finds_one_imported_a_moment_ago(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        name = self._fresh("new")
+        with pytest.raises(WorkflowNotFound):
+            engine.find(AllowedWorkflow(name=name))
+        workflow_id = scene.add_workflow(name, Kind.EMPTY)
+        assert engine.find(AllowedWorkflow(name=name)).workflow_id == workflow_id
+
+    def test_notices_a_second_one_of_the_same_name_at_once(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        name = self._fresh("second")
+        scene.add_workflow(name, Kind.EMPTY)
+        engine.find(AllowedWorkflow(name=name))
+        scene.add_workflow(name, Kind.EMPTY)
+        with pytest.raises(WorkflowAmbiguous):
+            engine.find(AllowedWorkflow(name=name))
+
+    @pytest.mark.parametrize(
+        "part", ["it's", '"quoted"', "name:other", "tag:a b", "50% _", "a\\b", "Ä: ü"]
+    )
+    def test_finds_a_name_whatever_is_in_it(
+        self, engine: Engine, scene: Scene, part: str
+    ) -> None:
+        name = self._fresh(part)
+        workflow_id = scene.add_workflow(name, Kind.EMPTY)
+        scene.add_workflow(f"{name} other", Kind.EMPTY)
+        assert engine.find(AllowedWorkflow(name=name)).workflow_id == workflow_id
+
     def test_knows_nothing_of_an_id_that_is_of_nothing(
         self, engine: Engine, scene: Scene
     ) -> None:

@@ -1,0 +1,45 @@
+"""Workflows by name, where the list in Galaxy has changed a moment ago."""
+
+from __future__ import annotations
+
+import pytest
+
+from galaxy_jobs.domain import AllowedWorkflow
+from galaxy_jobs.domain.errors import WorkflowAmbiguous, WorkflowNotFound
+from tests.support.hostile_galaxy import WORKFLOW, recorded
+from tests.unit.test_galaxy_garbage import galaxy
+
+
+WANTED = AllowedWorkflow(name=WORKFLOW)
+
+
+def listed(*ids: str) -> list[dict[str, object]]:
+    return [{"id": id_, "name": WORKFLOW, "deleted": False} for id_ in ids]
+
+
+def test_one_imported_after_others_asked_for_unknown_names_is_found() -> None:
+    answers: dict[str, object] = {"workflows": []}
+    made = galaxy(answers)
+    for name in ("unknown", WORKFLOW):
+        with pytest.raises(WorkflowNotFound):
+            made.find(AllowedWorkflow(name=name))
+    answers["workflows"] = listed("w1")
+    assert made.find(WANTED).workflow_id == "w1"
+
+
+def test_a_second_one_of_the_name_is_noticed_at_once() -> None:
+    answers: dict[str, object] = {"workflows": listed("w1")}
+    made = galaxy(answers)
+    assert made.find(WANTED).workflow_id == "w1"
+    answers["workflows"] = listed("w1", "w2")
+    with pytest.raises(WorkflowAmbiguous) as refusal:
+        made.find(WANTED)
+    assert refusal.value.ids == ("w1", "w2")
+
+
+@pytest.mark.parametrize("change", [{"name": "renamed"}, {"deleted": True}])
+def test_one_that_changes_in_between_is_not_run(change: dict[str, object]) -> None:
+    shown = {**recorded("workflow"), "id": "w1", "name": WORKFLOW, **change}
+    made = galaxy({"workflows": listed("w1"), "workflow": shown})
+    with pytest.raises(WorkflowNotFound):
+        made.find(WANTED)
