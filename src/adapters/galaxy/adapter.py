@@ -334,14 +334,20 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             return translate.details(shown, info)
 
     def _info(self, job: Mapping[str, Any]) -> str | None:
-        """Return the message that Galaxy left on one of a job's outputs, if any."""
+        """Return the message that Galaxy left on one of a job's outputs, if any.
+
+        An output that is ``ok`` has no reason for a failure, but perhaps the
+        standard output of a tool; and so has one that another job made.
+        """
         try:
             for id_ in islice(datasets_of(self._client, job, "output"), MAX_DATASETS):
                 try:
                     shown = self._client.datasets.show_dataset(id_)
                 except Refused:
                     continue
-                if info := translate.text(shown.get("misc_info")):
+                is_own = shown.get("creating_job") in {None, job["id"]}
+                info = translate.text(shown.get("misc_info"))
+                if info and is_own and shown.get("state") != "ok":
                     return info.strip() or None
         except Refused as refusal:
             raise refusal.unexpected() from refusal

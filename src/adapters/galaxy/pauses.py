@@ -110,13 +110,17 @@ def _is_blocked(client: Client, job: Mapping[str, Any]) -> bool:
 def datasets_of(client: Client, job: Mapping[str, Any], side: str) -> Iterator[str]:
     """Yield the ids of a job's datasets, including those in collections.
 
+    A collection with the name of a dataset is that of a mapped step: it has the
+    data of all of the step's jobs, and is left out.
+
     Args:
         client: Fetches collections.
         job: The job as Galaxy shows it.
         side: ``input`` or ``output``.
     """
-    data = {**(job.get(f"{side}s") or {}), **(job.get(f"{side}_collections") or {})}
-    for item in data.values():
+    own = job.get(f"{side}s") or {}
+    collections = job.get(f"{side}_collections") or {}
+    for item in {**own, **collections, **own}.values():
         if item.get("src") == "hda":
             yield translate.id_of(item)
         elif item.get("src") == "hdca":

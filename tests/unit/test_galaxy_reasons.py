@@ -1,0 +1,95 @@
+"""The reasons of failures, as the adapter collects them from a Galaxy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from galaxy_jobs.adapters.galaxy import Galaxy
+from galaxy_jobs.domain import JobId
+from tests.support.hostile_galaxy import HostileGalaxy, hostile_galaxy, http, recorded
+
+
+@pytest.fixture
+def server() -> Iterator[HostileGalaxy]:
+    with hostile_galaxy() as server:
+        yield server
+
+
+def adapter(server: HostileGalaxy) -> Galaxy:
+    return Galaxy(server.url, "key", timeout=5)
+
+
+def show(server: HostileGalaxy, kind: str, content: dict[str, Any]) -> None:
+    """Have the server answer about one thing."""
+    server.garbage[f"{kind} {content['id']}"] = http(json.dumps(content))
+
+
+JOB = JobId("b0b1")
+OWN, SIBLING = "d0d1", "d0d2"
+
+
+def show_mapped_job(server: HostileGalaxy, **outputs: dict[str, Any]) -> None:
+    """Show a job of a mapped step that never ran, with its own output and another."""
+    collection = {
+        "id": "c0c1",
+        "elements": [
+            {"element_identifier": "good", "object": {"id": SIBLING, "state": "ok"}},
+            {"element_identifier": "bad", "object": {"id": OWN, "state": "error"}},
+        ],
+    }
+    job = {
+        **recorded("job_never_run"),
+        "id": JOB,
+        "outputs": {"output1": {"src": "hda", "id": OWN}},
+        "output_collections": {"output1": {"src": "hdca", "id": "c0c1"}},
+    }
+    datasets = {
+        OWN: {"state": "error", "misc_info": "no such value", "creating_job": JOB},
+        SIBLING: {"state": "ok", "misc_info": "sorted 7 lines", "creating_job": "b0b2"},
+    }
+    show(server, "collection", collection)
+    show(server, "details", job)
+    for id_, content in datasets.items():
+        show(server, "dataset", {"id": id_, **content, **outputs.get(id_, {})})
+
+
+def test_the_reason_of_a_mapped_job_is_that_on_its_own_output(
+    server: HostileGalaxy,
+) -> None:
+    show_mapped_job(server)
+    assert adapter(server).details(JOB).message == "no such value"
+
+
+def test_the_text_of_a_sibling_is_no_reason(server: HostileGalaxy) -> None:
+    show_mapped_job(
+        server,
+        d0d1={"misc_info": ""},
+        d0d2={"state": "error", "misc_info": "another reason"},
+    )
+    assert adapter(server).details(JOB).message is None
+
+
+@pytest.mark.parametrize(
+    "sibling",
+    [
+        {"state": "ok", "creating_job": None},
+        {"state": "error", "creating_job": "b0b2"},
+    ],
+    ids=str,
+)
+def test_outputs_in_collections_that_are_ok_or_of_other_jobs_give_no_reason(
+    server: HostileGalaxy, sibling: dict[str, Any]
+) -> None:
+    show_mapped_job(server, d0d2=sibling)
+    job = {
+        **recorded("job_never_run"),
+        "id": JOB,
+        "outputs": {},
+        "output_collections": {"discovered": {"src": "hdca", "id": "c0c1"}},
+    }
+    show(server, "details", job)
+    assert adapter(server).details(JOB).message == "no such value"
