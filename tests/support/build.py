@@ -95,6 +95,7 @@ def a_report(
     state: GalaxyState = GalaxyState.SCHEDULED,
     messages: Sequence[str] = (),
     reasons: Sequence[str] = (),
+    quiet_for: timedelta | None = timedelta(days=1),
 ) -> InvocationReport:
     """An invocation of these steps, numbered as they come."""
     return InvocationReport(
@@ -104,4 +105,5 @@ def a_report(
         history_id=HistoryId("his1"),
         messages=tuple(messages),
         reasons=tuple(reasons),
+        quiet_for=quiet_for,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,24 @@ def test_sub_workflows_are_part_of_the_report() -> None:
     failure = judge(report).failure
     assert failure is not None
     assert failure.path == ("nested", "inner bad")
+
+
+def test_the_time_since_a_job_changed_is_told_by_galaxys_own_clock() -> None:
+    shown = recorded("run_first_fails")
+    times = [job["update_time"] for step in shown["steps"] for job in step["jobs"]]
+    last = datetime.fromisoformat(max(times)).replace(tzinfo=UTC)
+    at = last + timedelta(seconds=3)
+    assert translate.invocation(shown, no_sub, at).quiet_for == timedelta(seconds=3)
+    assert translate.invocation(shown, no_sub).quiet_for is None
+    assert translate.invocation(recorded("run_no_jobs"), no_sub, at).quiet_for is None
+
+
+@pytest.mark.parametrize("time", [None, 5, "", "now", "9999-99-99", []])
+def test_a_time_that_cannot_be_read_is_not_known(time: Any) -> None:
+    shown = recorded("run_first_fails")
+    shown["steps"][1]["jobs"][0]["update_time"] = time
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    assert translate.invocation(shown, no_sub, at).quiet_for is None
 
 
 def test_steps_come_in_the_workflows_order() -> None:

@@ -906,3 +906,107 @@ def test_a_look_without_an_answer_postpones_nothing(
     rig.sweep(HOUR)
     assert rig.job(id_).stale_at == stale_at
     assert rig.job(id_).is_stale(rig.clock())
+
+
+# --- ends that rest on jobs that changed a moment ago -----------------------------
+
+FRESH = timedelta(seconds=1.5)
+
+
+@pytest.mark.parametrize("quiet_for", [FRESH, None, -HOUR])
+def test_a_job_that_is_run_again_after_an_error_fails_nothing(
+    rig: Rig, quiet_for: timedelta | None
+) -> None:
+    id_ = rig.accepted("inv1", RUNNING)
+    rig.sweep()
+    rig.galaxy.reports[id_] = evolve(BROKEN, quiet_for=quiet_for)
+    rig.sweep(SECOND)
+    assert rig.job(id_).state is S.IN_PROGRESS
+    assert rig.job(id_).failure is not None
+    rig.galaxy.reports[id_] = a_report(a_step(JobState.RESUBMITTED, label="sort"))
+    rig.sweep(6 * SECOND)
+    rig.galaxy.reports[id_] = DONE
+    rig.sweep(6 * SECOND)
+    assert rig.states(id_) == ["queued", "in_progress", "completed"]
+    assert rig.job(id_).failure is None
+
+
+def test_a_job_that_is_ok_at_first_and_then_in_error_has_not_completed(
+    rig: Rig,
+) -> None:
+    id_ = rig.accepted("inv1", evolve(DONE, quiet_for=FRESH))
+    rig.sweep()
+    assert (rig.job(id_).state, rig.job(id_).progress.ok) == (S.IN_PROGRESS, 1)
+    rig.galaxy.reports[id_] = BROKEN
+    rig.sweep(6 * SECOND)
+    assert rig.states(id_) == ["queued", "in_progress", "failed"]
+
+
+def test_an_end_is_confirmed_as_soon_as_its_jobs_have_been_quiet_for_long_enough(
+    rig: Rig,
+) -> None:
+    id_ = rig.accepted("inv1", evolve(DONE, quiet_for=FRESH))
+    rig.sweep()
+    assert rig.sweep(3 * SECOND).due == 0
+    rig.galaxy.reports[id_] = evolve(DONE, quiet_for=timedelta(seconds=5.1))
+    assert rig.sweep(timedelta(seconds=0.6)).ended == 1
+    assert rig.job(id_).state is S.COMPLETED
+
+
+@pytest.mark.parametrize("quiet_for", [None, -HOUR, timedelta(0)])
+def test_a_clock_of_galaxy_that_is_wrong_keeps_no_end_back_for_ever(
+    rig: Rig, quiet_for: timedelta | None
+) -> None:
+    id_ = rig.accepted("inv1", evolve(DONE, quiet_for=quiet_for))
+    for _ in range(2):
+        rig.sweep(6 * SECOND)
+    assert rig.states(id_) == ["queued", "in_progress", "completed"]
+
+
+def test_a_change_between_the_looks_takes_another_one(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", evolve(DONE, quiet_for=None))
+    rig.sweep()
+    rig.galaxy.reports[id_] = evolve(BROKEN, quiet_for=None)
+    rig.sweep(6 * SECOND)
+    assert rig.job(id_).state is S.IN_PROGRESS
+    rig.sweep(6 * SECOND)
+    assert rig.job(id_).state is S.FAILED
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        a_report(state=GalaxyState.FAILED),
+        a_report(a_step(JobState.DELETED), state=GalaxyState.CANCELLED),
+        a_report(a_step()),
+    ],
+)
+def test_an_end_that_rests_on_no_job_needs_no_second_look(
+    rig: Rig, report: InvocationReport
+) -> None:
+    id_ = rig.accepted("inv1", evolve(report, quiet_for=timedelta(0)))
+    rig.sweep()
+    assert rig.job(id_).state.is_terminal
+
+
+def test_no_second_look_where_none_is_wanted() -> None:
+    rig = Rig(policy=PollPolicy(confirm_after=timedelta(0)))
+    id_ = rig.accepted("inv1", evolve(DONE, quiet_for=None))
+    rig.sweep()
+    assert rig.job(id_).state is S.COMPLETED
+
+
+def test_a_run_whose_end_is_not_confirmed_yet_is_not_cancelled_in_galaxy(
+    rig: Rig,
+) -> None:
+    """Galaxy would call it cancelled, though all of it was done."""
+    id_ = rig.accepted("inv1", RUNNING)
+    rig.sweep()
+    before = rig.job(id_)
+    rig.repositories.invocations.save(before, before.request_cancel(rig.clock()))
+    rig.galaxy.reports[id_] = evolve(DONE, quiet_for=FRESH)
+    rig.sweep(SECOND)
+    assert rig.job(id_).state is S.CANCELLING
+    assert not [asked for asked in rig.galaxy.asked if asked.startswith("cancel")]
+    rig.sweep(6 * SECOND)
+    assert rig.states(id_) == ["queued", "in_progress", "cancelling", "completed"]

@@ -256,10 +256,8 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         added as not scheduled: the run did not get to its end.
         """
         with self._client.domain_errors(_unless_missing):
-            shown = self._client.get(
-                f"invocations/{invocation_id}", step_details="true"
-            )
-            report = self._read_report(shown, invocation_id, depth=0)
+            shown, at = self._show(invocation_id)
+            report = self._read_report(shown, at, invocation_id, depth=0)
             if report.state is GalaxyState.CANCELLED:
                 report = self._with_steps_missing(report, shown)
             return with_blocked(self._client, report, shown)
@@ -268,18 +266,28 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         if depth > MAX_DEPTH:
             raise Unreadable(f"sub-workflows more than {MAX_DEPTH} deep")
         try:
-            shown = self._client.get(
-                f"invocations/{invocation_id}", step_details="true"
-            )
+            shown, at = self._show(invocation_id)
         except Refused as refusal:
             # A missing part does not mean that the run itself is gone.
             raise refusal.unexpected() from refusal
-        return self._read_report(shown, invocation_id, depth)
+        return self._read_report(shown, at, invocation_id, depth)
+
+    def _show(self, invocation_id: InvocationId) -> tuple[Any, datetime | None]:
+        """Return an invocation, and when it was shown by Galaxy's clock."""
+        answer = self._client.make_get_request(
+            f"{self._client.url}/invocations/{invocation_id}",
+            params={"step_details": "true"},
+        )
+        return answer.json(), date(answer.headers.get("Date", ""))
 
     def _read_report(
-        self, shown: Any, invocation_id: InvocationId, depth: int
+        self,
+        shown: Any,
+        at: datetime | None,
+        invocation_id: InvocationId,
+        depth: int,
     ) -> InvocationReport:
-        report = translate.invocation(shown, partial(self._sub, depth + 1))
+        report = translate.invocation(shown, partial(self._sub, depth + 1), at)
         _check_id(report.invocation_id, invocation_id)
         return report
 

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -298,7 +299,9 @@ def input_value(value: Source | Json) -> Any:
 
 
 def invocation(
-    content: Any, report_sub: Callable[[InvocationId], InvocationReport]
+    content: Any,
+    report_sub: Callable[[InvocationId], InvocationReport],
+    at: datetime | None = None,
 ) -> InvocationReport:
     """Read an invocation shown with its steps' details.
 
@@ -306,6 +309,7 @@ def invocation(
         content: The answer.
         report_sub: Reports on the invocation of a sub-workflow. It is called
             after *content* was requested: see :meth:`Galaxy.report` for why.
+        at: When Galaxy gave the answer, by its own clock; time-zone aware.
     """
     word = part(content, "state", str)
     try:
@@ -331,7 +335,25 @@ def invocation(
         history_id=HistoryId(id_of(content, "history_id")),
         messages=tuple(map(sentence, messages)),
         reasons=tuple(name(message["reason"]) or "" for message in messages),
+        quiet_for=_quiet_for(steps, at),
     )
+
+
+def _quiet_for(
+    steps: Sequence[Mapping[str, Any]], at: datetime | None
+) -> timedelta | None:
+    """Return the time since a job of these steps last changed, if it is known."""
+    jobs = [job for step in steps for job in step.get("jobs") or ()]
+    if at is None or not jobs:
+        return None
+    try:
+        # Galaxy's times are in UTC, and most say no time zone.
+        times = [datetime.fromisoformat(job["update_time"]) for job in jobs]
+        return at - max(
+            time.replace(tzinfo=UTC) if time.tzinfo is None else time for time in times
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _step(

@@ -7,6 +7,7 @@ the one thing that only the adapter can find out: why a paused job is paused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from enum import Enum
 from functools import cached_property
 
@@ -155,6 +156,8 @@ class InvocationReport:
         reasons: The same as Galaxy's codes. The reconciler relies on one of them:
             ``history_deleted``, for a run that was cancelled because its history
             was deleted before it began.
+        quiet_for: The time since any of its own jobs last changed, by the clock of
+            the engine; None where that is not known, or it has no job.
     """
 
     invocation_id: InvocationId
@@ -163,6 +166,7 @@ class InvocationReport:
     history_id: HistoryId | None = None
     messages: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    quiet_for: timedelta | None = None
 
     def tree(
         self, path: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from enum import Enum
 
 from attrs import frozen
@@ -157,6 +158,10 @@ ROWS: Mapping[Row, tuple[Callable[[_Facts], bool], InvocationState]] = {
 """The verdict: for each row, its condition and its state."""
 
 
+_RESTS_ON_JOBS = frozenset({Row.RUN_WON, Row.SUB_FAILED, Row.ALL_GOOD, Row.SOME_BAD})
+"""The rows whose end would be another one if a job changed once more."""
+
+
 def row_of(report: InvocationReport) -> Row:
     """Return the first row that matches."""
     facts = _Facts.of(report)
@@ -170,6 +175,35 @@ def culprit(report: InvocationReport) -> JobReport | None:
     that are only blocked by others come after all of those.
     """
     return report.bad_jobs[0][2] if report.bad_jobs else None
+
+
+def confirmation_time(report: InvocationReport, confirm_after: timedelta) -> timedelta:
+    """Return the time after which a second look confirms the end that a report shows.
+
+    Galaxy runs some failed jobs again, and releases before 26.0.2 call a job ``ok``
+    that turns out to have failed. So an end that rests on jobs is certain only when
+    none of them has changed for some time.
+
+    Args:
+        report: The invocation now.
+        confirm_after: That time.
+
+    Returns:
+        Zero if this look is enough; *confirm_after* if it is not known when the jobs
+        last changed.
+    """
+    if row_of(report) not in _RESTS_ON_JOBS:
+        return timedelta(0)
+    times = [
+        part.quiet_for
+        for _, part in report.tree()
+        if any(step.jobs for step in part.steps)
+    ]
+    known = [quiet_for for quiet_for in times if quiet_for is not None]
+    if len(known) < len(times):
+        return confirm_after
+    quiet_for = max(min(known, default=confirm_after), timedelta(0))
+    return max(confirm_after - quiet_for, timedelta(0))
 
 
 def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighting:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from itertools import count
 from typing import TypeVar
 
@@ -539,6 +540,7 @@ def _report(
         history_id=history_id,
         messages=moment.messages,
         reasons=moment.reasons,
+        quiet_for=timedelta(days=1),  # a job that has settled never changes here
     )
 
 

@@ -16,6 +16,13 @@ STALE_INTERVALS = 3
 """After how many of its intervals without a look a job may be stale."""
 
 
+def _not_negative(_: object, attribute: Attribute[Any], value: timedelta) -> None:
+    if value < timedelta(0):
+        raise InvalidValue(
+            f"{attribute.name} must be 0 or more, got {value.total_seconds():g} s."
+        )
+
+
 def _fraction(_: object, attribute: Attribute[Any], value: float) -> None:
     if not 0 <= value < 1:
         raise InvalidValue(f"{attribute.name} must be from 0 to below 1, got {value}.")
@@ -50,6 +57,9 @@ class PollPolicy:
             a delay of a fiftieth of the time that it took.
         jitter: Every interval varies by up to this part, up or down, so that
             what was submitted together is not asked about together for ever.
+        confirm_after: An end that rests on jobs which changed within this time is
+            confirmed by a second look when it has passed: Galaxy runs some failed
+            jobs again. Zero: the first look is enough.
         gone_after: For how long Galaxy must have answered that it does not have
             an invocation before it counts as lost.
         gone_misses: How many such answers in a row that takes.
@@ -59,8 +69,9 @@ class PollPolicy:
             observed for three of its intervals and this time on top.
 
     Raises:
-        InvalidValue: A number or duration is not above zero, `jitter` is not
-            from 0 to below 1, or `min_interval` is above `max_interval`.
+        InvalidValue: A number or duration is not above zero (`confirm_after` may be
+            zero), `jitter` is not from 0 to below 1, or `min_interval` is above
+            `max_interval`.
     """
 
     batch: int = field(default=1000, validator=positive)
@@ -78,6 +89,9 @@ class PollPolicy:
     max_interval: timedelta = field(default=timedelta(minutes=5), validator=positive)
     backoff_ratio: float = field(default=0.02, validator=positive)
     jitter: float = field(default=0.1, validator=_fraction)
+    confirm_after: timedelta = field(
+        default=timedelta(seconds=5), validator=_not_negative
+    )
     gone_after: timedelta = field(default=timedelta(hours=1), validator=positive)
     gone_misses: int = field(default=3, validator=positive)
     stuck_after: timedelta = field(default=timedelta(hours=1), validator=positive)

@@ -37,7 +37,11 @@ from galaxy_jobs.domain.errors import (
     RunNotFound,
     shortened,
 )
-from galaxy_jobs.domain.model.invocation import Invocation, Sighting
+from galaxy_jobs.domain.model.invocation import (
+    Invocation,
+    InvocationState,
+    Sighting,
+)
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
@@ -45,7 +49,7 @@ from galaxy_jobs.domain.model.report import (
     JobsSummary,
 )
 from galaxy_jobs.domain.model.values import Identity, InvocationId
-from galaxy_jobs.domain.model.verdict import culprit, judge
+from galaxy_jobs.domain.model.verdict import confirmation_time, culprit, judge
 from galaxy_jobs.domain.ports import (
     Claim,
     Clock,
@@ -117,12 +121,17 @@ def one_pipeline(pipeline: Callable[[], None]) -> None:
 
 @frozen
 class _Answer:
-    """The result of a full look; neither sighting nor error if it was put off."""
+    """The result of a full look; neither sighting nor error if it was put off.
+
+    Attributes:
+        confirm_in: The time after which a second look confirms an end, or zero.
+    """
 
     claim: Claim
     sighting: Sighting | None = None
     missing: bool = False
     error: RunnerError | None = None
+    confirm_in: timedelta = timedelta(0)
 
 
 def _breaker(poll: Any) -> Breaker:
@@ -348,7 +357,7 @@ class Poll:
             before = invocations.get(answer.claim.invocation_id)
             summary = summaries.get(answer.claim.invocation_id)
             if answer.sighting is not None and before is not None:
-                look = self._seen(answer.claim, before, answer.sighting, at)
+                look = self._seen(answer, answer.sighting, before, at)
                 # The bulk answer came first: if anything moved in between, the
                 # next one will differ, and nothing is missed.
                 look = evolve(look, summary=summary.fingerprint if summary else None)
@@ -395,12 +404,13 @@ class Poll:
         except Exception as error:  # noqa: BLE001 - one oddity must not end all sweeps
             return _Answer(claim, error=_unreadable(claim.invocation_id, error))
         sighting = self._marked_if_stuck(claim, sighting)
+        confirm_in = confirmation_time(report, self.policy.confirm_after)
         if claim.cancelling and _needs_cancel(report, sighting):
             try:
                 self.runner.cancel(claim.invocation_id)
             except RunnerError as error:  # the sighting holds all the same
                 return _Answer(claim, sighting, error=error)
-        return _Answer(claim, sighting)
+        return _Answer(claim, sighting, confirm_in=confirm_in)
 
     def _details(self, report: InvocationReport, claim: Claim) -> JobDetails | None:
         job = culprit(report)
@@ -449,10 +459,19 @@ class Poll:
         return Look(claim=claim, next_in=self._next_in(quiet_for))
 
     def _seen(
-        self, claim: Claim, before: Invocation, sighting: Sighting, at: datetime
+        self, answer: _Answer, sighting: Sighting, before: Invocation, at: datetime
     ) -> Look:
+        claim, next_in = answer.claim, None
         try:
             after = before.seen(sighting, at)
+            if after.state.is_terminal and answer.confirm_in:
+                # Until the second look, all but the end of it is stored.
+                open_ = evolve(sighting, state=InvocationState.IN_PROGRESS)
+                waiting = before.seen(open_, at)
+                moved = waiting.version != before.version
+                # By our own clock as well: Galaxy's may be wrong for ever.
+                if moved or claim.quiet_for < self.policy.confirm_after:
+                    after, next_in = waiting, answer.confirm_in
         except IllegalTransition:  # another poller saw it end
             after = before
         moved = after.version != before.version
@@ -463,7 +482,7 @@ class Poll:
             after=after if moved else None,
             answered=True,
             full=True,
-            next_in=self._next_in(quiet_for),
+            next_in=self._next_in(quiet_for) if next_in is None else next_in,
             stale_in=self.policy.stale_in(quiet_for),
         )
 
