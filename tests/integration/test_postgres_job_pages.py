@@ -35,6 +35,7 @@ from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
     Progress,
+    StepSummary,
 )
 from galaxy_jobs.domain.ports import Cursor, JobFilter
 from galaxy_jobs.entrypoints.api.job_pages import JobPages
@@ -128,16 +129,36 @@ INVOCATIONS = st.builds(
     superseded_by=st.none() | TEXT.map(InvocationId),
     state=st.sampled_from(InvocationState),
     galaxy_state=TEXT,
+    # Where a job is blocked, it has failed.
     progress=st.builds(
-        Progress, total=COUNT, ok=COUNT, running=COUNT, waiting=COUNT, failed=COUNT
+        Progress,
+        total=COUNT,
+        ok=COUNT,
+        running=COUNT,
+        waiting=COUNT,
+        failed=st.integers(1, 2**31),
     ),
+    steps=st.lists(
+        st.builds(
+            StepSummary,
+            index=COUNT,
+            label=TEXT,
+            tool=st.none() | TEXT,
+            state=TEXT,
+            jobs=st.dictionaries(
+                st.sampled_from(["blocked", "error", "paused"]), st.integers(0, 9)
+            ),
+        ),
+        max_size=2,
+    ).map(tuple),
     failure=st.none()
     | st.builds(
         Failure,
         reason=TEXT,
-        step=st.none() | TEXT,
+        step=st.just("sort"),
         step_index=st.none() | COUNT,
-        path=st.lists(TEXT, max_size=3).map(tuple),
+        path=st.lists(TEXT, max_size=2).map(lambda path: (*path, "sort")),
+        element=st.none() | TEXT,
         tool=st.none() | TEXT,
         exit_code=st.none() | st.integers(-(2**31), 2**31),
         stderr=st.none() | TEXT,

@@ -540,6 +540,7 @@ class HttpContract:
             step="sort",
             step_index=1,
             path=("outer", "sort"),
+            element="plate-1/sample-07",
             tool="sort1",
             exit_code=2,
             stderr="sort: no such key",
@@ -548,7 +549,11 @@ class HttpContract:
         steps = (
             StepSummary(index=0, label="input", tool=None, state="ok", jobs={}),
             StepSummary(
-                index=1, label="sort", tool="sort1", state="failed", jobs={"error": 1}
+                index=1,
+                label="sort",
+                tool="sort1",
+                state="failed",
+                jobs={"blocked": 2, "error": 1},
             ),
         )
         parameters = {"n": 3, "second": {"dataset_id": "d2"}}
@@ -570,6 +575,7 @@ class HttpContract:
         )
         later = world.site.job("w", dataset, overwrite=True)
         stored = world.container.invocations().get(id_)
+        counts = {"total": 4, "ok": 1, "running": 0, "waiting": 0, "failed": 3}
         listed = {
             "invocation_id": id_,
             "dataset_id": dataset,
@@ -586,12 +592,13 @@ class HttpContract:
             "observed_at": as_text(stored.observed_at),
             "stale": False,
             "attention": "A note for people.",
-            "progress": {"total": 4, "ok": 1, "running": 0, "waiting": 0, "failed": 3},
+            "progress": {**counts, "blocked": 2},
             "failure": {
                 "reason": "job-failed",
                 "step": "sort",
                 "step_index": 1,
                 "path": ["outer", "sort"],
+                "element": "plate-1/sample-07",
                 "tool": "sort1",
                 "exit_code": 2,
                 "stderr": "sort: no such key",
@@ -607,7 +614,7 @@ class HttpContract:
                     "label": "sort",
                     "tool": "sort1",
                     "state": "failed",
-                    "jobs": {"error": 1},
+                    "jobs": {"blocked": 2, "error": 1},
                 },
             ],
             "history_id": stored.history_id,
@@ -638,7 +645,7 @@ class HttpContract:
                         "to_state": "failed",
                         "at": as_text(stored.observed_at),
                         "galaxy_state": "completed",
-                        "progress": listed["progress"],
+                        "progress": counts,
                         "failure": listed["failure"],
                     },
                 ],
@@ -656,7 +663,8 @@ class HttpContract:
         for name in ("created_at", "updated_at", "observed_at"):
             assert TIME.fullmatch(job[name])
         assert (job["stale"], job["attention"], job["failure"]) == (False, None, None)
-        assert list(job["progress"]) == ["total", "ok", "running", "waiting", "failed"]
+        counts = ["total", "ok", "running", "waiting", "failed", "blocked"]
+        assert list(job["progress"]) == counts
         for step in job["steps"]:
             assert list(step) == ["index", "label", "tool", "state", "jobs"]
 
@@ -669,6 +677,7 @@ class HttpContract:
             "step",
             "step_index",
             "path",
+            "element",
             "tool",
             "exit_code",
             "stderr",

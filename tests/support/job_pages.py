@@ -33,6 +33,7 @@ class ComposedJobPages:
         jobs, tags = [], []
         for invocation in page.items:
             job = schemas.view(schemas.JobJson, invocation)
+            job.progress.blocked = invocation.blocked
             job.stale = invocation.is_stale(now)
             if invocation.parameters_truncated:
                 job.parameters = None

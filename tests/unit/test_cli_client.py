@@ -228,6 +228,8 @@ def test_how_long_ago(seconds: float, words: str) -> None:
 def test_what_was_stopped_is_not_said_to_have_failed() -> None:
     counts = {"total": 3, "ok": 1, "running": 0, "waiting": 0, "failed": 2}
     assert output.progress(counts, "failed") == "1 of 3 jobs ok, 2 failed"
+    words = output.progress({**counts, "blocked": 1}, "failed")
+    assert words == "1 of 3 jobs ok, 2 failed (1 blocked)"
     for state in ("cancelling", "cancelled"):
         words = output.progress(counts, state)
         assert words == "1 of 3 jobs ok, 2 stopped or failed"

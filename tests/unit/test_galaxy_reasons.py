@@ -93,3 +93,39 @@ def test_outputs_in_collections_that_are_ok_or_of_other_jobs_give_no_reason(
     }
     show(server, "details", job)
     assert adapter(server).details(JOB).message == "no such value"
+
+
+# --- the element of a mapped step -------------------------------------------------
+
+
+def test_the_element_of_a_mapped_job_is_named(server: HostileGalaxy) -> None:
+    show_mapped_job(server)
+    assert adapter(server).details(JOB).element == "bad"
+
+
+def test_an_element_of_a_nested_collection_is_named_with_its_path(
+    server: HostileGalaxy,
+) -> None:
+    show_mapped_job(server)
+    sample = {"element_identifier": "sample-07", "object": {"id": OWN}}
+    empty = {"element_identifier": "sample-08", "object": None}
+    plate = {"id": "c0c2", "elements": [empty, sample]}
+    elements = [{"element_identifier": "plate-1", "object": plate}]
+    show(server, "collection", {"id": "c0c1", "elements": elements})
+    assert adapter(server).details(JOB).element == "plate-1/sample-07"
+
+
+@pytest.mark.parametrize("elements", [[], None], ids=str)
+def test_an_element_that_is_not_there_is_not_named(
+    server: HostileGalaxy, elements: object
+) -> None:
+    show_mapped_job(server)
+    show(server, "collection", {"id": "c0c1", "elements": elements})
+    assert adapter(server).details(JOB).element is None
+
+
+def test_a_collection_that_is_gone_hides_no_reason(server: HostileGalaxy) -> None:
+    show_mapped_job(server)
+    server.garbage["collection c0c1"] = http('{"err_msg": "gone", "err_code": 1}', 404)
+    details = adapter(server).details(JOB)
+    assert (details.element, details.message) == (None, "no such value")

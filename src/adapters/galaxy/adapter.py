@@ -27,7 +27,12 @@ from galaxy_jobs.adapters.galaxy.client import (
 )
 from galaxy_jobs.adapters.galaxy.limits import MAX_ANSWER_BYTES
 from galaxy_jobs.adapters.galaxy.names import Names
-from galaxy_jobs.adapters.galaxy.pauses import MAX_DATASETS, datasets_of, with_blocked
+from galaxy_jobs.adapters.galaxy.pauses import (
+    MAX_DATASETS,
+    datasets_of,
+    element_of,
+    with_blocked,
+)
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
@@ -339,7 +344,15 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             info = None
             if shown.get("exit_code") is None:
                 info = self._info(shown)
-            return translate.details(shown, info)
+            return translate.details(shown, info, self._element(shown))
+
+    def _element(self, job: Mapping[str, Any]) -> str | None:
+        try:
+            return element_of(self._client, job)
+        except Refused as refusal:
+            if refusal.is_missing:
+                return None
+            raise refusal.unexpected() from refusal
 
     def _info(self, job: Mapping[str, Any]) -> str | None:
         """Return the message that Galaxy left on one of a job's outputs, if any.

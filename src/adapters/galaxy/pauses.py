@@ -129,10 +129,24 @@ def datasets_of(client: Client, job: Mapping[str, Any], side: str) -> Iterator[s
 
 def _elements(client: Client, collection_id: str) -> Iterator[str]:
     shown = client.dataset_collections.show_dataset_collection(collection_id)
-    stack = list(reversed(shown.get("elements") or []))
-    while stack:
-        element = stack.pop().get("object") or {}
-        if "elements" in element:
-            stack += reversed(element["elements"])
-        elif "id" in element:
-            yield translate.id_of(element)
+    for element in translate.elements(shown):
+        if element.id is not None:
+            yield element.id
+
+
+def element_of(client: Client, job: Mapping[str, Any]) -> str | None:
+    """Return the name of the element that a job of a mapped step made, if it is one.
+
+    Its own output is in the collection of the same name, which is the step's.
+
+    Raises:
+        Refused: Galaxy shows no such collection.
+    """
+    own, collections = job.get("outputs") or {}, job.get("output_collections") or {}
+    for name in own.keys() & collections.keys():
+        made, id_ = translate.id_of(own[name]), translate.id_of(collections[name])
+        shown = client.dataset_collections.show_dataset_collection(id_)
+        for element in translate.elements(shown):
+            if element.id == made:
+                return element.name
+    return None

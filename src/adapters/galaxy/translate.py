@@ -22,6 +22,7 @@ from galaxy_jobs.domain.errors import InvalidValue, quoted, shortened
 from galaxy_jobs.domain.model.dataset import GalaxyData, Source, UrlData, masked
 from galaxy_jobs.domain.model.report import (
     STDERR_TAIL,
+    Element,
     GalaxyState,
     InvocationReport,
     JobDetails,
@@ -462,12 +463,13 @@ MAX_WORDS = 50
 # --- jobs and their outputs ---------------------------------------------------
 
 
-def details(content: Any, info: str | None) -> JobDetails:
+def details(content: Any, info: str | None, element: str | None = None) -> JobDetails:
     """Read a job shown in full.
 
     Args:
         content: The answer.
         info: The message that Galaxy left on one of its outputs, if known.
+        element: The element of a collection that it worked on, if known.
     """
     streams = (content.get(key) for key in ("tool_stderr", "stderr", "job_stderr"))
     stderr = next((s for s in streams if isinstance(s, str) and s), "")
@@ -478,6 +480,7 @@ def details(content: Any, info: str | None) -> JobDetails:
     ]
     return JobDetails(
         tool=name(content.get("tool_id")),
+        element=element,
         exit_code=whole(content.get("exit_code")),
         # Masked while the name of a secret stands before it, even if it is cut off.
         stderr=_storable(masked(stderr[-2 * STDERR_TAIL :])),
@@ -490,6 +493,25 @@ def outputs_of(content: Any) -> Iterator[tuple[str, str, str]]:
     for key, src in (("outputs", "hda"), ("output_collections", "hdca")):
         for label, item in part(content, key, dict).items():
             yield name(label) or "", src, id_of(item)
+
+
+def elements(content: Any) -> Iterator[Element]:
+    """Yield the datasets of a collection, in its order, those in its parts included."""
+    stack = [("", item) for item in reversed(objects(content.get("elements") or []))]
+    while stack:
+        path, item = stack.pop()
+        called = path + (name(item.get("element_identifier")) or "")
+        shown = item.get("object")
+        shown = shown if isinstance(shown, Mapping) else {}
+        if "elements" in shown:
+            parts = objects(shown["elements"] or [])
+            stack += [(f"{called}/", part) for part in reversed(parts)]
+        else:
+            yield Element(
+                name=name(called) or "",
+                id=id_of(shown) if "id" in shown else None,
+                state=name(shown.get("state")),
+            )
 
 
 def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output:

@@ -73,6 +73,23 @@ def _time(column: str) -> str:
     return f"replace({text}, '.000000Z', 'Z')"  # none where they are zero
 
 
+_PROGRESS = """i.progress || jsonb_build_object('blocked',
+    CASE i.progress->'failed' WHEN '0' THEN 0 ELSE (
+        SELECT coalesce(sum((step->'jobs'->>'blocked')::int), 0)
+        FROM jsonb_array_elements(i.steps) AS step
+    ) END
+)"""
+_LAST = "i.failure->'path'->>-1"
+# See `failure_to_json` for how an element is stored.
+_SHOWN_FAILURE = f"""i.failure || CASE
+    WHEN starts_with({_LAST}, '[') AND {_LAST} IS DISTINCT FROM i.failure->>'step'
+    THEN jsonb_build_object(
+        'path', (i.failure->'path') - -1,
+        'element', left(right({_LAST}, -1), -1)
+    )
+    ELSE '{{{{"element": null}}}}'
+END"""
+
 # `row_to_json` takes a third less time than `json_build_object` does. The members of
 # `progress` and `failure` stay in PostgreSQL's order: sorting them would take up to a
 # quarter of the query's time.
@@ -98,7 +115,7 @@ LATERAL (
         {_time("i.updated_at")} AS updated_at,
         {_time("coalesce(a.observed_at, i.observed_at)")} AS observed_at,
         coalesce(a.stale_at < now(), false) AS stale,
-        i.attention, i.progress, i.failure
+        i.attention, {_PROGRESS} AS progress, {_SHOWN_FAILURE} AS failure
 ) AS job
 WHERE place <= {{limit}}
 """  # noqa: S608 - no value of anybody's is in it

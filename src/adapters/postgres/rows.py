@@ -269,14 +269,28 @@ def steps_to_json(steps: tuple[StepSummary, ...]) -> list[dict[str, Any]]:
 
 
 def failure_to_json(failure: Failure | None) -> dict[str, Any] | None:
-    """Return a failure as JSON, as other programs see it in the view."""
-    return None if failure is None else cleaned(asdict(failure))
+    """Return a failure as JSON, as other programs see it in the view.
+
+    The program of the version before accepts no further members. So the element is
+    put in brackets at the end of the path, where otherwise the name of the step is.
+    """
+    if failure is None:
+        return None
+    value: dict[str, Any] = cleaned(asdict(failure))
+    element = value.pop("element")
+    if element is not None and f"[{element}]" != value["step"]:
+        value["path"] = [*value["path"], f"[{element}]"]
+    return value
 
 
 def _failure(value: dict[str, Any] | None) -> Failure | None:
     if value is None:
         return None
-    return Failure(**{**value, "path": tuple(value["path"])})
+    path, element = value["path"], None
+    if path and path[-1].startswith("[") and path[-1] != value["step"]:
+        *path, last = path
+        element = last[1:-1]
+    return Failure(**{**value, "path": tuple(path), "element": element})
 
 
 def transition_from_row(row: Row) -> Transition:

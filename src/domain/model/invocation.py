@@ -124,7 +124,8 @@ class Progress:
         ok: Ended well, skipped ones included.
         running: Started and not settled.
         waiting: Not started, paused ones included.
-        failed: In error, deleted, stopped, or blocked by one that is.
+        failed: In error, deleted, stopped, or blocked by one that is; see
+            :attr:`Invocation.blocked`.
     """
 
     total: int = 0
@@ -149,6 +150,9 @@ class Failure:
             step is to blame.
         step_index: Its place in its workflow, counting from 0.
         path: The labels of the sub-workflows down to the step, its own last.
+        element: The element of a collection that the failing job worked on, such as
+            ``plate-1/sample-07``; None where it is no job of a mapped step, or not
+            known.
         tool: The id of its tool.
         exit_code: The exit code of the job's process; None where it never ran.
         stderr: The tail of the job's standard error, :func:`masked`.
@@ -160,10 +164,15 @@ class Failure:
     step: str | None = None
     step_index: int | None = None
     path: tuple[str, ...] = ()
+    element: str | None = None
     tool: str | None = None
     exit_code: int | None = None
     stderr: str | None = field(default=None, converter=optional(masked))
     message: str | None = field(default=None, converter=optional(_message))
+
+
+BLOCKED = "blocked"
+"""The word for jobs that will never run in the counts of a step."""
 
 
 @frozen(kw_only=True)
@@ -303,6 +312,11 @@ class Invocation:
             now: Time-zone aware.
         """
         return self.revision.is_stale(now)
+
+    @property
+    def blocked(self) -> int:
+        """How many of the failed jobs never ran, since another one failed."""
+        return sum(step.jobs.get(BLOCKED, 0) for step in self.steps)
 
     @property
     def revision(self) -> Revision:

@@ -216,6 +216,9 @@ class JobDetails:
 
     Attributes:
         tool: The id of its tool.
+        element: The element of a collection that it worked on, such as ``sample-07``,
+            or ``plate-1/sample-07`` in a collection of collections; None where it is
+            no job of a mapped step, or not known.
         exit_code: The exit code of its process, or None where it never ran.
         stderr: Its standard error. Of a longer text, the last
             :data:`STDERR_TAIL` characters are kept.
@@ -223,9 +226,26 @@ class JobDetails:
     """
 
     tool: str | None = None
+    element: str | None = None
     exit_code: int | None = None
     stderr: str | None = field(default=None, converter=_tail)
     message: str | None = None
+
+
+@frozen(kw_only=True)
+class Element:
+    """One dataset of a collection.
+
+    Attributes:
+        name: Its name in the collection, such as ``sample-07``, or
+            ``plate-1/sample-07`` in a collection of collections.
+        id: Galaxy's id of the dataset; None for an element without one.
+        state: Galaxy's state of the dataset, such as ``ok``; None where not known.
+    """
+
+    name: str
+    id: str | None = None
+    state: str | None = None
 
 
 @frozen(kw_only=True)

@@ -255,6 +255,7 @@ def _failure(report: InvocationReport, details: JobDetails | None) -> Failure | 
             step=step.name,
             step_index=step.index,
             path=path,
+            element=details.element,
             tool=details.tool or job.tool,
             exit_code=details.exit_code,
             stderr=details.stderr,

@@ -226,7 +226,15 @@ class ProgressJson(View):
     ok: Annotated[int, doc("Ended well, or skipped.", 1)]
     running: Annotated[int, doc("Running.", 0)]
     waiting: Annotated[int, doc("Not started.", 1)]
-    failed: Annotated[int, doc("Failed, stopped, or blocked for good.", 1)]
+    failed: Annotated[int, doc("Failed, stopped, or blocked for good.", 2)]
+
+
+class JobProgressJson(ProgressJson):
+    """The number of Galaxy's jobs of a job, by how far they are."""
+
+    blocked: Annotated[
+        int, doc("How many of `failed` never ran, since another one failed.", 1)
+    ] = 0
 
 
 class FailureJson(View):
@@ -236,6 +244,9 @@ class FailureJson(View):
     step: Annotated[str | None, doc("Its label, or `step 3` (from 1).", "sort")]
     step_index: Annotated[int | None, doc("The step's place, counting from 0.", 1)]
     path: Annotated[list[str], doc("Labels down through sub-workflows.", ["sort"])]
+    element: Annotated[
+        str | None, doc("Which element of a mapped collection.", "plate-1/sample-07")
+    ]
     tool: ToolField
     exit_code: Annotated[int | None, doc("Of the tool.", 2)]
     stderr: Annotated[str | None, doc("The end of it.", "sort: cannot read: a.txt")]
@@ -279,7 +290,7 @@ class JobJson(View, kw_only=True):
     observed_at: Annotated[Time, doc("When Galaxy was last asked.")]
     stale: Annotated[bool, doc("Whether that was suspiciously long ago.")] = False
     attention: Annotated[str | None, doc("A sentence, where somebody should look.")]
-    progress: ProgressField
+    progress: Annotated[JobProgressJson, doc("How far its jobs are.")]
     failure: FailureField
 
 
@@ -355,6 +366,7 @@ class SubmissionJson(View):
 def job_detail(invocation: domain.Invocation, now: datetime) -> JobDetailJson:
     """Return a job with all that is known of it; *now* decides whether it is stale."""
     job = view(JobDetailJson, invocation)
+    job.progress.blocked = invocation.blocked
     job.stale = invocation.is_stale(now)
     return job
 

@@ -147,6 +147,8 @@ def failure(job: Job) -> RenderableType:
     head = Text("Failed", style="red")
     if step := " > ".join(details["path"]) or details["step"]:
         head.append(f" at step {output.clean(step)}")
+    if element := details.get("element"):
+        head.append(f", element {output.clean(element)}")
     if details["tool"]:
         head.append(f", tool {output.clean(details['tool'])}")
     if details["exit_code"] is not None:

@@ -82,10 +82,11 @@ def code(sentence: str) -> Markup:
     return Markup(html)  # noqa: S704 - escaped above
 
 
-def counted(progress: Progress, state: str) -> str:
+def counted(progress: Progress, state: str, blocked: int = 0) -> str:
     """Return the progress of a job in words.
 
-    A job of Galaxy's that was stopped counts as failed, and need not have failed.
+    A job of Galaxy's that was stopped counts as failed, and need not have failed. Of
+    those that failed, *blocked* never ran.
     """
     if not progress.total:
         return "no jobs yet"
@@ -96,7 +97,8 @@ def counted(progress: Progress, state: str) -> str:
         failed: progress.failed,
     }
     others = [f"{count} {name}" for name, count in counts.items() if count]
-    return ", ".join([f"{progress.ok} of {progress.total} ok", *others])
+    note = f" ({blocked} blocked)" if blocked else ""
+    return ", ".join([f"{progress.ok} of {progress.total} ok", *others]) + note
 
 
 _templates = Environment(

@@ -217,6 +217,7 @@ def sighting(
             step="a",
             step_index=0,
             path=("sub", UNICODE),
+            element=f"plate-1/{UNICODE}",
             tool="t/1.0",
             exit_code=-9,
             stderr="x" * 10_000,

@@ -819,6 +819,7 @@ def _cleaned_failure(failure: Failure) -> Failure:
         step=_clean(failure.step),
         step_index=failure.step_index,
         path=tuple(_clean(label) for label in failure.path),
+        element=_clean(failure.element),
         tool=_clean(failure.tool),
         exit_code=failure.exit_code,
         stderr=_clean(failure.stderr),
