@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from galaxy_jobs.adapters.galaxy import Galaxy
-from galaxy_jobs.domain import JobId
+from galaxy_jobs.domain import Failure, InvocationId, JobId, judge
 from tests.support.hostile_galaxy import HostileGalaxy, hostile_galaxy, http, recorded
 
 
@@ -129,3 +129,114 @@ def test_a_collection_that_is_gone_hides_no_reason(server: HostileGalaxy) -> Non
     server.garbage["collection c0c1"] = http('{"err_msg": "gone", "err_code": 1}', 404)
     details = adapter(server).details(JOB)
     assert (details.element, details.message) == (None, "no such value")
+
+
+# --- the step and the dataset that Galaxy names -----------------------------------
+
+
+def show_run(server: HostileGalaxy, name: str, **fields: Any) -> InvocationId:
+    """Show a run as it was recorded, with other fields."""
+    server.shown["f0f1"] = {**recorded(name), **fields}
+    return InvocationId("f0f1")
+
+
+def failure_in(server: HostileGalaxy, id_: InvocationId) -> Failure:
+    failure = judge(adapter(server).report(id_)).failure
+    assert failure is not None
+    return failure
+
+
+def test_the_step_that_galaxy_names_is_named(server: HostileGalaxy) -> None:
+    failure = failure_in(server, show_run(server, "run_wrong_when"))
+    assert failure.reason == "when_not_boolean"
+    assert (failure.step, failure.step_index, failure.path) == ("odd", 1, ("odd",))
+
+
+def test_a_step_in_a_sub_workflow_is_named_with_its_path(server: HostileGalaxy) -> None:
+    message = {
+        "reason": "expression_evaluation_failed",
+        "workflow_step_index_path": [1],
+        "workflow_step_id": 2,
+    }
+    server.shown["f0f2"] = recorded("run_sub_fails_inside")
+    shown = recorded("run_sub_fails")
+    shown["steps"][1]["subworkflow_invocation_id"] = "f0f2"
+    id_ = show_run(
+        server,
+        "run_sub_fails",
+        steps=shown["steps"],
+        state="failed",
+        messages=[message],
+    )
+    failure = failure_in(server, id_)
+    assert failure.path == ("nested", "inner bad")
+    assert (failure.step, failure.step_index) == ("inner bad", 2)
+    assert (failure.tool, failure.exit_code) == (None, None)
+
+
+def test_a_job_that_failed_first_is_the_reason_of_a_step_that_needed_it(
+    server: HostileGalaxy,
+) -> None:
+    message = {
+        "reason": "job_failed",
+        "workflow_step_id": 4,
+        "dependent_workflow_step_id": 1,
+        "job_id": "b0b1",
+    }
+    id_ = show_run(server, "run_first_fails", state="failed", messages=[message])
+    failure = failure_in(server, id_)
+    assert failure.reason == "job_failed"
+    assert failure.step_index == 1
+    assert failure.tool == "gxj_text"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"workflow_step_id": -1},
+        {"workflow_step_id": "1"},
+        {"workflow_step_id": 10**9},
+        {"workflow_step_id": None, "workflow_step_index_path": [0]},
+    ],
+    ids=str,
+)
+def test_a_message_without_a_step_names_none(
+    server: HostileGalaxy, message: dict[str, Any]
+) -> None:
+    message = {"reason": "unexpected_failure", **message}
+    id_ = show_run(server, "run_wrong_when", messages=[message])
+    assert failure_in(server, id_).step is None
+
+
+ADDRESS = "http://me:secret@127.0.0.1:9/x.txt?X-Amz-Signature=abc"
+
+
+def test_data_that_could_not_be_fetched_is_named_with_its_own_text(
+    server: HostileGalaxy,
+) -> None:
+    id_ = show_run(server, "run_unreachable")
+    (message,) = recorded("run_unreachable")["messages"]
+    dataset = {
+        "id": message["hda_id"],
+        "name": "x",
+        "state": "error",
+        "misc_info": f"Failed to fetch url {ADDRESS}. Connection refused.\n",
+        "sources": [{"source_uri": ADDRESS}],
+    }
+    show(server, "dataset", dataset)
+    failure = failure_in(server, id_)
+    assert (failure.reason, failure.step) == ("dataset_failed", "text")
+    assert (failure.step_index, failure.path) == (0, ("text",))
+    shown = "http://***@127.0.0.1:9/x.txt?X-Amz-Signature=***"
+    assert failure.message == (
+        "A dataset that the run needs has failed or could not be fetched, at step 1.; "
+        f"'{shown}': Failed to fetch url {shown} Connection refused."
+    )
+    assert server.requests["dataset"] == 1
+
+
+def test_a_dataset_that_is_not_shown_hides_no_failure(server: HostileGalaxy) -> None:
+    server.garbage["dataset"] = http('{"err_msg": "no", "err_code": 1}', 403)
+    failure = failure_in(server, show_run(server, "run_unreachable"))
+    assert (failure.reason, failure.step) == ("dataset_failed", "text")

@@ -294,7 +294,16 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     ) -> InvocationReport:
         report = translate.invocation(shown, partial(self._sub, depth + 1), at)
         _check_id(report.invocation_id, invocation_id)
-        return report
+        dataset_id = translate.failed_dataset(shown)
+        if report.state is not GalaxyState.FAILED or dataset_id is None:
+            return report
+        try:
+            dataset = self._client.datasets.show_dataset(dataset_id)
+        except Refused:
+            return report
+        problem = translate.dataset_problem(dataset)
+        messages = (*report.messages, problem) if problem else report.messages
+        return evolve(report, messages=messages)
 
     def _with_steps_missing(
         self, report: InvocationReport, shown: Mapping[str, Any]

@@ -29,6 +29,7 @@ from galaxy_jobs.domain.model.report import (
     JobReport,
     JobsSummary,
     JobState,
+    NamedStep,
     Output,
     StepReport,
 )
@@ -326,18 +327,83 @@ def invocation(
     steps = objects(part(content, "steps", list))
     if len(steps) > MAX_STEPS:
         raise Unreadable(f"{len(steps)} steps")
+    read = tuple(
+        _step(step, report_sub)
+        for step in sorted(steps, key=lambda step: place(step, "order_index"))
+    )
     return InvocationReport(
         invocation_id=InvocationId(id_of(content)),
         state=state,
-        steps=tuple(
-            _step(step, report_sub)
-            for step in sorted(steps, key=lambda step: place(step, "order_index"))
-        ),
+        steps=read,
         history_id=HistoryId(id_of(content, "history_id")),
         messages=tuple(map(sentence, messages)),
         reasons=tuple(name(message["reason"]) or "" for message in messages),
         quiet_for=_quiet_for(steps, at),
+        named=_named(messages[0], read, content.get("inputs")) if messages else None,
     )
+
+
+def _named(
+    message: Mapping[str, Any], steps: Sequence[StepReport], inputs: Any
+) -> NamedStep | None:
+    """Return the step that a message names, if it does.
+
+    Args:
+        message: The message.
+        steps: The steps of the invocation, as far as there are any.
+        inputs: The values of its inputs, which have labels, too.
+    """
+    places = _places(message)
+    if not places or whole(message.get("workflow_step_id")) != places[-1]:
+        return None
+    path: list[str] = []
+    for index in places:
+        step = next((step for step in steps if step.index == index), None)
+        label = step and step.label
+        if not path and step is None and isinstance(inputs, Mapping):
+            value = inputs.get(str(index))
+            label = name(value.get("label")) if isinstance(value, Mapping) else None
+        path.append(label or f"step {index + 1}")
+        steps = step.sub.steps if step and step.sub else ()
+    return NamedStep(
+        index=places[-1],
+        path=tuple(path),
+        dependent=any(message.get(key) is not None for key in _CAUSES),
+    )
+
+
+_CAUSES = ("dependent_workflow_step_id", "job_id", "hda_id", "hdca_id")
+"""The keys of a message about what failed before a step could use it."""
+
+
+def _places(message: Mapping[str, Any]) -> list[int]:
+    """Return the indexes of the steps down to the one that a message names.
+
+    The values of ``workflow_step_id`` are indexes of steps, in spite of the name.
+    """
+    above = message.get("workflow_step_index_path")
+    path = [*(above if isinstance(above, list) else ())][:MAX_MESSAGES]
+    path.append(message.get("workflow_step_id"))
+    return [n for n in map(whole, path) if n is not None and 0 <= n < MAX_STEPS]
+
+
+def failed_dataset(content: Any) -> str | None:
+    """Return the id of the dataset for which Galaxy gave an invocation up, if any."""
+    for message in objects(content.get("messages") or [])[:MAX_MESSAGES]:
+        if message.get("reason") == "dataset_failed" and message.get("hda_id"):
+            return id_of(message, "hda_id")
+    return None
+
+
+def dataset_problem(content: Any) -> str | None:
+    """Return what a dataset that failed says of itself, with its address, if any."""
+    sources = objects(content.get("sources") or [])
+    address = text(sources[0].get("source_uri")) if sources else None
+    shown = masked(address, address=True) if address else name(content.get("name"))
+    info = text(content.get("misc_info"))
+    # In quotes, which end an address wherever it is masked.
+    parts = (shown and f"'{shown}'", info and info.strip())
+    return text(": ".join(filter(None, parts)))
 
 
 def _quiet_for(
@@ -390,16 +456,11 @@ def job(content: Any) -> JobReport:
 def sentence(message: Mapping[str, Any]) -> str:
     """Return a message of an invocation as a sentence.
 
-    Galaxy sends a code and details, and leaves the wording to its web client. The
-    values of ``workflow_step_id`` are indexes of steps, in spite of the name.
+    Galaxy sends a code and details, and leaves the wording to its web client.
     """
     reason = part(message, "reason", str)
     words = _SENTENCES.get(reason, f"Galaxy's reason: {name(reason)}")
-    path = [
-        *(message.get("workflow_step_index_path") or ()),
-        message.get("workflow_step_id"),
-    ]
-    steps = [f"step {index + 1}" for index in map(whole, path) if index is not None]
+    steps = [f"step {index + 1}" for index in _places(message)]
     if steps:
         words += f", at {' > '.join(steps)}"
     cause = whole(message.get("dependent_workflow_step_id"))

@@ -141,6 +141,21 @@ class StepReport:
         return next((job.tool for job in self.jobs if job.tool), None)
 
 
+@frozen
+class NamedStep:
+    """The step that Galaxy names as it gives an invocation up.
+
+    Attributes:
+        index: Its place in its workflow, counting from 0.
+        path: The labels of the sub-workflows down to it, its own last.
+        dependent: Whether it only needed what failed elsewhere.
+    """
+
+    index: int
+    path: tuple[str, ...]
+    dependent: bool = False
+
+
 @frozen(kw_only=True)
 class InvocationReport:
     """An invocation now, its sub-workflows included.
@@ -158,6 +173,7 @@ class InvocationReport:
             was deleted before it began.
         quiet_for: The time since any of its own jobs last changed, by the clock of
             the engine; None where that is not known, or it has no job.
+        named: The step that the first of the messages is about, or None.
     """
 
     invocation_id: InvocationId
@@ -167,6 +183,7 @@ class InvocationReport:
     messages: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     quiet_for: timedelta | None = None
+    named: NamedStep | None = None
 
     def tree(
         self, path: tuple[str, ...] = ()

@@ -246,6 +246,16 @@ def _failure(report: InvocationReport, details: JobDetails | None) -> Failure | 
         reason = given_up.reasons[0] if given_up.reasons else given_up.state.value
         message = "; ".join(given_up.messages) or message
         message = message or f"Galaxy says only that it is {given_up.state.value}."
+    named = None if given_up is None else given_up.named
+    if named is not None and not (named.dependent and report.bad_jobs):
+        above = next(path for path, sub in report.tree() if sub is given_up)
+        return Failure(
+            reason=reason,
+            step=named.path[-1],
+            step_index=named.index,
+            path=(*above, *named.path),
+            message=message,
+        )
     if report.bad_jobs:
         path, step, job = report.bad_jobs[0]
         if message is None and details.exit_code is None:
