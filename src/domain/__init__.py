@@ -32,6 +32,7 @@ from galaxy_jobs.domain.model.report import (
     JobReport,
     JobsSummary,
     JobState,
+    NamedStep,
     Output,
     StepReport,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "JobState",
     "JobsSummary",
     "Json",
+    "NamedStep",
     "Output",
     "Parameters",
     "Problem",
