@@ -216,7 +216,7 @@ class IllegalTransition(DomainError):
 
 
 class AlreadyEnded(DomainError):
-    """The job has completed or failed: there is nothing left to cancel."""
+    """The job has ended, with nothing left to cancel."""
 
     code = "already-ended"
 

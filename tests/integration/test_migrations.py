@@ -207,6 +207,36 @@ def test_jobs_of_the_version_before_become_stale_within_minutes(
         assert rows.scalars().all() == ["earlier", "later"]
 
 
+def test_jobs_left_at_the_end_are_followed_from_now_on(engine: Engine) -> None:
+    upgrade(engine, "0004")
+    rows = [
+        ("settled", "failed", {"running": 0, "waiting": 0}),
+        ("running", "failed", {"running": 1, "waiting": 0}),
+        ("waiting", "failed", {"running": 0, "waiting": 2}),
+        ("unknown", "failed", {}),
+        ("cancelled", "cancelled", {"running": 1, "waiting": 0}),
+    ]
+    with engine.begin() as connection:
+        for id_, state, progress in rows:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO workflow_invocations (invocation_id, submission_id,"
+                    " galaxy_url, galaxy_user, dataset_id, workflow_name, parameters,"
+                    " overwrite, state, galaxy_state, progress, steps, created_at,"
+                    " updated_at, observed_at, version) VALUES (:id, gen_random_uuid(),"
+                    " 'g', 'u', 'd', 'w', '{}', false, :state, 'failed', :progress,"
+                    " '[]', now(), now(), now(), 0)"
+                ),
+                {"id": id_, "state": state, "progress": json.dumps(progress)},
+            )
+    migrate(engine)
+    with engine.connect() as connection:
+        followed = connection.execute(
+            sa.text("SELECT invocation_id FROM active_invocations ORDER BY 1")
+        )
+        assert followed.scalars().all() == ["running", "waiting"]
+
+
 def sql() -> str:
     """Return what all migrations would do, as SQL."""
     output = io.StringIO()

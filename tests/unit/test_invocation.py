@@ -203,16 +203,26 @@ class Life(RuleBasedStateMachine):
         self.now = NOON
         self.invocation = an_invocation()
         self.state = InvocationState.QUEUED
-        self.facts: tuple[object, ...] = ("new", Progress(), None, None)
+        self.facts: tuple[Any, ...] = ("new", Progress(), None, None)
+        self.stopping = False
         self.news = 0
         self.observed = NOON
         self.updated = NOON
 
-    def changes_to(self, state: InvocationState, facts: tuple[object, ...]) -> None:
-        if (state, facts) != (self.state, self.facts):
+    @property
+    def jobs_left(self) -> bool:
+        progress = self.facts[1]
+        left = progress.total - progress.ok - progress.failed > 0
+        return self.state is InvocationState.FAILED and left
+
+    def changes_to(
+        self, state: InvocationState, facts: tuple[Any, ...], *, stopping: bool = False
+    ) -> None:
+        new = state, facts, stopping
+        if new != (self.state, self.facts, self.stopping):
             self.news += 1
             self.updated = self.now
-        self.state, self.facts = state, facts
+        self.state, self.facts, self.stopping = new
 
     @rule(seconds=st.integers(min_value=1, max_value=10_000))
     def time_passes(self, seconds: int) -> None:
@@ -225,9 +235,19 @@ class Life(RuleBasedStateMachine):
             self.invocation = before.seen(sighting, self.now)
         except IllegalTransition:
             assert self.state in FINISHED
+            assert not self.jobs_left
+            return
+        self.observed = self.now
+        if self.jobs_left:
+            _, _, failure, attention = self.facts
+            failure = sighting.failure or failure
+            facts = (sighting.galaxy_state, sighting.progress, failure, attention)
+            progress = sighting.progress
+            left = progress.total - progress.ok - progress.failed > 0
+            stopping = self.stopping and left
+            self.changes_to(self.state, facts, stopping=stopping)
             return
         assert self.state not in FINISHED
-        self.observed = self.now
         facts = (
             sighting.galaxy_state,
             sighting.progress,
@@ -242,19 +262,32 @@ class Life(RuleBasedStateMachine):
             self.invocation = self.invocation.request_cancel(self.now)
         except AlreadyEnded:
             assert self.state in {InvocationState.COMPLETED, InvocationState.FAILED}
+            assert not self.jobs_left
             return
-        if self.state is not InvocationState.CANCELLED:
+        if self.jobs_left:
+            self.changes_to(self.state, self.facts, stopping=True)
+        elif self.state is not InvocationState.CANCELLED:
             self.changes_to(InvocationState.CANCELLING, self.facts)
 
     @rule()
     def is_lost(self) -> None:
-        if self.state in FINISHED:
+        left = self.jobs_left
+        if self.state in FINISHED and not left:
             with pytest.raises(IllegalTransition):
                 self.invocation.lost(self.now)
             return
-        self.invocation = self.invocation.lost(self.now)
-        galaxy, progress, *_ = self.facts
-        gone = (galaxy, progress, self.invocation.failure, None)
+        before = self.invocation
+        self.invocation = before.lost(self.now)
+        galaxy, progress, failure, _ = self.facts
+        progress = evolve(
+            progress, running=0, waiting=0, failed=progress.total - progress.ok
+        )
+        gone: tuple[Any, ...]
+        if left:
+            gone = (galaxy, progress, failure, self.invocation.attention)
+            assert self.invocation.attention
+        else:
+            gone = (galaxy, progress, self.invocation.failure, None)
         self.changes_to(InvocationState.FAILED, gone)
 
     @invariant()
@@ -268,6 +301,8 @@ class Life(RuleBasedStateMachine):
             invocation.attention,
         )
         assert facts == self.facts
+        assert invocation.stopping is self.stopping
+        assert invocation.has_jobs_left is self.jobs_left
 
     @invariant()
     def its_version_counts_the_news(self) -> None:
@@ -281,7 +316,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def who_it_is_never_changes(self) -> None:
         changed = {"state", "galaxy_state", "progress", "failure", "attention"}
-        changed |= {"version", "updated_at", "observed_at"}
+        changed |= {"version", "updated_at", "observed_at", "stopping"}
         values = {name: getattr(self.invocation, name) for name in changed}
         assert evolve(an_invocation(), **values) == self.invocation
 

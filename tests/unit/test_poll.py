@@ -39,6 +39,7 @@ from galaxy_jobs.domain import (
     StepReport,
 )
 from galaxy_jobs.domain.errors import (
+    AlreadyEnded,
     RunnerError,
     RunnerRefusedUs,
     RunnerUnavailable,
@@ -46,6 +47,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.ports import RunHistories
 from galaxy_jobs.domain.use_cases import (
+    CancelJob,
     ClearSuperseded,
     Poll,
     PollPolicy,
@@ -1010,3 +1012,76 @@ def test_a_run_whose_end_is_not_confirmed_yet_is_not_cancelled_in_galaxy(
     assert not [asked for asked in rig.galaxy.asked if asked.startswith("cancel")]
     rig.sweep(6 * SECOND)
     assert rig.states(id_) == ["queued", "in_progress", "cancelling", "completed"]
+
+
+# --- jobs that are left at the end ------------------------------------------------
+
+GIVEN_UP = a_report(
+    a_step(JobState.RUNNING),
+    state=GalaxyState.FAILED,
+    reasons=["when_not_boolean"],
+    messages=["No boolean."],
+)
+
+
+def test_jobs_that_are_left_at_the_end_are_followed_and_the_state_stays(
+    rig: Rig,
+) -> None:
+    id_ = rig.accepted("inv1", GIVEN_UP)
+    assert rig.sweep().ended == 1
+    assert (rig.job(id_).state, rig.job(id_).progress.running) == (S.FAILED, 1)
+    rig.galaxy.reports[id_] = evolve(
+        GIVEN_UP, steps=a_report(a_step(JobState.OK)).steps
+    )
+    assert rig.sweep(MINUTE).ended == 0
+    job = rig.job(id_)
+    assert (job.state, job.progress.running, job.progress.ok) == (S.FAILED, 0, 1)
+    assert job.failure is not None
+    assert job.failure.reason == "when_not_boolean"
+    assert rig.states(id_) == ["queued", "failed"]
+    assert rig.sweep(DAY).due == 0
+
+
+def test_a_cancel_stops_the_jobs_that_are_left_and_the_failure_stays(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", GIVEN_UP)
+    rig.sweep()
+    assert "cancel inv1" not in rig.galaxy.asked
+    failure = rig.job(id_).failure
+    cancel = CancelJob(rig.repositories.invocations, rig.clock)
+    assert cancel(id_).state is S.FAILED
+    cancel(id_)
+    rig.galaxy.cancel_fails = DOWN
+    for _ in range(2):
+        rig.sweep(MINUTE)
+        assert "cancel inv1" in rig.galaxy.asked
+    rig.galaxy.cancel_fails = None
+    rig.sweep(MINUTE)
+    rig.galaxy.reports[id_] = a_report(
+        a_step(JobState.DELETED), state=GalaxyState.CANCELLED
+    )
+    rig.sweep(MINUTE)
+    job = rig.job(id_)
+    assert (job.state, job.galaxy_state, job.failure) == (
+        S.FAILED,
+        "cancelled",
+        failure,
+    )
+    assert (job.progress.running, job.progress.failed) == (0, 1)
+    assert rig.states(id_) == ["queued", "failed"]
+    assert rig.sweep(DAY).due == 0
+    with pytest.raises(AlreadyEnded):
+        cancel(id_)
+
+
+def test_a_run_whose_jobs_are_left_may_be_forgotten(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", GIVEN_UP)
+    rig.sweep()
+    rig.galaxy.reports[id_] = GONE
+    for _ in range(8):
+        rig.sweep(10 * MINUTE)
+    assert rig.sweep(DAY).due == 0
+    job = rig.job(id_)
+    assert (job.state, job.progress.running) == (S.FAILED, 0)
+    assert job.failure is not None
+    assert job.failure.reason == "when_not_boolean"
+    assert job.attention

@@ -181,7 +181,7 @@ def replace(connection: Connection, changes: Sequence[Change]) -> set[Invocation
 def lock_active(
     connection: Connection, ids: Collection[InvocationId]
 ) -> Mapping[InvocationId, Any]:
-    """Lock the rows of those that have not ended, in order.
+    """Lock the rows of those that are polled, in order.
 
     Returns:
         By id: the number of the lease, and whether it was woken during the lease.
@@ -190,8 +190,9 @@ def lock_active(
     return {row.invocation_id: row for row in rows}
 
 
-def leave(connection: Connection, ids: Sequence[InvocationId]) -> None:
-    """Remove invocations that have ended from the poll queue."""
+def leave(connection: Connection, invocations: Sequence[Invocation]) -> None:
+    """Remove those that are not followed any more from the poll queue."""
+    ids = [each.invocation_id for each in invocations if not each.is_followed]
     if ids:
         connection.execute(_LEAVE, {"ids": ids})
 
@@ -199,24 +200,27 @@ def leave(connection: Connection, ids: Sequence[InvocationId]) -> None:
 def follow(connection: Connection, changes: Sequence[Change]) -> None:
     """Update the poll queue after changes that did not come from a poll.
 
-    A change of state makes an invocation due at once; its end removes it.
+    A change of state makes an invocation due at once, as a cancel of its last jobs
+    does. One that is not followed any more is removed.
     """
     changes = sorted(changes, key=lambda change: change[1].invocation_id)
     rows = [
         {
             "invocation_id": after.invocation_id,
-            "cancelling": cancelling(after),
-            "moved": before is None or after.state is not before.state,
+            "cancelling": after.needs_cancel,
+            "moved": before is None
+            or after.state is not before.state
+            or after.stopping,
             "observed_at": after.observed_at,
         }
         for before, after in changes
-        if not after.state.is_terminal
+        if after.is_followed
     ]
     if len(changes) > 1:
         lock_active(connection, [after.invocation_id for _, after in changes])
     if rows:
         connection.execute(_WAKE, arrays("woken", rows))
-    leave(connection, [b.invocation_id for _, b in changes if b.state.is_terminal])
+    leave(connection, [after for _, after in changes])
 
 
 def record(connection: Connection, changes: Sequence[Change]) -> None:
@@ -236,11 +240,6 @@ def record(connection: Connection, changes: Sequence[Change]) -> None:
     ]
     if rows:
         connection.execute(_RECORD, arrays("transition", rows))
-
-
-def cancelling(invocation: Invocation) -> bool:
-    """Return whether Galaxy still has to be asked to stop it."""
-    return invocation.state.value == "cancelling"
 
 
 def _optional_json(value: Any) -> str | None:

@@ -41,6 +41,11 @@ _T = tables.transitions
 # While an invocation is polled, its latest observation is in the narrow table.
 OBSERVED_AT = sa.func.coalesce(_A.c.observed_at, _I.c.observed_at)
 
+# In the narrow table, too: of one that has ended, it is about the jobs left.
+STOPPING = sa.func.coalesce(
+    _A.c.cancelling & (_I.c.state == InvocationState.FAILED.value), sa.false()
+)
+
 
 def joined(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
     """Select columns of invocations, joined with the narrow table."""
@@ -53,6 +58,7 @@ SELECT = joined(
     *(c for c in _I.c if c.name not in {"observed_at", "history_dealt_with_at"}),
     OBSERVED_AT.label("observed_at"),
     _A.c.stale_at,
+    STOPPING.label("stopping"),
 )
 
 PARAMETERS_TRUNCATED = f"""

@@ -15,7 +15,6 @@ from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import (
     among,
     arrays,
-    cancelling,
     leave,
     lock_active,
     record,
@@ -295,7 +294,7 @@ def _write_back(connection: Connection, looks: Sequence[Look]) -> int:
         else:
             if look.before is not None and look.after is not None:
                 changes.append((look.before, look.after))
-            if look.after is None or not look.after.state.is_terminal:
+            if look.after is None or look.after.is_followed:
                 noted.append(look)
     if given_back:
         connection.execute(_GIVE_BACK, {"ids": given_back})
@@ -304,7 +303,7 @@ def _write_back(connection: Connection, looks: Sequence[Look]) -> int:
     if noted:
         connection.execute(_NOTE, arrays("look", list(map(_look_row, noted))))
     stored = replace(connection, changes)
-    leave(connection, [b.invocation_id for _, b in changes if b.state.is_terminal])
+    leave(connection, [after for _, after in changes])
     record(connection, changes)
     return len(stored)
 
@@ -340,5 +339,5 @@ def _look_row(look: Look) -> dict[str, Any]:
         "missing": look.missing,
         "summary": cleaned(look.summary),
         "observed_at": look.after and look.after.observed_at,
-        "cancelling": None if look.after is None else cancelling(look.after),
+        "cancelling": None if look.after is None else look.after.needs_cancel,
     }

@@ -240,6 +240,7 @@ def invocation_from_row(row: Row) -> Invocation:
         overwrite=row["overwrite"],
         rerun_of=row["rerun_of"],
         superseded_by=row["superseded_by"],
+        stopping=row["stopping"],
         state=InvocationState(row["state"]),
         galaxy_state=row["galaxy_state"],
         progress=Progress(**row["progress"]),

@@ -17,7 +17,6 @@ from sqlalchemy.dialects.postgresql import insert
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import (
     Change,
-    cancelling,
     follow,
     record,
     replace,
@@ -100,7 +99,10 @@ _CLAIM = (
 # Each run is superseded once, by the first that overwrites it: however often that is
 # repeated, a statement rewrites only what has come since the last time.
 _earlier = (
-    SELECT.where(
+    SELECT.add_columns(
+        sa.or_(_I.c.state.not_in(ENDED), _A.c.invocation_id.isnot(None)).label("open")
+    )
+    .where(
         _I.c.galaxy_url == sa.bindparam("url"),
         _I.c.galaxy_user == sa.bindparam("user"),
         _I.c.dataset_id == sa.bindparam("dataset"),
@@ -120,10 +122,10 @@ _ended = (
         version=_I.c.version + 1,
         updated_at=sa.bindparam("at", type_=tables.Time),
     )
-    .where(_I.c.invocation_id == _earlier.c.invocation_id, _earlier.c.state.in_(ENDED))
+    .where(_I.c.invocation_id == _earlier.c.invocation_id, ~_earlier.c.open)
     .cte("ended")
 )
-_SUPERSEDE = sa.select(_earlier).where(_earlier.c.state.not_in(ENDED)).add_cte(_ended)
+_SUPERSEDE = sa.select(_earlier).where(_earlier.c.open).add_cte(_ended)
 
 
 @frozen
@@ -272,14 +274,14 @@ def _insert(connection: Connection, invocation: Invocation) -> bool:
     ).first()
     if stored is None:
         return False
-    if not invocation.state.is_terminal:
+    if invocation.is_followed:
         connection.execute(
             sa.insert(_A).values(
                 invocation_id=invocation.invocation_id,
                 galaxy_url=invocation.identity.url,
                 galaxy_user=invocation.identity.user_id,
                 draws=data_keys(invocation.parameters),
-                cancelling=cancelling(invocation),
+                cancelling=invocation.needs_cancel,
                 observed_at=invocation.observed_at,
                 stale_at=invocation.stale_at,
             )
@@ -291,7 +293,7 @@ def _supersede(connection: Connection, later: Invocation) -> list[Change]:
     """Mark the runs that a later run supersedes; request the cancel of active ones.
 
     Returns:
-        The changes of those that have not ended.
+        The changes of those that have not ended, or have jobs left.
     """
     rows = connection.execute(
         _SUPERSEDE,
@@ -307,8 +309,9 @@ def _supersede(connection: Connection, later: Invocation) -> list[Change]:
     changes: list[Change] = []
     for row in rows:
         before = invocation_from_row(row)
+        at = later.created_at
         after = evolve(
-            before.request_cancel(later.created_at),
+            before.request_cancel(at) if before.is_followed else before,
             superseded_by=later.invocation_id,
             version=before.version + 1,
             updated_at=later.created_at,

@@ -30,6 +30,7 @@ from galaxy_jobs.domain.ports import SupersededRuns
 _I = tables.invocations
 _A = tables.active
 _D = tables.datasets
+_polled = _A.alias("polled")
 
 _waiting = (
     _I.c.galaxy_url == sa.bindparam("url"),
@@ -37,6 +38,8 @@ _waiting = (
     _I.c.superseded_by.isnot(None),
     _I.c.history_dealt_with_at.is_(None),
     _I.c.state.in_(ENDED),
+    # Jobs that are left at the end are followed until they are settled.
+    ~sa.exists().where(_polled.c.invocation_id == _I.c.invocation_id),
 )
 # The successors, their successors and so on, up to one that has completed: each of
 # them once, though many runs lead to it.

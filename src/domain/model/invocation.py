@@ -124,8 +124,9 @@ class Progress:
         ok: Ended well, skipped ones included.
         running: Started and not settled.
         waiting: Not started, paused ones included.
-        failed: In error, deleted, stopped, or blocked by one that is; see
-            :attr:`Invocation.blocked`.
+        failed: In error, deleted, stopped, or blocked by one that is (see
+            :attr:`Invocation.blocked`); or not settled when Galaxy lost the
+            invocation.
     """
 
     total: int = 0
@@ -258,6 +259,7 @@ class Invocation:
         overwrite: Whether it supersedes earlier ones once it has completed.
         rerun_of: The invocation it repeats, or None.
         superseded_by: The later invocation that took its place, or None.
+        stopping: Whether the jobs that were left at its end are to be stopped.
         state: The verdict on it.
         galaxy_state: Galaxy's own name of the state.
         progress: The counts of its jobs.
@@ -283,6 +285,7 @@ class Invocation:
     overwrite: bool = False
     rerun_of: InvocationId | None = None
     superseded_by: InvocationId | None = None
+    stopping: bool = False
     state: InvocationState = InvocationState.QUEUED
     galaxy_state: str = "new"
     progress: Progress = Progress()
@@ -296,6 +299,27 @@ class Invocation:
         default=None, validator=optionally(aware), eq=False
     )
     version: int = field(default=0, validator=ge(0))
+
+    @property
+    def has_jobs_left(self) -> bool:
+        """Whether it has failed while jobs of it are not settled.
+
+        Galaxy gives some invocations up while their jobs run on.
+        """
+        progress = self.progress
+        return self.state is InvocationState.FAILED and bool(
+            progress.running or progress.waiting
+        )
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether looks at it go on: it has not ended, or has jobs left."""
+        return not self.state.is_terminal or self.has_jobs_left
+
+    @property
+    def needs_cancel(self) -> bool:
+        """Whether the engine still has to be asked to stop it, or its jobs."""
+        return self.state is InvocationState.CANCELLING or self.stopping
 
     def listed(self) -> Invocation:
         """Return it as lists show it: without parameters that take much space."""
@@ -326,22 +350,34 @@ class Invocation:
     def seen(self, sighting: Sighting, at: datetime) -> Invocation:
         """Return this invocation after a look at it.
 
+        One that has failed keeps its state and the reason. The look only shows how
+        far the jobs are that were left.
+
         Args:
             sighting: The result of the look.
             at: When the look began; time-zone aware. Becomes `observed_at`.
 
         Raises:
-            IllegalTransition: It has ended already; nothing changes.
+            IllegalTransition: It has ended already, with every job settled; nothing
+                changes.
         """
         after = evolve(
             self,
-            state=_next(self.state, SEEN[sighting.state]),
             galaxy_state=sighting.galaxy_state,
             progress=sighting.progress,
             steps=sighting.steps,
-            failure=sighting.failure,
-            attention=sighting.attention,
         )
+        if self.has_jobs_left:
+            failure = sighting.failure or self.failure
+            stopping = self.stopping and after.has_jobs_left
+            after = evolve(after, failure=failure, stopping=stopping)
+        else:
+            after = evolve(
+                after,
+                state=_next(self.state, SEEN[sighting.state]),
+                failure=sighting.failure,
+                attention=sighting.attention,
+            )
         if after != self:
             after = evolve(after, version=self.version + 1, updated_at=at)
         return evolve(after, observed_at=at)
@@ -349,13 +385,16 @@ class Invocation:
     def request_cancel(self, at: datetime) -> Invocation:
         """Return this invocation with a cancel pending.
 
-        One that is cancelled, or about to be, is returned as it is.
+        One that is cancelled, or about to be, is returned as it is. One that has
+        failed keeps its state, and the jobs that are left are to be stopped.
 
         Raises:
-            AlreadyEnded: It has completed or failed.
+            AlreadyEnded: It has completed, or failed with every job settled.
         """
-        if self.state is InvocationState.CANCELLED:
+        if self.state is InvocationState.CANCELLED or self.stopping:
             return self
+        if self.has_jobs_left:
+            return evolve(self, stopping=True, version=self.version + 1, updated_at=at)
         try:
             state = _next(self.state, Event.CANCEL_REQUESTED)
         except IllegalTransition:
@@ -367,11 +406,28 @@ class Invocation:
     def lost(self, at: datetime) -> Invocation:
         """Return this invocation as failed, since Galaxy no longer has it.
 
+        Jobs that were not settled count as failed. Of one that has failed before, the
+        reason stays.
+
         Raises:
-            IllegalTransition: It has ended already; nothing changes.
+            IllegalTransition: It has ended already, with every job settled; nothing
+                changes.
         """
+        counts = self.progress
+        failed = counts.failed + counts.running + counts.waiting
+        progress = evolve(counts, running=0, waiting=0, failed=failed)
+        if self.has_jobs_left:
+            return evolve(
+                self,
+                progress=progress,
+                attention="Galaxy does not know this invocation any more.",
+                stopping=False,
+                version=self.version + 1,
+                updated_at=at,
+            )
         return evolve(
             self,
+            progress=progress,
             state=_next(self.state, Event.SEEN_FAILED),
             failure=Failure(
                 reason="gone",

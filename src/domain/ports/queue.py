@@ -21,7 +21,8 @@ class Claim:
         invocation_id: Its id.
         fence: The fencing number of the lease. The store increases it with each
             claim, and accepts a :class:`Look` only with the latest one.
-        cancelling: Whether a cancel of ours is pending.
+        cancelling: Whether a cancel of ours is pending, for the invocation or for the
+            jobs that were left at its end.
         summary: The fingerprint of the last bulk answer, or None.
         age: The time since it was accepted.
         quiet_for: The time since anything of it last changed.
@@ -105,7 +106,7 @@ class Backlog:
     """The state of polling one Galaxy.
 
     Attributes:
-        active: The number of invocations that have not ended.
+        active: The number of invocations that have not ended, or have jobs left.
         due: The number of them that are due.
         overdue: For how long the most overdue one has been due; zero: none is.
         totals: The counts of all sweeps so far, by name.
@@ -124,8 +125,9 @@ MAY_BE_LATE = timedelta(days=1)
 class PollQueue(Protocol):
     """The queue of invocations to ask Galaxy about.
 
-    It holds the invocations that have not ended, and shares them out among any
-    number of pollers: a claim is leased, and comes back if its holder dies.
+    It holds the invocations that have not ended, or have jobs left, and shares them
+    out among any number of pollers: a claim is leased, and comes back if its holder
+    dies.
     """
 
     @abstractmethod

@@ -21,9 +21,9 @@ class SupersededRuns(Protocol):
     def due(self, identity: Identity, *, limit: int) -> Sequence[Invocation]:
         """Return at most *limit* runs whose history may be deleted, oldest first.
 
-        Those that have ended, that are not :meth:`done`, and of whose successors
-        one has *completed*: the run that superseded it (`superseded_by`), or the
-        one that superseded that run, and so on.
+        Those that have ended with every job settled, that are not :meth:`done`, and
+        of whose successors one has *completed*: the run that superseded it
+        (`superseded_by`), or the one that superseded that run, and so on.
         """
 
     @abstractmethod
@@ -32,8 +32,8 @@ class SupersededRuns(Protocol):
     ) -> Sequence[str]:
         """Return the users of some of that data, in words; empty if it has none.
 
-        They are the registered datasets whose source it is, and the invocations
-        that have not ended and refer to it in their parameters, such as
+        They are the registered datasets whose source it is, and the invocations that
+        have not ended, or have jobs left, and refer to it in their parameters, such as
         ``dataset 'd1'`` and ``job 'f2db'``.
         """
 

@@ -15,8 +15,8 @@ class CancelJob:
     """Requests the cancel of a job.
 
     The request is only recorded: the poller passes it on to Galaxy, repeatedly
-    until it takes effect, and never for a run that has ended, since Galaxy would
-    turn a completed invocation ``cancelled``.
+    until it takes effect, and never for a run that has ended with every job settled,
+    since Galaxy would turn a completed invocation ``cancelled``.
     """
 
     invocations: InvocationRepository
@@ -27,7 +27,7 @@ class CancelJob:
 
         Raises:
             JobNotFound: There is none.
-            AlreadyEnded: It has completed or failed.
+            AlreadyEnded: It has completed, or failed with every job settled.
         """
         while True:
             before = self.invocations.get(invocation_id)

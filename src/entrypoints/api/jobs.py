@@ -268,7 +268,8 @@ def cancel_job(
     """Cancel a job.
 
     The poller passes it on to Galaxy, until Galaxy accepts. Cancelling a job that is
-    cancelled already has no effect.
+    cancelled already has no effect. A job that has failed while some of its Galaxy
+    jobs go on stays `failed`, and these are stopped.
     """
     return schemas.job_detail(cancel_job(invocation_id), clock())
 

@@ -358,6 +358,85 @@ class PollQueueContract:
             assert about(timedelta(0), again.unlooked_for)
             assert about(HOUR, again.age)
 
+    # --- jobs that are left at the end ------------------------------------------
+
+    def test_one_with_jobs_left_stays_until_they_are_settled(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.accepted("inv1")
+        repositories.pass_time(HOUR)
+        for progress in (
+            Progress(total=2, ok=1, running=1),
+            Progress(total=3, ok=2, waiting=1),
+            Progress(total=3, ok=2, failed=1),
+        ):
+            (claim,) = repositories.claim()
+            assert not claim.cancelling
+            seen = sighting(S.FAILED, "failed", progress=progress)
+            after = before.seen(seen, LATER)
+            look = Look(claim=claim, before=before, after=after, answered=True)
+            assert repositories.written([look]) == 1
+            before = repositories.invocations.get(before.invocation_id)
+            assert before == after
+        assert repositories.claim() == []
+        changes = repositories.invocations.transitions(before.invocation_id)
+        assert [change.to_state for change in changes] == [S.QUEUED, S.FAILED]
+
+    def test_its_jobs_can_be_stopped(self, repositories: Repositories) -> None:
+        before = repositories.with_jobs_left("inv1")
+        (claim,) = repositories.claim()
+        repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
+        before = repositories.invocations.get(before.invocation_id)
+        stopped = before.request_cancel(LATER)
+        repositories.invocations.save(before, stopped)
+        before = repositories.invocations.get(before.invocation_id)
+        assert before == stopped
+        assert before.stopping
+        assert before.request_cancel(LATER) is before
+        (claim,) = repositories.claim()
+        assert claim.cancelling
+        repositories.queue.write_back([Look(claim=claim, answered=True)])
+        (claim,) = repositories.claim()
+        assert claim.cancelling
+        after = before.seen(sighting(S.CANCELLED, "cancelled"), LATER)
+        look = Look(claim=claim, before=before, after=after, answered=True)
+        assert repositories.written([look]) == 1
+        assert repositories.invocations.get(before.invocation_id) == after
+        assert not after.stopping
+        assert repositories.claim() == []
+
+    def test_a_stop_during_a_look_at_it_is_not_lost(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.with_jobs_left("inv1")
+        (claim,) = repositories.claim()
+        repositories.invocations.save(before, before.request_cancel(LATER))
+        repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
+        (claim,) = repositories.claim()
+        assert claim.cancelling
+
+    def test_an_overwrite_stops_the_jobs_that_are_left(
+        self, repositories: Repositories
+    ) -> None:
+        left = repositories.with_jobs_left("inv1")
+        repositories.accepted("inv2", a_submission(overwrite=True))
+        stored = repositories.invocations.get(left.invocation_id)
+        assert (stored.state, stored.stopping) == (S.FAILED, True)
+        assert stored.superseded_by == "inv2"
+        assert stored.version == left.version + 1
+        claims = {claim.invocation_id: claim for claim in repositories.claim()}
+        assert claims[left.invocation_id].cancelling
+
+    def test_one_with_jobs_left_can_be_gone(self, repositories: Repositories) -> None:
+        before = repositories.with_jobs_left("inv1")
+        (claim,) = repositories.claim()
+        look = Look(claim=claim, before=before, after=before.lost(LATER), missing=True)
+        assert repositories.written([look]) == 1
+        assert repositories.claim() == []
+        after = repositories.invocations.get(before.invocation_id)
+        assert after.failure == before.failure
+        assert (after.progress.running, after.progress.failed) == (0, 1)
+
     def test_one_that_is_gone_has_failed(self, repositories: Repositories) -> None:
         before = repositories.accepted("inv1")
         (claim,) = repositories.claim()

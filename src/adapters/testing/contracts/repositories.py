@@ -140,6 +140,16 @@ class Repositories:
             self.invocations.save(before, after)
         return self.invocations.get(run.invocation_id)
 
+    def with_jobs_left(
+        self, name: str, submission: Submission | None = None
+    ) -> Invocation:
+        """Have a run accepted and seen to fail while one of its jobs is running."""
+        before = self.accepted(name, submission)
+        progress = Progress(total=2, ok=1, running=1)
+        after = before.seen(sighting(S.FAILED, "failed", progress=progress), LATER)
+        self.invocations.save(before, after)
+        return self.invocations.get(before.invocation_id)
+
     def claim(self, limit: int = 100, lease: timedelta = HOUR) -> Sequence[Claim]:
         """Claim what is due here."""
         return self.queue.claim(HERE, limit=limit, lease=lease)
@@ -203,9 +213,12 @@ def a_run(submission: Submission, name: str, at: datetime = NOON) -> Invocation:
 def sighting(
     state: InvocationState, galaxy_state: str = "scheduled", **fields: Any
 ) -> Sighting:
-    """Return a sighting with every field filled."""
+    """Return a sighting with every field filled; at an end, all jobs are settled."""
+    progress = Progress(total=4, ok=1, running=1, waiting=1, failed=1)
+    if state.is_terminal:
+        progress = Progress(total=4, ok=1, failed=3)
     full: dict[str, Any] = {
-        "progress": Progress(total=4, ok=1, running=1, waiting=1, failed=1),
+        "progress": progress,
         "steps": (
             StepSummary(
                 index=0, label=UNICODE, tool="t/1.0", state="ok", jobs={"ok": 2}

@@ -28,6 +28,7 @@ from galaxy_jobs.domain.model.invocation import (
     InvocationState,
 )
 from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.ports import Look
 
 
 ENDS = [S.COMPLETED, S.FAILED, S.CANCELLED, None]
@@ -73,6 +74,31 @@ class SupersededRunsContract:
         third = self._rerun(repositories, "third", LATER + MINUTE)
         repositories.moved(third, S.COMPLETED)
         assert self._due(repositories) == ["first", "second"]
+
+    def test_it_stays_while_jobs_are_left_at_the_end(
+        self, repositories: Repositories
+    ) -> None:
+        first = repositories.with_jobs_left("first")
+        repositories.moved(self._rerun(repositories, "second"), S.COMPLETED)
+        assert self._due(repositories) == []
+        (claim,) = [
+            claim for claim in repositories.claim() if claim.invocation_id == "first"
+        ]
+        before = repositories.invocations.get(first.invocation_id)
+        after = before.seen(sighting(S.CANCELLED), LATER)
+        look = Look(claim=claim, before=before, after=after, answered=True)
+        assert repositories.written([look]) == 1
+        assert self._due(repositories) == ["first"]
+
+    def test_a_run_with_jobs_left_uses_its_data(
+        self, repositories: Repositories
+    ) -> None:
+        y = GalaxyData(Src.HDA, "y")
+        parameters = {"x": {"src": "hda", "id": "y"}}
+        run = repositories.with_jobs_left("inv1", a_submission(parameters=parameters))
+        assert repositories.superseded.users_of(HERE, [y]) == ["job 'inv1'"]
+        repositories.moved(run, S.FAILED)
+        assert repositories.superseded.users_of(HERE, [y]) == []
 
     def test_a_run_that_completes_after_it_was_superseded_clears_only_earlier_ones(
         self, repositories: Repositories

@@ -164,9 +164,9 @@ class MemoryStore:
         if held is None:
             return
         held.last_change_at = self.now()
-        if after.state.is_terminal:
+        if not after.is_followed:
             del self.active[after.invocation_id]
-        elif after.state is not before.state:
+        elif after.state is not before.state or after.stopping:
             held.next_poll_at = self.now()
             held.woken = True  # a poll that is under way began too early
 
@@ -294,7 +294,7 @@ class MemorySubmissions(SubmissionRepository):
             if stored is not None:
                 return stored
             store.put(None, invocation)
-            if not invocation.state.is_terminal:
+            if invocation.is_followed:
                 store.active[invocation.invocation_id] = _Active(now, now, now, now)
             if invocation.overwrite:
                 self._supersede(invocation)
@@ -341,7 +341,7 @@ class MemorySubmissions(SubmissionRepository):
             ):
                 continue
             at = later.created_at
-            after = before if before.state.is_terminal else before.request_cancel(at)
+            after = before.request_cancel(at) if before.is_followed else before
             after = evolve(
                 after,
                 superseded_by=later.invocation_id,
@@ -528,11 +528,10 @@ class MemoryPollQueue(PollQueue):
             return backlog
 
     def _claim(self, id_: InvocationId, row: _Active, now: datetime) -> Claim:
-        state = self.store.invocations[id_].state
         return Claim(
             invocation_id=id_,
             fence=row.fence,
-            cancelling=state is InvocationState.CANCELLING,
+            cancelling=self.store.invocations[id_].needs_cancel,
             summary=row.summary,
             age=now - row.accepted_at,
             quiet_for=now - row.last_change_at,
@@ -574,7 +573,7 @@ class MemoryPollQueue(PollQueue):
         row.last_change_at = now
         stale_at = now + look.stale_in if look.answered else stored.stale_at
         self.store.put(stored, evolve(look.after, stale_at=stale_at))
-        if look.after.state.is_terminal:
+        if not look.after.is_followed:
             del self.store.active[id_]
         return True
 
@@ -613,7 +612,7 @@ class MemorySupersededRuns(SupersededRuns):
                 run
                 for run in self.store.invocations.values()
                 if run.identity == identity
-                and run.state.is_terminal
+                and not run.is_followed
                 and run.invocation_id not in self.store.dealt_with
                 and any(
                     successor.state is InvocationState.COMPLETED
@@ -641,7 +640,7 @@ class MemorySupersededRuns(SupersededRuns):
                 run.invocation_id
                 for run in self.store.invocations.values()
                 if run.identity == identity
-                and not run.state.is_terminal
+                and run.is_followed
                 and wanted.intersection(_named(run.parameters))
             )
         return [

@@ -287,9 +287,7 @@ class Poll:
             routine=len(routine.intersection(full)),
             put_off=sum(not look.asked for look in looks),
             changed=stored.changes,
-            ended=sum(
-                bool(look.after and look.after.state.is_terminal) for look in looks
-            ),
+            ended=sum(map(_is_end, looks)),
             failed=len(errors),
             missing=sum(look.missing for look in looks),
             failure=errors[-1] if errors else None,
@@ -464,7 +462,7 @@ class Poll:
         claim, next_in = answer.claim, None
         try:
             after = before.seen(sighting, at)
-            if after.state.is_terminal and answer.confirm_in:
+            if sighting.state.is_terminal and answer.confirm_in:
                 # Until the second look, all but the end of it is stored.
                 open_ = evolve(sighting, state=InvocationState.IN_PROGRESS)
                 waiting = before.seen(open_, at)
@@ -491,7 +489,7 @@ class Poll:
             claim.missing_for is not None
             and claim.missing_for >= self.policy.gone_after
             and claim.misses + 1 >= self.policy.gone_misses
-            and not before.state.is_terminal
+            and before.is_followed
         )
         return Look(
             claim=claim,
@@ -515,6 +513,13 @@ _UNSCHEDULED = frozenset(
 )
 
 
+def _is_end(look: Look) -> bool:
+    before, after = look.before, look.after
+    if before is None or after is None or before.state.is_terminal:
+        return False
+    return after.state.is_terminal
+
+
 def _kept(error: RunnerError) -> RunnerError:
     """Return an error that is kept for a while, without its tracebacks.
 
@@ -536,6 +541,8 @@ def _unreadable(invocation_id: InvocationId, error: Exception) -> RunnerError:
 
 
 def _needs_cancel(report: InvocationReport, sighting: Sighting) -> bool:
-    """Whether to ask Galaxy to cancel: never for a run that has ended."""
+    """Whether to ask Galaxy to cancel: never for a run that has nothing left to do."""
     asked = report.state in {GalaxyState.CANCELLING, GalaxyState.CANCELLED}
-    return not asked and not sighting.state.is_terminal
+    open_ = sighting.progress.running or sighting.progress.waiting
+    failed = sighting.state is InvocationState.FAILED
+    return not asked and bool(not sighting.state.is_terminal or (failed and open_))
