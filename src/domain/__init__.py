@@ -26,6 +26,7 @@ from galaxy_jobs.domain.model.invocation import (
     Transition,
 )
 from galaxy_jobs.domain.model.report import (
+    Element,
     GalaxyState,
     InvocationReport,
     JobDetails,
@@ -73,6 +74,7 @@ __all__ = [
     "Dataset",
     "DatasetId",
     "DomainError",
+    "Element",
     "Event",
     "Failure",
     "GalaxyData",

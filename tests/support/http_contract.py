@@ -716,6 +716,7 @@ class HttpContract:
                         "extension": "txt",
                         "size": 2,
                         "state": "ok",
+                        "elements": [],
                     },
                     {
                         "label": "parts",
@@ -724,7 +725,11 @@ class HttpContract:
                         "name": None,
                         "extension": None,
                         "size": None,
-                        "state": None,
+                        "state": "error",
+                        "elements": [
+                            {"name": "plate-1/a", "id": "o3", "state": "ok"},
+                            {"name": "plate-1/b", "id": "o4", "state": "error"},
+                        ],
                     },
                 ],
                 "next_cursor": None,

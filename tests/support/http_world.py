@@ -30,7 +30,7 @@ from galaxy_jobs.adapters.testing.memory import (
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT
-from galaxy_jobs.domain import InputKind, JobDetails, Output, WorkflowInput
+from galaxy_jobs.domain import Element, InputKind, JobDetails, Output, WorkflowInput
 from galaxy_jobs.domain.use_cases import PollPolicy
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
@@ -56,7 +56,16 @@ MORE = WorkflowInput(name="more", kind=InputKind.DATA, optional=True)
 LINES = Output(
     label="lines", src="hda", id="o1", name="n", extension="txt", size=2, state="ok"
 )
-PARTS = Output(label="parts", src="hdca", id="o2")
+PARTS = Output(
+    label="parts",
+    src="hdca",
+    id="o2",
+    state="error",
+    elements=(
+        Element(name="plate-1/a", id="o3", state="ok"),
+        Element(name="plate-1/b", id="o4", state="error"),
+    ),
+)
 DETAILS = JobDetails(tool="sort1", exit_code=2, stderr="no such key")
 
 ENDED = frozenset({"completed", "failed", "cancelled"})

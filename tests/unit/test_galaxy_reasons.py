@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from galaxy_jobs.adapters.galaxy import Galaxy
-from galaxy_jobs.domain import Failure, InvocationId, JobId, judge
+from galaxy_jobs.domain import (
+    Element,
+    Failure,
+    InvocationId,
+    JobId,
+    Output,
+    judge,
+)
+from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
 from tests.support.hostile_galaxy import HostileGalaxy, hostile_galaxy, http, recorded
 
 
@@ -240,3 +248,58 @@ def test_a_dataset_that_is_not_shown_hides_no_failure(server: HostileGalaxy) -> 
     server.garbage["dataset"] = http('{"err_msg": "no", "err_code": 1}', 403)
     failure = failure_in(server, show_run(server, "run_unreachable"))
     assert (failure.reason, failure.step) == ("dataset_failed", "text")
+
+
+# --- outputs that are collections -------------------------------------------------
+
+
+def collection_of(*states: str, populated: str = "ok") -> dict[str, Any]:
+    elements = [
+        {"element_identifier": f"s{n}", "object": {"id": f"d{n:03}", "state": state}}
+        for n, state in enumerate(states)
+    ]
+    return {"id": "c0c1", "populated_state": populated, "elements": elements}
+
+
+def output_of(server: HostileGalaxy, content: dict[str, Any]) -> Output:
+    output = {"each_out": {"id": content["id"], "src": "hdca"}}
+    id_ = show_run(server, "run_mapped", output_collections=output)
+    show(server, "collection", content)
+    (made,) = adapter(server).outputs(id_)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        (collection_of("ok", "ok"), "ok"),
+        (collection_of("ok", "error"), "error"),
+        (collection_of("paused", "error", "ok"), "error"),
+        (collection_of("ok", "paused"), "paused"),
+        (collection_of("running", "ok"), "running"),
+        (collection_of(populated="new"), "new"),
+        (collection_of("ok", populated="failed"), "failed"),
+        (collection_of(), "ok"),
+    ],
+    ids=str,
+)
+def test_a_collection_is_ok_only_if_all_of_it_is(
+    server: HostileGalaxy, content: dict[str, Any], state: str
+) -> None:
+    assert output_of(server, content).state == state
+
+
+def test_the_datasets_of_a_collection_are_listed(server: HostileGalaxy) -> None:
+    assert output_of(server, collection_of("ok", "error")).elements == (
+        Element(name="s0", id="d000", state="ok"),
+        Element(name="s1", id="d001", state="error"),
+    )
+
+
+def test_of_a_large_collection_the_datasets_in_error_are_listed(
+    server: HostileGalaxy,
+) -> None:
+    output = output_of(server, collection_of(*["ok"] * 1500, "error"))
+    assert len(output.elements) == ELEMENTS_LIMIT
+    assert output.elements[0].state == "error"
+    assert output.state == "error"

@@ -36,6 +36,7 @@ from galaxy_jobs.adapters.testing.memory import (
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
 from galaxy_jobs.domain import (
+    Element,
     InputKind,
     JobDetails,
     Output,
@@ -310,7 +311,11 @@ def test_outputs_are_fetched_separately_and_errors_stay_in_their_place(
     made = Output(
         label="lines", src="hda", id="o1", name="Lines", extension="txt", size=2048
     )
-    world.galaxy.add_workflow("Out", outputs=[made])
+    broken = Element(name="plate-1/b", id="o4", state="error")
+    parts = Output(
+        label="parts", src="hdca", id="o2", state="error", elements=(broken,)
+    )
+    world.galaxy.add_workflow("Out", outputs=[made, parts])
     id_ = world.submit(workflow_name="Out")
     world.sweep(9)
     calls = world.galaxy.calls["outputs"]
@@ -319,6 +324,7 @@ def test_outputs_are_fetched_separately_and_errors_stay_in_their_place(
     assert f'hx-get="/ui/jobs/{id_}/outputs"' in page
     text = text_of(world.get(f"/ui/jobs/{id_}/outputs"))
     assert "lines Lines hda o1 txt 2.0 kB" in text
+    assert "parts hdca o2 error parts/plate-1/b hda o4 error" in text
     world.galaxy.outage = RunnerUnavailable("Galaxy cannot be reached.")
     htmx = {"HX-Request": "true"}
     answer = world.api.get(f"/ui/jobs/{id_}/outputs", headers=htmx)

@@ -399,7 +399,7 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 "Mapping[str, Any]",
                 self._client.get(path, view="summary", keys="extension,file_size")
                 if src == "hda"
-                else self._client.get(path, view="collection"),
+                else self._client.get(path, view="element"),
             )
         except Refused:
             return {}

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from galaxy_jobs.domain.errors import InvalidValue, quoted, shortened
 from galaxy_jobs.domain.model.dataset import GalaxyData, Source, UrlData, masked
 from galaxy_jobs.domain.model.report import (
+    ELEMENTS_LIMIT,
     STDERR_TAIL,
     Element,
     GalaxyState,
@@ -577,6 +578,15 @@ def elements(content: Any) -> Iterator[Element]:
 
 def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output:
     """Read a dataset or a collection that is an output; *content* may be empty."""
+    datasets = list(elements(content)) if src == "hdca" else []
+    state = name(content.get("state")) or name(content.get("populated_state"))
+    others = [
+        element.state for element in datasets if element.state not in {"ok", None}
+    ]
+    if state == "ok" and others:
+        state = "error" if "error" in others else others[0]
+    if len(datasets) > ELEMENTS_LIMIT:
+        datasets.sort(key=lambda element: element.state == "ok")
     return Output(
         label=label,
         src=src,
@@ -584,7 +594,8 @@ def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output
         name=name(content.get("name")),
         extension=name(content.get("extension")),
         size=whole(content.get("file_size")),
-        state=name(content.get("state")) or name(content.get("populated_state")),
+        state=state,
+        elements=tuple(datasets[:ELEMENTS_LIMIT]),
     )
 
 

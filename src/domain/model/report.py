@@ -265,6 +265,10 @@ class Element:
     state: str | None = None
 
 
+ELEMENTS_LIMIT = 1000
+"""How many datasets of a collection are listed; of more, the ``ok`` ones come last."""
+
+
 @frozen(kw_only=True)
 class Output:
     """One output of an invocation, as Galaxy labels it.
@@ -277,7 +281,10 @@ class Output:
             None where it could not be read.
         extension: Its format; None for a collection.
         size: In bytes; None for a collection, or where it is not known.
-        state: Galaxy's state of the dataset, such as ``ok``.
+        state: Galaxy's state of the dataset, such as ``ok``. Of a collection, it is
+            ``ok`` if all of its datasets are, and otherwise the state of one that is
+            not, preferably ``error``.
+        elements: Of a collection, its datasets, at most :data:`ELEMENTS_LIMIT`.
     """
 
     label: str
@@ -287,6 +294,7 @@ class Output:
     extension: str | None = None
     size: int | None = None
     state: str | None = None
+    elements: tuple[Element, ...] = ()
 
 
 @frozen(kw_only=True)

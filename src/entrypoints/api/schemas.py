@@ -335,6 +335,14 @@ class EventJson(TransitionJson, kw_only=True):
     workflow_name: WorkflowNameField
 
 
+class ElementJson(View):
+    """A dataset of a collection."""
+
+    name: Annotated[str, doc("Its path in the collection.", "plate-1/sample-07")]
+    id: Annotated[str | None, doc("Galaxy's id of it.", "5114a2a207b7caff")]
+    state: Annotated[str | None, doc("Galaxy's word for its state.", "error")]
+
+
 class OutputJson(View):
     """An output of a job."""
 
@@ -344,7 +352,14 @@ class OutputJson(View):
     name: Annotated[str | None, doc("As Galaxy names it.", "sort of dataset 1")]
     extension: Annotated[str | None, doc("Galaxy's name of the format.", "txt")]
     size: Annotated[int | None, doc("In bytes.", 37)]
-    state: Annotated[str | None, doc("Galaxy's word for its state.", "ok")]
+    state: Annotated[
+        str | None,
+        doc("Galaxy's word for its state; `ok` if all datasets of it are.", "ok"),
+    ]
+    elements: Annotated[
+        list[ElementJson],
+        doc("The datasets of a collection, at most 1,000; beyond, `ok` ones are last."),
+    ]
 
 
 class Outputs(View):

@@ -47,10 +47,27 @@ def outputs(items: list[Mapping[str, Any]]) -> Table:
             "" if item["size"] is None else str(item["size"]),
             output.state(item["state"] or ""),
         )
-        for item in items
+        for whole in items
+        for item in (whole, *_elements(whole))
     ]
     columns = ("output", "galaxy id", "name", "type", ">bytes", "state")
     return output.table(*columns, rows=rows, cut="output name")
+
+
+def _elements(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the elements of an output that is a collection, as outputs."""
+    return [
+        {
+            "label": f"{item['label']}/{element['name']}",
+            "src": "hda",
+            "id": element["id"] or "",
+            "name": None,
+            "extension": None,
+            "size": None,
+            "state": element["state"],
+        }
+        for element in item.get("elements", ())
+    ]
 
 
 def history(items: list[Mapping[str, Any]]) -> Table:
