@@ -26,6 +26,7 @@ from galaxy_jobs.domain import (
     InputKind,
     InvocationId,
     InvocationReport,
+    Invoked,
     JobDetails,
     JobId,
     JobReport,
@@ -82,6 +83,7 @@ class Run:
 
     id: InvocationId
     history_id: HistoryId
+    workflow_id: WorkflowId
     source: Path
     jobs: list[Job]
     state: GalaxyState = GalaxyState.NEW
@@ -167,7 +169,8 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
             Job(label, command, history.folder / label)
             for label, command in recipe.commands.items()
         ]
-        run = Run(InvocationId(uuid4().hex), history_id, Path(source.id), jobs)
+        run_id = InvocationId(uuid4().hex)
+        run = Run(run_id, history_id, workflow_id, Path(source.id), jobs)
         self._runs[run.id] = run
         self.workers.submit(self._work, run, history)
         return run.id
@@ -248,6 +251,11 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         runs = list(self._runs.values())
         return [run.id for run in runs if run.history_id == history_id]
+
+    def invoked(self, invocation_id: InvocationId) -> Invoked:
+        run = self._run(invocation_id)
+        data = GalaxyData(Src.HDA, str(run.source))
+        return Invoked(workflow_id=run.workflow_id, inputs={TEXT.name: data})
 
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
         if history := self._histories.get(history_id):

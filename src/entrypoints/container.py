@@ -182,6 +182,7 @@ class Container(containers.DeclarativeContainer):
     cancel_job = Singleton(use_cases.CancelJob, invocations, clock)
     reconcile = Singleton(
         use_cases.Reconcile,
+        check=check,
         submissions=submissions,
         invocations=invocations,
         runner=runner,

@@ -51,7 +51,7 @@ class Run:
 
 def _shown(name: str) -> str:
     answer = recorded(name)
-    text = json.dumps({**answer, "id": "@id@", "history_id": "@history@"})
+    text = json.dumps({**answer, "id": "@id@", "history_id": "@history@", "inputs": {}})
     return text.replace(answer["id"], "@id@")
 
 

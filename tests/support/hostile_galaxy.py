@@ -209,7 +209,8 @@ class HostileGalaxy:
                 raise LookupError(f"{method} {target}")
 
     def _shown(self, id_: str) -> dict[str, Any]:
-        return {**self.shown.get(id_, self._running), "id": id_}
+        # Not the data that was recorded: runs are given other data here.
+        return {**self.shown.get(id_, self._running), "id": id_, "inputs": {}}
 
     def _summary(self, id_: str) -> dict[str, Any]:
         shown = self._shown(id_)

@@ -107,6 +107,7 @@ class World:
             new_id=lambda: UUID(int=next(numbers)),
         )
         reconcile = Reconcile(
+            check=submit.check,
             submissions=submissions,
             invocations=invocations,
             runner=runner,

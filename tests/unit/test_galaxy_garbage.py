@@ -153,6 +153,11 @@ CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
         recorded("bulk"),
         lambda made, shown: made.summaries([InvocationId(s["id"]) for s in shown]),
     ),
+    "what was invoked": (
+        "report",
+        recorded("run_bad_parameter"),
+        lambda made, shown: made.invoked(InvocationId(shown["id"])),
+    ),
     "user": ("identity", recorded("user"), lambda made, _: made.identity()),
     **{
         name: (

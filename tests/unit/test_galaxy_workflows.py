@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galaxy_jobs.domain import AllowedWorkflow
+from galaxy_jobs.domain import AllowedWorkflow, GalaxyData, InvocationId, Src
 from galaxy_jobs.domain.errors import WorkflowAmbiguous, WorkflowNotFound
 from tests.support.hostile_galaxy import WORKFLOW, recorded
 from tests.unit.test_galaxy_garbage import galaxy
@@ -43,3 +43,13 @@ def test_one_that_changes_in_between_is_not_run(change: dict[str, object]) -> No
     made = galaxy({"workflows": listed("w1"), "workflow": shown})
     with pytest.raises(WorkflowNotFound):
         made.find(WANTED)
+
+
+def test_a_run_shows_what_it_was_started_with() -> None:
+    run = recorded("run_bad_parameter")
+    workflow = {**recorded("workflow"), "id": "w1", "name": WORKFLOW}
+    made = galaxy({f"report {run['id']}": run, "workflow": workflow})
+    invoked = made.invoked(InvocationId(run["id"]))
+    assert (invoked.workflow_id, invoked.workflow_name) == ("w1", WORKFLOW)
+    data = GalaxyData(Src.HDA, "25addf18e233fc95")
+    assert invoked.inputs == {"text": data, "exit_code": 999, "sleep_s": 0}

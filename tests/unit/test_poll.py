@@ -48,6 +48,7 @@ from galaxy_jobs.domain.errors import (
 from galaxy_jobs.domain.ports import RunHistories
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
+    Check,
     ClearSuperseded,
     Poll,
     PollPolicy,
@@ -115,6 +116,7 @@ class Rig:
             invocations=repositories.invocations,
             runner=self.faults.around("runner", self.galaxy),
             reconcile=Reconcile(
+                check=cast("Check", None),
                 submissions=repositories.submissions,
                 invocations=repositories.invocations,
                 runner=self.galaxy,

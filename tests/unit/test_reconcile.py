@@ -13,12 +13,20 @@ from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import (
+    GalaxyData,
     IdempotencyKey,
     Identity,
+    InputKind,
     InvocationState,
+    Json,
+    Source,
+    Src,
     Submission,
     SubmissionState,
+    Workflow,
+    WorkflowInput,
 )
 from galaxy_jobs.domain.errors import (
     DomainError,
@@ -31,7 +39,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.use_cases import Reconciled, Sweep
 from tests.support.faults import Killed, Paused, When
-from tests.support.world import HDA, KEY, REQUEST, World
+from tests.support.world import HDA, KEY, REQUEST, P, World
 
 
 LOST = OutcomeUnknown("No answer came.")
@@ -253,6 +261,92 @@ def test_a_run_is_adopted_though_its_history_was_purged_meanwhile(
     world.galaxy.delete(run.history_id, purge=True)
     world.settle()
     assert only(world).state is SubmissionState.ACCEPTED
+
+
+def run_by_hand(world: World, workflow: str, data: GalaxyData, **values: Json) -> None:
+    """Run something into the history of a submission that was never invoked."""
+    world.faults.kills("runner.invoke", When.BEFORE)
+    with pytest.raises(Killed):
+        world.submit(evolve(REQUEST, parameters={"p": "wanted"}))
+    workflow_id = world.workflow_id
+    inputs: dict[str, Source | Json] = {"text": data, **values}
+    if workflow != "w":
+        workflow_id = world.galaxy.add_workflow(workflow, TEXT, P)
+    (history_id,) = world.galaxy.named(only(world).history_name)
+    world.galaxy.invoke(workflow_id, inputs, history_id)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "data", "values"),
+    [
+        ("another", HDA, {}),
+        ("w", GalaxyData(Src.HDA, "hda2"), {}),
+        ("w", HDA, {"p": "another"}),
+    ],
+    ids=["workflow", "data", "parameter"],
+)
+def test_what_somebody_ran_into_the_history_by_hand_is_not_adopted(
+    world: World, workflow: str, data: GalaxyData, values: dict[str, Json]
+) -> None:
+    run_by_hand(world, workflow, data, **values)
+    world.settle()
+    assert only(world).state is SubmissionState.REJECTED
+    problem = only(world).problem
+    assert problem is not None
+    (run,) = world.galaxy.runs
+    assert run.invocation_id in problem.detail
+    assert not world.store.invocations
+
+
+def test_the_run_beside_what_somebody_ran_by_hand_is_adopted(world: World) -> None:
+    run_by_hand(world, "another", HDA)
+    (history_id,) = world.galaxy.named(only(world).history_name)
+    inputs: dict[str, Source | Json] = {"text": HDA, "p": "wanted"}
+    run = world.galaxy.invoke(world.workflow_id, inputs, history_id)
+    world.settle()
+    assert list(world.store.invocations) == [run]
+
+
+def rename(world: World) -> None:
+    stored = world.galaxy.workflows[world.workflow_id]
+    stored.workflow = evolve(stored.workflow, name="renamed")
+
+
+def replace(world: World) -> None:
+    world.galaxy.delete_workflow(world.workflow_id)
+    world.galaxy.add_workflow("w", TEXT)
+
+
+@pytest.mark.parametrize("change", [rename, replace])
+def test_a_run_is_adopted_though_its_workflow_changed_meanwhile(
+    world: World, change: Callable[[World], None]
+) -> None:
+    died_after_the_invoke(world)
+    change(world)
+    world.settle()
+    (run,) = world.galaxy.runs
+    assert only(world).invocation_id == run.invocation_id
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [(5, "5"), (1.0, 1), ("nan", "nan"), (True, "true"), ("x" * 9_000, "x" * 4_000)],
+)
+def test_a_parameter_may_be_shown_in_another_form(
+    world: World, asked: Json, shown: Json
+) -> None:
+    world.galaxy.workflows[world.workflow_id].workflow = Workflow(
+        workflow_id=world.workflow_id,
+        name="w",
+        inputs=(TEXT, WorkflowInput(name="p", kind=InputKind.OTHER, optional=True)),
+    )
+    world.faults.kills("runner.invoke", When.AFTER)
+    with pytest.raises(Killed):
+        world.submit(evolve(REQUEST, parameters={"p": asked}))
+    (run,) = world.galaxy.runs
+    run.inputs = {**run.inputs, "p": shown}
+    world.settle()
+    assert only(world).invocation_id == run.invocation_id
 
 
 def test_another_galaxys_submissions_are_not_looked_into(world: World) -> None:
@@ -547,7 +641,7 @@ class Submissions(RuleBasedStateMachine):
 
     @rule(
         call=st.sampled_from(
-            ["runs_in", "delete", "undelete", "report", "named", "identity"]
+            ["runs_in", "invoked", "find", "delete", "undelete", "report", "named"]
         ),
         after=st.booleans(),
     )

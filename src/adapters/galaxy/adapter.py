@@ -45,6 +45,7 @@ from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src, UrlData
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
+    Invoked,
     JobDetails,
     JobsSummary,
     Output,
@@ -166,11 +167,20 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     def names(self) -> Sequence[str]:
         return self._names.all()
 
-    def _show_workflow(self, workflow_id: WorkflowId) -> Mapping[str, Any] | None:
-        """Return a workflow as Galaxy shows it; None where it does not."""
+    def _show_workflow(
+        self, workflow_id: WorkflowId, *, instance: bool = False
+    ) -> Mapping[str, Any] | None:
+        """Return a workflow as Galaxy shows it; None where it does not.
+
+        Args:
+            workflow_id: Its id; with *instance*, that of one of its versions.
+            instance: See *workflow_id*.
+        """
         try:
             with self._client.domain_errors():
-                shown = self._client.workflows.show_workflow(workflow_id)
+                shown = self._client.workflows.show_workflow(
+                    workflow_id, instance=instance
+                )
                 translate.part(shown, "name", str)
                 return shown
         except Refused:
@@ -450,6 +460,16 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         except RunNotFound:
             return []
         return newest_first[::-1]
+
+    def invoked(self, invocation_id: InvocationId) -> Invoked:
+        with self._client.domain_errors(_unless_missing):
+            shown = self._client.invocations.show_invocation(invocation_id)
+            _check_id(translate.id_of(shown), invocation_id)
+            # The id in there is that of a version, which Galaxy shows with the id
+            # of the workflow that it is a version of.
+            version = translate.id_of(shown, "workflow_id")
+            workflow = self._show_workflow(WorkflowId(version), instance=True)
+            return translate.invoked(shown, workflow)
 
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
         try:

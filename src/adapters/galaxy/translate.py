@@ -16,16 +16,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from itertools import islice
 from typing import Any, TypeVar
 
 from galaxy_jobs.domain.errors import InvalidValue, quoted, shortened
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, UrlData, masked
+from galaxy_jobs.domain.model.dataset import (
+    GalaxyData,
+    Source,
+    Src,
+    UrlData,
+    masked,
+)
 from galaxy_jobs.domain.model.report import (
     ELEMENTS_LIMIT,
     STDERR_TAIL,
     Element,
     GalaxyState,
     InvocationReport,
+    Invoked,
     JobDetails,
     JobReport,
     JobsSummary,
@@ -486,6 +494,40 @@ _SENTENCES = {
     "workflow_parameter_invalid": "A workflow parameter is not valid",
     "step_input_deleted": "An input of a step was deleted",
 }
+
+
+def invoked(content: Any, stored: Mapping[str, Any] | None) -> Invoked:
+    """Read what an invocation was started with.
+
+    Args:
+        content: The invocation.
+        stored: Its workflow, or None where Galaxy does not show it.
+    """
+    inputs: dict[str, GalaxyData | Json] = {}
+    for _, data in _members(content, "inputs"):
+        if (label := name(data.get("label"))) and data.get("src") in _SOURCES:
+            inputs[label] = GalaxyData(Src(data["src"]), id_of(data))
+    for key, parameter in _members(content, "input_step_parameters"):
+        inputs[name(key) or ""] = plain(parameter.get("parameter_value"))
+    return Invoked(
+        workflow_id=WorkflowId(id_of(stored)) if stored else None,
+        workflow_name=name(stored.get("name")) if stored else None,
+        inputs=inputs,
+    )
+
+
+def _members(
+    content: Mapping[str, Any], key: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the objects in an object that may be missing."""
+    members = content.get(key)
+    if isinstance(members, Mapping):
+        for name_, member in islice(members.items(), MAX_STEPS):
+            if isinstance(member, Mapping):
+                yield name_, member
+
+
+_SOURCES = (Src.HDA.value, Src.HDCA.value)
 
 
 def summaries(content: Any) -> dict[InvocationId, JobsSummary]:

@@ -14,12 +14,14 @@ from functools import cached_property
 from attrs import field, frozen
 from attrs.converters import optional
 
-from galaxy_jobs.domain.model.dataset import masked
+from galaxy_jobs.domain.model.dataset import GalaxyData, masked
 from galaxy_jobs.domain.model.values import (
     TEXT_LIMIT,
     HistoryId,
     InvocationId,
     JobId,
+    Json,
+    WorkflowId,
 )
 
 
@@ -295,6 +297,22 @@ class Output:
     size: int | None = None
     state: str | None = None
     elements: tuple[Element, ...] = ()
+
+
+@frozen(kw_only=True)
+class Invoked:
+    """What an invocation was started with, as far as Galaxy shows it.
+
+    Attributes:
+        workflow_id: The id of the stored workflow; None where it is not shown.
+        workflow_name: The name of that workflow now, or None.
+        inputs: The data and parameters, by input name; those without a label, and
+            data that is not in Galaxy yet, may be missing.
+    """
+
+    workflow_id: WorkflowId | None = None
+    workflow_name: str | None = None
+    inputs: Mapping[str, GalaxyData | Json] = field(factory=dict, hash=False)
 
 
 @frozen(kw_only=True)

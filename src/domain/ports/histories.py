@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from galaxy_jobs.domain.model.dataset import GalaxyData
+from galaxy_jobs.domain.model.report import Invoked
 from galaxy_jobs.domain.model.values import HistoryId, InvocationId
 
 
@@ -37,6 +38,14 @@ class RunHistories(Protocol):
 
         Works for deleted and purged histories as well. Invocations of sub-workflows
         are not among them. Empty where Galaxy has no such history.
+        """
+
+    @abstractmethod
+    def invoked(self, invocation_id: InvocationId) -> Invoked:
+        """Return what an invocation was started with, by us or by others.
+
+        Raises:
+            RunNotFound: The engine answers that it has no such invocation.
         """
 
     @abstractmethod

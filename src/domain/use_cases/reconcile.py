@@ -15,23 +15,29 @@ meanwhile.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum, auto
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
+    QUOTED_LENGTH,
+    DomainError,
     InvalidValue,
     RunnerError,
     RunNotFound,
     RunRejected,
     StaleVersion,
+    StoreUnavailable,
+    listed,
 )
+from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
 from galaxy_jobs.domain.model.invocation import STALE_AFTER
-from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport
+from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport, Invoked
 from galaxy_jobs.domain.model.submission import (
     Problem,
     Submission,
@@ -41,6 +47,7 @@ from galaxy_jobs.domain.model.values import (
     HistoryId,
     Identity,
     InvocationId,
+    Json,
     SubmissionId,
     positive,
 )
@@ -51,6 +58,7 @@ from galaxy_jobs.domain.ports import (
     SubmissionRepository,
     WorkflowRunner,
 )
+from galaxy_jobs.domain.use_cases.submit import Check, Plan
 
 
 FENCED_OFF = "history_deleted"
@@ -133,6 +141,7 @@ class Reconcile:
         stale_after: How long an adopted run may wait for its first look.
     """
 
+    check: Check
     submissions: SubmissionRepository
     invocations: InvocationRepository
     runner: WorkflowRunner
@@ -228,7 +237,7 @@ class Reconcile:
         return Outcome.REJECTED
 
     def _with_history(self, submission: Submission, history_id: HistoryId) -> Outcome:
-        reports = self._reports(history_id)
+        reports, _ = self._reports(submission, history_id)
         if run := _genuine(reports, fenced=submission.fenced):
             return self._adopt(submission, history_id, run)
         if not submission.fenced:
@@ -243,15 +252,20 @@ class Reconcile:
         # Once more: its recorder may have died before deleting. A run
         # that Galaxy started in spite of it was there before, and shows in this look.
         self._delete(submission, history_id)
-        if not all(
-            report is None or _fenced_off(report)
-            for report in self._reports(history_id)
-        ):
+        reports, others = self._reports(submission, history_id)
+        if not all(report is None or _fenced_off(report) for report in reports):
             # Galaxy has a run that it has not looked at yet. It will cancel it,
             # or has started it just before the fence.
             return self._later(submission)
         if submission.open:
-            after = submission.rejected(NOTHING_STARTED, self.clock())
+            problem = NOTHING_STARTED
+            if others:
+                detail = (
+                    f"{problem.detail} Galaxy ran something else in its history: "
+                    f"{listed(others)}."
+                )
+                problem = evolve(problem, detail=detail)
+            after = submission.rejected(problem, self.clock())
             self.submissions.save(submission, after, look_in=self.policy.afterwards)
             return Outcome.REJECTED
         self._close(submission)
@@ -303,8 +317,33 @@ class Reconcile:
         self._close(submission)
         return Outcome.SETTLED
 
-    def _reports(self, history_id: HistoryId) -> list[InvocationReport | None]:
-        return [self._report(run) for run in self.histories.runs_in(history_id)]
+    def _reports(
+        self, submission: Submission, history_id: HistoryId
+    ) -> tuple[list[InvocationReport | None], list[InvocationId]]:
+        """Return the reports of runs that may be the submission's, and other runs."""
+        reports, others = [], []
+        for run in self.histories.runs_in(history_id):
+            report = self._report(run)
+            if report is None or _fenced_off(report) or self._may_be(submission, run):
+                reports.append(report)
+            else:
+                others.append(run)
+        return reports, others
+
+    def _may_be(self, submission: Submission, run: InvocationId) -> bool:
+        """Whether a run in its history does not differ from what it asked for.
+
+        Somebody may have run something else into that history by hand. What cannot
+        be compared any more, such as with a workflow that is gone, does not differ:
+        a run that is not adopted would be lost.
+        """
+        try:
+            plan = self.check(submission.request)
+        except (RunnerError, StoreUnavailable):
+            raise
+        except DomainError:
+            return True
+        return not _differs(plan, self.histories.invoked(run))
 
     def _report(self, run: InvocationId) -> InvocationReport | None:
         try:
@@ -341,6 +380,47 @@ def _genuine(
             continue
         return report.invocation_id
     return None
+
+
+def _differs(plan: Plan, invoked: Invoked) -> bool:
+    """Whether a run has another workflow, or other inputs, than were planned.
+
+    By its name as well as its id: a workflow may have been replaced meanwhile.
+    """
+    workflow = plan.workflow
+    if invoked.workflow_id not in {None, workflow.workflow_id} and (
+        invoked.workflow_name != workflow.name
+    ):
+        return True
+    return any(
+        _is_other(value, invoked.inputs[name])
+        for name, value in plan.inputs.items()
+        if name in invoked.inputs
+    )
+
+
+def _is_other(planned: Source | Json, given: GalaxyData | Json) -> bool:
+    if isinstance(planned, GalaxyData) and isinstance(given, GalaxyData):
+        # Of a dataset in a library, a run has a copy with another id.
+        return planned.src is not Src.LDDA and planned != given
+    if isinstance(planned, _PLAIN) and isinstance(given, _PLAIN):
+        return _comparable(planned) != _comparable(given)
+    return False
+
+
+_PLAIN = (bool, int, float, str)
+
+
+def _comparable(value: bool | float | str) -> float | str:  # noqa: FBT001
+    """Return a value that is equal for 1, 1.0 and "1", as for True and "true".
+
+    Of a long text that is its beginning: more may not be shown.
+    """
+    text = " ".join(str(value).lower()[:QUOTED_LENGTH].split())
+    with suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    return text
 
 
 def _fenced_off(report: InvocationReport) -> bool:

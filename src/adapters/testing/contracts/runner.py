@@ -376,6 +376,20 @@ class RunHistoriesContract(_Contract):
         assert engine.runs_in(HistoryId(scene.absent)) == []
         assert engine.runs_in(engine.create(self._fresh("empty"))) == []
 
+    def test_shows_what_a_run_was_started_with(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        name, data = self._fresh("started"), scene.data()
+        workflow_id = scene.add_workflow(name, Kind.EMPTY)
+        run = engine.invoke(workflow_id, {"text": data}, engine.create(name))
+        scene.delete_workflow(workflow_id)
+        invoked = engine.invoked(run)
+        assert invoked.workflow_id == workflow_id
+        assert invoked.workflow_name in {name, None}
+        assert invoked.inputs == {"text": data}
+        with pytest.raises(RunNotFound):
+            engine.invoked(InvocationId(scene.absent))
+
     def test_deletes_and_brings_back(self, engine: Engine, scene: Scene) -> None:
         history_id = engine.create(self._fresh("back"))
         engine.undelete(history_id)

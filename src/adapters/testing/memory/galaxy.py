@@ -25,11 +25,12 @@ from galaxy_jobs.domain.errors import (
     WorkflowAmbiguous,
     WorkflowNotFound,
 )
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
+from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src, UrlData
 from galaxy_jobs.domain.model.report import (
     SETTLED,
     GalaxyState,
     InvocationReport,
+    Invoked,
     JobDetails,
     JobReport,
     JobsSummary,
@@ -444,6 +445,22 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 and run.invocation_id not in self._forgotten
             ],
         )
+
+    def invoked(self, invocation_id: InvocationId) -> Invoked:
+        def read() -> Invoked:
+            run = self._run(invocation_id)
+            workflow = run.workflow.workflow
+            return Invoked(
+                workflow_id=workflow.workflow_id,
+                workflow_name=workflow.name,
+                inputs={
+                    name: value
+                    for name, value in run.inputs.items()
+                    if not isinstance(value, UrlData)
+                },
+            )
+
+        return self._call("invoked", read)
 
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
         def read() -> Collection[GalaxyData]:
