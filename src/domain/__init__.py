@@ -13,7 +13,14 @@ Model, verdict and ports are imported from here; use cases from
 
 from galaxy_jobs.domain import ports
 from galaxy_jobs.domain.errors import DomainError
-from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    Dataset,
+    GalaxyData,
+    Source,
+    Src,
+    UnusableDataset,
+    UrlData,
+)
 from galaxy_jobs.domain.model.invocation import (
     Event,
     Failure,
@@ -115,6 +122,7 @@ __all__ = [
     "Token",
     "TokenId",
     "Transition",
+    "UnusableDataset",
     "UrlData",
     "Workflow",
     "WorkflowId",

@@ -92,6 +92,16 @@ class DatasetNotFound(DomainError):
         self.dataset_id = dataset_id
 
 
+class InvalidSource(DomainError):
+    """A dataset that another program registered has no source that can be used."""
+
+    code = "invalid-source"
+
+    def __init__(self, dataset_id: str, detail: str) -> None:
+        super().__init__(f"Dataset {quoted(dataset_id)} cannot be used: {detail}")
+        self.dataset_id = dataset_id
+
+
 class SubmissionNotFound(DomainError):
     """No submission is recorded under that id."""
 

@@ -34,6 +34,9 @@ from galaxy_jobs.adapters.testing.contracts.submissions import (
 )
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
+from galaxy_jobs.domain import DatasetId
+from galaxy_jobs.domain.errors import InvalidSource
+from galaxy_jobs.domain.model.dataset import UnusableDataset
 from tests.support.sightings import SIGHTINGS, store_between_others
 
 
@@ -101,7 +104,32 @@ class InPostgres:
 
 
 class TestDatasets(InPostgres, DatasetRepositoryContract):
-    pass
+    @pytest.mark.parametrize(
+        "source",
+        ["{}", "7", '{"src": "file", "id": "1"}', '{"src": "url", "url": "x"}'],
+    )
+    def test_one_that_another_program_wrote_wrongly_is_listed_and_not_used(
+        self, repositories: Repositories, engine: Engine, source: str
+    ) -> None:
+        datasets = repositories.datasets
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO datasets (dataset_id, name, source, created_at)"
+                    " VALUES ('wrong', 'a', CAST(:source AS jsonb), '2026-01-01Z')"
+                ),
+                {"source": source},
+            )
+        for ask in (
+            lambda: datasets.get(DatasetId("wrong")),
+            lambda: datasets.get_many([DatasetId("wrong")]),
+        ):
+            with pytest.raises(InvalidSource, match="'wrong'"):
+                ask()
+        (listed,) = datasets.page(10).items
+        assert isinstance(listed, UnusableDataset)
+        assert (listed.dataset_id, listed.name) == ("wrong", "a")
+        assert "datasets" in listed.problem
 
 
 class TestSubmissions(InPostgres, SubmissionRepositoryContract):

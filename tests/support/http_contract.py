@@ -891,6 +891,13 @@ class HttpContract:
         assert world.get(answer.headers["location"]) == dataset
         assert world.get("/datasets?limit=1")["items"] == [dataset]
 
+    def test_workflows_are_listed_page_by_page(self, world: World) -> None:
+        whole = world.get("/workflows?limit=200")["items"]
+        assert len(whole) > 1
+        first = world.get("/workflows?limit=1")
+        second = world.get(f"/workflows?limit=1&cursor={first['next_cursor']}")
+        assert [*first["items"], *second["items"]] == whole[:2]
+
     def test_a_location_leads_to_a_dataset_whatever_its_id_is(
         self, world: World
     ) -> None:

@@ -28,6 +28,7 @@ from tests.support.api import StandIn, a_token, an_api, bearer, code_of, forgetf
 from tests.support.build import NOON, an_invocation
 
 
+EMPTY: Page[str] = Page((), None)
 JOB = {"dataset_id": "d", "workflow_name": "w"}
 
 
@@ -60,8 +61,8 @@ def door() -> Iterator[Door]:
         tokens=tokens,
         token_cache=forgetful(tokens),
         submit=submit,
-        list_jobs=StandIn(Page((), None)),
-        list_workflows=StandIn([]),
+        list_jobs=StandIn(EMPTY),
+        list_workflows=StandIn(EMPTY),
         cancel_job=StandIn(an_invocation()),
     ) as api:
         yield Door(
@@ -196,7 +197,9 @@ def test_with_tokens_any_name_and_any_origin_will_do(door: Door) -> None:
 def test_from_the_first_token_on_everybody_needs_one() -> None:
     tokens = MemoryTokens(MemoryStore())
     with an_api(
-        tokens=tokens, token_cache=forgetful(tokens), list_workflows=StandIn([])
+        tokens=tokens,
+        token_cache=forgetful(tokens),
+        list_workflows=StandIn(EMPTY),
     ) as api:
         assert api.get("/workflows").status_code == 200
         assert api.get("/workflows", headers={"Host": "a.b"}).status_code == 403
@@ -209,7 +212,7 @@ def test_from_the_first_token_on_everybody_needs_one() -> None:
 
 
 def test_where_none_is_needed_a_token_does_no_harm() -> None:
-    with an_api(list_workflows=StandIn([])) as api:
+    with an_api(list_workflows=StandIn(EMPTY)) as api:
         answer = api.get("/workflows", headers=bearer("left over"))
     assert answer.status_code == 200
 

@@ -13,6 +13,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
+from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.entrypoints.api.limits import Rate, StreamSlots, network_of
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.settings import HttpTable
@@ -20,6 +21,7 @@ from tests.support.api import StandIn, a_token, an_api, bearer, code_of
 
 
 APP = "https://app.example.org"
+EMPTY: Page[str] = Page((), None)
 
 
 @define
@@ -134,7 +136,7 @@ def few(burst: int) -> HttpTable:
 
 
 def test_without_tokens_an_address_is_limited() -> None:
-    with an_api(http=few(2), list_workflows=StandIn([])) as api:
+    with an_api(http=few(2), list_workflows=StandIn(EMPTY)) as api:
         answers = [api.get("/workflows") for _ in range(3)]
         assert [one.status_code for one in answers] == [200, 200, 429]
         assert code_of(answers[2]) == "too-many-requests"
@@ -145,7 +147,7 @@ def test_without_tokens_an_address_is_limited() -> None:
 def test_with_tokens_each_of_them_is() -> None:
     tokens = MemoryTokens(MemoryStore())
     one, other = (bearer(a_token(tokens, name)) for name in ("one", "other"))
-    with an_api(http=few(3), tokens=tokens, list_workflows=StandIn([])) as api:
+    with an_api(http=few(3), tokens=tokens, list_workflows=StandIn(EMPTY)) as api:
         statuses = [api.get("/workflows", headers=one).status_code for _ in range(4)]
         assert statuses == [200, 200, 200, 429]
         assert api.get("/workflows", headers=other).status_code == 200
@@ -154,7 +156,7 @@ def test_with_tokens_each_of_them_is() -> None:
 def test_guessing_is_limited_and_harms_nobody_who_knows() -> None:
     tokens = MemoryTokens(MemoryStore())
     known = bearer(a_token(tokens))
-    with an_api(http=few(3), tokens=tokens, list_workflows=StandIn([])) as api:
+    with an_api(http=few(3), tokens=tokens, list_workflows=StandIn(EMPTY)) as api:
         assert api.get("/workflows", headers=known).status_code == 200
         guesses = [api.get("/workflows", headers=bearer(f"x{n}")) for n in range(4)]
         # The first request above was a guess, too, for all that was known then.
@@ -172,7 +174,9 @@ def door() -> Iterator[tuple[TestClient[Litestar], dict[str, str]]]:
     tokens = MemoryTokens(MemoryStore())
     text = a_token(tokens)
     with an_api(
-        http=HttpTable(allow_origins=[APP]), tokens=tokens, list_workflows=StandIn([])
+        http=HttpTable(allow_origins=[APP]),
+        tokens=tokens,
+        list_workflows=StandIn(EMPTY),
     ) as api:
         yield api, bearer(text)
 
@@ -222,7 +226,7 @@ def test_another_page_is_answered_and_cannot_read_it(
 def test_without_tokens_only_origins_named_may_ask() -> None:
     for origins, expected in (([APP], 200), (["*"], 403), ([], 403)):
         http = HttpTable(allow_origins=origins)
-        with an_api(http=http, list_workflows=StandIn([])) as api:
+        with an_api(http=http, list_workflows=StandIn(EMPTY)) as api:
             answer = api.get("/workflows", headers={"Origin": APP})
             assert answer.status_code == expected
             evil = {"Origin": "https://evil.example"}

@@ -32,6 +32,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemorySubmissions,
     MemorySupersededRuns,
     MemoryTokens,
+    MemoryTransitionFeed,
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
@@ -142,7 +143,9 @@ def world() -> Iterator[World]:
     galaxy = SimulatedGalaxy()
     galaxy.add_workflow("Sort")
     galaxy.add_workflow("Form", *FORM)
-    container = Container(settings=Settings(home=Path("/nowhere")))
+    # With an address, whatever is forgotten below starts no embedded PostgreSQL.
+    settings = Settings(home=Path("/nowhere"), database_url="postgresql://none.invalid")
+    container = Container(settings=settings)
     for name, thing in {
         "clock": clock,
         "datasets": MemoryDatasets(store),
@@ -151,6 +154,7 @@ def world() -> Iterator[World]:
         "queue": MemoryPollQueue(store),
         "superseded": MemorySupersededRuns(store),
         "tokens": MemoryTokens(store),
+        "feed": MemoryTransitionFeed(store),
         "galaxy": galaxy,
     }.items():
         getattr(container, name).override(providers.Object(thing))

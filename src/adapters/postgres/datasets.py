@@ -13,12 +13,18 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.rows import (
+    Row,
     dataset_from_row,
     dataset_to_row,
     storable,
 )
-from galaxy_jobs.domain.errors import DatasetExists, DatasetNotFound, InvalidValue
-from galaxy_jobs.domain.model.dataset import Dataset
+from galaxy_jobs.domain.errors import (
+    DatasetExists,
+    DatasetNotFound,
+    InvalidSource,
+    InvalidValue,
+)
+from galaxy_jobs.domain.model.dataset import Dataset, UnusableDataset
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.ports import Cursor, DatasetRepository, Page
 
@@ -55,8 +61,8 @@ _BEYOND = _FIRST.where(
 class PostgresDatasets(DatasetRepository):
     """Keeps datasets in a table into which frontends may insert, too.
 
-    A malformed row of theirs raises InvalidValue with its id where it is fetched, and
-    is left out of pages: a bad row must not hide the others.
+    A malformed row of theirs raises InvalidSource where it is fetched. In pages it is
+    an :class:`UnusableDataset`: a bad row must not hide the others.
     """
 
     engine: Engine
@@ -73,7 +79,7 @@ class PostgresDatasets(DatasetRepository):
                 )
                 if row is None:
                     continue  # removed in between, by another program
-                with suppress(InvalidValue):
+                with suppress(InvalidSource):
                     stored = dataset_from_row(row)
                     if stored.same_as(dataset):
                         return stored
@@ -103,7 +109,9 @@ class PostgresDatasets(DatasetRepository):
         )
         return {row["dataset_id"]: dataset_from_row(row) for row in rows}
 
-    def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
+    def page(
+        self, limit: int, after: Cursor | None = None
+    ) -> Page[Dataset | UnusableDataset]:
         parameters: dict[str, object] = {"limit": limit + 1}
         if after is not None:
             if not storable(after.id):
@@ -113,11 +121,20 @@ class PostgresDatasets(DatasetRepository):
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
-        items = []
-        for row in rows[:limit]:
-            with suppress(InvalidValue):
-                items.append(dataset_from_row(row))
+        items = tuple(map(_listed, rows[:limit]))
         if len(rows) <= limit:
-            return Page(tuple(items), None)
+            return Page(items, None)
         last = rows[limit - 1]
-        return Page(tuple(items), Cursor(last["created_at"], last["dataset_id"]))
+        return Page(items, Cursor(last["created_at"], last["dataset_id"]))
+
+
+def _listed(row: Row) -> Dataset | UnusableDataset:
+    try:
+        return dataset_from_row(row)
+    except InvalidSource as error:
+        return UnusableDataset(
+            dataset_id=row["dataset_id"],
+            name=row["name"] or "",
+            problem=str(error),
+            created_at=row["created_at"],
+        )

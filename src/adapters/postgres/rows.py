@@ -14,7 +14,7 @@ from typing import Any
 from attrs import asdict
 from sqlalchemy import RowMapping
 
-from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.errors import InvalidSource, InvalidValue
 from galaxy_jobs.domain.model.dataset import (
     Dataset,
     GalaxyData,
@@ -95,7 +95,7 @@ def dataset_from_row(row: Row) -> Dataset:
         row: With its source as text: a number in it may be longer than Python reads.
 
     Raises:
-        InvalidValue: The row is malformed.
+        InvalidSource: The row is malformed.
     """
     try:
         source = _source(json.loads(row["source"] or "null"))
@@ -106,9 +106,10 @@ def dataset_from_row(row: Row) -> Dataset:
             created_at=row["created_at"],
         )
     except (InvalidValue, ValueError, RecursionError) as error:
-        raise InvalidValue(
-            f"Dataset {row['dataset_id']!r} was registered wrongly, by another "
-            f"program: {masked(str(error))} Correct its row in the table `datasets`."
+        raise InvalidSource(
+            row["dataset_id"],
+            f"another program registered it wrongly. {masked(str(error))} Correct its "
+            "row in the table `datasets`.",
         ) from error
 
 

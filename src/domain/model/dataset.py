@@ -156,3 +156,20 @@ class Dataset:
             other.name,
             other.source,
         )
+
+
+@frozen(kw_only=True)
+class UnusableDataset:
+    """A dataset that another program registered wrongly, as lists have it.
+
+    Attributes:
+        dataset_id: Its id.
+        name: For people; may be its id, or empty.
+        problem: What is wrong, a sentence for people.
+        created_at: When it was registered, time-zone aware.
+    """
+
+    dataset_id: DatasetId
+    name: str
+    problem: str
+    created_at: datetime

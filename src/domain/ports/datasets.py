@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from galaxy_jobs.domain.model.dataset import Dataset
+from galaxy_jobs.domain.model.dataset import Dataset, UnusableDataset
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 
@@ -31,14 +31,24 @@ class DatasetRepository(Protocol):
 
         Raises:
             DatasetNotFound: There is none.
+            InvalidSource: Another program has stored it wrongly.
         """
 
     @abstractmethod
     def get_many(
         self, dataset_ids: Collection[DatasetId]
     ) -> Mapping[DatasetId, Dataset]:
-        """Return those of the datasets that exist, by id."""
+        """Return those of the datasets that exist, by id.
+
+        Raises:
+            InvalidSource: Another program has stored one of them wrongly.
+        """
 
     @abstractmethod
-    def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
-        """Return at most *limit* datasets after a place, newest first."""
+    def page(
+        self, limit: int, after: Cursor | None = None
+    ) -> Page[Dataset | UnusableDataset]:
+        """Return at most *limit* datasets after a place, newest first.
+
+        Those that another program has stored wrongly are among them.
+        """

@@ -1,4 +1,4 @@
-"""Pages of lists that run from the newest to the oldest."""
+"""Pages of lists, most of which run from the newest to the oldest."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ T = TypeVar("T")
 
 @frozen
 class Cursor:
-    """A place in a list that runs from the newest to the oldest.
+    """A place in a list.
 
     Attributes:
-        created_at: That of the last item seen.
-        id: That of the last item seen; it orders items of the same moment.
+        created_at: That of the last item seen; any time in a list of names.
+        id: That of the last item seen, or its name; it orders items of the same
+            moment.
     """
 
     created_at: datetime
@@ -29,7 +30,7 @@ class Page(Generic[T]):
     """One page of a list.
 
     Attributes:
-        items: Newest first.
+        items: Newest first, or names sorted.
         next: Where the next page begins, or None if this is the last.
     """
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from attrs import frozen
 
 from galaxy_jobs.domain.model.workflow import Allowlist, Workflow
-from galaxy_jobs.domain.ports import WorkflowCatalog
+from galaxy_jobs.domain.ports import Cursor, Page, WorkflowCatalog
 
 
 @frozen
@@ -17,15 +17,26 @@ class ListWorkflows:
     catalog: WorkflowCatalog
     allowlist: Allowlist
 
-    def __call__(self) -> Sequence[str]:
-        """Return the names, sorted; Galaxy is asked only if there is no allowlist.
+    def __call__(
+        self, limit: int | None = None, after: Cursor | None = None
+    ) -> Page[str]:
+        """Return names, sorted; Galaxy is asked only if there is no allowlist.
+
+        Args:
+            limit: The most to return; None: all.
+            after: The place where the page begins; its `id` is a name.
 
         Raises:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        if self.allowlist.rows:
-            return sorted(row.name for row in self.allowlist.rows)
-        return self.catalog.names()
+        names = sorted(row.name for row in self.allowlist.rows) or self.catalog.names()
+        names = [name for name in names if after is None or name > after.id]
+        if limit is None or len(names) <= limit:
+            return Page(tuple(names), None)
+        return Page(tuple(names[:limit]), Cursor(_UNDATED, names[limit - 1]))
+
+
+_UNDATED = datetime.min.replace(tzinfo=UTC)
 
 
 @frozen

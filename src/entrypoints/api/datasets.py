@@ -61,7 +61,7 @@ def list_datasets(
 @get(
     "/{dataset_id:str}",
     sync_to_thread=True,
-    responses=refusals("dataset-not-found", addressed=True),
+    responses=refusals("dataset-not-found", "invalid-source", addressed=True),
 )
 def show_dataset(
     dataset_id: Annotated[DatasetId, path("The dataset, as registered.", "reads-1")],

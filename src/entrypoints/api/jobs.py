@@ -40,6 +40,7 @@ _SUBMITTING = (
     "workflow-not-found",
     "workflow-ambiguous",
     "invalid-parameters",
+    "invalid-source",
     "galaxy-rejected",
     "idempotency-key-reused",
     "in-progress",

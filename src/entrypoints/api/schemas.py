@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from galaxy_jobs import domain
 from galaxy_jobs.domain import DatasetId, InvocationState, UrlData, use_cases
-from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH
+from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH, UnusableDataset
 from galaxy_jobs.domain.model.values import NAME_LENGTH
 
 
@@ -127,8 +127,14 @@ class DatasetJson(View):
 
     dataset_id: DatasetIdField
     name: Annotated[str, doc("For people.", "Reads of sample 1")]
-    source: SourceField
+    source: Annotated[
+        SourceJson | None, doc("Where Galaxy finds the data; null with a `problem`.")
+    ]
     created_at: Annotated[Time, doc("When it was registered.")]
+    problem: Annotated[
+        str | UnsetType,
+        doc("Only in lists: why it cannot be used; another program registered it so."),
+    ] = UNSET
 
 
 class Datasets(View):
@@ -157,12 +163,17 @@ def source(data: domain.Source) -> SourceJson:
     return msgspec.convert(in_galaxy, HdaSource | LddaSource | HdcaSource)
 
 
-def dataset(registered: domain.Dataset) -> DatasetJson:
+def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
     """Return a dataset as clients see it."""
     return DatasetJson(
         dataset_id=registered.dataset_id,
         name=registered.name,
-        source=source(registered.source),
+        source=source(registered.source)
+        if isinstance(registered, domain.Dataset)
+        else None,
+        problem=registered.problem
+        if isinstance(registered, UnusableDataset)
+        else UNSET,
         created_at=registered.created_at,
     )
 
@@ -416,10 +427,10 @@ class WorkflowName(View):
 
 
 class Workflows(View):
-    """All workflows that may be run, by name."""
+    """A page of the workflows that may be run, by name."""
 
     items: Annotated[list[WorkflowName], doc("By name.")]
-    next_cursor: WholeList = None
+    next_cursor: NextCursor
 
 
 class WorkflowJson(View):

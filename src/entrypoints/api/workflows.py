@@ -7,7 +7,12 @@ from typing import Annotated
 from litestar import get
 
 from galaxy_jobs.domain import Allowlist, use_cases
-from galaxy_jobs.entrypoints.api import schemas, workflow_schema
+from galaxy_jobs.entrypoints.api import (
+    cursors,
+    parameters,
+    schemas,
+    workflow_schema,
+)
 from galaxy_jobs.entrypoints.api.parameters import Needs, path
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
@@ -17,13 +22,19 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 @asks_galaxy
 def list_workflows(
     list_workflows: Needs[use_cases.ListWorkflows],
+    limit: parameters.Limit = 50,
+    cursor: parameters.CursorText = None,
 ) -> schemas.Workflows:
     """List the workflows that may be run.
 
     Galaxy is asked only where every workflow may be run.
     """
-    names = [schemas.WorkflowName(name=name) for name in list_workflows()]
-    return schemas.Workflows(items=names)
+    here = ["workflows"]
+    page = list_workflows(limit, cursors.read(cursor, here))
+    return schemas.Workflows(
+        items=[schemas.WorkflowName(name=name) for name in page.items],
+        next_cursor=cursors.write(page.next, here),
+    )
 
 
 @get(

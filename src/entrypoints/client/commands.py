@@ -236,10 +236,13 @@ def show_dataset(dataset_id: Id, /, *, json: AsJson = False) -> int:
 
 
 @workflows.command(name="list")
-def list_workflows(*, json: AsJson = False) -> int:
+def list_workflows(
+    *, limit: Limit = 50, cursor: Cursor = None, json: AsJson = False
+) -> int:
     """List the workflows that may be run."""
+    answer = _api().get("workflows", limit=limit, cursor=cursor)
     empty = "There are no workflows that may be run."
-    return _show_page(_api().get("workflows"), json, workflow_views.workflows, empty)
+    return _show_page(answer, json, workflow_views.workflows, empty)
 
 
 @workflows.command(name="show")

@@ -91,7 +91,7 @@ def datasets(items: list[Mapping[str, Any]]) -> Table:
         (
             item["dataset_id"],
             item["name"],
-            output.short(_source(item["source"])),
+            output.short(_source(item["source"]) if item["source"] else "unusable"),
             output.ago(item["created_at"]),
         )
         for item in items

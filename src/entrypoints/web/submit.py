@@ -146,7 +146,11 @@ class Forms:
             message=explain(error) if error else "",
             more=error.more if isinstance(error, errors.InvalidParameters) else 0,
             problems=form.problems(error),
-            datasets=self.datasets.page(OFFERED_DATASETS).items,
+            datasets=[
+                dataset
+                for dataset in self.datasets.page(OFFERED_DATASETS).items
+                if isinstance(dataset, domain.Dataset)
+            ],
         )
 
     def run(
@@ -180,7 +184,7 @@ def get_submit_page(
     dataset_id = dataset_id or ""
     if workflow_name:
         return forms.page(request, forms.first(workflow_name, dataset_id=dataset_id))
-    names = list_workflows()
+    names = list_workflows().items
     return page(request, "workflows.html", names=names, dataset_id=dataset_id)
 
 

@@ -26,7 +26,13 @@ from galaxy_jobs.domain.errors import (
     TokenExists,
     TokenNotFound,
 )
-from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Src, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    Dataset,
+    GalaxyData,
+    Src,
+    UnusableDataset,
+    UrlData,
+)
 from galaxy_jobs.domain.model.invocation import (
     Failure,
     Invocation,
@@ -213,9 +219,11 @@ class MemoryDatasets(DatasetRepository):
             known = self.store.datasets
             return {id_: known[id_] for id_ in dataset_ids if id_ in known}
 
-    def page(self, limit: int, after: Cursor | None = None) -> Page[Dataset]:
+    def page(
+        self, limit: int, after: Cursor | None = None
+    ) -> Page[Dataset | UnusableDataset]:
         with self.store.lock:
-            datasets = {
+            datasets: dict[Cursor, Dataset | UnusableDataset] = {
                 Cursor(dataset.created_at, dataset.dataset_id): dataset
                 for dataset in self.store.datasets.values()
             }
