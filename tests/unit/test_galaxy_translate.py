@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -556,7 +556,10 @@ class ScriptedClient(Client):
     """A client with fixed answers: the paused datasets, and others by path."""
 
     def __init__(
-        self, *infos: str | None, elsewhere: dict[str, Any] | None = None
+        self,
+        *infos: str | None,
+        elsewhere: dict[str, Any] | None = None,
+        in_error: Sequence[str] = (),
     ) -> None:
         super().__init__("http://127.0.0.1:9", "key", timeout=1)
         shown = recorded("run_first_fails")
@@ -571,6 +574,7 @@ class ScriptedClient(Client):
             )
         ]
         given = f"datasets/{shown['inputs']['0']['id']}"
+        self.in_error = [{"id": id_} for id_ in in_error]
         self.others = {
             given if path == GIVEN else path: answer
             for path, answer in (elsewhere or {}).items()
@@ -578,11 +582,11 @@ class ScriptedClient(Client):
 
     def get(self, path: str, **params: Any) -> Any:
         assert path == "datasets"
-        assert params["qv"] == "paused"
-        return self.listed
+        assert params["q"] == "state"
+        return {"paused": self.listed, "error": self.in_error}[params["qv"]]
 
     def make_get_request(self, url: str, **kwargs: Any) -> Any:
-        parsed = self.others[url.rpartition("/api/")[2]]
+        parsed = self.others.get(url.rpartition("/api/")[2], {})
 
         class Answer:
             status_code = 200
@@ -672,6 +676,51 @@ def test_jobs_that_wait_for_data_outside_the_run(
 ) -> None:
     client = ScriptedClient(TRANSITIVE, TRANSITIVE, elsewhere=elsewhere)
     assert paused(client) == [expected, expected]
+
+
+def taking(*ids: str, src: str = "hda") -> dict[str, Any]:
+    return {"inputs": {id_: {"src": src, "id": id_} for id_ in ids}}
+
+
+@pytest.mark.parametrize(
+    ("infos", "first", "second", "expected"),
+    [
+        # No job has an output.
+        ([], taking("bad"), taking("good"), ["blocked", "paused"]),
+        ([], taking("good"), taking("good"), ["paused", "paused"]),
+        ([], taking("good", "bad"), taking("bad"), ["blocked", "blocked"]),
+        ([], taking("gone"), taking("bad"), ["blocked", "blocked"]),
+        ([], taking("bad"), taking("held"), ["blocked", "blocked"]),
+        ([], taking("good"), taking("held"), ["paused", "paused"]),
+        ([], taking("far"), taking("bad"), ["blocked", "blocked"]),
+        ([], taking("list", src="hdca"), taking("bad"), ["blocked", "blocked"]),
+        # The first has one.
+        ([DIRECT], {}, taking("bad"), ["blocked", "blocked"]),
+        ([QUOTA], {}, taking("bad"), ["paused", "blocked"]),
+        ([QUOTA], {}, taking("held"), ["paused", "paused"]),
+        ([None], taking("bad"), taking("good"), ["paused", "paused"]),
+    ],
+    ids=str,
+)
+def test_paused_jobs_without_an_output_are_judged_by_their_inputs(
+    infos: list[str | None],
+    first: dict[str, Any],
+    second: dict[str, Any],
+    expected: list[str],
+) -> None:
+    shown = recorded("run_first_fails")
+    ids = [job["id"] for job in jobs(shown) if job["state"] == "paused"]
+    elsewhere = {
+        f"jobs/{ids[0]}": first,
+        f"jobs/{ids[1]}": second,
+        "datasets/good": {"state": "ok"},
+        "datasets/held": {"state": "paused"},
+        "datasets/gone": {"state": "ok", "deleted": True},
+        "datasets/far": {"state": "error"},
+        "dataset_collections/list": {"elements": [{"object": {"id": "bad"}}]},
+    }
+    client = ScriptedClient(*infos, elsewhere=elsewhere, in_error=["bad"])
+    assert paused(client) == expected
 
 
 def test_the_search_for_the_reason_is_bounded() -> None:

@@ -192,6 +192,19 @@ def test_the_same_sighting_twice_is_no_news(
         assert evolve(twice, observed_at=LATER) == once
 
 
+CANCELS = {InvocationState.CANCELLING, InvocationState.CANCELLED}
+
+
+@pytest.mark.parametrize("state", sorted(CANCELS, key=str))
+def test_a_failure_that_was_known_stays_shown_when_it_is_cancelled(
+    state: InvocationState,
+) -> None:
+    failed = NEWS[3]
+    after = an_invocation().seen(failed, LATER).request_cancel(LATER)
+    after = after.seen(Sighting(state=state, galaxy_state="cancelled"), LATER)
+    assert (after.state, after.failure) == (state, failed.failure)
+
+
 class Life(RuleBasedStateMachine):
     """Throw any sighting and any cancel at an invocation, in any order.
 
@@ -248,10 +261,11 @@ class Life(RuleBasedStateMachine):
             self.changes_to(self.state, facts, stopping=stopping)
             return
         assert self.state not in FINISHED
+        known = self.facts[2] if sighting.state in CANCELS else None
         facts = (
             sighting.galaxy_state,
             sighting.progress,
-            sighting.failure,
+            sighting.failure or known,
             sighting.attention,
         )
         self.changes_to(expected(self.state, sighting.state), facts)

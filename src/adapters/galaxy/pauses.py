@@ -1,25 +1,33 @@
 """Paused jobs that will never run, and paused jobs that may.
 
 Rule of the file: in doubt a job is not blocked for good. Galaxy calls both kinds
-``paused``; they differ only in the message that it leaves on a job's outputs.
+``paused``; they differ in the message that it leaves on a job's outputs. A job without
+such an output is blocked if an input of it is in error, and held if all of them are ok.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
 
 from galaxy_jobs.adapters.galaxy import translate
-from galaxy_jobs.adapters.galaxy.client import Client
+from galaxy_jobs.adapters.galaxy.client import Client, Refused
 from galaxy_jobs.adapters.galaxy.translate import Pause
 from galaxy_jobs.domain.model.report import InvocationReport, JobState
-from galaxy_jobs.domain.model.values import JobId
+from galaxy_jobs.domain.model.values import HistoryId, JobId
 
 
 MAX_DATASETS = 20
 """Datasets fetched, at most, to find out why the inputs of a run are paused."""
+
+MAX_JOBS = 50
+"""Paused jobs, at most, whose inputs are looked at."""
+
+MAX_INPUTS = 100
+"""Inputs of paused jobs that are fetched, at most."""
 
 
 def with_blocked(
@@ -40,7 +48,7 @@ def with_blocked(
     paused = {job.job_id for job in report.jobs() if job.state is JobState.PAUSED}
     if not paused:
         return report
-    broken, waiting = set[JobId](), set[JobId]()
+    broken, waiting, others = set[JobId](), set[JobId](), set[JobId]()
     assert report.history_id is not None
     datasets = client.datasets_in(
         report.history_id, q="state", qv="paused", keys="id,misc_info,creating_job"
@@ -52,11 +60,53 @@ def with_blocked(
             broken.add(job)
         elif job in paused and pause is Pause.PAUSED_INPUT:
             waiting.add(job)
+        elif job in paused:
+            others.add(job)
+    unknown = paused - broken - waiting - others
+    pauses = _pauses_by_inputs(client, report.history_id, unknown) if unknown else {}
+    broken |= {job for job, pause in pauses.items() if pause is Pause.BROKEN_INPUT}
+    waiting |= {job for job, pause in pauses.items() if pause is Pause.PAUSED_INPUT}
     if waiting == paused:
         # The cause lies outside the run, in its inputs.
         inputs = {"inputs": translate.part(shown, "inputs", dict)}
         return _with(report, waiting) if _is_blocked(client, inputs) else report
     return _with(report, paused if broken | waiting == paused else broken)
+
+
+def _pauses_by_inputs(
+    client: Client, history_id: HistoryId, jobs: Collection[JobId]
+) -> dict[JobId, Pause]:
+    """Return why jobs are paused, as far as their inputs show it.
+
+    One request finds the inputs in error that the run itself made. Of jobs and of other
+    inputs beyond the limits, nothing is found out.
+    """
+    in_error = client.datasets_in(history_id, q="state", qv="error", keys="id")
+    made_in_error = {dataset.get("id") for dataset in in_error}
+    states: dict[str, Any] = {}
+
+    def pause_of(job: JobId) -> Pause:
+        inputs = set(datasets_of(client, client.jobs.show_job(job), "input"))
+        if inputs & made_in_error:
+            return Pause.BROKEN_INPUT
+        for id_ in sorted(inputs - states.keys())[: MAX_INPUTS - len(states)]:
+            shown = client.datasets.show_dataset(id_)
+            states[id_] = "deleted" if shown.get("deleted") else shown.get("state")
+        found = {states.get(id_) for id_ in inputs}
+        if found & _BROKEN:
+            return Pause.BROKEN_INPUT
+        return Pause.PAUSED_INPUT if "paused" in found else Pause.OTHER
+
+    pauses = {}
+    for job in sorted(jobs)[:MAX_JOBS]:
+        # What cannot be shown is no reason for a verdict.
+        with suppress(Refused):
+            pauses[job] = pause_of(job)
+    return pauses
+
+
+_BROKEN = frozenset({"error", "failed_metadata", "deleted"})
+"""States of datasets that no job can use."""
 
 
 def _with(report: InvocationReport, blocked: set[JobId]) -> InvocationReport:

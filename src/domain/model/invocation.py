@@ -72,6 +72,8 @@ SEEN: Mapping[InvocationState, Event] = MappingProxyType(
 )
 """The event of a poll that found an invocation in that state."""
 
+_CANCELS = frozenset({InvocationState.CANCELLING, InvocationState.CANCELLED})
+
 _ENDS: Mapping[Event, InvocationState] = {
     Event.SEEN_COMPLETED: InvocationState.COMPLETED,
     Event.SEEN_FAILED: InvocationState.FAILED,
@@ -351,7 +353,8 @@ class Invocation:
         """Return this invocation after a look at it.
 
         One that has failed keeps its state and the reason. The look only shows how
-        far the jobs are that were left.
+        far the jobs are that were left. One that is being cancelled, or is cancelled,
+        keeps the failure that was known before.
 
         Args:
             sighting: The result of the look.
@@ -372,10 +375,11 @@ class Invocation:
             stopping = self.stopping and after.has_jobs_left
             after = evolve(after, failure=failure, stopping=stopping)
         else:
+            kept = self.failure if sighting.state in _CANCELS else None
             after = evolve(
                 after,
                 state=_next(self.state, SEEN[sighting.state]),
-                failure=sighting.failure,
+                failure=sighting.failure or kept,
                 attention=sighting.attention,
             )
         if after != self:
