@@ -26,6 +26,7 @@ import structlog
 from rich.progress import MofNCompleteColumn, Progress
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.adapters.threads import limit_arenas
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.use_cases import Sweep
 from galaxy_jobs.entrypoints import logs, settings
@@ -71,6 +72,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
     It is 1 where Galaxy or the database could not be reached.
     """
     logs.configure()
+    limit_arenas()
     try:
         with ExitStack() as stack:
             container = stack.enter_context(opened(settings.load()))
@@ -101,6 +103,7 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     """
     signals = StopSignals()
     logs.configure()
+    limit_arenas()
     with ExitStack() as stack:
         container = stack.enter_context(opened(settings.load()))
         steps = deque(_preparations(stack, container, metrics_port))

@@ -15,6 +15,7 @@ from galaxy_jobs.adapters.http_server import (
     allow_connections,
     run_server,
 )
+from galaxy_jobs.adapters.threads import limit_arenas
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.entrypoints import logs, settings
 from galaxy_jobs.entrypoints.api.host_and_origin import is_loopback
@@ -37,6 +38,7 @@ def serve(host: str, port: int) -> int:
         0 once stopped; 1 if the address is not available; 2 if it may not be served.
     """
     logs.configure()
+    limit_arenas()
     connections = allow_connections()
     with opened(_bounded(settings.load(), connections)) as container:
         prepare(container)
