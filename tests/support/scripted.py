@@ -34,6 +34,7 @@ class ScriptedGalaxy(WorkflowRunner):
         bulk: Whether it can be asked in bulk, or how that fails.
         cancel_fails: What it answers to a cancel, or None: then it stops.
         tells_in_bulk: Whether its bulk answers tell of anything.
+        counts_sub_workflows: Whether its bulk answers count their jobs.
         takes: What happens while it looks up a report.
         asked: Every question, as ``report inv1``.
         in_bulk: What each bulk question was about.
@@ -45,6 +46,7 @@ class ScriptedGalaxy(WorkflowRunner):
     bulk: RunnerError | None = None
     cancel_fails: RunnerError | None = None
     tells_in_bulk: bool = True
+    counts_sub_workflows: bool = True
     takes: Callable[[], object] = lambda: None
     asked: list[str] = field(factory=list)
     in_bulk: list[list[InvocationId]] = field(factory=list)
@@ -71,7 +73,7 @@ class ScriptedGalaxy(WorkflowRunner):
         if self.bulk is not None:
             raise self.bulk
         return {
-            id_: _summary(report)
+            id_: self._summary(report)
             for id_ in invocation_ids
             if self.tells_in_bulk
             and isinstance(report := self.reports.get(id_), InvocationReport)
@@ -99,10 +101,11 @@ class ScriptedGalaxy(WorkflowRunner):
         if self.trouble is not None:
             raise self.trouble
 
-
-def _summary(report: InvocationReport) -> JobsSummary:
-    growing = report.state in {GalaxyState.NEW, GalaxyState.READY}
-    return JobsSummary(
-        states=Counter(job.state.value for job in report.jobs()),
-        populated="new" if growing else "ok",
-    )
+    def _summary(self, report: InvocationReport) -> JobsSummary:
+        growing = report.state in {GalaxyState.NEW, GalaxyState.READY}
+        own = (job for step in report.steps for job in step.jobs)
+        jobs = report.jobs() if self.counts_sub_workflows else own
+        return JobsSummary(
+            states=Counter(job.state.value for job in jobs),
+            populated="new" if growing else "ok",
+        )

@@ -237,6 +237,33 @@ def test_what_may_have_ended_is_looked_at_each_time(rig: Rig) -> None:
         assert rig.reports == [held]
 
 
+def with_sub(state: JobState | None) -> InvocationReport:
+    """Return a run with a job of its own beside a sub-workflow with or without one."""
+    steps = () if state is None else (a_step(state, label="inside"),)
+    sub = a_report(*steps, state=GalaxyState.SCHEDULED if steps else GalaxyState.READY)
+    return a_report(a_step(JobState.RUNNING), a_step(label="sub", sub=sub))
+
+
+@pytest.mark.parametrize("before", [JobState.RUNNING, None], ids=["a job", "no job"])
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "left out"])
+def test_a_failure_in_a_sub_workflow_is_seen_at_the_next_poll(
+    rig: Rig,
+    before: JobState | None,
+    counted: bool,  # noqa: FBT001
+) -> None:
+    rig.galaxy.counts_sub_workflows = counted
+    id_ = rig.accepted("inv1", with_sub(before))
+    rig.sweep()
+    rig.sweep(MINUTE)
+    if before and counted:
+        assert not rig.reports, "the bulk answer is enough"
+    rig.galaxy.reports[id_] = with_sub(JobState.ERROR)
+    rig.sweep(MINUTE)
+    failure = rig.job(id_).failure
+    assert failure is not None
+    assert failure.path == ("sub", "inside")
+
+
 def test_bulk_answers_alone_are_trusted_for_a_while_only(rig: Rig) -> None:
     """Whatever they cannot show is seen at a bounded age."""
     rig.many(20)

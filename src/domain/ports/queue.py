@@ -23,7 +23,8 @@ class Claim:
             claim, and accepts a :class:`Look` only with the latest one.
         cancelling: Whether a cancel of ours is pending, for the invocation or for the
             jobs that were left at its end.
-        summary: The fingerprint of the last bulk answer, or None.
+        summary: The fingerprint of the last bulk answer, or None; empty where that
+            answer was not to be trusted.
         age: The time since it was accepted.
         quiet_for: The time since anything of it last changed.
         unlooked_for: The time since the last full look.

@@ -20,6 +20,7 @@ due meanwhile included.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -125,6 +126,7 @@ class _Answer:
 
     Attributes:
         confirm_in: The time after which a second look confirms an end, or zero.
+        jobs: The number of jobs that a bulk answer must count to be trusted.
     """
 
     claim: Claim
@@ -132,6 +134,7 @@ class _Answer:
     missing: bool = False
     error: RunnerError | None = None
     confirm_in: timedelta = timedelta(0)
+    jobs: float = 0
 
 
 def _breaker(poll: Any) -> Breaker:
@@ -358,7 +361,12 @@ class Poll:
                 look = self._seen(answer, answer.sighting, before, at)
                 # The bulk answer came first: if anything moved in between, the
                 # next one will differ, and nothing is missed.
-                look = evolve(look, summary=summary.fingerprint if summary else None)
+                if summary is not None:
+                    # Older releases of Galaxy leave out the jobs of sub-workflows.
+                    complete = sum(summary.states.values()) >= answer.jobs
+                    look = evolve(
+                        look, summary=summary.fingerprint if complete else _UNTRUSTED
+                    )
             elif answer.missing and reliable and before is not None:
                 look = self._missing(answer.claim, before, at)
             elif answer.error is not None or answer.missing:
@@ -408,7 +416,9 @@ class Poll:
                 self.runner.cancel(claim.invocation_id)
             except RunnerError as error:  # the sighting holds all the same
                 return _Answer(claim, sighting, error=error)
-        return _Answer(claim, sighting, confirm_in=confirm_in)
+        return _Answer(
+            claim, sighting, confirm_in=confirm_in, jobs=_jobs_to_count(report)
+        )
 
     def _details(self, report: InvocationReport, claim: Claim) -> JobDetails | None:
         job = culprit(report)
@@ -503,14 +513,26 @@ class Poll:
         return self.policy.interval(quiet_for, self.random())
 
 
-_UNSCHEDULED = frozenset(
-    state.value
-    for state in (
-        GalaxyState.NEW,
-        GalaxyState.READY,
-        GalaxyState.REQUIRES_MATERIALIZATION,
-    )
+_EXPANDING = frozenset(
+    {GalaxyState.NEW, GalaxyState.READY, GalaxyState.REQUIRES_MATERIALIZATION}
 )
+_UNSCHEDULED = frozenset(state.value for state in _EXPANDING)
+
+
+_UNTRUSTED = ""
+"""What no bulk answer has as its fingerprint: each is followed by a full look."""
+
+
+def _jobs_to_count(report: InvocationReport) -> float:
+    """Return how many jobs a bulk answer must count to be trusted.
+
+    While a sub-workflow may still get its first job, no number shows that the bulk
+    answer will count it.
+    """
+    for _, sub in report.tree():
+        if sub is not report and not any(sub.jobs()) and sub.state in _EXPANDING:
+            return math.inf
+    return sum(1 for _ in report.jobs())
 
 
 def _is_end(look: Look) -> bool:
