@@ -144,7 +144,7 @@ def test_a_collection_that_is_gone_hides_no_reason(server: HostileGalaxy) -> Non
 
 def show_run(server: HostileGalaxy, name: str, **fields: Any) -> InvocationId:
     """Show a run as it was recorded, with other fields."""
-    server.shown["f0f1"] = {**recorded(name), **fields}
+    show(server, "report", {**recorded(name), **fields, "id": "f0f1"})
     return InvocationId("f0f1")
 
 

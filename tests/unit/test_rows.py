@@ -25,7 +25,7 @@ OLD_MEMBERS = {
 
 
 def stored(invocation: Invocation) -> dict[str, Any]:
-    return {**invocation_to_row(invocation), "stale_at": None}
+    return {**invocation_to_row(invocation), "stale_at": None, "stopping": False}
 
 
 @pytest.mark.parametrize(
