@@ -17,7 +17,7 @@ from galaxy_jobs.domain import (
     culprit,
     judge,
 )
-from galaxy_jobs.domain.model.verdict import ROWS, Row, row_of
+from galaxy_jobs.domain.model.verdict import ALL_SKIPPED, ROWS, Row, row_of
 from tests.support import oracle
 from tests.support.build import a_report, a_step
 from tests.support.reports import REPORTS
@@ -526,3 +526,20 @@ def test_the_bulk_answers_fingerprint_changes_with_anything_in_it() -> None:
     ]
     assert summary.fingerprint == same.fingerprint
     assert summary.fingerprint not in {other.fingerprint for other in others}
+
+
+@pytest.mark.parametrize(
+    ("steps", "attention"),
+    [
+        ([a_step(), a_step(J.SKIPPED, J.SKIPPED), a_step(J.SKIPPED)], ALL_SKIPPED),
+        ([a_step(J.OK), a_step(J.SKIPPED)], None),
+        ([a_step()], None),
+    ],
+    ids=["all skipped", "one skipped", "no jobs"],
+)
+def test_a_run_whose_jobs_were_all_skipped_says_that_nothing_was_done(
+    steps: list[StepReport], attention: str | None
+) -> None:
+    sighting = judge(a_report(*steps))
+    assert sighting.state is S.COMPLETED
+    assert sighting.attention == attention

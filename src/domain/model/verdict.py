@@ -220,20 +220,32 @@ def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighti
     # The jobs of a cancelled run were stopped with it: that is no failure.
     if state in {_S.IN_PROGRESS, _S.QUEUED, _S.FAILED}:
         failure = _failure(report, details)
-    held = any(job.state is JobState.PAUSED for job in report.jobs())
     return Sighting(
         state=state,
         galaxy_state=report.state.value,
         progress=_progress(report),
         steps=tuple(_summary(step) for step in report.steps),
         failure=failure,
-        attention=PAUSED if held and not state.is_terminal else None,
+        attention=_attention(state, {job.state for job in report.jobs()}),
     )
+
+
+def _attention(state: InvocationState, jobs: set[JobState]) -> str | None:
+    if JobState.PAUSED in jobs and not state.is_terminal:
+        return PAUSED
+    if state is _S.COMPLETED and jobs == {JobState.SKIPPED}:
+        return ALL_SKIPPED
+    return None
 
 
 PAUSED = (
     "Galaxy has paused jobs of this run, for a quota or on a user's wish. They go "
     "on when resumed in Galaxy."
+)
+
+ALL_SKIPPED = (
+    "Nothing was done: all jobs of this run were skipped, since the conditions of "
+    "their steps were false."
 )
 
 
