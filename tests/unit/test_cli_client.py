@@ -10,13 +10,14 @@ import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.values import WorkflowId
 from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput, bind
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters as schema_of
-from galaxy_jobs.entrypoints.client import output, workflow_views
+from galaxy_jobs.entrypoints.client import job_views, output, workflow_views
 from galaxy_jobs.entrypoints.client.errors import (
     HINTS,
     CommandFailed,
@@ -415,3 +416,25 @@ def test_what_is_never_settled_is_given_up() -> None:
     with pytest.raises(Refused) as caught:
         submitter("jobs", body={})
     assert "It may run" in (caught.value.hint or "")
+
+
+def test_a_failure_is_shown_with_its_element() -> None:
+    job = {
+        "invocation_id": "i1",
+        "failure": {
+            "reason": "job-failed",
+            "step": "sort",
+            "path": ["outer", "sort"],
+            "element": "plate-1/b",
+            "tool": "sort1",
+            "exit_code": 2,
+            "message": None,
+            "stderr": None,
+        },
+    }
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(job_views.failure(job))
+    shown = capture.get()
+    head = "Failed at step outer > sort, element plate-1/b, tool sort1, exit code 2"
+    assert shown.startswith(head)

@@ -263,13 +263,15 @@ def test_pages_are_rendered_in_the_threads_of_their_routes() -> None:
 
 
 def test_a_failure_stands_before_everything_else(world: World) -> None:
-    details = JobDetails(tool="sort1", exit_code=2, stderr="no such key\n" * 300)
+    details = JobDetails(
+        tool="sort1", element="plate-1/b", exit_code=2, stderr="no such key\n" * 300
+    )
     world.galaxy.add_workflow("Bad", plan=FAILURE, details={"sort": details})
     id_ = world.submit(workflow_name="Bad")
     world.sweep(9)
     page = world.get(f"/ui/jobs/{id_}")
     text = text_of(page)
-    parts = ["Failed after", "Step “sort” failed", "sort1", "no such key", "Steps"]
+    parts = ["Failed after", "Step “sort” failed", "plate-1/b", "no such key", "Steps"]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert "Exit code 2" in text
