@@ -159,6 +159,26 @@ def test_a_condition_that_is_none_fails_with_galaxys_reason(
     assert job["failure"]["message"]
 
 
+def test_jobs_that_galaxy_leaves_running_can_be_stopped(
+    jobs: Service, text: str
+) -> None:
+    id_ = jobs.submit(text, "given up while it runs")
+    job = jobs.wait(id_)
+    assert job["state"] == "failed"
+    failure = job["failure"]
+    assert failure["reason"] == "when_not_boolean"
+    until(lambda: jobs.job(id_)["progress"]["running"] == 1)
+    answer = jobs.request("POST", f"/jobs/{id_}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (202, "failed")
+    until(lambda: jobs.job(id_)["progress"]["failed"] == 1)
+    job = jobs.job(id_)
+    assert (job["state"], job["galaxy_state"]) == ("failed", "cancelled")
+    assert (job["progress"]["running"], job["failure"]) == (0, failure)
+    states = [one["to_state"] for one in jobs.get(f"/jobs/{id_}/history")["items"]]
+    assert states.count("failed") == 1
+    assert jobs.request("POST", f"/jobs/{id_}/cancel").status_code == 409
+
+
 def test_a_value_that_only_the_tool_refuses_fails_with_galaxys_sentence(
     jobs: Service, text: str
 ) -> None:

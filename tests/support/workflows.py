@@ -173,6 +173,11 @@ def scenarios() -> dict[str, dict[str, Any]]:
         "no jobs": [text],
         "missing tool": [text, tool("absent", "text", tool="not_installed")],
         "wrong when": [text, tool("odd", "text", when="$(1 + 1)")],
+        "given up while it runs": [
+            text,
+            tool("long", "text", sleep_s=60),
+            tool("odd", "text", when="$(1 + 1)"),
+        ],
         "slow": [text, tool("sleep", "text", sleep_s=20), tool("behind", "sleep")],
         "waits for its turn": [
             text,
