@@ -180,6 +180,13 @@ class Container(containers.DeclarativeContainer):
     rerun = Singleton(use_cases.Rerun, invocations, submit)
     job_outputs = Singleton(use_cases.JobOutputs, invocations, runner)
     cancel_job = Singleton(use_cases.CancelJob, invocations, clock)
+    refresh_job = Singleton(
+        use_cases.RefreshJob,
+        invocations,
+        runner,
+        clock,
+        poll_policy.provided.confirm_after,
+    )
     reconcile = Singleton(
         use_cases.Reconcile,
         check=check,

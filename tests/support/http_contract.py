@@ -369,7 +369,7 @@ class HttpContract:
             ("/none", "not-found"),
         ):
             problem(world.ask("GET", path), 404, code)
-        for action in ("cancel", "rerun"):
+        for action in ("cancel", "refresh", "rerun"):
             answer = world.ask("POST", f"/jobs/none/{action}")
             problem(answer, 404, "job-not-found")
 
@@ -638,6 +638,7 @@ class HttpContract:
                         "galaxy_state": first["galaxy_state"],
                         "progress": none,
                         "failure": None,
+                        "reopened": False,
                     },
                     {
                         "id": second["id"],
@@ -647,6 +648,7 @@ class HttpContract:
                         "galaxy_state": "completed",
                         "progress": counts,
                         "failure": listed["failure"],
+                        "reopened": False,
                     },
                 ],
                 "next_cursor": None,
@@ -811,6 +813,8 @@ class HttpContract:
             assert world.ask("POST", "/jobs", SORT, Idempotency_Key="k").is_success
             answer = world.ask("GET", f"/jobs/{id_}/outputs")
             problem(answer, 503, "galaxy-unavailable")
+            answer = world.ask("POST", f"/jobs/{id_}/refresh")
+            problem(answer, 503, "galaxy-unavailable")
             answer = world.ask("POST", "/jobs", SORT)
             problem(answer, 503, "galaxy-unavailable")
             assert answer.headers["retry-after"] == "30"
@@ -829,6 +833,20 @@ class HttpContract:
         assert world.ended(id_)["state"] == "cancelled"
         again = world.ask("POST", f"/jobs/{id_}/cancel")
         assert (again.status_code, again.json()["state"]) == (202, "cancelled")
+
+    def test_a_job_is_looked_at_again(self, world: World) -> None:
+        id_ = world.submit()
+        ended = world.ended(id_)
+        answer = world.ask("POST", f"/jobs/{id_}/refresh")
+        assert answer.status_code == 200
+        assert list(answer.json()) == JOB
+        again = {**answer.json(), "observed_at": ended["observed_at"]}
+        assert again == ended
+        history = world.get(f"/jobs/{id_}/history")["items"]
+        assert not any(item["reopened"] for item in history)
+        world.galaxy.forget(InvocationId(id_))
+        problem(world.ask("POST", f"/jobs/{id_}/refresh"), 404, "gone")
+        assert world.get(f"/jobs/{id_}")["state"] == "completed"
 
     @pytest.mark.parametrize("workflow", ["sort", "fails"])
     def test_409_already_ended(self, world: World, workflow: str) -> None:
@@ -1064,6 +1082,7 @@ class HttpContract:
             "GET /jobs/{invocation_id}/history",
             "GET /jobs/{invocation_id}/outputs",
             "POST /jobs/{invocation_id}/cancel",
+            "POST /jobs/{invocation_id}/refresh",
             "POST /jobs/{invocation_id}/rerun",
             "GET /submissions/{submission_id}",
             "POST /datasets",

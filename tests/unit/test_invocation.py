@@ -20,7 +20,7 @@ from galaxy_jobs.domain import (
     StepSummary,
 )
 from galaxy_jobs.domain.errors import AlreadyEnded, IllegalTransition, InvalidValue
-from galaxy_jobs.domain.model.invocation import SEEN, TRANSITIONS
+from galaxy_jobs.domain.model.invocation import CHANGED_AFTER_END, SEEN, TRANSITIONS
 from tests.support.build import LATER, NOON, an_invocation
 
 
@@ -205,6 +205,13 @@ def test_a_failure_that_was_known_stays_shown_when_it_is_cancelled(
     assert (after.state, after.failure) == (state, failed.failure)
 
 
+STOPPED_OR_FAILED = {
+    InvocationState.FAILED,
+    InvocationState.CANCELLING,
+    InvocationState.CANCELLED,
+}
+
+
 class Life(RuleBasedStateMachine):
     """Throw any sighting and any cancel at an invocation, in any order.
 
@@ -254,6 +261,8 @@ class Life(RuleBasedStateMachine):
         if self.jobs_left:
             _, _, failure, attention = self.facts
             failure = sighting.failure or failure
+            if sighting.state not in STOPPED_OR_FAILED:
+                attention = CHANGED_AFTER_END
             facts = (sighting.galaxy_state, sighting.progress, failure, attention)
             progress = sighting.progress
             left = progress.total - progress.ok - progress.failed > 0

@@ -37,6 +37,7 @@ from galaxy_jobs.domain import (
     JobDetails,
     JobState,
     StepReport,
+    WorkflowRunner,
 )
 from galaxy_jobs.domain.errors import (
     AlreadyEnded,
@@ -45,6 +46,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     RunNotFound,
 )
+from galaxy_jobs.domain.model.invocation import CHANGED_AFTER_END
 from galaxy_jobs.domain.ports import RunHistories
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
@@ -53,6 +55,7 @@ from galaxy_jobs.domain.use_cases import (
     Poll,
     PollPolicy,
     Reconcile,
+    RefreshJob,
     Sweep,
 )
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
@@ -1114,3 +1117,110 @@ def test_a_run_whose_jobs_are_left_may_be_forgotten(rig: Rig) -> None:
     assert job.failure is not None
     assert job.failure.reason == "when_not_boolean"
     assert job.attention
+
+
+def test_what_changes_in_galaxy_while_jobs_are_left_is_told(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", GIVEN_UP)
+    rig.sweep()
+    rig.galaxy.reports[id_] = HALF
+    rig.sweep(MINUTE)
+    assert (rig.job(id_).state, rig.job(id_).attention) == (S.FAILED, CHANGED_AFTER_END)
+
+
+# --- another look that is asked for ------------------------------------------------
+
+
+def refresh(rig: Rig, id_: InvocationId) -> Invocation:
+    runner = cast("WorkflowRunner", rig.galaxy)
+    confirm_after = rig.policy.confirm_after
+    return RefreshJob(rig.repositories.invocations, runner, rig.clock, confirm_after)(
+        id_
+    )
+
+
+def test_a_run_that_was_repaired_in_galaxy_is_reopened_and_followed(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", BROKEN)
+    rig.sweep()
+    assert rig.job(id_).state is S.FAILED
+    rig.galaxy.reports[id_] = RUNNING
+    rig.sweep(HOUR)
+    assert rig.states(id_) == ["queued", "failed"], "nobody has asked"
+    job = refresh(rig, id_)
+    assert (job.state, job.failure, job.observed_at) == (
+        S.IN_PROGRESS,
+        None,
+        rig.clock(),
+    )
+    rig.galaxy.reports[id_] = DONE
+    assert rig.sweep(MINUTE).ended == 1
+    assert rig.states(id_) == ["queued", "failed", "in_progress", "completed"]
+    reopened = [change.reopened for change in rig.store.transitions]
+    assert reopened == [False, False, True, False]
+
+
+def test_an_end_that_turned_into_another_one_is_told_at_once(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", BROKEN)
+    rig.sweep()
+    rig.galaxy.reports[id_] = DONE
+    job = refresh(rig, id_)
+    assert (job.state, job.failure, job.progress.ok) == (S.COMPLETED, None, 1)
+    assert rig.sweep(DAY).due == 0
+
+
+def test_an_end_that_is_not_certain_is_left_to_the_poller(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", BROKEN)
+    rig.sweep()
+    rig.galaxy.reports[id_] = evolve(DONE, quiet_for=FRESH)
+    assert refresh(rig, id_).state is S.IN_PROGRESS
+    rig.galaxy.reports[id_] = DONE
+    rig.sweep(6 * SECOND)
+    assert rig.job(id_).state is S.COMPLETED
+
+
+@pytest.mark.parametrize("report", [DONE, BROKEN, RUNNING, NEW])
+def test_a_refresh_without_news_changes_nothing(
+    rig: Rig, report: InvocationReport
+) -> None:
+    id_ = rig.accepted("inv1", report)
+    rig.sweep()
+    before = rig.job(id_)
+    rig.clock.advance(HOUR)
+    after = refresh(rig, id_)
+    assert after.observed_at == rig.clock()
+    assert evolve(after, observed_at=before.observed_at) == before
+
+
+def test_a_failure_is_not_undone_by_a_stop_after_it(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", BROKEN)
+    rig.sweep()
+    failure = rig.job(id_).failure
+    rig.galaxy.reports[id_] = a_report(
+        a_step(JobState.DELETED), state=GalaxyState.CANCELLED
+    )
+    job = refresh(rig, id_)
+    assert (job.state, job.failure, job.galaxy_state) == (
+        S.FAILED,
+        failure,
+        "cancelled",
+    )
+
+
+@pytest.mark.parametrize("trouble", [GONE, DOWN, RunnerRefusedUs("Bad key.")])
+def test_a_refresh_that_fails_changes_nothing(rig: Rig, trouble: RunnerError) -> None:
+    id_ = rig.accepted("inv1", DONE)
+    rig.sweep()
+    before = rig.job(id_)
+    rig.galaxy.reports[id_] = trouble
+    with pytest.raises(type(trouble)):
+        refresh(rig, id_)
+    assert rig.job(id_) == before
+
+
+def test_another_galaxy_is_not_asked_about_it(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", DONE)
+    rig.sweep()
+    rig.galaxy.who = THERE
+    rig.galaxy.asked.clear()
+    with pytest.raises(RunNotFound):
+        refresh(rig, id_)
+    assert rig.galaxy.asked == ["identity"]

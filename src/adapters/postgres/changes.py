@@ -19,12 +19,13 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from attrs import asdict
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import to_json
 from galaxy_jobs.adapters.postgres.rows import (
     cleaned,
+    data_keys,
     failure_to_json,
     steps_to_json,
 )
@@ -190,6 +191,25 @@ def lock_active(
     return {row.invocation_id: row for row in rows}
 
 
+def enter(connection: Connection, invocation: Invocation) -> None:
+    """Put an invocation that is followed into the poll queue, if it is not there."""
+    if not invocation.is_followed:
+        return
+    connection.execute(
+        insert(_A)
+        .values(
+            invocation_id=invocation.invocation_id,
+            galaxy_url=invocation.identity.url,
+            galaxy_user=invocation.identity.user_id,
+            draws=data_keys(invocation.parameters),
+            cancelling=invocation.needs_cancel,
+            observed_at=invocation.observed_at,
+            stale_at=invocation.stale_at,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
 def leave(connection: Connection, invocations: Sequence[Invocation]) -> None:
     """Remove those that are not followed any more from the poll queue."""
     ids = [each.invocation_id for each in invocations if not each.is_followed]
@@ -201,9 +221,12 @@ def follow(connection: Connection, changes: Sequence[Change]) -> None:
     """Update the poll queue after changes that did not come from a poll.
 
     A change of state makes an invocation due at once, as a cancel of its last jobs
-    does. One that is not followed any more is removed.
+    does. One that is not followed any more is removed, one that is reopened put back.
     """
     changes = sorted(changes, key=lambda change: change[1].invocation_id)
+    for before, after in changes:
+        if before is not None and before.state.is_terminal:
+            enter(connection, after)
     rows = [
         {
             "invocation_id": after.invocation_id,

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import (
     Change,
+    enter,
     follow,
     record,
     replace,
@@ -24,7 +25,6 @@ from galaxy_jobs.adapters.postgres.changes import (
 from galaxy_jobs.adapters.postgres.engine import held, read, write
 from galaxy_jobs.adapters.postgres.invocations import ENDED, ONE, SELECT
 from galaxy_jobs.adapters.postgres.rows import (
-    data_keys,
     invocation_from_row,
     invocation_to_row,
     storable,
@@ -274,18 +274,7 @@ def _insert(connection: Connection, invocation: Invocation) -> bool:
     ).first()
     if stored is None:
         return False
-    if invocation.is_followed:
-        connection.execute(
-            sa.insert(_A).values(
-                invocation_id=invocation.invocation_id,
-                galaxy_url=invocation.identity.url,
-                galaxy_user=invocation.identity.user_id,
-                draws=data_keys(invocation.parameters),
-                cancelling=invocation.needs_cancel,
-                observed_at=invocation.observed_at,
-                stale_at=invocation.stale_at,
-            )
-        )
+    enter(connection, invocation)
     return True
 
 

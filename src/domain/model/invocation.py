@@ -51,7 +51,7 @@ class InvocationState(Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it never changes again."""
+        """Whether it has ended: it changes only if it is reopened."""
         return not TRANSITIONS[self]
 
 
@@ -220,6 +220,14 @@ class Sighting:
     attention: str | None = None
 
 
+CHANGED_AFTER_END = "Changed in Galaxy after the end: refresh the job to see how."
+
+_AFTER_FAILURE = frozenset(
+    {InvocationState.FAILED, InvocationState.CANCELLING, InvocationState.CANCELLED}
+)
+"""The verdicts that are no news of an invocation that has failed."""
+
+
 @frozen(kw_only=True)
 class Revision:
     """What of an invocation differs whenever anything but `observed_at` has changed.
@@ -374,6 +382,8 @@ class Invocation:
             failure = sighting.failure or self.failure
             stopping = self.stopping and after.has_jobs_left
             after = evolve(after, failure=failure, stopping=stopping)
+            if sighting.state not in _AFTER_FAILURE:
+                after = evolve(after, attention=CHANGED_AFTER_END)
         else:
             kept = self.failure if sighting.state in _CANCELS else None
             after = evolve(
@@ -382,6 +392,37 @@ class Invocation:
                 failure=sighting.failure or kept,
                 attention=sighting.attention,
             )
+        if after != self:
+            after = evolve(after, version=self.version + 1, updated_at=at)
+        return evolve(after, observed_at=at)
+
+    def refreshed(self, sighting: Sighting, at: datetime) -> Invocation:
+        """Return this invocation after a look that was asked for.
+
+        As :meth:`seen`, but one that has ended may change its state, since people
+        repair runs in the engine itself: it is reopened. That its last jobs were
+        stopped after a failure, or it was cancelled then, changes no failure.
+
+        Args:
+            sighting: The result of the look.
+            at: When the look began; time-zone aware. Becomes `observed_at`.
+        """
+        if not self.state.is_terminal:
+            return self.seen(sighting, at)
+        stopped = sighting.state in _CANCELS
+        failed = self.state is InvocationState.FAILED
+        same = sighting.state is self.state or (failed and stopped)
+        note = None if self.attention == CHANGED_AFTER_END else self.attention
+        after = evolve(
+            self,
+            state=self.state if same else sighting.state,
+            galaxy_state=sighting.galaxy_state,
+            progress=sighting.progress,
+            steps=sighting.steps,
+            failure=sighting.failure or (self.failure if stopped else None),
+            attention=sighting.attention or (note if same else None),
+        )
+        after = evolve(after, stopping=self.stopping and after.has_jobs_left)
         if after != self:
             after = evolve(after, version=self.version + 1, updated_at=at)
         return evolve(after, observed_at=at)
@@ -475,3 +516,8 @@ class Transition:
     galaxy_state: str
     progress: Progress
     failure: Failure | None = None
+
+    @property
+    def reopened(self) -> bool:
+        """Whether it changed an invocation that had ended."""
+        return self.from_state is not None and self.from_state.is_terminal

@@ -107,7 +107,8 @@ class InvocationRepository(Protocol):
 
         A change of state is recorded as a transition in the same transaction,
         and makes the invocation due for a poll at once, as a cancel of its last jobs
-        does; one that is not followed any more leaves the poll queue.
+        does; one that is not followed any more leaves the poll queue,
+        and one that is reopened enters it again.
 
         Raises:
             StaleVersion: What is stored is not at ``before.version``.

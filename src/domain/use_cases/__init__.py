@@ -24,6 +24,7 @@ from galaxy_jobs.domain.use_cases.reconcile import (
     Reconciled,
     ReconcilePolicy,
 )
+from galaxy_jobs.domain.use_cases.refresh import RefreshJob
 from galaxy_jobs.domain.use_cases.submit import (
     Check,
     Plan,
@@ -62,6 +63,7 @@ __all__ = [
     "Reconcile",
     "ReconcilePolicy",
     "Reconciled",
+    "RefreshJob",
     "RegisterDataset",
     "Rerun",
     "RevokeToken",

@@ -275,6 +275,27 @@ def cancel_job(
     return schemas.job_detail(cancel_job(invocation_id), clock())
 
 
+@post(
+    "/{invocation_id:str}/refresh",
+    status_code=200,
+    guards=[requires(Scope.SUBMIT)],
+    responses=refusals(
+        "job-not-found", "gone", "galaxy-refused-us", "galaxy-unavailable"
+    ),
+)
+@asks_galaxy
+def refresh_job(
+    invocation_id: InvocationIdInPath,
+    refresh_job: Needs[use_cases.RefreshJob],
+    clock: Needs[ports.Clock],
+) -> schemas.JobDetailJson:
+    """Look at a job in Galaxy again.
+
+    A job that has ended is reopened if it was repaired in Galaxy since.
+    """
+    return schemas.job_detail(refresh_job(invocation_id), clock())
+
+
 @get(
     "/{submission_id:str}",
     sync_to_thread=True,
@@ -319,6 +340,7 @@ ROUTES = [
     job_history,
     job_outputs,
     cancel_job,
+    refresh_job,
 ]
 """Below ``/jobs``."""
 

@@ -329,6 +329,7 @@ class TransitionJson(View):
     galaxy_state: GalaxyStateField
     progress: ProgressField
     failure: FailureField
+    reopened: Annotated[bool, doc("Whether it had ended before.")]
 
 
 class Transitions(View):

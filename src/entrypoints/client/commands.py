@@ -168,6 +168,13 @@ def cancel(job: Id, /, *, json: AsJson = False) -> int:
     return _show(answer, json, lambda _: message)
 
 
+def refresh(job: Id, /, *, json: AsJson = False) -> int:
+    """Look at a job in Galaxy again, also after its end."""
+    with _hint_for("JOB", job):
+        answer = _api().post("jobs", job, "refresh")
+    return _show(answer, json, job_views.detail)
+
+
 def outputs(job: Id, /, *, json: AsJson = False) -> int:
     """List a job's outputs."""
     answer = _api().get("jobs", job, "outputs")
@@ -257,7 +264,7 @@ def show_workflow(name: str, /, *, json: AsJson = False) -> int:
 
 def register(app: cyclopts.App) -> None:
     """Add the client commands to the program."""
-    for command in (submit, show, watch, cancel, rerun, outputs, history):
+    for command in (submit, show, watch, cancel, refresh, rerun, outputs, history):
         app.command(command, group=GROUP)
     app.command(list_jobs, name="list", group=GROUP)
     app.command(datasets)

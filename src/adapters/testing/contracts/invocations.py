@@ -10,6 +10,7 @@ from attrs import evolve
 
 from galaxy_jobs.adapters.testing.contracts.repositories import (
     DAY,
+    HERE,
     HOUR,
     LATER,
     MINUTE,
@@ -27,6 +28,7 @@ from galaxy_jobs.domain.errors import (
     JobNotFound,
     StaleVersion,
 )
+from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.invocation import (
     Failure,
     InvocationState,
@@ -230,6 +232,38 @@ class InvocationRepositoryContract:
         repositories.pass_time(1000 * DAY)
         assert repositories.claimed() == []
         assert repositories.overdue() is None
+
+    @pytest.mark.parametrize("end", [S.COMPLETED, S.FAILED, S.CANCELLED])
+    @pytest.mark.parametrize("state", InvocationState)
+    def test_what_is_reopened_is_polled_again(
+        self, repositories: Repositories, end: InvocationState, state: InvocationState
+    ) -> None:
+        submission = a_submission(parameters={"x": {"src": "hda", "id": "y"}})
+        before = repositories.moved(repositories.accepted("inv1", submission), end)
+        after = before.refreshed(sighting(state), LATER)
+        repositories.invocations.save(before, after)
+        assert repositories.invocations.get(before.invocation_id) == after
+        _, _, *changes = repositories.invocations.transitions(before.invocation_id)
+        assert len(changes) == (after.state is not end)
+        for change in changes:
+            assert (change.from_state, change.to_state) == (end, after.state)
+            assert change.reopened
+        claims = repositories.claim()
+        assert len(claims) == after.is_followed
+        for claim in claims:
+            assert claim.cancelling == (after.state is S.CANCELLING)
+        users = repositories.superseded.users_of(HERE, [GalaxyData(Src.HDA, "y")])
+        assert len(users) == after.is_followed
+
+    def test_what_is_reopened_is_stopped_by_an_overwrite(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.moved(repositories.accepted("inv1"), S.FAILED)
+        after = before.refreshed(sighting(S.IN_PROGRESS), LATER)
+        repositories.invocations.save(before, after)
+        repositories.accepted("inv2", a_submission(overwrite=True))
+        stored = repositories.invocations.get(before.invocation_id)
+        assert (stored.state, stored.superseded_by) == (S.CANCELLING, "inv2")
 
     # --- lists ----------------------------------------------------------------
 

@@ -168,6 +168,9 @@ class MemoryStore:
         """Update the poll queue after a change that did not come from a poll."""
         held = self.active.get(after.invocation_id)
         if held is None:
+            if after.is_followed:
+                now = self.now()
+                self.active[after.invocation_id] = _Active(now, now, now, now)
             return
         held.last_change_at = self.now()
         if not after.is_followed:
