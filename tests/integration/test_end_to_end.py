@@ -77,6 +77,7 @@ def test_a_job_that_works_completes_with_its_outputs(jobs: Service, text: str) -
         "running": 0,
         "waiting": 0,
         "failed": 0,
+        "blocked": 0,
     }
     assert [step["state"] for step in job["steps"]] == ["ok"] * 5
     outputs = jobs.get(f"/jobs/{job['invocation_id']}/outputs")["items"]
@@ -128,9 +129,14 @@ def test_a_sub_workflow_that_works_counts_its_jobs(jobs: Service, text: str) -> 
 def test_one_failing_element_of_a_mapped_collection(jobs: Service, texts: str) -> None:
     job = jobs.wait(jobs.submit(texts, "mapped, one fails"))
     assert job["state"] == "failed"
-    assert job["failure"]["step"] == "each"
+    assert (job["failure"]["step"], job["failure"]["element"]) == ("each", "text 1")
     each = next(step for step in job["steps"] if step["label"] == "each")
     assert each["jobs"] == {"error": 1, "ok": 2}
+    outputs = jobs.get(f"/jobs/{job['invocation_id']}/outputs")["items"]
+    made = next(output for output in outputs if output["label"] == "each_out")
+    assert made["state"] == "error"
+    states = [(element["name"], element["state"]) for element in made["elements"]]
+    assert states == [("text 0", "ok"), ("text 1", "error"), ("text 2", "ok")]
 
 
 def test_a_mapped_collection_that_works(jobs: Service, texts: str) -> None:
@@ -156,6 +162,7 @@ def test_a_condition_that_is_none_fails_with_galaxys_reason(
     job = jobs.wait(jobs.submit(text, "wrong when"))
     assert job["state"] == "failed"
     assert job["failure"]["reason"] == "when_not_boolean"
+    assert (job["failure"]["step"], job["failure"]["step_index"]) == ("odd", 1)
     assert job["failure"]["message"]
 
 
