@@ -46,7 +46,7 @@ def test_a_full_disk(attack: Attack, tmp_path: Path) -> None:
         }
         jobs.post("/datasets", body)
         job = jobs.submit("d", WORKFLOW)
-        until(lambda: any(line["event"] == "sweep" for line in poller.logged()))
+        until(lambda: jobs.job(job)["state"] != "queued", 60)
         fill(disk)
         wrong = Counter(answers(jobs, job, 1))
         use_up_the_log(server)

@@ -32,7 +32,13 @@ from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from tests.support.galaxy import Lab
 from tests.support.proxy import Fate, Gate, Proxy, Stage
-from tests.support.service import Command, Service, environment, running
+from tests.support.service import (
+    Command,
+    Service,
+    environment,
+    report_each_sweep,
+    running,
+)
 from tests.support.truth import Truth, fenced_off
 from tests.support.wait import until
 from tests.support.workflows import data, parameter, tool, workflow
@@ -219,6 +225,7 @@ def a_world(lab: Lab, folder: Path, database: str) -> Iterator[World]:
                     GALAXY_TIMEOUT="20",
                 ),
                 folder,
+                change=report_each_sweep,
             )
         ) as jobs,
     ):
@@ -520,7 +527,7 @@ def others_carry_on(world: World, victim: Command, key: str, body: Any) -> str:
     if victim.process.poll() is None:
         sweeps = len(victim.logged())
         victim.send(signal.SIGCONT)
-        until(lambda: len(victim.logged()) > sweeps + 1, LIMIT)
+        until(lambda: len(victim.logged()) > sweeps + 2, LIMIT)
         assert world.check(key, body) == told
     return told
 

@@ -14,8 +14,7 @@ from bench.galaxy import KEY, Galaxy, simulated
 from bench.store import Store
 
 from galaxy_jobs.adapters.postgres import make_engine
-from galaxy_jobs.entrypoints import poller
-from tests.support.service import Service, service
+from tests.support.service import Service, report_each_sweep, service
 from tests.support.terminal import Terminal
 from tests.support.wait import until
 
@@ -99,10 +98,6 @@ def test_people_are_told_what_there_is_to_tell(
     assert "due=300" in terminal.text
     assert not re.search(r"=0\b(?!\.)", terminal.text), terminal.text
     assert galaxy.asked()["bulk"]
-
-
-def report_each_sweep() -> None:
-    poller.REPORT_INTERVAL = 0.0
 
 
 def sweeps(database_url: str) -> float:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import requests
 from attrs import define, field
 
+from galaxy_jobs.entrypoints import poller
 from tests.support import forks
 from tests.support.wait import until
 
@@ -221,6 +222,11 @@ def environment(
         "GALAXY_JOBS_HOME": str(folder),
         **more,
     }
+
+
+def report_each_sweep() -> None:
+    """Have a poller log at each sweep, also if there is nothing to do."""
+    poller.REPORT_INTERVAL = 0.0
 
 
 @contextlib.contextmanager

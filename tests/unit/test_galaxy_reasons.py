@@ -17,7 +17,7 @@ from galaxy_jobs.domain import (
     Output,
     judge,
 )
-from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
+from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT, JobState
 from tests.support.hostile_galaxy import HostileGalaxy, hostile_galaxy, http, recorded
 
 
@@ -303,3 +303,16 @@ def test_of_a_large_collection_the_datasets_in_error_are_listed(
     assert len(output.elements) == ELEMENTS_LIMIT
     assert output.elements[0].state == "error"
     assert output.state == "error"
+
+
+# --- paused jobs ------------------------------------------------------------------
+
+
+def test_data_that_galaxy_does_not_show_blocks_no_job(server: HostileGalaxy) -> None:
+    run = InvocationId("a0a1")
+    server.shown[run] = recorded("run_first_fails")
+    server.garbage["datasets"] = http(json.dumps(recorded("refused_absent")), 404)
+    report = adapter(server).report(run)
+    assert server.requests["datasets"]
+    states = {job.state for job in report.jobs()}
+    assert JobState.PAUSED in states

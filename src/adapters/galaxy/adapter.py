@@ -275,7 +275,11 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
             report = self._read_report(shown, at, invocation_id, depth=0)
             if report.state is GalaxyState.CANCELLED:
                 report = self._with_steps_missing(report, shown)
-            return with_blocked(self._client, report, shown)
+            try:
+                return with_blocked(self._client, report, shown)
+            except Refused:
+                # Data that Galaxy does not show blocks nothing, and it is not the run.
+                return report
 
     def _sub(self, depth: int, invocation_id: InvocationId) -> InvocationReport:
         if depth > MAX_DEPTH:
