@@ -141,3 +141,12 @@ def test_the_folder_of_galaxy_is_shown_without_its_controls(tmp_path: Path) -> N
     assert terminal.end() == 1
     assert raw_controls(terminal.written) == []
     assert r"\u202e;" in terminal.written
+
+
+def test_an_error_is_wrapped_and_not_cut(tmp_path: Path) -> None:
+    env = {"GALAXY_JOBS_URL": "http://127.0.0.1:9", "COLUMNS": "40"}
+    printed = Client(env, tmp_path)("list", code=3).stderr
+    terminal = Terminal(("list",), env, tmp_path, columns=40)
+    assert terminal.end() == 3
+    assert terminal.text.split() == printed.split()
+    assert len(printed.splitlines()[0]) > 40 > len(terminal.text.splitlines()[0])

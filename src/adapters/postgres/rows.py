@@ -245,7 +245,11 @@ def invocation_from_row(row: Row) -> Invocation:
         state=InvocationState(row["state"]),
         galaxy_state=row["galaxy_state"],
         progress=Progress(**row["progress"]),
-        steps=tuple(StepSummary(**step) for step in row["steps"]),
+        # PostgreSQL has an order of its own for the members of an object.
+        steps=tuple(
+            StepSummary(**{**step, "jobs": dict(sorted(step["jobs"].items()))})
+            for step in row["steps"]
+        ),
         failure=_failure(row["failure"]),
         attention=row["attention"],
         created_at=row["created_at"],

@@ -18,8 +18,9 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.json import schema_components
+from msgspec.structs import fields
 
 from galaxy_jobs.domain import Scope
 from galaxy_jobs.entrypoints.api import problems
@@ -154,9 +155,11 @@ def _schemas(names: Container[str]) -> Json:
     types = [problems.type_of(code) for code in problems.STATUS]
     schemas["ProblemDetails"]["properties"]["type"]["enum"] = types
     for model in models:
-        # A response has all fields; a problem has some only with some codes.
+        # A response has all fields that are ever set; a problem some with some codes.
         if issubclass(model, View) and model is not ProblemDetails:
-            schemas[model.__name__]["required"] = list(model.__struct_fields__)
+            schemas[model.__name__]["required"] = [
+                member.name for member in fields(model) if member.default is not UNSET
+            ]
     for schema in schemas.values():
         source = schema.get("properties", {}).get("src", {})
         if "enum" in source:  # msgspec has no description for a tag

@@ -76,7 +76,7 @@ def history(items: list[Mapping[str, Any]]) -> Table:
         (
             output.moment(item["at"]),
             output.state(item["to_state"]),
-            item["galaxy_state"] + (" (reopened)" if item["reopened"] else ""),
+            item["galaxy_state"] + (" (reopened)" if item.get("reopened") else ""),
             # With a noun it does not fit into 80 columns.
             output.progress(item["progress"], item["to_state"], noun=""),
         )

@@ -13,7 +13,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
@@ -133,8 +135,13 @@ def note(line: str) -> None:
 
 def error(message: str, hint: str | None = None) -> None:
     """Print why a command failed, and what to do about it, on standard error."""
-    # A terminal would break it within words.
-    console(stderr=True).print(f"galaxy-jobs: {clean(message)}", overflow="ignore")
+    text = f"galaxy-jobs: {clean(message)}"
+    if sys.stderr.isatty():  # a terminal would break it within words
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(
+            text, width, break_long_words=False, break_on_hyphens=False
+        )
+    print(text, file=sys.stderr, flush=True)
     if hint:
         note(hint)
 
