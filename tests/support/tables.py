@@ -71,7 +71,8 @@ def errors() -> str:
 
 def routes() -> str:
     """Return the routes of the API with their summaries."""
-    container = Container(settings=Settings(home=Path("unused")))
+    # An address, so that no embedded database is started.
+    container = Container(settings=Settings(database_url="postgresql://none"))
     document = openapi.document(create_app(container))
     lines = ["| route | purpose |", "|---|---|"]
     for tag in openapi.TAGS:
