@@ -57,7 +57,7 @@ format: .venv/ready ## put the code into shape
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-audit: ## known vulnerabilities of the locked packages (needs uv and pypi.org)
+audit: ## known vulnerabilities of the locked packages (needs uv)
 	@for lock in .dev/requirements.lock deploy/requirements.lock; do \
 		uvx --quiet pip-audit --strict --disable-pip --require-hashes \
 			--requirement $$lock || exit 1; \

@@ -8,10 +8,10 @@ from attrs import evolve, frozen
 
 from galaxy_jobs.domain.errors import RunNotFound, StaleVersion
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
-from galaxy_jobs.domain.model.report import InvocationReport, JobDetails
 from galaxy_jobs.domain.model.values import InvocationId
-from galaxy_jobs.domain.model.verdict import confirmation_time, culprit, judge
+from galaxy_jobs.domain.model.verdict import confirmation_time, judge
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
+from galaxy_jobs.domain.use_cases.poll.sweep import details_of_culprit
 
 
 @frozen
@@ -28,7 +28,7 @@ class RefreshJob:
     invocations: InvocationRepository
     runner: WorkflowRunner
     clock: Clock
-    confirm_after: timedelta = timedelta(seconds=5)
+    confirm_after: timedelta
 
     def __call__(self, invocation_id: InvocationId) -> Invocation:
         """Return the job as Galaxy shows it now.
@@ -46,7 +46,7 @@ class RefreshJob:
             )
         at = self.clock()
         report = self.runner.report(invocation_id)
-        sighting = judge(report, self._details(report))
+        sighting = judge(report, details_of_culprit(self.runner, report))
         uncertain = sighting.state.is_terminal and bool(
             confirmation_time(report, self.confirm_after)
         )
@@ -60,12 +60,3 @@ class RefreshJob:
                 before = self.invocations.get(invocation_id)
             else:
                 return self.invocations.get(invocation_id)
-
-    def _details(self, report: InvocationReport) -> JobDetails | None:
-        job = culprit(report)
-        if job is None:
-            return None
-        try:
-            return self.runner.details(job.job_id)
-        except RunNotFound:
-            return None

@@ -421,13 +421,8 @@ class Poll:
         )
 
     def _details(self, report: InvocationReport, claim: Claim) -> JobDetails | None:
-        job = culprit(report)
-        if job is None:
-            return None
         try:
-            return self.runner.details(job.job_id)
-        except RunNotFound:
-            return None
+            return details_of_culprit(self.runner, report)
         except RunnerUnavailable:
             # What only explains a failure must not hide it for ever.
             if claim.failures < DETAILS_ATTEMPTS:
@@ -553,6 +548,25 @@ def _kept(error: RunnerError) -> RunnerError:
             each.__traceback__ = None
             errors += [each.__cause__, each.__context__]
     return error
+
+
+def details_of_culprit(
+    runner: WorkflowRunner, report: InvocationReport
+) -> JobDetails | None:
+    """Return the details of the job that a failure is explained by, if there is one.
+
+    None, too, where the engine no longer has that job.
+
+    Raises:
+        RunnerUnavailable, RunnerRefusedUs: The engine could not be asked.
+    """
+    job = culprit(report)
+    if job is None:
+        return None
+    try:
+        return runner.details(job.job_id)
+    except RunNotFound:
+        return None
 
 
 def _unreadable(invocation_id: InvocationId, error: Exception) -> RunnerError:
