@@ -31,11 +31,16 @@ settings.register_profile(
     stateful_step_count=30,
     deadline=None,  # the machine is shared: a slow example proves nothing
     database=None,  # unit tests leave nothing on the disk
+    derandomize=True,  # a change is judged by what it does; the long profile searches
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
-    "long", settings.get_profile("short"), max_examples=6000, stateful_step_count=60
+    "long",
+    settings.get_profile("short"),
+    max_examples=6000,
+    stateful_step_count=60,
+    derandomize=False,
 )
 settings.load_profile("short")
 
