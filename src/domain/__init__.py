@@ -66,13 +66,8 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge
-from galaxy_jobs.domain.model.workflow import (
-    AllowedWorkflow,
-    Allowlist,
-    InputKind,
-    Workflow,
-    WorkflowInput,
-)
+from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist, Workflow
+from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.domain.ports import *  # noqa: F403 - whatever ports there are
 
 

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.values import WorkflowId
-from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput, bind
+from galaxy_jobs.domain.model.workflow import Workflow, bind
+from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters as schema_of
 from galaxy_jobs.entrypoints.client import job_views, output, workflow_views

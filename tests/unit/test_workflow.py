@@ -29,13 +29,8 @@ from galaxy_jobs.domain.errors import (
     InvalidValue,
     WorkflowNotAllowed,
 )
-from galaxy_jobs.domain.model.workflow import (
-    Bound,
-    DatasetRef,
-    bind,
-    resolve,
-    takes_dataset,
-)
+from galaxy_jobs.domain.model.workflow import bind, resolve, takes_dataset
+from galaxy_jobs.domain.model.workflow_input import Bound, DatasetRef
 
 
 HDA = GalaxyData(Src.HDA, "a1")

@@ -52,7 +52,8 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
     engine_id,
 )
-from galaxy_jobs.domain.model.workflow import InputKind, Workflow, WorkflowInput
+from galaxy_jobs.domain.model.workflow import Workflow
+from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 
 
 T = TypeVar("T")

@@ -49,13 +49,8 @@ from galaxy_jobs.domain.model.values import (
     SubmissionId,
     positive,
 )
-from galaxy_jobs.domain.model.workflow import (
-    Allowlist,
-    DatasetRef,
-    Workflow,
-    bind,
-    resolve,
-)
+from galaxy_jobs.domain.model.workflow import Allowlist, Workflow, bind, resolve
+from galaxy_jobs.domain.model.workflow_input import DatasetRef
 from galaxy_jobs.domain.ports import (
     Clock,
     DatasetRepository,

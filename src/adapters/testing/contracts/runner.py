@@ -46,7 +46,8 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge
-from galaxy_jobs.domain.model.workflow import AllowedWorkflow, InputKind
+from galaxy_jobs.domain.model.workflow import AllowedWorkflow
+from galaxy_jobs.domain.model.workflow_input import InputKind
 from galaxy_jobs.domain.ports import (
     RunHistories,
     WorkflowCatalog,

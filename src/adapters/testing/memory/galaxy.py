@@ -46,12 +46,8 @@ from galaxy_jobs.domain.model.values import (
     Json,
     WorkflowId,
 )
-from galaxy_jobs.domain.model.workflow import (
-    AllowedWorkflow,
-    InputKind,
-    Workflow,
-    WorkflowInput,
-)
+from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
+from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.domain.ports import (
     RunHistories,
     WorkflowCatalog,
