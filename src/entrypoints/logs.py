@@ -4,35 +4,47 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
+from traceback import walk_tb
 
 import structlog
 
 from galaxy_jobs.entrypoints.client import output
 
 
+PLACES = 8
+"""The lines of code that are given of an unexpected error, at most."""
+
+
+def unexpected(error: BaseException) -> str:
+    """Return an unexpected error in one line: its type, and the last lines it crossed.
+
+    Its message, the source and the locals may hold anything, such as SQL or a key.
+    """
+    crossed = [
+        f"{Path(frame.f_code.co_filename).name}:{number}"
+        for frame, number in walk_tb(error.__traceback__)
+    ]
+    places = f", at {' > '.join(crossed[-PLACES:])}" if crossed else ""
+    return f"Unexpected: {type(error).__name__}{places}."
+
+
 def configure(*, level: int = logging.INFO) -> None:
     """Send our logs, and those of the libraries, to standard error, from a level up."""
+    formatter = structlog.stdlib.ProcessorFormatter
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Locals of a frame may hold a key or a token: tracebacks go without them.
     last: list[structlog.typing.Processor] = [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
+        formatter.remove_processors_meta,
+        structlog.processors.ExceptionRenderer(lambda info: unexpected(info[1])),
     ]
     if sys.stderr.isatty():
-        plain = structlog.dev.plain_traceback
-        last = [
-            structlog.processors.format_exc_info,
-            lambda _, __, event: {
-                name: output.visible(value) if isinstance(value, str) else value
-                for name, value in event.items()
-            },
-            structlog.dev.ConsoleRenderer(exception_formatter=plain),
-        ]
-    formatter = structlog.stdlib.ProcessorFormatter
+        last += [_visible, structlog.dev.ConsoleRenderer()]
+    else:
+        last.append(structlog.processors.JSONRenderer())
     structlog.configure(
         processors=[*shared, formatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -40,10 +52,18 @@ def configure(*, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(output.Screen(stderr=True).file)
-    last.insert(0, formatter.remove_processors_meta)
     handler.setFormatter(formatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
     for chatty in ("urllib3", "bioblend", "httpx", "alembic", "psycopg", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _visible(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {
+        name: output.visible(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }

@@ -18,8 +18,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from traceback import extract_tb
 from types import FrameType
 
 import structlog
@@ -146,15 +144,9 @@ def _preparations(
 
 
 def _problem(error: Exception) -> str:
-    """Return an error in one line; an unexpected one without its message.
-
-    That may hold anything, such as SQL.
-    """
-    if isinstance(error, DomainError | EmbeddedError):
-        return str(error)
-    ours = [f for f in extract_tb(error.__traceback__) if "galaxy_jobs" in f.filename]
-    place = f", at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
-    return f"Unexpected: {type(error).__name__}{place}."
+    """Return an error in one line."""
+    expected = isinstance(error, DomainError | EmbeddedError)
+    return str(error) if expected else logs.unexpected(error)
 
 
 def _log_sweep(container: Container, every: float) -> float:

@@ -99,28 +99,53 @@ def test_styles_do() -> None:
     assert tty.getvalue() == "\x1b[31mfailed\x1b[0m\n"
 
 
-def fail() -> None:
-    raise ValueError(HOSTILE)
+def fail(message: str) -> None:
+    raise ValueError(message)
 
 
-def test_no_log_controls_a_terminal() -> None:
+@contextmanager
+def own_logging() -> Iterator[None]:
+    """The logs of our processes, until the end of the block."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     try:
-        with on_terminal() as tty:
-            logs.configure()
-            try:
-                fail()
-            except ValueError as error:
-                log = structlog.get_logger()
-                log.exception(HOSTILE, problem=HOSTILE, error=error)
-            written = tty.getvalue()
+        logs.configure()
+        yield
     finally:
         structlog.reset_defaults()
         root.handlers = handlers
         root.setLevel(level)
+
+
+def test_a_log_gives_the_places_of_an_unexpected_error_and_not_its_message(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with own_logging():
+        for log in (structlog.get_logger(), logging.getLogger("sqlalchemy")):
+            try:
+                fail("SELECT token FROM secrets")
+            except ValueError:
+                log.exception("failed")
+    first, second = map(json.loads, capfd.readouterr().err.splitlines())
+    for entry in (first, second):
+        assert entry["event"] == "failed"
+        assert re.fullmatch(
+            r"Unexpected: ValueError, at test_output\.py:\d+ > test_output\.py:\d+\.",
+            entry["exception"],
+        )
+        assert "SELECT" not in str(entry)
+
+
+def test_no_log_controls_a_terminal() -> None:
+    with on_terminal() as tty, own_logging():
+        try:
+            fail(HOSTILE)
+        except ValueError as error:
+            log = structlog.get_logger()
+            log.exception(HOSTILE, problem=HOSTILE, error=error)
+        written = tty.getvalue()
     assert raw_controls(written) == []
-    assert written.count(r"\u202e;") == 4  # the event, two fields, the traceback
+    assert written.count(r"\u202e;") == 3  # the event and two fields
     assert "\x1b[" in written
 
 
