@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
-import requests
+from httpx_sse import connect_sse
 
 from galaxy_jobs.adapters.postgres import make_engine
 from galaxy_jobs.adapters.testing.contracts.repositories import S
+from galaxy_jobs.entrypoints.api import events
 from tests.support.jobs import Jobs
 from tests.support.service import Service, service
 from tests.support.sse import Events
@@ -66,9 +70,9 @@ def test_an_event_for_each_change_of_what_was_asked_for(
     assert everything.headers["content-type"].startswith("text/event-stream")
     assert everything.headers["cache-control"] == "no-store"
     on_d1 = listen(streams, a_service.url, "?dataset_id=d1")
-    of_inv2 = listen(streams, a_service.url, "?invocation_id=inv2&dataset_id=d2")
     jobs.accept("inv1", "d1")
     jobs.accept("inv2", "d2")
+    of_inv2 = listen(streams, a_service.url, "?invocation_id=inv2&dataset_id=d2")
     jobs.move("inv2", S.IN_PROGRESS)
     jobs.move("inv1", S.FAILED)
     assert told(everything, 4) == [
@@ -77,7 +81,7 @@ def test_an_event_for_each_change_of_what_was_asked_for(
         ("inv2", "in_progress"),
         ("inv1", "failed"),
     ]
-    assert told(of_inv2, 2) == [("inv2", "queued"), ("inv2", "in_progress")]
+    assert told(of_inv2, 1) == [("inv2", "in_progress")]
     first, last = on_d1.take(2)
     assert (first.kind, first.data["from_state"]) == ("transition", None)
     history = a_service.get("/jobs/inv1/history")["items"][-1]
@@ -191,19 +195,61 @@ def test_told_to_stop_the_service_ends_its_streams_and_is_gone(
 
 @pytest.mark.parametrize("id_", ["x", "-1", "1.5", "9" * 40, "999"])
 @pytest.mark.parametrize("by", ["header", "query"])
-def test_an_id_that_no_event_has_is_refused(
-    module_service: Service, id_: str, by: str
+def test_after_an_id_that_no_event_has_come_all_that_there_are(
+    a_service: Service, jobs: Jobs, streams: ExitStack, id_: str, by: str
 ) -> None:
+    # A browser never connects again after a 400.
+    a_service.serve()
+    jobs.accept("inv1")
     if by == "query":
-        url, headers = f"?last_event_id={id_}", {}
+        stream = listen(streams, a_service.url, f"?last_event_id={id_}")
     else:
-        url, headers = "", {"Last-Event-ID": id_}
-    answer = requests.get(
-        f"{module_service.url}/jobs/events{url}", headers=headers, timeout=20
-    )
-    assert answer.status_code == 400
-    assert answer.json()["type"].endswith(":malformed-request")
-    assert "Last-Event-ID" in answer.json()["detail"]
+        stream = listen(streams, a_service.url, last_id=id_)
+    reset, first = stream.take(2)
+    assert (reset.id, reset.kind, reset.data["id"]) == ("0", "reset", 0)
+    assert id_ in reset.data["detail"]
+    assert (first.kind, first.data["invocation_id"]) == ("transition", "inv1")
+    jobs.move("inv1", S.COMPLETED)
+    assert told(stream, 1) == [("inv1", "completed")]
+
+
+def test_a_stream_of_a_job_that_does_not_exist_is_404(module_service: Service) -> None:
+    answer = module_service.request("GET", "/jobs/events?invocation_id=nothing")
+    assert answer.status_code == 404
+    assert answer.json()["type"].endswith(":job-not-found")
+
+
+def test_other_clients_read_no_event_without_data(
+    a_service: Service, jobs: Jobs
+) -> None:
+    a_service.change = frequent_heartbeats
+    server = a_service.serve()
+    with (
+        httpx.Client(base_url=a_service.url, timeout=20) as client,
+        connect_sse(client, "GET", "/jobs/events") as source,
+    ):
+        events = source.iter_sse()
+        greeting = next(events)
+        assert (greeting.event, greeting.json()) == ("connected", {"id": 0})
+        began = time.monotonic()
+        until(lambda: time.monotonic() - began > 10 * FREQUENT)
+        jobs.accept("inv1")
+        jobs.move("inv1", S.COMPLETED)
+        for state in ("queued", "completed"):
+            event = next(events)
+            assert (event.event, event.json()["to_state"]) == ("transition", state)
+            assert event.id == str(event.json()["id"])
+        server.stop()
+        assert list(events) == []
+
+
+FREQUENT = 0.05
+
+
+def frequent_heartbeats() -> None:
+    """Let streams of a process send many heartbeats."""
+    frequent = partial(events.transitions, pause=FREQUENT)
+    events.transitions = frequent
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ class Events:
                 value = value.removeprefix(" ")
                 if line.startswith(":"):
                     self.heartbeats += 1
+                    self.begun = True
                 elif name == "id":
                     self.last_id = value
                 elif name == "event":
@@ -81,7 +82,7 @@ class Events:
                 elif name == "data":
                     data += value
                 elif not line:
-                    if data:
+                    if data and kind != "connected":
                         self._come.put(Event(self.last_id, kind, json.loads(data)))
                     kind, data = "message", ""
                     self.begun = True

@@ -1,8 +1,8 @@
 """Server-sent events: the streams of the API and of the pages.
 
-Rule of the file: every transition is sent with an id to resume from, and so are the
-beginning of each stream and every heartbeat. A client that was cut off resumes with
-the last id it has, here or at another replica, and misses nothing.
+Rule of the file: every event has data, and those of the API an id to resume from, the
+first one of a stream included. A client that was cut off resumes with the last id it
+has, here or at another replica, and misses nothing.
 """
 
 from __future__ import annotations
@@ -26,18 +26,27 @@ from galaxy_jobs.adapters.broadcast import (
     Subscription,
     TransitionFilter,
 )
-from galaxy_jobs.domain import DatasetId, DomainError, InvocationId, JobTransition
+from galaxy_jobs.domain import (
+    DatasetId,
+    DomainError,
+    InvocationId,
+    JobTransition,
+    ports,
+)
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.api.auth import TokenCache, caller_of, rate_key
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import Needs, header, query
-from galaxy_jobs.entrypoints.api.problems import malformed, refusals, shutting_down
+from galaxy_jobs.entrypoints.api.problems import refusals, shutting_down
 
 
 EVENT_STREAM = "text/event-stream"
 
-HEARTBEAT = 15.0
+HEARTBEAT_INTERVAL = 15.0
 """Seconds without an event after which a heartbeat is sent."""
+
+HEARTBEAT = b":\n"
+"""A comment. With an empty line, many clients would read an event without data."""
 
 RETRY = b"retry: 2000\n"
 """Asks clients that were cut off to connect again after 2000 ms."""
@@ -83,13 +92,12 @@ class Batch:
 
     Attributes:
         events: Server-sent events, encoded; empty if there are none.
-        heartbeat: The comment sent if there is nothing to send during the pause.
         pause: Seconds until the source is read again, unless a transition comes first.
+            A heartbeat is sent then.
     """
 
     events: bytes
-    heartbeat: bytes = b":\n\n"
-    pause: float = HEARTBEAT
+    pause: float = HEARTBEAT_INTERVAL
 
 
 @get(
@@ -98,13 +106,14 @@ class Batch:
         200: ResponseSpec(
             schemas.EventJson, generate_examples=False, media_type=EVENT_STREAM
         ),
-        **refusals("too-many-requests", "shutting-down"),
+        **refusals("job-not-found", "too-many-requests", "shutting-down"),
     },
 )
 async def job_events(
     *,
     request: Request[Any, Any, Any],
     subscriptions: Needs[Subscriptions],
+    invocations: Needs[ports.InvocationRepository],
     dataset_id: Annotated[
         DatasetId | None, query("a text: only of jobs on this dataset", "reads-1")
     ] = None,
@@ -123,8 +132,15 @@ async def job_events(
 
     Server-sent events: an event `transition` for each change of a job's state, from
     now on, or after the event `Last-Event-ID` (browsers send that when they
-    reconnect). None is missed and none is sent twice. Comments are heartbeats.
+    reconnect). None is missed and none is sent twice.
+
+    A stream from now on begins with an event `connected`, whose id is that of the
+    latest change. If there is no event `Last-Event-ID`, as after a restore of the
+    database, the first event is `reset`, and all changes there are follow it.
+    Comments are heartbeats.
     """
+    if invocation_id is not None:
+        await asyncio.to_thread(invocations.get, invocation_id)  # 404 if there is none
     selected = TransitionFilter(dataset_id=dataset_id, invocation_id=invocation_id)
     # A browser reconnects to the same address; its header is newer.
     broadcast = subscriptions.broadcast
@@ -152,12 +168,12 @@ async def stream(
     async def chunks() -> AsyncIterator[bytes]:
         with subscribed as subscription:
             batch = await anext(source)
-            yield RETRY + (batch.events or batch.heartbeat)
+            yield RETRY + (batch.events or HEARTBEAT)
             while not subscription.ended:
                 if not batch.events and not await subscription.wait(
                     now() + batch.pause
                 ):
-                    yield batch.heartbeat
+                    yield HEARTBEAT
                 try:
                     batch = await anext(source)
                 except DomainError:
@@ -189,42 +205,49 @@ async def transitions(
     selected: TransitionFilter,
     last_event_id: str | None,
     *,
-    pause: float = HEARTBEAT,
+    pause: float = HEARTBEAT_INTERVAL,
 ) -> AsyncIterator[Batch]:
     """Yield the transitions after an event (None: from now on), without an end.
 
     Raises:
-        Refused: There is no event of that id.
         StoreUnavailable: The database could not be reached.
     """
-    position = await _position(last_event_id, broadcast)
+    first = b""
+    if last_event_id is None:
+        position = broadcast.position
+        first = _encoded(position, "connected", {"id": position})
+    elif await _exists(last_event_id, broadcast):
+        position = int(last_event_id)
+    else:
+        position = 0
+        detail = f"There is no event {last_event_id[:100]!r}. All events follow."
+        first = _encoded(position, "reset", {"id": position, "detail": detail})
     while True:
         changes, position = await broadcast.after(position, selected)
-        heartbeat = b": still here\nid: %d\n\n" % position
-        yield Batch(b"".join(map(_event, changes)), heartbeat, pause)
+        yield Batch(first + b"".join(map(_event, changes)), pause)
+        first = b""
 
 
-async def _position(last_event_id: str | None, broadcast: Broadcast) -> int:
-    if last_event_id is None:
-        return broadcast.position
-    if ID.fullmatch(last_event_id) is None:
-        raise malformed(
-            f"Last-Event-ID is {last_event_id[:100]!r}; expected the `id` of an event."
-        )
-    position = int(last_event_id)
+async def _exists(event_id: str, broadcast: Broadcast) -> bool:
+    if ID.fullmatch(event_id) is None:
+        return False
     # Another replica may have sent what this one has not read yet.
-    if position > broadcast.position and position > await broadcast.last_id():
-        raise malformed(
-            f"Last-Event-ID is {last_event_id}, but there is no event of that id. Was "
-            "the database restored from a backup? Connect again without it."
-        )
-    return position
+    position = int(event_id)
+    return position <= broadcast.position or position <= await broadcast.last_id()
+
+
+def _encoded(event_id: int, name: str, data: object) -> bytes:
+    """Return a server-sent event."""
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (
+        event_id,
+        name.encode(),
+        msgspec.json.encode(data),
+    )
 
 
 @lru_cache(BATCH_SIZE)  # the same for every client
 def _event(change: JobTransition) -> bytes:
-    data = msgspec.json.encode(schemas.event(change))
-    return b"id: %d\nevent: transition\ndata: %b\n\n" % (change.transition.id, data)
+    return _encoded(change.transition.id, "transition", schemas.event(change))
 
 
 ROUTES = [job_events]
