@@ -14,6 +14,7 @@ Model, verdict and ports are imported from here; use cases from
 from galaxy_jobs.domain import ports
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.dataset import (
+    DataDescription,
     Dataset,
     GalaxyData,
     Source,
@@ -74,6 +75,7 @@ from galaxy_jobs.domain.ports import *  # noqa: F403 - whatever ports there are
 __all__ = [
     "AllowedWorkflow",
     "Allowlist",
+    "DataDescription",
     "Dataset",
     "DatasetId",
     "DomainError",

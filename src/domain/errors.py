@@ -400,6 +400,19 @@ class RunRejected(RunnerError):
         }
 
 
+class DataNotFound(RunnerError):
+    """The engine has no such data, or none that the configured key may use."""
+
+    code = "invalid-source"
+
+    def __init__(self, src: str, id_: str) -> None:
+        super().__init__(
+            f"Galaxy has no {src} {quoted(id_)} that the configured key may use."
+        )
+        self.src = src
+        self.id = id_
+
+
 class RunNotFound(RunnerError):
     """The engine answers that it has no such invocation, job or history (a 404)."""
 

@@ -12,7 +12,15 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_jobs.domain import Dataset, DatasetId, GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain import (
+    DataDescription,
+    Dataset,
+    DatasetId,
+    GalaxyData,
+    Source,
+    Src,
+    UrlData,
+)
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.dataset import masked
 from tests.support.build import NOON
@@ -233,3 +241,31 @@ def test_the_same_dataset_is_the_same_at_any_time() -> None:
 )
 def test_another_id_name_or_source_makes_another_dataset(other: Dataset) -> None:
     assert not a_dataset().same_as(other)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        *((state, None) for state in ("ok", "empty", "new", "upload", "queued")),
+        *((state, None) for state in ("running", "setting_metadata", "deferred")),
+        ("a state of the future", None),
+        ("error", "is in error"),
+        ("failed_metadata", "is in error"),
+        ("discarded", "is discarded"),
+        ("deleted", "is deleted in Galaxy; restore it"),
+        ("purged", "is deleted in Galaxy for good"),
+    ],
+)
+def test_a_job_can_run_on_data_that_is_there_or_will_be(
+    state: str, reason: str | None
+) -> None:
+    problem = DataDescription(state=state).problem
+    assert (problem or "").startswith(reason or "")
+    assert (problem is None) == (reason is None)
+
+
+def test_a_job_can_run_on_a_collection_with_datasets_in_error() -> None:
+    usable = {"ok", "error", "new", "discarded"}
+    for state in (*usable, "failed", "deleted"):
+        problem = DataDescription(state=state, collection_type="list").problem
+        assert (problem is None) == (state in usable), state

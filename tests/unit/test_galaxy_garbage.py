@@ -29,10 +29,12 @@ from galaxy_jobs.adapters.galaxy.limits import (
 from galaxy_jobs.adapters.galaxy.names import Names
 from galaxy_jobs.domain import (
     AllowedWorkflow,
+    GalaxyData,
     HistoryId,
     InvocationId,
     InvocationReport,
     JobId,
+    Src,
     WorkflowId,
     judge,
 )
@@ -137,6 +139,23 @@ CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
         "dataset",
         {"id": "d1", "name": "a", "state": "ok", "misc_info": "b", "file_size": 3},
         lambda made, _: made.outputs(RUN),
+    ),
+    "data": (
+        "dataset d1",
+        {"id": "d1", "name": "a", "state": "ok", "extension": "txt", "deleted": False},
+        lambda made, _: made.describe(GalaxyData(Src.HDA, "d1")),
+    ),
+    "a collection": (
+        "collection c1",
+        {
+            "id": "c1",
+            "name": "a",
+            "collection_type": "list",
+            "populated_state": "ok",
+            "elements_states": {"ok": 2, "queued": 1},
+            "elements_datatypes": ["txt"],
+        },
+        lambda made, _: made.describe(GalaxyData(Src.HDCA, "c1")),
     ),
     "paused datasets": (
         "datasets",

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import pytest
-from attrs import frozen
+from typing import Any
 
+import pytest
+from attrs import evolve, frozen
+
+from galaxy_jobs.adapters.testing.contracts.data import DataCatalogContract, DataScene
 from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
@@ -16,6 +19,8 @@ from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
 from galaxy_jobs.adapters.testing.memory.galaxy import EMPTY, FAILURE, SUCCESS, Moment
 from galaxy_jobs.domain import (
     AllowedWorkflow,
+    DataCatalog,
+    DataDescription,
     GalaxyData,
     HistoryId,
     InvocationId,
@@ -33,6 +38,7 @@ from galaxy_jobs.domain.errors import (
     RunNotFound,
     RunRejected,
 )
+from galaxy_jobs.domain.model.dataset import DELETED
 
 
 SLOW = (
@@ -103,6 +109,47 @@ class TestHistories(Simulated, RunHistoriesContract):
 
 class TestOddities(Simulated, LikeGalaxyContract):
     pass
+
+
+@frozen
+class SimulatedData(DataScene):
+    galaxy: SimulatedGalaxy
+
+    @property
+    def absent(self) -> str:
+        return "absent"
+
+    def dataset(self, name: str) -> GalaxyData:
+        return self._add(Src.HDA, DataDescription(name=name, **OK))
+
+    def collection(self, name: str) -> GalaxyData:
+        described = DataDescription(name=name, **OK, collection_type="list")
+        return self._add(Src.HDCA, described)
+
+    def _add(self, src: Src, description: DataDescription) -> GalaxyData:
+        data = GalaxyData(src, f"d{len(self.galaxy.data)}")
+        self.galaxy.data[data] = description
+        return data
+
+    def delete(self, data: GalaxyData) -> None:
+        description = self.galaxy.data[data]
+        assert description is not None
+        self.galaxy.data[data] = evolve(description, state=DELETED)
+
+
+OK: dict[str, Any] = {"state": "ok", "extensions": ("txt",)}
+
+
+class TestData(Simulated, DataCatalogContract):
+    @pytest.fixture
+    def data_catalog(self, galaxy: SimulatedGalaxy) -> DataCatalog:
+        return galaxy
+
+    @pytest.fixture
+    def data_scene(self, galaxy: SimulatedGalaxy) -> DataScene:
+        for src in Src:
+            galaxy.data[GalaxyData(src, "absent")] = None
+        return SimulatedData(galaxy)
 
 
 @pytest.fixture

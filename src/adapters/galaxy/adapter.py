@@ -1,4 +1,4 @@
-"""Galaxy, as the adapter of all three ports in :mod:`galaxy_jobs.domain.ports.runner`.
+"""Galaxy, as the adapter of all ports to the workflow engine.
 
 Rule of the file: :mod:`.client` sends requests and :mod:`.translate` reads answers;
 the one decision made here is the meaning of a refusal for each request.
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, cast
 
@@ -35,13 +36,21 @@ from galaxy_jobs.adapters.galaxy.pauses import (
 )
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain.errors import (
+    DataNotFound,
+    InvalidValue,
     OutcomeUnknown,
     RunnerRefusedUs,
     RunNotFound,
     RunRejected,
     WorkflowNotFound,
 )
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    DataDescription,
+    GalaxyData,
+    Source,
+    Src,
+    UrlData,
+)
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
@@ -58,9 +67,11 @@ from galaxy_jobs.domain.model.values import (
     JobId,
     Json,
     WorkflowId,
+    engine_id,
 )
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
 from galaxy_jobs.domain.ports import (
+    DataCatalog,
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,
@@ -80,7 +91,7 @@ class About:
     now: datetime | None
 
 
-class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
+class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     """A Galaxy server, through BioBlend.
 
     Nothing is sent before a method is called. Safe with any number of threads,
@@ -189,6 +200,31 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     def _workflow(self, name: str, shown: Mapping[str, Any]) -> Workflow:
         with self._client.domain_errors():
             return translate.workflow(name, shown)
+
+    # --- the catalogue of data ---
+
+    def describe(self, data: GalaxyData) -> DataDescription:
+        not_found = DataNotFound(data.src.value, data.id)
+        try:
+            engine_id(data.id)  # it becomes a part of an address
+        except InvalidValue as error:
+            raise not_found from error
+        with self._client.domain_errors(
+            lambda refusal: (
+                not_found if refusal.status in _NO_DATA else refusal.unexpected()
+            )
+        ):
+            if data.src is Src.HDCA:
+                # Without its elements, which may be many.
+                shown = self._client.get(
+                    f"dataset_collections/{data.id}", view="collection"
+                )
+            else:
+                shown = self._client.get(
+                    f"datasets/{data.id}", hda_ldda=data.src.value, view="summary"
+                )
+            _check_id(translate.id_of(shown), data.id)
+            return translate.description(shown)
 
     # --- starting, watching and stopping ---
 
@@ -514,6 +550,11 @@ class Galaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
 
 
 _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
+
+_NO_DATA = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+)
+"""The answers about data for a malformed id, data of another user, and no data."""
 
 MAX_DEPTH = 20
 """Levels of sub-workflows."""

@@ -21,6 +21,9 @@ from typing import Any, TypeVar
 
 from galaxy_jobs.domain.errors import InvalidValue, quoted, shortened
 from galaxy_jobs.domain.model.dataset import (
+    DELETED,
+    PURGED,
+    DataDescription,
     GalaxyData,
     Source,
     Src,
@@ -305,6 +308,43 @@ def input_value(value: Source | Json) -> Any:
             return {"src": "url", "url": url, "ext": ext}
         case _:
             return value
+
+
+# --- data ---------------------------------------------------------------------
+
+
+def description(content: Mapping[str, Any]) -> DataDescription:
+    """Read a dataset of a history or a library, or a collection without its elements.
+
+    Older releases show less of a collection: no formats, and no states of its datasets.
+    """
+    is_collection = "collection_type" in content
+    state = name(part(content, "populated_state" if is_collection else "state", str))
+    extensions = content.get("elements_datatypes")
+    if not is_collection:
+        extensions = [content.get("extension") or content.get("file_ext")]
+    elif state == "ok":
+        state = _state_of_all(content.get("elements_states"))
+    if content.get("purged"):
+        state = PURGED
+    elif content.get("deleted"):
+        state = DELETED
+    known = map(name, extensions) if isinstance(extensions, list) else ()
+    return DataDescription(
+        name=name(content.get("name")) or "",
+        state=state or "",
+        extensions=tuple(sorted({word for word in known if word})[:MAX_WORDS]),
+        collection_type=(name(content["collection_type"]) or "")
+        if is_collection
+        else None,
+    )
+
+
+def _state_of_all(states: Any) -> str:
+    """Return the state of a collection whose datasets are in these states."""
+    words = states if isinstance(states, Mapping) else {}
+    others = [word for word in map(name, words) if word and word != "ok"]
+    return "error" if "error" in others else next(iter(others), "ok")
 
 
 # --- invocations --------------------------------------------------------------

@@ -115,6 +115,64 @@ class UrlData:
 Source: TypeAlias = GalaxyData | UrlData
 
 
+DELETED = "deleted"
+"""The state of data that is deleted in Galaxy, whatever its state was before."""
+
+PURGED = "purged"
+"""The state of data whose file is deleted for good."""
+
+_UNUSABLE = {
+    "error": "is in error in Galaxy: the job or upload that makes it failed",
+    "failed_metadata": "is in error in Galaxy: its metadata could not be set",
+    "discarded": "is discarded in Galaxy: there is no file of it",
+    DELETED: "is deleted in Galaxy; restore it there to run on it",
+    PURGED: "is deleted in Galaxy for good",
+}
+_UNUSABLE_COLLECTION = {
+    "failed": "is in error in Galaxy: it could not be made",
+    DELETED: _UNUSABLE[DELETED],
+    PURGED: _UNUSABLE[PURGED],
+}
+
+
+@frozen(kw_only=True)
+class DataDescription:
+    """What Galaxy knows of data that it has.
+
+    Attributes:
+        name: Its name in Galaxy; may be empty.
+        state: Galaxy's word, :data:`DELETED` or :data:`PURGED`. A collection is
+            ``failed`` if it could not be made, ``new`` while it is being made, and
+            ``ok`` if all of its datasets are; otherwise it has the state of one that
+            is not, ``error`` if there is one.
+        extensions: Galaxy's names of the formats of its datasets, sorted: one of a
+            single dataset. Empty: not known.
+        collection_type: Such as ``list`` or ``list:paired``; None for a single
+            dataset.
+    """
+
+    name: str = ""
+    state: str
+    extensions: tuple[str, ...] = ()
+    collection_type: str | None = None
+
+    @property
+    def extension(self) -> str | None:
+        """The format that all of its datasets have; None: several, or not known."""
+        return self.extensions[0] if len(self.extensions) == 1 else None
+
+    @property
+    def problem(self) -> str | None:
+        """Why no job can run on it, a verb and what follows it; None if one can.
+
+        Galaxy waits for data that is being uploaded or made, and fetches what is
+        deferred. A collection with datasets in error can be run on, too: some tools
+        filter them out. A state that is not known here is for Galaxy to judge.
+        """
+        unusable = _UNUSABLE if self.collection_type is None else _UNUSABLE_COLLECTION
+        return unusable.get(self.state)
+
+
 @frozen(kw_only=True)
 class Dataset:
     """A dataset that jobs can be run on.

@@ -28,6 +28,7 @@ method may be called from several threads at once, and may raise
 
 from galaxy_jobs.domain.ports.catalog import WorkflowCatalog
 from galaxy_jobs.domain.ports.clock import Clock
+from galaxy_jobs.domain.ports.data import DataCatalog
 from galaxy_jobs.domain.ports.datasets import DatasetRepository
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
 from galaxy_jobs.domain.ports.histories import RunHistories
@@ -53,6 +54,7 @@ __all__ = [
     "Claim",
     "Clock",
     "Cursor",
+    "DataCatalog",
     "DatasetRepository",
     "InvocationRepository",
     "JobFilter",

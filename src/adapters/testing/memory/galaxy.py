@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 from typing import TypeVar
@@ -19,13 +20,21 @@ from typing import TypeVar
 from attrs import define, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
+    DataNotFound,
+    InvalidValue,
     RunnerError,
     RunNotFound,
     RunRejected,
     WorkflowAmbiguous,
     WorkflowNotFound,
 )
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    DataDescription,
+    GalaxyData,
+    Source,
+    Src,
+    UrlData,
+)
 from galaxy_jobs.domain.model.report import (
     SETTLED,
     GalaxyState,
@@ -45,10 +54,12 @@ from galaxy_jobs.domain.model.values import (
     JobId,
     Json,
     WorkflowId,
+    engine_id,
 )
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
 from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.domain.ports import (
+    DataCatalog,
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,
@@ -164,7 +175,7 @@ class _Fault:
 
 
 @define
-class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
+class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     """Galaxy, as far as this service uses it.
 
     Attributes:
@@ -175,6 +186,8 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
         histories: Every history ever created, by id.
         calls: The number of calls of each method.
         workflows: Every stored workflow, by id, deleted ones included.
+        data: The description of data; None: there is none. Of any other id that
+            Galaxy could give, there is data that is ``ok``: a dataset, or a list.
     """
 
     who: Identity = field(factory=lambda: Identity("http://galaxy.simulated", "user"))
@@ -187,6 +200,9 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
     calls: Counter[str] = field(factory=Counter[str], init=False)
     workflows: dict[WorkflowId, SimulatedWorkflow] = field(
         factory=dict[WorkflowId, SimulatedWorkflow], init=False
+    )
+    data: dict[GalaxyData, DataDescription | None] = field(
+        factory=dict[GalaxyData, DataDescription | None], init=False
     )
     _forgotten: set[InvocationId] = field(factory=set[InvocationId], init=False)
     _faults: defaultdict[str, deque[_Fault]] = field(
@@ -304,6 +320,20 @@ class SimulatedGalaxy(WorkflowCatalog, WorkflowRunner, RunHistories):
                 }
             ),
         )
+
+    # --- DataCatalog ---
+
+    def describe(self, data: GalaxyData) -> DataDescription:
+        return self._call("describe", lambda: self._describe(data))
+
+    def _describe(self, data: GalaxyData) -> DataDescription:
+        type_ = "list" if data.src is Src.HDCA else None
+        ordinary = DataDescription(state="ok", collection_type=type_)
+        with suppress(InvalidValue):
+            engine_id(data.id)
+            if description := self.data.get(data, ordinary):
+                return description
+        raise DataNotFound(data.src.value, data.id)
 
     # --- WorkflowRunner ---
 
