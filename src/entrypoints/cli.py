@@ -67,8 +67,8 @@ def run(arguments: list[str] | None = None) -> int:
         output.error(str(error))
         return 2
     except CommandFailed as error:
-        if isinstance(error, Refused) and error.body and "--json" in tokens:
-            output.raw(error.body)
+        if isinstance(error, Refused) and "--json" in tokens:
+            output.document(error.problem)
         output.error(str(error), error.hint)
         return error.exit_code
     except Exception as error:
@@ -211,7 +211,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: The shell.
     """
-    output.raw(app.generate_completion(shell=shell).encode())
+    output.line(app.generate_completion(shell=shell).rstrip())
     return 0
 
 

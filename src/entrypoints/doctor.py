@@ -7,7 +7,6 @@ another one failed is left out, so that one cause is not reported ten times.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -367,7 +366,7 @@ def run(*, as_json: bool) -> int:
             for finding in findings
         ]
         report = {"ok": not failures, "checks": checks}
-        output.raw(json.dumps(report, ensure_ascii=False).encode())
+        output.document(report)
     elif failures:
         output.line(f"\n{many(failures, 'problem')} found.")
     else:

@@ -6,7 +6,6 @@ standard error, so that ``TOKEN=$(galaxy-jobs token create …)`` works.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -55,7 +54,7 @@ def create(
         created = container.create_token()(name, scope, lifetime)
     token = created.token
     if as_json:
-        output.raw(json.dumps({**_fields(token), "token": created.text}).encode())
+        output.document({**_fields(token), "token": created.text})
     else:
         output.line(created.text)
         about = f"Token {token.name!r} ({token.token_id}): {_summary(token)}."
@@ -70,7 +69,7 @@ def list_(*, as_json: AsJson = False) -> int:
         where = container.database().where()
         tokens = container.list_tokens()()
     if as_json:
-        output.raw(json.dumps([_fields(token) for token in tokens]).encode())
+        output.document([_fields(token) for token in tokens])
     elif tokens:
         rows = [(token.token_id, token.name, _summary(token)) for token in tokens]
         columns = ("token", "name", "scope, and since when")
@@ -90,7 +89,7 @@ def revoke(name_or_id: str, /, *, as_json: AsJson = False) -> int:
     with _database(writes=True) as container:
         token = container.revoke_token()(name_or_id)
     if as_json:
-        output.raw(json.dumps(_fields(token)).encode())
+        output.document(_fields(token))
     else:
         output.line(f"Token {token.name!r} ({token.token_id}) is revoked.")
     return 0

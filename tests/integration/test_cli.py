@@ -86,7 +86,10 @@ def test_json_is_what_the_api_says(gj: Client, jobs: Service, text: str) -> None
         (["workflows", "show", "two steps"], "/workflows/two%20steps"),
     ]:
         printed = gj(*arguments, "--json").stdout
-        assert printed == jobs.request("GET", address).text.rstrip("\n") + "\n"
+        assert json.loads(printed) == jobs.get(address)
+        # One spelling, whatever is printed.
+        spelled = json.dumps(json.loads(printed), separators=(",", ":"))
+        assert printed == f"{spelled}\n"
 
 
 def test_a_failing_job_says_where_and_why_and_exits_with_1(
@@ -102,8 +105,8 @@ def test_a_failing_job_says_where_and_why_and_exits_with_1(
     assert re.search(r"behind +gxj_text +blocked", shown)
     last = gj("watch", job[1], "--json", code=1).stdout.splitlines()[-1]
     assert json.loads(last)["state"] == "failed"
-    whole = gj("rerun", job[1], "--wait", "--json", code=1).stdout.splitlines()
-    assert json.loads(whole[-1])["rerun_of"] == job[1]
+    again = json.loads(gj("rerun", job[1], "--wait", "--json", code=1).stdout)
+    assert (again["rerun_of"], again["state"]) == (job[1], "failed")
 
 
 def test_values_are_of_the_types_that_the_workflow_asks_for(

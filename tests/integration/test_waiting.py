@@ -89,6 +89,7 @@ def test_who_waits_for_a_job_is_answered_once_its_state_changes(
         jobs.accept("inv1")
         jobs.accept("inv2")
         (waits,) = ask(stack, 1, one.url, "GET /jobs/inv1?wait=60")
+        (for_its_end,) = ask(stack, 1, one.url, "GET /jobs/inv1?wait=60&until=ended")
         (times_out,) = ask(stack, 1, one.url, "GET /jobs/inv1?wait=1")
         assert times_out.answer()[1]["state"] == "queued"
         jobs.move("inv2", S.COMPLETED)
@@ -97,6 +98,10 @@ def test_who_waits_for_a_job_is_answered_once_its_state_changes(
         status, job = waits.answer()
         assert (status, job["state"]) == (200, "in_progress")
         assert job["steps"]
+        assert not for_its_end.answered
+        jobs.move("inv1", S.FAILED)
+        status, job = for_its_end.answer()
+        assert (status, job["state"]) == (200, "failed")
         # What has ended does not change any more.
         assert one.get("/jobs/inv2?wait=60")["state"] == "completed"
         assert one.request("GET", "/jobs/nothing?wait=60").status_code == 404
@@ -107,6 +112,12 @@ def test_how_long_is_a_number_of_seconds(module_service: Service, wait: str) -> 
     refused = module_service.request("GET", f"/jobs/inv1?wait={wait}")
     assert refused.status_code == 400
     assert "expected a whole number of seconds from 0 to 60" in refused.json()["detail"]
+
+
+def test_what_is_waited_for_is_a_change_or_the_end(module_service: Service) -> None:
+    refused = module_service.request("GET", "/jobs/inv1?wait=1&until=done")
+    assert refused.status_code == 400
+    assert "expected `changed` or `ended`" in refused.json()["detail"]
 
 
 @pytest.fixture(scope="module")

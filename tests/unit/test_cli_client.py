@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -266,12 +265,12 @@ ACCEPTED = {"invocation_id": "i", "state": "queued"}
 
 
 def answered(data: Any) -> Answer:
-    return Answer(json.dumps(data).encode(), data, {})
+    return Answer(data, {})
 
 
 def refused(code: str, status: int, after: float | None = None, **more: Any) -> Refused:
     problem = {"type": f"urn:galaxy-jobs:problem:{code}", "status": status, **more}
-    return Refused(problem, b"", after)
+    return Refused(problem, after)
 
 
 LOST = Unreachable("The connection was closed")

@@ -98,7 +98,7 @@ def test_a_problem_is_a_refusal() -> None:
     ):
         Api(Service(url=server.url)).get("jobs")
     assert (caught.value.code, caught.value.retry_after) == ("too-many-requests", 7)
-    assert caught.value.body == body
+    assert caught.value.problem == PROBLEM
 
 
 @pytest.mark.parametrize("header", ["soon", "9" * 5000, "-1", "1e999"])

@@ -77,7 +77,7 @@ def test_what_is_no_control_stays_as_it_is() -> None:
         lambda: output.show(output.table("a", rows=[(HOSTILE,)])),
         lambda: output.show(output.fields(("a", HOSTILE), ("b", Text(HOSTILE)))),
         lambda: output.line(HOSTILE),
-        lambda: output.raw(HOSTILE.encode()),
+        lambda: output.document({HOSTILE: [HOSTILE]}),
         lambda: output.note(HOSTILE),
         lambda: output.error(HOSTILE, HOSTILE),
         lambda: output.Screen(stderr=True).print(HOSTILE),
@@ -149,12 +149,14 @@ def test_no_log_controls_a_terminal() -> None:
     assert "\x1b[" in written
 
 
-def test_elsewhere_json_is_as_it_came(capfd: pytest.CaptureFixture[str]) -> None:
+def test_elsewhere_json_means_what_was_sent(capfd: pytest.CaptureFixture[str]) -> None:
     output.guard_terminal()
-    output.raw(f'"{HOSTILE}"\n'.encode())
+    value = {"text": HOSTILE, "half": "\ud83e", "numbers": [1, 1.5, None]}
+    output.document(value)
     output.line(HOSTILE)
-    first, second = capfd.readouterr().out.split('"\n')
-    assert first == f'"{HOSTILE}'
+    first, second, _ = capfd.readouterr().out.split("\n")
+    assert json.loads(first) == value
+    assert '"numbers":[1,1.5,null]' in first
     assert raw_controls(second) == []
 
 

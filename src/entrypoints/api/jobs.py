@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from litestar import MediaType, Request, Response, get, post
@@ -198,23 +198,29 @@ async def show_job(
         int,
         query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT),
     ] = 0,
+    until: Annotated[
+        Literal["changed", "ended"], query("`changed` or `ended`", "ended")
+    ] = "changed",
 ) -> schemas.JobDetailJson:
     """Show a job.
 
     With `wait`, the response comes when its state has changed or that time has
-    passed; at once where it has ended already.
+    passed; at once where it has ended already. With `until=ended`, other changes of
+    its state are not waited for.
     """
     read = partial(invocations.get, invocation_id)
     if not wait:
         return schemas.job_detail(await asyncio.to_thread(read), clock())
-    until = asyncio.get_running_loop().time() + wait
+    end = asyncio.get_running_loop().time() + wait
     broadcast = subscriptions.broadcast
     await broadcast.start()
     selected = TransitionFilter(invocation_id=invocation_id)
     with subscriptions.open(request, selected) as subscription:
         job = before = await asyncio.to_thread(read)
-        while job.state is before.state and not job.state.is_terminal:
-            woken = await subscription.wait(until)
+        while not job.state.is_terminal and (
+            until == "ended" or job.state is before.state
+        ):
+            woken = await subscription.wait(end)
             if subscription.ended and not broadcast.stopping:
                 raise unauthenticated(caller)
             job = await asyncio.to_thread(read)

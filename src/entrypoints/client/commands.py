@@ -49,7 +49,11 @@ Pairs = Annotated[
     ),
 ]
 Wait = Annotated[
-    bool, Parameter(help="Follow the job to its end; exit 1 unless it completes.")
+    bool,
+    Parameter(
+        help="Follow the job to its end; exit 1 unless it completes. With --json, "
+        "print the job as it has ended."
+    ),
 ]
 Key = Annotated[
     str | None,
@@ -309,13 +313,13 @@ def _submit(
         before = " (it was submitted before)" if replayed else ""
         output.show(f"Job {job} is {answer.data['state']}{before}.")
     if wait:
-        return watching.follow(api, job, as_json=as_json)
+        return watching.follow(api, job, as_json=as_json, ended=as_json)
     return _show(answer, as_json, lambda _: f"Follow it: galaxy-jobs watch {job}")
 
 
 def _show(answer: Answer, as_json: AsJson, view: View) -> int:
     if as_json:
-        output.raw(answer.body)
+        output.document(answer.data)
     else:
         output.show(view(answer.data))
     return 0

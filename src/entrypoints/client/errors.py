@@ -65,15 +65,12 @@ class Unreachable(CommandFailed):
 class Refused(CommandFailed):
     """The service answered with a problem (RFC 9457), whose type ends with `code`.
 
-    `body` is the problem as it came, `retry_after` the seconds to wait, if it gave any.
+    `retry_after` is the number of seconds to wait, if it gave any.
     """
 
-    def __init__(
-        self, problem: Problem, body: bytes = b"", retry_after: float | None = None
-    ) -> None:
+    def __init__(self, problem: Problem, retry_after: float | None = None) -> None:
         self.problem = problem
         self.code = str(problem.get("type", "")).rpartition(":")[2]
-        self.body = body
         self.retry_after = retry_after
         title, detail = (problem.get(name) or "" for name in ("title", "detail"))
         message = f"{title or 'Refused'}. {detail}".strip()

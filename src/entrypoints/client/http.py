@@ -40,9 +40,8 @@ NEVER_SENT = (
 
 @frozen
 class Answer:
-    """An answer of the service: its body as it came, and the JSON in that."""
+    """An answer of the service: the JSON in its body, and its headers."""
 
-    body: bytes
     data: Any
     headers: Mapping[str, str]  #: names in any case
 
@@ -115,7 +114,7 @@ class Api:
         if kind.partition(";")[0].strip().lower() != JSON:
             raise self._unreachable(f"it answers with {kind}: {NOT_OURS}")
         try:
-            return Answer(content, json.loads(content), response.headers)
+            return Answer(json.loads(content), response.headers)
         except ValueError:
             raise self._unreachable("its answer is no JSON") from None
 
@@ -126,7 +125,7 @@ class Api:
         with suppress(ValueError):
             problem = json.loads(body)
             if isinstance(problem, dict) and "type" in problem:
-                raise Refused(problem, body, retry_after)
+                raise Refused(problem, retry_after)
         location = response.headers.get("Location")
         raise self._unreachable(
             f"it answers with {response.status} {response.reason}"

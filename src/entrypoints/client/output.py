@@ -123,9 +123,11 @@ def line(text: str) -> None:
     print(clean(text, lines=True), flush=True)
 
 
-def raw(body: bytes) -> None:
-    """Print the API's JSON as it came, on one line."""
-    print(body.decode(errors="replace").rstrip("\n"), flush=True)
+def document(value: object) -> None:
+    """Print a value as JSON, on one line."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # Half of a surrogate pair cannot be printed: its escape means the same.
+    print(text.encode(errors="backslashreplace").decode(), flush=True)
 
 
 def note(line: str) -> None:

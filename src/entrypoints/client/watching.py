@@ -22,6 +22,9 @@ from galaxy_jobs.entrypoints.client.http import Answer, Api
 POLL_INTERVAL = 1
 """Seconds between two reads."""
 
+WAIT = 30
+"""Seconds for which the service is asked to wait for the end of a job."""
+
 UNREACHABLE_TIMEOUT = 120.0
 """Seconds for which a service that does not answer is waited for."""
 
@@ -45,11 +48,16 @@ class Stopwatch:
 
 
 def changes(
-    api: Api, invocation_id: str, check: Callable[[], None] = lambda: None
+    api: Api,
+    invocation_id: str,
+    check: Callable[[], None] = lambda: None,
+    *,
+    ended: bool = False,
 ) -> Iterator[Answer]:
     """Yield a job, and again after each change of it, to its end.
 
-    `check` is called before each read, and raises to give up.
+    `check` is called before each read, and raises to give up. If only its *ended*
+    state is of interest, the service is asked less often.
 
     Raises:
         Refused: There is none.
@@ -61,7 +69,10 @@ def changes(
         check()
         asked = time.monotonic()
         try:
-            answer = api.get("jobs", invocation_id, wait=last and POLL_INTERVAL)
+            if ended:
+                answer = api.get("jobs", invocation_id, wait=WAIT, until="ended")
+            else:
+                answer = api.get("jobs", invocation_id, wait=last and POLL_INTERVAL)
         except (Refused, Unreachable) as error:
             gone = isinstance(error, Refused) and error.retry_after is None
             if gone or last is None:
@@ -82,8 +93,10 @@ def changes(
         time.sleep(max(0.0, POLL_INTERVAL - (time.monotonic() - asked)))
 
 
-def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
+def follow(api: Api, invocation_id: str, *, as_json: bool, ended: bool = False) -> int:
     """Show a job until it has ended: in place on a terminal, else a line a change.
+
+    As JSON, a document is printed for each change, or once it has *ended* alone.
 
     Returns:
         0 if it completes, else 1; 130 where Ctrl-C was pressed.
@@ -91,6 +104,25 @@ def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
     Raises:
         Refused, Unreachable: As for :func:`changes`.
     """
+    try:
+        if as_json:
+            for answer in changes(api, invocation_id, ended=ended):
+                job = answer.data
+                if not ended or job["state"] in job_views.ENDED:
+                    output.document(job)
+        else:
+            job = _show(changes(api, invocation_id))
+    except KeyboardInterrupt:
+        output.note("")
+        output.note(f"Job {invocation_id} goes on.")
+        output.note(f"Come back to it:  galaxy-jobs watch {invocation_id}")
+        output.note(f"Stop it:          galaxy-jobs cancel {invocation_id}")
+        return 130
+    return 0 if job["state"] == "completed" else 1
+
+
+def _show(answers: Iterator[Answer]) -> job_views.Job:
+    """Show a job as it changes, and return it as it was at last."""
     job: job_views.Job = {}
     line = ""
     stopwatch = Stopwatch()
@@ -101,33 +133,24 @@ def follow(api: Api, invocation_id: str, *, as_json: bool) -> int:
 
     console = output.console()
     live = None
-    try:
-        with ExitStack() as stack:
-            if not as_json and console.is_terminal and not console.is_dumb_terminal:
-                from rich.live import Live  # noqa: PLC0415 - slow to import
+    with ExitStack() as stack:
+        if console.is_terminal and not console.is_dumb_terminal:
+            from rich.live import Live  # noqa: PLC0415 - slow to import
 
-                live = Live(
-                    console=console, get_renderable=frame, vertical_overflow="ellipsis"
-                )
-                stack.callback(live.stop)
-            for answer in changes(api, invocation_id):
-                job, previous = answer.data, line
-                line = job_views.line(job)
-                if as_json:
-                    output.raw(answer.body)
-                elif live is not None:
-                    live.start()
-                    live.refresh()
-                elif line != previous:
-                    output.show(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}")
-    except KeyboardInterrupt:
-        output.note("")
-        output.note(f"Job {invocation_id} goes on.")
-        output.note(f"Come back to it:  galaxy-jobs watch {invocation_id}")
-        output.note(f"Stop it:          galaxy-jobs cancel {invocation_id}")
-        return 130
-    if not as_json and job["failure"]:
+            live = Live(
+                console=console, get_renderable=frame, vertical_overflow="ellipsis"
+            )
+            stack.callback(live.stop)
+        for answer in answers:
+            job, previous = answer.data, line
+            line = job_views.line(job)
+            if live is not None:
+                live.start()
+                live.refresh()
+            elif line != previous:
+                output.show(f"{datetime.now(UTC).astimezone():%H:%M:%S}  {line}")
+    if job["failure"]:
         output.show("", job_views.failure(job))
-    elif not as_json and job["state"] == "completed":
-        output.show("", f"Results: galaxy-jobs outputs {invocation_id}")
-    return 0 if job["state"] == "completed" else 1
+    elif job["state"] == "completed":
+        output.show("", f"Results: galaxy-jobs outputs {job['invocation_id']}")
+    return job
