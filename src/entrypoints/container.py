@@ -150,9 +150,10 @@ class Container(containers.DeclarativeContainer):
         Metrics, queue.provided.backlog.call().provider
     )
     galaxy: Provider[Galaxy] = Singleton(_galaxy, settings, metrics)
-    # One adapter fills three ports; each can be replaced by itself.
+    # One adapter fills four ports; each can be replaced by itself.
     runner: Provider[ports.WorkflowRunner] = galaxy.provided
     catalog: Provider[ports.WorkflowCatalog] = galaxy.provided
+    data_catalog: Provider[ports.DataCatalog] = galaxy.provided
     histories: Provider[ports.RunHistories] = galaxy.provided
 
     whoami = Singleton(use_cases.WhoAmI, runner, clock)
@@ -165,7 +166,9 @@ class Container(containers.DeclarativeContainer):
     register_dataset = Singleton(use_cases.RegisterDataset, datasets, clock)
     list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
     show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
-    check = Singleton(use_cases.Check, datasets, catalog, allowlist)
+    check = Singleton(
+        use_cases.Check, datasets, catalog, allowlist, clock, data_catalog
+    )
     submit = Singleton(
         use_cases.Submit,
         check=check,

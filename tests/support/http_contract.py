@@ -17,6 +17,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from galaxy_jobs import domain
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     DatasetId,
@@ -168,7 +169,15 @@ class HttpContract:
         assert answer.status_code == 200
         assert "location" not in answer.headers
         plan = answer.json()
-        assert list(plan) == ["dataset_id", "workflow_name", "workflow_id", "inputs"]
+        keys = ["dataset_id", "workflow_name", "workflow_id", "inputs", "data"]
+        assert list(plan) == keys
+        assert plan["data"]["text"] == {
+            "name": "",
+            "state": "ok",
+            "extension": None,
+            "collection_type": None,
+        }
+        assert list(plan["data"]) == ["text", "more"]
         assert plan["inputs"] == {
             "text": {"src": "hda", "id": "hda-reads"},
             "n": 2,
@@ -211,6 +220,22 @@ class HttpContract:
         assert list(document["parameters"]) == [named]
         assert repr(named) in document["parameters"][named]
         assert len(world.galaxy.runs) == runs
+
+    @pytest.mark.parametrize("path", ["/jobs", "/jobs?validate_only=true"])
+    def test_data_that_no_job_can_run_on_is_refused_and_nothing_is_invoked(
+        self, world: World, path: str
+    ) -> None:
+        runs = len(world.galaxy.runs)
+        world.site.dataset("deleted")
+        data = domain.GalaxyData(domain.Src.HDA, "hda-deleted")
+        world.galaxy.data[data] = domain.DataDescription(state="deleted")
+        answer = world.ask("POST", path, {**SORT, "dataset_id": "deleted"})
+        document = problem(answer, 422, "invalid-parameters")
+        assert "'deleted' (hda 'hda-deleted'), which is" in document["detail"]
+        assert list(document["parameters"]) == ["text"]
+        assert len(world.galaxy.runs) == runs
+        world.galaxy.data[data] = domain.DataDescription(state="deferred")
+        world.submit(dataset_id="deleted")
 
     def test_all_parameters_that_do_not_fit_are_named(self, world: World) -> None:
         answer = world.ask("POST", "/jobs", {**SORT, "parameters": {"n": 10, "m": 1}})

@@ -75,7 +75,7 @@ class Site:
             Dataset(
                 dataset_id=DatasetId(dataset_id),
                 name=name,
-                source=GalaxyData(Src.HDA, f"hda-{dataset_id}"[:40]),
+                source=GalaxyData(Src.HDA, f"hda-{dataset_id}"[:40].replace("/", "-")),
                 created_at=datetime.now(UTC),
             )
         )

@@ -78,10 +78,10 @@ class World:
     cancel: CancelJob
 
     @classmethod
-    def made(cls, allowed: Sequence[str] = ()) -> World:
+    def made(cls, *inputs: WorkflowInput, allowed: Sequence[str] = ()) -> World:
         clock, galaxy, faults = ManualClock(), SimulatedGalaxy(), Faults()
         store = MemoryStore(now=clock)
-        workflow_id = galaxy.add_workflow("w", TEXT, P, Q)
+        workflow_id = galaxy.add_workflow("w", TEXT, P, Q, *inputs)
         datasets = MemoryDatasets(store)
         datasets.add(
             Dataset(
@@ -98,6 +98,8 @@ class World:
                 datasets=faults.around("datasets", datasets),
                 catalog=faults.around("catalog", galaxy),
                 allowlist=Allowlist(tuple(AllowedWorkflow(name=n) for n in allowed)),
+                clock=clock,
+                data=faults.around("data", galaxy),
             ),
             submissions=submissions,
             runner=runner,

@@ -8,11 +8,16 @@ import pytest
 from attrs import evolve
 
 from galaxy_jobs.domain import (
+    DataDescription,
     DatasetId,
+    GalaxyData,
     IdempotencyKey,
+    InputKind,
     InvocationState,
     Request,
+    Src,
     SubmissionState,
+    WorkflowInput,
 )
 from galaxy_jobs.domain.errors import (
     DatasetNotFound,
@@ -32,6 +37,7 @@ from galaxy_jobs.domain.errors import (
     WorkflowNotFound,
 )
 from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.use_cases.submit import LOOKS_TIMEOUT, MAX_LOOKS
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, KEY, REQUEST, World
 
@@ -42,6 +48,7 @@ CALLS = [
     "datasets.get",
     "catalog.find",
     "datasets.get_many",
+    "data.describe",
     "runner.identity",
     "submissions.open",
     "histories.create",
@@ -107,6 +114,101 @@ def test_a_workflow_that_is_not_on_the_list_is_not_even_looked_up() -> None:
     with pytest.raises(WorkflowNotAllowed):
         world.submit(REQUEST)
     assert "catalog.find" not in world.faults.calls
+
+
+# --- the look at data ----------------------------------------------------------
+
+MORE = WorkflowInput(name="more", kind=InputKind.DATA, optional=True)
+IN_WORLD = "Input 'text' was given dataset 'd1' (hda 'hda1')"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("error", "is in error in Galaxy"),
+        ("discarded", "is discarded in Galaxy"),
+        ("deleted", "is deleted in Galaxy"),
+        ("purged", "is deleted in Galaxy for good"),
+    ],
+)
+def test_data_that_no_job_can_run_on_is_refused_before_anything_is_done(
+    world: World, state: str, reason: str
+) -> None:
+    world.galaxy.data[HDA] = DataDescription(state=state)
+    with pytest.raises(InvalidParameters) as refusal:
+        world.submit(REQUEST)
+    assert refusal.value.problems["text"].startswith(f"{IN_WORLD}, which {reason}")
+    assert "submissions.open" not in world.faults.calls
+    assert not world.galaxy.histories
+
+
+@pytest.mark.parametrize("state", ["deferred", "upload", "queued", "ok", "new word"])
+def test_data_that_is_there_or_will_be_is_run_on(world: World, state: str) -> None:
+    described = DataDescription(state=state)
+    world.galaxy.data[HDA] = described
+    assert world.submit.check(REQUEST).data == {"text": described}
+    world.submit(REQUEST)
+    assert len(world.galaxy.runs) == 1
+
+
+def test_each_data_that_cannot_be_used_is_named() -> None:
+    world = World.made(MORE)
+    lost = GalaxyData(Src.LDDA, "lost")
+    world.galaxy.data |= {HDA: DataDescription(state="deleted"), lost: None}
+    request = evolve(REQUEST, parameters={"more": {"src": "ldda", "id": "lost"}})
+    with pytest.raises(InvalidParameters) as refusal:
+        world.submit.check(request)
+    assert refusal.value.problems == {
+        "text": f"{IN_WORLD}, which is deleted in Galaxy; restore it there to run on "
+        "it.",
+        "more": "Input 'more' was given ldda 'lost'. Galaxy has no ldda 'lost' that "
+        "the configured key may use.",
+    }
+
+
+@pytest.mark.parametrize("error", [DOWN, RunnerRefusedUs("Bad key.")])
+def test_where_galaxy_cannot_tell_it_decides_when_it_is_invoked(
+    world: World, error: RunnerError
+) -> None:
+    world.faults.raises("data.describe", When.BEFORE, error)
+    world.submit(REQUEST)
+    assert len(world.galaxy.runs) == 1
+
+
+def test_the_same_data_is_asked_about_once_and_no_more_than_so_many() -> None:
+    names = [f"more {n}" for n in range(MAX_LOOKS + 5)]
+    world = World.made(*(evolve(MORE, name=name) for name in names))
+    same = {name: {"src": "hda", "id": HDA.id} for name in names}
+    world.submit.check(evolve(REQUEST, parameters=same))
+    assert world.galaxy.calls["describe"] == 1
+    other = {name: {"src": "hda", "id": f"d{n}"} for n, name in enumerate(names)}
+    plan = world.submit.check(evolve(REQUEST, parameters=other))
+    assert world.galaxy.calls["describe"] == 1 + MAX_LOOKS == 1 + len(plan.data)
+
+
+def test_a_slow_galaxy_is_not_asked_about_all_data() -> None:
+    world = World.made(MORE)
+
+    def take_time() -> None:
+        world.clock.advance(LOOKS_TIMEOUT + timedelta(seconds=1))
+
+    world.faults.strikes["data.describe", When.AFTER] = take_time
+    request = evolve(REQUEST, parameters={"more": {"src": "hda", "id": "d2"}})
+    assert set(world.submit.check(request).data) == {"text"}
+
+
+def test_a_lost_run_is_found_though_its_data_is_deleted_meanwhile(
+    world: World,
+) -> None:
+    world.galaxy.fail_next("invoke", LOST, after=True)
+    with pytest.raises(OutcomeUnknown):
+        world.submit(REQUEST)
+    world.galaxy.data[HDA] = DataDescription(state="deleted")
+    calls = world.galaxy.calls["describe"]
+    world.settle()
+    (submission,) = world.submissions()
+    assert submission.state is SubmissionState.ACCEPTED
+    assert world.galaxy.calls["describe"] == calls
 
 
 # --- when Galaxy does not do it -----------------------------------------------

@@ -338,7 +338,7 @@ class Reconcile:
         a run that is not adopted would be lost.
         """
         try:
-            plan = self.check(submission.request)
+            plan = self.check.plan(submission.request)
         except (RunnerError, StoreUnavailable):
             raise
         except DomainError:

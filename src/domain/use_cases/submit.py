@@ -13,14 +13,17 @@ Every step is a compare-and-set against it: the loser stops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID, uuid4
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
+    DataNotFound,
+    InvalidParameters,
     InvalidValue,
     KeyInProgress,
     KeyReused,
@@ -30,8 +33,10 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     StaleVersion,
     StoreUnavailable,
+    quoted,
+    shortened,
 )
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source
+from galaxy_jobs.domain.model.dataset import DataDescription, GalaxyData, Source
 from galaxy_jobs.domain.model.invocation import STALE_AFTER, InvocationState
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
@@ -53,6 +58,7 @@ from galaxy_jobs.domain.model.workflow import Allowlist, Workflow, bind, resolve
 from galaxy_jobs.domain.model.workflow_input import DatasetRef
 from galaxy_jobs.domain.ports import (
     Clock,
+    DataCatalog,
     DatasetRepository,
     InvocationRepository,
     RunHistories,
@@ -87,22 +93,96 @@ class Plan:
     Attributes:
         workflow: As Galaxy declares it now.
         inputs: The value or data of each input; others take their defaults.
+        data: What Galaxy knows of the data that it has, by input, as far as it was
+            asked and could tell.
     """
 
     workflow: Workflow
     inputs: Mapping[str, Source | Json]
+    data: Mapping[str, DataDescription] = field(factory=dict, hash=False)
+
+
+MAX_LOOKS = 20
+"""Data of a request that Galaxy is asked about at most."""
+
+LOOKS_TIMEOUT = timedelta(seconds=10)
+"""After this, Galaxy is asked about no more data of a request."""
 
 
 @frozen
 class Check:
-    """Checks a request without running it."""
+    """Checks a request without running it.
+
+    Attributes:
+        data: Is asked about the data that Galaxy has; None: its state is left for
+            Galaxy to judge.
+    """
 
     datasets: DatasetRepository
     catalog: WorkflowCatalog
     allowlist: Allowlist
+    clock: Clock
+    data: DataCatalog | None = None
 
     def __call__(self, request: Request) -> Plan:
         """Return the plan that would be invoked.
+
+        Galaxy is asked once about each dataset and collection, at most
+        :data:`MAX_LOOKS` of them. Once it fails to answer, or after
+        :data:`LOOKS_TIMEOUT`, the rest is for Galaxy to judge when it is invoked.
+
+        Raises:
+            InvalidParameters: As for :meth:`plan`, and for data that Galaxy does not
+                have, or that no job can run on: see :class:`DataDescription`.
+            DomainError: As for :meth:`plan`.
+        """
+        plan = self.plan(request)
+        given = {
+            name: value
+            for name, value in plan.inputs.items()
+            if isinstance(value, GalaxyData)
+        }
+        found = self._look(given.values())
+        described, problems = {}, {}
+        for name, data in given.items():
+            dataset = _dataset_of(name, request)
+            what = f"{data.src.value} {quoted(data.id)}"
+            what = what if dataset is None else f"dataset {dataset} ({what})"
+            match found.get(data):
+                case DataNotFound() as error:
+                    problems[name] = f"Input {quoted(name)} was given {what}. {error}"
+                case DataDescription() as description:
+                    described[name] = description
+                    if description.problem:
+                        problems[name] = (
+                            f"Input {quoted(name)} was given {what}, which "
+                            f"{description.problem}."
+                        )
+                case None:
+                    pass  # Galaxy could not tell
+        if problems:
+            raise InvalidParameters(problems)
+        return evolve(plan, data=described)
+
+    def _look(
+        self, given: Iterable[GalaxyData]
+    ) -> dict[GalaxyData, DataDescription | DataNotFound]:
+        """Return what Galaxy knows of data, as far as it can tell in time."""
+        found: dict[GalaxyData, DataDescription | DataNotFound] = {}
+        until = self.clock() + LOOKS_TIMEOUT
+        for data in islice(dict.fromkeys(given), MAX_LOOKS):
+            if self.data is None or self.clock() > until:
+                break
+            try:
+                found[data] = self.data.describe(data)
+            except DataNotFound as error:
+                found[data] = error
+            except RunnerError:
+                break
+        return found
+
+    def plan(self, request: Request) -> Plan:
+        """Return the plan without asking about the state of data.
 
         Raises:
             DatasetNotFound: The job's dataset, or one named in a parameter, is
@@ -356,23 +436,33 @@ class Rerun:
         return self.submit(request, key)
 
 
+def _dataset_of(name: str, request: Request) -> str | None:
+    """Return the id of the registered dataset that an input takes, in quotes."""
+    # An input that no parameter fills takes the job's own dataset.
+    value = request.parameters.get(name, {"dataset_id": request.dataset_id})
+    id_ = value.get("dataset_id") if isinstance(value, Mapping) else None
+    return None if id_ is None else shortened(repr(id_))
+
+
 def _explained(error: RunnerError, request: Request, plan: Plan) -> RunnerError:
     """Add to a refusal that names data by Galaxy's id which dataset that is."""
     if not isinstance(error, RunRejected):
         return error
     for name, data in plan.inputs.items():
         if isinstance(data, GalaxyData) and data.id in error.galaxy_message:
-            # An input that no parameter fills takes the job's own dataset.
-            value = request.parameters.get(name, {"dataset_id": request.dataset_id})
-            id_ = value.get("dataset_id") if isinstance(value, Mapping) else None
+            dataset = _dataset_of(name, request)
             advice = (
                 f"Input {name!r} was given {data.src.value} {data.id}."
-                if id_ is None
-                else f"Dataset {id_!r} is {data.src.value} {data.id}: if this Galaxy "
-                "has no such data, register what it has under another dataset_id."
+                if dataset is None
+                else f"Dataset {dataset} is {data.src.value} {data.id}: {_REGISTER}"
             )
             return RunRejected(error.galaxy_message, error.galaxy_code, advice)
     return error
+
+
+_REGISTER = (
+    "if this Galaxy has no such data, register what it has under another dataset_id."
+)
 
 
 def replay(holder: Submission, request: Request) -> Submitted:

@@ -215,6 +215,19 @@ class Accepted(View):
     state: Annotated[InvocationState, doc("What is known of it so far.", "queued")]
 
 
+class DataJson(View):
+    """What Galaxy knows of data that it has."""
+
+    name: Annotated[str, doc("In Galaxy.", "sample-1.fastq")]
+    state: Annotated[
+        str, doc("Galaxy's word for its state, `deleted` or `purged`.", "ok")
+    ]
+    extension: Annotated[
+        str | None, doc("Galaxy's name of the format; null: several.", "fastqsanger")
+    ]
+    collection_type: Annotated[str | None, doc("Null: no collection.", "list:paired")]
+
+
 class PlanJson(View):
     """What would be run."""
 
@@ -227,6 +240,10 @@ class PlanJson(View):
             "The value of each input; the others take their defaults.",
             {"text": {"src": "hda", "id": "5a1cff6882ddb5b2"}, "sleep_s": 2},
         ),
+    ]
+    data: Annotated[
+        dict[str, DataJson],
+        doc("By input: data that is in Galaxy, as far as Galaxy could tell."),
     ]
 
 
@@ -418,6 +435,7 @@ def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
             name: source(value) if isinstance(value, domain.Source) else value
             for name, value in checked.inputs.items()
         },
+        data={name: view(DataJson, data) for name, data in checked.data.items()},
     )
 
 
