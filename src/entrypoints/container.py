@@ -6,18 +6,19 @@ fill, since dependency-injector does not check types; a test builds every one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from attrs import define, field
 from dependency_injector import containers, providers
-from dependency_injector.providers import Dependency, Provider, Singleton
+from dependency_injector.providers import Callable, Dependency, Provider, Singleton
 from sqlalchemy import Engine, event
 
 from galaxy_jobs.adapters import postgres
 from galaxy_jobs.adapters.broadcast import Broadcast
 from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.prometheus import Metrics
@@ -150,6 +151,10 @@ class Container(containers.DeclarativeContainer):
         Metrics, queue.provided.backlog.call().provider
     )
     galaxy: Provider[Galaxy] = Singleton(_galaxy, settings, metrics)
+    # Of which there are no pages to link to.
+    local_galaxies: Provider[Collection[str]] = Callable(
+        LocalGalaxy.addresses, settings.provided.home
+    )
     # One adapter fills four ports; each can be replaced by itself.
     runner: Provider[ports.WorkflowRunner] = galaxy.provided
     catalog: Provider[ports.WorkflowCatalog] = galaxy.provided

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import pairwise
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from attrs import define, field
 from playwright.sync_api import Browser, Error, Page, expect
 
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
@@ -26,57 +23,16 @@ from tests.support.browser import browser
 from tests.support.galaxy import Lab
 from tests.support.page import Site, seen, site, steps
 from tests.support.service import service
+from tests.support.tab import PHONE, WIDE, opened
 from tests.support.wait import until
 
 
 STATE = InvocationState
-WIDE, PHONE = (1120, 760), (390, 844)
 
 N = WorkflowInput(name="n", kind=InputKind.INTEGER, minimum=1, maximum=9, default=3)
 MODE = WorkflowInput(name="mode", kind=InputKind.TEXT, options=("fast", "exact"))
 
 CONTRAST = (Path(__file__).parents[1] / "support/contrast.js").read_text()
-
-
-@define
-class Tab:
-    """A tab of the browser, and what went wrong in it."""
-
-    page: Page
-    base: str
-    troubles: list[str] = field(factory=list)
-
-    def go(self, path: str) -> Page:
-        self.page.goto(self.base + path)
-        self.page.evaluate("window.notReloaded = true")
-        return self.page
-
-    def stayed(self) -> None:
-        """Make sure that it was not loaded again since."""
-        assert self.page.evaluate("window.notReloaded") is True
-
-    def note(self, what: str) -> None:
-        self.troubles.append(what)
-
-    def requested(self, url: str) -> None:
-        if urlsplit(url).netloc != urlsplit(self.base).netloc:
-            self.note(f"requested {url}")
-
-
-@contextmanager
-def opened(
-    chrome: Browser, base: str, size: tuple[int, int] = WIDE, **context: Any
-) -> Iterator[Tab]:
-    width, height = size
-    there = chrome.new_context(viewport={"width": width, "height": height}, **context)
-    there.set_default_timeout(15_000)
-    tab = Tab(there.new_page(), base)
-    tab.page.on("console", lambda message: tab.note(f"console: {message.text}"))
-    tab.page.on("pageerror", lambda error: tab.note(f"error: {error}"))
-    tab.page.on("request", lambda request: tab.requested(request.url))
-    yield tab
-    there.close()
-    assert not tab.troubles
 
 
 @pytest.fixture(scope="module")
@@ -135,16 +91,6 @@ def test_every_page_can_be_read_in_any_light_and_on_a_phone(
             "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
         )
         assert (max(red, green, blue) < 60) is (scheme == "dark")
-
-
-def test_the_filters_do_not_overlap_on_a_phone(chrome: Browser, there: Site) -> None:
-    with opened(chrome, there.url, PHONE) as tab:
-        filters = tab.go("/").locator(".filters")
-        controls = filters.locator("input:visible, button").all()
-        boxes = [box for control in controls if (box := control.bounding_box())]
-        assert len(boxes) == 3
-        for left, right in pairwise(boxes):
-            assert left["x"] + left["width"] <= right["x"]
 
 
 def test_a_failure_is_seen_without_scrolling(
@@ -223,6 +169,19 @@ def test_a_bar_moves_as_the_job_does_and_the_page_is_not_loaded_again(
         expect(row.locator(".badge")).to_have_text("Completed")
         tab.stayed()
         other.stayed()
+
+
+def test_the_title_of_a_job_stays_that_of_the_job(chrome: Browser, there: Site) -> None:
+    id_ = there.job("sort", "reads", seen(STATE.IN_PROGRESS, running=2))
+    with opened(chrome, there.url) as tab:
+        page = tab.go(f"/ui/jobs/{id_}")
+        expect(page.locator("#outputs:not([hx-get])")).to_be_visible()
+        expect(page).to_have_title("In progress: sort · galaxy-jobs")
+        there.see(id_, seen(STATE.COMPLETED, ok=2))
+        expect(page).to_have_title("Completed: sort · galaxy-jobs")
+        expect(page.locator("#outputs:not([hx-get])")).to_be_visible()
+        page.wait_for_timeout(500)
+        expect(page).to_have_title("Completed: sort · galaxy-jobs")
 
 
 def test_a_new_job_appears_in_the_list_by_itself(chrome: Browser, there: Site) -> None:

@@ -84,6 +84,7 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         "poll_policy": PollPolicy(),
         "tokens": MemoryTokens(MemoryStore()),
         "http": HttpTable(),
+        "local_galaxies": (),
         **instead,
     }
     for repository, methods in READS.items():

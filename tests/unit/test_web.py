@@ -5,6 +5,7 @@ How they behave in a browser is shown with the integration tests.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryDatasets,
@@ -39,6 +41,7 @@ from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
 from galaxy_jobs.domain import (
     Element,
     InputKind,
+    InvocationId,
     JobDetails,
     Output,
     Progress,
@@ -55,7 +58,7 @@ from galaxy_jobs.domain.errors import (
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import Json
 from galaxy_jobs.domain.ports import Page
-from galaxy_jobs.entrypoints import web
+from galaxy_jobs.entrypoints import web, wording
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
@@ -295,6 +298,54 @@ def test_a_running_job_shows_steps_history_parameters_and_what_can_be_done(
     assert f'action="/ui/jobs/{id_}/cancel"' in page
     assert f'href="/ui/jobs/{id_}/rerun"' in page
     assert "http://galaxy.simulated/workflows/invocations/" in page
+
+
+def test_a_parameter_that_was_set_to_nothing_is_not_set(world: World) -> None:
+    id_ = world.submit(
+        workflow_name="Form", parameters={"mode": "fast", "note": None, "keep": False}
+    )
+    text = text_of(world.get(f"/ui/jobs/{id_}"))
+    assert "note not set" in text
+    assert "keep false" in text
+
+
+def test_the_duration_of_a_job_ends_with_it(world: World) -> None:
+    id_ = world.submit()
+    world.clock.advance(timedelta(minutes=3))
+    for path in ("/", f"/ui/jobs/{id_}"):
+        assert "for 3 min" in text_of(world.get(path))
+    world.sweep(9)
+    world.clock.advance(timedelta(hours=9))
+    # It is superseded hours after its end.
+    world.api.post(f"/jobs/{id_}/rerun", json={"overwrite": True})
+    [end] = [
+        change.at
+        for change in world.container.invocations().transitions(InvocationId(id_))
+        if change.to_state.is_terminal
+    ]
+    start = world.container.invocations().get(InvocationId(id_)).created_at
+    for path in ("/", f"/ui/jobs/{id_}"):
+        assert f"after {wording.duration(end - start)}" in text_of(world.get(path))
+
+
+def test_there_is_no_link_to_a_galaxy_that_has_no_pages(
+    world: World, tmp_path: Path
+) -> None:
+    id_ = world.submit()
+    home = tmp_path / "galaxy"
+    home.mkdir()
+    keys = {"port": 8090, "admin_key": "a", "id_secret": "b"}
+    (home / "galaxy.json").write_text(json.dumps(keys))
+    assert LocalGalaxy.addresses(tmp_path) == ["http://127.0.0.1:8090"]
+    (home / "galaxy.json").write_text("{}")
+    assert LocalGalaxy.addresses(tmp_path) == []
+    assert 'href="http://galaxy.simulated/' in world.get(f"/ui/jobs/{id_}")
+    world.container.local_galaxies.override(
+        providers.Object(["http://galaxy.simulated"])
+    )
+    page = world.get(f"/ui/jobs/{id_}")
+    assert "http://galaxy.simulated has no pages to look at it" in text_of(page)
+    assert 'href="http' not in page
 
 
 def test_a_script_that_has_missed_the_end_of_a_job_reloads_its_page(

@@ -24,7 +24,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -140,6 +140,20 @@ class LocalGalaxy:
             )
         name = "galaxy" if release == RELEASES[-1] else f"galaxy-{release}"
         return cls(folder / name, port=port, release=release)
+
+    @classmethod
+    def addresses(cls, folder: Path) -> Collection[str]:
+        """Return the addresses of all that were ever started in *folder*.
+
+        None of them has Galaxy's pages for browsers, only its API.
+        """
+        found = []
+        for release in RELEASES:
+            galaxy = cls.among(folder, release)
+            if galaxy._state_file.exists():  # noqa: SLF001 - of this class
+                with contextlib.suppress(EmbeddedError):
+                    found.append(galaxy.url)
+        return found
 
     @property
     def log(self) -> Path:

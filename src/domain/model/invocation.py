@@ -327,6 +327,17 @@ class Invocation:
         return not self.state.is_terminal or self.has_jobs_left
 
     @property
+    def ended_at(self) -> datetime | None:
+        """When it was noticed that it has ended; None if it has not.
+
+        What came later, that it was superseded say, or a look without news, does not
+        count.
+        """
+        if not self.state.is_terminal:
+            return None
+        return min(self.updated_at, self.observed_at)
+
+    @property
     def needs_cancel(self) -> bool:
         """Whether the engine still has to be asked to stop it, or its jobs."""
         return self.state is InvocationState.CANCELLING or self.stopping

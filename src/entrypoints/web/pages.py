@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlencode
@@ -70,6 +70,7 @@ def get_job_page(
     invocation_id: FromPath[str],
     invocations: Needs[ports.InvocationRepository],
     clock: Needs[ports.Clock],
+    local_galaxies: Needs[Collection[str]],
 ) -> Response[str]:
     """Show a job."""
     job = invocations.get(InvocationId(invocation_id))
@@ -85,6 +86,7 @@ def get_job_page(
         job=job,
         active=active,
         history=invocations.transitions(job.invocation_id),
+        has_client=job.identity.url not in local_galaxies,
         mark=live.mark_of({job.invocation_id: job}, now),
     )
 

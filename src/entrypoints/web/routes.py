@@ -12,11 +12,11 @@ from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 
-from galaxy_jobs.entrypoints.api import exception_handlers, openapi
+from galaxy_jobs.entrypoints.api import exception_handlers
 from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS, Connection
 from galaxy_jobs.entrypoints.api.host_and_origin import is_same_origin
 from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.web import pages, render, sign_in, submit
+from galaxy_jobs.entrypoints.web import docs, pages, render, sign_in, submit
 from galaxy_jobs.entrypoints.web.forms import form_of
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
@@ -57,15 +57,6 @@ def problem_page(request: AnyRequest, error: Exception) -> Response[Any]:
     )
 
 
-@get("/docs", sync_to_thread=True)
-def get_docs_page(request: AnyRequest) -> Response[str]:
-    """Show the OpenAPI document.
-
-    The usual viewers are megabytes of script that a page loads from another host.
-    """
-    return page(request, "docs.html", document=openapi.document(request.app))
-
-
 @get("/ui/{rest:path}", sync_to_thread=False)
 def get_nothing() -> None:
     """Answer 404 with a page."""
@@ -81,7 +72,7 @@ def router() -> Router:
             *sign_in.ROUTES,
             *submit.ROUTES,
             render.ASSETS_ROUTER,
-            get_docs_page,
+            docs.get_docs_page,
             get_nothing,
         ],
         dependencies={

@@ -1,0 +1,119 @@
+"""The layout of every page at the widths of phones, tablets and desktops, and axe-core.
+
+Nothing scrolls sideways, overlaps or is cut off, and no word of a heading is broken.
+axe-core (https://github.com/dequelabs/axe-core) looks for what keeps people with a
+screen reader, a keyboard or weak eyes from using a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from galaxy_jobs.domain import Element, Output
+from tests.integration.screenshots import furnish, output
+from tests.support.api import StandIn
+from tests.support.browser import browser
+from tests.support.page import Site, site
+from tests.support.tab import opened
+
+
+LAYOUT = (Path(__file__).parents[1] / "support/layout.js").read_text()
+WIDTHS = (360, 390, 768, 820, 1366)
+
+PARTS = Output(
+    label="coverage per sample",
+    src="hdca",
+    id="bbd44e69cb8906b0",
+    name="Coverage of SRR7889045",
+    state="error",
+    elements=tuple(
+        Element(name=f"plate-1/sample-{n:02}", id=f"bbd44e69cb8906{n}", state=state)
+        for n, state in enumerate(["error", "ok", "ok"], 10)
+    ),
+)
+OUTPUTS = [
+    output("report", "MultiQC report", "html", 1843120),
+    output("variants", "Variants", "vcf", 48213),
+    PARTS,
+]
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    expect.set_options(timeout=15_000)
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def there(module_database_url: str) -> Iterator[Site]:
+    with site(module_database_url, job_outputs=StandIn(OUTPUTS)) as pages:
+        yield pages
+
+
+@pytest.fixture(scope="module")
+def paths(postgres_url: str, there: Site) -> dict[str, str]:
+    """The paths of all pages, each by what is to be seen on it."""
+    jobs: dict[str, Any] = dict(furnish(there))
+    form = "/ui/submit?workflow_name=variant-calling"
+    failed = f"/ui/jobs/{jobs['failed']}"
+    return {
+        "the list": "/",
+        "a filtered list": "/?dataset_id=SRR7889041&workflow_name=rna-seq&state=failed",
+        "the end of the list": "/?workflow_name=variant-calling&state=completed",
+        **{f"a {name} job": f"/ui/jobs/{id_}" for name, id_ in jobs.items()},
+        "outputs": f"{failed}/outputs",
+        "workflows": "/ui/submit",
+        "a form": form,
+        "a rerun": f"{failed}/rerun",
+        "documentation": "/docs",
+        "sign-in": "/sign-in",
+        "nothing": "/ui/nothing",
+    }
+
+
+def settled(page: Page, path: str) -> Page:
+    """Wait for all parts of a page."""
+    page.wait_for_load_state("load")
+    if path.startswith("/ui/jobs/") and path.count("/") == 3:
+        page.wait_for_selector("#outputs:not([hx-get])")
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_overlaps_and_nothing_is_cut_off(
+    chrome: Browser, there: Site, paths: dict[str, str], width: int
+) -> None:
+    wrong = {}
+    with opened(chrome, there.url, (width, 844)) as tab:
+        for name, path in paths.items():
+            if found := settled(tab.go(path), path).evaluate(LAYOUT):
+                wrong[name] = found
+        tab.troubles.clear()  # the console shows the 404
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1366])
+def test_axe_finds_nothing(
+    chrome: Browser,
+    there: Site,
+    paths: dict[str, str],
+    width: int,
+    scheme: Literal["light", "dark"],
+) -> None:
+    axe, wrong = Axe(), {}
+    with opened(chrome, there.url, (width, 844), color_scheme=scheme) as tab:
+        for name, path in paths.items():
+            found = axe.run(settled(tab.go(path), path)).response["violations"]
+            for violation in found:
+                parts = [node["html"][:200] for node in violation["nodes"]]
+                wrong[f"{name}: {violation['help']}"] = parts
+        tab.troubles.clear()  # the console shows the 404
+    assert wrong == {}
