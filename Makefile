@@ -25,8 +25,12 @@ help: ## this list
 .venv/ready: .dev/requirements.lock pyproject.toml
 	@.dev/install.sh
 
-demo: .venv/ready ## a real Galaxy, a real job, and the service left running
-	@$(GJ) demo $(if $(DEMO_EXIT),--exit)
+# Others set variables of such names, too: only those given to make count.
+given = $(if $(filter command,$(firstword $(origin $(1)))),$(2) $($(1)))
+
+demo: .venv/ready ## a real Galaxy, a real job, the service left running (PORT=, GALAXY_PORT=)
+	@$(GJ) demo $(if $(DEMO_EXIT),--exit) $(call given,PORT,--port) \
+		$(call given,GALAXY_PORT,--galaxy-port)
 
 test: .venv/ready ## all tests, on a real PostgreSQL, Galaxy and browser (GALAXY=24.2)
 	@.dev/browser.sh
@@ -64,7 +68,8 @@ audit: ## known vulnerabilities of the locked packages (needs uv)
 	done
 
 galaxy: .venv/ready ## install and start the local Galaxy alone (GALAXY=24.2)
-	@$(GJ) galaxy start $(if $(GALAXY),--version $(GALAXY))
+	@$(GJ) galaxy start $(if $(GALAXY),--version $(GALAXY)) \
+		$(call given,GALAXY_PORT,--port)
 
 galaxy-stop: .venv/ready ## stop it
 	@$(GJ) galaxy stop $(if $(GALAXY),--version $(GALAXY))
@@ -76,5 +81,7 @@ lock: ## resolve the lock files anew (needs uv)
 pin: ## pin the images of deploy/ by digest (needs docker and its registry)
 	@.dev/pin-images.sh
 
-clean: ## forget the environment and caches
-	rm -rf .venv dist build .mypy_cache .ruff_cache .hypothesis
+clean: ## remove all that make has installed or kept, with the data in it
+	@if [ -x $(GJ) ]; then export GALAXY_JOBS_HOME=$(CURDIR)/.local; \
+		$(GJ) galaxy remove && $(GJ) database remove --yes; fi
+	rm -rf .venv .local dist build .mypy_cache .ruff_cache .hypothesis .pytest_cache

@@ -13,7 +13,14 @@ found() {
     done
     return 1
 }
-if ! found && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+# Without a terminal, as in CI, there is nobody to ask.
+agreed() {
+    if [ -t 0 ] && [ -t 2 ]; then
+        printf 'make test needs Chromium. Install it by apt-get (300 MB)? [y/N] ' >&2
+        read -r answer && [ "$answer" = y ]
+    fi
+}
+if ! found && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && agreed; then
     echo "installing Chromium, which tests of the pages need ..." >&2
     export DEBIAN_FRONTEND=noninteractive
     if ! { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null; then

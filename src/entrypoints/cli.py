@@ -141,16 +141,48 @@ def migrate() -> int:
     return 0
 
 
-@app.command(version_flags=[])
-def galaxy(
-    action: Literal["start", "stop", "status"], /, *, version: str | None = None
-) -> int:
-    """Start or stop a local Galaxy, or show its status.
+@app.command
+def database(action: Literal["status", "remove"], /, *, yes: bool = False) -> int:
+    """Show where the embedded database is, or remove it.
 
     Args:
         action: One of these.
+        yes: Delete all jobs, datasets and tokens in it.
+    """
+    from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+    from galaxy_jobs.entrypoints import settings
+
+    embedded = EmbeddedPostgres(settings.load().home)
+    if action == "status":
+        there = embedded.data.exists()
+        output.line(f"{embedded.folder}: {'a database' if there else 'none yet'}")
+        return 0 if there else 1
+    if embedded.folder.exists() and not yes:
+        message = f"All jobs, datasets and tokens in {embedded.folder} will be deleted."
+        output.error(message, "If that is meant: galaxy-jobs database remove --yes")
+        return 2
+    embedded.remove()
+    output.line("removed")
+    return 0
+
+
+@app.command(version_flags=[])
+def galaxy(
+    action: Literal["start", "stop", "status", "remove"],
+    /,
+    *,
+    version: str | None = None,
+    port: Port | None = None,
+) -> int:
+    """Start, stop or remove a local Galaxy, or show its status.
+
+    Args:
+        action: One of these. `start` prints the address and a key, as lines that
+            `export` takes; `remove` deletes the installation and all its data.
         version: Its release, such as 24.2; the newest is started without it, and
-            all are stopped or shown.
+            all are stopped, shown or removed.
+        port: The port to start it on; by default that of before, or the first one
+            from 8085 that is free.
     """
     from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
     from galaxy_jobs.adapters.embedded.galaxy_package import RELEASES
@@ -159,7 +191,7 @@ def galaxy(
     home = settings.load().home
     if action == "start":
         local = LocalGalaxy.among(home, version or RELEASES[-1])
-        access = local.start(lambda stage: output.note(f"{stage} …"))
+        access = local.start(lambda stage: output.note(f"{stage} …"), port)
         output.line(f"GALAXY_URL={access.url}\nGALAXY_API_KEY={access.key}")
         return 0
     galaxies = [
@@ -167,14 +199,17 @@ def galaxy(
         for release in ((version,) if version else RELEASES)
     ]
     known = [local for local in galaxies if local.home.exists()] or galaxies[-1:]
-    if action == "stop":
-        for local in known:
+    if action == "status":
+        shown = [local.status() for local in known]
+        output.line("\n".join(map(str, shown)))
+        return 0 if any(status.running for status in shown) else 1
+    for local in known:
+        if action == "stop":
             local.stop()
-        output.line("stopped")
-        return 0
-    shown = [local.status() for local in known]
-    output.line("\n".join(map(str, shown)))
-    return 0 if any(status.running for status in shown) else 1
+        else:
+            local.remove()
+    output.line("stopped" if action == "stop" else "removed")
+    return 0
 
 
 app.command(
@@ -216,7 +251,12 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 @app.command
-def demo(*, exit: bool = False) -> int:  # noqa: A002
+def demo(
+    *,
+    exit: bool = False,  # noqa: A002
+    port: Port = 8000,
+    galaxy_port: Port | None = None,
+) -> int:
     """Run everything on a real Galaxy: a job from its submission to its end.
 
     Uses GALAXY_URL and GALAXY_API_KEY if they are set, else a local Galaxy that
@@ -224,7 +264,9 @@ def demo(*, exit: bool = False) -> int:  # noqa: A002
 
     Args:
         exit: Stop when the job has ended, instead of serving on.
+        port: The port of the API, or the first one above it that is free.
+        galaxy_port: The port of the local Galaxy.
     """
     from galaxy_jobs.entrypoints import demo
 
-    return demo.run(keep_serving=not exit)
+    return demo.run(keep_serving=not exit, port=port, galaxy_port=galaxy_port)

@@ -32,7 +32,6 @@ from galaxy_jobs.entrypoints.client.watching import changes
 from galaxy_jobs.entrypoints.settings import Settings, load
 
 
-PORT = 8000
 DATASET = "fruits"
 """The id of the sample's dataset, unless that is taken; README goes on with it."""
 
@@ -43,12 +42,12 @@ STARTED = time.monotonic()
 """The time that the lines of the demo count from."""
 
 
-def run(*, keep_serving: bool) -> int:
+def run(*, keep_serving: bool, port: int, galaxy_port: int | None) -> int:
     """Run the demo, then serve on until Ctrl-C if wanted; return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ExitStack() as stack:
-            _run(stack, keep_serving=keep_serving)
+            _run(stack, port, galaxy_port, keep_serving=keep_serving)
     except KeyboardInterrupt:
         report("stopped")
     except CommandFailed as error:
@@ -63,14 +62,17 @@ def report(topic: str, text: str = "") -> None:
     output.line(f"[{seconds:6.1f} s] {topic:<12}  {text}".rstrip())
 
 
-def _run(stack: ExitStack, *, keep_serving: bool) -> None:
+def _run(
+    stack: ExitStack, port: int, galaxy_port: int | None, *, keep_serving: bool
+) -> None:
     settings = load()
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    url, key, ours = _galaxy(stack, settings)
+    url, key, ours = _galaxy(stack, settings, galaxy_port)
     os.environ.update(GALAXY_URL=url, GALAXY_API_KEY=key)
-    if (port := free_port(PORT - 1)) != PORT:
-        report("API", f"port {PORT} is taken: using {port}")
+    if (free := free_port(port - 1)) != port:
+        report("API", f"port {port} is taken: using {free}")
+        port = free
     address = f"http://127.0.0.1:{port}"
     api = Api(environment.Service(url=address))
     log = logs / "serve.log"
@@ -106,7 +108,7 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
     if keep_serving:
         too = ", which stops that Galaxy, too" if ours else ""
         report(f"serving at {address} until Ctrl-C{too} (logs: {logs})")
-        commands = _next_commands(settings.home, address, job, sample)
+        commands = _next_commands(settings, address, job, sample)
         output.line("\nLeave this running, and type in a second terminal:\n")
         output.line("".join(f"    {command}\n" for command in commands))
         while True:
@@ -114,18 +116,24 @@ def _run(stack: ExitStack, *, keep_serving: bool) -> None:
             time.sleep(0.5)
 
 
-def _galaxy(stack: ExitStack, settings: Settings) -> tuple[str, str, bool]:
+def _galaxy(
+    stack: ExitStack, settings: Settings, port: int | None
+) -> tuple[str, str, bool]:
     """Return the address of a Galaxy, a key, and whether it was started for this."""
-    if settings.galaxy_url and settings.galaxy_api_key:
+    if _is_configured(settings):
         url, key = settings.galaxy()
         report("Galaxy", f"{url} (as configured)")
         return url, key, False
     galaxy = LocalGalaxy.among(settings.home)
     if ours := not galaxy.status().running:
         stack.callback(galaxy.stop)
-    access = galaxy.start(lambda stage: report("Galaxy", stage))
+    access = galaxy.start(lambda stage: report("Galaxy", stage), port)
     report("Galaxy", f"{access.url} is up")
     return access.url, access.key, ours
+
+
+def _is_configured(settings: Settings) -> bool:
+    return bool(settings.galaxy_url and settings.galaxy_api_key)
 
 
 def _dataset(api: Api, url: str, key: str) -> str:
@@ -166,12 +174,15 @@ def _watch(answers: Iterator[Answer]) -> dict[str, Any]:
 
 
 def _next_commands(
-    home: Path, address: str, job: dict[str, Any], sample: samples.Sample
+    settings: Settings, address: str, job: dict[str, Any], sample: samples.Sample
 ) -> Iterator[str]:
     """Yield the commands for a second terminal, where this is left running."""
     if (activate := Path(sys.prefix, "bin", "activate")).exists():
         yield f". {shlex.quote(str(activate))}"
-    yield f"export GALAXY_JOBS_HOME={shlex.quote(str(home))}"
+    yield f"export GALAXY_JOBS_HOME={shlex.quote(str(settings.home))}"
+    if not _is_configured(settings):
+        # The address and a key, for `doctor`, `serve` and `poll`.
+        yield "export $(galaxy-jobs galaxy start)"
     if address != environment.Service().url:
         yield f"export GALAXY_JOBS_URL={address}"
     yield f"curl -s {address}/jobs?limit=1"

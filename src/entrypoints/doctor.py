@@ -22,6 +22,8 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.galaxy_package import RELEASES
 from galaxy_jobs.adapters.galaxy import Galaxy, releases
 from galaxy_jobs.adapters.postgres import SchemaState, clock, schema_state
 from galaxy_jobs.domain import AllowedWorkflow, Identity, errors
@@ -153,7 +155,7 @@ class Doctor:
     def _remedy(self, check: str, error: Exception) -> str:
         match check, error:
             case "settings", _:
-                return "galaxy-jobs galaxy start"
+                return self._start_local_galaxy()
             case "database", _ if self.folder is not None:
                 return "Correct that, or set DATABASE_URL to a server of yours."
             case "database", _ if "`createdb " in str(error):
@@ -166,6 +168,17 @@ class Doctor:
                 return OTHER_GALAXY
             case _:
                 return "galaxy-jobs doctor  (again, a little later)"
+
+    def _start_local_galaxy(self) -> str:
+        for release in reversed(RELEASES):
+            galaxy = LocalGalaxy.among(self.settings.home, release)
+            if galaxy.server():
+                version = "" if release == RELEASES[-1] else f" --version {release}"
+                return (
+                    f"export $(galaxy-jobs galaxy start{version})  (the address and a "
+                    f"key of the local Galaxy, which runs at {galaxy.url})"
+                )
+        return "export $(galaxy-jobs galaxy start)"
 
     def _settings(self) -> Iterator[Outcome]:
         url, _ = self.settings.galaxy()

@@ -16,10 +16,12 @@ import pytest
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
-from galaxy_jobs.entrypoints.demo import PORT
 from tests.support.demo import environment, left_running
 from tests.support.proxy import Fate, Passing, Proxy
 from tests.support.readme import blocks
+
+
+PORT = 8000
 
 
 @pytest.fixture

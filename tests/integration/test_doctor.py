@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,6 +147,30 @@ def test_a_schema_that_is_not_there_or_behind(
     behind = sound.examined(DATABASE_URL=empty_database_url)
     assert behind.failing() == {"migrations"}
     assert "older than this program" in behind["migrations"]["said"]
+
+
+def test_the_local_galaxy_is_named_where_no_galaxy_is_set(
+    sound: SetUp, galaxy: LocalGalaxy
+) -> None:
+    # The home of the tests' own Galaxy, as in a second terminal beside a demo.
+    home = str(galaxy.home.parent)
+    report = sound.examined(GALAXY_URL="", GALAXY_API_KEY="", GALAXY_JOBS_HOME=home)
+    remedy = report["settings"]["remedy"]
+    assert remedy is not None
+    assert galaxy.url in remedy
+    command = remedy.partition("  (")[0]
+    typed = subprocess.run(
+        ["sh", "-c", f'{command} && echo "$GALAXY_URL $GALAXY_API_KEY"'],
+        check=True,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "GALAXY_JOBS_HOME": home,
+        },
+        capture_output=True,
+        text=True,
+    )
+    url, key = typed.stdout.split()
+    assert (url, len(key)) == (galaxy.url, 32)
 
 
 def test_galaxy_not_there(sound: SetUp) -> None:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from galaxy_jobs.adapters.embedded import galaxy_package
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy, free_port
 from galaxy_jobs.adapters.embedded.galaxy_package import (
@@ -223,6 +224,38 @@ def test_a_failed_installation_is_repeated(
     local.install()
     assert local.status().installed
     assert not (local.home / "venv/half").exists()
+
+
+def test_an_installation_reports_its_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = tmp_path / "bin/uv"
+    uv.parent.mkdir()
+    packages = "lib/python3/site-packages"
+    uv.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in\n'
+        f'venv) mkdir -p "$4/bin" "$4/{packages}/one.dist-info"\n'
+        '      touch "$4/bin/python" ;;\n'
+        f"pip) until [ -e {tmp_path}/works ]; do sleep 0.01; done ;;\n"
+        "esac\n"
+    )
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{uv.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(galaxy_package, "PROGRESS_INTERVAL", 0.01)
+    reported: list[str] = []
+
+    def report(stage: str) -> None:
+        reported.append(stage)
+        if stage.startswith("1 of "):
+            (tmp_path / "works").touch()
+
+    local = LocalGalaxy(tmp_path / "home")
+    local.install(report)
+    assert reported[0].startswith(f"installing Galaxy {local.release}: ")
+    local.remove()
+    assert not local.home.exists()
+    local.remove()
 
 
 def test_a_path_with_special_characters_is_refused(tmp_path: Path) -> None:

@@ -349,6 +349,51 @@ def test_without_root_everything_lies_in_the_home(
     assert not (folder / "data/postmaster.pid").exists()
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder of ours that every account can enter."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="galaxy-jobs-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_the_data_lie_in_a_home_that_the_server_can_enter(open_folder: Path) -> None:
+    home, system = open_folder / "a/home", open_folder / "system"
+    server = EmbeddedPostgres(home, system_folder=system)
+    with server as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert server.data.is_relative_to(home)
+        other = EmbeddedPostgres(home, system_folder=system)
+        with pytest.raises(EmbeddedError, match="A process uses the database"):
+            other.remove()
+    assert not system.exists()
+    server.remove()
+    assert list(home.iterdir()) == []
+    server.remove()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another account")
+def test_data_that_lie_elsewhere_already_stay_there(open_folder: Path) -> None:
+    home, system = open_folder / "home", open_folder / "system"
+    home.mkdir(mode=0o700)
+    before = EmbeddedPostgres(home, system_folder=system).folder
+    assert before.parent == system
+    before.mkdir(parents=True)
+    home.chmod(0o755)
+    server = EmbeddedPostgres(home, system_folder=system)
+    assert server.folder == before
+    # A cluster of another user is not taken over.
+    shutil.rmtree(before)
+    (home / "postgres/server").mkdir(parents=True)
+    os.chown(home / "postgres/server", 12345, 12345)
+    assert server.folder == before
+    (system / "programs-1").mkdir()
+    before.mkdir()
+    server.remove()
+    assert not list(system.glob("programs-*"))
+
+
 @pytest.mark.parametrize("name", ["long" * 40, "a b, 'c' $HOME"])
 def test_the_socket_lies_elsewhere_if_the_path_of_the_home_does_not_allow_it(
     nobodys_home: Path, users: Users, name: str

@@ -88,7 +88,7 @@ class Status:
 
     def __str__(self) -> str:
         if self.running:
-            state = f"running at {self.url}"
+            state = f"running at {self.url}; `galaxy-jobs galaxy start` prints its key"
         elif self.starting:
             state = f"starting: no answer at {self.url} yet; see {self.log}"
         else:
@@ -174,8 +174,14 @@ class LocalGalaxy:
         with self._locked(progress):
             self._package.install(progress)
 
-    def start(self, progress: Progress = lambda _: None) -> Access:
+    def start(
+        self, progress: Progress = lambda _: None, port: int | None = None
+    ) -> Access:
         """Install and start Galaxy if needed, and wait until it answers.
+
+        Args:
+            progress: Is called with each stage.
+            port: The port from now on, unless it runs already; None: that of before.
 
         Raises:
             EmbeddedError: It could not be installed or started.
@@ -183,6 +189,8 @@ class LocalGalaxy:
         with self._locked(progress):
             if self.server() is None:
                 self._package.install(progress)
+                if port is not None:
+                    self._save(evolve(self._state(), port=port))
                 self._launch(progress)
             self._wait(progress)
             return Access(self.url, self._key_of(DEFAULT_USER))
@@ -201,6 +209,17 @@ class LocalGalaxy:
                 while self.server() is not None and time.monotonic() < deadline:
                     time.sleep(0.05)
             self.kill()
+
+    def remove(self) -> None:
+        """Stop it, and delete its installation and its data. Safe to repeat.
+
+        Raises:
+            EmbeddedError: It could not be stopped or deleted.
+        """
+        if self.home.exists():
+            self.stop()
+            with self._locked():
+                shutil.rmtree(self.home)
 
     def restart(self, progress: Progress = lambda _: None) -> Access:
         """Stop it and start it again, at the same address.

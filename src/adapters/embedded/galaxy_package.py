@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import frozen
@@ -18,6 +20,9 @@ from attrs import frozen
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.system import Progress, tail
 
+
+PROGRESS_INTERVAL = 5.0
+"""Seconds between two reports of an installation."""
 
 RECIPE = Path(__file__).with_name("galaxy_recipe")
 """The folder of the lock files, and of Galaxy's configuration and tools."""
@@ -86,9 +91,13 @@ class GalaxyPackage:
         python = str(self.python)
         # --no-deps: what the locks leave out is left out here only.
         locked = ("--no-deps", "--require-hashes", "--requirement", str(self.lock))
-        progress(
-            f"installing Galaxy {self.release}: 250 packages, once; a minute or two"
-        )
+        packages = self.lock.read_text(encoding="utf-8").count("==")
+        progress(f"installing Galaxy {self.release}: {packages} packages, 0.7 GB, once")
+
+        def report(seconds: float) -> None:
+            there = len(list(self.folder.glob("lib/python*/site-packages/*.dist-info")))
+            progress(f"{there} of {packages} packages after {seconds:.0f} s")
+
         if uv := _uv():
             self._run(
                 [*uv, "venv", "--python", sys.executable, str(self.folder)],
@@ -101,6 +110,7 @@ class GalaxyPackage:
                     *locked,
                 ],
                 "Check the network and the package index configured for uv.",
+                report,
             )
         else:
             self._run(
@@ -110,20 +120,36 @@ class GalaxyPackage:
             self._run(
                 [python, "-m", "pip", "install", *locked],
                 "Check the network and the package index configured for pip.",
+                report,
             )
         self.marker.write_text(self.lock_digest, encoding="ascii")
 
-    def _run(self, command: list[str], hint: str) -> None:
-        with self.log.open("ab") as output:
-            done = subprocess.run(  # noqa: S603 - our own command
+    def _run(
+        self,
+        command: list[str],
+        hint: str,
+        report: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        began = time.monotonic()
+        with (
+            self.log.open("ab") as output,
+            subprocess.Popen(  # noqa: S603 - our own command
                 command,
-                check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=clean_environment(),
-            )
-        if done.returncode:
+            ) as process,
+        ):
+            while process.poll() is None:
+                try:
+                    process.wait(PROGRESS_INTERVAL)
+                except subprocess.TimeoutExpired:
+                    report(time.monotonic() - began)
+                except BaseException:  # Ctrl-C, say: it does not go on without us
+                    process.kill()
+                    raise
+        if process.returncode:
             raise EmbeddedError(
                 f"Galaxy could not be installed: {' '.join(command[:4])} ... failed "
                 f"({tail(self.log, 2)}). See {self.log}. {hint}"

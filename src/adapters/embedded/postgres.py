@@ -10,9 +10,9 @@ Rules of the file:
   and a lock file of a postmaster that is gone is made harmless.
 * Committed rows survive: ``fsync`` stays on, and recovery gets its time.
 
-Under root the server runs as another account, which cannot enter a home folder:
-its data then lie under ``/var/lib/galaxy-jobs``. Permissions of folders that we did
-not create are never changed.
+Under root the server runs as another account. If that cannot enter the home, its data
+lie under ``/var/lib/galaxy-jobs``, as they do if they were created there before.
+Permissions of folders that we did not create are never changed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from psycopg import pq
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.postgres_programs import (
     program_folder,
+    remove_unused_programs,
     server_account,
 )
 from galaxy_jobs.adapters.embedded.system import (
@@ -54,7 +55,7 @@ from galaxy_jobs.adapters.embedded.system import (
 logger = logging.getLogger(__name__)
 
 SYSTEM_FOLDER = Path("/var/lib/galaxy-jobs")
-"""The parent of all data under root."""
+"""The parent of data that cannot lie in their home, under root."""
 
 UNUSED_PID = 1 << 22
 """The kernel's limit of process ids, which none ever has."""
@@ -95,7 +96,7 @@ class EmbeddedPostgres:
         home: The folder that identifies the server: one home, one server (and another
             one for root, see the module), whatever the number of its users.
         start_timeout: Seconds, crash recovery included.
-        system_folder: The parent of all data under root.
+        system_folder: The parent of data that cannot lie in *home*, under root.
         programs: The folder of PostgreSQL's programs; None: found when needed.
     """
 
@@ -111,9 +112,15 @@ class EmbeddedPostgres:
     @property
     def folder(self) -> Path:
         """The folder of everything: below home, or the system folder under root."""
-        if os.geteuid() == 0:
-            return self.system_folder / f"postgres-{self._key}"
-        return self.home / "postgres"
+        inside = self.home / "postgres"
+        if (account := server_account()) is None:
+            return inside
+        outside = self.system_folder / f"postgres-{self._key}"
+        if (server := inside / "server").exists():
+            usable = server.stat().st_uid in {0, account.pw_uid}  # 0: it is being made
+        else:
+            usable = not outside.exists() and is_open_to_all(inside)
+        return inside if usable else outside
 
     @property
     def server_folder(self) -> Path:
@@ -216,6 +223,33 @@ class EmbeddedPostgres:
                 finally:
                     os.close(test)
 
+    def remove(self) -> None:
+        """Stop the server and delete its data. Safe to repeat.
+
+        Raises:
+            EmbeddedError: A process uses it, or it could not be stopped or deleted.
+        """
+        folder = self.folder
+        if not folder.exists():
+            return
+        try:
+            with locked(folder / "start.lock", timeout=self.start_timeout):
+                users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._stop()
+                    shutil.rmtree(folder)
+                except BlockingIOError:
+                    raise EmbeddedError(
+                        f"A process uses the database in {folder}. Stop it first."
+                    ) from None
+                finally:
+                    os.close(users)
+        except OSError as error:
+            raise EmbeddedError(f"{folder} cannot be deleted: {error}.") from error
+        if folder.parent == self.system_folder:
+            remove_unused_programs(self.system_folder)
+
     def __enter__(self) -> str:
         return self.acquire()
 
@@ -256,12 +290,22 @@ class EmbeddedPostgres:
 
     def _prepare_folders(self) -> None:
         if os.geteuid() == 0:
+            self.home.mkdir(parents=True, exist_ok=True)
             # Explicitly: a strict umask would shut the other account out.
-            for folder in (self.system_folder, self.folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(0o755)
-            if not (owner := self.folder / "home").exists():  # the disk may be full
+            folder = self.folder
+            outside = folder.parent == self.system_folder
+            for created in (self.system_folder, folder) if outside else (folder,):
+                created.mkdir(parents=True, exist_ok=True)
+                created.chmod(0o755)
+            if (
+                outside and not (owner := self.folder / "home").exists()
+            ):  # the disk may be full
                 owner.write_text(f"{self.home}\n", encoding="utf-8")
+                logger.warning(
+                    "%s is closed to the account of PostgreSQL: the database is in %s",
+                    self.home,
+                    folder,
+                )
         else:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.server_folder.mkdir(mode=0o700, exist_ok=True)
@@ -447,6 +491,12 @@ class EmbeddedPostgres:
             return subprocess.CompletedProcess(
                 done.args, done.returncode, output.read()
             )
+
+
+def is_open_to_all(path: Path) -> bool:
+    """Whether all folders above a path that exist can be entered by every account."""
+    existing = (parent for parent in path.parents if parent.exists())
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in existing)
 
 
 def _give_to_server(path: Path) -> None:

@@ -68,6 +68,14 @@ def program_folder(system_folder: Path) -> Path:
     )
 
 
+def remove_unused_programs(system_folder: Path) -> None:
+    """Delete the copies of the programs, unless data lie beside them."""
+    with locked(system_folder / "programs.lock"):
+        if not any(system_folder.glob("postgres-*")):
+            for copy in system_folder.glob("programs-*"):
+                shutil.rmtree(copy)
+
+
 def readable_package(
     package: Path, account: pwd.struct_passwd, system_folder: Path
 ) -> Path:
