@@ -202,13 +202,18 @@ class InvalidParameters(DomainError):
 
 
 class DatasetInputAmbiguous(InvalidParameters):
-    """Several inputs of the workflow could take the dataset of the job."""
+    """Several inputs of the workflow could take the dataset of the job.
+
+    Attributes:
+        inputs: Their names.
+    """
 
     def __init__(self, workflow_name: str, inputs: Sequence[str]) -> None:
         super().__init__(
             {
                 "dataset_id": f"Workflow {quoted(workflow_name)} has several data "
-                f"inputs ({listed(inputs)}) and none is configured to take the dataset."
+                f"inputs that could take the dataset: {listed(inputs)}. Fill all but "
+                "one of them in `parameters`, or name one in `dataset_input`."
             }
         )
         self.inputs = tuple(inputs)

@@ -27,7 +27,12 @@ from galaxy_jobs.adapters.embedded.galaxy_package import RELEASES
 from galaxy_jobs.adapters.galaxy import Galaxy, releases
 from galaxy_jobs.adapters.postgres import SchemaState, clock, schema_state
 from galaxy_jobs.domain import AllowedWorkflow, Identity, errors
-from galaxy_jobs.domain.errors import RunnerError, RunnerRefusedUs, StoreUnavailable
+from galaxy_jobs.domain.errors import (
+    RunnerError,
+    RunnerRefusedUs,
+    StoreUnavailable,
+    listed,
+)
 from galaxy_jobs.domain.model.workflow import dataset_target
 from galaxy_jobs.domain.ports import Backlog, Clock, PollQueue
 from galaxy_jobs.entrypoints.client import output
@@ -327,12 +332,13 @@ def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Outcome:
         remedy = f'Add  id = "{error.ids[0]}"  (or another) to {where}.'
         return FAIL, str(error), remedy
     try:
-        target = dataset_target(workflow, row.input, {})
+        target = dataset_target(workflow, {}, allowed=row)
+    except errors.DatasetInputAmbiguous as error:
+        return OK, f"{row.name!r} takes the dataset on any of {listed(error.inputs)}."
     except errors.InvalidParameters as error:
-        several = row.input is None and any(i.kind.is_data for i in workflow.inputs)
-        remedy = f'Set  input = "…"  of {where}.'
-        return WARN if several else FAIL, str(error), remedy
-    return OK, f"{row.name!r} takes the dataset on {target.name!r}."
+        return FAIL, str(error), f'Correct  input = "…"  of {where}.'
+    where = f"on {target.name!r}" if target else "on no input"
+    return OK, f"{row.name!r} takes the dataset {where}."
 
 
 def many(count: int, noun: str) -> str:

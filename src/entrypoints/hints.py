@@ -17,8 +17,6 @@ HINTS: Mapping[type[DomainError], str] = {
     errors.TokenNotFound: "`galaxy-jobs token list` lists all tokens.",
     errors.WorkflowAmbiguous: "Set the `id` of this workflow in the "
     "[[workflows]] of GALAXY_JOBS_CONFIG.",
-    errors.DatasetInputAmbiguous: "Set the `input` of this workflow in the "
-    "[[workflows]] of GALAXY_JOBS_CONFIG.",
     errors.KeyInProgress: "See `GET /submissions/{submission_id}`.",
     errors.OutcomeUnknown: "See `GET /submissions/{submission_id}`.",
 }

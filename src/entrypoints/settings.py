@@ -249,6 +249,7 @@ class _Workflow(
 ):
     name: str
     input: str | None = None
+    takes_dataset: bool = True
     workflow_id: WorkflowId | None = None
 
 
@@ -261,8 +262,8 @@ def _allowlist(rows: Any) -> Allowlist:
             workflow = msgspec.convert(row, _Workflow)
         except msgspec.ValidationError:
             raise InvalidValue(
-                f"[[workflows]] has {row!r}; expected a `name`, and `input` and "
-                "`id` if wanted."
+                f"[[workflows]] has {row!r}; expected a `name`, and `input`, "
+                "`takes_dataset` and `id` if wanted."
             ) from None
         allowed.append(AllowedWorkflow(**msgspec.structs.asdict(workflow)))
     return Allowlist(tuple(allowed))

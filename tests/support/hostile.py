@@ -71,6 +71,7 @@ def job(state: str) -> dict[str, Any]:
             }
         ],
         "history_id": f"history{HOSTILE}",
+        "dataset_input": f"input{HOSTILE}",
     }
 
 
@@ -95,6 +96,7 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
     workflow = {
         **{name: f"{name}{HOSTILE}" for name in ("name", "annotation", "workflow_id")},
         "dataset_input": f"input{HOSTILE}",
+        "dataset_inputs": [f"input{HOSTILE}"],
         "parameters": {
             "properties": {
                 f"input{HOSTILE}": {

@@ -71,7 +71,7 @@ LISTED = [
     "progress",
     "failure",
 ]
-JOB = [*LISTED, "steps", "history_id"]
+JOB = [*LISTED, "dataset_input", "steps", "history_id"]
 SORT = {"dataset_id": "reads", "workflow_name": "sort"}
 DAY = timedelta(days=1)
 
@@ -169,8 +169,8 @@ class HttpContract:
         assert answer.status_code == 200
         assert "location" not in answer.headers
         plan = answer.json()
-        keys = ["dataset_id", "workflow_name", "workflow_id", "inputs", "data"]
-        assert list(plan) == keys
+        keys = ["dataset_id", "workflow_name", "workflow_id", "dataset_input"]
+        assert list(plan) == [*keys, "inputs", "data"]
         assert plan["data"]["text"] == {
             "name": "",
             "state": "ok",
@@ -178,6 +178,7 @@ class HttpContract:
             "collection_type": None,
         }
         assert list(plan["data"]) == ["text", "more"]
+        assert plan["dataset_input"] == "text"
         assert plan["inputs"] == {
             "text": {"src": "hda", "id": "hda-reads"},
             "n": 2,
@@ -243,8 +244,83 @@ class HttpContract:
         assert set(document["parameters"]) == {"n", "m"}
         assert "from 1 to 9" in document["parameters"]["n"]
         twice = {"text": {"dataset_id": "other"}}  # which the dataset is for
-        answer = world.ask("POST", "/jobs", {**SORT, "parameters": twice})
-        problem(answer, 422, "invalid-parameters")
+        body = {**SORT, "dataset_input": "text", "parameters": twice}
+        problem(world.ask("POST", "/jobs", body), 422, "invalid-parameters")
+
+    def test_of_several_data_inputs_one_is_named_or_left_over(
+        self, world: World
+    ) -> None:
+        pair = {"dataset_id": "reads", "workflow_name": "two"}
+        other = {"dataset_id": "other"}
+        reads, others = ({"src": "hda", "id": f"hda-{n}"} for n in ("reads", "other"))
+
+        def plan(**more: Any) -> Any:
+            path = "/jobs?validate_only=true"
+            answer = world.ask("POST", path, {**pair, **more})
+            assert answer.status_code == 200, answer.text
+            return answer.json()["dataset_input"], answer.json()["inputs"]
+
+        left_over = plan(parameters={"left": other})
+        assert left_over == ("right", {"left": others, "right": reads})
+        named = plan(parameters={"right": other}, dataset_input="left")
+        assert named == ("left", {"left": reads, "right": others})
+        none = plan(parameters={"left": other, "right": other})
+        assert none == (None, {"left": others, "right": others})
+        document = problem(world.ask("POST", "/jobs", pair), 422, "invalid-parameters")
+        assert "Fill all but one of them in `parameters`" in document["detail"]
+        assert "name one in `dataset_input`" in document["detail"]
+        assert "onfigur" not in document["detail"]
+        unknown = {**pair, "dataset_input": "middle"}
+        answer = world.ask("POST", "/jobs", unknown)
+        document = problem(answer, 422, "invalid-parameters")
+        assert list(document["parameters"]) == ["dataset_input"]
+
+    def test_a_rerun_puts_the_dataset_on_the_same_input(self, world: World) -> None:
+        body = {
+            "dataset_id": "reads",
+            "workflow_name": "two",
+            "dataset_input": "right",
+            "parameters": {"left": {"dataset_id": "other"}},
+        }
+        key = uuid4().hex
+        first = world.ask("POST", "/jobs", body, Idempotency_Key=key).json()
+        again = world.ask("POST", "/jobs", body, Idempotency_Key=key)
+        assert again.json() == first
+        del body["dataset_input"]  # another request, though it would run the same
+        answer = world.ask("POST", "/jobs", body, Idempotency_Key=key)
+        problem(answer, 422, "idempotency-key-reused")
+        id_ = first["invocation_id"]
+        rerun = world.ask("POST", f"/jobs/{id_}/rerun").json()["invocation_id"]
+        assert world.get(f"/jobs/{rerun}")["dataset_input"] == "right"
+        before, after = (
+            next(run for run in world.galaxy.runs if run.invocation_id == each)
+            for each in (id_, rerun)
+        )
+        assert before.inputs == after.inputs
+
+    def test_a_workflow_without_a_data_input_runs(self, world: World) -> None:
+        shown = world.get("/workflows/accessions")
+        assert (shown["dataset_input"], shown["dataset_inputs"]) == (None, [])
+        body = {
+            "dataset_id": "reads",
+            "workflow_name": "accessions",
+            "parameters": {"accession": "SRR1"},
+        }
+        id_ = world.ask("POST", "/jobs", body).json()["invocation_id"]
+        assert world.get(f"/jobs/{id_}")["dataset_id"] == "reads"
+        assert world.galaxy.runs[-1].inputs == {"accession": "SRR1"}
+
+    @pytest.mark.parametrize(
+        "empty", [{"workflow_name": ""}, {"dataset_id": " "}, {"dataset_input": ""}]
+    )
+    def test_an_empty_name_is_refused(
+        self, world: World, empty: dict[str, str]
+    ) -> None:
+        answer = world.ask("POST", "/jobs", {**SORT, **empty})
+        document = problem(answer, 400, "malformed-request")
+        assert f"{next(iter(empty))} is empty" in document["detail"]
+        answer = world.ask("GET", "/workflows/%20")
+        problem(answer, 400, "malformed-request")
 
     def test_of_many_parameters_that_do_not_fit_twenty_are_named(
         self, world: World
@@ -632,6 +708,7 @@ class HttpContract:
         }
         detailed = {
             **listed,
+            "dataset_input": None,
             "steps": [
                 {"index": 0, "label": "input", "tool": None, "state": "ok", "jobs": {}},
                 {
@@ -1018,6 +1095,7 @@ class HttpContract:
             "workflow_id",
             "annotation",
             "dataset_input",
+            "dataset_inputs",
             "parameters",
         ]
         assert workflow["dataset_input"] == "text"
@@ -1025,7 +1103,7 @@ class HttpContract:
         assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         assert (schema["type"], schema["additionalProperties"]) == ("object", False)
         assert schema["required"] == ["mode"]
-        assert list(schema["properties"]) == ["n", "mode", "more"]
+        assert list(schema["properties"]) == ["text", "n", "mode", "more"]
         assert schema["properties"]["n"] == {
             "title": "n",
             "description": "How",
@@ -1069,8 +1147,11 @@ class HttpContract:
             own.galaxy.add_workflow("pairs", *stored.inputs)
             configured = own.get("/workflows/pairs")
         assert configured["dataset_input"] == "pairs"
-        assert set(configured["parameters"]["properties"]) == {"reads"}
-        assert configured["parameters"]["required"] == ["reads"]
+        assert configured["dataset_inputs"] == ["reads", "pairs"]
+        assert configured["parameters"]["anyOf"] == [
+            {"not": {"required": ["pairs"]}, "required": ["reads"]},
+            {"required": ["pairs"]},
+        ]
 
     # --- health, documents, authentication ------------------------------------------
 

@@ -150,6 +150,12 @@ def furnished(world: World) -> World:
         WorkflowInput(name="reads", kind=InputKind.DATA),
         WorkflowInput(name="pairs", kind=InputKind.COLLECTION),
     )
+    for name, kind, inputs in (
+        ("two", InputKind.DATA, ("left", "right")),
+        ("accessions", InputKind.TEXT, ("accession",)),
+    ):
+        declared = (WorkflowInput(name=each, kind=kind) for each in inputs)
+        galaxy.add_workflow(name, *declared)
     for dataset_id in ("reads", "other"):
         world.site.dataset(dataset_id)
     return world

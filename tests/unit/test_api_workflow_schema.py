@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_jobs.domain import (
+    AllowedWorkflow,
+    Allowlist,
     GalaxyData,
     InputKind,
     Json,
@@ -21,11 +23,12 @@ from galaxy_jobs.domain import (
     WorkflowInput,
 )
 from galaxy_jobs.domain.errors import InvalidParameters
-from galaxy_jobs.domain.model.workflow import bind, takes_dataset
+from galaxy_jobs.domain.model.workflow import bind
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters
 
 
 READS = WorkflowInput(name="reads", kind=InputKind.DATA)
+ALLOWED = AllowedWorkflow(name="w", input="reads")
 PLAIN = (
     st.none()
     | st.booleans()
@@ -103,12 +106,14 @@ def _is(value: Json, kind: str) -> bool:
             return isinstance(value, python[kind])
 
 
-def binds(workflow: Workflow, said: dict[str, Json]) -> bool:
+def binds(
+    workflow: Workflow, said: dict[str, Json], allowed: AllowedWorkflow = ALLOWED
+) -> bool:
     try:
         bind(
             workflow,
             source=GalaxyData(Src.HDA, "1"),
-            dataset_input="reads",
+            allowed=allowed,
             parameters=said,
         )
     except InvalidParameters:
@@ -121,7 +126,7 @@ def test_what_fits_the_schema_is_what_can_be_submitted(
     one: WorkflowInput, value: Json
 ) -> None:
     workflow = a_workflow(READS, one)
-    schema = parameters(workflow, "reads")
+    schema = parameters(workflow, ALLOWED)
     cases: list[dict[str, Json]] = [
         {"n": value},
         {},
@@ -132,6 +137,41 @@ def test_what_fits_the_schema_is_what_can_be_submitted(
         assert fits(said, schema) is binds(workflow, said), (said, schema)
 
 
+DATA_INPUTS = st.lists(
+    st.sampled_from(["data", "spare", "number", "count"]), max_size=5
+)
+ROWS = st.sampled_from([{}, {"input": "0"}, {"input": "1"}, {"takes_dataset": False}])
+
+
+@given(kinds=DATA_INPUTS, row=ROWS, filled=st.sets(st.integers(0, 4)))
+def test_which_inputs_may_be_left_out_is_what_the_domain_checks(
+    kinds: list[str], row: dict[str, Any], filled: set[int]
+) -> None:
+    makes = {
+        "data": READS,
+        "spare": evolve(READS, optional=True),
+        "number": WorkflowInput(name="", kind=InputKind.INTEGER),
+        "count": WorkflowInput(name="", kind=InputKind.INTEGER, optional=True),
+    }
+    inputs = [evolve(makes[kind], name=str(i)) for i, kind in enumerate(kinds)]
+    workflow, allowed = a_workflow(*inputs), AllowedWorkflow(name="w", **row)
+    if allowed.input not in {None, *(each.name for each in workflow.data_inputs)}:
+        return  # every request is refused: the configuration is wrong
+    schema = parameters(workflow, allowed)
+    sent: dict[str, Json] = {
+        each.name: {"dataset_id": "d"} if each.kind.is_data else 1
+        for place, each in enumerate(inputs)
+        if place in filled
+    }
+    assert fits(sent, schema) is binds(workflow, sent, allowed), (sent, schema)
+
+
+def test_of_hundreds_of_data_inputs_the_schema_stays_small() -> None:
+    many = [evolve(READS, name=str(number)) for number in range(2000)]
+    schema = parameters(a_workflow(*many), AllowedWorkflow(name="w"))
+    assert len(str(schema)) < 2000 * 500
+
+
 def test_what_an_input_says_of_itself_is_passed_on() -> None:
     pairs = WorkflowInput(
         name="pairs",
@@ -140,7 +180,7 @@ def test_what_an_input_says_of_itself_is_passed_on() -> None:
         collection_type="list:paired",
         annotation="Both ends.",
     )
-    said = parameters(a_workflow(READS, pairs), "reads")["properties"]["pairs"]
+    said = parameters(a_workflow(READS, pairs), ALLOWED)["properties"]["pairs"]
     assert said["title"] == "pairs"
     assert said["description"] == "Both ends."
     assert said["x-galaxy-formats"] == ["fastqsanger"]
@@ -168,5 +208,6 @@ def test_which_input_takes_the_dataset_is_said_where_it_is_certain(
         "p": WorkflowInput(name="", kind=InputKind.TEXT),
     }
     inputs = [evolve(makes[kind], name=str(i)) for i, kind in enumerate(kinds)]
-    found = takes_dataset(a_workflow(*inputs), configured)
+    allowed = AllowedWorkflow(name="w", input=configured)
+    found = Allowlist((allowed,)).dataset_input("w", a_workflow(*inputs))
     assert (found and found.name) == name

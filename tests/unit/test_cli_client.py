@@ -13,7 +13,7 @@ from rich.console import Console
 
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.values import WorkflowId
-from galaxy_jobs.domain.model.workflow import Workflow, bind
+from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow, bind
 from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters as schema_of
@@ -35,13 +35,14 @@ from galaxy_jobs.entrypoints.environment import Service
 # --- -p NAME=VALUE ---------------------------------------------------------------
 
 READS = WorkflowInput(name="reads", kind=InputKind.DATA)
+ALLOWED = AllowedWorkflow(name="w", input="reads")
 
 
 def sent(input_: WorkflowInput, *texts: str) -> Any:
     """Return the value that goes out for an input, for what was typed."""
     workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, input_))
     given = pairs([f"{input_.name}={text}" for text in texts])
-    return typed(given, schema_of(workflow, "reads"))[input_.name]
+    return typed(given, schema_of(workflow, ALLOWED))[input_.name]
 
 
 def fits(input_: WorkflowInput, value: Any) -> bool:
@@ -159,7 +160,7 @@ def test_a_schema_is_said_in_words() -> None:
         workflow = Workflow(
             workflow_id=WorkflowId("w"), name="w", inputs=(READS, input_)
         )
-        return workflow_views.takes(schema_of(workflow, "reads")["properties"]["p"])
+        return workflow_views.takes(schema_of(workflow, ALLOWED)["properties"]["p"])
 
     assert words(an_input(InputKind.INTEGER, minimum=0, maximum=60)) == (
         "an integer from 0 to 60"

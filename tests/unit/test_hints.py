@@ -79,7 +79,6 @@ def test_it_would_be_noticed(what: str, message: str) -> None:
         (errors.BadToken(), "`galaxy-jobs token create`"),
         (errors.TokenNotFound("x"), "`galaxy-jobs token list`"),
         (errors.WorkflowAmbiguous("w", ["1", "2"]), "`id`"),
-        (errors.DatasetInputAmbiguous("w", ["a", "b"]), "`input`"),
         (errors.KeyInProgress(ID), f"`GET /submissions/{ID}`"),
         (errors.OutcomeUnknown("Lost.", ID), f"`GET /submissions/{ID}`"),
     ],

@@ -40,11 +40,13 @@ from galaxy_jobs.adapters.testing.memory import (
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
 from galaxy_jobs.domain import (
     Element,
+    GalaxyData,
     InputKind,
     InvocationId,
     JobDetails,
     Output,
     Progress,
+    Src,
     Workflow,
     WorkflowId,
     WorkflowInput,
@@ -561,12 +563,32 @@ def test_an_unknown_outcome_leads_to_the_page_of_the_submission(world: World) ->
     )
 
 
-def test_a_refusal_is_shown_with_the_hint_to_its_solution(world: World) -> None:
+def test_of_several_data_inputs_one_is_chosen_or_left_empty(world: World) -> None:
+    world.register("other")
     world.galaxy.add_workflow("Two", TEXT, evolve(TEXT, name="other"))
     page = world.get("/ui/submit?workflow_name=Two")
+    for name in ("p.text", "p.other"):
+        [control] = re.findall(rf'<input [^>]*name="{name}"[^>]*>', page)
+        assert "required" not in control
     answer = world.send("/ui/submit", page, dataset_id="reads")
     assert answer.status_code == 422
-    assert "Set the `input` of this workflow" in text_of(answer.text)
+    assert "Fill all but one of them" in text_of(answer.text)
+    choice = {"dataset_input": "other", "p.text": "other"}
+    answer = world.send("/ui/submit", page, dataset_id="reads", **choice)
+    assert answer.status_code == 303
+    named = {
+        "text": GalaxyData(Src.HDA, "1"),
+        "other": GalaxyData(Src.HDA, "1"),
+    }
+    assert world.galaxy.runs[-1].inputs == named
+    page = world.get("/ui/submit?workflow_name=Two")
+    answer = world.send("/ui/submit", page, dataset_id="reads", **{"p.text": "other"})
+    assert world.galaxy.runs[-1].inputs == named
+    job = answer.headers["location"]
+    page = world.get(f"{job}/rerun")
+    again = world.send(f"{job}/rerun", page, **{"p.text": "other"})
+    assert again.status_code == 303
+    assert world.galaxy.runs[-1].inputs == named
 
 
 def test_the_reason_of_a_rejection_is_shown(world: World) -> None:

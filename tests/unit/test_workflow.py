@@ -29,7 +29,7 @@ from galaxy_jobs.domain.errors import (
     InvalidValue,
     WorkflowNotAllowed,
 )
-from galaxy_jobs.domain.model.workflow import bind, resolve, takes_dataset
+from galaxy_jobs.domain.model.workflow import bind, dataset_target, resolve
 from galaxy_jobs.domain.model.workflow_input import Bound, DatasetRef
 
 
@@ -51,12 +51,14 @@ def bound(
     *inputs: WorkflowInput,
     source: Source = HDA,
     dataset_input: str | None = None,
+    allowed: AllowedWorkflow | None = None,
     **parameters: Json,
 ) -> dict[str, Bound]:
     return bind(
         workflow(*inputs),
         source=source,
         dataset_input=dataset_input,
+        allowed=allowed,
         parameters=parameters,
     )
 
@@ -65,10 +67,17 @@ def problems(
     *inputs: WorkflowInput,
     source: Source = HDA,
     dataset_input: str | None = None,
+    allowed: AllowedWorkflow | None = None,
     **parameters: Json,
 ) -> dict[str, str]:
     with pytest.raises(InvalidParameters) as caught:
-        bound(*inputs, source=source, dataset_input=dataset_input, **parameters)
+        bound(
+            *inputs,
+            source=source,
+            dataset_input=dataset_input,
+            allowed=allowed,
+            **parameters,
+        )
     return dict(caught.value.problems)
 
 
@@ -84,47 +93,107 @@ def test_the_only_data_input_takes_it_though_it_is_optional() -> None:
     assert bound(an_input(InputKind.DATA)) == {"p": HDA}
 
 
-def test_the_configured_input_takes_it() -> None:
-    other = WorkflowInput(name="other", kind=InputKind.DATA, optional=True)
-    assert bound(other, READS, dataset_input="reads") == {"reads": HDA}
-    assert bound(other, READS, dataset_input="other", reads={"dataset_id": "d2"}) == {
-        "other": HDA,
-        "reads": DatasetRef(DatasetId("d2")),
-    }
+ONE, TWO, SPARE = (
+    WorkflowInput(name="one", kind=InputKind.DATA),
+    WorkflowInput(name="two", kind=InputKind.DATA),
+    WorkflowInput(name="spare", kind=InputKind.DATA, optional=True),
+)
+MORE_SPARE = WorkflowInput(name="more", kind=InputKind.COLLECTION, optional=True)
+D2: Json = {"dataset_id": "d2"}
+REF = DatasetRef(DatasetId("d2"))
+
+
+def row(**more: Any) -> AllowedWorkflow:
+    return AllowedWorkflow(name="w", **more)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "row_", "named", "given", "target"),
+    [
+        ((ONE,), {}, None, "", "one"),
+        ((ONE,), {}, None, "one", None),  # the dataset is what the job is about
+        ((SPARE,), {}, None, "", "spare"),
+        ((ONE, TWO), {}, None, "one", "two"),
+        ((ONE, TWO), {}, None, "two", "one"),
+        ((ONE, TWO), {}, None, "one two", None),
+        ((ONE, TWO), {}, "one", "two", "one"),
+        ((ONE, SPARE), {}, None, "", "one"),  # the only one that is required
+        ((ONE, SPARE), {}, None, "one", "spare"),
+        ((ONE, SPARE), {}, "spare", "one", "spare"),
+        ((ONE, TWO, SPARE), {}, None, "two", "one"),
+        ((ONE, TWO), {"input": "one"}, None, "two", "one"),
+        ((ONE, TWO), {"input": "one"}, "two", "one", "two"),
+        ((ONE, TWO), {"input": "one"}, None, "one", "two"),
+        ((ONE, TWO), {"input": "one"}, None, "one two", None),
+        ((SPARE, ONE), {"input": "spare"}, None, "one", "spare"),
+        ((), {}, None, "", None),
+        ((ONE,), {"takes_dataset": False}, None, "one", None),
+        ((SPARE,), {"takes_dataset": False}, None, "", None),
+    ],
+)
+def test_the_input_that_the_dataset_is_put_on(
+    inputs: tuple[WorkflowInput, ...],
+    row_: dict[str, Any],
+    named: str | None,
+    given: str,
+    target: str | None,
+) -> None:
+    values = dict.fromkeys(given.split(), D2)
+    wanted: dict[str, Bound] = dict.fromkeys(values, REF)
+    if target is not None:
+        wanted[target] = HDA
+    allowed = row(**row_)
+    assert bound(*inputs, dataset_input=named, allowed=allowed, **values) == wanted
+
+
+@pytest.mark.parametrize("name", ["nothing", "p"])
+def test_a_named_input_that_takes_no_data_is_refused(name: str) -> None:
+    sentences = problems(an_input(InputKind.TEXT), READS, dataset_input=name)
+    assert list(sentences) == ["dataset_input"]
+    assert repr(name) in sentences["dataset_input"]
+    assert "'reads'" in sentences["dataset_input"], "it says which there are"
+
+
+def test_no_input_can_be_named_where_none_takes_the_dataset() -> None:
+    allowed = row(takes_dataset=False)
+    sentences = problems(READS, allowed=allowed, dataset_input="reads")
+    assert "There are: none" in sentences["dataset_input"]
+    sentences = problems(READS, allowed=allowed)
+    assert "required" in sentences["reads"], "the dataset does not fill it"
 
 
 @pytest.mark.parametrize("configured", ["nothing", "p"])
 def test_a_configured_input_that_takes_no_data_is_named(configured: str) -> None:
-    sentences = problems(an_input(InputKind.TEXT), READS, dataset_input=configured)
+    allowed = row(input=configured)
+    sentences = problems(an_input(InputKind.TEXT), READS, allowed=allowed)
     assert list(sentences) == [configured]
     assert repr(configured) in sentences[configured]
     assert "'reads'" in sentences[configured], "it says which there are"
 
 
-def test_of_several_data_inputs_the_one_left_over_takes_it() -> None:
-    first = WorkflowInput(name="one", kind=InputKind.DATA)
-    second = WorkflowInput(name="two", kind=InputKind.DATA)
-    spare = WorkflowInput(name="spare", kind=InputKind.DATA, optional=True)
-    assert bound(first, second, spare, two={"src": "hda", "id": "b2"}) == {
-        "one": HDA,
-        "two": GalaxyData(Src.HDA, "b2"),
-    }
-
-
-def test_several_data_inputs_and_none_configured_are_listed() -> None:
-    first = WorkflowInput(name="one", kind=InputKind.DATA)
-    second = WorkflowInput(name="two", kind=InputKind.COLLECTION)
-    sentences = problems(first, second)
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [((ONE, TWO, SPARE), "'one', 'two', 'spare'"), ((SPARE, MORE_SPARE), "'spare'")],
+)
+def test_where_it_stays_open_the_client_is_told_what_to_do(
+    inputs: tuple[WorkflowInput, ...], named: str
+) -> None:
+    sentences = problems(*inputs)
     assert list(sentences) == ["dataset_id"]
-    assert "'one', 'two'" in sentences["dataset_id"]
+    assert named in sentences["dataset_id"]
+    assert "Fill all but one of them in `parameters`" in sentences["dataset_id"]
+    assert "name one in `dataset_input`" in sentences["dataset_id"]
+    assert "configur" not in sentences["dataset_id"]
 
 
-def test_a_workflow_without_a_data_input_cannot_take_a_dataset() -> None:
-    assert "no data input" in problems(an_input(InputKind.TEXT))["dataset_id"]
+def test_a_mistyped_name_is_told_together_with_what_stays_open() -> None:
+    sentences = problems(ONE, TWO, twoo=D2)
+    assert list(sentences) == ["dataset_id", "twoo"]
+    assert "Did you mean 'two'?" in sentences["twoo"]
 
 
-def test_the_datasets_own_input_cannot_be_given_twice() -> None:
-    sentences = problems(READS, reads={"dataset_id": "d2"})
+def test_the_named_input_cannot_be_given_twice() -> None:
+    sentences = problems(READS, dataset_input="reads", reads=D2)
     assert "the dataset of the job itself" in sentences["reads"]
 
 
@@ -136,11 +205,18 @@ def test_a_collection_input_takes_no_single_dataset(source: Source) -> None:
 
 
 def test_which_input_takes_it_is_told_where_it_is_certain() -> None:
-    two = workflow(READS, WorkflowInput(name="more", kind=InputKind.DATA))
-    assert takes_dataset(workflow(READS), None) == READS
-    assert takes_dataset(two, "reads") == READS
-    assert takes_dataset(two, None) is None
-    assert takes_dataset(workflow(), None) is None
+    more = WorkflowInput(name="more", kind=InputKind.DATA)
+
+    def told(allowed: AllowedWorkflow, *inputs: WorkflowInput) -> Any:
+        allowlist, of = Allowlist((allowed,)), workflow(*inputs)
+        names = [each.name for each in allowlist.dataset_inputs("w", of)]
+        return allowlist.dataset_input("w", of), names
+
+    assert told(row(), READS) == (READS, ["reads"])
+    assert told(row(input="reads"), READS, more) == (READS, ["reads", "more"])
+    assert told(row(), READS, more) == (None, ["reads", "more"])
+    assert told(row()) == (None, [])
+    assert told(row(takes_dataset=False), READS) == (None, [])
 
 
 # --- data given by parameters -------------------------------------------------
@@ -368,25 +444,36 @@ INPUTS = st.builds(
     st.lists(INPUTS, max_size=4),
     st.sampled_from([HDA, HDCA, URL]),
     st.none() | NAMES,
+    st.builds(AllowedWorkflow, name=st.just("w"), takes_dataset=st.booleans())
+    | st.builds(AllowedWorkflow, name=st.just("w"), input=NAMES.filter(str.strip)),
     st.dictionaries(NAMES, JSON, max_size=4),
 )
 def test_it_fits_or_is_refused_and_never_breaks_anything(
     inputs: list[WorkflowInput],
     source: Source,
-    configured: str | None,
+    named: str | None,
+    allowed: AllowedWorkflow,
     parameters: Parameters,
 ) -> None:
     declaring = workflow(*inputs)
     try:
         result = bind(
-            declaring, source=source, dataset_input=configured, parameters=parameters
+            declaring,
+            source=source,
+            dataset_input=named,
+            allowed=allowed,
+            parameters=parameters,
         )
     except InvalidParameters:
         return
     names = {each.name for each in inputs}
     assert set(result) <= names, "Galaxy ignores an unknown name without a word"
     assert set(parameters) <= set(result), "nothing that was given is dropped"
-    assert source in result.values()
+    target = dataset_target(declaring, parameters, dataset_input=named, allowed=allowed)
+    assert target is None or result[target.name] == source
+    free = {each.name for each in declaring.data_inputs} - {*parameters}
+    if target is None:
+        assert not (free and allowed.takes_dataset), "no data input is left over"
     for each in inputs:
         if each.required and [other.name for other in inputs].count(each.name) == 1:
             assert each.name in result
@@ -426,12 +513,33 @@ def test_the_row_that_allows_a_workflow_says_how_it_is_run() -> None:
     assert Allowlist((AllowedWorkflow(name="a"), row)).admit("b") is row
 
 
-@pytest.mark.parametrize("name", ["c", "A", "a ", ""])
+@pytest.mark.parametrize("name", ["c", "A", "a "])
 def test_a_workflow_that_is_not_on_the_list_is_refused(name: str) -> None:
     allowed = Allowlist((AllowedWorkflow(name="b"), AllowedWorkflow(name="a")))
     with pytest.raises(WorkflowNotAllowed, match="'a', 'b'") as caught:
         allowed.admit(name)
     assert caught.value.name == name
+
+
+@pytest.mark.parametrize("name", ["", " "])
+@pytest.mark.parametrize("rows", [(), (AllowedWorkflow(name="a"),)])
+def test_an_empty_name_is_refused(name: str, rows: tuple[AllowedWorkflow, ...]) -> None:
+    with pytest.raises(InvalidValue, match="workflow_name is empty"):
+        Allowlist(rows).admit(name)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": ""},
+        {"name": "a", "input": " "},
+        {"name": "a", "workflow_id": ""},
+        {"name": "a", "input": "reads", "takes_dataset": False},
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValue):
+        AllowedWorkflow(**values)
 
 
 def test_a_list_that_names_a_workflow_twice_is_refused() -> None:

@@ -147,6 +147,7 @@ def submission_to_row(submission: Submission) -> dict[str, Any]:
         "parameters": dict(request.parameters),
         "overwrite": request.overwrite,
         "rerun_of": request.rerun_of,
+        "dataset_input": request.dataset_input,
         "key_caller": key.caller if key else None,
         "key": key.key if key else None,
         "state": submission.state.value,
@@ -172,6 +173,7 @@ def submission_from_row(row: Row) -> Submission:
             parameters=row["parameters"],
             overwrite=row["overwrite"],
             rerun_of=row["rerun_of"],
+            dataset_input=row["dataset_input"],
         ),
         key=None
         if row["key"] is None
@@ -213,6 +215,7 @@ def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
         "parameters": dict(invocation.parameters),
         "overwrite": invocation.overwrite,
         "rerun_of": invocation.rerun_of,
+        "dataset_input": invocation.dataset_input,
         "superseded_by": invocation.superseded_by,
         "state": invocation.state.value,
         "galaxy_state": cleaned(invocation.galaxy_state),
@@ -240,6 +243,7 @@ def invocation_from_row(row: Row) -> Invocation:
         parameters_truncated=row.get("parameters_truncated", False),
         overwrite=row["overwrite"],
         rerun_of=row["rerun_of"],
+        dataset_input=row["dataset_input"],
         superseded_by=row["superseded_by"],
         stopping=row["stopping"],
         state=InvocationState(row["state"]),

@@ -268,6 +268,7 @@ class Invocation:
         parameters_truncated: Whether they were left out, as in lists.
         overwrite: Whether it supersedes earlier ones once it has completed.
         rerun_of: The invocation it repeats, or None.
+        dataset_input: The input that the client named for the dataset, or None.
         superseded_by: The later invocation that took its place, or None.
         stopping: Whether the jobs that were left at its end are to be stopped.
         state: The verdict on it.
@@ -294,6 +295,7 @@ class Invocation:
     parameters_truncated: bool = False
     overwrite: bool = False
     rerun_of: InvocationId | None = None
+    dataset_input: str | None = None
     superseded_by: InvocationId | None = None
     stopping: bool = False
     state: InvocationState = InvocationState.QUEUED

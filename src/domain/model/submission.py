@@ -39,6 +39,7 @@ from galaxy_jobs.domain.model.values import (
     SubmissionId,
     aware,
     check_length,
+    check_not_empty,
     json_size,
 )
 
@@ -120,6 +121,8 @@ class Request:
         parameters: By input name.
         overwrite: Whether it supersedes earlier runs.
         rerun_of: The invocation it repeats, or None.
+        dataset_input: The input that is to take the dataset; None: see
+            :func:`~galaxy_jobs.domain.model.workflow.dataset_target`.
     """
 
     dataset_id: DatasetId
@@ -127,6 +130,7 @@ class Request:
     parameters: Parameters = field(factory=dict, hash=False)
     overwrite: bool = False
     rerun_of: InvocationId | None = None
+    dataset_input: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -138,6 +142,7 @@ class Request:
                 dict(self.parameters),
                 self.overwrite,
                 self.rerun_of,
+                self.dataset_input,
             ],
             sort_keys=True,
         )
@@ -147,11 +152,13 @@ class Request:
         """Check that it is not too large to be submitted; stored ones may be larger.
 
         Raises:
-            InvalidValue: A name or id is too long.
+            InvalidValue: A name or id is empty, or too long.
             InvalidParameters: The parameters take too much space.
         """
-        check_length("dataset_id", self.dataset_id)
-        check_length("workflow_name", self.workflow_name)
+        for name in ("dataset_id", "workflow_name", "dataset_input"):
+            if (text := getattr(self, name)) is not None:
+                check_not_empty(name, text)
+                check_length(name, text)
         if (size := json_size(self.parameters)) > PARAMETERS_SIZE:
             name = max(
                 self.parameters,
@@ -301,6 +308,7 @@ class Submission:
             parameters=self.request.parameters,
             overwrite=self.request.overwrite,
             rerun_of=self.request.rerun_of,
+            dataset_input=self.request.dataset_input,
             created_at=at,
             updated_at=at,
             observed_at=at,

@@ -71,6 +71,20 @@ def json_size(value: Json) -> int:
     return len(_encode(value).encode(errors="replace"))
 
 
+def check_not_empty(name: str, text: str) -> None:
+    """Refuse an empty text.
+
+    Args:
+        name: The name of the value, for the message.
+        text: The value.
+
+    Raises:
+        InvalidValue: It has no characters, or only blanks.
+    """
+    if not text.strip():
+        raise InvalidValue(f"{name} is empty.")
+
+
 def check_length(
     name: str, text: str, most: int = NAME_LENGTH, shown: str | None = None
 ) -> None:

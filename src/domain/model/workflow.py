@@ -8,10 +8,11 @@ input name. Everything else is for Galaxy to decide.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from reprlib import repr as shown  # no longer, nor deeper, than people read
+from typing import Any
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
 
 from galaxy_jobs.domain.errors import (
     LISTED,
@@ -25,7 +26,13 @@ from galaxy_jobs.domain.errors import (
     shortened,
 )
 from galaxy_jobs.domain.model.dataset import Source
-from galaxy_jobs.domain.model.values import DatasetId, Json, Parameters, WorkflowId
+from galaxy_jobs.domain.model.values import (
+    DatasetId,
+    Json,
+    Parameters,
+    WorkflowId,
+    check_not_empty,
+)
 from galaxy_jobs.domain.model.workflow_input import (
     Bound,
     DatasetRef,
@@ -53,6 +60,16 @@ class Workflow:
     inputs: tuple[WorkflowInput, ...] = ()
     annotation: str = ""
 
+    @property
+    def data_inputs(self) -> list[WorkflowInput]:
+        """The inputs that take data rather than a value."""
+        return [input_ for input_ in self.inputs if input_.kind.is_data]
+
+
+def _not_empty(_: object, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None and not value.strip():
+        raise InvalidValue(f"{attribute.name} of an allowed workflow is empty.")
+
 
 @frozen(kw_only=True)
 class AllowedWorkflow:
@@ -60,15 +77,28 @@ class AllowedWorkflow:
 
     Attributes:
         name: The name that clients use.
-        input: The workflow input that takes the dataset; None: the only data
-            input there is.
+        input: The data input that takes the dataset, unless the request names
+            another one or its parameters fill this one; None: none is preferred.
+        takes_dataset: Whether any input takes the dataset. If not, the dataset is
+            what the job is about, and every input is filled by parameters.
         workflow_id: The id of the stored workflow, whatever its name in Galaxy;
             None: the workflow of that name.
+
+    Raises:
+        InvalidValue: A text is empty, or there is an *input* that takes no dataset.
     """
 
-    name: str
-    input: str | None = None
-    workflow_id: WorkflowId | None = None
+    name: str = field(validator=_not_empty)
+    input: str | None = field(default=None, validator=_not_empty)
+    takes_dataset: bool = True
+    workflow_id: WorkflowId | None = field(default=None, validator=_not_empty)
+
+    def __attrs_post_init__(self) -> None:
+        if self.input is not None and not self.takes_dataset:
+            raise InvalidValue(
+                f"Workflow {quoted(self.name)} has an input for the dataset, "
+                f"{quoted(self.input)}, and is said to take none."
+            )
 
 
 @frozen
@@ -97,7 +127,9 @@ class Allowlist:
 
         Raises:
             WorkflowNotAllowed: There is a list and *name* is not on it.
+            InvalidValue: *name* is empty.
         """
+        check_not_empty("workflow_name", name)
         if not self.rows:
             return AllowedWorkflow(name=name)
         for row in self.rows:
@@ -106,32 +138,49 @@ class Allowlist:
         raise WorkflowNotAllowed(name, [row.name for row in self.rows])
 
     def dataset_input(self, name: str, workflow: Workflow) -> WorkflowInput | None:
-        """Return the input that takes the job's dataset; see :func:`takes_dataset`.
+        """Return the input that takes the dataset, if no parameter fills any.
 
         Args:
             name: The name that clients use.
             workflow: As Galaxy declares it.
 
+        Returns:
+            None where the request decides (see :func:`dataset_target`), or where no
+            input takes it.
+
         Raises:
             WorkflowNotAllowed: There is a list and *name* is not on it.
         """
-        return takes_dataset(workflow, self.admit(name).input)
+        try:
+            return dataset_target(workflow, {}, allowed=self.admit(name))
+        except InvalidParameters:
+            return None
+
+    def dataset_inputs(self, name: str, workflow: Workflow) -> list[WorkflowInput]:
+        """Return the inputs that may be named to take the dataset.
+
+        Raises:
+            WorkflowNotAllowed: There is a list and *name* is not on it.
+        """
+        return workflow.data_inputs if self.admit(name).takes_dataset else []
 
 
 def bind(
     workflow: Workflow,
     *,
     source: Source,
-    dataset_input: str | None,
     parameters: Parameters,
+    dataset_input: str | None = None,
+    allowed: AllowedWorkflow | None = None,
 ) -> dict[str, Bound]:
     """Bind a dataset and parameters to the inputs of a workflow.
 
     Args:
         workflow: As Galaxy declares it.
         source: The data of the job's dataset.
-        dataset_input: The input that takes it; None: the only data input.
         parameters: By input name.
+        dataset_input: The input that the request names for the dataset, or None.
+        allowed: The entry of the allowlist, or None.
 
     Returns:
         The binding of each input, by name, without those left to their defaults.
@@ -139,22 +188,31 @@ def bind(
     Raises:
         InvalidParameters: With a sentence for each parameter that does not fit:
             an unknown name, a missing required input, a wrong type, option or
-            range, or no input for the dataset.
-        DatasetInputAmbiguous: Several inputs could take the dataset.
+            range, or no such input for the dataset.
+        DatasetInputAmbiguous: Several inputs could take the dataset, and there is
+            nothing else wrong with the names of parameters.
     """
-    target = dataset_target(workflow, dataset_input, parameters)
-    bound: dict[str, Bound] = {target.name: source}
     inputs = {input_.name: input_ for input_ in workflow.inputs}
     known = {name: value for name, value in parameters.items() if name in inputs}
     unknown = [name for name in parameters if name not in inputs]
+    more = max(len(unknown) - LISTED, 0)
+    try:
+        target = dataset_target(
+            workflow, parameters, dataset_input=dataset_input, allowed=allowed
+        )
+    except DatasetInputAmbiguous as error:
+        if not unknown:
+            raise
+        # It may be ambiguous for that reason.
+        wrong = _unknown(workflow, unknown[:LISTED], None)
+        raise InvalidParameters({**error.problems, **wrong}, more) from None
+    bound: dict[str, Bound] = {} if target is None else {target.name: source}
     # No more than are shown: it takes time to find what may have been meant.
-    problems = {
-        name: _unknown(workflow, name, target.name) for name in unknown[:LISTED]
-    }
-    if reason := misfit(target, source):
-        problems[target.name] = reason
+    problems = _unknown(workflow, unknown[:LISTED], target)
+    if target is not None and (problem := misfit(target, source)):
+        problems[target.name] = problem
     for name, value in known.items():
-        if name == target.name:
+        if target is not None and name == target.name:
             problems[name] = (
                 f"Input {quoted(name)} takes the dataset of the job itself."
             )
@@ -165,84 +223,90 @@ def bind(
                 bound[name] = checked(inputs[name], value)
             except InvalidValue as error:
                 problems[name] = str(error)
-    for input_ in workflow.inputs:
-        if input_.required and input_.name not in bound and input_.name not in problems:
-            problems[input_.name] = (
-                f"Input {quoted(input_.name)} ({expected(input_)}) is required; give "
-                "it in `parameters`."
-            )
+    problems |= {
+        name: f"Input {quoted(name)} ({expected(input_)}) is required; give it in "
+        "`parameters`."
+        for name, input_ in inputs.items()
+        if input_.required and name not in bound and name not in problems
+    }
     if problems:
-        raise InvalidParameters(problems, more=max(len(unknown) - LISTED, 0))
+        raise InvalidParameters(problems, more)
     return bound
 
 
-def takes_dataset(workflow: Workflow, configured: str | None) -> WorkflowInput | None:
-    """Return the input that takes the job's dataset, whatever its parameters are.
-
-    Args:
-        workflow: As Galaxy declares it.
-        configured: The name of that input in the allowlist, or None.
-
-    Returns:
-        None where it depends on which inputs the parameters fill, or where there
-        is no such input.
-    """
-    try:
-        return dataset_target(workflow, configured, {})
-    except InvalidParameters:
-        return None
-
-
 def dataset_target(
-    workflow: Workflow, configured: str | None, parameters: Parameters
-) -> WorkflowInput:
+    workflow: Workflow,
+    parameters: Parameters,
+    *,
+    dataset_input: str | None = None,
+    allowed: AllowedWorkflow | None = None,
+) -> WorkflowInput | None:
     """Return the input that takes the job's dataset.
 
+    The one that the request names. Else, of the data inputs that no parameter
+    fills: the allowlist's, the only one, or the only one that is required.
+
     Args:
         workflow: As Galaxy declares it.
-        configured: The name of that input in the allowlist, or None.
-        parameters: By input name: they may leave only one input free.
+        parameters: By input name.
+        dataset_input: The input that the request names for the dataset, or None.
+        allowed: The entry of the allowlist, or None.
+
+    Returns:
+        None where the dataset fills no input: the workflow has no data input, or
+        is not to take one, or parameters fill all.
 
     Raises:
-        InvalidParameters: There is no such input.
-        DatasetInputAmbiguous: There are several.
+        InvalidParameters: There is no data input of that name, or none takes the
+            dataset.
+        DatasetInputAmbiguous: Several inputs could take it.
     """
-    data = [input_ for input_ in workflow.inputs if input_.kind.is_data]
-    if configured is not None:
-        for input_ in data:
-            if input_.name == configured:
-                return input_
+    data = {input_.name: input_ for input_ in workflow.data_inputs}
+    takes_dataset = allowed is None or allowed.takes_dataset
+    configured = allowed.input if allowed else None
+    if dataset_input is not None:
+        if dataset_input in data and takes_dataset:
+            return data[dataset_input]
+        raise InvalidParameters(
+            {
+                "dataset_input": f"Workflow {quoted(workflow.name)} has no data input "
+                f"{quoted(dataset_input)} that takes the dataset. There are: "
+                f"{listed(list(data) if takes_dataset else []) or 'none'}."
+            }
+        )
+    if configured is not None and configured not in data:
         raise InvalidParameters(
             {
                 configured: f"The configuration puts the dataset on input "
                 f"{quoted(configured)} of workflow {quoted(workflow.name)}, which has "
-                "no such data input. Its data inputs: "
-                f"{listed([input_.name for input_ in data]) or 'none'}."
+                f"no such data input. Its data inputs: {listed(data) or 'none'}."
             }
         )
-    # Of several, the only one that is required and that no parameter fills.
-    if len(data) == 1:
-        return data[0]
-    free = [
-        input_ for input_ in data if input_.name not in parameters and input_.required
-    ]
-    if len(data) > 1 and len(free) == 1:
-        return free[0]
-    if not data:
-        raise InvalidParameters(
-            {"dataset_id": f"Workflow {quoted(workflow.name)} has no data input."}
+    free = [input_ for name, input_ in data.items() if name not in parameters]
+    if not (takes_dataset and free):
+        return None
+    if configured is not None and configured not in parameters:
+        return data[configured]
+    required = [input_ for input_ in free if input_.required]
+    if len(free) == 1 or len(required) == 1:
+        return (required or free)[0]
+    raise DatasetInputAmbiguous(workflow.name, [input_.name for input_ in free])
+
+
+def _unknown(
+    workflow: Workflow, names: Sequence[str], target: WorkflowInput | None
+) -> dict[str, str]:
+    """Return a sentence for each name that no input has."""
+    others = [input_.name for input_ in workflow.inputs if input_ != target]
+    problems = {}
+    for name in names:
+        close = difflib.get_close_matches(shortened(name), others, n=1)
+        hint = f" Did you mean {quoted(close[0])}?" if close else ""
+        problems[name] = (
+            f"Workflow {quoted(workflow.name)} has no input {shown(name)}.{hint} It "
+            f"has: {listed(others) or 'none'}."
         )
-    raise DatasetInputAmbiguous(workflow.name, [input_.name for input_ in data])
-
-
-def _unknown(workflow: Workflow, name: str, target: str) -> str:
-    others = [input_.name for input_ in workflow.inputs if input_.name != target]
-    close = difflib.get_close_matches(shortened(name), others, n=1)
-    hint = f" Did you mean {quoted(close[0])}?" if close else ""
-    return (
-        f"Workflow {quoted(workflow.name)} has no input {shown(name)}.{hint} It has: "
-        f"{listed(others) or 'none'}."
-    )
+    return problems
 
 
 def resolve(

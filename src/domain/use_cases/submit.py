@@ -54,7 +54,13 @@ from galaxy_jobs.domain.model.values import (
     SubmissionId,
     positive,
 )
-from galaxy_jobs.domain.model.workflow import Allowlist, Workflow, bind, resolve
+from galaxy_jobs.domain.model.workflow import (
+    Allowlist,
+    Workflow,
+    bind,
+    dataset_target,
+    resolve,
+)
 from galaxy_jobs.domain.model.workflow_input import DatasetRef
 from galaxy_jobs.domain.ports import (
     Clock,
@@ -95,11 +101,13 @@ class Plan:
         inputs: The value or data of each input; others take their defaults.
         data: What Galaxy knows of the data that it has, by input, as far as it was
             asked and could tell.
+        dataset_input: The input that takes the job's dataset; None: none does.
     """
 
     workflow: Workflow
     inputs: Mapping[str, Source | Json]
     data: Mapping[str, DataDescription] = field(factory=dict, hash=False)
+    dataset_input: str | None = None
 
 
 MAX_LOOKS = 20
@@ -191,7 +199,7 @@ class Check:
             WorkflowNotFound, WorkflowAmbiguous: Galaxy has none, or several.
             InvalidParameters: They do not fit what the workflow declares, or take
                 too much space.
-            InvalidValue: The name of the dataset or workflow is too long.
+            InvalidValue: The name of the dataset or workflow is empty, or too long.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         request.check_size()
@@ -201,13 +209,24 @@ class Check:
         bound = bind(
             workflow,
             source=dataset.source,
-            dataset_input=allowed.input,
             parameters=request.parameters,
+            dataset_input=request.dataset_input,
+            allowed=allowed,
+        )
+        target = dataset_target(
+            workflow,
+            request.parameters,
+            dataset_input=request.dataset_input,
+            allowed=allowed,
         )
         ids = {ref.dataset_id for ref in bound.values() if isinstance(ref, DatasetRef)}
         datasets = self.datasets.get_many(ids)
         sources = {id_: dataset.source for id_, dataset in datasets.items()}
-        return Plan(workflow=workflow, inputs=resolve(bound, sources))
+        return Plan(
+            workflow=workflow,
+            inputs=resolve(bound, sources),
+            dataset_input=target.name if target else None,
+        )
 
 
 @frozen(kw_only=True)
@@ -432,6 +451,7 @@ class Rerun:
             parameters={**earlier.parameters, **(parameters or {})},
             overwrite=earlier.overwrite if overwrite is None else overwrite,
             rerun_of=earlier.invocation_id,
+            dataset_input=earlier.dataset_input,
         )
         return self.submit(request, key)
 

@@ -83,6 +83,7 @@ def submit_job(
         workflow_name=data.workflow_name,
         parameters=data.parameters,
         overwrite=data.overwrite,
+        dataset_input=data.dataset_input,
     )
     checked_key = parameters.idempotency_key(key, caller)  # also where nothing is run
     if validate_only:

@@ -190,6 +190,14 @@ class NewJob(Body):
             "are deleted once this job has completed."
         ),
     ] = False
+    dataset_input: Annotated[
+        str | None,
+        short(
+            "The data input that takes the dataset. Left out, it is the one that "
+            "`parameters` leave over; where they fill all, the dataset fills none.",
+            "text",
+        ),
+    ] = None
     parameters: Annotated[
         dict[str, Any],
         doc(
@@ -234,6 +242,9 @@ class PlanJson(View):
     dataset_id: DatasetIdField
     workflow_name: WorkflowNameField
     workflow_id: WorkflowIdField
+    dataset_input: Annotated[
+        str | None, doc("Takes the dataset. Null: no input does.", "text")
+    ]
     inputs: Annotated[
         dict[str, Any],
         doc(
@@ -325,6 +336,9 @@ class JobJson(View, kw_only=True):
 class JobDetailJson(JobJson, kw_only=True):
     """A job with all that is known of it."""
 
+    dataset_input: Annotated[
+        str | None, doc("As submitted: the input that takes the dataset.", "text")
+    ]
     steps: Annotated[list[StepJson], doc("In the workflow's order.")]
     history_id: Annotated[str | None, doc("In Galaxy.", "33b43b4e7093c91f")]
 
@@ -431,6 +445,7 @@ def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
         dataset_id=dataset_id,
         workflow_name=checked.workflow.name,
         workflow_id=checked.workflow.workflow_id,
+        dataset_input=checked.dataset_input,
         inputs={
             name: source(value) if isinstance(value, domain.Source) else value
             for name, value in checked.inputs.items()
@@ -460,7 +475,15 @@ class WorkflowJson(View):
     annotation: Annotated[str, doc("The author's words.", "Sorts and counts lines.")]
     dataset_input: Annotated[
         str | None,
-        doc("Takes the job's dataset. Null: depends on `parameters`.", "text"),
+        doc(
+            "Takes the job's dataset where no parameter fills it. Null: depends on "
+            "`parameters`, or no input does.",
+            "text",
+        ),
+    ]
+    dataset_inputs: Annotated[
+        list[str],
+        doc("What a job's `dataset_input` may be. Empty: no input.", ["text"]),
     ]
     parameters: Annotated[
         dict[str, Any],

@@ -8,30 +8,63 @@ from __future__ import annotations
 
 from typing import Any
 
-from galaxy_jobs.domain import InputKind, Workflow, WorkflowInput
+from galaxy_jobs.domain import AllowedWorkflow, InputKind, Workflow, WorkflowInput
 
 
 Schema = dict[str, Any]
 
 
-def parameters(workflow: Workflow, dataset_input: str | None) -> Schema:
-    """Return the schema of the `parameters` of a job.
+MAX_COUNTED = 30
+"""The most data inputs for which the schema limits which are left out: its size grows
+with their square."""
 
-    The *dataset_input* takes the job's dataset, and nothing from the parameters.
-    None: which input it is depends on them.
+
+def parameters(workflow: Workflow, allowed: AllowedWorkflow) -> Schema:
+    """Return the schema of the `parameters` of a job that names no `dataset_input`.
+
+    An input that may take the job's dataset is never required by itself: see
+    :func:`galaxy_jobs.domain.model.workflow.dataset_target`.
     """
-    inputs = [input_ for input_ in workflow.inputs if input_.name != dataset_input]
-    # Where the parameters decide which data input the dataset is put on, none
-    # of these is required by itself.
-    required = [
-        input_.name
-        for input_ in inputs
-        if input_.required and not (dataset_input is None and input_.kind.is_data)
-    ]
+    data = workflow.data_inputs if allowed.takes_dataset else []
+    names = [input_.name for input_ in data]
+    required = [input_.name for input_ in workflow.inputs if input_.required]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **_object({input_.name: _input(input_) for input_ in inputs}, required),
+        **_object(
+            {input_.name: _input(input_) for input_ in workflow.inputs},
+            [name for name in required if name not in names],
+        ),
+        **_left_out(names, [n for n in required if n in names], allowed.input),
     }
+
+
+def _left_out(names: list[str], required: list[str], configured: str | None) -> Schema:
+    """Return which of the data inputs may be left out together.
+
+    Args:
+        names: All of them.
+        required: Those that are required.
+        configured: The one that takes the dataset if it is left out, or None.
+    """
+    if configured is not None:
+        others = [name for name in required if name != configured]
+        absent = {"not": {"required": [configured]}, "required": others}
+        rest = _left_out([n for n in names if n != configured], others, None)
+        if not (others or rest):
+            return {}
+        return {"anyOf": [absent, {"required": [configured], **rest}]}
+    if len(names) <= 1 or len(names) > MAX_COUNTED:
+        return {}
+    all_but = [{"required": [n for n in names if n != left]} for left in names]
+    one_required = [
+        {
+            "required": [n for n in required if n != left],
+            "not": {"required": [left]},
+        }
+        for left in required
+        if required != names
+    ]
+    return {"anyOf": [*all_but, *one_required]}
 
 
 def _object(properties: Schema, required: list[str] | None = None) -> Schema:

@@ -58,14 +58,17 @@ def show_workflow(
 ) -> schemas.WorkflowJson:
     """Show a workflow and its inputs, as Galaxy declares them now."""
     workflow = show_workflow(name)
+    allowed = allowlist.admit(name)
     target = allowlist.dataset_input(name, workflow)
-    dataset_input = target.name if target else None
     return schemas.WorkflowJson(
         name=workflow.name,
         workflow_id=workflow.workflow_id,
         annotation=workflow.annotation,
-        dataset_input=dataset_input,
-        parameters=workflow_schema.parameters(workflow, dataset_input),
+        dataset_input=target.name if target else None,
+        dataset_inputs=[
+            input_.name for input_ in allowlist.dataset_inputs(name, workflow)
+        ],
+        parameters=workflow_schema.parameters(workflow, allowed),
     )
 
 

@@ -48,6 +48,14 @@ Pairs = Annotated[
         "the id of a registered dataset, or hda:ID, ldda:ID, hdca:ID of Galaxy's.",
     ),
 ]
+Input = Annotated[
+    str | None,
+    Parameter(
+        name="--input",
+        help="The workflow's data input that takes the dataset; otherwise the one that "
+        "the parameters leave over.",
+    ),
+]
 Wait = Annotated[
     bool,
     Parameter(
@@ -75,6 +83,7 @@ def submit(
     /,
     *,
     parameter: Pairs = (),
+    input: Input = None,  # noqa: A002 - the name of the option
     overwrite: bool = False,
     wait: Wait = False,
     key: Key = None,
@@ -93,6 +102,7 @@ def submit(
         "dataset_id": dataset_id,
         "workflow_name": workflow_name,
         "overwrite": overwrite,
+        "dataset_input": input,
         "parameters": _typed(api, parameter, workflow_name),
     }
     with _hint_for("WORKFLOW", workflow_name):

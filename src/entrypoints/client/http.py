@@ -1,9 +1,9 @@
 """The HTTP API as the client commands see it.
 
 Rule of the file: every failure leaves it as :class:`Refused` (the service answered
-with a problem), :class:`Usage` (a key that no header can hold) or :class:`Unreachable`
-(anything else). Commands import it when they need it: ``--help`` starts without
-urllib3.
+with a problem), :class:`Usage` (an empty name, a key that no header can hold) or
+:class:`Unreachable` (anything else). Commands import it when they need it: ``--help``
+starts without urllib3.
 """
 
 from __future__ import annotations
@@ -143,6 +143,8 @@ class Api:
 
 
 def _target(parts: tuple[str, ...], query: Mapping[str, object]) -> str:
+    if not all(parts):  # the path would be that of something else
+        raise Usage("A name or an id is empty.")
     # Arguments that are not UTF-8 are sent as the bytes that they are.
     path = "".join(f"/{quote(part, '', errors='surrogateescape')}" for part in parts)
     given = {name: value for name, value in query.items() if value not in (None, ())}

@@ -124,6 +124,7 @@ def detail(job: Job) -> RenderableType:
         ("attention", attention(job)),
         ("workflow", job["workflow_name"]),
         ("dataset", job["dataset_id"]),
+        ("on input", job["dataset_input"]),
         ("parameters", output.values(job["parameters"])),
         ("progress", output.progress(job["progress"], job["state"])),
         ("submitted", output.when(job["created_at"])),

@@ -111,7 +111,7 @@ def show(*things: RenderableType) -> None:
     """Print things for people, each on lines of its own."""
     out = console()
     with out.capture() as capture:
-        out.print(*things, sep="\n")
+        out.print(*things, sep="\n", crop=False)
     # rich pads the last column, too.
     lines = (line.rstrip(" ") for line in capture.get().split("\n"))
     out.file.write("\n".join(lines))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from galaxy_jobs.entrypoints import wording
 from galaxy_jobs.entrypoints.client import output, parameters
+from galaxy_jobs.entrypoints.typed_text import text_of
 
 
 Schema = Mapping[str, Any]
@@ -26,15 +27,18 @@ def workflows(items: list[Mapping[str, Any]]) -> Table:
 def detail(workflow: Mapping[str, Any]) -> RenderableType:
     """Return a workflow, its inputs, and the command that runs it."""
     schema = workflow["parameters"]
-    required = schema["required"]
-    where = "the data input that the parameters leave over"
-    if workflow["dataset_input"] is not None:
-        where = f"input {workflow['dataset_input']!r}"
+    target, targets = workflow["dataset_input"], workflow["dataset_inputs"]
+    required = [name for name in _required(workflow) if name != target]
+    where = "on the data input that the parameters leave over"
+    if target is not None:
+        where = f"on input {target!r}"
+    elif not targets:
+        where = "on no input: it is what the job is about"
     about = output.fields(
         ("workflow", workflow["name"]),
         ("about", workflow["annotation"] or None),
         ("galaxy id", workflow["workflow_id"]),
-        ("dataset", f"on {where}"),
+        ("dataset", where),
     )
     parts: list[RenderableType] = [about]
     if schema["properties"]:
@@ -48,13 +52,67 @@ def detail(workflow: Mapping[str, Any]) -> RenderableType:
                 str(input_.get("description", "")),
             )
             for name, input_ in schema["properties"].items()
+            if name != target
         ]
         columns = ("parameter", "takes", "default", "about")
         parts += ["", output.table(*columns, rows=rows, cut=" ".join(columns))]
-    command = ["galaxy-jobs", "submit", "DATASET", workflow["name"]]
-    command += [word for name in required for word in ("-p", f"{name}=VALUE")]
-    parts += ["", Text(f"Run it: {output.clean(shlex.join(command))}")]
+    run = f"Run it: {output.clean(shlex.join(command(workflow)))}"
+    # On a narrow terminal, too, it is one line to copy.
+    parts += ["", Text(run, no_wrap=True, overflow="ignore")]
     return Group(*parts)
+
+
+def command(workflow: Mapping[str, Any]) -> list[str]:
+    """Return a command that runs a workflow, with ``DATASET`` for ids of datasets.
+
+    Parameters that are required have a value that is allowed, as an example.
+    """
+    properties = workflow["parameters"]["properties"]
+    required, targets = _required(workflow), workflow["dataset_inputs"]
+    options = []
+    target = workflow["dataset_input"]
+    if target is None and targets:
+        target = next((name for name in targets if name in required), targets[0])
+        options = ["--input", target]
+    for name in required:
+        if name != target:
+            options += ["-p", f"{name}={_example(properties[name])}"]
+    names = ["DATASET", workflow["name"]]
+    if workflow["name"].startswith("-"):
+        return ["galaxy-jobs", "submit", *options, "--", *names]
+    return ["galaxy-jobs", "submit", *names, *options]
+
+
+def _required(workflow: Mapping[str, Any]) -> list[str]:
+    """Return the inputs that are filled by a parameter or by the dataset."""
+    schema = workflow["parameters"]
+    targets = workflow["dataset_inputs"]
+    return [
+        name
+        for name, input_ in schema["properties"].items()
+        if name in schema["required"]
+        or (name in targets and {"type": "null"} not in input_.get("anyOf", ()))
+    ]
+
+
+def _example(schema: Schema) -> str:
+    """Return a value of an input, as it is typed."""
+    singles, _ = parameters.alternatives(schema)
+    single = next((choice for choice in singles if choice.get("type") != "null"), {})
+    kind = _kind(single)
+    if kind in {"integer", "number"}:
+        value = max(1, single.get("minimum", 1))
+        return wording.number(min(value, single.get("maximum", value)))
+    options = [*single.get("enum", ()), *single.get("examples", ())]
+    return text_of(options[0]) if options else _EXAMPLES.get(kind or "", "VALUE")
+
+
+_EXAMPLES = {
+    "boolean": "true",
+    "collection": "DATASET",
+    "color": "#1f6feb",
+    "data": "DATASET",
+}
 
 
 def takes(schema: Schema) -> str:

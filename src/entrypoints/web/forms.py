@@ -91,6 +91,7 @@ class Field:
     input: WorkflowInput
     form: Form | None = None
     value: Json = None
+    required: bool = False
 
     @property
     def name(self) -> str:

@@ -35,12 +35,14 @@ OFFERED_DATASETS = 200
 class SubmitForm:
     """A form for a job, as it is shown and as it is read.
 
-    *dataset_input* takes the dataset, if that is certain; *earlier* is the job to run
-    again, and *form* what was sent, if any.
+    *dataset_input* takes the dataset, if that is certain; else *dataset_inputs* are
+    those to choose from. *earlier* is the job to run again, and *form* what was sent,
+    if any.
     """
 
     workflow: domain.Workflow
     dataset_input: str | None
+    dataset_inputs: Sequence[str] = ()
     earlier: domain.Invocation | None = None
     form: Form | None = None
     dataset_id: str = ""
@@ -56,6 +58,8 @@ class SubmitForm:
                 input=input_,
                 form=self.form,
                 value=given.get(input_.name, input_.default),
+                # The dataset may fill it.
+                required=input_.required and input_.name not in self.dataset_inputs,
             )
             for number, input_ in enumerate(inputs)
         ]
@@ -77,6 +81,11 @@ class SubmitForm:
         return parameters
 
     @property
+    def chosen_input(self) -> str | None:
+        """The input that was chosen for the dataset, if any."""
+        return (self.form and self.form.get("dataset_input")) or None
+
+    @property
     def overwrite(self) -> bool:
         """Whether the job replaces earlier ones."""
         if self.form is not None:
@@ -91,10 +100,9 @@ class SubmitForm:
     def problems(self, error: domain.DomainError | None) -> Mapping[str, str]:
         """Return what is wrong, by the names of inputs, and of ``dataset_id``."""
         match error:
-            case (
-                errors.DatasetInputAmbiguous()
-                | errors.DatasetNotFound(dataset_id=self.dataset_id)
-            ):
+            case errors.DatasetInputAmbiguous():
+                return {"dataset_input": explain(error)}
+            case errors.DatasetNotFound(dataset_id=self.dataset_id):
                 return {"dataset_id": explain(error)}
             case errors.InvalidParameters(problems=problems):
                 dataset = self.dataset_input or "dataset_id"
@@ -119,8 +127,19 @@ class Forms:
         """Return the form to run a workflow."""
         workflow = self.show_workflow(name)
         target = self.allowlist.dataset_input(name, workflow)
+        inputs = self.allowlist.dataset_inputs(name, workflow)
+        names = [input_.name for input_ in inputs]
+        earlier = given.get("earlier")
+        named = earlier.dataset_input if earlier else None
         dataset_input = target.name if target else None
-        return SubmitForm(workflow=workflow, dataset_input=dataset_input, **given)
+        if named in names:
+            dataset_input = named
+        return SubmitForm(
+            workflow=workflow,
+            dataset_input=dataset_input,
+            dataset_inputs=names if dataset_input is None else (),
+            **given,
+        )
 
     def again(self, invocation_id: str, form: Form | None = None) -> SubmitForm:
         """Return the form to run a job again."""
@@ -209,6 +228,7 @@ def post_submit_form(
         workflow_name=filled.workflow.name,
         parameters=filled.parameters,
         overwrite=filled.overwrite,
+        dataset_input=filled.chosen_input,
     )
     return forms.run(
         request, filled, lambda: submit(job, idempotency_key(filled.key, caller))

@@ -77,6 +77,7 @@ class SubmissionRepositoryContract:
                 parameters=ODD,
                 overwrite=True,
                 rerun_of=InvocationId("inv0"),
+                dataset_input=UNICODE,
             ),
             key=IdempotencyKey(UNICODE, UNICODE),
             created_at=NOON,

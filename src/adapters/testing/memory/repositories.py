@@ -265,6 +265,7 @@ class MemorySubmissions(SubmissionRepository):
                 request.workflow_name,
                 request.parameters,
                 request.rerun_of,
+                request.dataset_input,
                 [key.caller, key.key] if key else None,
             ]
         )
