@@ -74,6 +74,7 @@ HOSTILE: tuple[Any, ...] = (
 IDS = frozenset({"id", "invocation_id", "history_id", "job_id", "workflow_id"})
 
 RUN = InvocationId("f2db41e1fa331b3e")
+FAILED_RUN = recorded("run_first_fails")
 
 
 def body(content: object) -> bytearray:
@@ -160,7 +161,20 @@ CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
     "paused datasets": (
         "datasets",
         recorded("paused_datasets"),
-        lambda made, _: made.report(RUN),
+        lambda made, _: report(made, FAILED_RUN),
+    ),
+    "the output of a failed job, and that of its replacement": (
+        "datasets",
+        [
+            {
+                "id": f"d{number}",
+                "hid": 2,
+                "creating_job": job,
+                "create_time": f"2026-11-24T06:38:5{number}.8",
+            }
+            for number, job in enumerate((FAILED_RUN["steps"][1]["jobs"][0]["id"], "b"))
+        ],
+        lambda made, _: report(made, FAILED_RUN),
     ),
     "contents": (
         "datasets",
@@ -258,7 +272,7 @@ def test_one_part_is_garbage(
     kind, content, ask = case
     if kind == "report":  # and not of sub-workflows
         kind = f"report {content['id']}"
-    answers = {kind: content}
+    answers = {f"report {FAILED_RUN['id']}": FAILED_RUN, kind: content}
     made = galaxy(answers)
     verify(ask(made, content))
     for path in places(content):

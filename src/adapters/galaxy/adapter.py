@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
@@ -34,6 +35,7 @@ from galaxy_jobs.adapters.galaxy.pauses import (
     element_of,
     with_blocked,
 )
+from galaxy_jobs.adapters.galaxy.replaced import replacement, with_replacements
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain.errors import (
     DataNotFound,
@@ -311,11 +313,12 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             report = self._read_report(shown, at, invocation_id, depth=0)
             if report.state is GalaxyState.CANCELLED:
                 report = self._with_steps_missing(report, shown)
-            try:
-                return with_blocked(self._client, report, shown)
-            except Refused:
-                # Data that Galaxy does not show blocks nothing, and it is not the run.
-                return report
+            # Data that Galaxy does not show replaces and blocks nothing.
+            with suppress(Refused):
+                report = with_replacements(self._client, report, at)
+            with suppress(Refused):
+                report = with_blocked(self._client, report, shown)
+            return report
 
     def _sub(self, depth: int, invocation_id: InvocationId) -> InvocationReport:
         if depth > MAX_DEPTH:
@@ -438,16 +441,31 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             shown = self._client.invocations.show_invocation(invocation_id)
             _check_id(translate.id_of(shown), invocation_id)
             return [
-                translate.output(label, src, id_, self._content(src, id_))
+                self._output(label, src, id_)
                 for label, src, id_ in sorted(translate.outputs_of(shown))
             ]
+
+    def _output(self, label: str, src: str, id_: str) -> Output:
+        content = self._content(src, id_)
+        if (
+            src == "hda"
+            and content.get("state") == "error"
+            and content.get("visible") is False
+        ):
+            with suppress(Refused, KeyError):
+                newest = replacement(self._client, content["history_id"], content)
+                if (other := translate.id_of(newest)) != id_:
+                    return translate.output(
+                        label, src, other, self._content(src, other)
+                    )
+        return translate.output(label, src, id_, content)
 
     def _content(self, src: str, id_: str) -> Mapping[str, Any]:
         path = f"datasets/{id_}" if src == "hda" else f"dataset_collections/{id_}"
         try:
             return cast(
                 "Mapping[str, Any]",
-                self._client.get(path, view="summary", keys="extension,file_size")
+                self._client.get(path, view="summary", keys=_OUTPUT_KEYS)
                 if src == "hda"
                 else self._client.get(path, view="element"),
             )
@@ -548,6 +566,8 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
         with self._client.domain_errors(error):
             self._client.histories.undelete_history(history_id)
 
+
+_OUTPUT_KEYS = "extension,file_size,visible,hid,history_id,deleted,purged"
 
 _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
 

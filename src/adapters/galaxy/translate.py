@@ -388,7 +388,9 @@ def invocation(
         history_id=HistoryId(id_of(content, "history_id")),
         messages=tuple(map(sentence, messages)),
         reasons=tuple(name(message["reason"]) or "" for message in messages),
-        quiet_for=_quiet_for(steps, at),
+        quiet_for=quiet_for(
+            [job for step in steps for job in step.get("jobs") or ()], at
+        ),
         named=_named(messages[0], read, content.get("inputs")) if messages else None,
     )
 
@@ -456,11 +458,10 @@ def dataset_problem(content: Any) -> str | None:
     return text(": ".join(filter(None, parts)))
 
 
-def _quiet_for(
-    steps: Sequence[Mapping[str, Any]], at: datetime | None
+def quiet_for(
+    jobs: Sequence[Mapping[str, Any]], at: datetime | None
 ) -> timedelta | None:
-    """Return the time since a job of these steps last changed, if it is known."""
-    jobs = [job for step in steps for job in step.get("jobs") or ()]
+    """Return the time since any of some jobs last changed, if it is known."""
     if at is None or not jobs:
         return None
     try:
@@ -655,14 +656,19 @@ def elements(content: Any) -> Iterator[Element]:
             yield Element(
                 name=name(called) or "",
                 id=id_of(shown) if "id" in shown else None,
-                state=name(shown.get("state")),
+                state=_dataset_state(shown),
             )
+
+
+def _dataset_state(content: Mapping[str, Any]) -> str | None:
+    """Return the state of a dataset; ``deleted`` wins, which Galaxy keeps apart."""
+    return "deleted" if content.get("deleted") else name(content.get("state"))
 
 
 def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output:
     """Read a dataset or a collection that is an output; *content* may be empty."""
     datasets = list(elements(content)) if src == "hdca" else []
-    state = name(content.get("state")) or name(content.get("populated_state"))
+    state = _dataset_state(content) or name(content.get("populated_state"))
     others = [
         element.state for element in datasets if element.state not in {"ok", None}
     ]
