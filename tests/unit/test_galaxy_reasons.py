@@ -103,6 +103,33 @@ def test_outputs_in_collections_that_are_ok_or_of_other_jobs_give_no_reason(
     assert adapter(server).details(JOB).message == "no such value"
 
 
+@pytest.mark.parametrize(
+    ("dataset", "problem"),
+    [
+        ({"state": "error"}, "in error"),
+        ({"state": "ok", "deleted": True}, "deleted"),
+        ({"state": "failed_metadata"}, "in error: its metadata could not be set"),
+    ],
+    ids=str,
+)
+def test_a_blocked_job_without_outputs_is_explained_by_its_input(
+    server: HostileGalaxy, dataset: dict[str, Any], problem: str
+) -> None:
+    job = {
+        **recorded("job_never_run"),
+        "id": JOB,
+        "state": "paused",
+        "inputs": {"input1": {"src": "hda", "id": OWN}},
+        "outputs": {},
+    }
+    show(server, "details", job)
+    show(server, "dataset", {"id": OWN, "name": "sample", **dataset})
+    message = adapter(server).details(JOB).message
+    assert message == f"The input dataset 'sample' is {problem}."
+    show(server, "details", {**job, "state": "error"})
+    assert adapter(server).details(JOB).message is None
+
+
 # --- the element of a mapped step -------------------------------------------------
 
 

@@ -160,4 +160,5 @@ def test_an_output_that_was_deleted_is_deleted(
 ) -> None:
     show_output(server, deleted=True, purged=purged)
     (output,) = adapter(server).outputs(RUN)
-    assert (output.id, output.state) == (OLD_OUTPUT, "deleted")
+    state = "purged" if purged else "deleted"
+    assert (output.id, output.state) == (OLD_OUTPUT, state)

@@ -31,6 +31,7 @@ from galaxy_jobs.adapters.galaxy.limits import MAX_ANSWER_BYTES
 from galaxy_jobs.adapters.galaxy.names import Names
 from galaxy_jobs.adapters.galaxy.pauses import (
     MAX_DATASETS,
+    broken_input,
     datasets_of,
     element_of,
     with_blocked,
@@ -419,6 +420,8 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     def _info(self, job: Mapping[str, Any]) -> str | None:
         """Return the message that Galaxy left on one of a job's outputs, if any.
 
+        Of a paused job without one, a sentence on its inputs.
+
         An output that is ``ok`` has no reason for a failure, but perhaps the
         standard output of a tool; and so has one that another job made.
         """
@@ -432,9 +435,9 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
                 info = translate.text(shown.get("misc_info"))
                 if info and is_own and shown.get("state") != "ok":
                     return info.strip() or None
+            return broken_input(self._client, job)
         except Refused as refusal:
             raise refusal.unexpected() from refusal
-        return None
 
     def outputs(self, invocation_id: InvocationId) -> Sequence[Output]:
         with self._client.domain_errors(_unless_missing):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from attrs import evolve
@@ -16,6 +17,8 @@ from attrs import evolve
 from galaxy_jobs.adapters.galaxy import translate
 from galaxy_jobs.adapters.galaxy.client import Client, Refused
 from galaxy_jobs.adapters.galaxy.translate import Pause
+from galaxy_jobs.domain.errors import quoted
+from galaxy_jobs.domain.model.dataset import DELETED
 from galaxy_jobs.domain.model.report import InvocationReport, JobState
 from galaxy_jobs.domain.model.values import HistoryId, JobId
 
@@ -91,9 +94,9 @@ def _pauses_by_inputs(
             return Pause.BROKEN_INPUT
         for id_ in sorted(inputs - states.keys())[: MAX_INPUTS - len(states)]:
             shown = client.datasets.show_dataset(id_)
-            states[id_] = "deleted" if shown.get("deleted") else shown.get("state")
+            states[id_] = _state(shown)
         found = {states.get(id_) for id_ in inputs}
-        if found & _BROKEN:
+        if found & _BROKEN.keys():
             return Pause.BROKEN_INPUT
         return Pause.PAUSED_INPUT if "paused" in found else Pause.OTHER
 
@@ -105,8 +108,34 @@ def _pauses_by_inputs(
     return pauses
 
 
-_BROKEN = frozenset({"error", "failed_metadata", "deleted"})
-"""States of datasets that no job can use."""
+_BROKEN = {
+    "error": "in error",
+    "failed_metadata": "in error: its metadata could not be set",
+    DELETED: "deleted",
+}
+"""States of datasets that no job can use, in words."""
+
+
+def _state(dataset: Mapping[str, Any]) -> Any:
+    return DELETED if dataset.get("deleted") else dataset.get("state")
+
+
+def broken_input(client: Client, job: Mapping[str, Any]) -> str | None:
+    """Return a sentence on the first input that keeps a paused job from running.
+
+    Galaxy writes one to the outputs of the job, if there are any.
+
+    Raises:
+        Refused: Galaxy does not show the inputs.
+    """
+    if job.get("state") != "paused":
+        return None
+    for id_ in islice(datasets_of(client, job, "input"), MAX_DATASETS):
+        shown = client.datasets.show_dataset(id_)
+        if problem := _BROKEN.get(_state(shown)):
+            called = quoted(translate.name(shown.get("name")) or id_)
+            return f"The input dataset {called} is {problem}."
+    return None
 
 
 def _with(report: InvocationReport, blocked: set[JobId]) -> InvocationReport:

@@ -325,19 +325,22 @@ def description(content: Mapping[str, Any]) -> DataDescription:
         extensions = [content.get("extension") or content.get("file_ext")]
     elif state == "ok":
         state = _state_of_all(content.get("elements_states"))
-    if content.get("purged"):
-        state = PURGED
-    elif content.get("deleted"):
-        state = DELETED
     known = map(name, extensions) if isinstance(extensions, list) else ()
     return DataDescription(
         name=name(content.get("name")) or "",
-        state=state or "",
+        state=_gone(content) or state or "",
         extensions=tuple(sorted({word for word in known if word})[:MAX_WORDS]),
         collection_type=(name(content["collection_type"]) or "")
         if is_collection
         else None,
     )
+
+
+def _gone(content: Mapping[str, Any]) -> str | None:
+    """Return the state of data that is deleted, which Galaxy keeps apart."""
+    if content.get("purged"):
+        return PURGED
+    return DELETED if content.get("deleted") else None
 
 
 def _state_of_all(states: Any) -> str:
@@ -656,24 +659,20 @@ def elements(content: Any) -> Iterator[Element]:
             yield Element(
                 name=name(called) or "",
                 id=id_of(shown) if "id" in shown else None,
-                state=_dataset_state(shown),
+                state=_gone(shown) or name(shown.get("state")),
             )
-
-
-def _dataset_state(content: Mapping[str, Any]) -> str | None:
-    """Return the state of a dataset; ``deleted`` wins, which Galaxy keeps apart."""
-    return "deleted" if content.get("deleted") else name(content.get("state"))
 
 
 def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output:
     """Read a dataset or a collection that is an output; *content* may be empty."""
     datasets = list(elements(content)) if src == "hdca" else []
-    state = _dataset_state(content) or name(content.get("populated_state"))
+    state = name(content.get("state")) or name(content.get("populated_state"))
     others = [
         element.state for element in datasets if element.state not in {"ok", None}
     ]
     if state == "ok" and others:
         state = "error" if "error" in others else others[0]
+    state = _gone(content) or state
     if len(datasets) > ELEMENTS_LIMIT:
         datasets.sort(key=lambda element: element.state == "ok")
     return Output(

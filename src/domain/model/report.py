@@ -259,8 +259,8 @@ class Element:
         name: Its name in the collection, such as ``sample-07``, or
             ``plate-1/sample-07`` in a collection of collections.
         id: Galaxy's id of the dataset; None for an element without one.
-        state: Galaxy's state of the dataset, such as ``ok``, or ``deleted``; None
-            where not known.
+        state: Galaxy's state of the dataset, such as ``ok``, :data:`.DELETED` or
+            :data:`.PURGED`; None where not known.
     """
 
     name: str
@@ -284,8 +284,8 @@ class Output:
             None where it could not be read.
         extension: Its format; None for a collection.
         size: In bytes; None for a collection, or where it is not known.
-        state: Galaxy's state of the dataset, such as ``ok``, or ``deleted`` for one
-            that a user has deleted since. Of a collection, it is
+        state: Galaxy's state of the dataset, such as ``ok``, :data:`.DELETED` or
+            :data:`.PURGED`. Of a collection, it is
             ``ok`` if all of its datasets are, and otherwise the state of one that is
             not, preferably ``error``.
         elements: Of a collection, its datasets, at most :data:`ELEMENTS_LIMIT`.
