@@ -27,6 +27,7 @@ from galaxy_jobs.domain import (
     InvocationId,
     InvocationReport,
     Invoked,
+    InvokeOptions,
     JobDetails,
     JobId,
     JobReport,
@@ -155,7 +156,9 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
         workflow_id: WorkflowId,
         inputs: Mapping[str, Source | Json],
         history_id: HistoryId,
+        options: InvokeOptions = InvokeOptions(),
     ) -> InvocationId:
+        del options  # all of them are Galaxy's
         recipe = self._recipes.get(workflow_id)
         history = self._histories.get(history_id)
         source = inputs.get(TEXT.name)

@@ -33,6 +33,7 @@ from galaxy_jobs.domain.model.invocation import (
     StepSummary,
     Transition,
 )
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     Element,
     GalaxyState,
@@ -92,6 +93,7 @@ __all__ = [
     "InvocationId",
     "InvocationReport",
     "InvocationState",
+    "InvokeOptions",
     "Invoked",
     "JobDetails",
     "JobId",

@@ -20,6 +20,7 @@ import msgspec
 from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.values import WorkflowId, positive
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import PollPolicy, ReconcilePolicy, SubmitPolicy
@@ -251,6 +252,15 @@ class _Workflow(
     input: str | None = None
     takes_dataset: bool = True
     workflow_id: WorkflowId | None = None
+    use_cached_job: bool = False
+    exact_tool_versions: bool = True
+    preferred_object_store_id: str | None = None
+    preferred_outputs_object_store_id: str | None = None
+    preferred_intermediate_object_store_id: str | None = None
+    resource_params: dict[str, bool | int | float | str] = {}
+
+
+_OPTIONS = [attribute.name for attribute in attrs.fields(InvokeOptions)]
 
 
 def _allowlist(rows: Any) -> Allowlist:
@@ -262,10 +272,12 @@ def _allowlist(rows: Any) -> Allowlist:
             workflow = msgspec.convert(row, _Workflow)
         except msgspec.ValidationError:
             raise InvalidValue(
-                f"[[workflows]] has {row!r}; expected a `name`, and `input`, "
-                "`takes_dataset` and `id` if wanted."
+                f"[[workflows]] has {row!r}; expected a `name`, and if wanted: "
+                f"{', '.join(_Workflow.__struct_encode_fields__[1:])}."
             ) from None
-        allowed.append(AllowedWorkflow(**msgspec.structs.asdict(workflow)))
+        values = msgspec.structs.asdict(workflow)
+        options = {name: values.pop(name) for name in _OPTIONS}
+        allowed.append(AllowedWorkflow(**values, options=InvokeOptions(**options)))
     return Allowlist(tuple(allowed))
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from attrs import define, field
@@ -24,6 +24,7 @@ from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain import (
     HistoryId,
     InvocationId,
+    InvokeOptions,
     Json,
     Source,
     UrlData,
@@ -378,6 +379,37 @@ def test_a_newer_galaxy_gets_the_address() -> None:
         (run,) = bodies(server)
     assert isinstance(run, dict)
     assert run["inputs"]["text"]["url"] == "https://example.org/a.txt"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preferred_object_store_id": "fast"},
+        {
+            "preferred_outputs_object_store_id": "kept",
+            "preferred_intermediate_object_store_id": "scratch",
+        },
+        {"resource_params": {"cores": 4}, "use_cached_job": True},
+    ],
+)
+def test_the_options_of_a_run_are_sent(options: dict[str, Any]) -> None:
+    with serving(say(http(INVOKED))) as (server, galaxy):
+        galaxy.invoke(WorkflowId("w1"), {}, HistoryId("h1"), InvokeOptions(**options))
+        (run,) = bodies(server)
+    assert isinstance(run, dict)
+    assert {name: run[name] for name in options} == options
+    assert run["require_exact_tool_versions"] is True
+    absent = {"preferred_object_store_id", "resource_params"} - set(options)
+    assert not absent & set(run)
+
+
+def test_other_versions_of_tools_may_be_taken() -> None:
+    options = InvokeOptions(exact_tool_versions=False)
+    with serving(say(http(INVOKED))) as (server, galaxy):
+        galaxy.invoke(WorkflowId("w1"), {}, HistoryId("h1"), options)
+        (run,) = bodies(server)
+    assert isinstance(run, dict)
+    assert run["require_exact_tool_versions"] is False
 
 
 @pytest.mark.parametrize(

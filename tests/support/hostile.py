@@ -72,6 +72,7 @@ def job(state: str) -> dict[str, Any]:
         ],
         "history_id": f"history{HOSTILE}",
         "dataset_input": f"input{HOSTILE}",
+        "use_cached_job": None,
     }
 
 

@@ -39,6 +39,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     RunRejected,
 )
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.entrypoints.settings import HttpTable
@@ -71,7 +72,7 @@ LISTED = [
     "progress",
     "failure",
 ]
-JOB = [*LISTED, "dataset_input", "steps", "history_id"]
+JOB = [*LISTED, "dataset_input", "use_cached_job", "steps", "history_id"]
 SORT = {"dataset_id": "reads", "workflow_name": "sort"}
 DAY = timedelta(days=1)
 
@@ -297,6 +298,34 @@ class HttpContract:
             for each in (id_, rerun)
         )
         assert before.inputs == after.inputs
+
+    def test_galaxy_may_be_let_copy_the_results_of_equal_jobs(
+        self, world: World
+    ) -> None:
+        chosen: tuple[bool | None, ...] = (True, False, None)
+        for use_cached_job in chosen:
+            body = {**SORT, "use_cached_job": use_cached_job}
+            id_ = world.ask("POST", "/jobs", body).json()["invocation_id"]
+            assert world.get(f"/jobs/{id_}")["use_cached_job"] is use_cached_job
+            assert world.galaxy.runs[-1].options.use_cached_job is bool(use_cached_job)
+            world.ask("POST", f"/jobs/{id_}/rerun")
+            assert world.galaxy.runs[-1].options.use_cached_job is bool(use_cached_job)
+
+    def test_a_workflow_is_invoked_as_it_is_configured_or_as_is_asked(
+        self, opened: Opened
+    ) -> None:
+        options = InvokeOptions(use_cached_job=True, exact_tool_versions=False)
+        row = AllowedWorkflow(name="w", options=options)
+        with opened(allowlist=Allowlist((row,))) as own:
+            own.galaxy.add_workflow("w")
+            own.site.dataset("reads")
+            body = {"dataset_id": "reads", "workflow_name": "w"}
+            for more in ({}, {"use_cached_job": False}):
+                answer = own.ask("POST", "/jobs", {**body, **more})
+                assert answer.status_code == 201
+            configured, asked = (run.options for run in own.galaxy.runs)
+        assert configured == options
+        assert asked == InvokeOptions(exact_tool_versions=False)
 
     def test_a_workflow_without_a_data_input_runs(self, world: World) -> None:
         shown = world.get("/workflows/accessions")
@@ -709,6 +738,7 @@ class HttpContract:
         detailed = {
             **listed,
             "dataset_input": None,
+            "use_cached_job": None,
             "steps": [
                 {"index": 0, "label": "input", "tool": None, "state": "ok", "jobs": {}},
                 {

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from galaxy_jobs.domain import InvokeOptions
 from galaxy_jobs.domain.use_cases import PollPolicy
 from galaxy_jobs.entrypoints.environment import BadSetting, Service, read
 from galaxy_jobs.entrypoints.settings import LIBPQ_SECRETS, SETTINGS, Settings, load
@@ -217,9 +218,14 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         [[workflows]]
         name = "one"
         input = "reads"
+        use_cached_job = true
+        preferred_outputs_object_store_id = "kept"
+        resource_params = {cores = 4, queue = "long"}
+        exact_tool_versions = false
         [[workflows]]
         name = "two"
         id = "f597429621d6eb2b"
+        takes_dataset = false
         [poll]
         min_interval = 2
         max_interval = "PT4M"
@@ -240,6 +246,13 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         None,
         "f597429621d6eb2b",
     )
+    assert first.options == InvokeOptions(
+        use_cached_job=True,
+        exact_tool_versions=False,
+        preferred_outputs_object_store_id="kept",
+        resource_params={"cores": 4, "queue": "long"},
+    )
+    assert (second.options, second.takes_dataset) == (InvokeOptions(), False)
     assert settings.poll.min_interval == timedelta(seconds=2)
     assert settings.poll.max_interval == timedelta(minutes=4)
     assert settings.threads == 3
@@ -292,6 +305,23 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("workflows = [", "config.toml"),
         ("[[workflows]]\ninput = 'x'", "`name`"),
         ("[[workflows]]\nname = 'a'\nidd = 'x'", "idd"),
+        ("[[workflows]]\nname = ''", "name of an allowed workflow is empty"),
+        ("[[workflows]]\nname = 'a'\nuse_cached_job = 'x'", "use_cached_job"),
+        (
+            "[[workflows]]\nname = 'a'\nresource_params = {at = 2026-01-01}",
+            "resource_params",
+        ),
+        (
+            "[[workflows]]\nname = 'a'\npreferred_object_store_id = ''",
+            "preferred_object_store_id is empty",
+        ),
+        (
+            (
+                "[[workflows]]\nname = 'a'\npreferred_object_store_id = 'x'"
+                "\npreferred_outputs_object_store_id = 'y'"
+            ),
+            "cannot be combined",
+        ),
         ("[[workflows]]\nname = 'a'\n[[workflows]]\nname = 'a'", "'a'"),
         ("[poll]\nleest = 1", "leest"),
         ("[poll]\nmin_interval = 'x'", "[poll] min_interval is 'x'; expected a number"),
@@ -304,7 +334,7 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("[pol]\nbatch = 3", "'pol'"),
         ("workflows = 3", "workflows is 3"),
         ("[workflows]\nname = 'a'", "[[workflows]]"),
-        ("[[workflows]]\nname = 'a'\nid = 3", "`id`"),
+        ("[[workflows]]\nname = 'a'\nid = 3", "input, takes_dataset, id, "),
         ("[poll]\nthreads = -1", "threads"),
         ("[poll]\nthreads = 1.5", "[poll] threads is 1.5; expected a whole number"),
         ("[submit]\npurge = 'yes'", "[submit] purge is 'yes'; expected true or false"),

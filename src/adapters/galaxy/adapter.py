@@ -54,6 +54,7 @@ from galaxy_jobs.domain.model.dataset import (
     Src,
     UrlData,
 )
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
@@ -249,13 +250,12 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
         workflow_id: WorkflowId,
         inputs: Mapping[str, Source | Json],
         history_id: HistoryId,
+        options: InvokeOptions = InvokeOptions(),
     ) -> InvocationId:
         # Whatever happens to it, the workflow is not invoked yet.
         inputs = self._with_addresses_fetched(inputs, history_id)
         try:
             with self._client.domain_errors(_rejected):
-                # Galaxy's own default: the exact versions of tools that the workflow
-                # was made with, or a refusal that names the missing ones.
                 invocation = self._client.workflows.invoke_workflow(
                     workflow_id,
                     inputs={
@@ -264,7 +264,17 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
                     },
                     inputs_by=cast("Any", "name|step_uuid"),
                     history_id=history_id,
-                    require_exact_tool_versions=True,
+                    # If it needs them, a refusal names the missing ones.
+                    require_exact_tool_versions=options.exact_tool_versions,
+                    use_cached_job=options.use_cached_job,
+                    resource_params=dict(options.resource_params),
+                    preferred_object_store_id=options.preferred_object_store_id,
+                    preferred_intermediate_object_store_id=(
+                        options.preferred_intermediate_object_store_id
+                    ),
+                    preferred_outputs_object_store_id=(
+                        options.preferred_outputs_object_store_id
+                    ),
                 )
                 return InvocationId(translate.id_of(invocation))
         except NoAnswer as error:

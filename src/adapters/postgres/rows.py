@@ -148,6 +148,7 @@ def submission_to_row(submission: Submission) -> dict[str, Any]:
         "overwrite": request.overwrite,
         "rerun_of": request.rerun_of,
         "dataset_input": request.dataset_input,
+        "use_cached_job": request.use_cached_job,
         "key_caller": key.caller if key else None,
         "key": key.key if key else None,
         "state": submission.state.value,
@@ -174,6 +175,7 @@ def submission_from_row(row: Row) -> Submission:
             overwrite=row["overwrite"],
             rerun_of=row["rerun_of"],
             dataset_input=row["dataset_input"],
+            use_cached_job=row["use_cached_job"],
         ),
         key=None
         if row["key"] is None
@@ -216,6 +218,7 @@ def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
         "overwrite": invocation.overwrite,
         "rerun_of": invocation.rerun_of,
         "dataset_input": invocation.dataset_input,
+        "use_cached_job": invocation.use_cached_job,
         "superseded_by": invocation.superseded_by,
         "state": invocation.state.value,
         "galaxy_state": cleaned(invocation.galaxy_state),
@@ -244,6 +247,7 @@ def invocation_from_row(row: Row) -> Invocation:
         overwrite=row["overwrite"],
         rerun_of=row["rerun_of"],
         dataset_input=row["dataset_input"],
+        use_cached_job=row["use_cached_job"],
         superseded_by=row["superseded_by"],
         stopping=row["stopping"],
         state=InvocationState(row["state"]),

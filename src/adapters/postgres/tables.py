@@ -90,6 +90,7 @@ submissions = sa.Table(
     sa.Column("opened_at", Time, nullable=False, server_default=sa.func.now()),
     sa.Column("look_at", Time),
     sa.Column("dataset_input", sa.Text),
+    sa.Column("use_cached_job", sa.Boolean),
     _one_of("state", SubmissionState),
     sa.CheckConstraint(
         "(state = 'accepted') = (invocation_id IS NOT NULL)", name="invocation_id"
@@ -144,6 +145,7 @@ invocations = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("history_dealt_with_at", Time),
     sa.Column("dataset_input", sa.Text),
+    sa.Column("use_cached_job", sa.Boolean),
     _one_of("state", InvocationState),
     sa.UniqueConstraint("submission_id"),
     # Changes that keep the state touch no index, if their page has room.

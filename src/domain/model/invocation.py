@@ -269,6 +269,8 @@ class Invocation:
         overwrite: Whether it supersedes earlier ones once it has completed.
         rerun_of: The invocation it repeats, or None.
         dataset_input: The input that the client named for the dataset, or None.
+        use_cached_job: Whether the client let Galaxy copy results of equal jobs; None:
+            it did not say.
         superseded_by: The later invocation that took its place, or None.
         stopping: Whether the jobs that were left at its end are to be stopped.
         state: The verdict on it.
@@ -296,6 +298,7 @@ class Invocation:
     overwrite: bool = False
     rerun_of: InvocationId | None = None
     dataset_input: str | None = None
+    use_cached_job: bool | None = None
     superseded_by: InvocationId | None = None
     stopping: bool = False
     state: InvocationState = InvocationState.QUEUED

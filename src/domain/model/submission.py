@@ -123,6 +123,8 @@ class Request:
         rerun_of: The invocation it repeats, or None.
         dataset_input: The input that is to take the dataset; None: see
             :func:`~galaxy_jobs.domain.model.workflow.dataset_target`.
+        use_cached_job: Whether Galaxy may copy the results of equal jobs that it has
+            run before; None: as the workflow is configured.
     """
 
     dataset_id: DatasetId
@@ -131,6 +133,7 @@ class Request:
     overwrite: bool = False
     rerun_of: InvocationId | None = None
     dataset_input: str | None = None
+    use_cached_job: bool | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -143,6 +146,7 @@ class Request:
                 self.overwrite,
                 self.rerun_of,
                 self.dataset_input,
+                self.use_cached_job,
             ],
             sort_keys=True,
         )
@@ -309,6 +313,7 @@ class Submission:
             overwrite=self.request.overwrite,
             rerun_of=self.request.rerun_of,
             dataset_input=self.request.dataset_input,
+            use_cached_job=self.request.use_cached_job,
             created_at=at,
             updated_at=at,
             observed_at=at,

@@ -26,6 +26,7 @@ from galaxy_jobs.domain.errors import (
     shortened,
 )
 from galaxy_jobs.domain.model.dataset import Source
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     Json,
@@ -66,9 +67,9 @@ class Workflow:
         return [input_ for input_ in self.inputs if input_.kind.is_data]
 
 
-def _not_empty(_: object, attribute: Attribute[Any], value: str | None) -> None:
-    if value is not None and not value.strip():
-        raise InvalidValue(f"{attribute.name} of an allowed workflow is empty.")
+def _filled(_: object, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None:
+        check_not_empty(f"{attribute.name} of an allowed workflow", value)
 
 
 @frozen(kw_only=True)
@@ -83,15 +84,17 @@ class AllowedWorkflow:
             what the job is about, and every input is filled by parameters.
         workflow_id: The id of the stored workflow, whatever its name in Galaxy;
             None: the workflow of that name.
+        options: How it is invoked, unless the request has other options.
 
     Raises:
         InvalidValue: A text is empty, or there is an *input* that takes no dataset.
     """
 
-    name: str = field(validator=_not_empty)
-    input: str | None = field(default=None, validator=_not_empty)
+    name: str = field(validator=_filled)
+    input: str | None = field(default=None, validator=_filled)
     takes_dataset: bool = True
-    workflow_id: WorkflowId | None = field(default=None, validator=_not_empty)
+    workflow_id: WorkflowId | None = field(default=None, validator=_filled)
+    options: InvokeOptions = InvokeOptions()
 
     def __attrs_post_init__(self) -> None:
         if self.input is not None and not self.takes_dataset:

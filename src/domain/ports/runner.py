@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from galaxy_jobs.domain.model.dataset import Source
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     InvocationReport,
     JobDetails,
@@ -47,6 +48,7 @@ class WorkflowRunner(Protocol):
         workflow_id: WorkflowId,
         inputs: Mapping[str, Source | Json],
         history_id: HistoryId,
+        options: InvokeOptions = InvokeOptions(),
     ) -> InvocationId:
         """Start the workflow, with its outputs in that history. Never retried.
 
@@ -60,11 +62,12 @@ class WorkflowRunner(Protocol):
             history_id: A history created for this run alone. If it is deleted
                 by the time that the run would begin, the run must end cancelled,
                 with no job and with ``history_deleted`` among its reasons.
+            options: How Galaxy is to carry it out.
 
         Raises:
             RunRejected: Galaxy refused it (4xx): a required input is missing,
-                there is no such workflow or history, or it is purged. Nothing
-                was started.
+                there is no such workflow or history, it is purged, or an option
+                is not possible there. Nothing was started.
             RunnerUnavailable: It is *certain* that nothing was started: no
                 connection was made, or the answer was a 429.
             OutcomeUnknown: Anything else: a time-out, a broken connection, a

@@ -38,6 +38,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.dataset import DataDescription, GalaxyData, Source
 from galaxy_jobs.domain.model.invocation import STALE_AFTER, InvocationState
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -102,12 +103,14 @@ class Plan:
         data: What Galaxy knows of the data that it has, by input, as far as it was
             asked and could tell.
         dataset_input: The input that takes the job's dataset; None: none does.
+        options: How Galaxy is to carry it out.
     """
 
     workflow: Workflow
     inputs: Mapping[str, Source | Json]
     data: Mapping[str, DataDescription] = field(factory=dict, hash=False)
     dataset_input: str | None = None
+    options: InvokeOptions = InvokeOptions()
 
 
 MAX_LOOKS = 20
@@ -213,6 +216,9 @@ class Check:
             dataset_input=request.dataset_input,
             allowed=allowed,
         )
+        options = allowed.options
+        if request.use_cached_job is not None:
+            options = evolve(options, use_cached_job=request.use_cached_job)
         target = dataset_target(
             workflow,
             request.parameters,
@@ -226,6 +232,7 @@ class Check:
             workflow=workflow,
             inputs=resolve(bound, sources),
             dataset_input=target.name if target else None,
+            options=options,
         )
 
 
@@ -329,7 +336,10 @@ class Submit:
         assert submission.history_id is not None
         try:
             invocation_id = self.runner.invoke(
-                plan.workflow.workflow_id, plan.inputs, submission.history_id
+                plan.workflow.workflow_id,
+                plan.inputs,
+                submission.history_id,
+                plan.options,
             )
         except OutcomeUnknown as error:
             raise self._lost(submission, str(error)) from error
@@ -452,6 +462,7 @@ class Rerun:
             overwrite=earlier.overwrite if overwrite is None else overwrite,
             rerun_of=earlier.invocation_id,
             dataset_input=earlier.dataset_input,
+            use_cached_job=earlier.use_cached_job,
         )
         return self.submit(request, key)
 

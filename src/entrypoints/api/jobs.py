@@ -84,6 +84,7 @@ def submit_job(
         parameters=data.parameters,
         overwrite=data.overwrite,
         dataset_input=data.dataset_input,
+        use_cached_job=data.use_cached_job,
     )
     checked_key = parameters.idempotency_key(key, caller)  # also where nothing is run
     if validate_only:

@@ -198,6 +198,14 @@ class NewJob(Body):
             "text",
         ),
     ] = None
+    use_cached_job: Annotated[
+        bool | None,
+        doc(
+            "Whether Galaxy may copy the results of equal jobs that it has run before. "
+            "Left out, as the workflow is configured.",
+            True,
+        ),
+    ] = None
     parameters: Annotated[
         dict[str, Any],
         doc(
@@ -338,6 +346,10 @@ class JobDetailJson(JobJson, kw_only=True):
 
     dataset_input: Annotated[
         str | None, doc("As submitted: the input that takes the dataset.", "text")
+    ]
+    use_cached_job: Annotated[
+        bool | None,
+        doc("As submitted: whether Galaxy may copy the results of equal jobs.", True),
     ]
     steps: Annotated[list[StepJson], doc("In the workflow's order.")]
     history_id: Annotated[str | None, doc("In Galaxy.", "33b43b4e7093c91f")]

@@ -56,6 +56,15 @@ Input = Annotated[
         "the parameters leave over.",
     ),
 ]
+Cached = Annotated[
+    bool | None,
+    Parameter(
+        name="--use-cached-job",
+        negative="--no-use-cached-job",
+        help="Let Galaxy copy the results of equal jobs that it has run before, or "
+        "not; as the service is configured if not given.",
+    ),
+]
 Wait = Annotated[
     bool,
     Parameter(
@@ -84,6 +93,7 @@ def submit(
     *,
     parameter: Pairs = (),
     input: Input = None,  # noqa: A002 - the name of the option
+    use_cached_job: Cached = None,
     overwrite: bool = False,
     wait: Wait = False,
     key: Key = None,
@@ -103,6 +113,7 @@ def submit(
         "workflow_name": workflow_name,
         "overwrite": overwrite,
         "dataset_input": input,
+        "use_cached_job": use_cached_job,
         "parameters": _typed(api, parameter, workflow_name),
     }
     with _hint_for("WORKFLOW", workflow_name):

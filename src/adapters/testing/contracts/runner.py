@@ -33,6 +33,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
 from galaxy_jobs.domain.model.invocation import InvocationState, Sighting
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
     InvocationReport,
@@ -309,6 +310,19 @@ class WorkflowRunnerContract(_Contract):
         engine.delete(history_id, purge=True)
         with pytest.raises(RunRejected):
             engine.invoke(workflow_id, inputs, history_id)
+
+    def test_takes_the_options_of_a_run(self, engine: Engine, scene: Scene) -> None:
+        workflow_id = scene.add_workflow(self._fresh("options"), Kind.SUCCESS)
+        inputs = {"text": scene.data()}
+        for options in (
+            InvokeOptions(),
+            InvokeOptions(use_cached_job=True),
+            InvokeOptions(exact_tool_versions=False),
+        ):
+            history_id = engine.create(self._fresh("options"))
+            run = engine.invoke(workflow_id, inputs, history_id, options)
+            ended = self._ended(engine, scene, run)
+            assert ended.state is InvocationState.COMPLETED
 
     def test_does_not_know_what_is_not_there(
         self, engine: Engine, scene: Scene

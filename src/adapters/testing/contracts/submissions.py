@@ -78,6 +78,7 @@ class SubmissionRepositoryContract:
                 overwrite=True,
                 rerun_of=InvocationId("inv0"),
                 dataset_input=UNICODE,
+                use_cached_job=True,
             ),
             key=IdempotencyKey(UNICODE, UNICODE),
             created_at=NOON,

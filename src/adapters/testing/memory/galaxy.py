@@ -35,6 +35,7 @@ from galaxy_jobs.domain.model.dataset import (
     Src,
     UrlData,
 )
+from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     SETTLED,
     GalaxyState,
@@ -145,6 +146,7 @@ class SimulatedRun:
         inputs: Its inputs, by name.
         history_id: The history of its outputs.
         moment: Its current moment.
+        options: How it was to be carried out.
         at_work: Whether any job was ever created for it.
         left: The moments still to come.
     """
@@ -154,6 +156,7 @@ class SimulatedRun:
     inputs: Mapping[str, Source | Json]
     history_id: HistoryId
     moment: Moment
+    options: InvokeOptions = InvokeOptions()
     at_work: bool = False
     left: deque[Moment] = field(factory=deque[Moment])
 
@@ -345,9 +348,10 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         workflow_id: WorkflowId,
         inputs: Mapping[str, Source | Json],
         history_id: HistoryId,
+        options: InvokeOptions = InvokeOptions(),
     ) -> InvocationId:
         return self._call(
-            "invoke", lambda: self._invoke(workflow_id, inputs, history_id)
+            "invoke", lambda: self._invoke(workflow_id, inputs, history_id, options)
         )
 
     def _invoke(
@@ -355,6 +359,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         workflow_id: WorkflowId,
         inputs: Mapping[str, Source | Json],
         history_id: HistoryId,
+        options: InvokeOptions,
     ) -> InvocationId:
         if workflow_id not in self.workflows:
             raise RunRejected("No such workflow found.", 404001)
@@ -377,6 +382,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
             dict(inputs),
             history_id,
             Moment("new"),
+            options=options,
             left=deque(rest),
         )
         run.become(first)
