@@ -186,6 +186,7 @@ class Container(containers.DeclarativeContainer):
         stale_after=poll_policy.provided.stale_after,
     )
     rerun = Singleton(use_cases.Rerun, invocations, submit)
+    find_jobs = Singleton(use_cases.FindJobs, invocations, datasets)
     job_outputs = Singleton(use_cases.JobOutputs, invocations, runner)
     cancel_job = Singleton(use_cases.CancelJob, invocations, clock)
     refresh_job = Singleton(

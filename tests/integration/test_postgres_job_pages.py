@@ -305,8 +305,8 @@ def full(postgres_url: str, module_database_url: str) -> Iterator[Engine]:
 
 FILTERS = [
     JobFilter(
-        dataset_id=None if dataset is None else DatasetId(dataset),
-        workflow_name=workflow,
+        dataset_ids=frozenset(() if dataset is None else [DatasetId(dataset)]),
+        workflow_names=frozenset(() if workflow is None else [workflow]),
         states=frozenset(states),
     )
     for dataset, workflow, states in product(

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import Failure, InputKind, InvocationState, WorkflowInput
 from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain.ports import JobFilter
 from tests.integration.screenshots import furnish
 from tests.support.browser import browser
 from tests.support.galaxy import Lab
@@ -32,6 +33,7 @@ STATE = InvocationState
 N = WorkflowInput(name="n", kind=InputKind.INTEGER, minimum=1, maximum=9, default=3)
 MODE = WorkflowInput(name="mode", kind=InputKind.TEXT, options=("fast", "exact"))
 
+LAYOUT = (Path(__file__).parents[1] / "support/layout.js").read_text()
 CONTRAST = (Path(__file__).parents[1] / "support/contrast.js").read_text()
 
 
@@ -322,6 +324,68 @@ def test_a_job_is_cancelled_by_keyboard_alone(chrome: Browser, there: Site) -> N
         tab_to(page, lambda label: label == "Stop this job")
         page.keyboard.press("Enter")
         expect(page.locator(".now")).to_contain_text("Cancelling")
+
+
+def test_selected_jobs_are_cancelled_or_run_again_one_by_one(
+    chrome: Browser, there: Site
+) -> None:
+    running = [
+        there.job(
+            "sort",
+            "reads",
+            seen(STATE.IN_PROGRESS, running=1),
+            parameters={"n": number, "mode": "exact"},
+        )
+        for number in (4, 5, 6)
+    ]
+    done = there.job("sort", "reads", seen(STATE.COMPLETED, ok=1))
+    before = len(there.galaxy.runs)
+    with opened(chrome, there.url, PHONE) as tab:
+        page = tab.go("/?workflow_name=sort")
+        bar = page.locator("#selection")
+        expect(bar).to_be_hidden()
+        for id_ in (*running, done):
+            page.locator(f"#select-{id_}").check()
+        expect(bar.get_by_text("4 selected")).to_be_visible()
+        # The list is replaced meanwhile.
+        there.see(running[0], seen(STATE.IN_PROGRESS, ok=1, running=1))
+        expect(page.locator(f"#bar-{running[0]}-ok")).to_have_attribute(
+            "width", "50.0%"
+        )
+        expect(page.locator(f"#select-{running[0]}")).to_be_checked()
+        assert page.evaluate(LAYOUT) == []
+        bar.get_by_text("Cancel", exact=True).click()
+        assert page.evaluate(LAYOUT) == []
+        bar.get_by_role("button", name="Stop these jobs").click()
+        expect(bar.locator("#outcome")).to_have_text("3 cancelled, 1 not.")
+        expect(bar.locator("#refused a")).to_have_text("sort on reads")
+        expect(bar.locator("#refused")).to_contain_text("cannot be cancelled")
+        for id_ in running:
+            state = there.container.invocations().get(id_).state
+            assert state is STATE.CANCELLING
+        # What was refused stays selected.
+        expect(page.locator(f"#select-{done}")).to_be_checked()
+        page.locator(f"#select-{done}").uncheck()
+        for id_ in running[:2]:
+            page.locator(f"#select-{id_}").check()
+        bar.get_by_text("Run again", exact=True).click()
+        bar.get_by_role("button", name="Run these jobs again").click()
+        expect(bar.locator("#outcome")).to_have_text("2 run again.")
+        tab.troubles.clear()  # the console shows the 409
+    assert len(there.galaxy.runs) == before + 2
+    again = there.container.invocations().page(JobFilter(), 2).items
+    assert {job.rerun_of for job in again} == {*running[:2]}
+    assert {job.parameters["n"] for job in again} == {4, 5}
+    assert {job.parameters["mode"] for job in again} == {"exact"}
+
+
+def test_without_javascript_there_is_nothing_to_select(
+    chrome: Browser, there: Site
+) -> None:
+    with opened(chrome, there.url, java_script_enabled=False) as tab:
+        tab.page.goto(there.url)
+        expect(tab.page.locator(".job .select").first).to_be_hidden()
+        expect(tab.page.locator("#selection")).to_be_hidden()
 
 
 def test_a_page_of_another_site_can_make_the_browser_do_nothing(

@@ -16,7 +16,7 @@ from litestar.testing import TestClient
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
-from galaxy_jobs.domain.ports import TokenRepository
+from galaxy_jobs.domain.ports import Page, TokenRepository
 from galaxy_jobs.domain.use_cases import Authenticate, CreateToken, PollPolicy
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.app import create_app
@@ -59,11 +59,17 @@ READS = {
         "get": "show_job",
         "page": "list_jobs",
         "transitions": "job_history",
+        "counts": "job_counts",
+        "workflow_names": "workflow_names",
     },
     "submissions": {"get": "show_submission"},
     "datasets": {"get": "show_dataset", "page": "list_datasets"},
 }
 """What stands in for each method of a repository, by the name that tests give it."""
+
+
+EMPTY = {"job_counts": {}, "workflow_names": [], "list_datasets": Page((), None)}
+"""What those answer that are not named."""
 
 
 @contextmanager
@@ -89,7 +95,7 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
     }
     for repository, methods in READS.items():
         stands = {
-            method: standing_in.pop(name, None) or StandIn()
+            method: standing_in.pop(name, None) or StandIn(EMPTY.get(name))
             for method, name in methods.items()
         }
         standing_in.setdefault(repository, SimpleNamespace(**stands))

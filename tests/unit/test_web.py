@@ -65,7 +65,7 @@ from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import Settings
-from galaxy_jobs.entrypoints.web import forms, render
+from galaxy_jobs.entrypoints.web import forms, pages, render
 from galaxy_jobs.entrypoints.web.forms import Field, Form
 from galaxy_jobs.entrypoints.web.render import ASSETS
 from galaxy_jobs.entrypoints.web.submit import SubmitForm
@@ -214,6 +214,49 @@ def test_filters_combine_and_can_be_taken_back(world: World) -> None:
     assert '"/?dataset_id=reads"' in page  # the chip of the state leaves it out
     assert '"/?dataset_id=reads&amp;state=queued&amp;state=failed"' in page
     assert 'name="state" value="failed"' in page  # the form keeps it
+
+
+def test_filters_match_parts_of_names_in_any_case(world: World) -> None:
+    world.galaxy.add_workflow("sort and count")
+    world.register("reads-2")
+    ids = [
+        world.submit(workflow_name=workflow, dataset_id=dataset)
+        for workflow in ("Sort", "sort and count")
+        for dataset in ("reads", "reads-2")
+    ]
+
+    def found(query: str) -> list[bool]:
+        page = world.get(f"/?{query}")
+        return [id_ in page for id_ in ids]
+
+    assert found("workflow_name=SORT") == [True, True, True, True]
+    assert found("workflow_name=COUNT") == [False, False, True, True]
+    assert found("dataset_id=DATA%20READS") == [True, True, True, True]  # a name
+    assert found("dataset_id=S-2&workflow_name=ort") == [False, True, False, True]
+    assert found("dataset_id=none") == found("workflow_name=x") == [False] * 4
+    # One that is chosen stands for itself.
+    assert found("workflow_name=Sort&dataset_id=reads") == [True, False, False, False]
+    page = world.get("/?workflow_name=SORT&dataset_id=Data")
+    assert "2 workflows with “SORT”: Sort, sort and count" in text_of(page)
+    assert "2 datasets with “Data”: reads, reads-2" in text_of(page)
+    assert '<option value="sort and count">' in page
+    assert '<option value="reads-2">Data reads-2</option>' in page
+    world.get("/?workflow_name=" + "x" * 256, 400)
+
+
+def test_each_state_has_the_number_of_its_jobs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        world.submit()
+    assert "Queued 3 In progress 0" in text_of(world.get("/"))
+    world.sweep(9)
+    page = text_of(world.get("/?state=queued"))
+    assert "Queued 0 (shown; select to remove) In progress 0" in page
+    assert "Completed 3 Failed 0" in page
+    assert "Completed 0" in text_of(world.get("/?workflow_name=none"))
+    monkeypatch.setattr(pages, "COUNT_LIMIT", 2)
+    assert "Completed 2+" in text_of(world.get("/"))
 
 
 def test_older_jobs_are_a_page_further(world: World) -> None:
@@ -862,6 +905,7 @@ def test_browsers_may_keep_the_files_for_ever(world: World) -> None:
     for name, media_type in {
         "page.css": "text/css",
         "page.js": "text/javascript",
+        "selection.js": "text/javascript",
         "htmx.min.js": "text/javascript",
         "sse.min.js": "text/javascript",
         "icon.svg": "image/svg+xml",

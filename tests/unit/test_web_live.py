@@ -113,10 +113,10 @@ class World:
     async def _events(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         first = await anext(chunks)
         assert first.startswith(b"retry: 2000\n")
-        if (event := first.removeprefix(b"retry: 2000\n")) != b":\n\n":
+        if (event := first.removeprefix(b"retry: 2000\n")) != b":\n":
             yield event
         async for event in chunks:
-            if event != b":\n\n":
+            if event != b":\n":
                 yield event
 
     async def rounds(self, count: int = 3) -> None:
@@ -306,7 +306,7 @@ def test_a_transition_moves_jobs_into_lists_and_out_of_them(
     assert wanted.moved_by(change, is_first=True) is moved[0]
     assert wanted.moved_by(change, is_first=False) is moved[1]
     for other in (
-        evolve(wanted, dataset_id=DatasetId("other")),
-        evolve(wanted, workflow_name="other"),
+        evolve(wanted, dataset_ids=frozenset([DatasetId("other")])),
+        evolve(wanted, workflow_names=frozenset(["other"])),
     ):
         assert not other.moved_by(change, is_first=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
@@ -54,6 +55,9 @@ _BEYOND = _FIRST.where(
         sa.bindparam("created_at", type_=tables.Time),
         sa.bindparam("id", type_=sa.Text),
     )
+)
+_FOUND = sa.or_(
+    *(column.ilike(sa.bindparam("pattern")) for column in (_T.c.dataset_id, _T.c.name))
 )
 
 
@@ -110,14 +114,21 @@ class PostgresDatasets(DatasetRepository):
         return {row["dataset_id"]: dataset_from_row(row) for row in rows}
 
     def page(
-        self, limit: int, after: Cursor | None = None
+        self, limit: int, after: Cursor | None = None, *, search: str = ""
     ) -> Page[Dataset | UnusableDataset]:
         parameters: dict[str, object] = {"limit": limit + 1}
+        statement = _FIRST
         if after is not None:
             if not storable(after.id):
                 raise InvalidValue("The cursor is malformed.")
             parameters |= {"created_at": after.created_at, "id": after.id}
-        statement = _FIRST if after is None else _BEYOND
+            statement = _BEYOND
+        if search:
+            if not storable(search):
+                return Page((), None)
+            escaped = re.sub(r"([%_\\])", r"\\\1", search)
+            parameters["pattern"] = f"%{escaped}%"
+            statement = statement.where(_FOUND)
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy import Connection, Engine
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import (
@@ -86,6 +87,22 @@ _REVISIONS = joined(_I.c.invocation_id, _I.c.version, _I.c.state, _A.c.stale_at)
 )
 _EXISTS = sa.select(sa.exists().where(_I.c.invocation_id == sa.bindparam("id")))
 _STATES = frozenset(state.value for state in InvocationState)
+_WORKFLOW_NAMES = sa.text(
+    """
+    WITH RECURSIVE names (name) AS (
+        SELECT min(workflow_name) FROM workflow_invocations
+        UNION ALL
+        SELECT (
+            SELECT min(workflow_name) FROM workflow_invocations
+            WHERE workflow_name > names.name
+        )
+        FROM names WHERE name IS NOT NULL
+    )
+    SELECT name FROM names WHERE name IS NOT NULL LIMIT :most
+    """
+)
+"""Each name is looked up in an index after the one before, and no row is read twice."""
+
 _HISTORY = (
     sa.select(_T).where(_T.c.invocation_id == sa.bindparam("id")).order_by(_T.c.id)
 )
@@ -147,6 +164,20 @@ class PostgresInvocations(InvocationRepository):
             return Page(items, None)
         return Page(items, Cursor(items[-1].created_at, items[-1].invocation_id))
 
+    def counts(self, wanted: JobFilter, most: int) -> Mapping[InvocationState, int]:
+        query = page_parameters(wanted, None)
+        if query is None:
+            return {}
+        parameters, _ = query
+        statement = _counts(most, frozenset(parameters))
+        rows = read(self.engine, lambda c: c.execute(statement, parameters).all())
+        return {InvocationState(state): min(count, most) for state, count in rows}
+
+    def workflow_names(self, most: int) -> Sequence[str]:
+        return read(
+            self.engine, lambda c: c.scalars(_WORKFLOW_NAMES, {"most": most}).all()
+        )
+
     def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
         if not storable(invocation_id):
             raise JobNotFound(invocation_id)
@@ -192,12 +223,17 @@ def page_parameters(
     if after is not None and not storable(after.id):
         raise InvalidValue("The cursor is malformed.")
     parameters: dict[str, Any] = {}
-    if wanted.dataset_id is not None:
-        parameters["dataset"] = wanted.dataset_id
-    if wanted.workflow_name is not None:
-        parameters["workflow"] = wanted.workflow_name
-    if not storable(*parameters.values()):
-        return None
+    for name, values in (
+        ("dataset", wanted.dataset_ids),
+        ("workflow", wanted.workflow_names),
+    ):
+        possible = sorted(filter(storable, values))
+        if values and not possible:
+            return None
+        if len(possible) == 1:
+            parameters[name] = possible[0]
+        elif possible:
+            parameters[f"{name}s"] = possible
     states: frozenset[str] = frozenset()
     if wanted.states:
         states = frozenset(state.value for state in wanted.states)
@@ -237,10 +273,6 @@ def keys_of(
     newest = [key.desc() for key in keys]
     count = sa.literal_column(str(limit), sa.Integer)
     inner = sa.select(*keys).order_by(*newest).limit(count)
-    if "dataset" in parameters:
-        inner = inner.where(_I.c.dataset_id == sa.bindparam("dataset"))
-    if "workflow" in parameters:
-        inner = inner.where(_I.c.workflow_name == sa.bindparam("workflow"))
     if "id" in parameters:
         inner = inner.where(
             sa.tuple_(*keys)
@@ -251,19 +283,55 @@ def keys_of(
         )
     if not states:
         return inner.subquery("page")
-    # Written out, too: PostgreSQL would make a new plan for each array, which takes
-    # longer than the query.
-    listed = ", ".join(f"'{state}'" for state in sorted(states))
-    wanted = (
-        sa.func.unnest(sa.literal_column(f"CAST(ARRAY[{listed}] AS text[])"))
-        .table_valued(sa.column("state", sa.Text))
-        .render_derived(name="wanted")
-    )
-    each = inner.where(_I.c.state == wanted.c.state).lateral("each")
+    wanted, inner = _of_each(inner, parameters, states)
+    each = inner.lateral("each")
     return (
         sa.select(each.c.created_at, each.c.invocation_id)
         .select_from(wanted.join(each, sa.true()))
         .order_by(each.c.created_at.desc(), each.c.invocation_id.desc())
         .limit(count)
         .subquery("page")
+    )
+
+
+def _of_each(
+    select: sa.Select[Any], parameters: frozenset[str], states: frozenset[str]
+) -> tuple[sa.FromClause, sa.Select[Any]]:
+    """Return the states, datasets and workflows to look up, and a select of each."""
+    # The states are written out: PostgreSQL would make a new plan for each array,
+    # which takes longer than the query.
+    listed = ", ".join(f"'{state}'" for state in sorted(states))
+    states_listed = _unnested(
+        "wanted", sa.literal_column(f"CAST(ARRAY[{listed}] AS text[])")
+    )
+    wanted: sa.FromClause = states_listed
+    select = select.where(_I.c.state == states_listed.c.value)
+    for name, column in (
+        ("dataset", _I.c.dataset_id),
+        ("workflow", _I.c.workflow_name),
+    ):
+        if name in parameters:
+            select = select.where(column == sa.bindparam(name))
+        elif f"{name}s" in parameters:
+            array = sa.bindparam(f"{name}s", type_=ARRAY(sa.Text))
+            several = _unnested(f"{name}s", array)
+            wanted = wanted.join(several, sa.true())
+            select = select.where(column == several.c.value)
+    return wanted, select
+
+
+def _unnested(name: str, array: sa.ColumnElement[Any]) -> sa.TableValuedAlias:
+    values = sa.func.unnest(array).table_valued(sa.column("value", sa.Text))
+    return values.render_derived(name=name)
+
+
+@lru_cache(maxsize=100)
+def _counts(most: int, parameters: frozenset[str]) -> sa.Select[Any]:
+    found = sa.select(_I.c.state).limit(sa.literal_column(str(most), sa.Integer))
+    wanted, found = _of_each(found, parameters, _STATES)
+    each = found.lateral("each")
+    return (
+        sa.select(each.c.state, sa.func.count())
+        .select_from(wanted.join(each, sa.true()))
+        .group_by(each.c.state)
     )

@@ -46,9 +46,15 @@ class DatasetRepository(Protocol):
 
     @abstractmethod
     def page(
-        self, limit: int, after: Cursor | None = None
+        self, limit: int, after: Cursor | None = None, *, search: str = ""
     ) -> Page[Dataset | UnusableDataset]:
         """Return at most *limit* datasets after a place, newest first.
 
         Those that another program has stored wrongly are among them.
+
+        Args:
+            limit: The most to return.
+            after: The place where the page begins; None: the newest.
+            search: Only those with this text in their name or id, in upper or lower
+                case. No character has a special meaning.
         """

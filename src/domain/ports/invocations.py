@@ -19,8 +19,9 @@ from galaxy_jobs.domain.ports.feed import JobTransition
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 
 
-def _short(_: object, attribute: Attribute[Any], value: str | None) -> None:
-    check_length(attribute.name, value or "")
+def _short(_: object, attribute: Attribute[Any], values: Collection[str]) -> None:
+    for value in values:
+        check_length(attribute.name, value)
 
 
 @frozen(kw_only=True)
@@ -28,16 +29,16 @@ class JobFilter:
     """A filter of jobs: those that match every field that is given.
 
     Attributes:
-        dataset_id: Only jobs on this dataset.
-        workflow_name: Only jobs of this workflow.
+        dataset_ids: Only jobs on one of these datasets; empty: on any.
+        workflow_names: Only jobs of one of these workflows; empty: of any.
         states: Only jobs in one of these states; empty: in any.
 
     Raises:
         InvalidValue: A name or id is too long.
     """
 
-    dataset_id: DatasetId | None = field(default=None, validator=_short)
-    workflow_name: str | None = field(default=None, validator=_short)
+    dataset_ids: frozenset[DatasetId] = field(default=frozenset(), validator=_short)
+    workflow_names: frozenset[str] = field(default=frozenset(), validator=_short)
     states: frozenset[InvocationState] = frozenset()
 
     def moved_by(self, change: JobTransition, *, is_first: bool) -> bool:
@@ -47,9 +48,9 @@ class JobFilter:
             change: The transition.
             is_first: Whether it is the first page, which new jobs are on.
         """
-        if self.dataset_id not in {None, change.dataset_id}:
+        if self.dataset_ids and change.dataset_id not in self.dataset_ids:
             return False
-        if self.workflow_name not in {None, change.workflow_name}:
+        if self.workflow_names and change.workflow_name not in self.workflow_names:
             return False
         before, after = change.transition.from_state, change.transition.to_state
         if before is None:
@@ -91,6 +92,21 @@ class InvocationRepository(Protocol):
 
         Jobs that are added meanwhile do not shift the next page. Each is as
         :meth:`Invocation.listed` returns it.
+        """
+
+    @abstractmethod
+    def counts(self, wanted: JobFilter, most: int) -> Mapping[InvocationState, int]:
+        """Return the number of matching jobs in each state, whichever states it names.
+
+        Counting stops at *most* for each state, so that it takes no longer with
+        millions of jobs. A state in which there are none may be missing.
+        """
+
+    @abstractmethod
+    def workflow_names(self, most: int) -> Sequence[str]:
+        """Return the names of the workflows that jobs run, at most so many, sorted.
+
+        The order is the store's own.
         """
 
     @abstractmethod

@@ -8,6 +8,7 @@ of its own, and nothing here logs: values and counts are returned.
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.datasets import RegisterDataset
+from galaxy_jobs.domain.use_cases.find_jobs import FindJobs
 from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.outputs import JobOutputs
 from galaxy_jobs.domain.use_cases.poll import (
@@ -50,6 +51,7 @@ __all__ = [
     "Check",
     "ClearSuperseded",
     "CreateToken",
+    "FindJobs",
     "GalaxyNews",
     "Heartbeat",
     "JobOutputs",

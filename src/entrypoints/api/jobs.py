@@ -169,8 +169,8 @@ async def list_jobs(
 ) -> Response[schemas.Jobs]:
     """List jobs, newest first."""
     selected = domain.JobFilter(
-        dataset_id=dataset_id,
-        workflow_name=workflow_name,
+        dataset_ids=frozenset(() if dataset_id is None else [dataset_id]),
+        workflow_names=frozenset(() if workflow_name is None else [workflow_name]),
         states=frozenset(states or ()),
     )
     here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in selected.states)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Annotated, Any, TypeAlias
@@ -13,7 +14,8 @@ from litestar.response import Redirect, Stream
 
 from galaxy_jobs import domain
 from galaxy_jobs.domain import InvocationId, JobFilter, ports
-from galaxy_jobs.domain.use_cases import CancelJob, JobOutputs
+from galaxy_jobs.domain.use_cases import CancelJob, FindJobs, JobOutputs
+from galaxy_jobs.domain.use_cases.find_jobs import MATCHES_LIMIT
 from galaxy_jobs.entrypoints.api import cursors
 from galaxy_jobs.entrypoints.api.auth import requires
 from galaxy_jobs.entrypoints.api.events import Subscriptions, stream
@@ -27,6 +29,15 @@ from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, page
 PAGE_SIZE = 25
 """Jobs on a page of the list."""
 
+COUNT_LIMIT = 1000
+"""Up to here jobs in a state are counted."""
+
+OFFERED = 200
+"""How many datasets, the newest, and workflows a filter offers; others can be typed."""
+
+Typed: TypeAlias = tuple[str, str, Collection[domain.InvocationState]]
+"""What was typed and chosen to filter jobs: dataset, workflow and states."""
+
 StateFilter: TypeAlias = Annotated[
     list[domain.InvocationState] | None,
     QueryParameter(name="state", description=f"one of {', '.join(render.STATES)}"),
@@ -38,6 +49,8 @@ def get_jobs_page(
     *,
     request: AnyRequest,
     invocations: Needs[ports.InvocationRepository],
+    datasets: Needs[ports.DatasetRepository],
+    find_jobs: Needs[FindJobs],
     clock: Needs[ports.Clock],
     dataset_id: Text = None,
     workflow_name: Text = None,
@@ -45,8 +58,10 @@ def get_jobs_page(
     cursor: CursorText = None,
 ) -> Response[str]:
     """Show the jobs, newest first."""
-    wanted = _filter(dataset_id, workflow_name, states)
-    jobs, next_cursor = _listed(invocations, wanted, cursor)
+    typed = (dataset_id or "", workflow_name or "", states or ())
+    wanted = find_jobs(*typed)
+    jobs, next_cursor = _listed(invocations, wanted, typed, cursor)
+    counts = invocations.counts(wanted, COUNT_LIMIT + 1)
     now = clock()
     return page(
         request,
@@ -54,8 +69,15 @@ def get_jobs_page(
         now=now,
         jobs=jobs,
         filters=wanted,
+        dataset_id=dataset_id or "",
+        workflow_name=workflow_name or "",
         chosen={state.value for state in wanted.states},
-        query=partial(_query, wanted),
+        counts={state.value: counts.get(state, 0) for state in domain.InvocationState},
+        count_limit=COUNT_LIMIT,
+        matches_limit=MATCHES_LIMIT,
+        workflow_names=invocations.workflow_names(OFFERED),
+        datasets=datasets.page(OFFERED).items,
+        query=partial(_query, typed),
         cursor=cursor,
         next_cursor=next_cursor,
         address=str(request.base_url).rstrip("/"),
@@ -98,6 +120,7 @@ async def get_events(
     subscriptions: Needs[Subscriptions],
     live_pages: Needs[live.LivePages],
     invocations: Needs[ports.InvocationRepository],
+    find_jobs: Needs[FindJobs],
     invocation_id: FromPath[str | None] = None,
     dataset_id: Text = None,
     workflow_name: Text = None,
@@ -108,13 +131,14 @@ async def get_events(
     ] = "",
 ) -> Stream:
     """Stream an event whenever a page is out of date, and one at the end of its job."""
-    wanted = _filter(dataset_id, workflow_name, states)
+    typed = (dataset_id or "", workflow_name or "", states or ())
+    wanted = await asyncio.to_thread(find_jobs, *typed)
     job_id = InvocationId(invocation_id) if invocation_id else None
 
     def read() -> Sequence[domain.Invocation]:
         if job_id is not None:
             return [invocations.get(job_id)]
-        return _listed(invocations, wanted, cursor)[0]
+        return _listed(invocations, wanted, typed, cursor)[0]
 
     def moved_by(change: domain.JobTransition) -> bool:
         return job_id is None and wanted.moved_by(change, is_first=not cursor)
@@ -173,35 +197,26 @@ def to_job(invocation_id: str) -> Redirect:
     return Redirect(f"/ui/jobs/{render.segment(invocation_id)}", status_code=303)
 
 
-def _filter(
-    dataset_id: str | None,
-    workflow_name: str | None,
-    states: Sequence[domain.InvocationState] | None,
-) -> JobFilter:
-    """Return the filter of a list; an empty text is no filter."""
-    return JobFilter(
-        dataset_id=domain.DatasetId(dataset_id) if dataset_id else None,
-        workflow_name=workflow_name or None,
-        states=frozenset(states or ()),
-    )
-
-
 def _listed(
-    invocations: ports.InvocationRepository, wanted: JobFilter, cursor: str | None
+    invocations: ports.InvocationRepository,
+    wanted: JobFilter,
+    typed: Typed,
+    cursor: str | None,
 ) -> tuple[Sequence[domain.Invocation], str | None]:
     """Return a page of the jobs that match, and the cursor of the next page."""
-    states = sorted(state.value for state in wanted.states)
-    list_ = ["page", wanted.dataset_id, wanted.workflow_name, states]
+    dataset, workflow, states = typed
+    list_ = ["page", dataset, workflow, sorted({state.value for state in states})]
     jobs = invocations.page(wanted, PAGE_SIZE, cursors.read(cursor or None, list_))
     return jobs.items, cursors.write(jobs.next, list_)
 
 
-def _query(wanted: JobFilter, toggled: str | None = None, **more: str | None) -> str:
+def _query(typed: Typed, toggled: str | None = None, **more: str | None) -> str:
     """Return the query of a list's address; a state is added or taken away."""
-    states = {state.value for state in wanted.states}
+    dataset_id, workflow_name, chosen = typed
+    states = {state.value for state in chosen}
     fields = {
-        "dataset_id": wanted.dataset_id,
-        "workflow_name": wanted.workflow_name,
+        "dataset_id": dataset_id,
+        "workflow_name": workflow_name,
         "state": [
             name for name in render.STATES if (name in states) != (name == toggled)
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import product
 
 import pytest
@@ -288,8 +289,8 @@ class InvocationRepositoryContract:
             run = repositories.accepted(f"inv{n}", a_submission(d, w), at)
             runs.append(run if state is S.QUEUED else repositories.moved(run, state))
         wanted = JobFilter(
-            dataset_id=None if dataset is None else DatasetId(dataset),
-            workflow_name=workflow,
+            dataset_ids=frozenset(() if dataset is None else [DatasetId(dataset)]),
+            workflow_names=frozenset(() if workflow is None else [workflow]),
             states=frozenset(states),
         )
         pages = walk(
@@ -312,7 +313,52 @@ class InvocationRepositoryContract:
         assert times == sorted(times, reverse=True)
         assert len(pages) == max(1, -(-len(expected) // limit))
 
-    @pytest.mark.parametrize("wanted", [JobFilter(), JobFilter(workflow_name="w")])
+    def test_filters_by_several_names_and_counts(
+        self, repositories: Repositories
+    ) -> None:
+        jobs = [
+            repositories.accepted(
+                f"inv{number}",
+                a_submission(dataset, workflow),
+                NOON + number * MINUTE,
+            )
+            for number, (dataset, workflow) in enumerate(product("abc", "vwx"))
+        ]
+        for job in jobs[::2]:
+            repositories.invocations.save(job, job.seen(sighting(S.FAILED), LATER))
+        for datasets, workflows, states in product(
+            ["", "a", "bc", "abcz\0", "z", "\0"], ["", "v", "wx", "z"], [[], [S.FAILED]]
+        ):
+            wanted = JobFilter(
+                dataset_ids=frozenset(map(DatasetId, datasets)),
+                workflow_names=frozenset(workflows),
+                states=frozenset(states),
+            )
+            matching = [
+                (job.invocation_id, S.QUEUED if number % 2 else S.FAILED)
+                for number, job in enumerate(jobs)
+                if not datasets or job.dataset_id in datasets
+                if not workflows or job.workflow_name in workflows
+            ]
+            pages = walk(partial(repositories.invocations.page, wanted), 2)
+            assert [
+                (job.invocation_id, job.state) for page in pages for job in page
+            ] == [
+                (id_, state)
+                for id_, state in reversed(matching)
+                if not states or state in states
+            ]
+            for most in (100, 2):
+                counts = repositories.invocations.counts(wanted, most)
+                for state in (S.QUEUED, S.FAILED):
+                    count = sum(state is its for _, its in matching)
+                    assert counts.get(state, 0) == min(count, most)
+        assert list(repositories.invocations.workflow_names(10)) == ["v", "w", "x"]
+        assert list(repositories.invocations.workflow_names(2)) == ["v", "w"]
+
+    @pytest.mark.parametrize(
+        "wanted", [JobFilter(), JobFilter(workflow_names=frozenset("w"))]
+    )
     def test_what_is_added_meanwhile_does_not_shift_the_pages(
         self, repositories: Repositories, wanted: JobFilter
     ) -> None:

@@ -8,6 +8,7 @@ tests as PostgreSQL, including the values that cannot be stored.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -223,12 +224,14 @@ class MemoryDatasets(DatasetRepository):
             return {id_: known[id_] for id_ in dataset_ids if id_ in known}
 
     def page(
-        self, limit: int, after: Cursor | None = None
+        self, limit: int, after: Cursor | None = None, *, search: str = ""
     ) -> Page[Dataset | UnusableDataset]:
+        text = search.lower()
         with self.store.lock:
             datasets: dict[Cursor, Dataset | UnusableDataset] = {
                 Cursor(dataset.created_at, dataset.dataset_id): dataset
                 for dataset in self.store.datasets.values()
+                if text in dataset.name.lower() or text in dataset.dataset_id.lower()
             }
         return _page(datasets, limit, after)
 
@@ -397,11 +400,21 @@ class MemoryInvocations(InvocationRepository):
             jobs = {
                 Cursor(job.created_at, job.invocation_id): job.listed()
                 for job in self.store.invocations.values()
-                if wanted.dataset_id in {None, job.dataset_id}
-                and wanted.workflow_name in {None, job.workflow_name}
+                if _is_wanted(wanted, job)
                 and (not wanted.states or job.state in wanted.states)
             }
         return _page(jobs, limit, after)
+
+    def counts(self, wanted: JobFilter, most: int) -> Mapping[InvocationState, int]:
+        with self.store.lock:
+            jobs = self.store.invocations.values()
+            counts = Counter(job.state for job in jobs if _is_wanted(wanted, job))
+        return {state: min(count, most) for state, count in counts.items()}
+
+    def workflow_names(self, most: int) -> Sequence[str]:
+        with self.store.lock:
+            names = {job.workflow_name for job in self.store.invocations.values()}
+        return sorted(names)[:most]
 
     def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
         with self.store.lock:
@@ -722,6 +735,14 @@ class MemoryTokens(TokenRepository):
     def ever_made(self) -> bool:
         with self.store.lock:
             return bool(self.store.tokens)
+
+
+def _is_wanted(wanted: JobFilter, job: Invocation) -> bool:
+    """Return whether a job matches all of a filter but its states."""
+    on = not wanted.dataset_ids or job.dataset_id in wanted.dataset_ids
+    return on and (
+        not wanted.workflow_names or job.workflow_name in wanted.workflow_names
+    )
 
 
 def _page(items: Mapping[Cursor, Any], limit: int, after: Cursor | None) -> Page[Any]:
