@@ -187,8 +187,11 @@ class HttpContract:
             "more": {"src": "hda", "id": "hda-other"},
         }
         body["parameters"]["more"] = {"dataset_id": added.json()["dataset_id"]}
-        answer = world.ask("POST", "/jobs?validate_only=true", body)
+        answer = world.ask("POST", "/jobs/validate", body)
         assert answer.json()["inputs"]["more"] == source
+        assert (
+            answer.json() == world.ask("POST", "/jobs?validate_only=true", body).json()
+        )
         body["parameters"] = {"mode": "slow"}
         answer = world.ask("POST", "/jobs?validate_only=true", body)
         problem(answer, 422, "invalid-parameters")
@@ -208,7 +211,9 @@ class HttpContract:
             ({"mode": "fast", "more": {"src": "url", "id": "x"}}, "more"),
         ],
     )
-    @pytest.mark.parametrize("path", ["/jobs", "/jobs?validate_only=true"])
+    @pytest.mark.parametrize(
+        "path", ["/jobs", "/jobs/validate", "/jobs?validate_only=true"]
+    )
     def test_a_parameter_that_does_not_fit_is_named_and_nothing_is_invoked(
         self, world: World, path: str, parameters: dict[str, Any], named: str
     ) -> None:
@@ -223,7 +228,9 @@ class HttpContract:
         assert repr(named) in document["parameters"][named]
         assert len(world.galaxy.runs) == runs
 
-    @pytest.mark.parametrize("path", ["/jobs", "/jobs?validate_only=true"])
+    @pytest.mark.parametrize(
+        "path", ["/jobs", "/jobs/validate", "/jobs?validate_only=true"]
+    )
     def test_data_that_no_job_can_run_on_is_refused_and_nothing_is_invoked(
         self, world: World, path: str
     ) -> None:
@@ -549,7 +556,9 @@ class HttpContract:
             ("reads", "twice", "workflow-ambiguous"),
         ],
     )
-    @pytest.mark.parametrize("path", ["/jobs", "/jobs?validate_only=true"])
+    @pytest.mark.parametrize(
+        "path", ["/jobs", "/jobs/validate", "/jobs?validate_only=true"]
+    )
     def test_422_where_the_body_names_what_is_not_there(
         self, world: World, path: str, dataset: str, workflow: str, code: str
     ) -> None:
@@ -1212,6 +1221,7 @@ class HttpContract:
         }
         assert set(operations) == {
             "POST /jobs",
+            "POST /jobs/validate",
             "GET /jobs",
             "GET /jobs/events",
             "GET /jobs/{invocation_id}",

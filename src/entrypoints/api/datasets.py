@@ -49,7 +49,10 @@ def list_datasets(
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
 ) -> schemas.Datasets:
-    """List datasets, newest first."""
+    """List datasets, newest first.
+
+    One that another program registered wrongly has a `problem`, and null as its source.
+    """
     here = ["datasets"]
     page = datasets.page(limit, cursors.read(cursor, here))
     return schemas.Datasets(
@@ -67,7 +70,10 @@ def show_dataset(
     dataset_id: Annotated[DatasetId, path("The dataset, as registered.", "reads-1")],
     datasets: Needs[DatasetRepository],
 ) -> schemas.DatasetJson:
-    """Show a dataset."""
+    """Show a dataset.
+
+    Its source is shown as it was registered, without credentials.
+    """
     return schemas.dataset(datasets.get(dataset_id))
 
 

@@ -20,7 +20,10 @@ from galaxy_jobs.entrypoints.readiness import Readiness
     responses=refusals(public=True),
 )
 def live() -> schemas.Live:
-    """Show whether this process is alive."""
+    """Show whether this process is alive.
+
+    Neither the database nor Galaxy is asked.
+    """
     return schemas.Live()
 
 

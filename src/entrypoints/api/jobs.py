@@ -32,7 +32,7 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 MAX_WAIT = 60
 """Seconds that a client may wait for a change."""
 
-_SUBMITTING = (
+_CHECKING = (
     "unsupported-media-type",
     "too-large",
     "dataset-not-found",
@@ -41,11 +41,15 @@ _SUBMITTING = (
     "workflow-ambiguous",
     "invalid-parameters",
     "invalid-source",
+    "galaxy-refused-us",
+    "galaxy-unavailable",
+)
+
+_SUBMITTING = (
+    *_CHECKING,
     "galaxy-rejected",
     "idempotency-key-reused",
     "in-progress",
-    "galaxy-refused-us",
-    "galaxy-unavailable",
     "outcome-unknown",
 )
 
@@ -58,10 +62,7 @@ _CREATED_HEADERS = parameters.documented("Location", "Idempotent-Replayed")
     return_dto=None,
     guards=[requires(Scope.SUBMIT)],
     response_headers=_CREATED_HEADERS,
-    responses={
-        200: ResponseSpec(schemas.PlanJson, generate_examples=False),
-        **refusals(*_SUBMITTING),
-    },
+    responses=refusals(*_SUBMITTING),
 )
 @asks_galaxy
 def submit_job(
@@ -70,15 +71,45 @@ def submit_job(
     submit: Needs[use_cases.Submit],
     check: Needs[use_cases.Check],
     caller: Needs[Caller],
-    validate_only: Annotated[bool, query("true or false", example=True)] = False,
+    # The older spelling of POST /jobs/validate, with a response of another shape.
+    validate_only: Annotated[
+        bool, query("true or false", example=True, include_in_schema=False)
+    ] = False,
     key: parameters.KeyHeader = None,
 ) -> Response[schemas.Accepted]:
     """Run a workflow on a dataset.
 
-    Galaxy is invoked at once. With `validate_only`, nothing is run; the response is
-    the plan.
+    Galaxy is invoked at once.
     """
-    wish = domain.Request(
+    wish = _wish(data)
+    checked_key = parameters.idempotency_key(key, caller)  # also where nothing is run
+    if validate_only:
+        plan: Any = schemas.plan(data.dataset_id, check(wish))
+        return Response(plan, status_code=200)
+    return _created(submit(wish, checked_key))
+
+
+@post(
+    "/validate",
+    dto=Strict[schemas.NewJob],
+    return_dto=None,
+    status_code=200,
+    guards=[requires(Scope.SUBMIT)],
+    responses=refusals(*_CHECKING),
+)
+@asks_galaxy
+def validate_job(
+    *, data: JSONBody[schemas.NewJob], check: Needs[use_cases.Check]
+) -> schemas.PlanJson:
+    """Check whether a job could be run.
+
+    Takes what `POST /jobs` takes, and runs nothing: the response is the plan.
+    """
+    return schemas.plan(data.dataset_id, check(_wish(data)))
+
+
+def _wish(data: schemas.NewJob) -> domain.Request:
+    return domain.Request(
         dataset_id=data.dataset_id,
         workflow_name=data.workflow_name,
         parameters=data.parameters,
@@ -86,11 +117,6 @@ def submit_job(
         dataset_input=data.dataset_input,
         use_cached_job=data.use_cached_job,
     )
-    checked_key = parameters.idempotency_key(key, caller)  # also where nothing is run
-    if validate_only:
-        plan: Any = schemas.plan(data.dataset_id, check(wish))
-        return Response(plan, status_code=200)
-    return _created(submit(wish, checked_key))
 
 
 @post(
@@ -167,7 +193,10 @@ async def list_jobs(
         ),
     ] = None,
 ) -> Response[schemas.Jobs]:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    A job has to match all filters that are given.
+    """
     selected = domain.JobFilter(
         dataset_ids=frozenset(() if dataset_id is None else [dataset_id]),
         workflow_names=frozenset(() if workflow_name is None else [workflow_name]),
@@ -239,7 +268,10 @@ async def show_job(
 def job_history(
     invocation_id: InvocationIdInPath, invocations: Needs[ports.InvocationRepository]
 ) -> schemas.Transitions:
-    """List a job's state changes, oldest first."""
+    """List a job's state changes, oldest first.
+
+    The first is its creation; from then on one for each change of its state.
+    """
     transitions = invocations.transitions(invocation_id)
     return schemas.view(schemas.Transitions, {"items": transitions})
 
@@ -342,6 +374,7 @@ def _created(submitted: use_cases.Submitted) -> Response[Any]:
 
 ROUTES = [
     submit_job,
+    validate_job,
     rerun_job,
     list_jobs,
     show_job,

@@ -17,7 +17,7 @@ from litestar import Litestar, Request, Router
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, License, SecurityScheme, Tag
+from litestar.openapi.spec import Components, Contact, License, SecurityScheme, Tag
 from msgspec import UNSET, Struct
 from msgspec.json import schema_components
 from msgspec.structs import fields
@@ -25,6 +25,7 @@ from msgspec.structs import fields
 from galaxy_jobs.domain import Scope
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.auth import COOKIE
+from galaxy_jobs.entrypoints.api.events import EVENT_STREAM
 from galaxy_jobs.entrypoints.api.problems import PROBLEM_JSON
 from galaxy_jobs.entrypoints.api.schemas import ProblemDetails, View
 
@@ -99,6 +100,7 @@ def openapi_config() -> OpenAPIConfig:
         description="Runs Galaxy workflows on request, exactly once each, and reports "
         "their true state.",
         license=License(name="MIT", identifier="MIT"),
+        contact=Contact(name="The operators of this service"),
         use_handler_docstrings=True,
         operation_id_creator=lambda handler, _, __: handler.handler_name,
         tags=[Tag(name=name, description=text) for name, text in TAGS.items()],
@@ -186,6 +188,9 @@ def _complete_operation(method: str, operation: Json, schemas: Json) -> None:
             model = content["schema"].get("$ref", "").rpartition("/")[2]
             if status[0] == "2" and model:
                 response["description"] = schemas[model]["description"]
+        if events := response.get("content", {}).get(EVENT_STREAM):
+            # A stream is a text; each of its data is of the model.
+            events["schema"] = {"type": "string", "contentSchema": events["schema"]}
         headers = response.get("headers", {})
         names = [*headers, *_common_headers(status, response)]
         response["headers"] = {

@@ -56,7 +56,10 @@ def show_workflow(
     show_workflow: Needs[use_cases.ShowWorkflow],
     allowlist: Needs[Allowlist],
 ) -> schemas.WorkflowJson:
-    """Show a workflow and its inputs, as Galaxy declares them now."""
+    """Show a workflow and its inputs.
+
+    As Galaxy declares them now; `parameters` is their JSON Schema.
+    """
     workflow = show_workflow(name)
     allowed = allowlist.admit(name)
     target = allowlist.dataset_input(name, workflow)
