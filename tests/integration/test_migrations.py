@@ -9,6 +9,7 @@ import subprocess
 import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from alembic.config import Config
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.postgres import (
+    PostgresDatasets,
+    PostgresInvocations,
+    PostgresPollQueue,
+    PostgresSubmissions,
     SchemaBehind,
     SchemaConflict,
     SchemaState,
@@ -31,6 +36,13 @@ from galaxy_jobs.adapters.postgres import (
 )
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
 from galaxy_jobs.adapters.postgres.tables import metadata
+from galaxy_jobs.adapters.testing.contracts.repositories import (
+    LATER,
+    a_dataset,
+    a_run,
+    a_submission,
+)
+from galaxy_jobs.domain import Identity, InvocationId, JobFilter
 from galaxy_jobs.domain.errors import StoreUnavailable
 
 
@@ -235,6 +247,74 @@ def test_jobs_left_at_the_end_are_followed_from_now_on(engine: Engine) -> None:
             sa.text("SELECT invocation_id FROM active_invocations ORDER BY 1")
         )
         assert followed.scalars().all() == ["running", "waiting"]
+
+
+ACCEPT = """
+    WITH new AS (
+        INSERT INTO workflow_invocations (invocation_id, submission_id, galaxy_url,
+            galaxy_user, dataset_id, workflow_name, parameters, overwrite, state,
+            galaxy_state, progress, steps, created_at, updated_at, observed_at, version)
+        VALUES (:id, gen_random_uuid(), 'g', 'u', 'd', 'w', '{}', false, 'queued',
+            'new', '{}', '[]', now(), now(), now(), 0)
+        ON CONFLICT (invocation_id) DO NOTHING
+        RETURNING invocation_id
+    ), polled AS (
+        INSERT INTO active_invocations (invocation_id, galaxy_url, galaxy_user, draws,
+            cancelling, observed_at)
+        SELECT invocation_id, 'g', 'u', '{}', false, now() FROM new
+    )
+    INSERT INTO invocation_transitions (invocation_id, from_state, to_state, at,
+        galaxy_state, progress)
+    SELECT invocation_id, NULL, 'queued', now(), 'new', '{}' FROM new
+"""
+"""What the version before 0008 does for a run that Galaxy has accepted."""
+
+
+def test_an_id_given_out_again_means_the_later_run_from_now_on(engine: Engine) -> None:
+    upgrade(engine, "0007")
+
+    def execute(statement: str, **parameters: str) -> Any:
+        with engine.begin() as connection:
+            rows = connection.execute(sa.text(statement), parameters)
+            return rows.all() if rows.returns_rows else rows.rowcount
+
+    files = (
+        "SELECT relname, pg_relation_filenode(oid) FROM pg_class WHERE relname IN"
+        " ('workflow_invocations', 'active_invocations', 'invocation_transitions')"
+    )
+    assert execute(ACCEPT, id="inv1") == 1
+    before = execute(files)
+    migrate(engine)
+    assert execute(files) == before, "no table is rewritten"
+    assert execute(ACCEPT, id="inv2") == 1, "the program of before goes on"
+    assert execute(ACCEPT, id="inv1") == 0
+    submissions = PostgresSubmissions(engine)
+    invocations = PostgresInvocations(engine)
+    identity = Identity("g", "u")
+    queue = PostgresPollQueue(engine)
+    claims = queue.claim(identity, limit=9, lease=timedelta(0))
+    assert {claim.invocation_id: claim.galaxy_id for claim in claims} == {
+        "inv1": "inv1",
+        "inv2": "inv2",
+    }
+    PostgresDatasets(engine).add(a_dataset("d"))
+    later = a_submission("d", identity=identity)
+    submissions.open(later, deadline=timedelta(1), key_lifetime=timedelta(1))
+    run = a_run(later, "inv1")
+    submissions.accept(later, later.accepted(run.invocation_id, LATER), run)
+    jobs = invocations.page(JobFilter(), 9).items
+    assert sorted(job.galaxy_id or "gone" for job in jobs) == ["gone", "inv1", "inv2"]
+    current = invocations.get(InvocationId("inv1"))
+    assert current.submission_id == later.submission_id
+    # Of a transition, nothing but the key of its invocation can be changed.
+    assert execute("UPDATE invocation_transitions SET invocation_id = invocation_id")
+    for statement in (
+        "UPDATE invocation_transitions SET to_state = 'failed'",
+        "UPDATE invocation_transitions SET invocation_id = invocation_id, at = now()",
+        "DELETE FROM invocation_transitions",
+    ):
+        with pytest.raises(sa.exc.DatabaseError, match="only ever appended to"):
+            execute(statement)
 
 
 def sql() -> str:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
 from galaxy_jobs.adapters.postgres import (
     PostgresDatasets,
@@ -28,7 +29,12 @@ from galaxy_jobs.adapters.testing.contracts.invocations import (
     InvocationRepositoryContract,
 )
 from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
-from galaxy_jobs.adapters.testing.contracts.repositories import Repositories
+from galaxy_jobs.adapters.testing.contracts.repositories import (
+    HERE,
+    THERE,
+    Repositories,
+    a_submission,
+)
 from galaxy_jobs.adapters.testing.contracts.submissions import (
     SubmissionRepositoryContract,
 )
@@ -161,3 +167,32 @@ class TestTokens(InPostgres, TokenRepositoryContract):
 
 class TestTransitionFeed(InPostgres, TransitionFeedContract):
     pass
+
+
+# --- ids that are given out again ------------------------------------------------
+
+
+def test_an_id_that_galaxy_gives_out_again_is_logged(engine: Engine) -> None:
+    repositories = in_postgres(engine)
+    with capture_logs() as logged:
+        first = repositories.accepted("inv1")
+        assert not logged
+        second = repositories.accepted("inv1")
+    (entry,) = logged
+    assert entry["log_level"] == "error"
+    assert entry["invocation_id"] == "inv1"
+    assert entry["submission_id"] == str(second.submission_id)
+    assert (entry["earlier_galaxy"], entry["earlier_is_gone"]) == (str(HERE), True)
+    earlier = repositories.submissions.get(first.submission_id)
+    assert entry["earlier_is_now"] == earlier.invocation_id
+
+
+def test_an_id_that_another_galaxy_gives_out_too_is_logged(engine: Engine) -> None:
+    repositories = in_postgres(engine)
+    repositories.accepted("inv1", a_submission(identity=THERE))
+    with capture_logs() as logged:
+        repositories.accepted("inv1")
+    (entry,) = logged
+    assert (entry["earlier_galaxy"], entry["earlier_is_gone"]) == (str(THERE), False)
+    (claim,) = repositories.queue.claim(THERE, limit=9, lease=timedelta(1))
+    assert (claim.invocation_id, claim.galaxy_id) == (entry["earlier_is_now"], "inv1")

@@ -22,6 +22,7 @@ from galaxy_jobs.domain import (
     AllowedWorkflow,
     DatasetId,
     Failure,
+    Identity,
     InvocationId,
     InvocationState,
     Problem,
@@ -884,6 +885,67 @@ class HttpContract:
         world.ended(id_)
         world.galaxy.forget(InvocationId(id_))
         problem(world.ask("GET", f"/jobs/{id_}/outputs"), 404, "gone")
+
+    def test_an_id_that_galaxy_gives_out_again_is_that_of_the_later_job(
+        self, opened: Opened
+    ) -> None:
+        with opened() as world:
+            world.galaxy.add_workflow("sort")
+            world.site.dataset("reads")
+            world.site.dataset("other")
+            submitted = world.ask("POST", "/jobs", SORT, Idempotency_Key="k")
+            id_ = submitted.json()["invocation_id"]
+            earlier = world.ended(id_)
+            listed = world.ask("GET", "/jobs")
+            world.galaxy.wipe()
+
+            assert world.submit(dataset_id="other") == id_
+            assert world.get(f"/jobs/{id_}")["dataset_id"] == "other"
+            assert len(world.get(f"/jobs/{id_}/history")["items"]) == 1
+            newest, gone = world.get("/jobs")["items"]
+            assert (newest["invocation_id"], newest["dataset_id"]) == (id_, "other")
+            assert (gone["dataset_id"], gone["state"]) == ("reads", "completed")
+            assert gone["galaxy_state"] == "gone"
+            assert id_ in gone["attention"]
+            assert gone["progress"] == earlier["progress"]
+            path = f"/jobs/{quote(gone['invocation_id'], safe='')}"
+            assert world.get(path)["dataset_id"] == "reads"
+            assert len(world.get(f"{path}/history")["items"]) > 1
+            problem(world.ask("GET", f"{path}/outputs"), 404, "gone")
+            problem(world.ask("POST", f"{path}/refresh"), 404, "gone")
+            known = listed.headers["etag"]
+            assert world.ask("GET", "/jobs", If_None_Match=known).status_code == 200
+            repeated = world.ask("POST", "/jobs", SORT, Idempotency_Key="k")
+            assert repeated.headers["idempotent-replayed"] == "true"
+            assert repeated.json()["invocation_id"] == gone["invocation_id"]
+            assert world.ended(id_)["state"] == "completed"
+            again = world.ask("POST", f"{path}/rerun").json()["invocation_id"]
+            assert world.get(f"/jobs/{again}")["rerun_of"] == gone["invocation_id"]
+
+    def test_an_id_that_another_galaxy_gives_out_too_is_that_of_the_later_job(
+        self, opened: Opened
+    ) -> None:
+        with opened() as world:
+            world.galaxy.add_workflow("sort")
+            world.site.dataset("reads")
+            world.site.dataset("other")
+            here = world.galaxy.who
+            id_ = world.submit()
+            world.galaxy.wipe()
+            world.galaxy.who = Identity("http://another.simulated", "user")
+            world.container.whoami().ask()
+
+            assert world.submit(dataset_id="other") == id_
+            assert world.ended(id_)["dataset_id"] == "other"
+            newest, earlier = world.get("/jobs")["items"]
+            assert (newest["invocation_id"], newest["state"]) == (id_, "completed")
+            assert (earlier["dataset_id"], earlier["state"]) == ("reads", "queued")
+            path = f"/jobs/{quote(earlier['invocation_id'], safe='')}"
+            problem(world.ask("GET", f"{path}/outputs"), 404, "gone")
+            # Its own Galaxy still has it, and its pollers follow it.
+            world.galaxy.who = here
+            assert world.ended(quote(earlier["invocation_id"]))["state"] == "completed"
+            assert len(world.get(f"{path}/history")["items"]) > 1
 
     def test_a_list_runs_from_the_newest_and_takes_filters_together(
         self, world: World

@@ -328,6 +328,113 @@ def test_a_run_is_adopted_though_its_workflow_changed_meanwhile(
     assert only(world).invocation_id == run.invocation_id
 
 
+def rename_and_replace(world: World) -> None:
+    rename(world)
+    world.galaxy.add_workflow("w", TEXT)
+
+
+def test_a_run_is_of_the_workflow_that_was_submitted_whatever_its_name_means_now(
+    world: World,
+) -> None:
+    died_after_the_invoke(world)
+    rename_and_replace(world)
+    world.settle()
+    (run,) = world.galaxy.runs
+    assert only(world).invocation_id == run.invocation_id
+
+
+def test_a_run_of_a_later_workflow_by_that_name_is_not_adopted(world: World) -> None:
+    died_before_the_invoke(world)
+    world.galaxy.delete_workflow(world.workflow_id)
+    later = world.galaxy.add_workflow("w", TEXT)
+    (history_id,) = world.galaxy.named(only(world).history_name)
+    world.galaxy.invoke(later, {"text": HDA}, history_id)
+    world.settle()
+    assert only(world).state is SubmissionState.REJECTED
+    assert not world.store.invocations
+
+
+@pytest.mark.parametrize(("workflow", "adopted"), [("w", 1), ("another", 0)])
+def test_submissions_of_the_version_before_are_compared_with_the_workflow_of_now(
+    world: World, workflow: str, adopted: int
+) -> None:
+    run_by_hand(world, workflow, HDA, p="wanted")
+    (opened,) = world.store.submissions.values()
+    opened.submission = evolve(opened.submission, workflow_id=None)
+    world.settle()
+    assert len(world.store.invocations) == adopted
+
+
+# --- Galaxy was restored from a backup, and gives out the same ids ------------
+
+
+@pytest.mark.parametrize("fenced", [False, True], ids=["open", "fenced"])
+@pytest.mark.parametrize("recorded", [False, True], ids=["lost again", "recorded"])
+def test_the_history_of_a_later_submission_is_not_that_of_an_earlier_one(
+    world: World, *, fenced: bool, recorded: bool
+) -> None:
+    died_before_the_invoke(world)
+    if fenced:
+        world.clock.advance(world.reconcile.policy.grace)
+        world.reconcile(world.galaxy.who)
+    world.wipe()
+    if recorded:
+        world.submit(REQUEST)
+    else:
+        world.faults.kills("runner.invoke", When.AFTER)
+        with pytest.raises(Killed):
+            world.submit(REQUEST)
+    earlier, later = world.submissions()
+    assert earlier.history_id == later.history_id
+    world.settle()
+    world.check()
+    (run,) = world.galaxy.at_work
+    assert world.job(run.invocation_id).submission_id == later.submission_id
+    if recorded:
+        assert world.submission(earlier.submission_id).state is SubmissionState.REJECTED
+
+
+def test_the_fence_of_a_later_submission_stays_where_an_earlier_one_was_adopted(
+    world: World,
+) -> None:
+    sent_an_invoke_that_arrives_late(world)
+
+    def it_arrives_and_starts() -> None:
+        world.galaxy.land()
+        world.galaxy.tick()
+
+    world.faults.strikes["histories.delete", When.BEFORE] = it_arrives_and_starts
+    while only(world).open:
+        world.clock.advance(timedelta(minutes=1))
+        world.reconcile(world.galaxy.who)
+    world.faults.strikes.clear()
+    world.wipe()
+    world.faults.kills("runner.invoke", When.BEFORE)
+    with pytest.raises(Killed):
+        world.submit(REQUEST)
+    (history,) = world.galaxy.histories.values()
+    history.deleted = True
+    world.clock.advance(world.reconcile.policy.afterwards)
+    world.faults.raises("histories.runs_in", When.BEFORE, DOWN)
+    world.reconcile(world.galaxy.who)
+    assert history.deleted
+
+
+def test_a_run_of_before_that_is_looked_for_is_not_that_of_a_later_submission(
+    world: World,
+) -> None:
+    world.submit(REQUEST)
+    world.wipe()
+    world.faults.kills("runner.invoke", When.AFTER)
+    with pytest.raises(Killed):
+        world.submit(REQUEST)
+    world.settle()
+    world.check()
+    earlier, later = (world.submission(s.submission_id) for s in world.submissions())
+    assert later.invocation_id == "invocation-1"
+    assert earlier.invocation_id not in {None, later.invocation_id}
+
+
 @pytest.mark.parametrize(
     ("asked", "shown"),
     [(5, "5"), (1.0, 1), ("nan", "nan"), (True, "true"), ("x" * 9_000, "x" * 4_000)],
@@ -652,6 +759,12 @@ class Submissions(RuleBasedStateMachine):
     @rule()
     def poll(self) -> None:
         self.world.poll()
+
+    @rule()
+    def galaxy_is_restored_from_a_backup(self) -> None:
+        while self.slow:  # their requests have failed by the time it is back
+            self.slow.pop().go_on()
+        self.world.wipe()
 
     def teardown(self) -> None:
         for slow in self.slow:

@@ -5,7 +5,8 @@ in this order, so that there is no deadlock:
 
 1. the lock on (Galaxy, dataset, workflow), where a run supersedes others;
 2. the submission;
-3. rows of ``workflow_invocations``, by their ids;
+3. rows of ``workflow_invocations``, by their ids; where one gets another key, also its
+   transitions and its submission, which has been accepted long since;
 4. rows of ``active_invocations``, by their ids;
 5. the lock on transitions, which an insert takes and all other inserts wait for: the
    very last statement before the commit.
@@ -27,6 +28,7 @@ from galaxy_jobs.adapters.postgres.rows import (
     cleaned,
     data_keys,
     failure_to_json,
+    galaxy_id_to_column,
     steps_to_json,
 )
 from galaxy_jobs.domain.model.invocation import Invocation
@@ -191,8 +193,14 @@ def lock_active(
     return {row.invocation_id: row for row in rows}
 
 
-def enter(connection: Connection, invocation: Invocation) -> None:
-    """Put an invocation that is followed into the poll queue, if it is not there."""
+def enter(connection: Connection, invocation: Invocation, lease_no: int = 0) -> None:
+    """Put an invocation that is followed into the poll queue, if it is not there.
+
+    Args:
+        connection: In a transaction.
+        invocation: The invocation.
+        lease_no: The number of the last lease that may be held under its key.
+    """
     if not invocation.is_followed:
         return
     connection.execute(
@@ -202,6 +210,8 @@ def enter(connection: Connection, invocation: Invocation) -> None:
             galaxy_url=invocation.identity.url,
             galaxy_user=invocation.identity.user_id,
             draws=data_keys(invocation.parameters),
+            galaxy_id=galaxy_id_to_column(invocation),
+            lease_no=lease_no,
             cancelling=invocation.needs_cancel,
             observed_at=invocation.observed_at,
             stale_at=invocation.stale_at,

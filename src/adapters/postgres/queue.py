@@ -73,6 +73,7 @@ CLAIM = (
     .where(_A.c.invocation_id == _due.c.invocation_id)
     .returning(
         _A.c.invocation_id,
+        sa.func.coalesce(_A.c.galaxy_id, _A.c.invocation_id).label("galaxy_id"),
         _A.c.lease_no,
         _A.c.cancelling,
         _A.c.summary,
@@ -212,6 +213,7 @@ class PostgresPollQueue(PollQueue):
         return [
             Claim(
                 invocation_id=row.invocation_id,
+                galaxy_id=row.galaxy_id,
                 fence=row.lease_no,
                 cancelling=row.cancelling,
                 summary=row.summary,

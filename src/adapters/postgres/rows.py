@@ -149,6 +149,7 @@ def submission_to_row(submission: Submission) -> dict[str, Any]:
         "rerun_of": request.rerun_of,
         "dataset_input": request.dataset_input,
         "use_cached_job": request.use_cached_job,
+        "workflow_id": submission.workflow_id,
         "key_caller": key.caller if key else None,
         "key": key.key if key else None,
         "state": submission.state.value,
@@ -177,6 +178,7 @@ def submission_from_row(row: Row) -> Submission:
             dataset_input=row["dataset_input"],
             use_cached_job=row["use_cached_job"],
         ),
+        workflow_id=row["workflow_id"],
         key=None
         if row["key"] is None
         else IdempotencyKey(row["key_caller"], row["key"]),
@@ -208,6 +210,7 @@ def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
     """Return the row of an invocation, without the columns that only the table has."""
     return {
         "invocation_id": invocation.invocation_id,
+        "galaxy_id": galaxy_id_to_column(invocation),
         "submission_id": invocation.submission_id,
         "galaxy_url": invocation.identity.url,
         "galaxy_user": invocation.identity.user_id,
@@ -233,10 +236,21 @@ def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
     }
 
 
+def galaxy_id_to_column(invocation: Invocation) -> str | None:
+    """Return Galaxy's id as it is stored: NULL if it is the key, empty if it has none.
+
+    The program of the version before writes NULL.
+    """
+    galaxy_id = invocation.galaxy_id
+    return None if galaxy_id == invocation.invocation_id else galaxy_id or ""
+
+
 def invocation_from_row(row: Row) -> Invocation:
     """Return the invocation of a row."""
+    galaxy_id = row["galaxy_id"]
     return Invocation(
         invocation_id=row["invocation_id"],
+        galaxy_id=row["invocation_id"] if galaxy_id is None else galaxy_id or None,
         submission_id=row["submission_id"],
         identity=Identity(row["galaxy_url"], row["galaxy_user"]),
         history_id=row["history_id"],

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
+import structlog
 from attrs import evolve, field, frozen
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
@@ -19,12 +20,15 @@ from galaxy_jobs.adapters.postgres.changes import (
     Change,
     enter,
     follow,
+    leave,
+    lock_active,
     record,
     replace,
 )
 from galaxy_jobs.adapters.postgres.engine import held, read, write
 from galaxy_jobs.adapters.postgres.invocations import ENDED, ONE, SELECT
 from galaxy_jobs.adapters.postgres.rows import (
+    galaxy_id_to_column,
     invocation_from_row,
     invocation_to_row,
     storable,
@@ -46,9 +50,12 @@ from galaxy_jobs.domain.model.values import Identity, SubmissionId
 from galaxy_jobs.domain.ports import SubmissionRepository
 
 
+log = structlog.get_logger(__name__)
+
 _S = tables.submissions
 _I = tables.invocations
 _A = tables.active
+_T = tables.transitions
 
 _OWN = {"key_lifetime", "key_expires_at", "opened_at", "look_at"}
 """Columns that the domain has no field for."""
@@ -127,6 +134,41 @@ _ended = (
 )
 _SUPERSEDE = sa.select(_earlier).where(_earlier.c.open).add_cte(_ended)
 
+# Where an id is given out again. The names of the parameters are those of no columns:
+# SQLAlchemy would set these.
+_MET = ONE.with_for_update(of=_I)
+_old: sa.BindParameter[str] = sa.bindparam("old_key")
+_new: sa.BindParameter[str] = sa.bindparam("new_key")
+_RENAME = [
+    sa.update(_I)
+    .values(invocation_id=_new, galaxy_id=sa.bindparam("engine_id"))
+    .where(_I.c.invocation_id == _old),
+    sa.update(_A)
+    .values(invocation_id=_new, galaxy_id=sa.bindparam("engine_id"))
+    .where(_A.c.invocation_id == _old),
+    sa.update(_T).values(invocation_id=_new).where(_T.c.invocation_id == _old),
+    sa.update(_S)
+    .values(invocation_id=_new, version=_S.c.version + 1)
+    .where(_S.c.submission_id == sa.bindparam("submission")),
+    # An invocation and those that repeat or supersede it are of one dataset and one
+    # workflow, by which there is an index.
+    sa.update(_I)
+    .values(
+        superseded_by=sa.case(
+            (_I.c.superseded_by == _old, _new), else_=_I.c.superseded_by
+        ),
+        rerun_of=sa.case((_I.c.rerun_of == _old, _new), else_=_I.c.rerun_of),
+        version=_I.c.version + 1,
+        updated_at=sa.bindparam("moment", type_=tables.Time),
+    )
+    .where(
+        _I.c.dataset_id == sa.bindparam("dataset"),
+        _I.c.workflow_name == sa.bindparam("workflow"),
+        sa.or_(_I.c.superseded_by == _old, _I.c.rerun_of == _old),
+    ),
+]
+"""Gives an invocation another key, also where others refer to it."""
+
 
 @frozen
 class PostgresSubmissions(SubmissionRepository):
@@ -197,21 +239,31 @@ class PostgresSubmissions(SubmissionRepository):
             invocation.workflow_name,
         )
 
-        def work(connection: Connection) -> Invocation:
+        def work(connection: Connection) -> tuple[Invocation, list[Invocation]]:
             if invocation.overwrite:
                 _lock(connection, "overwrite", *overwritten)
             _replace(connection, before, after, None)
-            if not _insert(connection, invocation):
-                row = connection.execute(ONE, {"id": invocation.invocation_id})
-                return invocation_from_row(row.mappings().one())
-            earlier = _supersede(connection, invocation) if invocation.overwrite else []
-            record(connection, [(None, invocation), *earlier])
-            return invocation
+            stored, apart = _store(connection, invocation)
+            earlier = _supersede(connection, stored) if stored.overwrite else []
+            record(connection, [(None, stored), *apart, *earlier])
+            return stored, [run for _, run in apart]
 
-        if not invocation.overwrite:
-            return write(self.engine, work)
-        with held(self._overwriting.setdefault(overwritten, Lock())):
-            return write(self.engine, work)
+        if invocation.overwrite:
+            with held(self._overwriting.setdefault(overwritten, Lock())):
+                stored, apart = write(self.engine, work)
+        else:
+            stored, apart = write(self.engine, work)
+        for run in apart:
+            log.error(
+                "an invocation id was given out again",
+                invocation_id=stored.invocation_id,
+                galaxy=str(stored.identity),
+                submission_id=str(stored.submission_id),
+                earlier_is_now=run.invocation_id,
+                earlier_galaxy=str(run.identity),
+                earlier_is_gone=run.galaxy_id is None,
+            )
+        return stored
 
     def claim_due(
         self, identity: Identity, *, limit: int, lease: timedelta
@@ -264,8 +316,8 @@ def _replace(
         raise StaleVersion(f"Submission {before.submission_id}", before.version)
 
 
-def _insert(connection: Connection, invocation: Invocation) -> bool:
-    """Store a run and queue it for polling, unless it is stored already."""
+def _insert(connection: Connection, invocation: Invocation, lease_no: int = 0) -> bool:
+    """Store a run and queue it for polling, unless its id is taken."""
     stored = connection.execute(
         insert(_I)
         .values(**invocation_to_row(invocation))
@@ -274,8 +326,51 @@ def _insert(connection: Connection, invocation: Invocation) -> bool:
     ).first()
     if stored is None:
         return False
-    enter(connection, invocation)
+    enter(connection, invocation, lease_no)
     return True
+
+
+def _store(
+    connection: Connection, later: Invocation
+) -> tuple[Invocation, list[tuple[Invocation, Invocation]]]:
+    """Store a run; those that had its id before get other keys.
+
+    Returns:
+        The run as it is stored, and the changes of the others.
+    """
+    lease_no = 0
+    changes: list[tuple[Invocation, Invocation]] = []
+    # Repeated where another transaction was faster: its run has the key by then.
+    while not _insert(connection, later, lease_no):
+        connection.execute(sa.text("SET CONSTRAINTS ALL DEFERRED"))
+        for key in (later.invocation_id, later.key_aside):
+            row = connection.execute(_MET, {"id": key}).mappings().first()
+            if row is None:
+                continue
+            before = invocation_from_row(row)
+            run, later = before.set_apart(later)
+            if lease := lock_active(connection, [key]).get(key):
+                lease_no = max(lease_no, lease.lease_no + 1)
+            _rename(connection, before, run)
+            changes.append((before, run))
+    return later, changes
+
+
+def _rename(connection: Connection, before: Invocation, after: Invocation) -> None:
+    """Store a run under another key."""
+    parameters = {
+        "old_key": before.invocation_id,
+        "new_key": after.invocation_id,
+        "engine_id": galaxy_id_to_column(after),
+        "submission": after.submission_id,
+        "dataset": after.dataset_id,
+        "workflow": after.workflow_name,
+        "moment": after.updated_at,
+    }
+    for statement in _RENAME:
+        connection.execute(statement, parameters)
+    replace(connection, [(before, after)])
+    leave(connection, [after])
 
 
 def _supersede(connection: Connection, later: Invocation) -> list[Change]:

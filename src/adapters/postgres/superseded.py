@@ -82,7 +82,10 @@ _DONE = (
     sa.update(_I)
     .values(history_dealt_with_at=sa.func.now())
     .where(
-        _I.c.invocation_id == sa.bindparam("id"), _I.c.history_dealt_with_at.is_(None)
+        _I.c.invocation_id == sa.bindparam("id"),
+        _I.c.history_dealt_with_at.is_(None),
+        # Else the id was given to a later run meanwhile.
+        _I.c.superseded_by.isnot(None),
     )
 )
 # Not a parameter of the column's name: SQLAlchemy would set the column by it, in every

@@ -8,8 +8,9 @@ Three kinds of rows, by how often they are written:
   its pages keep room, so that a claim costs no index entry;
 * ``sweep_totals`` has a row for each number that sweeps add to: a poller that cron
   started is gone before anything could read its metrics;
-* ``invocation_transitions`` is only ever appended to. Triggers enforce that, make ids
-  visible in their order, and notify listeners.
+* ``invocation_transitions`` is only ever appended to; but an invocation that gets
+  another key keeps its transitions. Triggers enforce that, make ids visible in their
+  order, and notify listeners.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ submissions = sa.Table(
     sa.Column("look_at", Time),
     sa.Column("dataset_input", sa.Text),
     sa.Column("use_cached_job", sa.Boolean),
+    sa.Column("workflow_id", sa.Text),
     _one_of("state", SubmissionState),
     sa.CheckConstraint(
         "(state = 'accepted') = (invocation_id IS NOT NULL)", name="invocation_id"
@@ -146,6 +148,8 @@ invocations = sa.Table(
     sa.Column("history_dealt_with_at", Time),
     sa.Column("dataset_input", sa.Text),
     sa.Column("use_cached_job", sa.Boolean),
+    # NULL: as invocation_id; empty: Galaxy has given its id to a later run.
+    sa.Column("galaxy_id", sa.Text),
     _one_of("state", InvocationState),
     sa.UniqueConstraint("submission_id"),
     # Changes that keep the state touch no index, if their page has room.
@@ -185,7 +189,8 @@ active = sa.Table(
     sa.Column(
         "invocation_id",
         sa.Text,
-        sa.ForeignKey(invocations.c.invocation_id, ondelete="CASCADE"),
+        # Deferred where an invocation gets another key: its row first.
+        sa.ForeignKey(invocations.c.invocation_id, ondelete="CASCADE", deferrable=True),
         primary_key=True,
     ),
     sa.Column("galaxy_url", sa.Text, nullable=False),
@@ -209,6 +214,7 @@ active = sa.Table(
     sa.Column(
         "stale_at", Time, server_default=sa.text("now() + interval '17 minutes'")
     ),
+    sa.Column("galaxy_id", sa.Text),  # NULL: as invocation_id
     postgresql_with={"fillfactor": "60", "autovacuum_vacuum_scale_factor": "0.05"},
 )
 sa.Index(
@@ -231,7 +237,7 @@ transitions = sa.Table(
     sa.Column(
         "invocation_id",
         sa.Text,
-        sa.ForeignKey(invocations.c.invocation_id),
+        sa.ForeignKey(invocations.c.invocation_id, deferrable=True),
         nullable=False,
     ),
     sa.Column("from_state", sa.Text),

@@ -9,17 +9,23 @@ back to the same state in the table.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 from attrs.validators import ge
 from attrs.validators import optional as optionally
 
-from galaxy_jobs.domain.errors import AlreadyEnded, IllegalTransition, shortened
+from galaxy_jobs.domain.errors import (
+    AlreadyEnded,
+    IllegalTransition,
+    RunNotFound,
+    shortened,
+)
 from galaxy_jobs.domain.model.dataset import masked
 from galaxy_jobs.domain.model.values import (
     LISTED_PARAMETERS_SIZE,
@@ -258,7 +264,9 @@ class Invocation:
     compare it to prevent lost updates.
 
     Attributes:
-        invocation_id: Galaxy's id; the key.
+        invocation_id: The key: Galaxy's id, or that with a suffix if the id was given
+            to a later run (see :meth:`set_apart`).
+        galaxy_id: Galaxy's id; None if this Galaxy has given it to a later run.
         submission_id: The submission it came from.
         identity: The Galaxy it runs on.
         history_id: The Galaxy history created for it, or None.
@@ -293,6 +301,9 @@ class Invocation:
     history_id: HistoryId | None
     dataset_id: DatasetId
     workflow_name: str
+    galaxy_id: InvocationId | None = field(
+        default=Factory(lambda self: self.invocation_id, takes_self=True)
+    )
     parameters: Parameters = field(factory=dict, hash=False)
     parameters_truncated: bool = False
     overwrite: bool = False
@@ -372,6 +383,72 @@ class Invocation:
     def revision(self) -> Revision:
         """Its revision."""
         return Revision(version=self.version, state=self.state, stale_at=self.stale_at)
+
+    @property
+    def key_aside(self) -> InvocationId:
+        """The key that it gets if another Galaxy gives its id to a later run.
+
+        No engine gives out an id with a comma (see :func:`engine_id`).
+        """
+        digest = hashlib.sha256(str(self.identity).encode()).hexdigest()
+        return InvocationId(f"{self.invocation_id},{digest[:8]}")
+
+    def set_apart(self, later: Invocation) -> tuple[Invocation, Invocation]:
+        """Return this invocation with another key, and the later run that has its key.
+
+        A Galaxy that was restored from a backup gives out ids again, and does not have
+        the earlier run any more: it is gone. One that had not ended has failed; of one
+        that had, the state stays. Two Galaxies may give out the same ids: the earlier
+        run is another Galaxy's, and nothing but its key changes.
+
+        The later run may repeat the earlier one. Its version is higher than that of the
+        earlier one, so that a key and a version together never mean two things.
+
+        Args:
+            later: The run that Galaxy has given the same id to; not stored yet.
+        """
+        after, at = self, later.created_at
+        if self.identity == later.identity:
+            if self.is_followed:
+                after = self.lost(at)
+            after = evolve(
+                after,
+                invocation_id=InvocationId(
+                    f"{self.galaxy_id},{self.submission_id.hex[:8]}"
+                ),
+                galaxy_id=None,
+                galaxy_state="gone",
+                attention="Galaxy does not have this run any more: it has given its "
+                f"id, {self.galaxy_id}, to another one.",
+            )
+        else:
+            after = evolve(self, invocation_id=self.key_aside)
+        after = evolve(after, version=self.version + 1, updated_at=at)
+        repeats = later.rerun_of == self.invocation_id
+        later = evolve(
+            later,
+            rerun_of=after.invocation_id if repeats else later.rerun_of,
+            version=max(after.version, later.version),
+        )
+        return after, later
+
+    def id_on(self, identity: Identity) -> InvocationId:
+        """Return the id by which a Galaxy can be asked about it.
+
+        Raises:
+            RunNotFound: It ran on another Galaxy, or as another user of it; or this
+                Galaxy has given its id to a later run.
+        """
+        if self.identity != identity:
+            raise RunNotFound(
+                "The job ran on another Galaxy, or as another user of it."
+            )
+        if self.galaxy_id is None:
+            raise RunNotFound(
+                "Galaxy does not have the run any more: it has given its id to "
+                "another one."
+            )
+        return self.galaxy_id
 
     def seen(self, sighting: Sighting, at: datetime) -> Invocation:
         """Return this invocation after a look at it.

@@ -37,6 +37,7 @@ from galaxy_jobs.domain.model.values import (
     InvocationId,
     Parameters,
     SubmissionId,
+    WorkflowId,
     aware,
     check_length,
     check_not_empty,
@@ -212,6 +213,8 @@ class Submission:
         submission_id: Its id; the history is named after it.
         identity: The Galaxy it goes to.
         request: The client's request.
+        workflow_id: The stored workflow that is invoked; None where an earlier
+            version of this program recorded the submission.
         key: The client's idempotency key, or None.
         state: Its state.
         history_id: The history created for it; None until that is stored.
@@ -227,6 +230,7 @@ class Submission:
     submission_id: SubmissionId
     identity: Identity
     request: Request
+    workflow_id: WorkflowId | None = None
     key: IdempotencyKey | None = None
     state: SubmissionState = SubmissionState.SUBMITTING
     history_id: HistoryId | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import Identity, InvocationId
@@ -18,7 +18,8 @@ class Claim:
     """An invocation that belongs to one poller until its lease runs out.
 
     Attributes:
-        invocation_id: Its id.
+        invocation_id: Its key.
+        galaxy_id: The id by which Galaxy is asked about it.
         fence: The fencing number of the lease. The store increases it with each
             claim, and accepts a :class:`Look` only with the latest one.
         cancelling: Whether a cancel of ours is pending, for the invocation or for the
@@ -44,6 +45,9 @@ class Claim:
     missing_for: timedelta | None
     misses: int
     failures: int
+    galaxy_id: InvocationId = field(
+        default=Factory(lambda self: self.invocation_id, takes_self=True)
+    )
 
 
 @frozen(kw_only=True)

@@ -79,7 +79,15 @@ class SubmissionRepository(Protocol):
         In one transaction: *before* becomes *after*, the invocation is stored
         with its `stale_at` and queued for polling at once, and its first
         transition is recorded.
-        An invocation that is stored already stays as it is.
+
+        If an invocation is stored under that id already, Galaxy has given the id out
+        again, or another Galaxy has. Then the new one has the id from now on, and the
+        earlier one is stored under another key: both as :meth:`Invocation.set_apart`
+        returns them. So is the invocation that is stored under the new one's
+        :attr:`Invocation.key_aside`, if there is any. Whatever refers to an earlier one
+        refers to its new key from then on: its transitions, its submission, and the
+        `superseded_by` and `rerun_of` of others, which is a change of these. A claim
+        of it is a claim of nothing. The store logs it.
 
         If the request has `overwrite`, then in the same transaction, under a lock
         on the dataset and workflow: every other invocation of that Galaxy, dataset

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from galaxy_jobs.domain.errors import StaleVersion
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.ports import Clock, InvocationRepository
+from galaxy_jobs.domain.use_cases.saving import save_changed
 
 
 @frozen
@@ -28,14 +28,10 @@ class CancelJob:
         Raises:
             JobNotFound: There is none.
             AlreadyEnded: It has completed, or failed with every job settled.
+            StoreUnavailable: Others were changing it all the time.
         """
-        while True:
-            before = self.invocations.get(invocation_id)
-            after = before.request_cancel(self.clock())
-            if after is before:
-                return before
-            try:
-                self.invocations.save(before, after)
-            except StaleVersion:
-                continue  # a poll came in between: read it again
-            return after
+        return save_changed(
+            self.invocations,
+            self.invocations.get(invocation_id),
+            lambda before: before.request_cancel(self.clock()),
+        )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
 from galaxy_jobs.domain.model.report import Output
-from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.ports import InvocationRepository, WorkflowRunner
 
 
@@ -17,13 +17,16 @@ class JobOutputs:
 
     invocations: InvocationRepository
     runner: WorkflowRunner
+    identity: Callable[[], Identity]
 
     def __call__(self, invocation_id: InvocationId) -> Sequence[Output]:
         """Return its outputs as Galaxy has them now.
 
         Raises:
             JobNotFound: There is no such job.
-            RunNotFound: Galaxy no longer has it.
+            RunNotFound: Galaxy no longer has it, or it ran on another Galaxy or as
+                another user.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        return self.runner.outputs(self.invocations.get(invocation_id).invocation_id)
+        job = self.invocations.get(invocation_id)
+        return self.runner.outputs(job.id_on(self.identity()))

@@ -276,10 +276,20 @@ class Reconcile:
 
         A reconciler that was paused before this may be an hour late.
         """
+        if not self._is_ours(submission, history_id):
+            return
         self.histories.delete(history_id)
         stored = self.submissions.get(submission.submission_id)
         if stored.state is SubmissionState.ACCEPTED:
             self._undelete(history_id)
+
+    def _is_ours(self, submission: Submission, history_id: HistoryId) -> bool:
+        """Whether the history has the name that the submission gave it.
+
+        A user who renamed it has taken it over. A Galaxy that was restored from a
+        backup has given its id to another history, such as a later submission's.
+        """
+        return history_id in self.histories.named(submission.history_name)
 
     def _undelete(self, history_id: HistoryId) -> None:
         # If it cannot be brought back, the run in it is a fact all the same.
@@ -312,7 +322,10 @@ class Reconcile:
         assert submission.invocation_id is not None
         assert submission.history_id is not None
         run = self.invocations.get(submission.invocation_id)
-        if run.superseded_by is None:  # else it may be deleted for a reason
+        # If it is superseded, it may be deleted for a reason.
+        if run.superseded_by is None and self._is_ours(
+            submission, submission.history_id
+        ):
             self._undelete(submission.history_id)
         self._close(submission)
         return Outcome.SETTLED
@@ -337,13 +350,35 @@ class Reconcile:
         be compared any more, such as with a workflow that is gone, does not differ:
         a run that is not adopted would be lost.
         """
+        if self._is_anothers(submission, run):
+            return False
+        invoked = self.histories.invoked(run)
+        workflow_id = submission.workflow_id
+        if workflow_id is not None and invoked.workflow_id not in {None, workflow_id}:
+            return False
         try:
             plan = self.check.plan(submission.request)
         except (RunnerError, StoreUnavailable):
             raise
         except DomainError:
             return True
-        return not _differs(plan, self.histories.invoked(run))
+        if workflow_id is None and _has_another_workflow(plan, invoked):
+            return False
+        return not _has_other_inputs(plan, invoked)
+
+    def _is_anothers(self, submission: Submission, run: InvocationId) -> bool:
+        """Whether it is recorded as the run of another submission, and rightly.
+
+        After Galaxy was restored from a backup, the history of a later submission may
+        have the id that this one's had.
+        """
+        recorded = self.invocations.get_many([run]).get(run)
+        if recorded is None or recorded.identity != submission.identity:
+            return False
+        assert submission.history_id is not None
+        return recorded.submission_id != submission.submission_id and not self._is_ours(
+            submission, submission.history_id
+        )
 
     def _report(self, run: InvocationId) -> InvocationReport | None:
         try:
@@ -382,16 +417,18 @@ def _genuine(
     return None
 
 
-def _differs(plan: Plan, invoked: Invoked) -> bool:
-    """Whether a run has another workflow, or other inputs, than were planned.
+def _has_another_workflow(plan: Plan, invoked: Invoked) -> bool:
+    """Whether a run has another workflow than a plan of now.
 
     By its name as well as its id: a workflow may have been replaced meanwhile.
     """
     workflow = plan.workflow
-    if invoked.workflow_id not in {None, workflow.workflow_id} and (
+    return invoked.workflow_id not in {None, workflow.workflow_id} and (
         invoked.workflow_name != workflow.name
-    ):
-        return True
+    )
+
+
+def _has_other_inputs(plan: Plan, invoked: Invoked) -> bool:
     return any(
         _is_other(value, invoked.inputs[name])
         for name, value in plan.inputs.items()

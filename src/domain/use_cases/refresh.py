@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from attrs import evolve, frozen
 
-from galaxy_jobs.domain.errors import RunNotFound, StaleVersion
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import confirmation_time, judge
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.sweep import details_of_culprit
+from galaxy_jobs.domain.use_cases.saving import save_changed
 
 
 @frozen
@@ -38,25 +38,22 @@ class RefreshJob:
             RunNotFound: Galaxy no longer has it, or it ran on another Galaxy or as
                 another user.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
+            StoreUnavailable: Others were changing it all the time.
         """
         before = self.invocations.get(invocation_id)
-        if self.runner.identity() != before.identity:
-            raise RunNotFound(
-                "The job ran on another Galaxy, or as another user of it."
-            )
+        galaxy_id = before.id_on(self.runner.identity())
         at = self.clock()
-        report = self.runner.report(invocation_id)
+        report = self.runner.report(galaxy_id)
         sighting = judge(report, details_of_culprit(self.runner, report))
         uncertain = sighting.state.is_terminal and bool(
             confirmation_time(report, self.confirm_after)
         )
-        while True:
+
+        def refreshed(job: Invocation) -> Invocation:
             seen = sighting
-            if uncertain and sighting.state is not before.state:
+            if uncertain and sighting.state is not job.state:
                 seen = evolve(sighting, state=InvocationState.IN_PROGRESS)
-            try:
-                self.invocations.save(before, before.refreshed(seen, at))
-            except StaleVersion:  # a poller came in between
-                before = self.invocations.get(invocation_id)
-            else:
-                return self.invocations.get(invocation_id)
+            return job.refreshed(seen, at)
+
+        save_changed(self.invocations, before, refreshed)
+        return self.invocations.get(invocation_id)

@@ -300,6 +300,7 @@ class Submit:
             submission_id=SubmissionId(self.new_id()),
             identity=self.identity(),
             request=request,
+            workflow_id=plan.workflow.workflow_id,
             key=key,
             created_at=now,
             updated_at=now,

@@ -24,6 +24,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     a_run,
     a_submission,
     at_once,
+    sighting,
 )
 from galaxy_jobs.domain.errors import (
     DatasetNotFound,
@@ -426,18 +427,6 @@ class SubmissionRepositoryContract:
             )
         assert repositories.invocations.get(earlier.invocation_id) == earlier
 
-    def test_a_run_that_is_stored_already_stays_as_it_is(
-        self, repositories: Repositories
-    ) -> None:
-        first = repositories.accepted("inv1")
-        moved = repositories.moved(first, S.IN_PROGRESS)
-        before = repositories.begun(a_submission())
-        run = a_run(before, "inv1")
-        after = before.accepted(run.invocation_id, LATER)
-        assert repositories.submissions.accept(before, after, run) == moved
-        assert repositories.submissions.get(before.submission_id) == after
-        assert len(repositories.invocations.transitions(first.invocation_id)) == 2  # noqa: PLR2004
-
     def test_of_several_acceptances_at_once_one_is_stored(
         self, repositories: Repositories
     ) -> None:
@@ -459,6 +448,215 @@ class SubmissionRepositoryContract:
         assert repositories.invocations.page(JobFilter(), 10).items == tuple(stored)
         kept = repositories.submissions.get(before.submission_id)
         assert kept.invocation_id == stored[0].invocation_id
+
+    # --- ids that are given out again -----------------------------------------
+
+    def _again(
+        self, repositories: Repositories, submission: Submission | None = None
+    ) -> Invocation:
+        """Have a later run accepted with the id ``inv1``."""
+        return repositories.accepted("inv1", submission or a_submission("d2"), LATER)
+
+    def _apart(self, repositories: Repositories, run: Invocation) -> Invocation:
+        """Return an earlier run as it is stored by now, found by its submission."""
+        submission = repositories.submissions.get(run.submission_id)
+        assert submission.invocation_id is not None
+        assert submission.invocation_id != run.invocation_id
+        earlier = repositories.invocations.get(submission.invocation_id)
+        assert earlier.submission_id == run.submission_id
+        return earlier
+
+    def test_an_id_that_is_given_out_again_is_that_of_the_later_run(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.moved(repositories.accepted("inv1"), S.IN_PROGRESS)
+        later = self._again(repositories)
+        assert later.dataset_id == "d2"
+        assert later.version > before.version, "or an ETag would mean two things"
+        assert repositories.invocations.get(InvocationId("inv1")) == later
+        (creation,) = repositories.invocations.transitions(InvocationId("inv1"))
+        assert (creation.from_state, creation.to_state) == (None, S.QUEUED)
+        assert repositories.claimed() == ["inv1"]
+        assert repositories.submissions.get(later.submission_id).invocation_id == "inv1"
+
+    def test_the_earlier_run_of_that_galaxy_is_gone(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.accepted("inv1", a_submission(key="k"))
+        repositories.moved(before, S.IN_PROGRESS)
+        later = self._again(repositories)
+        earlier = self._apart(repositories, before)
+        assert earlier.state is S.FAILED
+        assert earlier.failure is not None
+        assert earlier.failure.reason == "gone"
+        assert (earlier.galaxy_id, earlier.galaxy_state) == (None, "gone")
+        assert (earlier.dataset_id, earlier.created_at) == ("d1", before.created_at)
+        assert repositories.invocations.page(JobFilter(), 10).items == (later, earlier)
+        changes = repositories.invocations.transitions(earlier.invocation_id)
+        states = [change.to_state for change in changes]
+        assert states == [S.QUEUED, S.IN_PROGRESS, S.FAILED]
+        holder = repositories.submissions.holder(IdempotencyKey("", "k"))
+        assert holder is not None
+        assert holder.invocation_id == earlier.invocation_id, "its own run, or none"
+        heard = [
+            (change.transition.invocation_id, change.dataset_id)
+            for change in repositories.feed.after(0, limit=10)
+        ]
+        assert sorted(heard) == sorted(
+            [("inv1", "d2"), *[(earlier.invocation_id, "d1")] * 3]
+        )
+
+    @pytest.mark.parametrize("end", [S.COMPLETED, S.FAILED, S.CANCELLED])
+    def test_an_earlier_run_that_had_ended_keeps_its_end(
+        self, repositories: Repositories, end: InvocationState
+    ) -> None:
+        before = repositories.moved(repositories.accepted("inv1"), end)
+        self._again(repositories)
+        earlier = self._apart(repositories, before)
+        assert earlier.attention is not None
+        assert "inv1" in earlier.attention
+        assert earlier == evolve(
+            before,
+            invocation_id=earlier.invocation_id,
+            galaxy_id=None,
+            galaxy_state="gone",
+            attention=earlier.attention,
+            version=before.version + 1,
+            updated_at=LATER,
+        )
+
+    def test_an_earlier_run_with_jobs_left_is_not_followed_any_more(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.with_jobs_left("inv1")
+        self._again(repositories)
+        earlier = self._apart(repositories, before)
+        assert not earlier.is_followed
+        assert earlier.failure == before.failure
+        assert repositories.claimed() == ["inv1"]
+
+    def test_the_earlier_run_of_another_galaxy_goes_on_there(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.accepted("inv1", a_submission(identity=THERE))
+        later = self._again(repositories)
+        earlier = self._apart(repositories, before)
+        assert earlier == evolve(
+            before,
+            invocation_id=earlier.invocation_id,
+            version=before.version + 1,
+            updated_at=LATER,
+        )
+        assert earlier.galaxy_id == "inv1"
+        assert repositories.claimed() == [later.invocation_id]
+        (claim,) = repositories.queue.claim(THERE, limit=10, lease=HOUR)
+        assert (claim.invocation_id, claim.galaxy_id) == (
+            earlier.invocation_id,
+            "inv1",
+        )
+        after = earlier.seen(sighting(S.COMPLETED), LATER)
+        look = Look(claim=claim, before=earlier, after=after, answered=True)
+        assert repositories.written([look]) == 1
+        done = repositories.invocations.get(earlier.invocation_id)
+        assert done.state is S.COMPLETED
+        assert repositories.invocations.get(InvocationId("inv1")) == later
+
+    def test_galaxies_that_give_out_the_same_ids_by_turns(
+        self, repositories: Repositories
+    ) -> None:
+        runs = [
+            self._again(repositories, a_submission(identity=identity))
+            for identity in (HERE, THERE, HERE, THERE)
+        ]
+        first, second, third = (self._apart(repositories, run) for run in runs[:3])
+        assert repositories.invocations.get(InvocationId("inv1")) == runs[3]
+        assert {first.galaxy_id, second.galaxy_id} == {None}, "gone"
+        assert (third.galaxy_id, third.state) == ("inv1", S.QUEUED), "goes on there"
+        keys = {run.invocation_id for run in (first, second, third, runs[3])}
+        assert len(keys) == 4  # noqa: PLR2004
+        assert repositories.claimed() == [third.invocation_id]
+
+    def test_a_look_at_the_earlier_run_is_none_at_the_later(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.accepted("inv1")
+        (claim,) = repositories.claim()
+        later = self._again(repositories)
+        (claim_of_later,) = repositories.claim()
+        assert claim_of_later.fence > claim.fence
+        after = before.seen(sighting(S.COMPLETED), LATER)
+        looks = [
+            Look(claim=claim, before=before, after=after, answered=True, next_in=DAY),
+            Look(claim=claim, answered=True, next_in=DAY),
+        ]
+        for look in looks:
+            assert repositories.written([look]) == 0
+        assert repositories.invocations.get(InvocationId("inv1")) == later
+        repositories.pass_time(2 * HOUR)
+        assert repositories.claimed() == ["inv1"]
+
+    def test_what_refers_to_the_earlier_run_goes_on_to_do_so(
+        self, repositories: Repositories
+    ) -> None:
+        superseded = repositories.moved(repositories.accepted("inv0"), S.COMPLETED)
+        before = repositories.accepted("inv1", a_submission(overwrite=True))
+        rerun = evolve(
+            a_submission(),
+            request=evolve(a_submission().request, rerun_of=before.invocation_id),
+        )
+        repeated = repositories.accepted("inv2", rerun)
+        later = self._again(repositories, a_submission())
+        earlier = self._apart(repositories, before)
+        for run, name in ((superseded, "superseded_by"), (repeated, "rerun_of")):
+            stored = repositories.invocations.get(run.invocation_id)
+            assert getattr(stored, name) == earlier.invocation_id
+            assert stored.version > run.version
+        repositories.moved(later, S.COMPLETED)
+        assert not repositories.superseded.due(HERE, limit=10), (
+            "the run that superseded it has not completed"
+        )
+
+    def test_a_rerun_may_have_the_id_of_what_it_repeats(
+        self, repositories: Repositories
+    ) -> None:
+        before = repositories.moved(repositories.accepted("inv1"), S.COMPLETED)
+        rerun = a_submission(overwrite=True)
+        request = evolve(rerun.request, rerun_of=before.invocation_id)
+        later = self._again(repositories, evolve(rerun, request=request))
+        earlier = self._apart(repositories, before)
+        assert later.rerun_of == earlier.invocation_id
+        assert earlier.superseded_by == "inv1"
+        assert repositories.invocations.get(InvocationId("inv1")) == later
+
+    def test_a_history_dealt_with_late_is_not_that_of_the_later_run(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.moved(repositories.accepted("inv1"), S.COMPLETED)
+        later = self._again(repositories)
+        repositories.superseded.done(InvocationId("inv1"), "kept")
+        assert repositories.invocations.get(InvocationId("inv1")) == later
+
+    def test_of_several_runs_with_one_id_at_once_all_are_stored(
+        self, repositories: Repositories
+    ) -> None:
+        begun = [repositories.begun(a_submission()) for _ in range(CROWD)]
+        runs = [a_run(before, "inv1") for before in begun]
+        answers = at_once(
+            *(
+                lambda before=before, run=run: repositories.submissions.accept(
+                    before, before.accepted(run.invocation_id, LATER), run
+                )
+                for before, run in zip(begun, runs, strict=True)
+            )
+        )
+        accepted = [answer for answer in answers if isinstance(answer, Invocation)]
+        assert [run.invocation_id for run in accepted] == ["inv1"] * CROWD
+        jobs = repositories.invocations.page(JobFilter(), 100).items
+        assert {job.submission_id for job in jobs} == {
+            run.submission_id for run in runs
+        }
+        assert sum(job.is_followed for job in jobs) == 1
+        assert repositories.claimed() == ["inv1"]
 
     # --- overwriting ----------------------------------------------------------
 

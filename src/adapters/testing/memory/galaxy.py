@@ -214,7 +214,9 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
     _under_way: list[Callable[[], object]] = field(
         factory=list[Callable[[], object]], init=False
     )
-    _numbers: count[int] = field(factory=lambda: count(1), init=False)
+    _numbers: defaultdict[str, count[int]] = field(
+        factory=lambda: defaultdict(lambda: count(1)), init=False
+    )
     _lock: threading.RLock = field(factory=threading.RLock, init=False)
 
     # --- how tests control it ---
@@ -251,6 +253,19 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
     def forget(self, invocation_id: InvocationId) -> None:
         """Answer from now on that there is no such run."""
         self._forgotten.add(invocation_id)
+
+    def wipe(self) -> None:
+        """Lose every run and history, as by a restored backup.
+
+        Their ids are given out again, and requests on their way never arrive.
+        """
+        with self._lock:
+            self.runs.clear()
+            self.histories.clear()
+            self._forgotten.clear()
+            self._under_way.clear()
+            for kind in ("history", "invocation"):
+                self._numbers[kind] = count(1)
 
     def fail_next(
         self,
@@ -544,7 +559,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
             raise fault.error
 
     def _id(self, kind: str) -> str:
-        return f"{kind}-{next(self._numbers)}"
+        return f"{kind}-{next(self._numbers[kind])}"
 
     def _run(self, invocation_id: InvocationId) -> SimulatedRun:
         for run in self.runs:

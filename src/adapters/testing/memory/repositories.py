@@ -305,12 +305,15 @@ class MemorySubmissions(SubmissionRepository):
             opened.submission = after
             opened.look_at = None
             now = opened.accepted_at = store.now()
-            stored = store.invocations.get(invocation.invocation_id)
-            if stored is not None:
-                return stored
+            fence = 0
+            for key in (invocation.invocation_id, invocation.key_aside):
+                if earlier := store.invocations.get(key):
+                    fence += store.active[key].fence + 1 if key in store.active else 0
+                    invocation = self._set_apart(earlier, invocation)
             store.put(None, invocation)
             if invocation.is_followed:
-                store.active[invocation.invocation_id] = _Active(now, now, now, now)
+                active = _Active(now, now, now, now, fence=fence)
+                store.active[invocation.invocation_id] = active
             if invocation.overwrite:
                 self._supersede(invocation)
             return store.invocations[invocation.invocation_id]
@@ -343,6 +346,40 @@ class MemorySubmissions(SubmissionRepository):
         if opened.submission.version != before.version:
             raise StaleVersion(f"Submission {before.submission_id}", before.version)
         return opened
+
+    def _set_apart(self, earlier: Invocation, later: Invocation) -> Invocation:
+        """Store a run under another key; return the later one that gets its key."""
+        store = self.store
+        run, later = earlier.set_apart(later)
+        old, new = earlier.invocation_id, run.invocation_id
+        del store.invocations[old]
+        if (active := store.active.pop(old, None)) and run.is_followed:
+            store.active[new] = active
+        if old in store.dealt_with:
+            store.dealt_with.remove(old)
+            store.dealt_with.add(new)
+        store.transitions[:] = [
+            evolve(each, invocation_id=new) if each.invocation_id == old else each
+            for each in store.transitions
+        ]
+        store.put(earlier, run)
+        opened = store.submissions[run.submission_id]
+        submission = opened.submission
+        opened.submission = evolve(
+            submission, invocation_id=new, version=submission.version + 1
+        )
+        for key, other in store.invocations.items():
+            if old in {other.superseded_by, other.rerun_of}:
+                store.invocations[key] = evolve(
+                    other,
+                    superseded_by=new
+                    if other.superseded_by == old
+                    else other.superseded_by,
+                    rerun_of=new if other.rerun_of == old else other.rerun_of,
+                    version=other.version + 1,
+                    updated_at=run.updated_at,
+                )
+        return later
 
     def _supersede(self, later: Invocation) -> None:
         """Mark the runs that a later one supersedes, and cancel them."""
@@ -555,6 +592,7 @@ class MemoryPollQueue(PollQueue):
     def _claim(self, id_: InvocationId, row: _Active, now: datetime) -> Claim:
         return Claim(
             invocation_id=id_,
+            galaxy_id=self.store.invocations[id_].galaxy_id or id_,
             fence=row.fence,
             cancelling=self.store.invocations[id_].needs_cancel,
             summary=row.summary,
@@ -677,6 +715,8 @@ class MemorySupersededRuns(SupersededRuns):
         with self.store.lock:
             run = self.store.invocations.get(invocation_id)
             if run is None or invocation_id in self.store.dealt_with:
+                return
+            if run.superseded_by is None:  # the id was given to a later run meanwhile
                 return
             self.store.dealt_with.add(invocation_id)
             if attention is not None:

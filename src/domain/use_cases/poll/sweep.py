@@ -267,7 +267,7 @@ class Poll:
         moved = []
         routine: set[InvocationId] = set()
         for claim in claims:
-            summary = summaries.get(claim.invocation_id)
+            summary = summaries.get(claim.galaxy_id)
             if summary is None or not self._is_quiet(claim, summary):
                 moved.append(claim)
             elif claim.unlooked_for >= self._full_look_every():
@@ -285,7 +285,7 @@ class Poll:
             due=len(claims),
             asked=sum(look.answered for look in looks),
             bulk=len(chunks),
-            bulk_misses=sum(claim.invocation_id not in summaries for claim in bulk),
+            bulk_misses=sum(claim.galaxy_id not in summaries for claim in bulk),
             looks=len(full),
             routine=len(routine.intersection(full)),
             put_off=sum(not look.asked for look in looks),
@@ -314,7 +314,7 @@ class Poll:
         if self.breaker.problem is not None:
             return {}
         try:
-            summaries = self.runner.summaries([claim.invocation_id for claim in claims])
+            summaries = self.runner.summaries([claim.galaxy_id for claim in claims])
         except RunnerError as error:
             self._record_failure(error)
             return {}
@@ -356,7 +356,7 @@ class Poll:
         looks = []
         for answer in answers:
             before = invocations.get(answer.claim.invocation_id)
-            summary = summaries.get(answer.claim.invocation_id)
+            summary = summaries.get(answer.claim.galaxy_id)
             if answer.sighting is not None and before is not None:
                 look = self._seen(answer, answer.sighting, before, at)
                 # The bulk answer came first: if anything moved in between, the
@@ -401,19 +401,19 @@ class Poll:
 
     def _ask(self, claim: Claim) -> _Answer:
         try:
-            report = self.runner.report(claim.invocation_id)
+            report = self.runner.report(claim.galaxy_id)
             sighting = judge(report, self._details(report, claim))
         except RunNotFound:
             return _Answer(claim, missing=True)
         except RunnerError as error:
             return _Answer(claim, error=error)
         except Exception as error:  # noqa: BLE001 - one oddity must not end all sweeps
-            return _Answer(claim, error=_unreadable(claim.invocation_id, error))
+            return _Answer(claim, error=_unreadable(claim.galaxy_id, error))
         sighting = self._marked_if_stuck(claim, sighting)
         confirm_in = confirmation_time(report, self.policy.confirm_after)
         if claim.cancelling and _needs_cancel(report, sighting):
             try:
-                self.runner.cancel(claim.invocation_id)
+                self.runner.cancel(claim.galaxy_id)
             except RunnerError as error:  # the sighting holds all the same
                 return _Answer(claim, sighting, error=error)
         return _Answer(
