@@ -231,17 +231,46 @@ class IllegalTransition(DomainError):
 
 
 class AlreadyEnded(DomainError):
-    """The job has ended, with nothing left to cancel."""
+    """The job has ended, with nothing left to cancel or to review."""
 
     code = "already-ended"
 
-    def __init__(self, invocation_id: str, state: str) -> None:
+    def __init__(
+        self, invocation_id: str, state: str, action: str = "cancelled"
+    ) -> None:
         super().__init__(
             f"Job {quoted(invocation_id)} is {state}; what has ended cannot be "
-            "cancelled."
+            f"{action}."
         )
         self.invocation_id = invocation_id
         self.state = state
+
+
+class StepNotFound(DomainError):
+    """The job has no such step, or Galaxy has not recorded it yet."""
+
+    code = "step-not-found"
+
+    def __init__(self, invocation_id: str, place: str) -> None:
+        super().__init__(f"Job {quoted(invocation_id)} has no step {quoted(place)}.")
+        self.place = place
+
+
+class NoReview(DomainError):
+    """The step waits for no review: it is none, is answered, or has no data yet."""
+
+    code = "no-review"
+
+    def __init__(self, invocation_id: str, place: str, waiting: Sequence[str]) -> None:
+        others = f" These do: {listed(waiting)}." if waiting else ""
+        super().__init__(
+            f"Step {quoted(place)} of job {quoted(invocation_id)} does not wait for a "
+            f"review.{others}"
+        )
+        self.waiting = tuple(waiting)
+
+    def extra(self) -> Mapping[str, object]:
+        return {"waiting": list(self.waiting[:LISTED])}
 
 
 # --- tokens -------------------------------------------------------------------

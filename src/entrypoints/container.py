@@ -194,8 +194,9 @@ class Container(containers.DeclarativeContainer):
         invocations,
         runner,
         clock,
-        poll_policy.provided.confirm_after,
+        poll_policy,
     )
+    answer_review = Singleton(use_cases.AnswerReview, invocations, runner, refresh_job)
     reconcile = Singleton(
         use_cases.Reconcile,
         check=check,

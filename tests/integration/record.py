@@ -22,7 +22,7 @@ from attrs import define
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from tests.support.galaxy import GALAXY, Lab
 from tests.support.ids import absent_id
-from tests.support.truth import has_ended
+from tests.support.truth import SETTLED, has_ended
 from tests.support.wait import until
 from tests.support.workflows import (
     collection,
@@ -133,6 +133,7 @@ def record(recorder: Recorder, galaxy: LocalGalaxy) -> None:
     inside = shown["sub fails"]["steps"][1]["subworkflow_invocation_id"]
     recorder.keep_run("run_sub_fails_inside", inside)
 
+    record_reviews(recorder, stored, text)
     recorder.keep(
         "paused_datasets",
         "datasets",
@@ -157,6 +158,59 @@ def record(recorder: Recorder, galaxy: LocalGalaxy) -> None:
     recorder.keep("refused_absent", f"invocations/{absent_id(galaxy)}")
     recorder.keep("refused_malformed", "invocations/nonsense")
     recorder.keep("refused_wrong_key", "users/current", key="wrong")
+
+
+def record_reviews(
+    recorder: Recorder, stored: dict[str, str], text: dict[str, str]
+) -> None:
+    """Record runs that wait for a review, and others whose steps are left."""
+    lab = recorder.lab
+    lab_history = lab.call("POST", "histories", {"name": "empty"})["id"]
+    empty = lab.call(
+        "POST",
+        f"histories/{lab_history}/contents/dataset_collections",
+        {"name": "empty", "collection_type": "list", "element_identifiers": []},
+    )
+    none = {"src": "hdca", "id": empty["id"]}
+    mapped = recorder.invoke(stored["mapped"], texts=none)
+    waiting = {
+        name: recorder.invoke(stored[name], text=text)
+        for name in ("review", "sub review", "never scheduled")
+    }
+    until(partial(has_ended, recorder.show, mapped), LIMIT, every=0.1)
+    recorder.keep_run("run_empty", mapped)
+    for name, run in waiting.items():
+        recorder.once(run, is_left)
+        file = name.replace(" ", "_")
+        shown = recorder.keep_run(f"run_{file}", run)
+        version = f"workflows/{shown['workflow_id']}"
+        recorder.keep(f"workflow_{file}", version, instance="true")
+    nested = recorder.show(waiting["sub review"])["steps"][1]
+    inside = nested["subworkflow_invocation_id"]
+    recorder.once(inside, is_left)
+    shown = recorder.keep_run("run_sub_review_inside", inside)
+    version = f"workflows/{shown['workflow_id']}"
+    recorder.keep("workflow_sub_review_inside", version, instance="true")
+    for run, name in ((waiting["review"], "review"), (inside, "sub_review_inside")):
+        step = next(
+            step
+            for step in recorder.show(run)["steps"]
+            if step["workflow_step_label"] == "check"
+        )
+        answer = {"action": False}
+        lab.call("PUT", f"invocations/{run}/steps/{step['id']}", answer)
+        recorder.once(run, lambda shown: shown["state"] == "cancelled")
+        recorder.keep_run(f"run_{name}_rejected", run)
+    lab.call("DELETE", f"invocations/{waiting['never scheduled']}")
+    lab.call("DELETE", f"invocations/{waiting['sub review']}")
+
+
+def is_left(shown: dict[str, Any]) -> bool:
+    """Whether Galaxy's scheduler has visited an invocation since its last job ended."""
+    changes = [job["update_time"] for job in jobs(shown)]
+    settled = all(job["state"] in SETTLED for job in jobs(shown))
+    visited = all(changed < shown["update_time"] for changed in changes)
+    return shown["state"] == "ready" and settled and visited
 
 
 def jobs(shown: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
     LikeGalaxyContract,
+    ReviewsContract,
     RunHistoriesContract,
     Scene,
     WorkflowCatalogContract,
@@ -22,7 +23,7 @@ from galaxy_jobs.adapters.testing.contracts.runner import (
 from galaxy_jobs.domain import GalaxyData, Src, WorkflowId
 from tests.support.galaxy import Lab
 from tests.support.ids import absent_id
-from tests.support.workflows import Step, data, tool, workflow
+from tests.support.workflows import Step, data, review, tool, workflow
 
 
 STEPS: Mapping[Kind, tuple[Step, ...]] = {
@@ -34,6 +35,12 @@ STEPS: Mapping[Kind, tuple[Step, ...]] = {
     ),
     Kind.SLOW: (data("text"), tool("sleep", "text", sleep_s=60)),
     Kind.EMPTY: (data("text"),),
+    Kind.REVIEW: (
+        data("text"),
+        tool("sort", "text", operation="sort"),
+        review("check", "sort"),
+        tool("count", "check", operation="count"),
+    ),
 }
 
 
@@ -70,6 +77,10 @@ class TestCatalog(Real, WorkflowCatalogContract):
 
 
 class TestRunner(Real, WorkflowRunnerContract):
+    pass
+
+
+class TestReviews(Real, ReviewsContract):
     pass
 
 

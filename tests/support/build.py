@@ -28,6 +28,7 @@ from galaxy_jobs.domain import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.invocation import STALE_AFTER
+from galaxy_jobs.domain.model.report import NamedStep
 
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -78,6 +79,9 @@ def a_step(
     scheduled: bool = True,
     expanding: bool = False,
     sub: InvocationReport | None = None,
+    empty: bool = False,
+    review: bool = False,
+    needs: Sequence[int] | None = None,
 ) -> StepReport:
     """One step, whose place :func:`a_report` fills in."""
     return StepReport(
@@ -87,6 +91,9 @@ def a_step(
         expanding=expanding,
         jobs=tuple(a_job(state) for state in states),
         sub=sub,
+        empty=empty,
+        review=review,
+        needs=None if needs is None else tuple(needs),
     )
 
 
@@ -96,6 +103,8 @@ def a_report(
     messages: Sequence[str] = (),
     reasons: Sequence[str] = (),
     quiet_for: timedelta | None = timedelta(days=1),
+    visited_for: timedelta | None = None,
+    named: NamedStep | None = None,
 ) -> InvocationReport:
     """An invocation of these steps, numbered as they come."""
     return InvocationReport(
@@ -106,4 +115,6 @@ def a_report(
         messages=tuple(messages),
         reasons=tuple(reasons),
         quiet_for=quiet_for,
+        visited_for=visited_for,
+        named=named,
     )

@@ -145,6 +145,7 @@ class HostileGalaxy:
         requests: The number of requests of each kind.
         runs: The runs in each history.
         names: The names of the histories.
+        actions: The answers to reviews, by the ids of a run and its step.
     """
 
     garbage: dict[str, Garbage] = field(factory=dict)
@@ -152,6 +153,7 @@ class HostileGalaxy:
     requests: Counter[str] = field(factory=Counter)
     runs: dict[str, list[str]] = field(factory=lambda: defaultdict(list))
     names: dict[str, str] = field(factory=dict)
+    actions: dict[str, Any] = field(factory=dict)
     url: str = ""
     _ids: Iterator[int] = field(factory=lambda: count(2**40), init=False)
     _running: dict[str, Any] = field(factory=lambda: recorded("run_slow"), init=False)
@@ -195,6 +197,9 @@ class HostileGalaxy:
                 return "runs", [{"id": id_} for id_ in page]
             case "GET", "invocations", id_:
                 return "report", self._shown(id_)
+            case "PUT", "invocations", run, "steps", id_:
+                self.actions[f"{run} {id_}"] = json.loads(body)["action"]
+                return "review", {"id": id_}
             case "DELETE", "invocations", id_:
                 return "cancel", self._shown(id_)
             case "GET", "jobs", id_:

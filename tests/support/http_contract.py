@@ -510,6 +510,8 @@ class HttpContract:
         for action in ("cancel", "refresh", "rerun"):
             answer = world.ask("POST", f"/jobs/none/{action}")
             problem(answer, 404, "job-not-found")
+        answer = self._review(world, "/jobs/none/steps/1/review")
+        problem(answer, 404, "job-not-found")
 
     @pytest.mark.parametrize(
         "id_", ["a/b", "a b", "%", "..", "é", "a?b#c", "%2F", "x" * 999]
@@ -1051,6 +1053,51 @@ class HttpContract:
         problem(world.ask("POST", f"/jobs/{id_}/refresh"), 404, "gone")
         assert world.get(f"/jobs/{id_}")["state"] == "completed"
 
+    def test_a_review_is_approved(self, world: World) -> None:
+        id_ = world.submit(workflow_name="reviewed")
+        self._until_it_waits(world, id_)
+        job = world.get(f"/jobs/{id_}")
+        assert job["state"] == "in_progress"
+        attention = "Waits for a review at step 'check' in Galaxy (index 2)."
+        assert job["attention"] == attention
+        path = f"/jobs/{id_}/steps/{{}}/review"
+        document = problem(self._review(world, path.format(1)), 409, "no-review")
+        assert document["waiting"] == ["2"]
+        for absent in ("9", "2.0", "check", "x" * 300):
+            answer = self._review(world, path.format(absent))
+            problem(answer, 404, "step-not-found")
+        for body in ({}, {"approve": "yes"}, {"approve": True, "step": 2}, None, 1):
+            answer = world.ask("POST", path.format(2), body)
+            problem(answer, 400, "malformed-request")
+        answer = self._review(world, path.format(2))
+        assert answer.status_code == 200
+        assert list(answer.json()) == JOB
+        assert answer.json()["attention"] is None
+        problem(self._review(world, path.format(2)), 409, "no-review")
+        assert world.ended(id_)["state"] == "completed"
+        problem(self._review(world, path.format(2)), 409, "already-ended")
+
+    def test_a_review_is_rejected(self, world: World) -> None:
+        id_ = world.submit(workflow_name="reviewed")
+        self._until_it_waits(world, id_)
+        answer = self._review(world, f"/jobs/{id_}/steps/2/review", approve=False)
+        assert (answer.status_code, answer.json()["state"]) == (200, "cancelling")
+        job = world.ended(id_)
+        assert (job["state"], job["failure"]) == ("cancelled", None)
+        assert "rejected" in job["attention"]
+
+    @staticmethod
+    def _until_it_waits(world: World, id_: str) -> None:
+        def waits() -> Any:
+            world.sweep()
+            return world.get(f"/jobs/{id_}")["attention"]
+
+        until(waits)
+
+    @staticmethod
+    def _review(world: World, path: str, *, approve: bool = True) -> httpx.Response:
+        return world.ask("POST", path, {"approve": approve})
+
     @pytest.mark.parametrize("workflow", ["sort", "fails"])
     def test_409_already_ended(self, world: World, workflow: str) -> None:
         id_ = world.submit(workflow_name=workflow)
@@ -1292,6 +1339,7 @@ class HttpContract:
             "POST /jobs/{invocation_id}/cancel",
             "POST /jobs/{invocation_id}/refresh",
             "POST /jobs/{invocation_id}/rerun",
+            "POST /jobs/{invocation_id}/steps/{index}/review",
             "GET /submissions/{submission_id}",
             "POST /datasets",
             "GET /datasets",

@@ -29,7 +29,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryTransitionFeed,
     SimulatedGalaxy,
 )
-from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, REVIEWED, TEXT
 from galaxy_jobs.domain import Element, InputKind, JobDetails, Output, WorkflowInput
 from galaxy_jobs.domain.use_cases import PollPolicy
 from galaxy_jobs.entrypoints.app import create_app
@@ -142,6 +142,7 @@ def furnished(world: World) -> World:
     galaxy.add_workflow("sort", TEXT, N, outputs=[PARTS, LINES])
     galaxy.add_workflow("strict", TEXT, N, MODE, MORE)
     galaxy.add_workflow("fails", TEXT, plan=FAILURE, details={"sort": DETAILS})
+    galaxy.add_workflow("reviewed", TEXT, plan=REVIEWED)
     galaxy.add_workflow("twice")
     galaxy.add_workflow("twice")
     galaxy.add_workflow("QC / count")

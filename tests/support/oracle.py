@@ -95,12 +95,88 @@ def was_given_up(sub: InvocationReport) -> bool:
     return sub.state.value == "cancelled" and settled and not did_all
 
 
+def review_was_rejected(sub: InvocationReport) -> bool:
+    """Somebody has rejected a review in that sub-workflow, and Galaxy stopped it."""
+    return sub.state.value == "cancelled" and "cancelled_on_review" in sub.reasons
+
+
+def failed_somewhere(step: StepReport) -> bool:
+    """A job of the step, or of the workflow that it runs, went wrong."""
+    words = [job.state.value for job in step.jobs]
+    return any(map(is_bad, words + (words_of(step.sub) if step.sub else [])))
+
+
+def is_hopeless(report: InvocationReport, step: StepReport) -> bool:
+    """It needs a step that failed, or one that is hopeless itself."""
+    for index in step.needs or ():
+        for other in report.steps:
+            if other.index == index and failed_somewhere(other):
+                return True
+            waits = other.index == index and not other.scheduled
+            if waits and is_hopeless(report, other):
+                return True
+    return False
+
+
+def never_goes_on(report: InvocationReport) -> bool:
+    """The steps that are left are all hopeless, at any depth, and there are some."""
+    left = 0
+    for step in report.steps:
+        if step.scheduled:
+            continue
+        left += 1
+        below = step.sub is not None and never_goes_on(step.sub)
+        if step.expanding or not (is_hopeless(report, step) or below):
+            return False
+    return left > 0 and report.state.value == "ready"
+
+
+def scheduler_has_seen_all(report: InvocationReport) -> bool:
+    """It has been at whatever is not all scheduled after every job had settled."""
+    invocations = [report, *subs_of(report)]
+    for one in invocations:
+        for other in invocations:
+            if one.state.value == "ready" and any(step.jobs for step in other.steps):
+                if one.visited_for is None or other.quiet_for is None:
+                    return False
+                if not one.visited_for < other.quiet_for:
+                    return False
+    return True
+
+
+def is_stuck(report: InvocationReport) -> bool:
+    """Nobody will move it any more."""
+    open_reviews = any(step.review for step in steps_of(report))
+    return never_goes_on(report) and scheduler_has_seen_all(report) and not open_reviews
+
+
+def waits_for_reviewer(report: InvocationReport) -> bool:
+    """The data that some review is about is there."""
+    for one in [report, *subs_of(report)]:
+        for step in one.steps:
+            needed = [other for other in one.steps if other.index in (step.needs or ())]
+            if step.review and all(map(is_made, needed)):
+                return True
+    return False
+
+
+def is_made(step: StepReport) -> bool:
+    words = [job.state.value for job in step.jobs]
+    words += words_of(step.sub) if step.sub else []
+    return step.scheduled and not step.review and all(map(is_settled, words))
+
+
 def judge(report: InvocationReport) -> Verdict:
     words = words_of(report)
     word = report.state.value
     settled = all(map(is_settled, words))
     well = all(map(is_well, words))
-    given_up = any(was_given_up(sub) for sub in subs_of(report))
+    rejected = word == "ready" and any(map(review_was_rejected, subs_of(report)))
+    given_up = any(
+        was_given_up(sub)
+        for sub in subs_of(report)
+        if not (word == "ready" and review_was_rejected(sub))
+    )
     if word == "cancelled":
         if all_scheduled(report) and well and not given_up:
             state = "completed"
@@ -110,16 +186,20 @@ def judge(report: InvocationReport) -> Verdict:
         state = "cancelling"
     elif word == "failed" or (given_up and settled):
         state = "failed"
+    elif rejected:
+        state = "cancelling"
     elif not words:
         nothing_to_do = all_scheduled(report) and at_rest(report)
         state = "completed" if nothing_to_do else "queued"
     elif not any(map(has_started, words)):
         state = "queued"
+    elif settled and is_stuck(report):
+        state = "failed"
     elif not (settled and all_scheduled(report) and at_rest(report)):
         state = "in_progress"
     else:
         state = "completed" if well else "failed"
-    return Verdict(state, blamed(report), _shown(report, state))
+    return Verdict(state, blamed(report), _shown(report, state, given_up=given_up))
 
 
 def blamed(report: InvocationReport) -> str | None:
@@ -134,10 +214,9 @@ def blamed(report: InvocationReport) -> str | None:
     return first_blocked
 
 
-def _shown(report: InvocationReport, state: str) -> bool:
+def _shown(report: InvocationReport, state: str, *, given_up: bool) -> bool:
     """A run that ended well or was stopped has no failure to show."""
     if state in {"completed", "cancelled", "cancelling"}:
         return False
     wrong = any(map(is_bad, words_of(report)))
-    wrong = wrong or any(was_given_up(sub) for sub in subs_of(report))
-    return wrong or state == "failed"
+    return wrong or given_up or state == "failed"

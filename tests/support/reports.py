@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from attrs import evolve
 from hypothesis import strategies as st
 
 from galaxy_jobs.domain import GalaxyState, InvocationReport, JobState, StepReport
@@ -15,9 +18,12 @@ JOB_STATES = st.one_of(
     st.sampled_from(JobState),
 )
 GALAXY_STATES = st.one_of(
-    st.sampled_from([GalaxyState.SCHEDULED, GalaxyState.COMPLETED]),
+    st.sampled_from([GalaxyState.SCHEDULED, GalaxyState.COMPLETED, GalaxyState.READY]),
     st.sampled_from(GalaxyState),
 )
+HOURS = st.sampled_from([None, *(timedelta(hours=n) for n in (1, 2, 3))])
+REASONS = st.sampled_from([(), (), ("dataset_failed",), ("cancelled_on_review",)])
+NEEDS = st.one_of(st.none(), *[st.frozensets(st.integers(0, 3), max_size=3)] * 3)
 MOSTLY = st.sampled_from([True, True, True, True, False])
 
 
@@ -25,30 +31,55 @@ def _steps(
     subs: st.SearchStrategy[InvocationReport | None],
 ) -> st.SearchStrategy[StepReport]:
     return st.builds(
-        lambda states, scheduled, grown, sub: a_step(
+        lambda states, scheduled, grown, plain, filled, sub: a_step(
             *([] if sub else states),  # a step runs a tool or a workflow, never both
             scheduled=scheduled,
             expanding=not grown,
+            review=not plain,
+            empty=not filled,
             sub=sub,
         ),
         st.lists(JOB_STATES, max_size=4),
+        MOSTLY,
+        MOSTLY,
         MOSTLY,
         MOSTLY,
         subs,
     )
 
 
+def _connected(
+    steps: list[StepReport], needs: list[frozenset[int] | None]
+) -> list[StepReport]:
+    """Let each step need some of those before it."""
+    return [
+        evolve(
+            step,
+            needs=None if chosen is None else tuple(n for n in chosen if n < index),
+        )
+        for index, (step, chosen) in enumerate(zip(steps, needs, strict=False))
+    ]
+
+
 def _reports(
     subs: st.SearchStrategy[InvocationReport | None],
 ) -> st.SearchStrategy[InvocationReport]:
     return st.builds(
-        lambda steps, state, messages, reasons: a_report(
-            *steps, state=state, messages=messages, reasons=reasons
+        lambda steps, needs, state, messages, reasons, quiet_for, visited_for: a_report(
+            *_connected(steps, needs),
+            state=state,
+            messages=messages,
+            reasons=reasons,
+            quiet_for=quiet_for,
+            visited_for=visited_for,
         ),
         st.lists(_steps(subs), max_size=4),
+        st.lists(NEEDS, min_size=4, max_size=4),
         GALAXY_STATES,
         st.sampled_from([(), ("It went wrong.",)]),
-        st.sampled_from([(), ("dataset_failed",)]),
+        REASONS,
+        HOURS,
+        HOURS,
     )
 
 

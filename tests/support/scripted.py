@@ -33,6 +33,8 @@ class ScriptedGalaxy(WorkflowRunner):
         trouble: What it answers to everything, or None.
         bulk: Whether it can be asked in bulk, or how that fails.
         cancel_fails: What it answers to a cancel, or None: then it stops.
+        review_fails: What it answers to a review, or None.
+        reviewed: What it says of the invocation after an answer.
         tells_in_bulk: Whether its bulk answers tell of anything.
         counts_sub_workflows: Whether its bulk answers count their jobs.
         takes: What happens while it looks up a report.
@@ -45,6 +47,8 @@ class ScriptedGalaxy(WorkflowRunner):
     trouble: RunnerError | None = None
     bulk: RunnerError | None = None
     cancel_fails: RunnerError | None = None
+    review_fails: RunnerError | None = None
+    reviewed: dict[bool, InvocationReport | RunnerError] = field(factory=dict)
     tells_in_bulk: bool = True
     counts_sub_workflows: bool = True
     takes: Callable[[], object] = lambda: None
@@ -89,6 +93,12 @@ class ScriptedGalaxy(WorkflowRunner):
             raise self.cancel_fails
         report = self.report(invocation_id)
         self.reports[invocation_id] = evolve(report, state=GalaxyState.CANCELLING)
+
+    def review(self, invocation_id: InvocationId, place: str, *, approve: bool) -> None:
+        self._hear(f"review {invocation_id} {place} {approve}")
+        if self.review_fails is not None:
+            raise self.review_fails
+        self.reports[invocation_id] = self.reviewed[approve]
 
     def outputs(self, invocation_id: InvocationId) -> NoReturn:
         raise NotImplementedError

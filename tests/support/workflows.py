@@ -64,6 +64,11 @@ def tool(label: str | None, source: str, **values: Any) -> Step:
     return step
 
 
+def review(label: str | None, source: str) -> Step:
+    """Wait until somebody has reviewed the output of the step named *source*."""
+    return _step("pause", label, {}) | {"sources": {"input": source}}
+
+
 def sub(label: str, workflow: Mapping[str, Any], **sources: str) -> Step:
     """Run another workflow: its inputs by name, each from a step's label."""
     step = _step("subworkflow", label, None)
@@ -124,8 +129,8 @@ def workflow(name: str, *steps: Step) -> dict[str, Any]:
 
 
 def _connection(steps: tuple[Step, ...], place: int) -> dict[str, Any]:
-    is_input = steps[place]["type"].endswith("_input")
-    return {"id": place, "output_name": "output" if is_input else "output1"}
+    is_tool = steps[place]["type"] == "tool"
+    return {"id": place, "output_name": "output1" if is_tool else "output"}
 
 
 def scenarios() -> dict[str, dict[str, Any]]:
@@ -136,6 +141,9 @@ def scenarios() -> dict[str, dict[str, Any]]:
         text,
         tool("inner good", "text", operation="sort"),
         tool("inner bad", "inner good", exit_code=5),
+    )
+    inner_review = workflow(
+        "inner", text, review("check", "text"), tool("after", "check")
     )
     made = {
         "success": [text, tool("sort", "text", operation="sort")],
@@ -183,6 +191,21 @@ def scenarios() -> dict[str, dict[str, Any]]:
             text,
             tool("first", "text", sleep_s=2),
             tool("second", "text", after="first"),
+        ],
+        "review": [
+            text,
+            tool("sort", "text", operation="sort"),
+            review("check", "sort"),
+            tool("count", "check", operation="count"),
+        ],
+        "sub review": [text, sub("nested", inner_review, text="text")],
+        "never scheduled": [
+            text,
+            tool("bad", "text", exit_code=3),
+            tool("lines", "bad", tool="gxj_split"),
+            tool("each", "lines"),
+            tool("behind", "bad"),
+            tool("last", "text", after="behind"),
         ],
         "split": [
             text,

@@ -34,6 +34,7 @@ def helped(chain: tuple[str, ...]) -> list[str]:
 
 CLIENTS = {
     *("submit", "list", "show", "watch", "cancel", "rerun", "outputs", "history"),
+    *("refresh", "review"),
     *("datasets add", "datasets list", "datasets show"),
     *("workflows list", "workflows show"),
 }

@@ -12,12 +12,16 @@ from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.domain import (
     Element,
     Failure,
+    GalaxyState,
     InvocationId,
+    InvocationReport,
     JobId,
     Output,
     judge,
 )
+from galaxy_jobs.domain.errors import RunnerUnavailable, RunNotFound, RunRejected
 from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT, JobState
+from galaxy_jobs.domain.model.verdict import ALL_EMPTY, Row, reviews, row_of
 from tests.support.hostile_galaxy import HostileGalaxy, hostile_galaxy, http, recorded
 
 
@@ -343,3 +347,189 @@ def test_data_that_galaxy_does_not_show_blocks_no_job(server: HostileGalaxy) -> 
     assert server.requests["datasets"]
     states = {job.state for job in report.jobs()}
     assert JobState.PAUSED in states
+
+
+# --- reviews, and steps that are left ---------------------------------------------
+
+
+def show_left(server: HostileGalaxy, name: str, **fields: Any) -> InvocationReport:
+    """Show a recorded run with the steps of its workflow, and return its report."""
+    shown = {**recorded(f"run_{name}"), **fields}
+    show(server, "report", shown)
+    show(
+        server, "workflow", {**recorded(f"workflow_{name}"), "id": shown["workflow_id"]}
+    )
+    return adapter(server).report(InvocationId(shown["id"]))
+
+
+AT = "Thu, 26 Nov 2026 19:07:05 GMT"
+"""When the runs were recorded."""
+
+
+def test_a_review_that_is_open_is_told_from_a_parameter(server: HostileGalaxy) -> None:
+    report = show_left(server, "review")
+    assert report.state is GalaxyState.READY
+    assert list(reviews(report)) == [("4", ("check",))]
+    assert [step.review for step in report.steps] == [*[False] * 4, True, False]
+    assert [step.needs for step in report.steps] == [
+        (),
+        (),
+        (0,),
+        (0,),
+        (2,),
+        (4,),
+    ]
+    sighting = judge(report)
+    assert sighting.state.value == "in_progress"
+    assert sighting.attention == (
+        "Waits for a review at step 'check' in Galaxy (index 4)."
+    )
+
+
+def test_the_steps_of_a_workflow_are_asked_for_once(server: HostileGalaxy) -> None:
+    show_left(server, "review")
+    galaxy, id_ = adapter(server), InvocationId(recorded("run_review")["id"])
+    server.requests.clear()
+    for _ in range(3):
+        galaxy.report(id_)
+    assert (server.requests["workflow"], server.requests["report"]) == (1, 3)
+
+
+def test_a_review_that_was_answered_waits_no_more(server: HostileGalaxy) -> None:
+    steps = recorded("run_review")["steps"]
+    steps[4]["action"] = True
+    assert not list(reviews(show_left(server, "review", steps=steps)))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, "Internal Server Error"),
+        (404, '{"err_msg": "No such workflow", "err_code": 404001}'),
+        (403, '{"err_msg": "Not accessible", "err_code": 403002}'),
+        (200, '{"name": "w", "steps": {"a": {}}}'),
+        (200, '{"name": "w", "steps": {"0": {"type": "tool"}}}'),
+    ],
+)
+def test_a_workflow_that_galaxy_cannot_show_hides_no_state(
+    server: HostileGalaxy, status: int, body: str
+) -> None:
+    shown = recorded("run_review")
+    show(server, "report", shown)
+    server.garbage[f"workflow {shown['workflow_id']}"] = http(body, status)
+    report = adapter(server).report(InvocationId(shown["id"]))
+    assert [step.needs for step in report.steps] == [None] * 6
+    assert (judge(report).state.value, judge(report).attention) == ("in_progress", None)
+
+
+def test_a_galaxy_that_is_down_meanwhile_gives_no_report(server: HostileGalaxy) -> None:
+    shown = recorded("run_review")
+    show(server, "report", shown)
+    server.garbage[f"workflow {shown['workflow_id']}"] = http("no", 503)
+    with pytest.raises(RunnerUnavailable):
+        adapter(server).report(InvocationId(shown["id"]))
+
+
+def test_a_rejected_review_names_its_step(server: HostileGalaxy) -> None:
+    shown = recorded("run_review_rejected")
+    show(server, "report", shown)
+    show(
+        server, "workflow", {**recorded("workflow_review"), "id": shown["workflow_id"]}
+    )
+    sighting = judge(adapter(server).report(InvocationId(shown["id"])))
+    assert (sighting.state.value, sighting.failure) == ("cancelled", None)
+    assert sighting.attention == (
+        "Stopped, since the review at step 'check' was rejected."
+    )
+
+
+def test_a_collection_without_elements_says_that_nothing_was_done(
+    server: HostileGalaxy,
+) -> None:
+    shown = recorded("run_empty")
+    show(server, "report", shown)
+    sighting = judge(adapter(server).report(InvocationId(shown["id"])))
+    assert sighting.state.value == "completed"
+    assert sighting.attention == ALL_EMPTY
+
+
+def show_never_scheduled(server: HostileGalaxy, **fields: Any) -> InvocationReport:
+    show_left(server, "never_scheduled")
+    shown = {**recorded("run_never_scheduled"), **fields}
+    server.garbage[f"report {shown['id']}"] = http(json.dumps(shown), Date=AT)
+    paused = {"id": "d1", "misc_info": "its input datasets are in an error state"}
+    paused |= {"creating_job": shown["steps"][2]["jobs"][0]["id"]}
+    server.garbage["datasets"] = http(json.dumps([paused]))
+    return adapter(server).report(InvocationId(shown["id"]))
+
+
+def test_a_step_that_is_never_scheduled_fails_the_run(server: HostileGalaxy) -> None:
+    report = show_never_scheduled(server)
+    assert row_of(report) is Row.BLOCKED
+    steps = [step.state for step in judge(report).steps]
+    assert steps == ["ok", "failed", "blocked", "blocked"]
+
+
+def test_a_step_whose_scheduler_has_not_come_by_again_fails_nothing(
+    server: HostileGalaxy,
+) -> None:
+    report = show_never_scheduled(server, update_time="2026-11-26T19:06:40.000320")
+    assert row_of(report) is Row.UNSCHEDULED
+
+
+def test_a_step_that_galaxy_has_not_recorded_is_shown_as_left(
+    server: HostileGalaxy,
+) -> None:
+    steps = recorded("run_never_scheduled")["steps"][:3]
+    report = show_never_scheduled(server, steps=steps)
+    assert [(step.name, step.scheduled) for step in report.steps][3] == (
+        "step 4",
+        False,
+    )
+    assert row_of(report) is Row.BLOCKED
+
+
+@pytest.mark.parametrize("connections", [0, 2])
+def test_several_connections_of_one_input_are_all_needed(
+    server: HostileGalaxy, connections: int
+) -> None:
+    workflow = recorded("workflow_review")
+    several = [{"source_step": n, "step_output": "o"} for n in range(connections)]
+    workflow["steps"]["5"]["input_steps"] = {"input1": several}
+    shown = recorded("run_review")
+    show(server, "report", shown)
+    show(server, "workflow", {**workflow, "id": shown["workflow_id"]})
+    report = adapter(server).report(InvocationId(shown["id"]))
+    assert report.steps[5].needs == tuple(range(connections))
+
+
+def test_a_review_is_answered_in_the_sub_workflow_of_its_step(
+    server: HostileGalaxy,
+) -> None:
+    inner, outer = recorded("run_review"), recorded("run_sub_review")
+    outer["steps"][1]["subworkflow_invocation_id"] = inner["id"]
+    for shown in (inner, outer):
+        show(server, "report", shown)
+    run = InvocationId(outer["id"])
+    adapter(server).review(run, "1.4", approve=False)
+    step = inner["steps"][4]["id"]
+    assert server.actions == {f"{inner['id']} {step}": False}
+    for absent in ("9", "1.9", "0.4", "", "1.", "x"):
+        with pytest.raises(RunNotFound):
+            adapter(server).review(run, absent, approve=False)
+
+
+def test_galaxys_refusal_of_an_answer_is_told(server: HostileGalaxy) -> None:
+    shown = recorded("run_review")
+    show(server, "report", shown)
+    message = "Attempting to modify the state of a completed workflow invocation."
+    server.garbage["review"] = http(
+        json.dumps({"err_msg": message, "err_code": 400008}), 400
+    )
+    run = InvocationId(shown["id"])
+    with pytest.raises(RunRejected, match="completed workflow invocation"):
+        adapter(server).review(run, "4", approve=True)
+    shown["steps"][4]["action"] = True
+    show(server, "report", shown)
+    with pytest.raises(RunRejected, match="answered already"):
+        adapter(server).review(run, "4", approve=False)

@@ -10,13 +10,20 @@ from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
     LikeGalaxyContract,
+    ReviewsContract,
     RunHistoriesContract,
     Scene,
     WorkflowCatalogContract,
     WorkflowRunnerContract,
 )
 from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
-from galaxy_jobs.adapters.testing.memory.galaxy import EMPTY, FAILURE, SUCCESS, Moment
+from galaxy_jobs.adapters.testing.memory.galaxy import (
+    EMPTY,
+    FAILURE,
+    REVIEWED,
+    SUCCESS,
+    Moment,
+)
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     DataCatalog,
@@ -50,6 +57,7 @@ PLANS = {
     Kind.FAILURE: FAILURE,
     Kind.SLOW: SLOW,
     Kind.EMPTY: EMPTY,
+    Kind.REVIEW: REVIEWED,
 }
 DATA = GalaxyData(Src.HDA, "d1")
 LOST = OutcomeUnknown("The answer was lost.")
@@ -100,6 +108,10 @@ class TestCatalog(Simulated, WorkflowCatalogContract):
 
 
 class TestRunner(Simulated, WorkflowRunnerContract):
+    pass
+
+
+class TestReviews(Simulated, ReviewsContract):
     pass
 
 

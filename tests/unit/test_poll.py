@@ -41,14 +41,19 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.domain.errors import (
     AlreadyEnded,
+    JobNotFound,
+    NoReview,
     RunnerError,
     RunnerRefusedUs,
     RunnerUnavailable,
     RunNotFound,
+    RunRejected,
+    StepNotFound,
 )
 from galaxy_jobs.domain.model.invocation import CHANGED_AFTER_END
 from galaxy_jobs.domain.ports import RunHistories
 from galaxy_jobs.domain.use_cases import (
+    AnswerReview,
     CancelJob,
     Check,
     ClearSuperseded,
@@ -313,7 +318,7 @@ def test_a_change_between_the_bulk_answer_and_the_look_is_not_missed(rig: Rig) -
         rig.galaxy.reports[id_] = RUNNING
 
     rig.faults.strikes["runner.summaries", When.AFTER] = moves
-    rig.sweep(MINUTE)  # the bulk answer says "new"; nothing is looked at
+    rig.sweep(10 * SECOND)  # the bulk answer says "new"; nothing is looked at
     assert rig.job(id_).state is S.QUEUED
     rig.sweep(MINUTE)
     assert rig.job(id_).state is S.IN_PROGRESS
@@ -1132,10 +1137,8 @@ def test_what_changes_in_galaxy_while_jobs_are_left_is_told(rig: Rig) -> None:
 
 def refresh(rig: Rig, id_: InvocationId) -> Invocation:
     runner = cast("WorkflowRunner", rig.galaxy)
-    confirm_after = rig.policy.confirm_after
-    return RefreshJob(rig.repositories.invocations, runner, rig.clock, confirm_after)(
-        id_
-    )
+    refresh = RefreshJob(rig.repositories.invocations, runner, rig.clock, rig.policy)
+    return refresh(id_)
 
 
 def test_a_run_that_was_repaired_in_galaxy_is_reopened_and_followed(rig: Rig) -> None:
@@ -1224,3 +1227,251 @@ def test_another_galaxy_is_not_asked_about_it(rig: Rig) -> None:
     with pytest.raises(RunNotFound):
         refresh(rig, id_)
     assert rig.galaxy.asked == ["identity"]
+
+
+# --- steps that are left ----------------------------------------------------------
+
+
+def left(visited_for: timedelta | None) -> InvocationReport:
+    """Return a run with a step that Galaxy has not scheduled behind a failed one."""
+    return a_report(
+        a_step(needs=[]),
+        a_step(JobState.ERROR, label="sort", needs=[0]),
+        a_step(scheduled=False, needs=[1]),
+        state=GalaxyState.READY,
+        visited_for=visited_for,
+    )
+
+
+SLOW, BLOCKED = left(timedelta(days=2)), left(SECOND)
+
+
+def test_a_run_that_nothing_can_move_any_more_fails_after_a_second_look(
+    rig: Rig,
+) -> None:
+    id_ = rig.accepted("inv1", BLOCKED)
+    rig.sweep()
+    job = rig.job(id_)
+    assert (job.state, job.failure and job.failure.step) == (S.IN_PROGRESS, "sort")
+    rig.sweep(50 * SECOND)
+    assert rig.job(id_).state is S.IN_PROGRESS
+    assert rig.sweep(11 * SECOND).ended == 1
+    job = rig.job(id_)
+    assert (job.state, job.galaxy_state) == (S.FAILED, "ready")
+    assert [step.state for step in job.steps] == ["ok", "failed", "blocked"]
+    assert rig.states(id_) == ["queued", "in_progress", "failed"]
+    assert rig.sweep(DAY).due == 0
+
+
+def test_the_look_after_the_visit_of_the_scheduler_comes_soon(rig: Rig) -> None:
+    """The bulk answer is the same before and after it."""
+    id_ = rig.accepted("inv1", SLOW)
+    rig.sweep()
+    rig.galaxy.reports[id_] = BLOCKED
+    for _ in range(6):
+        rig.sweep(16 * SECOND)
+    assert rig.job(id_).state is S.FAILED
+
+
+def test_a_run_that_its_scheduler_has_not_visited_does_not_fail(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", SLOW)
+    for _ in range(40):
+        rig.sweep(5 * MINUTE)
+    assert rig.job(id_).state is S.IN_PROGRESS
+    assert rig.job(id_).failure is not None
+    assert "scheduler may be stuck" in (rig.job(id_).attention or "")
+    rig.galaxy.reports[id_] = RUNNING
+    rig.sweep(5 * MINUTE)
+    assert rig.job(id_).state is S.IN_PROGRESS
+    assert rig.job(id_).attention is None
+
+
+def test_what_moves_between_the_looks_takes_another_one(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", BLOCKED)
+    rig.sweep()
+    moved = a_step(JobState.OK, needs=[0])
+    rig.galaxy.reports[id_] = evolve(
+        BLOCKED, steps=a_report(*BLOCKED.steps, moved).steps
+    )
+    rig.sweep(61 * SECOND)
+    assert rig.job(id_).state is S.IN_PROGRESS
+    rig.sweep(61 * SECOND)
+    assert rig.job(id_).state is S.FAILED
+
+
+def test_the_failure_stays_shown_when_such_a_run_is_cancelled(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", BLOCKED)
+    rig.sweep()
+    failure = rig.job(id_).failure
+    assert failure is not None
+    CancelJob(rig.repositories.invocations, rig.clock)(id_)
+    rig.sweep(61 * SECOND)
+    assert "cancel inv1" in rig.galaxy.asked
+    assert (rig.job(id_).state, rig.job(id_).failure) == (S.CANCELLING, failure)
+    rig.galaxy.reports[id_] = a_report(
+        a_step(), a_step(JobState.DELETED), state=GalaxyState.CANCELLED
+    )
+    rig.sweep(MINUTE)
+    assert (rig.job(id_).state, rig.job(id_).failure) == (S.CANCELLED, failure)
+    assert rig.states(id_)[-2:] == ["cancelling", "cancelled"]
+
+
+def test_a_cancel_reaches_galaxy_also_when_the_end_is_confirmed_meanwhile(
+    rig: Rig,
+) -> None:
+    id_ = rig.accepted("inv1", BLOCKED)
+    rig.sweep()
+    rig.clock.advance(2 * MINUTE)
+    CancelJob(rig.repositories.invocations, rig.clock)(id_)
+    rig.sweep(2 * MINUTE)
+    assert "cancel inv1" in rig.galaxy.asked
+
+
+# --- reviews ----------------------------------------------------------------------
+
+WAITS = a_report(
+    a_step(JobState.OK, needs=[]),
+    a_step(label="check", review=True, needs=[0]),
+    a_step(scheduled=False, needs=[1]),
+    state=GalaxyState.READY,
+    visited_for=SECOND,
+)
+REJECTED = evolve(
+    WAITS, state=GalaxyState.CANCELLED, reasons=("cancelled_on_review",), messages=("",)
+)
+
+
+def answer(
+    rig: Rig, id_: InvocationId, *, approve: bool, place: str = "1"
+) -> Invocation:
+    runner = cast("WorkflowRunner", rig.galaxy)
+    invocations = rig.repositories.invocations
+    refresh = RefreshJob(invocations, runner, rig.clock, rig.policy)
+    return AnswerReview(invocations, runner, refresh)(id_, place, approve=approve)
+
+
+def test_a_run_may_wait_for_its_review_for_weeks(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", NEW)
+    rig.sweep()
+    rig.galaxy.reports[id_] = WAITS
+    for _ in range(30):
+        rig.sweep(DAY)
+        assert rig.job(id_).state is S.IN_PROGRESS
+        assert "Waits for a review at step 'check'" in (rig.job(id_).attention or "")
+
+
+def test_a_review_is_noticed_though_the_bulk_answer_does_not_change(rig: Rig) -> None:
+    first = a_report(
+        a_step(needs=[]), a_step(review=True, needs=[0]), state=GalaxyState.READY
+    )
+    id_ = rig.accepted("inv1", NEW)
+    rig.sweep()
+    rig.galaxy.reports[id_] = first
+    rig.sweep(20 * SECOND)
+    assert "review" in (rig.job(id_).attention or "")
+
+
+def test_what_only_waits_is_looked_at_in_full_more_and_more_rarely(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", WAITS)
+    looks = sum(id_ in (rig.sweep(SECOND), rig.reports)[1] for _ in range(600))
+    assert 5 < looks < 20
+    looks = sum(id_ in (rig.sweep(5 * MINUTE), rig.reports)[1] for _ in range(288))
+    assert 48 <= looks < 70
+
+
+def test_an_approved_review_is_polled_at_once(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", WAITS)
+    rig.sweep()
+    rig.sweep(DAY)
+    rig.galaxy.reviewed[True] = HALF
+    job = answer(rig, id_, approve=True)
+    assert (job.state, job.attention) == (S.IN_PROGRESS, None)
+    assert "review inv1 1 True" in rig.galaxy.asked
+    rig.galaxy.reports[id_] = DONE
+    assert rig.sweep().ended == 1
+    assert rig.job(id_).state is S.COMPLETED
+
+
+def test_a_rejected_review_ends_as_a_cancel(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", WAITS)
+    rig.sweep()
+    rig.galaxy.reviewed[False] = REJECTED
+    job = answer(rig, id_, approve=False)
+    assert (job.state, job.failure) == (S.CANCELLED, None)
+    assert "rejected" in (job.attention or "")
+
+
+def test_a_review_rejected_in_a_sub_workflow_stops_the_whole_run(rig: Rig) -> None:
+    """Galaxy stops the outer invocation only at the next visit of its scheduler."""
+    inner = evolve(a_step(scheduled=False, sub=REJECTED), needs=())
+    id_ = rig.accepted("inv1", a_report(inner, state=GalaxyState.READY))
+    rig.sweep()
+    assert rig.job(id_).state is S.CANCELLING
+    rig.sweep(SECOND)
+    assert "cancel inv1" in rig.galaxy.asked
+    rig.galaxy.reports[id_] = a_report(inner, state=GalaxyState.CANCELLED)
+    rig.sweep(MINUTE)
+    assert (rig.job(id_).state, rig.job(id_).failure) == (S.CANCELLED, None)
+    assert "rejected" in (rig.job(id_).attention or "")
+
+
+@pytest.mark.parametrize(
+    ("report", "place", "error"),
+    [
+        (WAITS, "7", StepNotFound),
+        (WAITS, "1.0", StepNotFound),
+        (WAITS, "", StepNotFound),
+        (WAITS, "0", NoReview),
+        (WAITS, "2", NoReview),
+        (HALF, "1", NoReview),
+        (GONE, "1", RunNotFound),
+        (DOWN, "1", RunnerUnavailable),
+    ],
+)
+def test_a_review_that_is_not_open_takes_no_answer(
+    rig: Rig,
+    report: InvocationReport | RunnerError,
+    place: str,
+    error: type[Exception],
+) -> None:
+    id_ = rig.accepted("inv1", HALF)
+    rig.sweep()
+    before = rig.job(id_)
+    rig.galaxy.reports[id_] = report
+    rig.galaxy.asked.clear()
+    with pytest.raises(error):
+        answer(rig, id_, approve=True, place=place)
+    assert not [asked for asked in rig.galaxy.asked if asked.startswith("review")]
+    assert rig.job(id_) == before
+
+
+def test_a_job_that_has_ended_or_is_elsewhere_takes_no_answer(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", DONE)
+    rig.sweep()
+    with pytest.raises(AlreadyEnded, match="cannot be reviewed"):
+        answer(rig, id_, approve=True)
+    with pytest.raises(JobNotFound):
+        answer(rig, InvocationId("none"), approve=True)
+    waits = rig.accepted("inv2", WAITS)
+    rig.sweep()
+    cancel = CancelJob(rig.repositories.invocations, rig.clock)
+    cancel(waits)
+    with pytest.raises(NoReview):
+        answer(rig, waits, approve=True)
+    rig.galaxy.who = THERE
+    with pytest.raises(RunNotFound):
+        answer(rig, waits, approve=True)
+    assert not [asked for asked in rig.galaxy.asked if asked.startswith("review")]
+
+
+def test_an_answer_counts_though_galaxy_shows_nothing_of_it(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", WAITS)
+    rig.sweep()
+    rig.galaxy.reviewed[True] = DOWN
+    job = answer(rig, id_, approve=True)
+    assert job.attention
+    assert "review" in job.attention
+    rig.galaxy.reports[id_] = WAITS
+    rig.galaxy.review_fails = RunRejected("The review has been answered already.")
+    with pytest.raises(RunRejected):
+        answer(rig, id_, approve=False)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from attrs import evolve
 from hypothesis import event, given, settings
 
 from galaxy_jobs.domain import (
@@ -17,7 +20,18 @@ from galaxy_jobs.domain import (
     culprit,
     judge,
 )
-from galaxy_jobs.domain.model.verdict import ALL_SKIPPED, ROWS, Row, row_of
+from galaxy_jobs.domain.model.report import NamedStep
+from galaxy_jobs.domain.model.verdict import (
+    ALL_EMPTY,
+    ALL_SKIPPED,
+    EMPTY_STEPS,
+    PAUSED,
+    ROWS,
+    Row,
+    confirmation_time,
+    reviews,
+    row_of,
+)
 from tests.support import oracle
 from tests.support.build import a_report, a_step
 from tests.support.reports import REPORTS
@@ -48,9 +62,11 @@ def test_the_rows_come_in_the_order_in_which_they_are_told() -> None:
         "CANCELLING",
         "GALAXY_FAILED",
         "SUB_FAILED",
+        "SUB_REJECTED",
         "NO_JOBS",
         "NOTHING_STARTED",
         "UNSETTLED",
+        "BLOCKED",
         "UNSCHEDULED",
         "ALL_GOOD",
         "SOME_BAD",
@@ -206,6 +222,250 @@ def test_more_is_to_come(state: JobState) -> None:
         check(a_report(*steps), Row.UNSCHEDULED, S.IN_PROGRESS)
 
 
+# --- steps that are never scheduled ---
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def left_behind(
+    *steps: StepReport,
+    state: GalaxyState = G.READY,
+    quiet_for: timedelta | None = 2 * MINUTE,
+    visited_for: timedelta | None = MINUTE,
+) -> InvocationReport:
+    """A run with a failed job, and a step that Galaxy has not scheduled behind it."""
+    failed = [a_step(needs=[]), a_step(J.ERROR, needs=[0])]
+    behind = a_step(scheduled=False, needs=[1])
+    return a_report(
+        *failed,
+        *(steps or [behind]),
+        state=state,
+        quiet_for=quiet_for,
+        visited_for=visited_for,
+    )
+
+
+BLOCKED = a_step(J.BLOCKED, needs=[1])
+NEVER = a_step(scheduled=False, needs=[2])
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [BLOCKED, NEVER],
+        [BLOCKED, NEVER, a_step(scheduled=False, needs=[3, 0])],
+        [BLOCKED, a_step(scheduled=False, needs=[0, 2])],
+        [a_step(scheduled=False, needs=[1], sub=a_report(state=G.NEW))],
+        [a_step(J.OK, needs=[0]), a_step(scheduled=False, needs=[1, 2])],
+    ],
+    ids=["one", "behind a blocked one", "two", "two inputs", "a sub-workflow", "mixed"],
+)
+def test_steps_that_are_never_scheduled_behind_a_failed_one_fail_the_run(
+    steps: list[StepReport],
+) -> None:
+    report = left_behind(*steps)
+    check(report, Row.BLOCKED, S.FAILED)
+    sighting = judge(report)
+    assert sighting.failure is not None
+    assert sighting.failure.step_index == 1
+    assert [s.state for s in sighting.steps][-1] == "blocked"
+
+
+def test_steps_are_never_scheduled_in_a_sub_workflow_either() -> None:
+    report = a_report(
+        a_step(needs=[]),
+        a_step(scheduled=False, needs=[0], sub=left_behind()),
+        state=G.READY,
+        visited_for=MINUTE,
+    )
+    check(report, Row.BLOCKED, S.FAILED)
+    late = evolve(report, visited_for=3 * MINUTE)
+    check(late, Row.UNSCHEDULED, S.IN_PROGRESS)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        left_behind(visited_for=2 * MINUTE),
+        left_behind(visited_for=None),
+        left_behind(quiet_for=None),
+        left_behind(state=G.NEW),
+        left_behind(state=G.REQUIRES_MATERIALIZATION),
+        left_behind(a_step(scheduled=False)),
+        left_behind(a_step(scheduled=False, needs=[0])),
+        left_behind(a_step(scheduled=False, needs=[1], expanding=True)),
+        left_behind(BLOCKED, NEVER, a_step(scheduled=False, needs=[0])),
+        left_behind(BLOCKED, NEVER, a_step(review=True, needs=[0])),
+        left_behind(a_step(review=True, needs=[1]), NEVER),
+        left_behind(a_step(scheduled=False, needs=[0], sub=a_report(state=G.NEW))),
+        left_behind(BLOCKED),
+        a_report(
+            a_step(J.OK, needs=[]),
+            a_step(scheduled=False, needs=[0]),
+            state=G.READY,
+            visited_for=MINUTE,
+        ),
+    ],
+    ids=[
+        "not visited since",
+        "visits not known",
+        "changes not known",
+        "not visited yet",
+        "waits for data",
+        "connections not known",
+        "depends on what went well",
+        "expands",
+        "another step is left that can run",
+        "another review is open",
+        "the review comes first",
+        "a sub-workflow that can run",
+        "no step is left",
+        "nothing failed",
+    ],
+)
+def test_a_scheduler_that_is_slow_fails_no_run(report: InvocationReport) -> None:
+    check(report, Row.UNSCHEDULED, S.IN_PROGRESS)
+
+
+@pytest.mark.parametrize("state", [J.RUNNING, J.PAUSED, J.NEW, J.DELETING, J.UNKNOWN])
+def test_no_step_is_given_up_while_a_job_may_go_on(state: JobState) -> None:
+    report = left_behind(a_step(state, needs=[0]), NEVER)
+    check(report, Row.UNSETTLED, S.IN_PROGRESS)
+
+
+def test_steps_that_are_never_scheduled_take_a_second_look() -> None:
+    times = {"confirm_after": 5 * MINUTE, "blocked_after": 7 * MINUTE}
+    assert confirmation_time(left_behind(), **times) == 7 * MINUTE
+    done = a_report(a_step(J.OK))
+    assert confirmation_time(done, **times) == timedelta(0)
+
+
+# --- reviews ---
+
+
+def reviewed(*steps: StepReport, state: GalaxyState = G.READY) -> InvocationReport:
+    behind = a_step(scheduled=False, needs=[2])
+    check = a_step(label="check", review=True, needs=[1])
+    return a_report(a_step(needs=[]), *(steps or [a_step(J.OK)]), check, behind)
+
+
+def test_a_run_waits_for_its_review() -> None:
+    sighting = judge(reviewed())
+    assert sighting.state is S.IN_PROGRESS
+    assert sighting.attention == (
+        "Waits for a review at step 'check' in Galaxy (index 2)."
+    )
+    assert list(reviews(reviewed())) == [("2", ("check",))]
+
+
+@pytest.mark.parametrize("state", [J.RUNNING, J.NEW, J.PAUSED])
+def test_a_review_of_data_that_is_being_made_does_not_wait(state: JobState) -> None:
+    report = reviewed(a_step(state))
+    assert list(reviews(report)) == []
+    attention = judge(report).attention
+    assert attention == (PAUSED if state is J.PAUSED else None)
+
+
+def test_a_review_behind_another_one_does_not_wait() -> None:
+    first = a_step(review=True, needs=[0])
+    assert list(reviews(reviewed(first))) == [("1", ("step 2",))]
+    assert judge(reviewed(first)).state is S.QUEUED
+    attention = "Waits for a review at step 2 in Galaxy (index 1)."
+    assert judge(reviewed(first)).attention == attention
+
+
+def test_the_review_of_what_has_failed_waits_too() -> None:
+    sighting = judge(reviewed(a_step(J.ERROR)))
+    assert sighting.state is S.IN_PROGRESS
+    assert sighting.failure is not None
+    assert sighting.attention
+    assert "review" in sighting.attention
+
+
+def test_a_review_comes_before_paused_jobs() -> None:
+    sighting = judge(reviewed(a_step(J.OK), a_step(J.PAUSED)))
+    assert sighting.attention
+    assert "review" in sighting.attention
+
+
+def test_a_review_waits_in_a_sub_workflow() -> None:
+    inner = a_report(a_step(label="nested", scheduled=False, sub=reviewed()))
+    report = a_report(a_step(), a_step(label="outer", scheduled=False, sub=inner))
+    assert list(reviews(report)) == [("1.0.2", ("outer", "nested", "check"))]
+    attention = judge(report).attention
+    assert attention == (
+        "Waits for a review at step 'outer > nested > check' in Galaxy (index 1.0.2)."
+    )
+    places = dict(report.places())
+    assert places["1.0.2"].label == "check"
+    assert [step for step, _ in report.walk()][3:5] == [
+        ("outer", "nested", "step 1"),
+        ("outer", "nested", "step 2"),
+    ]
+
+
+def test_many_reviews_are_named_in_part() -> None:
+    report = a_report(
+        *[a_step(review=True, label="x" * 1000, needs=[])] * 50, state=G.READY
+    )
+    attention = judge(report).attention
+    assert attention
+    assert attention.endswith("and 47 more in Galaxy (index 0, 1, 2).")
+    assert len(attention) < 1000
+
+
+def rejected(state: GalaxyState, **facts: object) -> InvocationReport:
+    return a_report(
+        a_step(J.OK),
+        a_step(label="check"),
+        a_step(scheduled=False),
+        state=state,
+        reasons=["cancelled_on_review"],
+        named=NamedStep(1, ("check",)),
+    )
+
+
+REJECTED = "Stopped, since the review at step {!r} was rejected."
+
+
+def test_a_rejected_review_is_a_cancel_that_says_so() -> None:
+    report = rejected(G.CANCELLED)
+    check(report, Row.CANCELLED, S.CANCELLED)
+    sighting = judge(report)
+    assert (sighting.attention, sighting.failure) == (REJECTED.format("check"), None)
+    assert judge(rejected(G.CANCELLING)).attention == REJECTED.format("check")
+
+
+def test_a_review_rejected_in_a_sub_workflow_stops_the_run() -> None:
+    sub = rejected(G.CANCELLED)
+    report = a_report(a_step(J.RUNNING), a_step(label="nested", sub=sub), state=G.READY)
+    check(report, Row.SUB_REJECTED, S.CANCELLING)
+    sighting = judge(report)
+    assert sighting.attention == REJECTED.format("nested > check")
+    assert sighting.failure is None
+    # Galaxy names the step of the sub-workflow for the outer invocation as well.
+    after = evolve(
+        report,
+        state=G.CANCELLED,
+        steps=(a_report(a_step(J.DELETED)).steps[0], report.steps[1]),
+        reasons=("cancelled_on_review",),
+        named=NamedStep(1, ("step 2",)),
+    )
+    check(after, Row.CANCELLED, S.CANCELLED)
+    assert judge(after).attention == REJECTED.format("nested > check")
+
+
+def test_a_sub_workflow_that_failed_is_not_hidden_by_a_rejected_review() -> None:
+    failed = a_report(a_step(J.OK), state=G.FAILED)
+    steps = [a_step(sub=rejected(G.CANCELLED)), a_step(sub=failed)]
+    check(a_report(*steps, state=G.READY), Row.SUB_FAILED, S.FAILED)
+
+
+# --- where nothing was done ---
+
+
 @pytest.mark.parametrize("state", STALLED)
 def test_galaxy_says_that_it_is_not_done_with_scheduling(
     state: GalaxyState,
@@ -316,7 +576,7 @@ def step_at(report: InvocationReport, path: tuple[str, ...]) -> StepReport:
 
 
 @given(REPORTS)
-def test_attention_is_asked_for_held_jobs_and_for_a_run_that_did_nothing(
+def test_attention_is_asked_for_held_jobs_reviews_and_what_did_nothing(
     report: InvocationReport,
 ) -> None:
     sighting = judge(report)
@@ -324,8 +584,18 @@ def test_attention_is_asked_for_held_jobs_and_for_a_run_that_did_nothing(
     ended = sighting.state in {S.COMPLETED, S.FAILED, S.CANCELLED}
     did_nothing = sighting.state is S.COMPLETED and (
         set(oracle.words_of(report)) == {"skipped"}
+        or any(step.empty for step in oracle.steps_of(report))
     )
-    assert (sighting.attention is not None) == ((held and not ended) or did_nothing)
+    stopped = sighting.state in {S.CANCELLING, S.CANCELLED}
+    rejected = stopped and any(
+        "cancelled_on_review" in one.reasons
+        for one in [report, *oracle.subs_of(report)]
+    )
+    waits = not ended and not stopped and oracle.waits_for_reviewer(report)
+    assert ("review" in (sighting.attention or "")) == (waits or rejected)
+    assert (sighting.attention is not None) == (
+        (held and not ended) or did_nothing or rejected or waits
+    )
 
 
 # --- what is told of a failure ------------------------------------------------
@@ -537,10 +807,28 @@ def test_the_bulk_answers_fingerprint_changes_with_anything_in_it() -> None:
         ([a_step(), a_step(J.SKIPPED, J.SKIPPED), a_step(J.SKIPPED)], ALL_SKIPPED),
         ([a_step(J.OK), a_step(J.SKIPPED)], None),
         ([a_step()], None),
+        ([a_step(), a_step(empty=True)], ALL_EMPTY),
+        ([a_step(empty=True), a_step(J.SKIPPED)], ALL_SKIPPED),
+        (
+            [a_step(J.OK), a_step(empty=True, label="each"), a_step(empty=True)],
+            EMPTY_STEPS.format("step 'each', step 3"),
+        ),
+        (
+            [a_step(J.OK), a_step(sub=a_report(a_step(empty=True)), label="sub")],
+            EMPTY_STEPS.format("step 'sub > step 1'"),
+        ),
     ],
-    ids=["all skipped", "one skipped", "no jobs"],
+    ids=[
+        "all skipped",
+        "one skipped",
+        "no jobs",
+        "all empty",
+        "empty or skipped",
+        "two empty",
+        "one empty inside",
+    ],
 )
-def test_a_run_whose_jobs_were_all_skipped_says_that_nothing_was_done(
+def test_a_run_that_did_nothing_says_that_nothing_was_done(
     steps: list[StepReport], attention: str | None
 ) -> None:
     sighting = judge(a_report(*steps))

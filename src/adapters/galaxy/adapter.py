@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
@@ -137,6 +137,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             observer=observer,
         )
         self._names = Names(self._client, monotonic)
+        self._plans: dict[str, Plan] = {}
         self.bulk = Bulk(search_limit=timeout, monotonic=monotonic)
 
     def stop(self) -> None:
@@ -358,6 +359,10 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     ) -> InvocationReport:
         report = translate.invocation(shown, partial(self._sub, depth + 1), at)
         _check_id(report.invocation_id, invocation_id)
+        if report.state is GalaxyState.READY:
+            # Only then may a review be open, or steps be left for ever.
+            plan = self._plan(shown)
+            return report if plan is None else translate.with_plan(report, shown, plan)
         dataset_id = translate.failed_dataset(shown)
         if report.state is not GalaxyState.FAILED or dataset_id is None:
             return report
@@ -372,24 +377,35 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     def _with_steps_missing(
         self, report: InvocationReport, shown: Mapping[str, Any]
     ) -> InvocationReport:
-        try:
-            workflow = self._client.workflows.show_workflow(
-                translate.id_of(shown, "workflow_id"), instance=True
-            )
-            count = min(
-                len(translate.part(workflow, "steps", dict)), translate.MAX_STEPS
-            )
-        except Refused:
-            # The number of steps is unknown: keep Galaxy's own state, cancelled.
-            count = len(report.steps) + 1
-        present = {step.index for step in report.steps}
-        missing = [
-            StepReport(index=index, scheduled=False)
-            for index in range(count)
-            if index not in present
-        ]
-        steps = sorted([*report.steps, *missing], key=lambda step: step.index)
-        return evolve(report, steps=tuple(steps))
+        plan = self._plan(shown)
+        if plan is not None:
+            return translate.with_plan(report, shown, plan)
+        # The number of steps is unknown: keep Galaxy's own state, cancelled.
+        missing = StepReport(index=len(report.steps), scheduled=False)
+        return evolve(report, steps=(*report.steps, missing))
+
+    def _plan(self, shown: Mapping[str, Any]) -> Plan | None:
+        """Return the steps of an invocation's workflow; None if Galaxy has an error.
+
+        The id in the answer is that of a version, which never changes.
+        """
+        id_ = translate.id_of(shown, "workflow_id")
+        if id_ not in self._plans:
+            try:
+                workflow = self._show_workflow(WorkflowId(id_), instance=True)
+            except NoAnswer as error:
+                if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                return None
+            if workflow is None:
+                return None
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            try:
+                self._plans[id_] = translate.plan(workflow)
+            except Unreadable:
+                return None
+        return self._plans[id_]
 
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
@@ -488,6 +504,22 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     def cancel(self, invocation_id: InvocationId) -> None:
         with self._client.domain_errors(_unless_missing):
             self._client.invocations.cancel_invocation(invocation_id)
+
+    def review(self, invocation_id: InvocationId, place: str, *, approve: bool) -> None:
+        with self._client.domain_errors(_not_reviewed):
+            shown, _ = self._show(invocation_id)
+            *above, last = place.split(".")
+            for index in above:
+                inner = _step_at(shown, index).get("subworkflow_invocation_id")
+                if inner is None:
+                    raise RunNotFound(f"The invocation has no step {place}.")
+                shown, _ = self._show(InvocationId(inner))
+            step = _step_at(shown, last)
+            if (action := step.get("action")) is not None and action is not approve:
+                raise RunRejected("The review has been answered already.")
+            self._client.invocations.run_invocation_step_action(
+                translate.id_of(shown), translate.id_of(step), action=approve
+            )
 
     # --- the histories of runs ---
 
@@ -589,6 +621,11 @@ _NO_DATA = frozenset(
 )
 """The answers about data for a malformed id, data of another user, and no data."""
 
+Plan: TypeAlias = Mapping[int, translate.PlannedStep]
+
+MAX_PLANS = 100
+"""Workflows whose steps are kept."""
+
 MAX_DEPTH = 20
 """Levels of sub-workflows."""
 
@@ -604,6 +641,18 @@ def _check_id(read: str, asked: str) -> None:
     """Raise Unreadable if an answer is about something else than was asked."""
     if read != asked:
         raise Unreadable(f"it is about {read!r}, not {asked!r}")
+
+
+def _step_at(shown: Any, index: str) -> Mapping[str, Any]:
+    """Return the step of an invocation with that index."""
+    for step in translate.objects(translate.part(shown, "steps", list)):
+        if str(step.get("order_index")) == index:
+            return step
+    raise RunNotFound(f"The invocation has no step {index}.")
+
+
+def _not_reviewed(refusal: Refused) -> Exception:
+    return _not_found(refusal) if refusal.is_missing else _rejected(refusal)
 
 
 def _not_found(refusal: Refused) -> RunNotFound:

@@ -19,6 +19,8 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Any, TypeVar
 
+from attrs import evolve, frozen
+
 from galaxy_jobs.domain.errors import InvalidValue, quoted, shortened
 from galaxy_jobs.domain.model.dataset import (
     DELETED,
@@ -394,6 +396,7 @@ def invocation(
         quiet_for=quiet_for(
             [job for step in steps for job in step.get("jobs") or ()], at
         ),
+        visited_for=quiet_for([content], at),
         named=_named(messages[0], read, content.get("inputs")) if messages else None,
     )
 
@@ -462,14 +465,14 @@ def dataset_problem(content: Any) -> str | None:
 
 
 def quiet_for(
-    jobs: Sequence[Mapping[str, Any]], at: datetime | None
+    contents: Sequence[Mapping[str, Any]], at: datetime | None
 ) -> timedelta | None:
-    """Return the time since any of some jobs last changed, if it is known."""
-    if at is None or not jobs:
+    """Return the time since any of these objects last changed, if it is known."""
+    if at is None or not contents:
         return None
     try:
         # Galaxy's times are in UTC, and most say no time zone.
-        times = [datetime.fromisoformat(job["update_time"]) for job in jobs]
+        times = [datetime.fromisoformat(item["update_time"]) for item in contents]
         return at - max(
             time.replace(tzinfo=UTC) if time.tzinfo is None else time for time in times
         )
@@ -482,17 +485,80 @@ def _step(
 ) -> StepReport:
     scheduled = content.get("state") == "scheduled"
     has_sub = content.get("subworkflow_invocation_id") is not None
+    mapped = bool(content.get("implicit_collection_jobs_id"))
+    jobs = tuple(map(job, objects(content.get("jobs") or [])))
     return StepReport(
         index=place(content, "order_index"),
         label=name(content.get("workflow_step_label")),
         scheduled=scheduled,
         # Galaxy schedules a mapped step only when it has made all of its jobs.
-        expanding=bool(content.get("implicit_collection_jobs_id")) and not scheduled,
-        jobs=tuple(map(job, objects(content.get("jobs") or []))),
+        expanding=mapped and not scheduled,
+        jobs=jobs,
+        empty=mapped and scheduled and not jobs,
         sub=report_sub(InvocationId(id_of(content, "subworkflow_invocation_id")))
         if has_sub
         else None,
     )
+
+
+@frozen
+class PlannedStep:
+    """A step as its workflow declares it.
+
+    Attributes:
+        is_review: Whether somebody reviews the data there (Galaxy's ``pause``).
+        needs: The indexes of the steps that it depends on.
+    """
+
+    is_review: bool
+    needs: tuple[int, ...]
+
+
+def plan(content: Any) -> dict[int, PlannedStep]:
+    """Read the steps of a workflow, by their index."""
+    steps = part(content, "steps", dict)
+    if len(steps) > MAX_STEPS or not all(
+        re.fullmatch("[0-9]{1,4}", index) for index in steps
+    ):
+        raise Unreadable(f"{len(steps)} steps, or no indexes of steps")
+    return {int(index): _planned(step) for index, step in steps.items()}
+
+
+def _planned(content: Any) -> PlannedStep:
+    # Several connections to one input are a list.
+    sources = [
+        source
+        for given in part(content, "input_steps", dict).values()
+        for source in (given if isinstance(given, list) else [given])
+    ]
+    return PlannedStep(
+        is_review=part(content, "type", str) == "pause",
+        needs=tuple(sorted({place(source, "source_step") for source in sources})),
+    )
+
+
+def with_plan(
+    report: InvocationReport, shown: Any, planned: Mapping[int, PlannedStep]
+) -> InvocationReport:
+    """Return a report with what its workflow declares.
+
+    Args:
+        report: The invocation.
+        shown: The answer that it was read from.
+        planned: The steps of its workflow. Those that Galaxy has not recorded yet are
+            added as not scheduled.
+    """
+    answered = {
+        step["order_index"]
+        for step in part(shown, "steps", list)
+        if step.get("action") is not None
+    }
+    steps = {step.index: step for step in report.steps}
+    for index, known in planned.items():
+        step = steps.get(index) or StepReport(index=index, scheduled=False)
+        review = known.is_review and step.scheduled and index not in answered
+        steps[index] = evolve(step, needs=known.needs, review=review)
+    return evolve(report, steps=tuple(steps[index] for index in sorted(steps)))
 
 
 def job(content: Any) -> JobReport:

@@ -230,8 +230,9 @@ def leave(connection: Connection, invocations: Sequence[Invocation]) -> None:
 def follow(connection: Connection, changes: Sequence[Change]) -> None:
     """Update the poll queue after changes that did not come from a poll.
 
-    A change of state makes an invocation due at once, as a cancel of its last jobs
-    does. One that is not followed any more is removed, one that is reopened put back.
+    A change of state or attention makes an invocation due at once, as a cancel of its
+    last jobs does. One that is not followed any more is removed, one that is reopened
+    put back.
     """
     changes = sorted(changes, key=lambda change: change[1].invocation_id)
     for before, after in changes:
@@ -243,6 +244,7 @@ def follow(connection: Connection, changes: Sequence[Change]) -> None:
             "cancelling": after.needs_cancel,
             "moved": before is None
             or after.state is not before.state
+            or after.attention != before.attention
             or after.stopping,
             "observed_at": after.observed_at,
         }

@@ -123,6 +123,10 @@ class StepReport:
         expanding: Whether more jobs are still to come (a mapped collection).
         jobs: Its own jobs, in Galaxy's order; none for inputs.
         sub: The invocation of the sub-workflow that the step runs, or None.
+        empty: Whether it has no jobs because it is mapped over an empty collection.
+        review: Whether it is a review that nobody has answered yet.
+        needs: The indexes of the steps before it in its workflow, on which it depends;
+            None where they are not known. Known if the invocation is ``ready``.
     """
 
     index: int
@@ -131,11 +135,20 @@ class StepReport:
     expanding: bool = False
     jobs: tuple[JobReport, ...] = ()
     sub: InvocationReport | None = None
+    empty: bool = False
+    review: bool = False
+    needs: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
         """Its label, or ``step 3`` (counting from 1) where it has none."""
         return self.label or f"step {self.index + 1}"
+
+    def all_jobs(self) -> Iterator[JobReport]:
+        """Yield its own jobs, and those of its sub-workflow."""
+        yield from self.jobs
+        if self.sub is not None:
+            yield from self.sub.jobs()
 
     @property
     def tool(self) -> str | None:
@@ -170,11 +183,13 @@ class InvocationReport:
             before it was looked at: the steps come with scheduling.
         history_id: Where its outputs go.
         messages: Why Galaxy failed or cancelled it, in sentences for people.
-        reasons: The same as Galaxy's codes. The reconciler relies on one of them:
-            ``history_deleted``, for a run that was cancelled because its history
-            was deleted before it began.
+        reasons: The same as Galaxy's codes. Two of them count: ``history_deleted``,
+            for a run that was cancelled because its history was deleted before it
+            began, and ``cancelled_on_review``, for one whose review was rejected.
         quiet_for: The time since any of its own jobs last changed, by the clock of
             the engine; None where that is not known, or it has no job.
+        visited_for: The time since the scheduler of the engine last visited it, by the
+            clock of the engine; None where that is not known.
         named: The step that the first of the messages is about, or None.
     """
 
@@ -185,6 +200,7 @@ class InvocationReport:
     messages: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     quiet_for: timedelta | None = None
+    visited_for: timedelta | None = None
     named: NamedStep | None = None
 
     def tree(
@@ -204,6 +220,18 @@ class InvocationReport:
             yield (*path, step.name), step
             if step.sub is not None:
                 yield from step.sub.walk((*path, step.name))
+
+    def places(self, above: str = "") -> Iterator[tuple[str, StepReport]]:
+        """Yield every step as :meth:`walk` does, with its place.
+
+        That is its index, such as ``3``; in a sub-workflow behind those of the steps
+        above it, such as ``1.3``.
+        """
+        for step in self.steps:
+            place = f"{above}{step.index}"
+            yield place, step
+            if step.sub is not None:
+                yield from step.sub.places(f"{place}.")
 
     @cached_property
     def bad_jobs(self) -> Sequence[tuple[tuple[str, ...], StepReport, JobReport]]:
@@ -337,6 +365,14 @@ class JobsSummary:
         """A short text that is equal as long as nothing has moved."""
         counts = " ".join(f"{name}={n}" for name, n in sorted(self.states.items()))
         return f"{self.populated} {counts}".strip()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is still expanding, while none of its jobs has yet to settle.
+
+        It waits for the scheduler, or for somebody's review; or for ever.
+        """
+        return self.populated == "new" and _PERHAPS_SETTLED.issuperset(self.states)
 
     @property
     def moving(self) -> bool:

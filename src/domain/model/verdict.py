@@ -12,12 +12,13 @@ jobs, or a job created in between could be missed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 
 from attrs import frozen
 
+from galaxy_jobs.domain.errors import shortened
 from galaxy_jobs.domain.model.invocation import (
     Failure,
     InvocationState,
@@ -59,13 +60,44 @@ class _Facts:
         """The first invocation of the tree that Galaxy gave up.
 
         A sub-workflow that was cancelled alone has failed its parent: its
-        outputs will never come.
+        outputs will never come. After a rejected review, Galaxy will cancel the
+        parent as well.
         """
         for _, report in self.report.tree():
             lost = report is not self.report and _Facts.of(report).stopped
+            if self.state is GalaxyState.READY and _was_rejected(report):
+                continue
             if report.state is GalaxyState.FAILED or lost:
                 return report
         return None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether it is to be cancelled for the rejected review of a sub-workflow."""
+        return self.state is GalaxyState.READY and any(
+            _was_rejected(report) for _, report in self.report.tree()
+        )
+
+    @property
+    def blocked(self) -> bool:
+        """Whether every step that is left comes after a job that went wrong.
+
+        Galaxy's scheduler has visited the invocation since the last job settled, and
+        has left these steps. No review may bring it on.
+        """
+        parts = [part for _, part in self.report.tree()]
+        changes = [part.quiet_for for part in parts if any(s.jobs for s in part.steps)]
+        visits = [part.visited_for for part in parts if part.state is GalaxyState.READY]
+        return (
+            self.settled
+            and not any(step.review for _, step in self.report.walk())
+            and _is_blocked(self.report)
+            and all(
+                visited is not None and changed is not None and visited < changed
+                for visited in visits
+                for changed in changes
+            )
+        )
 
     @property
     def stopped(self) -> bool:
@@ -106,6 +138,69 @@ class _Facts:
         return any(job.state not in NOT_STARTED for job in self.jobs)
 
 
+def _was_rejected(report: InvocationReport) -> bool:
+    """Whether an invocation was cancelled at a review."""
+    return report.state is GalaxyState.CANCELLED and REJECTED in report.reasons
+
+
+def _is_blocked(report: InvocationReport) -> bool:
+    """Whether steps are left, and each depends on a job that went wrong."""
+    lost = {
+        step.index
+        for step in report.steps
+        if any(job.state in BAD for job in step.all_jobs())
+    }
+    left = [step for step in report.steps if not step.scheduled]
+    behind = set[int]()
+    while more := {
+        step.index
+        for step in left
+        if step.index not in behind and (lost | behind).intersection(step.needs or ())
+    }:
+        behind |= more
+    return (
+        report.state is GalaxyState.READY
+        and bool(left)
+        and all(
+            not step.expanding
+            and (
+                step.index in behind or (step.sub is not None and _is_blocked(step.sub))
+            )
+            for step in left
+        )
+    )
+
+
+def reviews(report: InvocationReport) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the place and path of every step that waits for a review.
+
+    One whose data is still being made does not wait yet. The place is as in
+    :meth:`InvocationReport.places`.
+    """
+    return _reviews(report, "", ())
+
+
+def _reviews(
+    report: InvocationReport, above: str, path: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    done = {
+        step.index
+        for step in report.steps
+        if step.scheduled
+        and not step.review
+        and all(job.state in SETTLED for job in step.all_jobs())
+    }
+    for step in report.steps:
+        place, names = f"{above}{step.index}", (*path, step.name)
+        if step.review and done.issuperset(step.needs or ()):
+            yield place, names
+        if step.sub is not None:
+            yield from _reviews(step.sub, f"{place}.", names)
+
+
+REJECTED = "cancelled_on_review"
+"""Galaxy's code for an invocation that was cancelled by a rejected review."""
+
 _UNSCHEDULED = frozenset(
     {GalaxyState.REQUIRES_MATERIALIZATION, GalaxyState.NEW, GalaxyState.READY}
 )
@@ -121,9 +216,14 @@ class Row(Enum):
     CANCELLING = "`cancelling`"
     GALAXY_FAILED = "`failed`"
     SUB_FAILED = "a sub-workflow's invocation `failed` or stopped, all jobs settled"
+    SUB_REJECTED = "`ready`, and a sub-workflow's invocation was cancelled at a review"
     NO_JOBS = "every step scheduled, nothing still expanding, and no job at all"
     NOTHING_STARTED = "no job started, or none made yet"
     UNSETTLED = "some job not settled"
+    BLOCKED = (
+        "`ready`, visited by the scheduler since the last job settled, no review open, "
+        "and each step that is not scheduled depends on a job that went wrong"
+    )
     UNSCHEDULED = "some step not scheduled yet, or still expanding"
     ALL_GOOD = "all jobs ok or skipped"
     SOME_BAD = "some job in error, failed, deleted, stopped, or blocked for good"
@@ -148,9 +248,11 @@ ROWS: Mapping[Row, tuple[Callable[[_Facts], bool], InvocationState]] = {
     Row.GALAXY_FAILED: (lambda f: f.state is _G.FAILED, _S.FAILED),
     # Not waiting for unscheduled steps: they may never be scheduled.
     Row.SUB_FAILED: (lambda f: f.failed is not None and f.settled, _S.FAILED),
+    Row.SUB_REJECTED: (lambda f: f.rejected, _S.CANCELLING),
     Row.NO_JOBS: (lambda f: f.over and not f.jobs, _S.COMPLETED),
     Row.NOTHING_STARTED: (lambda f: not f.started, _S.QUEUED),
     Row.UNSETTLED: (lambda f: not f.settled, _S.IN_PROGRESS),
+    Row.BLOCKED: (lambda f: f.blocked, _S.FAILED),
     Row.UNSCHEDULED: (lambda f: not f.over, _S.IN_PROGRESS),
     Row.ALL_GOOD: (lambda f: f.good, _S.COMPLETED),
     Row.SOME_BAD: (lambda _: True, _S.FAILED),
@@ -177,22 +279,29 @@ def culprit(report: InvocationReport) -> JobReport | None:
     return report.bad_jobs[0][2] if report.bad_jobs else None
 
 
-def confirmation_time(report: InvocationReport, confirm_after: timedelta) -> timedelta:
+def confirmation_time(
+    report: InvocationReport, confirm_after: timedelta, blocked_after: timedelta
+) -> timedelta:
     """Return the time after which a second look confirms the end that a report shows.
 
     Galaxy runs some failed jobs again, and releases before 26.0.2 call a job ``ok``
     that turns out to have failed. So an end that rests on jobs is certain only when
-    none of them has changed for some time.
+    none of them has changed for some time. One that rests on steps that are never
+    scheduled always takes a second look.
 
     Args:
         report: The invocation now.
-        confirm_after: That time.
+        confirm_after: That time, if it rests on jobs.
+        blocked_after: That time, if it rests on steps that are never scheduled.
 
     Returns:
         Zero if this look is enough; *confirm_after* if it is not known when the jobs
         last changed.
     """
-    if row_of(report) not in _RESTS_ON_JOBS:
+    row = row_of(report)
+    if row is Row.BLOCKED:
+        return blocked_after
+    if row not in _RESTS_ON_JOBS:
         return timedelta(0)
     times = [
         part.quiet_for
@@ -224,24 +333,66 @@ def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighti
         state=state,
         galaxy_state=report.state.value,
         progress=_progress(report),
-        steps=tuple(_summary(step) for step in report.steps),
+        steps=tuple(_summary(step, row) for step in report.steps),
         failure=failure,
-        attention=_attention(state, {job.state for job in report.jobs()}),
+        attention=_attention(state, report),
     )
 
 
-def _attention(state: InvocationState, jobs: set[JobState]) -> str | None:
+def _attention(state: InvocationState, report: InvocationReport) -> str | None:
+    jobs = {job.state for job in report.jobs()}
+    if state in {_S.QUEUED, _S.IN_PROGRESS} and (waiting := list(reviews(report))):
+        places, paths = zip(*waiting, strict=True)
+        index = ", ".join(places[:NAMED_STEPS])
+        return f"Waits for a review at {_steps(paths)} in Galaxy (index {index})."
+    if state in {_S.CANCELLING, _S.CANCELLED} and (step := _rejected_at(report)):
+        return f"Stopped, since the review at {step} was rejected."
     if JobState.PAUSED in jobs and not state.is_terminal:
         return PAUSED
     if state is _S.COMPLETED and jobs == {JobState.SKIPPED}:
         return ALL_SKIPPED
+    empty = [path for path, step in report.walk() if step.empty]
+    if state is _S.COMPLETED and empty:
+        return EMPTY_STEPS.format(_steps(empty)) if jobs else ALL_EMPTY
     return None
 
+
+def _rejected_at(report: InvocationReport) -> str | None:
+    """Return the step at which a review was rejected, if one was.
+
+    Galaxy cancels the outer invocations, too, for the same reason and with the same
+    index, which is of a step in the innermost.
+    """
+    rejected = [
+        (path, part) for path, part in report.tree() if REJECTED in part.reasons
+    ]
+    if not rejected:
+        return None
+    path, part = rejected[-1]
+    return _steps([(*path, *part.named.path)]) if part.named else "a step"
+
+
+def _steps(paths: Sequence[tuple[str, ...]]) -> str:
+    """Return steps as a sentence names them: some, and the number of the others."""
+    names = [shortened(" > ".join(path)) for path in paths[:NAMED_STEPS]]
+    named = [name if name.startswith("step ") else f"step {name!r}" for name in names]
+    more = len(paths) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+NAMED_STEPS = 3
+"""The number of steps that a sentence names at most."""
 
 PAUSED = (
     "Galaxy has paused jobs of this run, for a quota or on a user's wish. They go "
     "on when resumed in Galaxy."
 )
+
+ALL_EMPTY = (
+    "Nothing was done: the collections that the steps of this run work on are empty."
+)
+
+EMPTY_STEPS = "Nothing was done at {}: the collection to work on is empty."
 
 ALL_SKIPPED = (
     "Nothing was done: all jobs of this run were skipped, since the conditions of "
@@ -311,13 +462,14 @@ def _progress(report: InvocationReport) -> Progress:
     )
 
 
-def _summary(step: StepReport) -> StepSummary:
-    jobs = [*step.jobs, *(step.sub.jobs() if step.sub else ())]
+def _summary(step: StepReport, row: Row) -> StepSummary:
+    jobs = list(step.all_jobs())
+    never = row is Row.BLOCKED and not step.scheduled and not jobs
     return StepSummary(
         index=step.index,
         label=step.name,
         tool=step.tool,
-        state=_step_state(step, jobs),
+        state="blocked" if never else _step_state(step, jobs),
         jobs=dict(sorted(Counter(job.state.value for job in jobs).items())),
     )
 

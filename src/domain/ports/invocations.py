@@ -122,9 +122,9 @@ class InvocationRepository(Protocol):
         """Replace *before* by *after*, if *before* is still what is stored.
 
         A change of state is recorded as a transition in the same transaction,
-        and makes the invocation due for a poll at once, as a cancel of its last jobs
-        does; one that is not followed any more leaves the poll queue,
-        and one that is reopened enters it again.
+        and makes the invocation due for a poll at once, as another attention or a
+        cancel of its last jobs does; one that is not followed any more leaves the poll
+        queue, and one that is reopened enters it again.
 
         Raises:
             StaleVersion: What is stored is not at ``before.version``.

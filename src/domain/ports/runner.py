@@ -133,3 +133,21 @@ class WorkflowRunner(Protocol):
         Raises:
             RunNotFound: Galaxy answers that it has no such invocation.
         """
+
+    @abstractmethod
+    def review(self, invocation_id: InvocationId, place: str, *, approve: bool) -> None:
+        """Answer an open review, and return without waiting for what follows.
+
+        If it is approved, the invocation goes on; else it is cancelled, with
+        ``cancelled_on_review`` among its reasons. The same answer twice is no error.
+
+        Args:
+            invocation_id: The invocation of the outermost workflow.
+            place: The step, as in :meth:`InvocationReport.places`.
+            approve: Whether it is approved.
+
+        Raises:
+            RunNotFound: Galaxy answers that it has no such invocation or step.
+            RunRejected: The step is no review, it was answered otherwise, or the
+                invocation has ended.
+        """

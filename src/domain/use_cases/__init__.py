@@ -26,6 +26,7 @@ from galaxy_jobs.domain.use_cases.reconcile import (
     ReconcilePolicy,
 )
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
+from galaxy_jobs.domain.use_cases.review import AnswerReview
 from galaxy_jobs.domain.use_cases.submit import (
     Check,
     Plan,
@@ -45,6 +46,7 @@ from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
 
 
 __all__ = [
+    "AnswerReview",
     "Authenticate",
     "Breaker",
     "CancelJob",

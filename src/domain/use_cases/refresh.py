@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from attrs import evolve, frozen
 
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import confirmation_time, judge
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
+from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
 from galaxy_jobs.domain.use_cases.poll.sweep import details_of_culprit
 from galaxy_jobs.domain.use_cases.saving import save_changed
 
@@ -21,14 +20,14 @@ class RefreshJob:
     A job that has ended is reopened if it shows another state now. Galaxy is asked.
 
     Attributes:
-        confirm_after: As in :class:`PollPolicy`: an end that is not certain yet is
-            left to the poller, and the job is in progress until then.
+        policy: An end that is not certain yet is left to the poller, and the job is in
+            progress until then.
     """
 
     invocations: InvocationRepository
     runner: WorkflowRunner
     clock: Clock
-    confirm_after: timedelta
+    policy: PollPolicy
 
     def __call__(self, invocation_id: InvocationId) -> Invocation:
         """Return the job as Galaxy shows it now.
@@ -46,7 +45,9 @@ class RefreshJob:
         report = self.runner.report(galaxy_id)
         sighting = judge(report, details_of_culprit(self.runner, report))
         uncertain = sighting.state.is_terminal and bool(
-            confirmation_time(report, self.confirm_after)
+            confirmation_time(
+                report, self.policy.confirm_after, self.policy.blocked_after
+            )
         )
 
         def refreshed(job: Invocation) -> Invocation:

@@ -336,6 +336,50 @@ def refresh_job(
     return schemas.job_detail(refresh_job(invocation_id), clock())
 
 
+@post(
+    "/{invocation_id:str}/steps/{index:str}/review",
+    status_code=200,
+    dto=Strict[schemas.Review],
+    return_dto=None,
+    guards=[requires(Scope.SUBMIT)],
+    responses=refusals(
+        "unsupported-media-type",
+        "too-large",
+        "job-not-found",
+        "step-not-found",
+        "no-review",
+        "already-ended",
+        "gone",
+        "galaxy-rejected",
+        "galaxy-refused-us",
+        "galaxy-unavailable",
+    ),
+)
+@asks_galaxy
+def review_step(
+    *,
+    invocation_id: InvocationIdInPath,
+    index: Annotated[
+        str,
+        parameters.path(
+            "The index of the step; in a sub-workflow, behind those of the steps above "
+            "it, such as `1.2`.",
+            "2",
+        ),
+    ],
+    data: JSONBody[schemas.Review],
+    answer_review: Needs[use_cases.AnswerReview],
+    clock: Needs[ports.Clock],
+) -> schemas.JobDetailJson:
+    """Answer a review that a job waits for.
+
+    `attention` names the step. If it is approved, the job goes on; else Galaxy cancels
+    the job.
+    """
+    job = answer_review(invocation_id, index, approve=data.approve)
+    return schemas.job_detail(job, clock())
+
+
 @get(
     "/{submission_id:str}",
     sync_to_thread=True,
@@ -382,6 +426,7 @@ ROUTES = [
     job_outputs,
     cancel_job,
     refresh_job,
+    review_step,
 ]
 """Below ``/jobs``."""
 

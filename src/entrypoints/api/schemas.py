@@ -224,6 +224,12 @@ class NewRun(Body):
     overwrite: Annotated[bool | None, doc("Left out, as in the repeated job.")] = None
 
 
+class Review(Body):
+    """The answer to a review."""
+
+    approve: Annotated[bool, doc("Whether the job goes on.", True)]
+
+
 class Accepted(View):
     """The job, accepted by Galaxy."""
 

@@ -200,6 +200,26 @@ def refresh(job: Id, /, *, json: AsJson = False) -> int:
     return _show(answer, json, job_views.detail)
 
 
+def review(
+    job: Id,
+    step: str,
+    /,
+    *,
+    approve: Annotated[bool, Parameter(negative="--reject")],
+    json: AsJson = False,
+) -> int:
+    """Answer a review that a job waits for.
+
+    Args:
+        step: The index of the step, as `attention` names it, such as 2 or 1.2.
+        approve: Whether the job goes on; else it is cancelled.
+    """
+    with _hint_for("JOB", job):
+        path = ("jobs", job, "steps", step, "review")
+        answer = _api().post(*path, body={"approve": approve})
+    return _show(answer, json, job_views.detail)
+
+
 def outputs(job: Id, /, *, json: AsJson = False) -> int:
     """List a job's outputs."""
     answer = _api().get("jobs", job, "outputs")
@@ -289,7 +309,9 @@ def show_workflow(name: str, /, *, json: AsJson = False) -> int:
 
 def register(app: cyclopts.App) -> None:
     """Add the client commands to the program."""
-    for command in (submit, show, watch, cancel, refresh, rerun, outputs, history):
+    for command in (submit, show, watch, cancel, refresh, review, rerun):
+        app.command(command, group=GROUP)
+    for command in (outputs, history):
         app.command(command, group=GROUP)
     app.command(list_jobs, name="list", group=GROUP)
     app.command(datasets)

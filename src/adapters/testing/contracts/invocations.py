@@ -217,13 +217,17 @@ class InvocationRepositoryContract:
         (claim,) = repositories.claim()
         assert claim.cancelling
 
-    def test_no_change_of_state_is_not(self, repositories: Repositories) -> None:
+    @pytest.mark.parametrize("attention", [None, "Look here."])
+    def test_another_attention_is_due_at_once_and_other_changes_are_not(
+        self, repositories: Repositories, attention: str | None
+    ) -> None:
         run = repositories.accepted("inv1")
         (claim,) = repositories.claim()
         repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
         run = repositories.invocations.get(run.invocation_id)
-        repositories.invocations.save(run, run.seen(sighting(S.QUEUED), LATER))
-        assert repositories.claimed() == []
+        after = run.seen(sighting(S.QUEUED, attention=attention), LATER)
+        repositories.invocations.save(run, after)
+        assert repositories.claimed() == (["inv1"] if attention else [])
 
     @pytest.mark.parametrize("end", [S.COMPLETED, S.FAILED, S.CANCELLED])
     def test_what_has_ended_leaves_the_queue(

@@ -46,7 +46,7 @@ from galaxy_jobs.domain.model.values import (
     JobId,
     WorkflowId,
 )
-from galaxy_jobs.domain.model.verdict import culprit, judge
+from galaxy_jobs.domain.model.verdict import culprit, judge, reviews
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow
 from galaxy_jobs.domain.model.workflow_input import InputKind
 from galaxy_jobs.domain.ports import (
@@ -69,6 +69,7 @@ class Kind(Enum):
     FAILURE = "failure"  #: a job that ends with an exit code, and one that needs it
     SLOW = "slow"  #: a job that runs long enough to be stopped
     EMPTY = "empty"  #: no step but its input
+    REVIEW = "review"  #: a job, a review of its output, and a job behind that
 
 
 SUMMARIES: Mapping[Kind, JobsSummary] = {
@@ -332,6 +333,8 @@ class WorkflowRunnerContract(_Contract):
             with pytest.raises(RunNotFound):
                 ask(absent)
         with pytest.raises(RunNotFound):
+            engine.review(absent, "0", approve=True)
+        with pytest.raises(RunNotFound):
             engine.details(JobId(scene.absent))
 
     def test_tells_in_bulk_what_it_knows(self, engine: Engine, scene: Scene) -> None:
@@ -344,6 +347,17 @@ class WorkflowRunnerContract(_Contract):
         for run, summary in engine.summaries([absent, good, bad]).items():
             assert summary == SUMMARIES[Kind.SUCCESS if run == good else Kind.FAILURE]
             assert run != absent
+
+    def test_refuses_an_answer_where_no_review_is_open(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        run, _ = self._run(engine, scene, Kind.SUCCESS)
+        self._ended(engine, scene, run)
+        for place, step in engine.report(run).places():
+            assert not step.review
+            with pytest.raises(RunRejected):
+                engine.review(run, place, approve=True)
+        assert judge(engine.report(run)).state is InvocationState.COMPLETED
 
     def test_stops_a_run(self, engine: Engine, scene: Scene) -> None:
         run, _ = self._run(engine, scene, Kind.SLOW)
@@ -363,6 +377,54 @@ class WorkflowRunnerContract(_Contract):
         run, _ = self._run(engine, scene, Kind.SLOW)
         engine.cancel(run)
         assert self._ended(engine, scene, run).state is InvocationState.CANCELLED
+
+
+class ReviewsContract(_Contract):
+    """For :class:`WorkflowRunner`, if workflows have reviews: see :class:`Kind`."""
+
+    def test_a_run_waits_until_its_review_is_approved(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        run, place = self._waiting(engine, scene)
+        sighting = judge(engine.report(run))
+        assert sighting.state is InvocationState.IN_PROGRESS
+        assert sighting.attention
+        assert "review at step 'check'" in sighting.attention
+        for _ in range(2):
+            engine.review(run, place, approve=True)
+        assert not list(reviews(engine.report(run)))
+        assert self._ended(engine, scene, run).state is InvocationState.COMPLETED
+        assert engine.report(run).reasons == ()
+
+    def test_a_run_is_cancelled_if_its_review_is_rejected(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        run, place = self._waiting(engine, scene)
+        engine.review(run, place, approve=False)
+        sighting = self._ended(engine, scene, run)
+        assert sighting.state is InvocationState.CANCELLED
+        assert sighting.attention
+        assert "rejected" in sighting.attention
+        assert "cancelled_on_review" in engine.report(run).reasons
+        with pytest.raises(RunRejected):
+            engine.review(run, place, approve=True)
+
+    def test_only_a_review_takes_an_answer(self, engine: Engine, scene: Scene) -> None:
+        run, waiting = self._waiting(engine, scene)
+        for place, step in engine.report(run).places():
+            if place != waiting and step.scheduled:
+                with pytest.raises(RunRejected):
+                    engine.review(run, place, approve=True)
+        for absent in ("99", f"{waiting}.0"):
+            with pytest.raises(RunNotFound):
+                engine.review(run, absent, approve=True)
+        assert [place for place, _ in reviews(engine.report(run))] == [waiting]
+
+    def _waiting(self, engine: Engine, scene: Scene) -> tuple[InvocationId, str]:
+        """Return a run that waits for a review, and the place of the step."""
+        run, _ = self._run(engine, scene, Kind.REVIEW)
+        ((place, _),) = self._until(scene, lambda: list(reviews(engine.report(run))))
+        return run, place
 
 
 class RunHistoriesContract(_Contract):

@@ -57,6 +57,7 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
     engine_id,
 )
+from galaxy_jobs.domain.model.verdict import reviews
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
 from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.domain.ports import (
@@ -69,6 +70,9 @@ from galaxy_jobs.domain.ports import (
 
 T = TypeVar("T")
 
+REVIEW = "review"
+"""A step whose review is open."""
+
 TEXT = WorkflowInput(name="text", kind=InputKind.DATA)
 """The only input of a workflow by default."""
 
@@ -80,8 +84,9 @@ class Moment:
     Attributes:
         state: Galaxy's state of the run.
         steps: The steps recorded by then, by label: the state of its job, or of
-            each of several; an empty text for a step without jobs; the moment of a
-            sub-workflow's run; None for a step that is not scheduled yet.
+            each of several; an empty text for a step without jobs; :data:`REVIEW`,
+            until it is answered; the moment of a sub-workflow's run; None for a step
+            that is not scheduled yet. Each step depends on the one before it.
         messages: Why Galaxy failed or cancelled it.
         reasons: The same as codes.
     """
@@ -104,6 +109,13 @@ FAILURE = (
     Moment("new"),
     Moment("scheduled", {"text": "", "sort": "running", "count": "new"}),
     Moment("completed", {"text": "", "sort": "error", "count": "blocked"}),
+)
+REVIEWED = (
+    Moment("new"),
+    Moment("ready", {"text": "", "sort": "running", "check": REVIEW, "count": None}),
+    Moment("ready", {"text": "", "sort": "ok", "check": REVIEW, "count": None}),
+    Moment("scheduled", {"text": "", "sort": "ok", "check": "", "count": "running"}),
+    Moment("completed", {"text": "", "sort": "ok", "check": "", "count": "ok"}),
 )
 EMPTY = (Moment("new"), Moment("completed", {"text": ""}))
 
@@ -149,6 +161,7 @@ class SimulatedRun:
         options: How it was to be carried out.
         at_work: Whether any job was ever created for it.
         left: The moments still to come.
+        answers: The answers to reviews, by the places of their steps.
     """
 
     invocation_id: InvocationId
@@ -159,6 +172,7 @@ class SimulatedRun:
     options: InvokeOptions = InvokeOptions()
     at_work: bool = False
     left: deque[Moment] = field(factory=deque[Moment])
+    answers: dict[str, bool] = field(factory=dict[str, bool])
 
     @property
     def is_new(self) -> bool:
@@ -466,6 +480,31 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
             )
         )
 
+    def review(self, invocation_id: InvocationId, place: str, *, approve: bool) -> None:
+        self._call(
+            "review", lambda: self._review(self._run(invocation_id), place, approve)
+        )
+
+    def _review(self, run: SimulatedRun, place: str, approve: bool) -> None:  # noqa: FBT001
+        steps = dict(_report(run.invocation_id, run.moment, None).places())
+        if place not in steps:
+            raise RunNotFound(f"The invocation has no step {place}.")
+        if run.answers.get(place) is approve:
+            return
+        if not steps[place].review or run.moment.state != "ready":
+            raise RunRejected("Nobody is asked for a review there.", 400008)
+        run.answers[place] = approve
+        run.become(_answered(run.moment, place))
+        if not approve:
+            run.become(
+                evolve(
+                    _stopping(run.moment, "deleting"),
+                    state="cancelling",
+                    reasons=("cancelled_on_review",),
+                    messages=("The run was cancelled at a review.",),
+                )
+            )
+
     # --- RunHistories ---
 
     def create(self, name: str) -> HistoryId:
@@ -586,8 +625,12 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
             )
         elif history.purged:
             run.become(evolve(_stopping(run.moment, "error"), state="completed"))
-        elif run.left:
+        elif run.left and not self._waits(run):
             run.become(run.left.popleft())
+
+    def _waits(self, run: SimulatedRun) -> bool:
+        """Whether a review holds a run up."""
+        return any(reviews(_report(run.invocation_id, run.moment, None)))
 
 
 def _report(
@@ -605,6 +648,7 @@ def _report(
         messages=moment.messages,
         reasons=moment.reasons,
         quiet_for=timedelta(days=1),  # a job that has settled never changes here
+        visited_for=timedelta(0),
     )
 
 
@@ -629,11 +673,13 @@ def _step(
             for place, state in enumerate(_own_states(what))
         ),
         sub=sub,
+        review=what == REVIEW,
+        needs=(index - 1,) if index else (),
     )
 
 
 def _own_states(what: str | Sequence[str] | Moment | None) -> Sequence[str]:
-    if what is None or isinstance(what, Moment):
+    if what is None or what == REVIEW or isinstance(what, Moment):
         return ()
     return ([what] if what else []) if isinstance(what, str) else what
 
@@ -644,6 +690,16 @@ def _states(moment: Moment) -> list[str]:
     for what in moment.steps.values():
         states += _states(what) if isinstance(what, Moment) else _own_states(what)
     return states
+
+
+def _answered(moment: Moment, place: str) -> Moment:
+    """Return the moment without the review at a place."""
+    index, _, inner = place.partition(".")
+    steps = dict(moment.steps)
+    label = list(steps)[int(index)]
+    what = steps[label]
+    steps[label] = _answered(what, inner) if isinstance(what, Moment) else ""
+    return evolve(moment, steps=steps)
 
 
 def _stopping(moment: Moment, end: str) -> Moment:
@@ -657,7 +713,7 @@ def _stopping(moment: Moment, end: str) -> Moment:
         if isinstance(what, Moment):
             steps[label] = _stopping(what, end)
         elif isinstance(what, str):
-            steps[label] = after(what) if what else ""
+            steps[label] = after(what) if what and what != REVIEW else what
         else:
             steps[label] = what and [after(state) for state in what]
     return evolve(moment, steps=steps)

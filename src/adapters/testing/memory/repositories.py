@@ -176,7 +176,11 @@ class MemoryStore:
         held.last_change_at = self.now()
         if not after.is_followed:
             del self.active[after.invocation_id]
-        elif after.state is not before.state or after.stopping:
+        elif (
+            after.state is not before.state
+            or after.attention != before.attention
+            or after.stopping
+        ):
             held.next_poll_at = self.now()
             held.woken = True  # a poll that is under way began too early
 

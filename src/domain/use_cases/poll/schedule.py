@@ -60,6 +60,8 @@ class PollPolicy:
         confirm_after: An end that rests on jobs which changed within this time is
             confirmed by a second look when it has passed: Galaxy runs some failed
             jobs again. Zero: the first look is enough.
+        blocked_after: An invocation whose last steps are never scheduled, since jobs
+            before them failed, is failed if nothing has changed for this time.
         gone_after: For how long Galaxy must have answered that it does not have
             an invocation before it counts as lost.
         gone_misses: How many such answers in a row that takes.
@@ -92,6 +94,7 @@ class PollPolicy:
     confirm_after: timedelta = field(
         default=timedelta(seconds=5), validator=_not_negative
     )
+    blocked_after: timedelta = field(default=timedelta(minutes=1), validator=positive)
     gone_after: timedelta = field(default=timedelta(hours=1), validator=positive)
     gone_misses: int = field(default=3, validator=positive)
     stuck_after: timedelta = field(default=timedelta(hours=1), validator=positive)

@@ -73,6 +73,9 @@ R = TypeVar("R")
 MIN_RENEWAL_INTERVAL = timedelta(seconds=1)
 """The shortest time between two renewals of a lease."""
 
+IDLE_LOOK_INTERVAL = timedelta(seconds=15)
+"""The shortest time between full looks while no job is open and steps are left."""
+
 DETAILS_ATTEMPTS = 5
 """Failed looks in a row after which a failure is recorded without its details."""
 
@@ -270,7 +273,7 @@ class Poll:
             summary = summaries.get(claim.galaxy_id)
             if summary is None or not self._is_quiet(claim, summary):
                 moved.append(claim)
-            elif claim.unlooked_for >= self._full_look_every():
+            elif claim.unlooked_for >= self._full_look_every(claim, summary):
                 moved.append(claim)
                 routine.add(claim.invocation_id)
             else:
@@ -330,9 +333,13 @@ class Poll:
             and not claim.cancelling
         )
 
-    def _full_look_every(self) -> timedelta:
+    def _full_look_every(self, claim: Claim, summary: JobsSummary) -> timedelta:
+        every = self.policy.full_look_every
+        if summary.idle:
+            # The bulk answer does not show what it waits for, nor that it never ends.
+            every = min(every, max(IDLE_LOOK_INTERVAL, claim.quiet_for / 4))
         # Varied, so that what came together is not looked at together for ever.
-        return self.policy.full_look_every * (1 - self.policy.jitter * self.random())
+        return every * (1 - self.policy.jitter * self.random())
 
     def _looks(
         self,
@@ -410,8 +417,14 @@ class Poll:
         except Exception as error:  # noqa: BLE001 - one oddity must not end all sweeps
             return _Answer(claim, error=_unreadable(claim.galaxy_id, error))
         sighting = self._marked_if_stuck(claim, sighting)
-        confirm_in = confirmation_time(report, self.policy.confirm_after)
+        policy = self.policy
+        confirm_in = confirmation_time(
+            report, policy.confirm_after, policy.blocked_after
+        )
         if claim.cancelling and _needs_cancel(report, sighting):
+            if report.state is GalaxyState.READY:
+                # Whatever its jobs show, it ends by the cancel.
+                sighting = evolve(sighting, state=InvocationState.CANCELLING)
             try:
                 self.runner.cancel(claim.galaxy_id)
             except RunnerError as error:  # the sighting holds all the same
@@ -473,7 +486,8 @@ class Poll:
                 waiting = before.seen(open_, at)
                 moved = waiting.version != before.version
                 # By our own clock as well: Galaxy's may be wrong for ever.
-                if moved or claim.quiet_for < self.policy.confirm_after:
+                certain_after = max(self.policy.confirm_after, answer.confirm_in)
+                if moved or claim.quiet_for < certain_after:
                     after, next_in = waiting, answer.confirm_in
         except IllegalTransition:  # another poller saw it end
             after = before
@@ -579,6 +593,11 @@ def _unreadable(invocation_id: InvocationId, error: Exception) -> RunnerError:
 def _needs_cancel(report: InvocationReport, sighting: Sighting) -> bool:
     """Whether to ask Galaxy to cancel: never for a run that has nothing left to do."""
     asked = report.state in {GalaxyState.CANCELLING, GalaxyState.CANCELLED}
-    open_ = sighting.progress.running or sighting.progress.waiting
+    # Also one whose last steps Galaxy never schedules has an end only for us.
+    open_ = (
+        report.state is GalaxyState.READY
+        or sighting.progress.running
+        or sighting.progress.waiting
+    )
     failed = sighting.state is InvocationState.FAILED
     return not asked and bool(not sighting.state.is_terminal or (failed and open_))

@@ -1,0 +1,68 @@
+"""Answer a review that a job waits for."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from attrs import frozen
+
+from galaxy_jobs.domain.errors import (
+    AlreadyEnded,
+    NoReview,
+    RunnerError,
+    StepNotFound,
+)
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.model.verdict import reviews
+from galaxy_jobs.domain.ports import InvocationRepository, WorkflowRunner
+from galaxy_jobs.domain.use_cases.refresh import RefreshJob
+
+
+@frozen
+class AnswerReview:
+    """Answers a review that a job waits for. Galaxy is asked.
+
+    Attributes:
+        refresh: Shows what came of it.
+    """
+
+    invocations: InvocationRepository
+    runner: WorkflowRunner
+    refresh: RefreshJob
+
+    def __call__(
+        self, invocation_id: InvocationId, place: str, *, approve: bool
+    ) -> Invocation:
+        """Return the job after the answer.
+
+        Args:
+            invocation_id: The job.
+            place: The step, as in :meth:`InvocationReport.places`.
+            approve: Whether the job goes on; else it is cancelled.
+
+        Raises:
+            JobNotFound: There is none.
+            StepNotFound: It has no such step, or not yet.
+            NoReview: That step waits for no review.
+            AlreadyEnded: The job has ended.
+            RunNotFound: Galaxy no longer has it, or it ran on another Galaxy or as
+                another user.
+            RunRejected: Galaxy refused the answer.
+            RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
+        """
+        job = self.invocations.get(invocation_id)
+        if job.state.is_terminal:
+            raise AlreadyEnded(invocation_id, job.state.value, "reviewed")
+        galaxy_id = job.id_on(self.runner.identity())
+        report = self.runner.report(galaxy_id)
+        if place not in dict(report.places()):
+            raise StepNotFound(invocation_id, place)
+        waiting = dict(reviews(report))
+        if place not in waiting or job.state is InvocationState.CANCELLING:
+            raise NoReview(invocation_id, place, list(waiting))
+        self.runner.review(galaxy_id, place, approve=approve)
+        # The answer counts, even if Galaxy cannot be asked what came of it.
+        with suppress(RunnerError):
+            return self.refresh(invocation_id)
+        return self.invocations.get(invocation_id)
