@@ -252,8 +252,9 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
         self._histories[history_id] = History(name, folder)
         return history_id
 
-    def named(self, name: str) -> Sequence[HistoryId]:
-        return [id_ for id_, one in list(self._histories.items()) if one.name == name]
+    def marked(self, mark: str) -> Mapping[HistoryId, str]:
+        histories = list(self._histories.items())
+        return {id_: one.name for id_, one in histories if mark in one.name}
 
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         runs = list(self._runs.values())

@@ -20,7 +20,14 @@ from galaxy_jobs.adapters.testing.contracts.runner import (
     WorkflowCatalogContract,
     WorkflowRunnerContract,
 )
-from galaxy_jobs.domain import GalaxyData, Src, WorkflowId
+from galaxy_jobs.domain import (
+    GalaxyData,
+    InvocationState,
+    InvokeOptions,
+    Src,
+    WorkflowId,
+)
+from galaxy_jobs.domain.errors import RunRejected
 from tests.support.galaxy import Lab
 from tests.support.ids import absent_id
 from tests.support.workflows import Step, data, review, tool, workflow
@@ -77,7 +84,53 @@ class TestCatalog(Real, WorkflowCatalogContract):
 
 
 class TestRunner(Real, WorkflowRunnerContract):
-    pass
+    def test_copies_the_results_of_an_equal_job_if_it_may(
+        self, engine: Engine, scene: GalaxyScene
+    ) -> None:
+        workflow_id = scene.add_workflow(self._fresh("cached"), Kind.SUCCESS)
+
+        def ran(options: InvokeOptions) -> tuple[str, str | None]:
+            history_id = engine.create(self._fresh("cached"))
+            inputs = {"text": scene.data()}
+            run = engine.invoke(workflow_id, inputs, history_id, options)
+            self._ended(engine, scene, run)
+            (job,) = engine.report(run).jobs()
+            shown = scene.lab.call("GET", f"jobs/{job.job_id}?full=true")
+            return job.job_id, shown["copied_from_job_id"]
+
+        first, none = ran(InvokeOptions())
+        assert none is None
+        _, none = ran(InvokeOptions())
+        assert none is None
+        second, copied_from = ran(InvokeOptions(use_cached_job=True))
+        assert copied_from not in {None, second}
+        assert first
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            InvokeOptions(preferred_object_store_id="nowhere"),
+            InvokeOptions(
+                preferred_outputs_object_store_id="nowhere",
+                preferred_intermediate_object_store_id="nowhere",
+            ),
+        ],
+    )
+    def test_refuses_an_object_store_that_there_is_not(
+        self, engine: Engine, scene: Scene, options: InvokeOptions
+    ) -> None:
+        workflow_id = scene.add_workflow(self._fresh("store"), Kind.SUCCESS)
+        history_id, inputs = engine.create(self._fresh("run")), {"text": scene.data()}
+        with pytest.raises(RunRejected):
+            engine.invoke(workflow_id, inputs, history_id, options)
+        assert engine.runs_in(history_id) == []
+
+    def test_takes_resources(self, engine: Engine, scene: Scene) -> None:
+        workflow_id = scene.add_workflow(self._fresh("resources"), Kind.SUCCESS)
+        history_id, inputs = engine.create(self._fresh("run")), {"text": scene.data()}
+        options = InvokeOptions(resource_params={"cores": 4, "queue": "long"})
+        run = engine.invoke(workflow_id, inputs, history_id, options)
+        assert self._ended(engine, scene, run).state is InvocationState.COMPLETED
 
 
 class TestReviews(Real, ReviewsContract):

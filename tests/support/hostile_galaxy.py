@@ -180,8 +180,10 @@ class HostileGalaxy:
                 return "create", {"id": id_}
             case "GET", "histories":
                 name = query["qv"][0]
-                found = [id_ for id_, given in self.names.items() if given == name]
-                return "named", [{"id": id_, "name": name} for id_ in found]
+                found = {
+                    id_: given for id_, given in self.names.items() if name in given
+                }
+                return "marked", [{"id": id_, "name": found[id_]} for id_ in found]
             case "GET", "histories", _, "jobs_summary":
                 ids = query["ids"][0].split(",")
                 return "summaries", [self._summary(id_) for id_ in ids]

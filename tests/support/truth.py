@@ -67,7 +67,10 @@ class Truth:
         """Return the histories made for a submission, deleted ones included."""
         name = f"galaxy-jobs {submission_id}"
         found: list[Thing] = self.ask(
-            "histories", q=["name", "deleted"], qv=[name, "None"], view="summary"
+            "histories",
+            q=["name-contains", "deleted"],
+            qv=[name, "None"],
+            view="summary",
         )
         return found
 

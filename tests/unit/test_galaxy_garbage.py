@@ -209,9 +209,9 @@ CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
     ),
     "a history made": ("create", {"id": "h1"}, lambda made, _: made.create("a")),
     "histories": (
-        "named",
+        "marked",
         [{"id": "h1", "name": "a"}],
-        lambda made, _: made.named("a"),
+        lambda made, _: made.marked("a"),
     ),
     "runs": ("runs", [{"id": "i1"}], lambda made, _: made.runs_in(HistoryId("h1"))),
     "a version": ("version", {"version_major": "26.1"}, lambda made, _: made.about()),

@@ -30,6 +30,7 @@ from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
     RunnerUnavailable,
 )
+from galaxy_jobs.domain.model.submission import history_mark
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, REQUEST, World
 
@@ -209,13 +210,28 @@ def test_one_that_is_named_after_the_deleter_died_is_brought_back(
     assert not deleted(world, first)
 
 
-def test_a_history_that_somebody_has_renamed_is_theirs_now(world: World) -> None:
+@pytest.mark.parametrize("name", ["my favourite", "my favourite {}", "w on d2 ({})"])
+def test_a_history_that_somebody_has_renamed_is_theirs_now(
+    world: World, name: str
+) -> None:
     first = world.submit(REQUEST).invocation_id
     world.settle()
-    world.galaxy.histories[history_of(world, first)].name = "my favourite"
+    mark = history_mark(world.job(first).submission_id)
+    world.galaxy.histories[history_of(world, first)].name = name.format(mark)
     world.submit(OVERWRITE)
     world.settle()
     assert not deleted(world, first)
+
+
+def test_a_history_with_the_name_of_the_version_before_is_ours(world: World) -> None:
+    first = world.submit(REQUEST).invocation_id
+    world.settle()
+    mark = history_mark(world.job(first).submission_id)
+    assert mark == f"galaxy-jobs {world.job(first).submission_id}"
+    world.galaxy.histories[history_of(world, first)].name = mark
+    world.submit(OVERWRITE)
+    world.settle()
+    assert deleted(world, first)
 
 
 def test_of_two_that_overwrite_the_later_accepted_one_stays(world: World) -> None:
@@ -371,7 +387,7 @@ class Jobs(RuleBasedStateMachine):
         self.slow.pop(place).go_on()
 
     @rule(
-        call=st.sampled_from(["contents", "named", "delete", "cancel", "report"]),
+        call=st.sampled_from(["contents", "marked", "delete", "cancel", "report"]),
         after=st.booleans(),
     )
     def poll_while_galaxy_fails(self, call: str, *, after: bool) -> None:

@@ -37,6 +37,7 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     StoreUnavailable,
 )
+from galaxy_jobs.domain.model.submission import history_mark
 from galaxy_jobs.domain.use_cases import Reconciled, Sweep
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, KEY, REQUEST, P, World
@@ -235,6 +236,15 @@ def test_a_run_behind_the_fence_that_galaxy_has_not_looked_at_is_waited_for(
     assert world.reconcile(world.galaxy.who).rejected == 1
 
 
+def test_a_history_with_the_name_of_the_version_before_is_found(world: World) -> None:
+    died_before_its_history_was_noted(world)
+    (history,) = world.galaxy.histories.values()
+    history.name = history_mark(only(world).submission_id)
+    world.settle()
+    assert only(world).state is SubmissionState.REJECTED
+    assert history.deleted
+
+
 def test_a_run_that_turns_up_after_all_is_adopted_though_it_was_rejected(
     world: World,
 ) -> None:
@@ -244,7 +254,7 @@ def test_a_run_that_turns_up_after_all_is_adopted_though_it_was_rejected(
         world.clock.advance(timedelta(minutes=1))
         world.reconcile(world.galaxy.who)
     # Galaxy had taken it in before the fence, and was slow to show it.
-    (history_id,) = world.galaxy.named(submission.history_name)
+    (history_id,) = world.galaxy.marked(submission.history_name)
     world.galaxy.undelete(history_id)
     world.galaxy.invoke(world.workflow_id, {"text": HDA}, history_id)
     world.galaxy.tick()
@@ -272,7 +282,7 @@ def run_by_hand(world: World, workflow: str, data: GalaxyData, **values: Json) -
     inputs: dict[str, Source | Json] = {"text": data, **values}
     if workflow != "w":
         workflow_id = world.galaxy.add_workflow(workflow, TEXT, P)
-    (history_id,) = world.galaxy.named(only(world).history_name)
+    (history_id,) = world.galaxy.marked(only(world).history_name)
     world.galaxy.invoke(workflow_id, inputs, history_id)
 
 
@@ -300,7 +310,7 @@ def test_what_somebody_ran_into_the_history_by_hand_is_not_adopted(
 
 def test_the_run_beside_what_somebody_ran_by_hand_is_adopted(world: World) -> None:
     run_by_hand(world, "another", HDA)
-    (history_id,) = world.galaxy.named(only(world).history_name)
+    (history_id,) = world.galaxy.marked(only(world).history_name)
     inputs: dict[str, Source | Json] = {"text": HDA, "p": "wanted"}
     run = world.galaxy.invoke(world.workflow_id, inputs, history_id)
     world.settle()
@@ -347,7 +357,7 @@ def test_a_run_of_a_later_workflow_by_that_name_is_not_adopted(world: World) -> 
     died_before_the_invoke(world)
     world.galaxy.delete_workflow(world.workflow_id)
     later = world.galaxy.add_workflow("w", TEXT)
-    (history_id,) = world.galaxy.named(only(world).history_name)
+    (history_id,) = world.galaxy.marked(only(world).history_name)
     world.galaxy.invoke(later, {"text": HDA}, history_id)
     world.settle()
     assert only(world).state is SubmissionState.REJECTED
@@ -748,7 +758,7 @@ class Submissions(RuleBasedStateMachine):
 
     @rule(
         call=st.sampled_from(
-            ["runs_in", "invoked", "find", "delete", "undelete", "report", "named"]
+            ["runs_in", "invoked", "find", "delete", "undelete", "report", "marked"]
         ),
         after=st.booleans(),
     )

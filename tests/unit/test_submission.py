@@ -29,7 +29,12 @@ from galaxy_jobs.domain.errors import (
     InvalidValue,
     RunRejected,
 )
-from galaxy_jobs.domain.model.submission import TRANSITIONS, history_name
+from galaxy_jobs.domain.model.submission import (
+    HISTORY_NAME_LENGTH,
+    TRANSITIONS,
+    history_mark,
+    history_name,
+)
 from galaxy_jobs.domain.model.values import PARAMETERS_SIZE, json_size
 from tests.support.build import LATER, NOON, a_submission
 
@@ -106,9 +111,23 @@ def test_its_history_is_kept_with_it() -> None:
 def test_its_history_bears_its_id() -> None:
     submission = a_submission()
     other = evolve(submission, submission_id=SubmissionId(UUID(int=2)))
-    assert submission.history_name == history_name(submission.submission_id)
+    mark = history_mark(submission.submission_id)
+    assert submission.history_name == f"w on d1 ({mark})"
     assert str(submission.submission_id) in submission.history_name
     assert submission.history_name != other.history_name
+
+
+@given(st.text(), st.text())
+def test_the_name_of_a_history_is_bounded_and_one_line(
+    workflow: str, dataset: str
+) -> None:
+    id_ = SubmissionId(UUID(int=1))
+    name = history_name(id_, workflow * 50, dataset * 50)
+    assert len(name) <= HISTORY_NAME_LENGTH
+    assert name.isprintable()
+    assert "__" not in name
+    assert name.endswith(f" ({history_mark(id_)})")
+    assert name == history_name(id_, workflow * 50, dataset * 50)
 
 
 def test_an_adopted_run_leaves_no_problem_behind() -> None:

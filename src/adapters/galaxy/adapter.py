@@ -529,23 +529,26 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             history = self._client.post("histories", {"name": name}, keys="id")
             return HistoryId(translate.id_of(history))
 
-    def named(self, name: str) -> Sequence[HistoryId]:
+    def marked(self, mark: str) -> Mapping[HistoryId, str]:
         with self._client.domain_errors(Refused.unexpected):
             # BioBlend would fetch all histories and filter them itself. The second
             # pair includes deleted ones.
             histories = translate.objects(
                 self._client.get(
                     "histories",
-                    q=["name", "deleted"],
-                    qv=[name, "None"],
+                    q=["name-contains", "deleted"],
+                    qv=[mark, "None"],
                     keys="id,name",
                 )
             )
-            return [
-                HistoryId(translate.id_of(history))
+            names = {
+                HistoryId(translate.id_of(history)): translate.name(
+                    translate.part(history, "name", str)
+                )
                 for history in histories
-                if history.get("name") == name
-            ]
+            }
+            # Galaxy ignores case.
+            return {id_: name for id_, name in names.items() if name and mark in name}
 
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         try:

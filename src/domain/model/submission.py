@@ -5,13 +5,14 @@ Rule 2: nothing here does I/O, reads a clock or makes an id.
 
 Invoking on Galaxy and recording it are two writes in two systems, and Galaxy
 has no request id. So the submission is stored first, and the run gets a Galaxy
-history of its own that is named after it: whatever happens, the run can be found.
+history of its own whose name has its id: whatever happens, the run can be found.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
@@ -27,6 +28,7 @@ from galaxy_jobs.domain.errors import (
     InvalidParameters,
     InvalidValue,
     quoted,
+    shortened,
 )
 from galaxy_jobs.domain.model.invocation import STALE_AFTER, Invocation
 from galaxy_jobs.domain.model.values import (
@@ -47,6 +49,10 @@ from galaxy_jobs.domain.model.values import (
 
 KEY_LENGTH = 255
 """The longest idempotency key, in characters."""
+
+
+HISTORY_NAME_LENGTH = 255
+"""The characters of the name of a history that Galaxy stores."""
 
 
 class SubmissionState(Enum):
@@ -200,9 +206,33 @@ class IdempotencyKey:
     key: str = field(validator=_key_length)
 
 
-def history_name(submission_id: SubmissionId) -> str:
-    """Return the exact name of the Galaxy history created for a submission."""
+def history_mark(submission_id: SubmissionId) -> str:
+    """Return the text in the name of a history by which its submission is known.
+
+    Once it was the whole name, and some histories have it still.
+    """
     return f"galaxy-jobs {submission_id}"
+
+
+def history_name(
+    submission_id: SubmissionId, workflow_name: str, dataset_id: str
+) -> str:
+    """Return the exact name of the Galaxy history created for a submission.
+
+    It has at most :data:`HISTORY_NAME_LENGTH` characters, and none that Galaxy changes.
+    """
+    about = f"{_plain(workflow_name)} on {_plain(dataset_id)}"
+    return f"{about} ({history_mark(submission_id)})"
+
+
+def _plain(text: str) -> str:
+    """Return a text, shortened, without controls, breaks and double underscores.
+
+    Galaxy reads ``__gt__`` and the like as other characters.
+    """
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    text = re.sub("__+", "_", " ".join(printable.split()))
+    return shortened(text, 95)
 
 
 @frozen(kw_only=True)
@@ -244,7 +274,10 @@ class Submission:
     @property
     def history_name(self) -> str:
         """The exact name of the Galaxy history created for it."""
-        return history_name(self.submission_id)
+        request = self.request
+        return history_name(
+            self.submission_id, request.workflow_name, request.dataset_id
+        )
 
     @property
     def open(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from galaxy_jobs.domain.model.dataset import GalaxyData
@@ -14,8 +14,8 @@ from galaxy_jobs.domain.model.values import HistoryId, InvocationId
 class RunHistories(Protocol):
     """The Galaxy histories of runs, one each.
 
-    The history is named after the submission, so that a run whose answer was
-    lost can be found; and it is the fence: Galaxy cancels whatever is invoked
+    The id of the submission is in the name, so that a run whose answer was lost
+    can be found; and it is the fence: Galaxy cancels whatever is invoked
     into a deleted history. A run that had begun before goes on.
     """
 
@@ -25,12 +25,15 @@ class RunHistories(Protocol):
 
         Raises:
             RunnerUnavailable: Also where the answer was lost; then a history may
-                exist, and :meth:`named` will return it.
+                exist, and :meth:`marked` will return it.
         """
 
     @abstractmethod
-    def named(self, name: str) -> Sequence[HistoryId]:
-        """Return the histories of exactly that name, deleted ones included."""
+    def marked(self, mark: str) -> Mapping[HistoryId, str]:
+        """Return the histories whose names contain a text, with these names.
+
+        Deleted ones are included. Lower and upper case differ.
+        """
 
     @abstractmethod
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:

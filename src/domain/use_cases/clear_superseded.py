@@ -12,7 +12,7 @@ from attrs import frozen
 
 from galaxy_jobs.domain.errors import RunnerError, RunNotFound, RunRejected
 from galaxy_jobs.domain.model.invocation import Invocation
-from galaxy_jobs.domain.model.submission import history_name
+from galaxy_jobs.domain.model.submission import history_mark, history_name
 from galaxy_jobs.domain.model.values import HistoryId, Identity
 from galaxy_jobs.domain.ports import RunHistories, SupersededRuns
 
@@ -76,4 +76,6 @@ class ClearSuperseded:
 
         A user who renamed it has taken it over, and may want to keep it.
         """
-        return history_id in self.histories.named(history_name(run.submission_id))
+        mark = history_mark(run.submission_id)
+        given = history_name(run.submission_id, run.workflow_name, run.dataset_id)
+        return self.histories.marked(mark).get(history_id) in {given, mark}

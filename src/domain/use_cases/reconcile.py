@@ -42,6 +42,7 @@ from galaxy_jobs.domain.model.submission import (
     Problem,
     Submission,
     SubmissionState,
+    history_mark,
 )
 from galaxy_jobs.domain.model.values import (
     HistoryId,
@@ -289,7 +290,9 @@ class Reconcile:
         A user who renamed it has taken it over. A Galaxy that was restored from a
         backup has given its id to another history, such as a later submission's.
         """
-        return history_id in self.histories.named(submission.history_name)
+        mark = history_mark(submission.submission_id)
+        name = self.histories.marked(mark).get(history_id)
+        return name in {submission.history_name, mark}
 
     def _undelete(self, history_id: HistoryId) -> None:
         # If it cannot be brought back, the run in it is a fact all the same.
@@ -387,7 +390,8 @@ class Reconcile:
             return None
 
     def _tidy(self, submission: Submission) -> None:
-        for history_id in self.histories.named(submission.history_name):
+        mark = history_mark(submission.submission_id)
+        for history_id in self.histories.marked(mark):
             self.histories.delete(history_id)
 
     def _later(self, submission: Submission) -> Outcome:

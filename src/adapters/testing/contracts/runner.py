@@ -40,10 +40,12 @@ from galaxy_jobs.domain.model.report import (
     JobsSummary,
     JobState,
 )
+from galaxy_jobs.domain.model.submission import history_mark, history_name
 from galaxy_jobs.domain.model.values import (
     HistoryId,
     InvocationId,
     JobId,
+    SubmissionId,
     WorkflowId,
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge, reviews
@@ -430,15 +432,36 @@ class ReviewsContract(_Contract):
 class RunHistoriesContract(_Contract):
     """For :class:`RunHistories`."""
 
-    def test_finds_all_of_exactly_that_name(self, engine: Engine) -> None:
-        name = self._fresh("Name")
-        kept, deleted, purged = (engine.create(name) for _ in range(3))
-        engine.create(name + " not")
-        engine.create(name.lower())
-        engine.delete(deleted)
-        engine.delete(purged, purge=True)
-        assert set(engine.named(name)) == {kept, deleted, purged}
-        assert engine.named(self._fresh("none")) == []
+    def test_finds_all_that_have_a_text_in_their_names(self, engine: Engine) -> None:
+        mark = self._fresh("Mark")
+        names = [mark, f"sort on reads ({mark})", f"{mark} kept", mark.lower()]
+        whole, within, before, other = map(engine.create, names)
+        engine.delete(within)
+        engine.delete(before, purge=True)
+        marked = engine.marked(mark)
+        assert marked == {whole: names[0], within: names[1], before: names[2]}
+        assert other not in marked
+        assert engine.marked(self._fresh("none")) == {}
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "sort & count",
+            "Ünïcode 漢字 🧬",
+            "<b>bold</b> __gt__ __at__",
+            "50% _ \\ 'it' \"quoted\" # [x] {y}",
+            "line\nbreak\ttab\x00\x1b",
+            "  blanks  ",
+            "x" * 1000,
+            "🧬" * 1000,
+        ],
+    )
+    def test_keeps_the_name_of_a_submissions_history(
+        self, engine: Engine, name: str
+    ) -> None:
+        id_ = SubmissionId(uuid4())
+        history_id = engine.create(given := history_name(id_, name, name))
+        assert engine.marked(history_mark(id_)) == {history_id: given}
 
     def test_tells_what_ran_in_one_even_if_deleted(
         self, engine: Engine, scene: Scene

@@ -515,10 +515,14 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
 
         return self._call("create", create)
 
-    def named(self, name: str) -> Sequence[HistoryId]:
+    def marked(self, mark: str) -> Mapping[HistoryId, str]:
         return self._call(
-            "named",
-            lambda: [id_ for id_, h in self.histories.items() if h.name == name],
+            "marked",
+            lambda: {
+                id_: history.name
+                for id_, history in self.histories.items()
+                if mark in history.name
+            },
         )
 
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
