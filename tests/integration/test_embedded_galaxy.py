@@ -226,6 +226,28 @@ def test_a_failed_installation_is_repeated(
     assert not (local.home / "venv/half").exists()
 
 
+def test_where_our_uv_cannot_install_it_pip_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "http://127.0.0.1:9/simple"
+    for name, value in {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "UV_NO_CONFIG": "1",
+        "UV_DEFAULT_INDEX": nowhere,
+        "UV_HTTP_RETRIES": "0",
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": nowhere,
+        "PIP_RETRIES": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    reported: list[str] = []
+    with pytest.raises(EmbeddedError, match=r"configured for pip"):
+        LocalGalaxy(tmp_path / "home").install(reported.append)
+    (trying,) = [stage for stage in reported if "Trying pip" in stage]
+    assert "configured for uv" in trying
+
+
 def test_an_installation_reports_its_progress(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,9 +88,6 @@ class GalaxyPackage:
         if self.is_installed():
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        python = str(self.python)
-        # --no-deps: what the locks leave out is left out here only.
-        locked = ("--no-deps", "--require-hashes", "--requirement", str(self.lock))
         packages = self.lock.read_text(encoding="utf-8").count("==")
         progress(f"installing Galaxy {self.release}: {packages} packages, 0.7 GB, once")
 
@@ -98,31 +95,48 @@ class GalaxyPackage:
             there = len(list(self.folder.glob("lib/python*/site-packages/*.dist-info")))
             progress(f"{there} of {packages} packages after {seconds:.0f} s")
 
-        if uv := _uv():
-            self._run(
-                [*uv, "venv", "--python", sys.executable, str(self.folder)],
-                "Is there space on the disk?",
-            )
-            self._run(
-                [
-                    *uv,
-                    *("pip", "install", "--python", python, "--compile-bytecode"),
-                    *locked,
-                ],
-                "Check the network and the package index configured for uv.",
-                report,
-            )
+        uv = shutil.which("uv")
+        if uv and not Path(uv).is_relative_to(sys.prefix):
+            self._install_by_uv([uv], report)
+        elif importlib.util.find_spec("uv"):
+            try:
+                self._install_by_uv([sys.executable, "-m", "uv"], report)
+            except EmbeddedError as error:
+                # It does not know a package index that is configured for pip alone.
+                progress(f"{error} Trying pip, which takes longer")
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self._install_by_pip(report)
         else:
-            self._run(
-                [sys.executable, "-m", "venv", str(self.folder)],
-                "On Debian it needs the package python3-venv; or install uv.",
-            )
-            self._run(
-                [python, "-m", "pip", "install", *locked],
-                "Check the network and the package index configured for pip.",
-                report,
-            )
+            self._install_by_pip(report)
         self.marker.write_text(self.lock_digest, encoding="ascii")
+
+    @property
+    def _locked(self) -> tuple[str, ...]:
+        # --no-deps: what the locks leave out is left out here only.
+        return ("--no-deps", "--require-hashes", "--requirement", str(self.lock))
+
+    def _install_by_uv(self, uv: list[str], report: Callable[[float], None]) -> None:
+        install = ("pip", "install", "--python", str(self.python), "--compile-bytecode")
+        self._run(
+            [*uv, "venv", "--python", sys.executable, str(self.folder)],
+            "Is there space on the disk?",
+        )
+        self._run(
+            [*uv, *install, *self._locked],
+            "Check the network and the package index configured for uv.",
+            report,
+        )
+
+    def _install_by_pip(self, report: Callable[[float], None]) -> None:
+        self._run(
+            [sys.executable, "-m", "venv", str(self.folder)],
+            "On Debian it needs the package python3-venv; or install uv.",
+        )
+        self._run(
+            [str(self.python), "-m", "pip", "install", *self._locked],
+            "Check the network and the package index configured for pip.",
+            report,
+        )
 
     def _run(
         self,
@@ -169,12 +183,3 @@ def clean_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(prefixes)
     }
-
-
-def _uv() -> list[str] | None:
-    """Return the command of uv, which is many times faster; None without uv."""
-    if uv := shutil.which("uv"):
-        return [uv]
-    if importlib.util.find_spec("uv"):
-        return [sys.executable, "-m", "uv"]
-    return None
