@@ -138,6 +138,7 @@ _transition = unnested(
     galaxy_state=sa.Text(),
     progress=sa.Text(),
     failure=sa.Text(),
+    blocked=sa.BigInteger(),
 )
 _RECORD = sa.insert(_T).from_select(
     list(_transition.c.keys()),
@@ -269,6 +270,7 @@ def record(connection: Connection, changes: Sequence[Change]) -> None:
             "galaxy_state": cleaned(after.galaxy_state),
             "progress": to_json(asdict(after.progress)),
             "failure": _optional_json(failure_to_json(after.failure)),
+            "blocked": after.blocked,
         }
         for before, after in changes
         if before is None or before.state is not after.state

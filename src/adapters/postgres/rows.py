@@ -332,6 +332,7 @@ def transition_from_row(row: Row) -> Transition:
         at=row["at"],
         galaxy_state=row["galaxy_state"],
         progress=Progress(**row["progress"]),
+        blocked=row["blocked"],
         failure=_failure(row["failure"]),
     )
 

@@ -246,6 +246,7 @@ transitions = sa.Table(
     sa.Column("galaxy_state", sa.Text, nullable=False),
     sa.Column("progress", JSONB, nullable=False),
     sa.Column("failure", JSONB(none_as_null=True)),
+    sa.Column("blocked", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     _one_of("from_state", InvocationState),
     _one_of("to_state", InvocationState),
 )

@@ -598,6 +598,7 @@ class Transition:
         at: When the change was noticed.
         galaxy_state: Galaxy's own name of its state then.
         progress: The counts of its jobs then.
+        blocked: How many of the failed jobs never ran, since another one failed.
         failure: What had failed by then, or None.
     """
 
@@ -608,6 +609,7 @@ class Transition:
     at: datetime
     galaxy_state: str
     progress: Progress
+    blocked: int = 0
     failure: Failure | None = None
 
     @property

@@ -273,7 +273,7 @@ def job_history(
     The first is its creation; from then on one for each change of its state.
     """
     transitions = invocations.transitions(invocation_id)
-    return schemas.view(schemas.Transitions, {"items": transitions})
+    return schemas.Transitions(items=list(map(schemas.transition, transitions)))
 
 
 @get(

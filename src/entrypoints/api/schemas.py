@@ -280,11 +280,6 @@ class ProgressJson(View):
     running: Annotated[int, doc("Running.", 0)]
     waiting: Annotated[int, doc("Not started.", 1)]
     failed: Annotated[int, doc("Failed, stopped, or blocked for good.", 2)]
-
-
-class JobProgressJson(ProgressJson):
-    """The number of Galaxy's jobs of a job, by how far they are."""
-
     blocked: Annotated[
         int, doc("How many of `failed` never ran, since another one failed.", 1)
     ] = 0
@@ -343,7 +338,7 @@ class JobJson(View, kw_only=True):
     observed_at: Annotated[Time, doc("When Galaxy was last asked.")]
     stale: Annotated[bool, doc("Whether that was suspiciously long ago.")] = False
     attention: Annotated[str | None, doc("A sentence, where somebody should look.")]
-    progress: Annotated[JobProgressJson, doc("How far its jobs are.")]
+    progress: ProgressField
     failure: FailureField
 
 
@@ -447,13 +442,20 @@ def job_detail(invocation: domain.Invocation, now: datetime) -> JobDetailJson:
     return job
 
 
-def event(transition: domain.JobTransition) -> EventJson:
+def transition(change: domain.Transition) -> TransitionJson:
+    """Return a change of a job's state."""
+    json = view(TransitionJson, change)
+    json.progress.blocked = change.blocked
+    return json
+
+
+def event(change: domain.JobTransition) -> EventJson:
     """Return a change of a job's state, with the job."""
     return EventJson(
-        **msgspec.structs.asdict(view(TransitionJson, transition.transition)),
-        invocation_id=transition.transition.invocation_id,
-        dataset_id=transition.dataset_id,
-        workflow_name=transition.workflow_name,
+        **msgspec.structs.asdict(transition(change.transition)),
+        invocation_id=change.transition.invocation_id,
+        dataset_id=change.dataset_id,
+        workflow_name=change.workflow_name,
     )
 
 

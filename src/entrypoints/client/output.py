@@ -204,7 +204,7 @@ def progress(counts: Mapping[str, Any], state: str, noun: str = "jobs ") -> str:
     if counts["failed"]:
         # In a job that was stopped, they need not have failed.
         verb = "stopped or failed" if stopped else "failed"
-        blocked = counts.get("blocked")  # not in the history of a job
+        blocked = counts.get("blocked")  # not from a service of before
         note = f" ({blocked} blocked)" if blocked else ""
         parts.append(f"{counts['failed']} {verb}{note}")
     return ", ".join(parts)

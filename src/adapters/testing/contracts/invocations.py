@@ -82,7 +82,9 @@ class InvocationRepositoryContract:
         at = datetime(
             2026, 3, 29, 2, 30, 0, 654321, tzinfo=timezone(timedelta(hours=-3.5))
         )
-        after = before.seen(sighting(state), at)
+        jobs = {"blocked": 2, "error": 1}
+        step = StepSummary(index=0, label="a", tool=None, state="failed", jobs=jobs)
+        after = before.seen(sighting(state, steps=(step,)), at)
         repositories.invocations.save(before, after)
         stored = repositories.invocations.get(before.invocation_id)
         assert stored == after
@@ -94,7 +96,7 @@ class InvocationRepositoryContract:
         for change in changes:
             assert (change.from_state, change.to_state) == (S.QUEUED, state)
             assert (change.at, change.galaxy_state) == (at, "scheduled")
-            assert change.progress == after.progress
+            assert (change.progress, change.blocked) == (after.progress, 2)
             assert change.failure == after.failure
 
     def test_pages_leave_out_large_parameters(self, repositories: Repositories) -> None:

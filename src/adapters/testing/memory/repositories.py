@@ -159,6 +159,7 @@ class MemoryStore:
                 at=after.updated_at,
                 galaxy_state=after.galaxy_state,
                 progress=after.progress,
+                blocked=after.blocked,
                 failure=after.failure,
             )
         )
