@@ -22,6 +22,7 @@ from galaxy_jobs.domain.model.dataset import (
     UnusableDataset,
     UrlData,
 )
+from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.invocation import (
     Event,
     Failure,
@@ -69,7 +70,11 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist, Workflow
-from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
+from galaxy_jobs.domain.model.workflow_input import (
+    InputKind,
+    Pattern,
+    WorkflowInput,
+)
 from galaxy_jobs.domain.ports import *  # noqa: F403 - whatever ports there are
 
 
@@ -79,6 +84,7 @@ __all__ = [
     "DataDescription",
     "Dataset",
     "DatasetId",
+    "Datatypes",
     "DomainError",
     "Element",
     "Event",
@@ -104,6 +110,7 @@ __all__ = [
     "NamedStep",
     "Output",
     "Parameters",
+    "Pattern",
     "Problem",
     "Progress",
     "Request",

@@ -171,6 +171,19 @@ class WorkflowAmbiguous(DomainError):
         return {"workflow_ids": list(self.ids[:LISTED])}
 
 
+class WorkflowUnreadable(DomainError):
+    """Galaxy fails to show this workflow, or refuses to; others are not affected."""
+
+    code = "workflow-unreadable"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"Galaxy cannot show the workflow {quoted(name)}: {reason}. Open it in "
+            "Galaxy's workflow editor, correct what is reported there, and save it."
+        )
+        self.name = name
+
+
 class InvalidParameters(DomainError):
     """Some parameters do not fit what the workflow declares.
 
@@ -432,6 +445,25 @@ class RunRejected(RunnerError):
             "galaxy_message": self.galaxy_message,
             "galaxy_code": self.galaxy_code,
         }
+
+
+class ToolsMissing(RunRejected):
+    """The workflow uses tools that the engine lacks: it would refuse to run it.
+
+    Attributes:
+        tools: The ids of the tools.
+    """
+
+    def __init__(self, name: str, tools: Sequence[str]) -> None:
+        super().__init__(
+            f"Following tools missing: {listed(tools)}",
+            advice=f"Workflow {quoted(name)} uses them; ask an administrator of Galaxy "
+            "to install them.",
+        )
+        self.tools = tuple(tools)
+
+    def extra(self) -> Mapping[str, object]:
+        return {**super().extra(), "missing_tools": list(self.tools[:LISTED])}
 
 
 class DataNotFound(RunnerError):

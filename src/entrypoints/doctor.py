@@ -331,6 +331,11 @@ def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Outcome:
     except errors.WorkflowAmbiguous as error:
         remedy = f'Add  id = "{error.ids[0]}"  (or another) to {where}.'
         return FAIL, str(error), remedy
+    except errors.WorkflowUnreadable as error:
+        return FAIL, str(error), f"Or remove {where}."
+    if workflow.missing_tools:
+        message = str(errors.ToolsMissing(row.name, workflow.missing_tools))
+        return FAIL, message, f"Or remove {where}."
     try:
         target = dataset_target(workflow, {}, allowed=row)
     except errors.DatasetInputAmbiguous as error:

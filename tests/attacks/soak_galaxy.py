@@ -79,6 +79,8 @@ class SmallGalaxy:
                 return 200, recorded("user")
             case "GET", ["workflows"]:
                 return 200, [recorded("workflow")]
+            case "GET", ["workflows", _, "download"]:
+                return 200, recorded("export_two_steps")
             case "GET", ["workflows", _]:
                 return 200, recorded("workflow")
             case "POST", ["workflows", _, "invocations"]:

@@ -161,7 +161,7 @@ def test_garbage_about_every_job(
 
 
 ROUTES = {
-    "workflow": ("GET", f"/workflows/{WORKFLOW}"),
+    "export": ("GET", f"/workflows/{WORKFLOW}"),
     "report": ("GET", "/jobs/{id}/outputs"),
     "create": ("POST", "/jobs"),
     "invoke": ("POST", "/jobs"),

@@ -1,6 +1,6 @@
 """Record what Galaxy answers, for the unit tests that read it.
 
-    GALAXY=24.2 python -m tests.integration.record
+    GALAXY=24.2 python -m tests.integration.record [declarations]
 
 A real Galaxy is started (the one the integration tests use), every scenario is run
 in it, and what the adapter would ask is asked and written down as it comes, one
@@ -10,6 +10,7 @@ file an answer. Only where this machine keeps its files is left out.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ import requests
 from attrs import define
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from tests.support import declared
 from tests.support.galaxy import GALAXY, Lab
 from tests.support.ids import absent_id
 from tests.support.truth import SETTLED, has_ended
@@ -213,6 +215,34 @@ def is_left(shown: dict[str, Any]) -> bool:
     return shown["state"] == "ready" and settled and visited
 
 
+def record_declarations(recorder: Recorder) -> None:
+    """Record what Galaxy declares of the inputs of workflows."""
+    release = tuple(map(int, recorder.folder.name.split(".")))
+    made = {
+        "every_kind": declared.every_kind(),
+        "all_data": declared.all_data(modern=release >= (25, 1)),
+        "default_file": declared.default_file(),
+        "runtime_values": declared.runtime_values(),
+        "missing_tools": declared.missing_tools(),
+    }
+    if release >= (26, 1):
+        made["picks_a_value"] = declared.picks_a_value()
+    made["every_input"] = every_input()
+    stored = {shown["name"]: shown["id"] for shown in recorder.ask("workflows").json()}
+    ids = {name: recorder.lab.add(content) for name, content in made.items()}
+    ids["two_steps"] = stored["two steps"]
+    (history,) = recorder.ask("histories", limit=1, keys="id").json()
+    for name, id_ in ids.items():
+        recorder.keep(f"export_{name}", f"workflows/{id_}/download", style="ga")
+        recorder.keep(
+            f"run_form_{name}",
+            f"workflows/{id_}/download",
+            style="run",
+            history_id=history["id"],
+        )
+    recorder.keep("datatypes", "datatypes/mapping")
+
+
 def jobs(shown: dict[str, Any]) -> list[dict[str, Any]]:
     return [job for step in shown["steps"] for job in step["jobs"]]
 
@@ -245,7 +275,10 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lab = Lab(galaxy.url, galaxy.user_key(f"record-{uuid4().hex[:8]}"))
-        record(Recorder(lab, galaxy.home, folder), galaxy)
+        recorder = Recorder(lab, galaxy.home, folder)
+        if "declarations" not in sys.argv:
+            record(recorder, galaxy)
+        record_declarations(recorder)
     finally:
         if not ran_before:
             galaxy.stop()

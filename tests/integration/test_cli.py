@@ -119,7 +119,7 @@ def test_values_are_of_the_types_that_the_workflow_asks_for(
     assert known["parameters"] == {"sleep_s": 1, "exit_code": 0}
     assert known["overwrite"] is True
     done = gj("submit", text, "two steps", "-p", "sleep_s=long", code=1)
-    assert "'sleep_s' takes an integer from 0 to 60, got 'long'" in done.stderr
+    assert "'sleep_s' takes an integer from 0 to 60, got \"long\"" in done.stderr
     assert "galaxy-jobs workflows show 'two steps'" in done.stderr
     problem = json.loads(
         gj("submit", text, "two steps", "-p", "slep_s=1", "--json", code=1).stdout

@@ -91,7 +91,7 @@ def test_a_galaxy_sets_no_cookies(hostile: HostileGalaxy) -> None:
 # --- the API -------------------------------------------------------------------
 
 ROUTES = {
-    "workflow": f"/workflows/{WORKFLOW}",
+    "export": f"/workflows/{WORKFLOW}",
     "workflows": "/workflows",
     "report": "/jobs/{id}/outputs",
     "dataset": "/jobs/{id}/outputs",

@@ -171,13 +171,21 @@ class HostileGalaxy:
                 return "identity", recorded("user")
             case "GET", "workflows":
                 listed = {"id": "w1", "name": WORKFLOW, "deleted": False}
+                # Another one each time: whatever was read of it does not hold.
+                listed["update_time"] = f"2026-01-01 {next(self._ids)}"
                 return "workflows", [listed]
+            case "GET", "workflows", id_, "download" if query["style"] == ["ga"]:
+                return "export", {**recorded("export_two_steps"), "name": WORKFLOW}
+            case "GET", "workflows", id_, "download":
+                return "run_form", recorded("run_form_two_steps")
             case "GET", "workflows", id_:
                 return "workflow", {**recorded("workflow"), "id": id_, "name": WORKFLOW}
             case "POST", "histories":
                 id_ = f"{next(self._ids):016x}"
                 self.names[id_] = json.loads(body)["name"]
                 return "create", {"id": id_}
+            case "GET", "histories" if "limit" in query:
+                return "newest", [{"id": "f00d"}]
             case "GET", "histories":
                 name = query["qv"][0]
                 found = {
@@ -206,6 +214,10 @@ class HostileGalaxy:
                 return "cancel", self._shown(id_)
             case "GET", "jobs", id_:
                 return "details", {**recorded("job_failed"), "id": id_}
+            case "GET", "datatypes", "mapping":
+                return "datatypes", recorded("datatypes")
+            case "GET", "datatypes", "converters":
+                return "converters", [{"source": "tabular", "target": "json"}]
             case "GET", "datasets":
                 return "datasets", []
             case "GET", "datasets", id_:

@@ -1244,6 +1244,8 @@ class HttpContract:
             "annotation",
             "dataset_input",
             "dataset_inputs",
+            "missing_tools",
+            "run_time_parameters",
             "parameters",
         ]
         assert workflow["dataset_input"] == "text"

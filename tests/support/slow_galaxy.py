@@ -46,6 +46,7 @@ def slow_galaxy(unanswered: str) -> Iterator[SlowGalaxy]:
     answers: dict[str, Any] = {
         "GET /api/version": {"version_major": "26.1"},
         "GET /api/users/current": recorded("user"),
+        "GET /api/workflows/a1/download": recorded("export_two_steps"),
         "GET /api/workflows/": {**recorded("workflow"), "id": "a1", "name": WORKFLOW},
         "GET /api/workflows": [{"id": "a1", "name": WORKFLOW, "deleted": False}],
         "POST /api/workflows/": {"id": "a2", "state": "new"},

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+import jsonschema
 import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis_jsonschema import from_schema
 
+from galaxy_jobs.adapters.galaxy import declarations
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     Allowlist,
@@ -24,7 +27,9 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.domain.errors import InvalidParameters
 from galaxy_jobs.domain.model.workflow import bind
+from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters
+from tests.support.hostile_galaxy import recorded
 
 
 READS = WorkflowInput(name="reads", kind=InputKind.DATA)
@@ -33,13 +38,18 @@ PLAIN = (
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
-    | st.sampled_from(["", "a", "b", 1.5, 2.0])
+    | st.sampled_from(["", "a", "b", "ab", "bab", 1.5, 2.0, 1e30, 2**63, "#00ff00"])
 )
 DATA = st.dictionaries(
     st.sampled_from(["dataset_id", "src", "id"]),
     st.sampled_from(["hda", "ldda", "hdca", "url", "d", " "]) | PLAIN,
 )
 VALUES = PLAIN | st.lists(PLAIN, max_size=2) | DATA
+PATTERNS = st.builds(
+    Pattern,
+    expression=st.sampled_from(["a", "^a+$", "a|b", "(?i)A", "(a+)+$", "(", r"\S"]),
+    negated=st.booleans(),
+)
 INPUTS = st.builds(
     WorkflowInput,
     name=st.just("n"),
@@ -50,60 +60,16 @@ INPUTS = st.builds(
     options=st.lists(PLAIN, max_size=2).map(tuple),
     minimum=st.none() | st.integers(-3, 3),
     maximum=st.none() | st.integers(-3, 3),
+    exclusive_minimum=st.booleans(),
+    exclusive_maximum=st.booleans(),
+    min_length=st.integers(0, 2),
+    max_length=st.none() | st.integers(0, 3),
+    patterns=st.lists(PATTERNS, max_size=2).map(tuple),
 )
 
 
 def a_workflow(*inputs: WorkflowInput) -> Workflow:
     return Workflow(workflow_id=WorkflowId("wf1"), name="w", inputs=inputs)
-
-
-def fits(value: Json, schema: dict[str, Any]) -> bool:
-    """Say whether a value fits: as much of JSON Schema as we write."""
-    checks: dict[str, Callable[[Any], bool]] = {
-        "anyOf": lambda kinds: any(fits(value, one) for one in kinds),
-        "oneOf": lambda kinds: sum(fits(value, one) for one in kinds) == 1,
-        "not": lambda kind: not fits(value, kind),
-        "enum": lambda values: value in values,
-        "type": lambda kind: _is(value, kind),
-        "minimum": lambda least: not _number(value) or value >= least,
-        "maximum": lambda most: not _number(value) or value <= most,
-        "pattern": lambda p: not isinstance(value, str) or bool(re.search(p, value)),
-        "items": lambda item: (
-            not isinstance(value, list) or all(fits(one, item) for one in value)
-        ),
-        "required": lambda names: not isinstance(value, dict) or set(names) <= {*value},
-        "properties": lambda kinds: (
-            not isinstance(value, dict)
-            or all(fits(value[name], kinds[name]) for name in kinds if name in value)
-        ),
-        "additionalProperties": lambda _: (
-            not isinstance(value, dict) or set(value) <= set(schema["properties"])
-        ),
-    }
-    notes = {"$schema", "title", "description", "default", "format"}
-    assert set(schema) <= {*checks, *notes}
-    return all(checks[word](said) for word, said in schema.items() if word in checks)
-
-
-def _number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is(value: Json, kind: str) -> bool:
-    match kind:
-        case "integer":
-            return _number(value) and float(value).is_integer()  # type: ignore[arg-type]
-        case "number":
-            return _number(value)
-        case _:
-            python = {
-                "string": str,
-                "boolean": bool,
-                "object": dict,
-                "array": list,
-                "null": type(None),
-            }
-            return isinstance(value, python[kind])
 
 
 def binds(
@@ -127,6 +93,7 @@ def test_what_fits_the_schema_is_what_can_be_submitted(
 ) -> None:
     workflow = a_workflow(READS, one)
     schema = parameters(workflow, ALLOWED)
+    fits = jsonschema.Draft202012Validator(schema).is_valid
     cases: list[dict[str, Json]] = [
         {"n": value},
         {},
@@ -134,7 +101,67 @@ def test_what_fits_the_schema_is_what_can_be_submitted(
         {"reads": "x"},
     ]
     for said in cases:
-        assert fits(said, schema) is binds(workflow, said), (said, schema)
+        assert fits(said) is binds(workflow, said), (said, schema)
+
+
+@cache
+def declared() -> dict[str, WorkflowInput]:
+    """The inputs of every kind, as a real Galaxy declares them."""
+    inputs: dict[str, WorkflowInput] = {}
+    for name in ("every_kind", "all_data"):
+        export, form = recorded(f"export_{name}"), recorded(f"run_form_{name}")
+        read = declarations.workflow(name, WorkflowId("w"), export)
+        read = declarations.with_form(read, export, form)
+        inputs |= {input_.name: input_ for input_ in read.inputs}
+    return inputs
+
+
+@cache
+def parts(name: str) -> tuple[Workflow, jsonschema.Draft202012Validator, Any]:
+    """Return a workflow with that input, a validator, and a strategy of its values."""
+    workflow = a_workflow(READS, declared()[name])
+    schema = parameters(workflow, ALLOWED)
+    validator = jsonschema.Draft202012Validator(schema)
+    # Objects cannot be generated with the Hypothesis of today.
+    is_data = declared()[name].kind.is_data
+    values = DATA if is_data else from_schema(schema["properties"][name])
+    return workflow, validator, values
+
+
+def mutations(value: Json) -> Iterator[Json]:
+    """Yield values that are near another, and mostly do not fit where it does."""
+    yield from (value, [value], [value, value], {"value": value}, str(value), None)
+    match value:
+        case bool():
+            yield from (int(value), "true", "yes")
+        case int() | float():
+            yield from (value + 1, -value, value / 2, float(value), True)
+            if abs(value) < 1e300:
+                yield value * 2**40
+        case str():
+            yield from (value + "x", value[:-1], value.upper(), value + "\n", "")
+        case list():
+            yield from (value[1:], [*value, 0], [value])
+        case dict():
+            yield {**value, "more": 1}
+            for key in value:
+                yield {other: value[other] for other in value if other != key}
+                yield {**value, key: 1}
+        case _:
+            pass
+
+
+@given(data=st.data())
+def test_an_independent_validator_judges_as_the_domain_does(
+    data: st.DataObject,
+) -> None:
+    name = data.draw(st.sampled_from(sorted(declared())))
+    workflow, validator, values = parts(name)
+    value = data.draw(values)
+    assert binds(workflow, {name: value}) or declared()[name].kind.is_data, value
+    for said in mutations(value):
+        fits = validator.is_valid({name: said})
+        assert fits is binds(workflow, {name: said}), (said, validator.schema)
 
 
 DATA_INPUTS = st.lists(
@@ -163,7 +190,8 @@ def test_which_inputs_may_be_left_out_is_what_the_domain_checks(
         for place, each in enumerate(inputs)
         if place in filled
     }
-    assert fits(sent, schema) is binds(workflow, sent, allowed), (sent, schema)
+    fits = jsonschema.Draft202012Validator(schema).is_valid
+    assert fits(sent) is binds(workflow, sent, allowed), (sent, schema)
 
 
 def test_of_hundreds_of_data_inputs_the_schema_stays_small() -> None:

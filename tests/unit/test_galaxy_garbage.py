@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import attrs
 import pytest
 
-from galaxy_jobs.adapters.galaxy import Galaxy, client
+from galaxy_jobs.adapters.galaxy import Galaxy, client, declarations
+from galaxy_jobs.adapters.galaxy.declarations import Declarations
 from galaxy_jobs.adapters.galaxy.limits import (
     MAX_MEMORY,
     MAX_REQUESTS_OF_CALL,
@@ -43,6 +44,7 @@ from galaxy_jobs.domain.errors import (
     RunnerError,
     RunnerUnavailable,
     WorkflowNotFound,
+    WorkflowUnreadable,
 )
 from galaxy_jobs.domain.model.values import TEXT_LIMIT, engine_id
 from tests.support.hostile_galaxy import WORKFLOW, HostileGalaxy, many, recorded
@@ -112,6 +114,27 @@ def report(made: Galaxy, shown: Any) -> object:
     return made.report(InvocationId(shown["id"]))
 
 
+STEPS = ("text", "text, regex", "several", "float, range", "pairs", "nested", "a")
+
+
+def opened(export: Any) -> Any:
+    """Return the export of a workflow: some steps, their states not as texts in it."""
+    steps = export["steps"].items()
+    export["steps"] = {place: s for place, s in steps if s["label"] in STEPS}
+    for step in export["steps"].values():
+        if "tool_state" in step:
+            step["tool_state"] = json.loads(step["tool_state"])
+    return export
+
+
+def with_form(made: Galaxy, _: Any) -> object:
+    export = recorded("export_every_kind")
+    with made._client.domain_errors():
+        form = made._client.get("workflows/w1/download", style="run")
+        read = declarations.workflow("a", WorkflowId("w1"), export)
+        return declarations.with_form(read, export, form)
+
+
 CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
     **{
         name: ("report", recorded(name), report)
@@ -158,6 +181,16 @@ CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
         },
         lambda made, _: made.describe(GalaxyData(Src.HDCA, "c1")),
     ),
+    "datatypes": (
+        "datatypes",
+        recorded("datatypes"),
+        lambda made, _: made.datatypes(),
+    ),
+    "converters": (
+        "converters",
+        [{"source": "tabular", "target": "json"}],
+        lambda made, _: made.datatypes(),
+    ),
     "paused datasets": (
         "datasets",
         recorded("paused_datasets"),
@@ -194,14 +227,19 @@ CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
     "user": ("identity", recorded("user"), lambda made, _: made.identity()),
     **{
         name: (
-            "workflow",
-            recorded(name),
+            kind,
+            recorded(name) if kind == "workflow" else opened(recorded(name)),
             lambda made, _: made.find(
                 AllowedWorkflow(name="a", workflow_id=WorkflowId("w1"))
             ),
         )
-        for name in ("workflow", "workflow_every_input")
+        for kind, name in (
+            ("workflow", "workflow"),
+            ("export", "export_every_kind"),
+            ("export", "export_missing_tools"),
+        )
     },
+    "run form": ("run_form", recorded("run_form_every_kind"), with_form),
     "workflows": (
         "workflows",
         [{"id": "w1", "name": WORKFLOW, "deleted": False}],
@@ -279,9 +317,11 @@ def test_one_part_is_garbage(
         for value in HOSTILE:
             answers[kind] = replaced(content, path, value)
             made._names = Names(made._client, lambda: 0.0)  # an empty cache
+            made._declarations = Declarations(made._client, lambda: 0.0)
+            made._datatypes = None
             try:
                 result = ask(made, content)
-            except (RunnerError, WorkflowNotFound) as error:
+            except (RunnerError, WorkflowNotFound, WorkflowUnreadable) as error:
                 assert len(str(error)) < 2 * TEXT_LIMIT  # noqa: PT017 - or none
                 continue
             verify(result)

@@ -10,7 +10,6 @@ from galaxy_jobs.adapters.galaxy.releases import (
     ADDRESSES,
     COMPLETED,
     LIMITS,
-    OPTIONAL_TEXTS,
     PICK_VALUE,
     SUB_WORKFLOWS,
 )
@@ -22,8 +21,8 @@ from galaxy_jobs.adapters.galaxy.releases import (
         ("24.1.4", [ADDRESSES, LIMITS, COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
         ("24.2", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
         ("25.0.4", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
-        ("25.1.3", [COMPLETED, SUB_WORKFLOWS, OPTIONAL_TEXTS, PICK_VALUE]),
-        ("26.0", [OPTIONAL_TEXTS, PICK_VALUE]),
+        ("25.1.3", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
+        ("26.0", [PICK_VALUE]),
         ("26.0.2", [PICK_VALUE]),
         ("26.1.2", []),
         ("26.1.rc1", []),

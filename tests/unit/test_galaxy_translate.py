@@ -17,7 +17,6 @@ from galaxy_jobs.adapters.galaxy.translate import Pause, Unreadable
 from galaxy_jobs.domain import (
     GalaxyData,
     GalaxyState,
-    InputKind,
     InvocationId,
     InvocationReport,
     InvocationState,
@@ -28,7 +27,6 @@ from galaxy_jobs.domain import (
     Source,
     Src,
     UrlData,
-    WorkflowInput,
     judge,
 )
 
@@ -95,122 +93,7 @@ def test_a_version_that_is_none(shown: dict[str, object]) -> None:
         translate.version(shown)
 
 
-# --- workflows ----------------------------------------------------------------
-
-
-@pytest.fixture
-def inputs() -> dict[str, WorkflowInput]:
-    workflow = translate.workflow("ours", recorded("workflow_every_input"))
-    return {item.name: item for item in workflow.inputs}
-
-
-def test_a_workflow_goes_by_our_name_and_galaxys_id() -> None:
-    shown = recorded("workflow")
-    workflow = translate.workflow("ours", shown)
-    assert (workflow.workflow_id, workflow.name) == (shown["id"], "ours")
-    assert workflow.annotation == "two steps, for tests"
-    assert [item.name for item in workflow.inputs] == ["text", "sleep_s", "exit_code"]
-    assert workflow.inputs[1] == WorkflowInput(
-        name="sleep_s",
-        kind=InputKind.INTEGER,
-        optional=True,
-        default=0,
-        minimum=0,
-        maximum=60,
-    )
-
-
-def test_inputs_of_data(inputs: dict[str, WorkflowInput]) -> None:
-    assert inputs["reads"] == WorkflowInput(name="reads", kind=InputKind.DATA)
-    assert inputs["reads"].required
-    assert inputs["pairs"] == WorkflowInput(
-        name="pairs", kind=InputKind.COLLECTION, collection_type="list:paired"
-    )
-
-
-def test_inputs_of_values(inputs: dict[str, WorkflowInput]) -> None:
-    number = WorkflowInput(name="number", kind=InputKind.INTEGER)
-    assert inputs["number"] == number
-    assert number.required
-    assert inputs["ratio"] == WorkflowInput(
-        name="ratio",
-        kind=InputKind.FLOAT,
-        optional=True,
-        default=1.5,
-        minimum=0.5,
-        maximum=9.5,
-    )
-    assert inputs["flag"].kind is InputKind.BOOLEAN
-    assert inputs["flag"].default is False
-    assert not inputs["flag"].required
-    assert inputs["tint"].kind is InputKind.COLOR
-    assert inputs["word"].options == ("a", "b")
-    assert inputs["hint"].options == ()  # suggestions leave other values open
-    assert inputs["words"].multiple
-
-
-def test_inputs_without_a_label_go_by_their_steps_uuid(
-    inputs: dict[str, WorkflowInput],
-) -> None:
-    shown = recorded("workflow_every_input")["inputs"]
-    assert inputs[shown["1"]["uuid"]].kind is InputKind.DATA
-    assert inputs[shown["10"]["uuid"]].default == 7
-    assert not {"Input Dataset", "Input Parameter"} & inputs.keys()
-
-
-def test_inputs_of_one_name_go_by_their_steps_uuids() -> None:
-    shown = recorded("workflow")
-    shown["inputs"]["1"]["label"] = "exit_code"
-    workflow = translate.workflow("ours", shown)
-    uuids = [item["uuid"] for item in shown["inputs"].values()]
-    assert [item.name for item in workflow.inputs] == ["text", uuids[1], uuids[2]]
-
-
-def test_many_inputs_stay_in_the_workflows_order(
-    inputs: dict[str, WorkflowInput],
-) -> None:
-    names = list(inputs)
-    assert (names[0], names[9]) == ("reads", "words")
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        ({"optional": "true"}, {"optional": True}),
-        ({"optional": "false"}, {"optional": False}),
-        ({"parameter_type": "directory_uri"}, {"kind": InputKind.OTHER}),
-        ({"min": 1, "max": "9"}, {"minimum": 1.0, "maximum": 9.0}),
-        ({"min": "", "max": None}, {"minimum": None, "maximum": None}),
-        (
-            {"validators": [{"type": "in_range", "min": 3, "max": None}], "min": 1},
-            {"minimum": 3.0, "maximum": None},
-        ),
-        (
-            {"validators": [{"type": "in_range", "min": 3, "negate": True}]},
-            {"minimum": None},
-        ),
-        ({"validators": [{"type": "regex", "expression": "a+"}]}, {"options": ()}),
-        (
-            {"restrictions": [{"value": "a", "label": "A"}, "b"]},
-            {"options": ("a", "b")},
-        ),
-    ],
-    ids=str,
-)
-def test_inputs_of_old_workflows(
-    state: dict[str, Json], expected: dict[str, object]
-) -> None:
-    shown = recorded("workflow")
-    shown["steps"]["1"]["tool_inputs"] = {"parameter_type": "integer", **state}
-    declared = translate.workflow("w", shown).inputs[1]
-    assert {key: getattr(declared, key) for key in expected} == expected
-
-
-@pytest.mark.parametrize("formats", ["txt", ["txt"]])
-def test_formats_of_data(formats: object) -> None:
-    shown = recorded("workflow")
-    shown["steps"]["0"]["tool_inputs"]["format"] = formats
-    assert translate.workflow("w", shown).inputs[0].formats == ("txt",)
+# --- values of inputs ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -359,8 +242,6 @@ def test_an_unknown_state_of_an_invocation_is_unreadable() -> None:
 def test_an_answer_of_another_shape_is_unreadable(content: object) -> None:
     with pytest.raises(Unreadable):
         translate.invocation(content, no_sub)
-    with pytest.raises(Unreadable):
-        translate.workflow("w", content)
 
 
 # --- messages -----------------------------------------------------------------

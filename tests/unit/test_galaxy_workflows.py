@@ -40,14 +40,6 @@ def test_a_second_one_of_the_name_is_noticed_at_once() -> None:
     assert refusal.value.ids == ("w1", "w2")
 
 
-@pytest.mark.parametrize("change", [{"name": "renamed"}, {"deleted": True}])
-def test_one_that_changes_in_between_is_not_run(change: dict[str, object]) -> None:
-    shown = {**recorded("workflow"), "id": "w1", "name": WORKFLOW, **change}
-    made = galaxy({"workflows": listed("w1"), "workflow": shown})
-    with pytest.raises(WorkflowNotFound):
-        made.find(WANTED)
-
-
 def test_a_run_shows_what_it_was_started_with() -> None:
     run = recorded("run_bad_parameter")
     workflow = {**recorded("workflow"), "id": "w1", "name": WORKFLOW}

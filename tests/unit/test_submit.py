@@ -70,7 +70,7 @@ def test_a_run_is_recorded_as_it_was_asked_for(world: World) -> None:
     (run,) = world.galaxy.runs
     assert answer.invocation_id == run.invocation_id
     assert (answer.state, answer.replayed) == (InvocationState.QUEUED, False)
-    assert run.inputs == {"text": HDA}
+    assert run.inputs == {"text": HDA, "p": None, "q": None}
     invocation = world.job(run.invocation_id)
     assert invocation.state is InvocationState.QUEUED
     assert (invocation.dataset_id, invocation.workflow_name) == ("d1", "w")

@@ -532,7 +532,7 @@ def test_errors_are_shown_beside_their_fields_and_what_was_typed_stays(
         for id_, html in re.findall(r'id="(p\d)-error">(.*?)</p>', page, re.DOTALL)
     }
     assert errors == {
-        "p0": "Input 'n' takes an integer from 1 to 9, got 'many'.",
+        "p0": "Input 'n' takes an integer from 1 to 9, got \"many\".",
         "p1": "Input 'mode' (one of 'fast', 'exact') is required; give it in "
         "`parameters`.",
     }

@@ -304,7 +304,6 @@ OPTIONS: dict[str, Any] = {"options": ("fast", "slow")}
         (an_input(InputKind.COLOR), "#ff0000"),
         (an_input(InputKind.BOOLEAN), False),
         (an_input(InputKind.INTEGER), -7),
-        (an_input(InputKind.INTEGER), 2.0),
         (an_input(InputKind.INTEGER, **RANGE), 1),
         (an_input(InputKind.INTEGER, **RANGE), 5),
         (an_input(InputKind.FLOAT), 2),
@@ -316,7 +315,6 @@ OPTIONS: dict[str, Any] = {"options": ("fast", "slow")}
         (an_input(InputKind.TEXT, multiple=True, **OPTIONS), "slow"),
         (an_input(InputKind.TEXT, multiple=True, **OPTIONS), ["slow", "fast"]),
         (an_input(InputKind.INTEGER), None),
-        (an_input(InputKind.INTEGER, optional=False, default=5), None),
     ],
 )
 def test_a_value_that_fits_is_handed_on_as_it_is(

@@ -27,6 +27,11 @@ from galaxy_jobs.adapters.galaxy.client import (
     RequestObserver,
     date,
 )
+from galaxy_jobs.adapters.galaxy.declarations import (
+    DECLARATION_TTL,
+    Declarations,
+    Stored,
+)
 from galaxy_jobs.adapters.galaxy.limits import MAX_ANSWER_BYTES
 from galaxy_jobs.adapters.galaxy.names import Names
 from galaxy_jobs.adapters.galaxy.pauses import (
@@ -54,6 +59,7 @@ from galaxy_jobs.domain.model.dataset import (
     Src,
     UrlData,
 )
+from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
@@ -138,6 +144,9 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
         )
         self._names = Names(self._client, monotonic)
         self._plans: dict[str, Plan] = {}
+        self._declarations = Declarations(self._client, monotonic)
+        self._monotonic = monotonic
+        self._datatypes: tuple[float, Datatypes] | None = None
         self.bulk = Bulk(search_limit=timeout, monotonic=monotonic)
 
     def stop(self) -> None:
@@ -164,21 +173,30 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     # --- the catalogue of workflows ---
 
     def find(self, wanted: AllowedWorkflow) -> Workflow:
-        if wanted.workflow_id is not None:
-            shown = self._show_workflow(wanted.workflow_id)
-            if shown is None or shown.get("deleted"):
-                raise WorkflowNotFound(
-                    wanted.name,
-                    f"Galaxy has no workflow with id {wanted.workflow_id!r} for "
-                    f"{wanted.name!r}, or it is deleted. Correct that id in the "
-                    "list of allowed workflows.",
-                )
-            return self._workflow(wanted.name, shown)
-        shown = self._show_workflow(self._names.id_of(wanted.name))
-        # It may have been deleted or renamed in between.
-        if shown is None or shown.get("deleted") or shown.get("name") != wanted.name:
-            raise WorkflowNotFound(wanted.name)
-        return self._workflow(wanted.name, shown)
+        if wanted.workflow_id is None:
+            return self._declarations.read(wanted.name, self._names.stored(wanted.name))
+        stored = self._stored(wanted.workflow_id)
+        if stored is None:
+            raise WorkflowNotFound(
+                wanted.name,
+                f"Galaxy has no workflow with id {wanted.workflow_id!r} for "
+                f"{wanted.name!r}, or it is deleted. Correct that id in the "
+                "list of allowed workflows.",
+            )
+        return self._declarations.read(wanted.name, stored)
+
+    def _stored(self, workflow_id: WorkflowId) -> Stored | None:
+        """Return a workflow as Galaxy lists it; None where there is none."""
+        try:
+            shown = self._show_workflow(workflow_id)
+        except NoAnswer as error:
+            if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            # Of this one alone: Galaxy 26.1 has steps that its own answer cannot hold.
+            return self._names.stored_by_id(workflow_id)
+        if shown is None or shown.get("deleted"):
+            return None
+        return Stored(workflow_id, translate.name(shown.get("update_time")))
 
     def names(self) -> Sequence[str]:
         return self._names.all()
@@ -201,10 +219,6 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
                 return shown
         except Refused:
             return None
-
-    def _workflow(self, name: str, shown: Mapping[str, Any]) -> Workflow:
-        with self._client.domain_errors():
-            return translate.workflow(name, shown)
 
     # --- the catalogue of data ---
 
@@ -230,6 +244,17 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
                 )
             _check_id(translate.id_of(shown), data.id)
             return translate.description(shown)
+
+    def datatypes(self) -> Datatypes:
+        now = self._monotonic()
+        if self._datatypes is None or self._datatypes[0] < now:
+            with self._client.domain_errors(Refused.unexpected):
+                known = translate.datatypes(
+                    self._client.get("datatypes/mapping"),
+                    self._client.get("datatypes/converters"),
+                )
+            self._datatypes = now + DECLARATION_TTL, known
+        return self._datatypes[1]
 
     # --- starting, watching and stopping ---
 
@@ -574,7 +599,12 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             # The id in there is that of a version, which Galaxy shows with the id
             # of the workflow that it is a version of.
             version = translate.id_of(shown, "workflow_id")
-            workflow = self._show_workflow(WorkflowId(version), instance=True)
+            try:
+                workflow = self._show_workflow(WorkflowId(version), instance=True)
+            except NoAnswer as error:
+                if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                workflow = None
             return translate.invoked(shown, workflow)
 
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:

@@ -1,7 +1,7 @@
-"""Ids of workflows by name, and the cached list of all names.
+"""Workflows by name, and the cached list of all names.
 
-Rule of the file: an id is looked up when a workflow is to be run, so that neither a
-new workflow nor a second one of the same name is missed. Only the list is cached.
+Rule of the file: a workflow is looked up when it is to be run, so that neither a new
+workflow nor a second one of the same name is missed. Only the list is cached.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from galaxy_jobs.adapters.galaxy import translate
 from galaxy_jobs.adapters.galaxy.client import Client, Refused
+from galaxy_jobs.adapters.galaxy.declarations import Stored
 from galaxy_jobs.domain.errors import WorkflowAmbiguous, WorkflowNotFound
 from galaxy_jobs.domain.model.values import WorkflowId
 
@@ -29,8 +30,8 @@ class Names:
         self._read_at = -float("inf")
         self._all: Sequence[str] = ()
 
-    def id_of(self, name: str) -> WorkflowId:
-        """Return the id of the one workflow of exactly that name, as of now.
+    def stored(self, name: str) -> Stored:
+        """Return the one workflow of exactly that name, as of now.
 
         Raises:
             WorkflowNotFound: There is none.
@@ -40,12 +41,18 @@ class Names:
         # Galaxy's search has no escape for quotes, and strips blanks.
         if name == name.strip() and name.isprintable() and not set(name) & set("'\""):
             search["search"] = f"name:'{name}'"
-        ids = [id_ for found, id_ in self._read(**search) if found == name]
-        if len(ids) > 1:
-            raise WorkflowAmbiguous(name, ids)
-        if not ids:
+        found = [stored for given, stored in self._read(**search) if given == name]
+        if len(found) > 1:
+            raise WorkflowAmbiguous(name, [stored.id for stored in found])
+        if not found:
             raise WorkflowNotFound(name)
-        return ids[0]
+        return found[0]
+
+    def stored_by_id(self, workflow_id: WorkflowId) -> Stored | None:
+        """Return the workflow of that id, as of now; None where none is listed."""
+        return next(
+            (stored for _, stored in self._read() if stored.id == workflow_id), None
+        )
 
     def all(self) -> Sequence[str]:
         """Return each name once, sorted; at most :data:`NAMES_TTL` old."""
@@ -56,11 +63,15 @@ class Names:
                 self._read_at = began
             return self._all
 
-    def _read(self, **search: str) -> Iterator[tuple[str, WorkflowId]]:
+    def _read(self, **search: str) -> Iterator[tuple[str, Stored]]:
         with self._client.domain_errors(Refused.unexpected):
             # Counting the steps of thousands of workflows takes Galaxy seconds.
             workflows = self._client.get("workflows", skip_step_counts="true", **search)
             for workflow in translate.objects(workflows):
                 if not workflow.get("deleted"):
                     name = translate.name(translate.part(workflow, "name", str))
-                    yield name or "", WorkflowId(translate.id_of(workflow))
+                    stored = Stored(
+                        WorkflowId(translate.id_of(workflow)),
+                        translate.name(workflow.get("update_time")),
+                    )
+                    yield name or "", stored

@@ -62,20 +62,13 @@ SUB_WORKFLOWS = Gap(
     "Runs with sub-workflows are asked about singly, which takes more requests. Where "
     "steps are scheduled late, a failure in a sub-workflow can be seen late.",
 )
-OPTIONAL_TEXTS = Gap(
-    "26.0.1",
-    "optional texts that may be left out",
-    "The tool gets the name of a Python object instead. Give such a text a default, or "
-    "always send one.",
-    since="25.1",
-)
 PICK_VALUE = Gap(
     "26.1",
     "steps that pick a value",
     "A workflow with one cannot be imported into Galaxy.",
 )
 
-GAPS = (ADDRESSES, LIMITS, COMPLETED, SUB_WORKFLOWS, OPTIONAL_TEXTS, PICK_VALUE)
+GAPS = (ADDRESSES, LIMITS, COMPLETED, SUB_WORKFLOWS, PICK_VALUE)
 """All of them."""
 
 

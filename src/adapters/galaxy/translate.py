@@ -9,9 +9,7 @@ Everything that is returned is bounded.
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -32,6 +30,7 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
     masked,
 )
+from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.report import (
     ELEMENTS_LIMIT,
     STDERR_TAIL,
@@ -57,8 +56,6 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
     engine_id,
 )
-from galaxy_jobs.domain.model.workflow import Workflow
-from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 
 
 T = TypeVar("T")
@@ -192,115 +189,6 @@ def plain(value: Any, levels: int = MAX_DEPTH) -> Json:
     raise Unreadable("a value that is too large or too deep")
 
 
-# --- workflows ----------------------------------------------------------------
-
-
-def workflow(called: str, content: Any) -> Workflow:
-    """Read a stored workflow and its inputs; *called* is the name clients use.
-
-    An input without a label of its own is named by its step's UUID, the other name
-    under which Galaxy accepts a value for it.
-    """
-    declared = part(content, "inputs", dict)
-    steps = part(content, "steps", dict)
-    if len(declared) > MAX_STEPS:
-        raise Unreadable(f"{len(declared)} inputs")
-    labels = Counter(part(item, "label", str) for item in declared.values())
-    inputs = []
-    for index in sorted(declared, key=int):
-        step = part(steps, index, dict)
-        label, uuid = declared[index]["label"], declared[index].get("uuid")
-        # Galaxy shows a default label for an input that has none, but does not
-        # accept it: a value under that name is silently dropped.
-        has_name = labels[label] == 1 and label not in _DEFAULT_LABELS
-        given = label if has_name or not uuid else part(declared[index], "uuid", str)
-        inputs.append(_input(name(given) or "", step))
-    return Workflow(
-        workflow_id=WorkflowId(id_of(content)),
-        name=called,
-        inputs=tuple(inputs),
-        annotation=text(content.get("annotation")) or "",
-    )
-
-
-_DEFAULT_LABELS = {"Input Dataset", "Input Dataset Collection", "Input Parameter"}
-
-
-def _input(called: str, step: Mapping[str, Any]) -> WorkflowInput:
-    state = step.get("tool_inputs")
-    state = state if isinstance(state, Mapping) else {}
-    kind = _KINDS.get(part(step, "type", str), InputKind.OTHER)
-    if step["type"] == "parameter_input":
-        kind = _PARAMETERS.get(state.get("parameter_type") or "text", InputKind.OTHER)
-    low, high = _range(state)
-    formats = state.get("format") or ()
-    if isinstance(formats, str):
-        formats = [formats]
-    return WorkflowInput(
-        name=called,
-        kind=kind,
-        optional=_boolean(state.get("optional")),
-        default=None if kind.is_data else plain(state.get("default")),
-        multiple=_boolean(state.get("multiple")),
-        options=_options(state.get("restrictions")),
-        minimum=low,
-        maximum=high,
-        formats=tuple(filter(None, map(name, formats))),
-        collection_type=name(state.get("collection_type")),
-        annotation=text(step.get("annotation")) or "",
-    )
-
-
-_KINDS = {
-    "data_input": InputKind.DATA,
-    "data_collection_input": InputKind.COLLECTION,
-}
-_PARAMETERS = {
-    "text": InputKind.TEXT,
-    "integer": InputKind.INTEGER,
-    "float": InputKind.FLOAT,
-    "boolean": InputKind.BOOLEAN,
-    "color": InputKind.COLOR,
-}
-
-
-def _boolean(value: Any) -> bool:
-    """Read a boolean; old workflows store it as a string."""
-    return value.lower() == "true" if isinstance(value, str) else bool(value)
-
-
-def _options(restrictions: Any) -> tuple[Json, ...]:
-    """Return the allowed values; mere suggestions are not among them."""
-    if not isinstance(restrictions, Sequence) or isinstance(restrictions, str):
-        return ()
-    return tuple(
-        plain(option.get("value") if isinstance(option, Mapping) else option)
-        for option in restrictions
-    )
-
-
-def _range(state: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    lows, highs = [state.get("min")], [state.get("max")]
-    for validator in state.get("validators") or ():
-        if validator.get("type") != "in_range" or _boolean(validator.get("negate")):
-            continue
-        # An exclusive bound is treated as inclusive here; Galaxy itself is exact.
-        lows.append(validator.get("min"))
-        highs.append(validator.get("max"))
-    return (
-        max((n for n in map(_number, lows) if n is not None), default=None),
-        min((n for n in map(_number, highs) if n is not None), default=None),
-    )
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
 def input_value(value: Source | Json) -> Any:
     """Return the value of an input as Galaxy expects it."""
     match value:
@@ -343,6 +231,31 @@ def _gone(content: Mapping[str, Any]) -> str | None:
     if content.get("purged"):
         return PURGED
     return DELETED if content.get("deleted") else None
+
+
+def datatypes(mapping: Any, converters: Any) -> Datatypes:
+    """Read the formats that Galaxy knows, and which can be converted to which."""
+    classes = part(mapping, "ext_to_class_name", dict)
+    ancestors = part(mapping, "class_to_classes", dict)
+    targets: dict[str, list[str]] = {}
+    for converter in objects(converters):
+        source, target = (name(part(converter, key, str)) for key in _CONVERTER)
+        targets.setdefault(source or "", []).append(target or "")
+    return Datatypes(
+        {_word(extension): _word(class_) for extension, class_ in classes.items()},
+        {
+            _word(class_): frozenset(map(_word, part(ancestors, class_, dict)))
+            for class_ in ancestors
+        },
+        targets,
+    )
+
+
+_CONVERTER = ("source", "target")
+
+
+def _word(value: Any) -> str:
+    return name(value) or ""
 
 
 def _state_of_all(states: Any) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf
+from reprlib import repr as shown
 from typing import TYPE_CHECKING, Any, NewType, TypeAlias
 from uuid import UUID
 
@@ -83,6 +84,14 @@ def check_not_empty(name: str, text: str) -> None:
     """
     if not text.strip():
         raise InvalidValue(f"{name} is empty.")
+
+
+def json_text(value: Json) -> str:
+    """Return a value as JSON, for a message: shortened where it is long."""
+    try:
+        return shortened(_encode(value))
+    except (RecursionError, ValueError):  # too deep, or too large a number
+        return shown(value)
 
 
 def check_length(

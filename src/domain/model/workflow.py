@@ -54,12 +54,32 @@ class Workflow:
         name: The name that clients use.
         inputs: In the order of the workflow.
         annotation: The author's explanation; may be empty.
+        missing_tools: The ids of tools that it uses and Galaxy lacks, each once;
+            Galaxy refuses to run it.
+        run_time_parameters: Parameters of tools that only Galaxy's own run form
+            sets, as ``step|parameter``; in a run they have the tool's defaults.
     """
 
     workflow_id: WorkflowId
     name: str
     inputs: tuple[WorkflowInput, ...] = ()
     annotation: str = ""
+    missing_tools: tuple[str, ...] = ()
+    run_time_parameters: tuple[str, ...] = ()
+
+    @property
+    def empty_inputs(self) -> Mapping[str, None]:
+        """The optional parameters that have no default, each with no value.
+
+        A run in which nothing is said of them is not the same to Galaxy: some releases
+        hand the tool a text about an object of their own, others fail the run where
+        the author set a rule for the value.
+        """
+        return {
+            input_.name: None
+            for input_ in self.inputs
+            if input_.optional and input_.default is None and not input_.kind.is_data
+        }
 
     @property
     def data_inputs(self) -> list[WorkflowInput]:
@@ -220,7 +240,8 @@ def bind(
                 f"Input {quoted(name)} takes the dataset of the job itself."
             )
         elif value is None and not inputs[name].required:
-            bound[name] = None
+            if inputs[name].optional:  # else its default holds
+                bound[name] = None
         else:
             try:
                 bound[name] = checked(inputs[name], value)
@@ -303,6 +324,13 @@ def _unknown(
     others = [input_.name for input_ in workflow.inputs if input_ != target]
     problems = {}
     for name in names:
+        if name in workflow.run_time_parameters:
+            problems[name] = (
+                f"{quoted(name)} is a parameter of a tool that only Galaxy's own run "
+                "form sets. To set it here, connect an input to it in the workflow "
+                "editor."
+            )
+            continue
         close = difflib.get_close_matches(shortened(name), others, n=1)
         hint = f" Did you mean {quoted(close[0])}?" if close else ""
         problems[name] = (

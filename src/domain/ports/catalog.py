@@ -20,8 +20,8 @@ class WorkflowCatalog(Protocol):
         among those that the key can see and that are not deleted. The engine is
         asked each time: a workflow imported a moment ago is found, a second one of
         the same name is noticed, and a deleted one, which Galaxy would run without
-        complaint, is not returned. The ``name`` of the result is the one in
-        *wanted*.
+        complaint, is not returned. Its inputs are read again where it has changed, and
+        else about once an hour. The ``name`` of the result is the one in *wanted*.
 
         Raises:
             WorkflowNotFound: There is none, or it is deleted.

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Protocol
 
 from galaxy_jobs.domain.model.dataset import DataDescription, GalaxyData
+from galaxy_jobs.domain.model.datatypes import Datatypes
 
 
 class DataCatalog(Protocol):
@@ -23,5 +24,13 @@ class DataCatalog(Protocol):
         Raises:
             DataNotFound: There is none of that kind and id, the id is malformed, or
                 the key may not use it.
+            RunnerUnavailable, RunnerRefusedUs: The engine could not be asked.
+        """
+
+    @abstractmethod
+    def datatypes(self) -> Datatypes:
+        """Return the formats that the engine knows; they may be an hour old.
+
+        Raises:
             RunnerUnavailable, RunnerRefusedUs: The engine could not be asked.
         """

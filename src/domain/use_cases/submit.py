@@ -33,10 +33,17 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     StaleVersion,
     StoreUnavailable,
+    ToolsMissing,
     quoted,
     shortened,
 )
-from galaxy_jobs.domain.model.dataset import DataDescription, GalaxyData, Source
+from galaxy_jobs.domain.model.dataset import (
+    DataDescription,
+    GalaxyData,
+    Source,
+    UrlData,
+)
+from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.invocation import STALE_AFTER, InvocationState
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.submission import (
@@ -62,7 +69,11 @@ from galaxy_jobs.domain.model.workflow import (
     dataset_target,
     resolve,
 )
-from galaxy_jobs.domain.model.workflow_input import DatasetRef
+from galaxy_jobs.domain.model.workflow_input import (
+    DatasetRef,
+    described_misfit,
+    misfit,
+)
 from galaxy_jobs.domain.ports import (
     Clock,
     DataCatalog,
@@ -144,10 +155,12 @@ class Check:
 
         Raises:
             InvalidParameters: As for :meth:`plan`, and for data that Galaxy does not
-                have, or that no job can run on: see :class:`DataDescription`.
+                have, that no job can run on (see :class:`DataDescription`), or that
+                is of another type or format than the input takes.
             DomainError: As for :meth:`plan`.
         """
         plan = self.plan(request)
+        inputs = {input_.name: input_ for input_ in plan.workflow.inputs}
         given = {
             name: value
             for name, value in plan.inputs.items()
@@ -164,16 +177,25 @@ class Check:
                     problems[name] = f"Input {quoted(name)} was given {what}. {error}"
                 case DataDescription() as description:
                     described[name] = description
-                    if description.problem:
+                    wrong = description.problem or described_misfit(
+                        inputs[name], description, self._datatypes
+                    )
+                    if wrong:
                         problems[name] = (
-                            f"Input {quoted(name)} was given {what}, which "
-                            f"{description.problem}."
+                            f"Input {quoted(name)} was given {what}, which {wrong}."
                         )
                 case None:
                     pass  # Galaxy could not tell
         if problems:
             raise InvalidParameters(problems)
         return evolve(plan, data=described)
+
+    def _datatypes(self) -> Datatypes:
+        """Return the formats that Galaxy knows, or none where it cannot tell."""
+        try:
+            return self.data.datatypes() if self.data else Datatypes()
+        except RunnerError:
+            return Datatypes()
 
     def _look(
         self, given: Iterable[GalaxyData]
@@ -200,6 +222,8 @@ class Check:
                 not registered.
             WorkflowNotAllowed: It is not on the allowlist.
             WorkflowNotFound, WorkflowAmbiguous: Galaxy has none, or several.
+            WorkflowUnreadable: Galaxy cannot show it.
+            ToolsMissing: Galaxy lacks tools that it uses.
             InvalidParameters: They do not fit what the workflow declares, or take
                 too much space.
             InvalidValue: The name of the dataset or workflow is empty, or too long.
@@ -209,6 +233,8 @@ class Check:
         dataset = self.datasets.get(request.dataset_id)
         allowed = self.allowlist.admit(request.workflow_name)
         workflow = self.catalog.find(allowed)
+        if workflow.missing_tools:
+            raise ToolsMissing(workflow.name, workflow.missing_tools)
         bound = bind(
             workflow,
             source=dataset.source,
@@ -228,12 +254,32 @@ class Check:
         ids = {ref.dataset_id for ref in bound.values() if isinstance(ref, DatasetRef)}
         datasets = self.datasets.get_many(ids)
         sources = {id_: dataset.source for id_, dataset in datasets.items()}
+        data = resolve(bound, sources)
+        _check_kinds(workflow, data)
         return Plan(
             workflow=workflow,
-            inputs=resolve(bound, sources),
+            inputs={**workflow.empty_inputs, **data},
             dataset_input=target.name if target else None,
             options=options,
         )
+
+
+def _check_kinds(workflow: Workflow, inputs: Mapping[str, Source | Json]) -> None:
+    """Check data that was named by the id of a dataset, as is all other data.
+
+    Raises:
+        InvalidParameters: Some is a single dataset where a collection is needed.
+    """
+    given = [(input_, inputs.get(input_.name)) for input_ in workflow.inputs]
+    problems = {
+        input_.name: problem
+        for input_, value in given
+        if input_.kind.is_data
+        and isinstance(value, GalaxyData | UrlData)
+        and (problem := misfit(input_, value))
+    }
+    if problems:
+        raise InvalidParameters(problems)
 
 
 @frozen(kw_only=True)

@@ -52,6 +52,7 @@ class ShowWorkflow:
         Raises:
             WorkflowNotAllowed: It is not on the allowlist.
             WorkflowNotFound, WorkflowAmbiguous: Galaxy has none, or several.
+            WorkflowUnreadable: Galaxy cannot show it.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         return self.catalog.find(self.allowlist.admit(name))

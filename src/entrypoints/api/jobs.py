@@ -39,6 +39,7 @@ _CHECKING = (
     "workflow-not-allowed",
     "workflow-not-found",
     "workflow-ambiguous",
+    "workflow-unreadable",
     "invalid-parameters",
     "invalid-source",
     "galaxy-refused-us",

@@ -50,6 +50,7 @@ STATUS: Mapping[str, int] = {
     "too-large": 413,
     "unsupported-media-type": 415,
     "workflow-ambiguous": 422,
+    "workflow-unreadable": 422,
     "invalid-parameters": 422,
     "invalid-source": 422,
     "galaxy-rejected": 422,
@@ -215,8 +216,9 @@ _ERRORS = (
     errors.DatasetExists("reads-1"),
     errors.StaleVersion(f"Job {_JOB!r}", 7),
     errors.WorkflowAmbiguous("sort-and-count", ["f597429621d6eb2b", "1cd8e2f6"]),
+    errors.WorkflowUnreadable("sort-and-count", "it answers with an error 500"),
     errors.InvalidParameters(
-        {"sleep_s": "Input 'sleep_s' takes an integer from 0 to 600, got 'two'."}
+        {"sleep_s": "Input 'sleep_s' takes an integer from 0 to 600, got \"two\"."}
     ),
     errors.RunRejected("A required tool is missing.", 400008),
     errors.KeyReused(),

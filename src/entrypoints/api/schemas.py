@@ -505,6 +505,18 @@ class WorkflowJson(View):
         list[str],
         doc("What a job's `dataset_input` may be. Empty: no input.", ["text"]),
     ]
+    missing_tools: Annotated[
+        list[str],
+        doc("Tools that it uses and Galaxy lacks: Galaxy does not run it.", []),
+    ]
+    run_time_parameters: Annotated[
+        list[str],
+        doc(
+            "Parameters of tools that only Galaxy's own run form sets, as "
+            "`step|parameter`.",
+            [],
+        ),
+    ]
     parameters: Annotated[
         dict[str, Any],
         doc("A JSON Schema of a job's `parameters`.", {"type": "object"}),
@@ -569,4 +581,8 @@ class ProblemDetails(View):
     workflow_ids: Annotated[
         list[str] | UnsetType,
         doc("With `workflow-ambiguous`: workflows of that name, at most 20."),
+    ] = UNSET
+    missing_tools: Annotated[
+        list[str] | UnsetType,
+        doc("With `galaxy-rejected`: tools that Galaxy lacks, at most 20."),
     ] = UNSET

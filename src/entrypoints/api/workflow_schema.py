@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from galaxy_jobs.domain import AllowedWorkflow, InputKind, Workflow, WorkflowInput
+from galaxy_jobs.domain.model.values import PARAMETERS_SIZE
+from galaxy_jobs.domain.model.workflow_input import COLOR, MAX_INTEGER, Pattern
 
 
 Schema = dict[str, Any]
@@ -78,22 +80,62 @@ def _object(properties: Schema, required: list[str] | None = None) -> Schema:
 
 def _input(input_: WorkflowInput) -> Schema:
     is_data = input_.kind.is_data
-    limits = {
-        "enum": None if is_data else list(input_.options) or None,
-        "minimum": input_.minimum,
-        "maximum": input_.maximum,
+    notes = {
+        "examples": list(input_.suggestions) or None,
+        "x-galaxy-labels": list(input_.labels) or None,
         "x-galaxy-formats": list(input_.formats) or None,
         "x-galaxy-collection-type": input_.collection_type,
+        "x-galaxy-columns": list(input_.columns) or None,
     }
-    schema = _TYPES[input_.kind] | _given(limits)
+    limits = {} if is_data else _limits(input_)
+    schema = _TYPES[input_.kind] | limits | _given(notes)
+    may_be_empty = input_.optional and (not input_.options or input_.offers(""))
+    if _RULES & limits.keys() and may_be_empty:
+        schema = {"anyOf": [schema, {"type": "string", "const": ""}]}
     if input_.multiple and not is_data:
         # Without a type (an input of a kind unknown here) a list would fit both.
-        single = schema if "type" in schema else {**schema, "not": {"type": "array"}}
-        schema = {"anyOf": [single, {"type": "array", "items": schema}]}
+        is_typed = "type" in schema or "anyOf" in schema
+        single = schema if is_typed else {**schema, "not": {"type": "array"}}
+        several: Schema = {"type": "array", "items": schema}
+        if not input_.optional:
+            several["minItems"] = 1
+        schema = {"anyOf": [single, several]}
     if not input_.required:
         schema = {"anyOf": [schema, {"type": "null"}]}
-    more = {"description": input_.annotation or None, "default": input_.default}
+    sentences = [input_.rule, *(pattern.message for pattern in input_.patterns)]
+    description = " ".join(filter(None, [input_.annotation, *sentences]))
+    more = {"description": description or None, "default": input_.default}
     return {"title": input_.name, **schema, **_given(more)}
+
+
+def _limits(input_: WorkflowInput) -> Schema:
+    """Return what a single value is held to."""
+    limits: Schema = {"enum": list(input_.options) or None}
+    for word, bound, excluded in (
+        ("minimum", input_.minimum, input_.exclusive_minimum),
+        ("maximum", input_.maximum, input_.exclusive_maximum),
+    ):
+        limits[f"exclusive{word.title()}" if excluded else word] = bound
+    if input_.kind in {InputKind.TEXT, InputKind.DIRECTORY}:
+        limits |= {"minLength": input_.min_length or None}
+        limits |= {"maxLength": input_.max_length}
+        limits["allOf"] = [
+            _pattern(pattern) for pattern in input_.patterns if pattern.anchored
+        ] or None
+    return _given(limits)
+
+
+_RULES = {"minLength", "maxLength", "allOf"}
+"""What the empty text, which is no value, is not held to."""
+
+
+def _pattern(pattern: Pattern) -> Schema:
+    schema: Schema = {"pattern": pattern.anchored}
+    if pattern.negated:
+        schema = {"not": schema}
+    if pattern.max_length < PARAMETERS_SIZE:  # longer texts are not checked
+        schema = {"anyOf": [schema, {"minLength": pattern.max_length + 1}]}
+    return schema
 
 
 def _given(schema: Schema) -> Schema:
@@ -115,8 +157,18 @@ def _data(*sources: str) -> Schema:
 
 _TYPES: dict[InputKind, Schema] = {
     InputKind.TEXT: {"type": "string"},
-    InputKind.COLOR: {"type": "string", "format": "color"},
-    InputKind.INTEGER: {"type": "integer"},
+    InputKind.COLOR: {
+        "type": "string",
+        "format": "color",
+        "pattern": f"^{COLOR.pattern}$",
+        "maxLength": len("#rrggbb"),
+    },
+    InputKind.DIRECTORY: {"type": "string", "format": "directory-uri"},
+    InputKind.INTEGER: {
+        "type": "integer",
+        "minimum": -MAX_INTEGER,
+        "maximum": MAX_INTEGER,
+    },
     InputKind.FLOAT: {"type": "number"},
     InputKind.BOOLEAN: {"type": "boolean"},
     InputKind.DATA: _data("hda", "ldda", "hdca"),

@@ -43,6 +43,7 @@ def list_workflows(
         "workflow-not-allowed",
         "workflow-not-found",
         "workflow-ambiguous",
+        "workflow-unreadable",
         "galaxy-refused-us",
         "galaxy-unavailable",
         addressed=True,
@@ -71,6 +72,8 @@ def show_workflow(
         dataset_inputs=[
             input_.name for input_ in allowlist.dataset_inputs(name, workflow)
         ],
+        missing_tools=list(workflow.missing_tools),
+        run_time_parameters=list(workflow.run_time_parameters),
         parameters=workflow_schema.parameters(workflow, allowed),
     )
 

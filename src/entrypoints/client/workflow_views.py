@@ -17,6 +17,9 @@ from galaxy_jobs.entrypoints.typed_text import text_of
 
 Schema = Mapping[str, Any]
 
+MAX_INTEGER = 2**63 - 1
+"""Every integer is at most that: a bound that is not worth a word."""
+
 
 def workflows(items: list[Mapping[str, Any]]) -> Table:
     """Return the table of a list of workflows."""
@@ -122,12 +125,18 @@ def takes(schema: Schema) -> str:
     return wording.takes(
         _kind(single),
         options=single.get("enum", ()),
-        minimum=single.get("minimum"),
-        maximum=single.get("maximum"),
+        minimum=_bound(single, "minimum"),
+        maximum=_bound(single, "maximum"),
         formats=single.get("x-galaxy-formats", ()),
         collection_type=single.get("x-galaxy-collection-type"),
         multiple=multiple,
     )
+
+
+def _bound(single: Schema, word: str) -> float | None:
+    """Return a bound; None for that of all integers."""
+    bound = single.get(word, single.get(f"exclusive{word.title()}"))
+    return None if bound is None or abs(bound) >= MAX_INTEGER else float(bound)
 
 
 def _kind(single: Schema) -> str | None:

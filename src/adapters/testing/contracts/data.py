@@ -75,6 +75,12 @@ class DataCatalogContract:
             assert described.state == DELETED
             assert described.problem is not None
 
+    def test_knows_formats(self, data_catalog: DataCatalog) -> None:
+        known = data_catalog.datatypes()
+        assert known.admit("txt", ["txt"])
+        assert known.admit("txt", ["data"])
+        assert known.admit("txt", ["a format that no engine knows"])
+
     @pytest.mark.parametrize("src", Src)
     def test_does_not_describe_what_is_not_there(
         self, data_catalog: DataCatalog, data_scene: DataScene, src: Src

@@ -35,6 +35,7 @@ from galaxy_jobs.domain.model.dataset import (
     Src,
     UrlData,
 )
+from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     SETTLED,
@@ -205,6 +206,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         workflows: Every stored workflow, by id, deleted ones included.
         data: The description of data; None: there is none. Of any other id that
             Galaxy could give, there is data that is ``ok``: a dataset, or a list.
+        formats: The formats that it knows.
     """
 
     who: Identity = field(factory=lambda: Identity("http://galaxy.simulated", "user"))
@@ -221,6 +223,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
     data: dict[GalaxyData, DataDescription | None] = field(
         factory=dict[GalaxyData, DataDescription | None], init=False
     )
+    formats: Datatypes = field(factory=Datatypes, init=False)
     _forgotten: set[InvocationId] = field(factory=set[InvocationId], init=False)
     _faults: defaultdict[str, deque[_Fault]] = field(
         factory=lambda: defaultdict(deque), init=False
@@ -357,6 +360,9 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
 
     def describe(self, data: GalaxyData) -> DataDescription:
         return self._call("describe", lambda: self._describe(data))
+
+    def datatypes(self) -> Datatypes:
+        return self._call("datatypes", lambda: self.formats)
 
     def _describe(self, data: GalaxyData) -> DataDescription:
         type_ = "list" if data.src is Src.HDCA else None
