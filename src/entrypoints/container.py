@@ -187,7 +187,7 @@ class Container(containers.DeclarativeContainer):
     )
     rerun = Singleton(use_cases.Rerun, invocations, submit)
     find_jobs = Singleton(use_cases.FindJobs, invocations, datasets)
-    job_outputs = Singleton(use_cases.JobOutputs, invocations, runner, whoami)
+    job_outputs = Singleton(use_cases.JobOutputs, invocations, runner, whoami, clock)
     cancel_job = Singleton(use_cases.CancelJob, invocations, clock)
     refresh_job = Singleton(
         use_cases.RefreshJob,

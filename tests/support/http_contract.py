@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from galaxy_jobs import domain
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     DatasetId,
@@ -887,6 +888,21 @@ class HttpContract:
         world.ended(id_)
         world.galaxy.forget(InvocationId(id_))
         problem(world.ask("GET", f"/jobs/{id_}/outputs"), 404, "gone")
+
+    def test_outputs_show_that_a_job_was_changed_after_its_end(
+        self, world: World
+    ) -> None:
+        id_ = world.submit()
+        assert world.ended(id_)["attention"] is None
+        world.get(f"/jobs/{id_}/outputs")
+        assert world.get(f"/jobs/{id_}")["attention"] is None
+        world.galaxy.runs[-1].moment = FAILURE[-1]
+        world.get(f"/jobs/{id_}/outputs")
+        job = world.get(f"/jobs/{id_}")
+        assert job["state"] == "completed"
+        assert job["attention"].startswith("Changed in Galaxy after the end")
+        assert world.ask("POST", f"/jobs/{id_}/refresh").json()["state"] == "failed"
+        assert world.get(f"/jobs/{id_}")["attention"] is None
 
     def test_an_id_that_galaxy_gives_out_again_is_that_of_the_later_job(
         self, opened: Opened

@@ -503,8 +503,7 @@ class Invocation:
         if not self.state.is_terminal:
             return self.seen(sighting, at)
         stopped = sighting.state in _CANCELS
-        failed = self.state is InvocationState.FAILED
-        same = sighting.state is self.state or (failed and stopped)
+        same = self._has_end(sighting)
         note = None if self.attention == CHANGED_AFTER_END else self.attention
         after = evolve(
             self,
@@ -519,6 +518,41 @@ class Invocation:
         if after != self:
             after = evolve(after, version=self.version + 1, updated_at=at)
         return evolve(after, observed_at=at)
+
+    def _has_end(self, sighting: Sighting) -> bool:
+        """Whether a later look shows the same end."""
+        if self.state is InvocationState.FAILED and sighting.state in _CANCELS:
+            return True
+        return sighting.state is self.state
+
+    def compared(self, sighting: Sighting, at: datetime) -> Invocation:
+        """Return this invocation after a look that nobody asked for, after its end.
+
+        Its state stays; `attention` says if Galaxy shows another one. Of one that is
+        still followed, nothing changes.
+
+        Args:
+            sighting: The result of the look.
+            at: When the look began; time-zone aware.
+        """
+        if self._has_end(sighting):
+            return self
+        return self.noted(CHANGED_AFTER_END, at)
+
+    def noted(self, attention: str, at: datetime) -> Invocation:
+        """Return this invocation, which has ended, with another note for people.
+
+        Of one that is still followed, nothing changes: looks set its note.
+
+        Args:
+            attention: The note.
+            at: The time; time-zone aware.
+        """
+        if self.is_followed or self.attention == attention:
+            return self
+        return evolve(
+            self, attention=attention, version=self.version + 1, updated_at=at
+        )
 
     def request_cancel(self, at: datetime) -> Invocation:
         """Return this invocation with a cancel pending.

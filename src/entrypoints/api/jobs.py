@@ -289,7 +289,8 @@ def job_outputs(
 ) -> schemas.Outputs:
     """List a job's outputs.
 
-    Galaxy is asked; `gone` means that it no longer knows the job.
+    Galaxy is asked; `gone` means that it no longer knows the job. If they show that a
+    job was changed in Galaxy after its end, its `attention` says so from then on.
     """
     outputs = job_outputs(invocation_id)
     return schemas.view(schemas.Outputs, {"items": outputs})
