@@ -378,6 +378,18 @@ def test_submissions_of_the_version_before_are_compared_with_the_workflow_of_now
 # --- Galaxy was restored from a backup, and gives out the same ids ------------
 
 
+@pytest.mark.parametrize("name", ["mine ({})", "mine"], ids=["marked", "taken over"])
+def test_a_renamed_history_is_the_fence_as_long_as_its_name_has_the_mark(
+    world: World, name: str
+) -> None:
+    died_before_the_invoke(world)
+    (history,) = world.galaxy.histories.values()
+    history.name = name.format(history_mark(only(world).submission_id))
+    world.settle()
+    assert only(world).state is SubmissionState.REJECTED
+    assert history.deleted == ("{}" in name)
+
+
 @pytest.mark.parametrize("fenced", [False, True], ids=["open", "fenced"])
 @pytest.mark.parametrize("recorded", [False, True], ids=["lost again", "recorded"])
 def test_the_history_of_a_later_submission_is_not_that_of_an_earlier_one(

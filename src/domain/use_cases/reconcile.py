@@ -285,14 +285,13 @@ class Reconcile:
             self._undelete(history_id)
 
     def _is_ours(self, submission: Submission, history_id: HistoryId) -> bool:
-        """Whether the history has the name that the submission gave it.
+        """Whether the history still has the id of the submission in its name.
 
-        A user who renamed it has taken it over. A Galaxy that was restored from a
-        backup has given its id to another history, such as a later submission's.
+        A Galaxy that was restored from a backup has given its id to another history,
+        such as a later submission's. Or a user has taken it over by another name.
         """
         mark = history_mark(submission.submission_id)
-        name = self.histories.marked(mark).get(history_id)
-        return name in {submission.history_name, mark}
+        return history_id in self.histories.marked(mark)
 
     def _undelete(self, history_id: HistoryId) -> None:
         # If it cannot be brought back, the run in it is a fact all the same.
