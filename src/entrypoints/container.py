@@ -188,6 +188,8 @@ class Container(containers.DeclarativeContainer):
     rerun = Singleton(use_cases.Rerun, invocations, submit)
     find_jobs = Singleton(use_cases.FindJobs, invocations, datasets)
     job_outputs = Singleton(use_cases.JobOutputs, invocations, runner, whoami, clock)
+    job_steps = Singleton(use_cases.JobSteps, invocations, runner, whoami)
+    job_logs = Singleton(use_cases.JobLogs, invocations, runner, whoami)
     cancel_job = Singleton(use_cases.CancelJob, invocations, clock)
     refresh_job = Singleton(
         use_cases.RefreshJob,

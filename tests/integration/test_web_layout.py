@@ -8,6 +8,7 @@ screen reader, a keyboard or weak eyes from using a page.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from galaxy_jobs.domain import Element, Output
+from galaxy_jobs.domain import Element, JobDetails, JobState, Output
+from galaxy_jobs.domain.model.invocation import StepSummary
+from galaxy_jobs.domain.use_cases.steps import FailedJob, TimedStep
 from tests.integration.screenshots import furnish, output
 from tests.support.api import StandIn
 from tests.support.browser import browser
@@ -43,6 +46,44 @@ OUTPUTS = [
     PARTS,
 ]
 
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+STEPS = [
+    TimedStep(
+        path=path,
+        summary=StepSummary(
+            index=number,
+            label=path[-1],
+            tool="toolshed.g2.bx.psu.edu/repos/devteam/bwa/bwa_mem/0.7.19",
+            state=state,
+            jobs={"ok": 11, "error": 2},
+        ),
+        began_at=NOON,
+        ended_at=None if state == "running" else NOON + timedelta(seconds=4000),
+    )
+    for number, (path, state) in enumerate(
+        [
+            (("mapping",), "failed"),
+            (("mapping", "align"), "failed"),
+            (("mapping", "sort", "by name"), "ok"),
+            (("report",), "running"),
+        ]
+    )
+]
+LOGS = [
+    FailedJob(
+        path=("mapping", "align"),
+        state=JobState.ERROR,
+        details=JobDetails(
+            tool="bwa_mem/0.7.19",
+            element=f"plate-1/sample-{number}",
+            exit_code=1,
+            stderr="read names differ\n" * 30,
+            message="Are they a pair?",
+        ),
+    )
+    for number in range(3)
+]
+
 
 @pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
@@ -53,7 +94,12 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def there(module_database_url: str) -> Iterator[Site]:
-    with site(module_database_url, job_outputs=StandIn(OUTPUTS)) as pages:
+    with site(
+        module_database_url,
+        job_outputs=StandIn(OUTPUTS),
+        job_steps=StandIn(STEPS),
+        job_logs=StandIn((LOGS, 3)),
+    ) as pages:
         yield pages
 
 
@@ -69,6 +115,8 @@ def paths(postgres_url: str, there: Site) -> dict[str, str]:
         "the end of the list": "/?workflow_name=variant-calling&state=completed",
         **{f"a {name} job": f"/ui/jobs/{id_}" for name, id_ in jobs.items()},
         "outputs": f"{failed}/outputs",
+        "steps": f"{failed}/steps",
+        "logs": f"{failed}/logs",
         "workflows": "/ui/submit",
         "a form": form,
         "a rerun": f"{failed}/rerun",
@@ -83,6 +131,10 @@ def settled(page: Page, path: str) -> Page:
     page.wait_for_load_state("load")
     if path.startswith("/ui/jobs/") and path.count("/") == 3:
         page.wait_for_selector("#outputs:not([hx-get])")
+        if page.locator("#logs a").count():
+            page.locator("#logs a").click()
+            expect(page.locator("#logs h2")).to_have_count(len(LOGS))
+        expect(page.locator("#timed[hx-get]")).to_have_count(0)
     return page
 
 

@@ -197,6 +197,20 @@ def test_the_time_since_a_job_changed_is_told_by_galaxys_own_clock() -> None:
     assert translate.invocation(recorded("run_no_jobs"), no_sub, at).quiet_for is None
 
 
+def test_jobs_have_times_in_utc() -> None:
+    shown = recorded("run_success")
+    [job] = translate.invocation(shown, no_sub).steps[1].jobs
+    [answer] = shown["steps"][1]["jobs"]
+    for time, key in ((job.created_at, "create_time"), (job.updated_at, "update_time")):
+        assert time is not None
+        assert time.isoformat() == f"{answer[key]}+00:00"
+    answer["create_time"] = "2026-01-02T12:00:00+01:00"
+    answer["update_time"] = "long ago"
+    [job] = translate.invocation(shown, no_sub).steps[1].jobs
+    assert job.created_at == datetime(2026, 1, 2, 11, tzinfo=UTC)
+    assert job.updated_at is None
+
+
 @pytest.mark.parametrize("time", [None, 5, "", "now", "9999-99-99", []])
 def test_a_time_that_cannot_be_read_is_not_known(time: Any) -> None:
     shown = recorded("run_first_fails")

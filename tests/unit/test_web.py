@@ -9,7 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,18 @@ from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
 from galaxy_jobs.domain import (
     Element,
     GalaxyData,
+    GalaxyState,
     InputKind,
     InvocationId,
+    InvocationReport,
     JobDetails,
+    JobId,
+    JobReport,
+    JobState,
     Output,
     Progress,
     Src,
+    StepReport,
     Workflow,
     WorkflowId,
     WorkflowInput,
@@ -54,6 +60,7 @@ from galaxy_jobs.domain import (
 from galaxy_jobs.domain.errors import (
     OutcomeUnknown,
     RunnerUnavailable,
+    RunNotFound,
     RunRejected,
     StoreUnavailable,
 )
@@ -433,6 +440,96 @@ def test_outputs_are_fetched_separately_and_errors_stay_in_their_place(
     assert answer.status_code == 200  # a script puts nothing else in its place
     assert "Galaxy cannot be reached." in answer.text
     world.get(f"/ui/jobs/{id_}/outputs", 503)
+
+
+class NestedRun(SimulatedGalaxy):
+    """A run of which each job takes a minute, and those of a sub-workflow fail."""
+
+    def report(self, invocation_id: InvocationId) -> InvocationReport:
+        start = datetime(2025, 1, 2, 12, tzinfo=UTC)
+
+        def jobs(*states: JobState) -> tuple[JobReport, ...]:
+            return tuple(
+                JobReport(
+                    JobId(f"{state.value}{number}"),
+                    state,
+                    "sort1",
+                    created_at=start + number * timedelta(minutes=1),
+                    updated_at=start + (number + 1) * timedelta(minutes=1),
+                )
+                for number, state in enumerate(states)
+            )
+
+        bad = [JobState.ERROR] * 22
+        inner = InvocationReport(
+            invocation_id=InvocationId("sub"),
+            state=GalaxyState.SCHEDULED,
+            steps=(
+                StepReport(index=0, label="align", jobs=jobs(JobState.OK, *bad)),
+                StepReport(index=1, label="call", jobs=jobs(JobState.BLOCKED)),
+            ),
+        )
+        return InvocationReport(
+            invocation_id=invocation_id,
+            state=GalaxyState.SCHEDULED,
+            steps=(
+                StepReport(index=0, label="reads"),
+                StepReport(index=1, label="mapping", sub=inner),
+                StepReport(index=2, label="wait", jobs=jobs(JobState.RUNNING)),
+            ),
+        )
+
+    def details(self, job_id: JobId) -> JobDetails:
+        if job_id == "error2":
+            raise RunNotFound("Galaxy has no such job.")
+        return JobDetails(tool="sort1", exit_code=2, stderr=f"<{job_id}>")
+
+
+def test_the_steps_of_sub_workflows_are_shown_with_times(world: World) -> None:
+    id_ = world.submit()
+    world.container.runner.override(providers.Object(NestedRun()))
+    text = text_of(world.get(f"/ui/jobs/{id_}/steps"))
+    text = text.replace("\u203a", ">").replace("\u2013", "-")
+    for row in (
+        "1 reads ok - - - -",
+        "2 mapping failed - 1 blocked, 22 error, 1 ok 2025-01-02 23 min",
+        "1 mapping > align failed sort1 22 error, 1 ok 2025-01-02 23 min",
+        "2 mapping > call blocked sort1 1 blocked 2025-01-02 1 min",
+        "3 wait running sort1 1 running 2025-01-02",
+    ):
+        assert row in text
+    assert "so far" in text
+    assert "so far" not in text.partition("3 wait")[0]
+
+
+def test_the_log_of_each_failed_job_is_shown(world: World) -> None:
+    id_ = world.submit()
+    world.container.runner.override(providers.Object(NestedRun()))
+    text = text_of(world.get(f"/ui/jobs/{id_}/logs")).replace("\u203a", ">")
+    assert text.count("mapping > align") == 20
+    assert "mapping > align Tool sort1 Exit code 2 State error" in text
+    assert "<error1>" in text
+    assert "<error20>" in text
+    assert "It is error; Galaxy does not have its log any more." in text
+    assert "2 more failed; their logs are in Galaxy." in text
+    assert "blocked" not in text
+
+
+def test_steps_and_logs_stay_as_they_are_while_galaxy_is_away(world: World) -> None:
+    world.galaxy.add_workflow("Bad", plan=FAILURE)
+    id_ = world.submit(workflow_name="Bad")
+    world.sweep(9)
+    assert f'hx-get="/ui/jobs/{id_}/steps"' in world.get(f"/ui/jobs/{id_}")
+    assert "Step “sort” failed" in text_of(world.get(f"/ui/jobs/{id_}"))
+    world.galaxy.outage = RunnerUnavailable("Galaxy cannot be reached.")
+    htmx = {"HX-Request": "true"}
+    assert world.api.get(f"/ui/jobs/{id_}/steps", headers=htmx).status_code == 204
+    answer = world.api.get(f"/ui/jobs/{id_}/logs", headers=htmx)
+    assert answer.status_code == 200
+    assert "Galaxy cannot be reached." in answer.text
+    for part in ("steps", "logs"):
+        world.get(f"/ui/jobs/{id_}/{part}", 503)
+        world.get(f"/ui/jobs/none/{part}", 404)
 
 
 def test_a_superseded_job_and_a_rerun_point_to_each_other(world: World) -> None:

@@ -483,7 +483,22 @@ def job(content: Any) -> JobReport:
     # A word of our own: if Galaxy ever uses it, the meaning is unknown.
     if state is JobState.BLOCKED:
         state = JobState.UNKNOWN
-    return JobReport(JobId(id_of(content)), state, name(content.get("tool_id")))
+    return JobReport(
+        JobId(id_of(content)),
+        state,
+        name(content.get("tool_id")),
+        created_at=_time(content.get("create_time")),
+        updated_at=_time(content.get("update_time")),
+    )
+
+
+def _time(value: Any) -> datetime | None:
+    """Read a time: Galaxy's are in UTC, and most say no time zone."""
+    try:
+        time = datetime.fromisoformat(value)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def sentence(message: Mapping[str, Any]) -> str:

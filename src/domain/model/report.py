@@ -7,7 +7,7 @@ the one thing that only the adapter can find out: why a paused job is paused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
 
@@ -105,11 +105,15 @@ class JobReport:
         job_id: Galaxy's id of it.
         state: Its state.
         tool: The id of the tool it runs, or None where Galaxy does not name it.
+        created_at: When it was created, by the engine's clock; None: not known.
+        updated_at: When it last changed; None: not known.
     """
 
     job_id: JobId
     state: JobState
     tool: str | None = None
+    created_at: datetime | None = field(default=None, kw_only=True, eq=False)
+    updated_at: datetime | None = field(default=None, kw_only=True, eq=False)
 
 
 @frozen(kw_only=True)

@@ -333,7 +333,7 @@ def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighti
         state=state,
         galaxy_state=report.state.value,
         progress=_progress(report),
-        steps=tuple(_summary(step, row) for step in report.steps),
+        steps=tuple(summary(step, row) for step in report.steps),
         failure=failure,
         attention=_attention(state, report),
     )
@@ -462,7 +462,8 @@ def _progress(report: InvocationReport) -> Progress:
     )
 
 
-def _summary(step: StepReport, row: Row) -> StepSummary:
+def summary(step: StepReport, row: Row) -> StepSummary:
+    """Return a step as it is shown to clients; *row* is that of the whole run."""
     jobs = list(step.all_jobs())
     never = row is Row.BLOCKED and not step.scheduled and not jobs
     return StepSummary(

@@ -27,6 +27,7 @@ from galaxy_jobs.domain.use_cases.reconcile import (
 )
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
 from galaxy_jobs.domain.use_cases.review import AnswerReview
+from galaxy_jobs.domain.use_cases.steps import JobLogs, JobSteps
 from galaxy_jobs.domain.use_cases.submit import (
     Check,
     Plan,
@@ -56,7 +57,9 @@ __all__ = [
     "FindJobs",
     "GalaxyNews",
     "Heartbeat",
+    "JobLogs",
     "JobOutputs",
+    "JobSteps",
     "ListTokens",
     "ListWorkflows",
     "Mapper",

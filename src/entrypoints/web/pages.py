@@ -14,7 +14,13 @@ from litestar.response import Redirect, Stream
 
 from galaxy_jobs import domain
 from galaxy_jobs.domain import InvocationId, JobFilter, ports
-from galaxy_jobs.domain.use_cases import CancelJob, FindJobs, JobOutputs
+from galaxy_jobs.domain.use_cases import (
+    CancelJob,
+    FindJobs,
+    JobLogs,
+    JobOutputs,
+    JobSteps,
+)
 from galaxy_jobs.domain.use_cases.find_jobs import MATCHES_LIMIT
 from galaxy_jobs.entrypoints.api import cursors
 from galaxy_jobs.entrypoints.api.auth import requires
@@ -167,6 +173,42 @@ def get_outputs_page(
     return page(request, "outputs.html", invocation_id=invocation_id, **shown)
 
 
+@get("/ui/jobs/{invocation_id:str}/steps")
+@asks_galaxy
+def get_steps_page(
+    request: AnyRequest,
+    invocation_id: FromPath[str],
+    job_steps: Needs[JobSteps],
+    clock: Needs[ports.Clock],
+) -> Response[Any]:
+    """Show the steps of a job with their times, as Galaxy has them now."""
+    try:
+        steps = job_steps(InvocationId(invocation_id))
+    except domain.DomainError:
+        if not render.is_htmx(request):
+            raise
+        return Response(None, status_code=204)  # what is known of them stays
+    return page(
+        request, "steps.html", invocation_id=invocation_id, steps=steps, now=clock()
+    )
+
+
+@get("/ui/jobs/{invocation_id:str}/logs")
+@asks_galaxy
+def get_logs_page(
+    request: AnyRequest, invocation_id: FromPath[str], job_logs: Needs[JobLogs]
+) -> Response[str]:
+    """Show the logs of the failed jobs of a job, as Galaxy has them now."""
+    shown: dict[str, Any] = {"logs": [], "more": 0, "message": None}
+    try:
+        shown["logs"], shown["more"] = job_logs(InvocationId(invocation_id))
+    except domain.DomainError as error:
+        if not render.is_htmx(request):
+            raise
+        shown["message"] = explain(error)  # within the page of the job
+    return page(request, "logs.html", invocation_id=invocation_id, **shown)
+
+
 @get("/ui/submissions/{submission_id:str}", sync_to_thread=True)
 def get_submission_page(
     request: AnyRequest,
@@ -231,6 +273,8 @@ ROUTES = [
     get_job_page,
     get_events,
     get_outputs_page,
+    get_steps_page,
+    get_logs_page,
     get_submission_page,
     post_cancel_form,
 ]
