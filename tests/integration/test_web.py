@@ -115,7 +115,7 @@ def test_without_javascript_everything_is_read_and_done(
         page = tab.page
         page.goto(there.url)
         expect(page.get_by_text("24 of 24 ok").first).to_be_visible()
-        page.get_by_role("link", name="Failed", exact=True).click()
+        page.get_by_role("link", name="Failed 1", exact=True).click()
         expect(page.locator(".job")).to_have_count(1)
         page.locator(".name").click()
         expect(page.get_by_role("heading", name="Step “align” failed")).to_be_visible()
