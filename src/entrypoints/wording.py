@@ -26,6 +26,7 @@ _KINDS = {
     "collection": "a collection",
     "color": "a color such as #1f6feb",
     "data": "a dataset",
+    "directory-uri": "the address of a directory",
     "integer": "an integer",
     "number": "a number",
     "string": "a text",

@@ -20,6 +20,7 @@ from uuid import uuid4
 import requests
 from attrs import define
 
+from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from tests.support import declared
 from tests.support.galaxy import GALAXY, Lab
@@ -243,6 +244,27 @@ def record_declarations(recorder: Recorder) -> None:
     recorder.keep("datatypes", "datatypes/mapping")
 
 
+def record_values(recorder: Recorder) -> None:
+    """Record what becomes of every value that is sent for every kind of parameter."""
+    rows: list[dict[str, Any]] = []
+    for label in declared.PARAMETERS:
+        stored = recorder.lab.add(declared.one_kind(label))
+        good, bad = declared.CELLS.get(label, ([], []))
+        sent = [*good, *bad, declared.LEFT_OUT, None]
+        for value in {json.dumps(value): value for value in sent}.values():
+            row, inputs = {"label": label}, {}
+            if value != declared.LEFT_OUT:
+                row["sent"] = inputs[label] = value
+            try:
+                run = recorder.invoke(stored, **inputs)
+            except EmbeddedError as error:
+                rows.append({**row, "refused": str(error)})
+            else:
+                rows.append(row | declared.came_of(recorder.lab, run, label))
+    lines = ",\n".join(f" {json.dumps(row)}" for row in rows)
+    (recorder.folder / "values.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
 def jobs(shown: dict[str, Any]) -> list[dict[str, Any]]:
     return [job for step in shown["steps"] for job in step["jobs"]]
 
@@ -279,6 +301,7 @@ def main() -> None:
         if "declarations" not in sys.argv:
             record(recorder, galaxy)
         record_declarations(recorder)
+        record_values(recorder)
     finally:
         if not ran_before:
             galaxy.stop()

@@ -7,8 +7,9 @@ makes: it is connected to a tool that writes down the value that reached it.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
+from tests.support.wait import until
 from tests.support.workflows import (
     Step,
     collection,
@@ -18,6 +19,13 @@ from tests.support.workflows import (
     tool,
     workflow,
 )
+
+
+class Lab(Protocol):
+    """A user of a Galaxy."""
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Ask Galaxy's API."""
 
 
 VALUES_TOOL = "gxj_values"
@@ -273,3 +281,111 @@ def picks_a_value() -> dict[str, Any]:
         },
     }
     return made
+
+
+# --- values of parameters ----------------------------------------------------------
+
+LEFT_OUT = "(left out)"
+
+Values = tuple[list[Any], list[Any]]
+
+NO_TEXT = [5, True, {"a": 1}, ["a"]]
+NO_INTEGER = ["3", "x", 1.5, 1e30, True, {"a": 1}, [1]]
+NO_NUMBER = ["2.5", True, {}, []]
+NO_BOOLEAN = ["true", "yes", 0, 1, {}, []]
+NO_COLOR = ["red", "#123", "", "#12345g", 5]
+
+CELLS: dict[str, Values] = {
+    # label of the input: what fits, what does not
+    "text": (["b", ""], [None, LEFT_OUT, *NO_TEXT]),
+    "text, optional": (["b", "", None, LEFT_OUT], NO_TEXT),
+    "text, default": (["b", "", None, LEFT_OUT], NO_TEXT),
+    "text, optional default": (["b", "", None, LEFT_OUT], NO_TEXT),
+    "text, empty default": (["b", None, LEFT_OUT], NO_TEXT),
+    "text, null default": (["b", None, LEFT_OUT], NO_TEXT),
+    "text, regex": (["s1"], ["x1", "s1x", "", None, LEFT_OUT]),
+    "text, negated": (["ok", "", None, LEFT_OUT], ["tmp", "tmp2"]),
+    "text, length": (["ab", "abcd"], ["a", "abcde", "", None, LEFT_OUT]),
+    "restricted": (["fast", "exact", None, LEFT_OUT], ["slow", "", 1, ["fast"]]),
+    "restricted, optional": (["exact", None, LEFT_OUT], ["slow", "", {}]),
+    "connected": (["exact"], ["slow", "", None, LEFT_OUT]),
+    "suggested": (["x", "z", None, LEFT_OUT], NO_TEXT),
+    "several": ([["head", "tail"], "body", [], None, LEFT_OUT], [["nose"], "", {}]),
+    "several, restricted": (
+        [["head"], ["head", "body"], "body"],
+        [["nose"], [], "tail", None, LEFT_OUT],
+    ),
+    "integer": ([3, 3.0, -1], [None, LEFT_OUT, *NO_INTEGER]),
+    "integer, optional": ([3, 3.0, None, LEFT_OUT], NO_INTEGER),
+    "integer, default": ([3, None, LEFT_OUT], NO_INTEGER),
+    "float": ([2, 2.5, None, LEFT_OUT], NO_NUMBER),
+    "float, range": ([0, 0.99, None, LEFT_OUT], [1, -0.1, *NO_NUMBER]),
+    "boolean": ([True, False, None, LEFT_OUT], NO_BOOLEAN),
+    "boolean, required": ([True, False], [None, LEFT_OUT, *NO_BOOLEAN]),
+    "boolean, optional": ([True, False, None, LEFT_OUT], NO_BOOLEAN),
+    "color": (["#123456", "#ABCDEF", None, LEFT_OUT], NO_COLOR),
+    "color, optional": (["#123456", None, LEFT_OUT], NO_COLOR),
+    "directory": (["", None, LEFT_OUT], [5, {}]),
+}
+
+CHANGED_AT_IMPORT = {"text, negated", "text, length", "float, range"}
+"""Inputs whose rules Galaxy before 26.1 changes when a workflow is imported."""
+
+DEFAULTS: dict[str, Any] = {
+    "text, default": "a",
+    "text, empty default": "",
+    "restricted": "fast",
+    "integer, default": 7,
+    "float": 1.5,
+    "float, range": 0.5,
+    "boolean": False,
+    "color": "#00ff00",
+}
+"""What holds where nothing, or null, is given to an input that is not optional."""
+
+OPTIONAL_DEFAULTS: dict[str, Any] = {"text, optional default": "a", "several": ["head"]}
+"""The same where nothing is given to an input that is optional; null is no value."""
+
+
+def expected(label: str, value: Any) -> Any:
+    """Return what has to reach Galaxy."""
+    if value == LEFT_OUT and label in OPTIONAL_DEFAULTS:
+        return OPTIONAL_DEFAULTS[label]
+    if value is None or value == LEFT_OUT:
+        return DEFAULTS.get(label)
+    return int(value) if label.startswith("integer") else value
+
+
+def reaching(label: str, meant: Any) -> Any:
+    """Return the value that the tool gets for a value."""
+    name = PARAMETERS[label][0]
+    if name == "parts":
+        return meant if isinstance(meant, list) else [] if meant is None else [meant]
+    if name == "flag":  # the tool's own is not optional
+        return bool(meant)
+    return meant
+
+
+def came_of(lab: Lab, run: str, label: str) -> dict[str, Any]:
+    """Wait for the end of a run, and return what Galaxy and the tool received.
+
+    Returns:
+        The state of the job or of the run under ``outcome``, and, where there is such a
+        value, ``received`` and ``reached``.
+    """
+
+    def ended() -> Any:
+        shown = lab.call("GET", f"invocations/{run}?step_details=true")
+        jobs = [job for step in shown["steps"] for job in step["jobs"]]
+        over = jobs and all(job["state"] in {"ok", "error"} for job in jobs)
+        return (shown, jobs) if over or shown["state"] == "failed" else None
+
+    shown, jobs = until(ended, 120.0, every=0.2)
+    found: dict[str, Any] = {"outcome": jobs[0]["state"] if jobs else shown["state"]}
+    if (given := shown["input_step_parameters"].get(label)) is not None:
+        found["received"] = given["parameter_value"]
+    if found["outcome"] == "ok":
+        job = lab.call("GET", f"jobs/{jobs[0]['id']}")
+        path = f"datasets/{job['outputs']['output1']['id']}/display"
+        found["reached"] = lab.call("GET", path)[PARAMETERS[label][0]]
+    return found

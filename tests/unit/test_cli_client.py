@@ -439,3 +439,16 @@ def test_a_failure_is_shown_with_its_element() -> None:
     shown = capture.get()
     head = "Failed at step outer > sort, element plate-1/b, tool sort1, exit code 2"
     assert shown.startswith(head)
+
+
+def test_the_range_of_all_integers_is_not_worth_a_word() -> None:
+    def words(**more: Any) -> str:
+        workflow = Workflow(
+            workflow_id=WorkflowId("w"), name="w", inputs=(an_input(**more),)
+        )
+        return workflow_views.takes(schema_of(workflow, ALLOWED)["properties"]["p"])
+
+    assert words(kind=InputKind.INTEGER) == "an integer"
+    assert words(kind=InputKind.INTEGER, minimum=0) == "an integer of at least 0"
+    assert words(kind=InputKind.DIRECTORY) == "the address of a directory"
+    assert words(kind=InputKind.TEXT, min_length=2, optional=True) == "a text"

@@ -42,6 +42,8 @@ def detail(workflow: Mapping[str, Any]) -> RenderableType:
         ("about", workflow["annotation"] or None),
         ("galaxy id", workflow["workflow_id"]),
         ("dataset", where),
+        ("missing tools", ", ".join(workflow["missing_tools"]) or None),
+        ("set in Galaxy", ", ".join(workflow["run_time_parameters"]) or None),
     )
     parts: list[RenderableType] = [about]
     if schema["properties"]:

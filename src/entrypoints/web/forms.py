@@ -38,6 +38,7 @@ _TYPES: Mapping[InputKind, str] = {
     InputKind.COLLECTION: "collection",
     InputKind.COLOR: "color",
     InputKind.DATA: "data",
+    InputKind.DIRECTORY: "string",
     InputKind.FLOAT: "number",
     InputKind.INTEGER: "integer",
     InputKind.TEXT: "string",
