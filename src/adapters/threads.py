@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
-from attrs import frozen
+from attrs import define, frozen
 
 from galaxy_jobs.domain.errors import DomainError
 
@@ -36,21 +38,90 @@ def limit_arenas() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_ARENAS)
 
 
+@define
+class _Call(Generic[T, R]):
+    """A call in a pool of threads.
+
+    Attributes:
+        began: When it began, on the monotonic clock; None before that.
+    """
+
+    function: Callable[[T], R]
+    item: T
+    began: float | None = None
+
+    def __call__(self) -> R:
+        self.began = time.monotonic()
+        return self.function(self.item)
+
+
 @frozen
 class ThreadMapper:
-    """Maps a function over items in a bounded pool of threads."""
+    """Maps a function over items in a bounded pool of threads.
+
+    Attributes:
+        pool: It has some threads more than *threads*, for calls that are late.
+        threads: Calls of one map at once, without those that are late.
+    """
 
     pool: ThreadPoolExecutor
+    threads: int
 
     @classmethod
-    def open(cls, threads: int) -> Iterator[ThreadMapper]:
-        """Yield a mapper; its threads end afterwards."""
-        with ThreadPoolExecutor(threads, thread_name_prefix="galaxy") as pool:
-            yield cls(pool)
+    def open(cls, threads: int, late: int) -> Iterator[ThreadMapper]:
+        """Yield a mapper; its threads end afterwards.
 
-    def __call__(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Return the results in the order of the items."""
-        return self.pool.map(function, items)
+        Args:
+            threads: See :attr:`threads`.
+            late: How many more there are.
+        """
+        with ThreadPoolExecutor(threads + late, thread_name_prefix="galaxy") as pool:
+            yield cls(pool, threads)
+
+    def __call__(
+        self,
+        function: Callable[[T], R],
+        items: Iterable[T],
+        *,
+        timeout: timedelta | None = None,
+        late: Callable[[T], Callable[[Callable[[], R]], None]] | None = None,
+    ) -> Iterator[R]:
+        """Return the results as they come; see :class:`Mapper`."""
+        waiting = deque(items)
+        running: dict[Future[R], _Call[T, R]] = {}
+        limit = None if timeout is None else timeout.total_seconds()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.threads:
+                    call = _Call(function, waiting.popleft())
+                    running[self.pool.submit(call)] = call
+                done, _ = wait(running, _left(running, limit), FIRST_COMPLETED)
+                for future in done:
+                    if limit != 0:
+                        del running[future]
+                        yield future.result()
+                now = time.monotonic()
+                for future, call in [*running.items()]:
+                    if limit is not None and now - (call.began or now) >= limit:
+                        assert late is not None
+                        del running[future]
+                        store = late(call.item)
+                        future.add_done_callback(partial(_hand_over, store))
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _left(calls: Mapping[Any, _Call[Any, Any]], limit: float | None) -> float | None:
+    """Return the seconds until the first of these calls may be late."""
+    if limit is None:
+        return None
+    now = time.monotonic()
+    return max(min((call.began or now) + limit - now for call in calls.values()), 0.0)
+
+
+def _hand_over(store: Callable[[Callable[[], R]], None], future: Future[R]) -> None:
+    store(future.result)
 
 
 @frozen

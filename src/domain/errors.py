@@ -413,6 +413,13 @@ class RunnerUnavailable(RunnerError):
         self.retry_after = retry_after
 
 
+class ReportUnavailable(RunnerUnavailable):
+    """The engine could be reached, and gave no report of this run that can be read.
+
+    It takes too long, or is too large. There may be an outline.
+    """
+
+
 class RunnerRefusedUs(RunnerError):
     """The engine does not accept our key (401, or 403 without one)."""
 

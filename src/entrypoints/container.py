@@ -222,7 +222,9 @@ class Container(containers.DeclarativeContainer):
         clear=clear,
         clock=clock,
         policy=poll_policy,
-        mapper=providers.Resource(ThreadMapper.open, settings.provided.threads),
+        mapper=providers.Resource(
+            ThreadMapper.open, settings.provided.threads, use_cases.SLOW_LOOKS
+        ),
         pipelines=providers.Resource(ThreadPipelines.open),
         heartbeat=providers.Object(heartbeat),
     )

@@ -140,8 +140,9 @@ class HostileGalaxy:
 
     Attributes:
         garbage: By kind of request (see :meth:`answer`), such as ``report``, or by kind
-            and id, such as ``report 12ab``.
+            and id, such as ``report 12ab``; ``full 12ab`` is for its full looks alone.
         shown: By id of a run, what is shown of it; others are shown as running.
+        mapped: By id of a run of one mapped step, its jobs in each state.
         requests: The number of requests of each kind.
         runs: The runs in each history.
         names: The names of the histories.
@@ -150,6 +151,7 @@ class HostileGalaxy:
 
     garbage: dict[str, Garbage] = field(factory=dict)
     shown: dict[str, dict[str, Any]] = field(factory=dict)
+    mapped: dict[str, dict[str, int]] = field(factory=dict)
     requests: Counter[str] = field(factory=Counter)
     runs: dict[str, list[str]] = field(factory=lambda: defaultdict(list))
     names: dict[str, str] = field(factory=dict)
@@ -193,8 +195,19 @@ class HostileGalaxy:
                 }
                 return "marked", [{"id": id_, "name": found[id_]} for id_ in found]
             case "GET", "histories", _, "jobs_summary":
-                ids = query["ids"][0].split(",")
-                return "summaries", [self._summary(id_) for id_ in ids]
+                ids, types = query["ids"][0].split(","), query["types"][0].split(",")
+                kind = "summaries" if "WorkflowInvocation" in types else "counts"
+                return kind, list(map(self._summary, ids, types))
+            case "GET", "jobs":
+                run = (
+                    query.get("implicit_collection_jobs_id") or query["invocation_id"]
+                )[0]
+                first, limit = (
+                    int(query.get("offset", ["0"])[0]),
+                    int(query["limit"][0]),
+                )
+                newest_first = self._jobs(run, query.get("state"))[::-1]
+                return "jobs", newest_first[first : first + limit]
             case _, "histories", id_:
                 return "history", {"id": id_, "purged": False}
             case "POST", "workflows", _, "invocations":
@@ -206,7 +219,7 @@ class HostileGalaxy:
                 page = ids[::-1] if query.get("offset", ["0"]) == ["0"] else []
                 return "runs", [{"id": id_} for id_ in page]
             case "GET", "invocations", id_:
-                return "report", self._shown(id_)
+                return "report", self._shown(id_, full="step_details" in query)
             case "PUT", "invocations", run, "steps", id_:
                 self.actions[f"{run} {id_}"] = json.loads(body)["action"]
                 return "review", {"id": id_}
@@ -227,20 +240,40 @@ class HostileGalaxy:
             case _:
                 raise LookupError(f"{method} {target}")
 
-    def _shown(self, id_: str) -> dict[str, Any]:
+    def _shown(self, id_: str, *, full: bool = True) -> dict[str, Any]:
+        shown = self.shown.get(id_, self._running)
+        steps = [{**step, "jobs": step["jobs"] * full} for step in shown["steps"]]
+        if id_ in self.mapped:
+            step = {**steps[-1], "job_id": None, "implicit_collection_jobs_id": id_}
+            steps = [{**step, "jobs": self._jobs(id_) if full else []}]
         # Not the data that was recorded: runs are given other data here.
-        return {**self.shown.get(id_, self._running), "id": id_, "inputs": {}}
+        return {**shown, "steps": steps, "id": id_, "inputs": {}}
 
-    def _summary(self, id_: str) -> dict[str, Any]:
-        shown = self._shown(id_)
-        states = Counter(
-            job["state"] for step in shown["steps"] for job in step["jobs"]
+    def _jobs(self, run: str, states: list[str] | None = None) -> list[dict[str, Any]]:
+        counts = self.mapped[run].items()
+        all_ = [state for state, number in counts for _ in range(number)]
+        return [
+            {"id": f"{n:016x}", "state": state, "tool_id": "many"}
+            for n, state in enumerate(all_)
+            if states is None or state in states
+        ]
+
+    def _summary(self, id_: str, model: str) -> dict[str, Any]:
+        runs = [*self.shown.values(), self._running]
+        if model == "WorkflowInvocation":
+            runs = [self._shown(id_)]
+        states = self.mapped.get(id_) or Counter(
+            job["state"]
+            for run in runs
+            for step in run["steps"]
+            for job in step["jobs"]
+            if model != "Job" or job["id"] == id_
         )
         return {
             "id": id_,
             "populated_state": "ok",
             "states": states,
-            "model": "WorkflowInvocation",
+            "model": model,
         }
 
     def respond(self, method: str, target: str, body: bytes, write: Write) -> bool:
@@ -249,6 +282,8 @@ class HostileGalaxy:
         self.requests[kind] += 1
         id_ = urlsplit(target).path.rpartition("/")[2]
         garbage = self.garbage.get(f"{kind} {id_}") or self.garbage.get(kind)
+        if "step_details" in target:
+            garbage = self.garbage.get(f"full {id_}") or garbage
         if garbage is None:
             write(http(json.dumps(content)))
         elif isinstance(garbage, bytes):

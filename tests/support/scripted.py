@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from attrs import define, evolve, field
 
+from galaxy_jobs.adapters.testing.memory.galaxy import outlined
 from galaxy_jobs.domain import (
     GalaxyState,
     Identity,
@@ -37,6 +38,7 @@ class ScriptedGalaxy(WorkflowRunner):
         reviewed: What it says of the invocation after an answer.
         tells_in_bulk: Whether its bulk answers tell of anything.
         counts_sub_workflows: Whether its bulk answers count their jobs.
+        outlines: What its outlines are of; by default of the reports.
         takes: What happens while it looks up a report.
         asked: Every question, as ``report inv1``.
         in_bulk: What each bulk question was about.
@@ -51,6 +53,7 @@ class ScriptedGalaxy(WorkflowRunner):
     reviewed: dict[bool, InvocationReport | RunnerError] = field(factory=dict)
     tells_in_bulk: bool = True
     counts_sub_workflows: bool = True
+    outlines: dict[InvocationId, InvocationReport | RunnerError] = field(factory=dict)
     takes: Callable[[], object] = lambda: None
     asked: list[str] = field(factory=list)
     in_bulk: list[list[InvocationId]] = field(factory=list)
@@ -68,6 +71,13 @@ class ScriptedGalaxy(WorkflowRunner):
         if isinstance(answer, RunnerError):
             raise answer
         return answer
+
+    def outline(self, invocation_id: InvocationId) -> InvocationReport:
+        self._hear(f"outline {invocation_id}")
+        answer = self.outlines.get(invocation_id, self.reports.get(invocation_id))
+        if isinstance(answer, InvocationReport):
+            return outlined(answer)
+        raise answer or RunNotFound("I have no such thing.")
 
     def summaries(
         self, invocation_ids: Sequence[InvocationId]

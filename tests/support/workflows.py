@@ -69,10 +69,19 @@ def review(label: str | None, source: str) -> Step:
     return _step("pause", label, {}) | {"sources": {"input": source}}
 
 
-def sub(label: str, workflow: Mapping[str, Any], **sources: str) -> Step:
-    """Run another workflow: its inputs by name, each from a step's label."""
+def sub(
+    label: str, workflow: Mapping[str, Any], *, after: str | None = None, **sources: str
+) -> Step:
+    """Run another workflow: its inputs by name, each from a step's label.
+
+    Args:
+        label: Of the step.
+        workflow: The other workflow.
+        after: The label of a step to end well first.
+        sources: The labels by the names of inputs.
+    """
     step = _step("subworkflow", label, None)
-    return step | {"subworkflow": workflow, "sources": sources}
+    return step | {"subworkflow": workflow, "sources": sources, "after": after}
 
 
 def _step(kind: str, label: str | None, state: Any) -> Step:
@@ -96,14 +105,14 @@ def workflow(name: str, *steps: Step) -> dict[str, Any]:
             key: _connection(steps, places[source])
             for key, source in step.pop("sources").items()
         }
+        if step["type"] == "subworkflow":
+            for connection in connections.values():
+                connection["input_subworkflow_step_id"] = 0
         if after := step.pop("after", None):
             connections["__NO_INPUT_OUTPUT_NAME__"] = {
                 "id": places[after],
                 "output_name": "__NO_INPUT_OUTPUT_NAME__",
             }
-        if step["type"] == "subworkflow":
-            for connection in connections.values():
-                connection["input_subworkflow_step_id"] = 0
         outputs = []
         if step["type"] == "tool" and step["label"]:
             outputs = [{"output_name": "output1", "label": f"{step['label']}_out"}]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from threading import Event, Semaphore, Thread
+from typing import Any, cast
 
 import pytest
 from attrs import define, evolve, field
@@ -28,6 +28,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryTokens,
     MemoryTransitionFeed,
 )
+from galaxy_jobs.adapters.threads import ThreadMapper
 from galaxy_jobs.domain import (
     GalaxyState,
     Invocation,
@@ -43,12 +44,14 @@ from galaxy_jobs.domain.errors import (
     AlreadyEnded,
     JobNotFound,
     NoReview,
+    ReportUnavailable,
     RunnerError,
     RunnerRefusedUs,
     RunnerUnavailable,
     RunNotFound,
     RunRejected,
     StepNotFound,
+    StoreUnavailable,
 )
 from galaxy_jobs.domain.model.invocation import CHANGED_AFTER_END
 from galaxy_jobs.domain.ports import RunHistories
@@ -64,14 +67,12 @@ from galaxy_jobs.domain.use_cases import (
     Sweep,
 )
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
+from galaxy_jobs.domain.use_cases.poll.slow import SLOW_LOOKS
 from galaxy_jobs.domain.use_cases.poll.sweep import DETAILS_ATTEMPTS
 from tests.support.build import a_report, a_step
 from tests.support.faults import Faults, Killed, Paused, When
 from tests.support.scripted import ScriptedGalaxy
 
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 S = InvocationState
 SECOND = timedelta(seconds=1)
@@ -270,6 +271,247 @@ def test_a_failure_in_a_sub_workflow_is_seen_at_the_next_poll(
     failure = rig.job(id_).failure
     assert failure is not None
     assert failure.path == ("sub", "inside")
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "left out"])
+def test_a_failure_in_a_sub_workflow_that_begins_later_is_seen_at_the_next_poll(
+    rig: Rig,
+    counted: bool,  # noqa: FBT001
+) -> None:
+    rig.galaxy.counts_sub_workflows = counted
+    steps = a_step(JobState.RUNNING), a_step(label="sub", scheduled=False)
+    waiting = a_report(*steps, state=GalaxyState.READY)
+    before = evolve(waiting, has_sub_workflows=True)
+    id_ = rig.accepted("inv1", before)
+    rig.sweep()
+    rig.sweep(MINUTE)
+    assert rig.reports == [id_]
+    sub = a_report(a_step(JobState.ERROR, label="inside"), state=GalaxyState.READY)
+    rig.galaxy.reports[id_] = evolve(
+        before, steps=(before.steps[0], a_step(label="sub", sub=sub))
+    )
+    rig.sweep(MINUTE)
+    failure = rig.job(id_).failure
+    assert failure is not None
+    assert failure.path == ("sub", "inside")
+
+
+def test_a_run_without_sub_workflows_needs_no_full_look_while_it_waits(
+    rig: Rig,
+) -> None:
+    steps = a_step(JobState.RUNNING), a_step(scheduled=False)
+    rig.accepted("inv1", a_report(*steps, state=GalaxyState.READY))
+    rig.sweep()
+    rig.sweep(MINUTE)
+    assert not rig.reports
+
+
+# --- what a full look cannot be had of ----------------------------------------
+
+TOO_LARGE = ReportUnavailable("The answer is more than 24 MiB.")
+PARTLY = a_report(a_step(JobState.OK, JobState.ERROR, JobState.RUNNING, label="sort"))
+OVER = a_report(a_step(JobState.OK, JobState.ERROR, JobState.OK, label="sort"))
+
+
+@pytest.mark.parametrize(
+    ("end", "state"), [(OVER, S.FAILED), (DONE, S.COMPLETED)], ids=["bad", "good"]
+)
+def test_outlines_give_the_verdict_where_full_looks_cannot(
+    rig: Rig, end: InvocationReport, state: InvocationState
+) -> None:
+    id_ = rig.accepted("inv1", TOO_LARGE)
+    rig.galaxy.outlines[id_] = PARTLY
+    rig.sweep()
+    job = rig.job(id_)
+    assert (job.state, job.progress.total, job.progress.failed) == (S.IN_PROGRESS, 3, 1)
+    assert job.failure is not None
+    assert (job.failure.step, job.failure.exit_code) == ("sort", 1)
+    assert job.steps[0].jobs == {"error": 1, "ok": 1, "running": 1}
+    rig.galaxy.outlines[id_] = end
+    while not rig.job(id_).state.is_terminal:
+        rig.sweep(MINUTE)
+        assert not rig.reports, "outlines alone, for a while"
+    assert rig.job(id_).state is state
+
+
+def test_a_full_look_is_tried_again_after_a_while(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", TOO_LARGE)
+    rig.galaxy.outlines[id_] = PARTLY
+    rig.sweep()
+    rig.galaxy.reports[id_] = HALF
+    rig.sweep(rig.policy.full_look_every)
+    assert rig.reports == [id_]
+
+
+def test_a_run_that_not_even_an_outline_can_be_had_of_is_stale(rig: Rig) -> None:
+    id_, other = rig.accepted("inv1"), rig.accepted("inv2")
+    rig.sweep()
+    rig.galaxy.reports[id_] = TOO_LARGE
+    for _ in range(100):
+        cancelled(rig, id_)
+        sweep = rig.sweep(MINUTE)
+        assert sweep.problem is None, "one run makes no trouble for others"
+    assert rig.job(id_).is_stale(rig.clock())
+    assert rig.job(id_).state is S.CANCELLING
+    assert not rig.job(other).is_stale(rig.clock())
+
+
+def test_a_run_that_only_an_outline_can_be_had_of_is_cancelled(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", TOO_LARGE)
+    rig.galaxy.outlines[id_] = PARTLY
+    rig.sweep()
+    cancelled(rig, id_)
+    rig.galaxy.reports[id_] = PARTLY  # for the cancel itself
+    rig.sweep()
+    assert rig.galaxy.asked.index(f"outline {id_}") < rig.galaxy.asked.index(
+        f"cancel {id_}"
+    )
+
+
+def test_the_tool_of_a_step_stays_known(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", PARTLY)
+    rig.sweep()
+    assert rig.job(id_).steps[0].tool == "sort"
+    rig.galaxy.reports[id_] = TOO_LARGE
+    rig.galaxy.outlines[id_] = a_report(a_step(JobState.OK, JobState.RUNNING))
+    rig.sweep(MINUTE)
+    assert rig.job(id_).steps[0].jobs == {"ok": 1, "running": 1}
+    assert rig.job(id_).steps[0].tool == "sort"
+
+
+# --- what takes long to look at ------------------------------------------------
+
+
+@define
+class Held(ScriptedGalaxy):
+    """A Galaxy that answers nothing about one run until it is let go.
+
+    Attributes:
+        held: The run.
+        go: Set to let it go.
+        begun: Released whenever it is asked about that run.
+    """
+
+    held: str = "held"
+    go: Event = field(factory=Event)
+    begun: Semaphore = field(factory=lambda: Semaphore(0))
+
+    def report(self, invocation_id: InvocationId) -> InvocationReport:
+        self._wait(invocation_id)
+        return super().report(invocation_id)
+
+    def outline(self, invocation_id: InvocationId) -> InvocationReport:
+        self._wait(invocation_id)
+        return super().outline(invocation_id)
+
+    def _wait(self, invocation_id: InvocationId) -> None:
+        if invocation_id == self.held:
+            self.begun.release()
+            assert self.go.wait(30)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadMapper]:
+    with contextmanager(ThreadMapper.open)(2, SLOW_LOOKS) as mapper:
+        yield mapper
+
+
+@pytest.fixture
+def held(threads: ThreadMapper) -> Iterator[Rig]:
+    """A rig whose Galaxy holds back the answers about one run."""
+    galaxy = Held(who=HERE)
+    policy = PollPolicy(slow_look=timedelta(milliseconds=50))
+    rig = Rig(galaxy=galaxy, policy=policy)
+    rig.poll = evolve(rig.poll, mapper=threads)
+    yield rig
+    galaxy.go.set()
+
+
+def let_go(rig: Rig) -> None:
+    """Answer, and wait until that is stored."""
+    assert isinstance(rig.galaxy, Held)
+    rig.galaxy.go.set()
+    rig.poll.slow.wait()
+
+
+def test_others_do_not_wait_for_a_slow_look(held: Rig) -> None:
+    id_ = held.accepted("held")
+    others = held.many(5)
+    sweep = held.poll(at_most=SECOND)
+    assert (sweep.asked, sweep.failed, sweep.put_off) == (5, 0, 0)
+    assert {held.job(other).state for other in others} == {S.IN_PROGRESS}
+    assert held.job(id_).state is S.QUEUED
+    for _ in range(3):
+        held.clock.advance(held.policy.lease * 0.9)
+        held.beat()
+        assert held.poll(at_most=SECOND).asked, "its claim is kept, and others go on"
+    let_go(held)
+    assert held.beats == []
+    assert held.job(id_).state is S.IN_PROGRESS
+    assert held.poll(at_most=SECOND).looks == 1, "it is counted by the next sweep"
+
+
+def test_one_sweep_alone_waits_for_all(held: Rig) -> None:
+    id_ = held.accepted("held")
+    galaxy = held.galaxy
+    assert isinstance(galaxy, Held)
+
+    def let_it_go() -> None:
+        galaxy.begun.acquire()
+        galaxy.go.set()
+
+    Thread(target=let_it_go).start()
+    assert held.poll().looks == 1
+    assert held.job(id_).state is S.IN_PROGRESS
+
+
+def test_what_was_slow_once_is_outlined_apart_from_the_others(held: Rig) -> None:
+    id_ = held.accepted("held")
+    held.poll(at_most=SECOND)
+    let_go(held)
+    assert isinstance(held.galaxy, Held)
+    held.galaxy.go.clear()
+    held.galaxy.reports[id_] = HALF
+    held.galaxy.asked.clear()
+    held.clock.advance(MINUTE)
+    held.poll = evolve(
+        held.poll, policy=evolve(held.policy, slow_look=timedelta(hours=1))
+    )
+    held.poll(at_most=SECOND)  # ends, although nothing else is late before an hour
+    let_go(held)
+    assert f"outline {id_}" in held.galaxy.asked
+    assert f"report {id_}" not in held.galaxy.asked
+
+
+def test_a_slow_look_that_could_not_be_stored_fails_the_next_sweep(held: Rig) -> None:
+    held.accepted("held")
+    held.poll(at_most=SECOND)
+    held.faults.raises("queue.write_back", When.BEFORE, StoreUnavailable("Down."))
+    let_go(held)
+    with pytest.raises(StoreUnavailable):
+        held.poll(at_most=SECOND)
+    assert held.poll(at_most=SECOND).problem is None
+
+
+def test_few_slow_looks_are_under_way_at_once(held: Rig) -> None:
+    slow = held.poll.slow
+    ids = held.many(10, TOO_LARGE)
+    for id_ in ids:
+        slow.add(id_)
+    for _ in range(SLOW_LOOKS):
+        slow.begin()
+    assert held.poll(at_most=SECOND).failed == 10, "tried with the others at first"
+    held.galaxy.asked.clear()
+    held.clock.advance(MINUTE)
+    held.poll(at_most=SECOND)
+    assert not [asked for asked in held.galaxy.asked if asked.startswith("outline")]
+    for _ in range(SLOW_LOOKS):
+        slow.end(None, None)
+    held.clock.advance(MINUTE)
+    held.poll(at_most=SECOND)
+    slow.wait()
+    asked = [asked for asked in held.galaxy.asked if asked.startswith("outline")]
+    assert len(asked) == SLOW_LOOKS
 
 
 def test_bulk_answers_alone_are_trusted_for_a_while_only(rig: Rig) -> None:
@@ -852,12 +1094,8 @@ def test_many_threads_ask_and_each_invocation_once() -> None:
     rig = Rig(policy=PollPolicy(batch=64))
     ids = rig.many(500)
 
-    with ThreadPoolExecutor(8) as pool:
-
-        def at_once(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-            return pool.map(function, items)
-
-        sweep = evolve(rig.poll, mapper=at_once)()
+    with contextmanager(ThreadMapper.open)(8, SLOW_LOOKS) as mapper:
+        sweep = evolve(rig.poll, mapper=mapper)()
     assert (sweep.asked, sweep.failed) == (500, 0)
     assert sorted(rig.reports) == sorted(ids)
 

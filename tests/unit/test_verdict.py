@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from hypothesis import event, given, settings
 
+from galaxy_jobs.adapters.testing.memory.galaxy import outlined
 from galaxy_jobs.domain import (
     GalaxyState,
     InvocationReport,
@@ -834,3 +835,27 @@ def test_a_run_that_did_nothing_says_that_nothing_was_done(
     sighting = judge(a_report(*steps))
     assert sighting.state is S.COMPLETED
     assert sighting.attention == attention
+
+
+# --- outlines -------------------------------------------------------------------
+
+
+@given(REPORTS)
+def test_an_outline_has_the_verdict_of_the_report(report: InvocationReport) -> None:
+    full, outline = judge(report), judge(outlined(report))
+    assert full.progress.total == outline.progress.total
+    if full.state.is_terminal or outline.state.is_terminal:
+        assert full.state is outline.state
+        assert full.attention == outline.attention
+    if not (open_ := full.progress.running or full.progress.waiting):
+        assert full.progress == outline.progress
+    blamed = culprit(report)
+    if not open_ or (blamed and blamed.state is not J.BLOCKED):
+        assert blamed == culprit(outlined(report))
+        assert full.failure == outline.failure
+
+
+def test_why_jobs_are_paused_is_not_said_while_it_is_not_looked_up() -> None:
+    report = a_report(a_step(J.PAUSED, J.RUNNING))
+    assert judge(report).attention is not None
+    assert judge(outlined(report)).attention is None

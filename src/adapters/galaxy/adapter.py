@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from galaxy_jobs.adapters.galaxy import releases, translate
+from galaxy_jobs.adapters.galaxy import outlines, releases, translate
 from galaxy_jobs.adapters.galaxy.bulk import Bulk
 from galaxy_jobs.adapters.galaxy.client import (
     MAX_REQUESTS,
@@ -47,6 +47,7 @@ from galaxy_jobs.domain.errors import (
     DataNotFound,
     InvalidValue,
     OutcomeUnknown,
+    ReportUnavailable,
     RunnerRefusedUs,
     RunNotFound,
     RunRejected,
@@ -345,33 +346,77 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
         A cancelled invocation may lack steps that Galaxy never reached. They are
         added as not scheduled: the run did not get to its end.
         """
-        with self._client.domain_errors(_unless_missing):
-            shown, at = self._show(invocation_id)
-            report = self._read_report(shown, at, invocation_id, depth=0)
-            if report.state is GalaxyState.CANCELLED:
-                report = self._with_steps_missing(report, shown)
-            # Data that Galaxy does not show replaces and blocks nothing.
-            with suppress(Refused):
-                report = with_replacements(self._client, report, at)
-            with suppress(Refused):
-                report = with_blocked(self._client, report, shown)
-            return report
+        try:
+            with self._client.domain_errors(_unless_missing):
+                shown, at, report = self._report(invocation_id, self._show)
+                # Data that Galaxy does not show replaces and blocks nothing.
+                with suppress(Refused):
+                    report = with_replacements(self._client, report, at)
+                with suppress(Refused):
+                    report = with_blocked(self._client, report, shown)
+                return report
+        except NoAnswer as error:
+            if error.lasting or error.retry_after is not None:
+                raise
+            raise ReportUnavailable(str(error)) from error
 
-    def _sub(self, depth: int, invocation_id: InvocationId) -> InvocationReport:
+    def outline(self, invocation_id: InvocationId) -> InvocationReport:
+        jobs: dict[outlines.Place, outlines.JobsOfStep] = {}
+
+        def show(id_: InvocationId) -> _Shown:
+            shown, at = self._show(id_, details=False)
+            jobs.update(outlines.jobs_of_steps(shown))
+            return shown, at
+
+        with self._client.domain_errors(_unless_missing):
+            shown, at, report = self._report(invocation_id, show)
+            try:
+                return outlines.outline(self._client, report, jobs, shown, at)
+            except Refused as refusal:
+                raise refusal.unexpected() from refusal
+
+    def _report(
+        self, invocation_id: InvocationId, show: Callable[[InvocationId], _Shown]
+    ) -> tuple[Any, datetime | None, InvocationReport]:
+        """Return an invocation as it is shown, when it was, and its report."""
+        shown, at = show(invocation_id)
+        report = self._read_report(shown, at, invocation_id, show, depth=0)
+        if report.state is GalaxyState.CANCELLED:
+            report = self._with_steps_missing(report, shown)
+        if report.is_expanding and self._has_sub_workflows(shown):
+            report = evolve(report, has_sub_workflows=True)
+        return shown, at, report
+
+    def _has_sub_workflows(self, shown: Mapping[str, Any]) -> bool:
+        """Whether steps of a run are workflows themselves.
+
+        Galaxy is asked once for each version of a workflow; True if it does not tell.
+        """
+        try:
+            plan = self._plan(shown)
+        except (NoAnswer, Unreadable):
+            return True
+        return plan is None or any(step.is_workflow for step in plan.values())
+
+    def _sub(
+        self,
+        show: Callable[[InvocationId], _Shown],
+        depth: int,
+        invocation_id: InvocationId,
+    ) -> InvocationReport:
         if depth > MAX_DEPTH:
             raise Unreadable(f"sub-workflows more than {MAX_DEPTH} deep")
         try:
-            shown, at = self._show(invocation_id)
+            shown, at = show(invocation_id)
         except Refused as refusal:
             # A missing part does not mean that the run itself is gone.
             raise refusal.unexpected() from refusal
-        return self._read_report(shown, at, invocation_id, depth)
+        return self._read_report(shown, at, invocation_id, show, depth)
 
-    def _show(self, invocation_id: InvocationId) -> tuple[Any, datetime | None]:
-        """Return an invocation, and when it was shown by Galaxy's clock."""
+    def _show(self, invocation_id: InvocationId, *, details: bool = True) -> _Shown:
         answer = self._client.make_get_request(
             f"{self._client.url}/invocations/{invocation_id}",
-            params={"step_details": "true"},
+            params={"step_details": "true"} if details else None,
         )
         return answer.json(), date(answer.headers.get("Date", ""))
 
@@ -380,9 +425,10 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
         shown: Any,
         at: datetime | None,
         invocation_id: InvocationId,
+        show: Callable[[InvocationId], _Shown],
         depth: int,
     ) -> InvocationReport:
-        report = translate.invocation(shown, partial(self._sub, depth + 1), at)
+        report = translate.invocation(shown, partial(self._sub, show, depth + 1), at)
         _check_id(report.invocation_id, invocation_id)
         if report.state is GalaxyState.READY:
             # Only then may a review be open, or steps be left for ever.
@@ -647,6 +693,9 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
 
 _OUTPUT_KEYS = "extension,file_size,visible,hid,history_id,deleted,purged"
 
+_Shown = tuple[Any, datetime | None]
+"""An invocation, and when it was shown by Galaxy's clock."""
+
 _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
 
 _NO_DATA = frozenset(
@@ -656,7 +705,7 @@ _NO_DATA = frozenset(
 
 Plan: TypeAlias = Mapping[int, translate.PlannedStep]
 
-MAX_PLANS = 100
+MAX_PLANS = 1000
 """Workflows whose steps are kept."""
 
 MAX_DEPTH = 20

@@ -59,8 +59,7 @@ COMPLETED = Gap(
 SUB_WORKFLOWS = Gap(
     "26.0",
     "jobs of sub-workflows in bulk answers",
-    "Runs with sub-workflows are asked about singly, which takes more requests. Where "
-    "steps are scheduled late, a failure in a sub-workflow can be seen late.",
+    "Runs with sub-workflows are asked about singly, which takes more requests.",
 )
 PICK_VALUE = Gap(
     "26.1",

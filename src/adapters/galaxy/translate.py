@@ -420,10 +420,12 @@ class PlannedStep:
 
     Attributes:
         is_review: Whether somebody reviews the data there (Galaxy's ``pause``).
+        is_workflow: Whether it runs another workflow.
         needs: The indexes of the steps that it depends on.
     """
 
     is_review: bool
+    is_workflow: bool
     needs: tuple[int, ...]
 
 
@@ -444,8 +446,10 @@ def _planned(content: Any) -> PlannedStep:
         for given in part(content, "input_steps", dict).values()
         for source in (given if isinstance(given, list) else [given])
     ]
+    kind = part(content, "type", str)
     return PlannedStep(
-        is_review=part(content, "type", str) == "pause",
+        is_review=kind == "pause",
+        is_workflow=kind == "subworkflow",
         needs=tuple(sorted({place(source, "source_step") for source in sources})),
     )
 
@@ -476,16 +480,9 @@ def with_plan(
 
 def job(content: Any) -> JobReport:
     """Read a job as a step lists it."""
-    try:
-        state = JobState(part(content, "state", str))
-    except ValueError:
-        state = JobState.UNKNOWN
-    # A word of our own: if Galaxy ever uses it, the meaning is unknown.
-    if state is JobState.BLOCKED:
-        state = JobState.UNKNOWN
     return JobReport(
         JobId(id_of(content)),
-        state,
+        job_state(part(content, "state", str)),
         name(content.get("tool_id")),
         created_at=_time(content.get("create_time")),
         updated_at=_time(content.get("update_time")),
@@ -499,6 +496,17 @@ def _time(value: Any) -> datetime | None:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def job_state(word: str) -> JobState:
+    """Read Galaxy's word for the state of a job."""
+    # A word of our own: if Galaxy ever uses it, the meaning is unknown.
+    if word == JobState.BLOCKED.value:
+        return JobState.UNKNOWN
+    try:
+        return JobState(word)
+    except ValueError:
+        return JobState.UNKNOWN
 
 
 def sentence(message: Mapping[str, Any]) -> str:
@@ -580,11 +588,12 @@ def summaries(content: Any) -> dict[InvocationId, JobsSummary]:
     read = {}
     for item in content:
         with suppress(Unreadable):
-            read[InvocationId(id_of(item))] = _summary(item)
+            read[InvocationId(id_of(item))] = summary(item)
     return read
 
 
-def _summary(content: Any) -> JobsSummary:
+def summary(content: Any) -> JobsSummary:
+    """Read the counts of the jobs of an invocation, or of one of its steps."""
     states = part(content, "states", dict)
     populated = part(content, "populated_state", str)
     words = [populated, *states]

@@ -49,13 +49,13 @@ _urgency = _A.c.next_poll_at + sa.func.least(
     _A.c.next_poll_at - _A.c.last_change_at, sa.literal(MAY_BE_LATE, sa.Interval)
 )
 _due = (
-    sa.select(_A.c.invocation_id, _urgency.label("urgency"))
+    sa.select(_A.c.invocation_id, _A.c.woken, _urgency.label("urgency"))
     .where(
         _mine,
         _A.c.next_poll_at <= _now - sa.bindparam("due_for", type_=sa.Interval),
         sa.or_(_A.c.lease_until.is_(None), _A.c.lease_until <= _now),
     )
-    .order_by(_urgency, _A.c.invocation_id)
+    .order_by(_A.c.woken.desc(), _urgency, _A.c.invocation_id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True, key_share=True)
     # Materialized: evaluated again for each row of a join, it would claim more rows.
@@ -83,6 +83,7 @@ CLAIM = (
         (_now - _A.c.missing_since).label("missing_for"),
         _A.c.misses,
         _A.c.failures,
+        _due.c.woken,
         _due.c.urgency,
     )
 )
@@ -224,7 +225,9 @@ class PostgresPollQueue(PollQueue):
                 misses=row.misses,
                 failures=row.failures,
             )
-            for row in sorted(rows, key=lambda row: (row.urgency, row.invocation_id))
+            for row in sorted(
+                rows, key=lambda row: (not row.woken, row.urgency, row.invocation_id)
+            )
         ]
 
     def renew(self, claims: Sequence[Claim], *, lease: timedelta) -> None:

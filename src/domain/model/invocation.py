@@ -469,7 +469,7 @@ class Invocation:
             self,
             galaxy_state=sighting.galaxy_state,
             progress=sighting.progress,
-            steps=sighting.steps,
+            steps=self._with_tools(sighting.steps),
         )
         if self.has_jobs_left:
             failure = sighting.failure or self.failure
@@ -510,7 +510,7 @@ class Invocation:
             state=self.state if same else sighting.state,
             galaxy_state=sighting.galaxy_state,
             progress=sighting.progress,
-            steps=sighting.steps,
+            steps=self._with_tools(sighting.steps),
             failure=sighting.failure or (self.failure if stopped else None),
             attention=sighting.attention or (note if same else None),
         )
@@ -552,6 +552,16 @@ class Invocation:
             return self
         return evolve(
             self, attention=attention, version=self.version + 1, updated_at=at
+        )
+
+    def _with_tools(self, steps: tuple[StepSummary, ...]) -> tuple[StepSummary, ...]:
+        """Return steps with the tools that were known before, where none is known."""
+        if all(step.tool for step in steps):
+            return steps
+        known = {str(step.index): step.tool for step in self.steps}
+        return tuple(
+            step if step.tool else evolve(step, tool=known.get(str(step.index)))
+            for step in steps
         )
 
     def request_cancel(self, at: datetime) -> Invocation:

@@ -6,6 +6,7 @@ the one thing that only the adapter can find out: why a paused job is paused.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
@@ -64,6 +65,11 @@ class JobState(Enum):
     SKIPPED = "skipped"  #: its condition was false: a good end
     UNKNOWN = "unknown"  #: a state of a newer Galaxy: counts as not settled
 
+
+UNSCHEDULED = frozenset(
+    {GalaxyState.NEW, GalaxyState.READY, GalaxyState.REQUIRES_MATERIALIZATION}
+)
+"""The states in which Galaxy may still make jobs."""
 
 STDERR_TAIL = TEXT_LIMIT
 """How many characters of a failed job's stderr are kept, from its end."""
@@ -126,6 +132,8 @@ class StepReport:
         scheduled: Whether Galaxy has created its jobs (or it needs none).
         expanding: Whether more jobs are still to come (a mapped collection).
         jobs: Its own jobs, in Galaxy's order; none for inputs.
+        unlisted: The number of its jobs in each state that are not among *jobs*:
+            none, except in an outline (see :meth:`WorkflowRunner.outline`).
         sub: The invocation of the sub-workflow that the step runs, or None.
         empty: Whether it has no jobs because it is mapped over an empty collection.
         review: Whether it is a review that nobody has answered yet.
@@ -138,10 +146,16 @@ class StepReport:
     scheduled: bool = True
     expanding: bool = False
     jobs: tuple[JobReport, ...] = ()
+    unlisted: Mapping[JobState, int] = field(factory=dict[JobState, int], hash=False)
     sub: InvocationReport | None = None
     empty: bool = False
     review: bool = False
     needs: tuple[int, ...] | None = None
+
+    @property
+    def states(self) -> Counter[JobState]:
+        """How many of its own jobs are in each state, those not listed included."""
+        return Counter(self.unlisted) + Counter(job.state for job in self.jobs)
 
     @property
     def name(self) -> str:
@@ -149,10 +163,15 @@ class StepReport:
         return self.label or f"step {self.index + 1}"
 
     def all_jobs(self) -> Iterator[JobReport]:
-        """Yield its own jobs, and those of its sub-workflow."""
+        """Yield its own jobs that are listed, and those of its sub-workflow."""
         yield from self.jobs
         if self.sub is not None:
             yield from self.sub.jobs()
+
+    @property
+    def all_states(self) -> Counter[JobState]:
+        """The number of its jobs in each state, with those of its sub-workflow."""
+        return self.states + (self.sub.states if self.sub else Counter())
 
     @property
     def tool(self) -> str | None:
@@ -195,6 +214,8 @@ class InvocationReport:
         visited_for: The time since the scheduler of the engine last visited it, by the
             clock of the engine; None where that is not known.
         named: The step that the first of the messages is about, or None.
+        has_sub_workflows: Whether its workflow has some, which may still be to begin.
+            It is known of every run that Galaxy has not finished scheduling.
     """
 
     invocation_id: InvocationId
@@ -206,6 +227,12 @@ class InvocationReport:
     quiet_for: timedelta | None = None
     visited_for: timedelta | None = None
     named: NamedStep | None = None
+    has_sub_workflows: bool = False
+
+    @property
+    def is_expanding(self) -> bool:
+        """Whether more jobs may still be made, in it or in a sub-workflow."""
+        return any(part.state in UNSCHEDULED for _, part in self.tree())
 
     def tree(
         self, path: tuple[str, ...] = ()
@@ -239,7 +266,7 @@ class InvocationReport:
 
     @cached_property
     def bad_jobs(self) -> Sequence[tuple[tuple[str, ...], StepReport, JobReport]]:
-        """Every job in :data:`BAD`, with its path and step.
+        """Every listed job in :data:`BAD`, with its path and step.
 
         In the workflow's own order, the blocked ones after all others.
         """
@@ -252,9 +279,17 @@ class InvocationReport:
         return sorted(bad, key=lambda entry: entry[2].state is JobState.BLOCKED)
 
     def jobs(self) -> Iterator[JobReport]:
-        """Yield every job, those of sub-workflows too."""
+        """Yield every job that is listed, those of sub-workflows too."""
         for _, step in self.walk():
             yield from step.jobs
+
+    @cached_property
+    def states(self) -> Counter[JobState]:
+        """How many jobs are in each state, those of sub-workflows included."""
+        counts = Counter[JobState]()
+        for _, step in self.walk():
+            counts.update(step.states)
+        return counts
 
 
 def _tail(text: str | None) -> str | None:

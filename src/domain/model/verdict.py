@@ -11,8 +11,8 @@ jobs, or a job created in between could be missed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from enum import Enum
 
@@ -31,6 +31,7 @@ from galaxy_jobs.domain.model.report import (
     GOOD,
     NOT_STARTED,
     SETTLED,
+    UNSCHEDULED,
     GalaxyState,
     InvocationReport,
     JobDetails,
@@ -45,11 +46,11 @@ class _Facts:
     """The facts of a report that the rows of the table test."""
 
     report: InvocationReport
-    jobs: tuple[JobReport, ...]
+    jobs: AbstractSet[JobState]  #: the states that jobs are in
 
     @classmethod
     def of(cls, report: InvocationReport) -> _Facts:
-        return cls(report, tuple(report.jobs()))
+        return cls(report, frozenset(report.states))
 
     @property
     def state(self) -> GalaxyState:
@@ -86,7 +87,9 @@ class _Facts:
         has left these steps. No review may bring it on.
         """
         parts = [part for _, part in self.report.tree()]
-        changes = [part.quiet_for for part in parts if any(s.jobs for s in part.steps)]
+        changes = [
+            part.quiet_for for part in parts if any(s.states for s in part.steps)
+        ]
         visits = [part.visited_for for part in parts if part.state is GalaxyState.READY]
         return (
             self.settled
@@ -122,20 +125,20 @@ class _Facts:
     def over(self) -> bool:
         """Whether Galaxy is done with scheduling as well."""
         return self.scheduled and all(
-            report.state not in _UNSCHEDULED for _, report in self.report.tree()
+            report.state not in UNSCHEDULED for _, report in self.report.tree()
         )
 
     @property
     def good(self) -> bool:
-        return all(job.state in GOOD for job in self.jobs)
+        return all(state in GOOD for state in self.jobs)
 
     @property
     def settled(self) -> bool:
-        return all(job.state in SETTLED for job in self.jobs)
+        return all(state in SETTLED for state in self.jobs)
 
     @property
     def started(self) -> bool:
-        return any(job.state not in NOT_STARTED for job in self.jobs)
+        return any(state not in NOT_STARTED for state in self.jobs)
 
 
 def _was_rejected(report: InvocationReport) -> bool:
@@ -145,11 +148,7 @@ def _was_rejected(report: InvocationReport) -> bool:
 
 def _is_blocked(report: InvocationReport) -> bool:
     """Whether steps are left, and each depends on a job that went wrong."""
-    lost = {
-        step.index
-        for step in report.steps
-        if any(job.state in BAD for job in step.all_jobs())
-    }
+    lost = {step.index for step in report.steps if step.all_states.keys() & BAD}
     left = [step for step in report.steps if not step.scheduled]
     behind = set[int]()
     while more := {
@@ -186,9 +185,7 @@ def _reviews(
     done = {
         step.index
         for step in report.steps
-        if step.scheduled
-        and not step.review
-        and all(job.state in SETTLED for job in step.all_jobs())
+        if step.scheduled and not step.review and step.all_states.keys() <= SETTLED
     }
     for step in report.steps:
         place, names = f"{above}{step.index}", (*path, step.name)
@@ -201,9 +198,6 @@ def _reviews(
 REJECTED = "cancelled_on_review"
 """Galaxy's code for an invocation that was cancelled by a rejected review."""
 
-_UNSCHEDULED = frozenset(
-    {GalaxyState.REQUIRES_MATERIALIZATION, GalaxyState.NEW, GalaxyState.READY}
-)
 _SCHEDULED = frozenset({GalaxyState.SCHEDULED, GalaxyState.COMPLETED})
 
 
@@ -306,7 +300,7 @@ def confirmation_time(
     times = [
         part.quiet_for
         for _, part in report.tree()
-        if any(step.jobs for step in part.steps)
+        if any(step.states for step in part.steps)
     ]
     known = [quiet_for for quiet_for in times if quiet_for is not None]
     if len(known) < len(times):
@@ -340,20 +334,21 @@ def judge(report: InvocationReport, details: JobDetails | None = None) -> Sighti
 
 
 def _attention(state: InvocationState, report: InvocationReport) -> str | None:
-    jobs = {job.state for job in report.jobs()}
     if state in {_S.QUEUED, _S.IN_PROGRESS} and (waiting := list(reviews(report))):
         places, paths = zip(*waiting, strict=True)
         index = ", ".join(places[:NAMED_STEPS])
         return f"Waits for a review at {_steps(paths)} in Galaxy (index {index})."
     if state in {_S.CANCELLING, _S.CANCELLED} and (step := _rejected_at(report)):
         return f"Stopped, since the review at {step} was rejected."
-    if JobState.PAUSED in jobs and not state.is_terminal:
+    # Why a job is paused is not known of those that are only counted.
+    held = any(job.state is JobState.PAUSED for job in report.jobs())
+    if held and not state.is_terminal:
         return PAUSED
-    if state is _S.COMPLETED and jobs == {JobState.SKIPPED}:
+    if state is _S.COMPLETED and report.states.keys() == {JobState.SKIPPED}:
         return ALL_SKIPPED
     empty = [path for path, step in report.walk() if step.empty]
     if state is _S.COMPLETED and empty:
-        return EMPTY_STEPS.format(_steps(empty)) if jobs else ALL_EMPTY
+        return EMPTY_STEPS.format(_steps(empty)) if report.states else ALL_EMPTY
     return None
 
 
@@ -449,34 +444,36 @@ def _failure(report: InvocationReport, details: JobDetails | None) -> Failure | 
 
 
 def _progress(report: InvocationReport) -> Progress:
-    states = [job.state for job in report.jobs()]
-    ok = sum(state in GOOD for state in states)
-    failed = sum(state in BAD for state in states)
-    waiting = sum(state in NOT_STARTED for state in states)
+    counts = report.states
+    total = counts.total()
+    ok, failed, waiting = (
+        sum(counts[state] for state in states) for states in (GOOD, BAD, NOT_STARTED)
+    )
     return Progress(
-        total=len(states),
+        total=total,
         ok=ok,
         failed=failed,
         waiting=waiting,
-        running=len(states) - ok - failed - waiting,
+        running=total - ok - failed - waiting,
     )
 
 
 def summary(step: StepReport, row: Row) -> StepSummary:
     """Return a step as it is shown to clients; *row* is that of the whole run."""
-    jobs = list(step.all_jobs())
+    jobs = step.all_states
     never = row is Row.BLOCKED and not step.scheduled and not jobs
     return StepSummary(
         index=step.index,
         label=step.name,
         tool=step.tool,
-        state="blocked" if never else _step_state(step, jobs),
-        jobs=dict(sorted(Counter(job.state.value for job in jobs).items())),
+        state="blocked" if never else _step_state(step, jobs.keys()),
+        jobs={
+            state.value: jobs[state] for state in sorted(jobs, key=lambda s: s.value)
+        },
     )
 
 
-def _step_state(step: StepReport, jobs: list[JobReport]) -> str:
-    states = {job.state for job in jobs}
+def _step_state(step: StepReport, states: AbstractSet[JobState]) -> str:
     sub = _Facts.of(step.sub) if step.sub else None
     given_up = sub is not None and (sub.failed is not None or sub.stopped)
     if given_up or states & (BAD - {JobState.BLOCKED}):

@@ -146,10 +146,11 @@ class PollQueue(Protocol):
     ) -> Sequence[Claim]:
         """Claim invocations of that Galaxy that are due, the most urgent first.
 
-        The order is that in which they became due; but one that had been quiet
-        for some time by then may be late by as much again, up to
-        :data:`MAY_BE_LATE`. So a backlog that has been stuck for hours comes
-        after what is young and moving, and is not forgotten either.
+        First come those that others than pollers have changed since the last claim,
+        such as by a cancel. The order of the rest is that in which they became due;
+        but one that had been quiet for some time by then may be late by as much
+        again, up to :data:`MAY_BE_LATE`. So a backlog that has been stuck for hours
+        comes after what is young and moving, and is not forgotten either.
 
         None of them is claimed by others for *lease*. No transaction stays open
         while the claim is held.

@@ -89,9 +89,28 @@ class WorkflowRunner(Protocol):
 
         Raises:
             RunNotFound: Galaxy answers that it has no such invocation.
+            ReportUnavailable: Galaxy gave no answer, or none that is about this
+                invocation and within the bounds. There may be an :meth:`outline`.
+            RunnerUnavailable: It could not be reached, or asks for a pause.
+        """
+
+    def outline(self, invocation_id: InvocationId) -> InvocationReport:
+        """Return a report that does not list each job, for runs of very many.
+
+        :func:`judge` comes to the same verdict on it, and it is read in the same
+        order. The jobs of a step are counted in `unlisted`, unless it has only one.
+        Listed are those that the verdict names or depends on: the first one that
+        ended badly by itself, and, if nothing else is left to do, those that are
+        blocked or paused. Tools may be unknown, and when jobs last changed. It takes
+        a few requests, whatever the number of jobs. An engine without runs of very
+        many jobs leaves it as it is: the report.
+
+        Raises:
+            RunNotFound: Galaxy answers that it has no such invocation.
             RunnerUnavailable: Galaxy gave no answer, or none that is about this
                 invocation and within the bounds.
         """
+        return self.report(invocation_id)
 
     @abstractmethod
     def summaries(

@@ -12,11 +12,13 @@ from galaxy_jobs.domain.use_cases.find_jobs import FindJobs
 from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.outputs import JobOutputs
 from galaxy_jobs.domain.use_cases.poll import (
+    SLOW_LOOKS,
     Breaker,
     Heartbeat,
     Mapper,
     Poll,
     PollPolicy,
+    SlowRuns,
     Sweep,
     one_by_one,
 )
@@ -47,6 +49,7 @@ from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
 
 
 __all__ = [
+    "SLOW_LOOKS",
     "AnswerReview",
     "Authenticate",
     "Breaker",
@@ -75,6 +78,7 @@ __all__ = [
     "Rerun",
     "RevokeToken",
     "ShowWorkflow",
+    "SlowRuns",
     "Submit",
     "SubmitPolicy",
     "Submitted",

@@ -18,6 +18,7 @@ from galaxy_jobs.domain.model.report import Output
 from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.model.verdict import judge
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
+from galaxy_jobs.domain.use_cases.poll.sweep import report_or_outline
 from galaxy_jobs.domain.use_cases.saving import save_changed
 
 
@@ -59,7 +60,7 @@ class JobOutputs:
         deleted = [output.label for output in outputs if output.state in _DELETED]
         if _is_doubtful(job.state, {output.state for output in outputs}):
             try:
-                sighting = judge(self.runner.report(galaxy_id))
+                sighting = judge(report_or_outline(self.runner, galaxy_id))
             except RunnerError:
                 return  # the next time will do
             job = save_changed(

@@ -9,7 +9,10 @@ from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import confirmation_time, judge
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
-from galaxy_jobs.domain.use_cases.poll.sweep import details_of_culprit
+from galaxy_jobs.domain.use_cases.poll.sweep import (
+    details_of_culprit,
+    report_or_outline,
+)
 from galaxy_jobs.domain.use_cases.saving import save_changed
 
 
@@ -42,7 +45,7 @@ class RefreshJob:
         before = self.invocations.get(invocation_id)
         galaxy_id = before.id_on(self.runner.identity())
         at = self.clock()
-        report = self.runner.report(galaxy_id)
+        report = report_or_outline(self.runner, galaxy_id)
         sighting = judge(report, details_of_culprit(self.runner, report))
         uncertain = sighting.state.is_terminal and bool(
             confirmation_time(

@@ -9,10 +9,17 @@ from attrs import frozen
 
 from galaxy_jobs.domain.errors import RunNotFound
 from galaxy_jobs.domain.model.invocation import StepSummary
-from galaxy_jobs.domain.model.report import SETTLED, JobDetails, JobState, StepReport
+from galaxy_jobs.domain.model.report import (
+    BAD,
+    SETTLED,
+    JobDetails,
+    JobState,
+    StepReport,
+)
 from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.model.verdict import Row, row_of, summary
 from galaxy_jobs.domain.ports import InvocationRepository, WorkflowRunner
+from galaxy_jobs.domain.use_cases.poll.sweep import report_or_outline
 
 
 LOGS_LIMIT = 20
@@ -55,7 +62,7 @@ class JobSteps:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         job = self.invocations.get(invocation_id)
-        report = self.runner.report(job.id_on(self.identity()))
+        report = report_or_outline(self.runner, job.id_on(self.identity()))
         row = row_of(report)
         return [_timed(path, step, row) for path, step in report.walk()]
 
@@ -64,7 +71,9 @@ def _timed(path: tuple[str, ...], step: StepReport, row: Row) -> TimedStep:
     jobs = [*step.all_jobs()]
     created = [job.created_at for job in jobs if job.created_at]
     updated = [job.updated_at for job in jobs if job.updated_at]
-    settled = all(job.state in SETTLED for job in jobs) and not step.expanding
+    settled = step.all_states.keys() <= SETTLED and not step.expanding
+    if len(jobs) < step.all_states.total():
+        created = updated = []  # of some jobs alone they would mislead
     return TimedStep(
         path=path,
         summary=summary(step, row),
@@ -109,7 +118,7 @@ class JobLogs:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         job = self.invocations.get(invocation_id)
-        report = self.runner.report(job.id_on(self.identity()))
+        report = report_or_outline(self.runner, job.id_on(self.identity()))
         failed = [
             (path, bad)
             for path, _, bad in report.bad_jobs
@@ -122,4 +131,5 @@ class JobLogs:
             except RunNotFound:
                 details = None
             logs.append(FailedJob(path=path, state=bad.state, details=details))
-        return logs, len(failed) - len(logs)
+        number = sum(report.states[state] for state in BAD - {JobState.BLOCKED})
+        return logs, number - len(logs)

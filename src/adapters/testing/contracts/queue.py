@@ -185,6 +185,17 @@ class PollQueueContract:
         repositories.accepted("younger")
         assert repositories.claimed() == ["young", "stuck", "younger"]
 
+    def test_what_is_cancelled_comes_before_all_others(
+        self, repositories: Repositories
+    ) -> None:
+        for name in ("old", "inv1", "young"):
+            repositories.accepted(name)
+            repositories.pass_time(MINUTE)
+        before = repositories.invocations.get(InvocationId("inv1"))
+        repositories.invocations.save(before, before.request_cancel(before.created_at))
+        claims = repositories.claim()
+        assert [claim.invocation_id for claim in claims] == ["inv1", "old", "young"]
+
     def test_others_runs_are_theirs(self, repositories: Repositories) -> None:
         repositories.accepted("inv1", a_submission(identity=THERE))
         assert repositories.claim() == []

@@ -327,11 +327,29 @@ class WorkflowRunnerContract(_Contract):
             ended = self._ended(engine, scene, run)
             assert ended.state is InvocationState.COMPLETED
 
+    @pytest.mark.parametrize("kind", [Kind.SUCCESS, Kind.FAILURE, Kind.EMPTY])
+    def test_an_outline_leads_to_the_same_verdict(
+        self, engine: Engine, scene: Scene, kind: Kind
+    ) -> None:
+        run, _ = self._run(engine, scene, kind)
+        self._ended(engine, scene, run)
+        report, outline = engine.report(run), engine.outline(run)
+        assert outline.invocation_id == run
+        assert outline.states == report.states
+        assert outline.history_id == report.history_id
+        first = [job and job.job_id for job in map(culprit, (report, outline))]
+        assert first[0] == first[1]
+        shown, outlined = judge(report), judge(outline)
+        assert (outlined.state, outlined.progress) == (shown.state, shown.progress)
+        assert [step.jobs for step in outlined.steps] == [
+            step.jobs for step in shown.steps
+        ]
+
     def test_does_not_know_what_is_not_there(
         self, engine: Engine, scene: Scene
     ) -> None:
         absent = InvocationId(scene.absent)
-        for ask in (engine.report, engine.outputs, engine.cancel):
+        for ask in (engine.report, engine.outline, engine.outputs, engine.cancel):
             with pytest.raises(RunNotFound):
                 ask(absent)
         with pytest.raises(RunNotFound):

@@ -431,6 +431,13 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
 
         return self._call("report", read)
 
+    def outline(self, invocation_id: InvocationId) -> InvocationReport:
+        def read() -> InvocationReport:
+            run = self._run(invocation_id)
+            return outlined(_report(run.invocation_id, run.moment, run.history_id))
+
+        return self._call("outline", read)
+
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
     ) -> Mapping[InvocationId, JobsSummary]:
@@ -641,6 +648,41 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
     def _waits(self, run: SimulatedRun) -> bool:
         """Whether a review holds a run up."""
         return any(reviews(_report(run.invocation_id, run.moment, None)))
+
+
+def outlined(report: InvocationReport) -> InvocationReport:
+    """Return the outline that belongs to a report."""
+    open_ = not SETTLED.union({JobState.PAUSED}).issuperset(report.states)
+    blamed = [job for _, _, job in report.bad_jobs[:1]]
+    listed = {job for job in blamed if job.state is not JobState.BLOCKED}
+    held = {JobState.PAUSED, JobState.BLOCKED}
+    if not open_:
+        listed.update(job for job in report.jobs() if job.state in held)
+    for _, step in report.walk():
+        if len(step.jobs) == 1 and not held.intersection(step.states):
+            listed.update(step.jobs)
+
+    def outline(part: InvocationReport) -> InvocationReport:
+        return evolve(
+            part,
+            quiet_for=part.quiet_for if part.state is GalaxyState.READY else None,
+            steps=tuple(
+                evolve(
+                    step,
+                    jobs=tuple(job for job in step.jobs if job in listed),
+                    unlisted=Counter(
+                        # Galaxy has no state `blocked`: who is, is looked up last.
+                        JobState.PAUSED if job.state in held else job.state
+                        for job in step.jobs
+                        if job not in listed
+                    ),
+                    sub=step.sub and outline(step.sub),
+                )
+                for step in part.steps
+            ),
+        )
+
+    return outline(report)
 
 
 def _report(

@@ -662,10 +662,12 @@ class MemoryPollQueue(PollQueue):
             row.failures += 1
 
 
-def _urgency(due: tuple[InvocationId, _Active]) -> tuple[datetime, InvocationId]:
+def _urgency(
+    due: tuple[InvocationId, _Active],
+) -> tuple[bool, datetime, InvocationId]:
     id_, row = due
     quiet = row.next_poll_at - row.last_change_at
-    return row.next_poll_at + min(quiet, MAY_BE_LATE), id_
+    return not row.woken, row.next_poll_at + min(quiet, MAY_BE_LATE), id_
 
 
 @frozen

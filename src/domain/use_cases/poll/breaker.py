@@ -31,7 +31,7 @@ class Breaker:
     clock: Clock
     _problem: RunnerError | None = field(default=None, init=False)
     _until: datetime | None = field(default=None, init=False)
-    _failures: int = field(default=0, init=False)
+    _failures: set[object] = field(factory=set, init=False)
     _trips: int = field(default=0, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
@@ -52,10 +52,15 @@ class Breaker:
     def record_success(self) -> None:
         """Count an answer about invocations: the failures before it are forgotten."""
         with self._lock:
-            self._failures = self._trips = 0
+            self._failures.clear()
+            self._trips = 0
 
-    def record_failure(self, error: RunnerError) -> bool:
+    def record_failure(self, error: RunnerError, about: object) -> bool:
         """Count a failure; trip where Galaxy asks for a pause, or after too many.
+
+        Args:
+            error: The failure.
+            about: What was asked about: one that fails repeatedly counts once.
 
         Returns:
             Whether to check now that Galaxy answers at all: on reaching the
@@ -64,12 +69,13 @@ class Breaker:
         with self._lock:
             if self._problem is not None:  # the request was sent before it tripped
                 return False
-            self._failures += 1
+            before = len(self._failures)
+            self._failures.add(about)
             threshold = self.policy.failure_threshold
-            if _requested_pause(error) or self._failures >= 2 * threshold:
+            if _requested_pause(error) or len(self._failures) >= 2 * threshold:
                 self._trip(error)
                 return False
-            return self._failures == threshold
+            return before < len(self._failures) == threshold
 
     def trip(self, error: RunnerError) -> None:
         """Stop requests from now on, because of that error."""
@@ -82,7 +88,7 @@ class Breaker:
         pause = max(pause, _requested_pause(error))
         self._problem = error
         self._until = self.clock() + pause
-        self._failures = 0
+        self._failures.clear()
         self._trips += 1
 
 

@@ -43,10 +43,13 @@ class PollPolicy:
             hangs are taken over, too.
         look_budget: For how long new full looks are begun; then the most urgent
             invocations are claimed again.
+        slow_look: How long a look may take until others no longer wait for it, and
+            outlines replace full looks at that run for *full_look_every*. Where
+            Galaxy is slow to answer plain questions, it may take longer.
         full_look_every: How long bulk answers alone are trusted.
-        failure_threshold: The number of failures in a row after which the poller
-            checks whether Galaxy answers at all. If it does not, or after twice
-            as many failures, the breaker trips.
+        failure_threshold: The number of failures in a row, each about another run,
+            after which the poller checks whether Galaxy answers at all. If it does
+            not, or after twice as many failures, the breaker trips.
         min_pause: How long the breaker stops requests the first time; the pause
             doubles each time that Galaxy has not recovered.
         max_pause: The longest such pause, unless Galaxy itself asks for more.
@@ -81,6 +84,7 @@ class PollPolicy:
     lease: timedelta = field(default=timedelta(seconds=10), validator=positive)
     renew_for: timedelta = field(default=timedelta(minutes=5), validator=positive)
     look_budget: timedelta = field(default=timedelta(seconds=5), validator=positive)
+    slow_look: timedelta = field(default=timedelta(seconds=2), validator=positive)
     full_look_every: timedelta = field(
         default=timedelta(minutes=30), validator=positive
     )

@@ -15,7 +15,9 @@ verdict needs.
 Full looks take time, above all where Galaxy is slow or has no bulk answer. So
 they are begun only within a look budget. The other claims are given back, and
 the next claim takes the most urgent invocations first, those that have become
-due meanwhile included.
+due meanwhile included. A look that takes far longer than others is not waited for:
+its result is stored when it comes, and from then on outlines replace full looks at
+that run, apart from all others.
 """
 
 from __future__ import annotations
@@ -23,16 +25,17 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import Factory, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     IllegalTransition,
+    ReportUnavailable,
     RunnerError,
     RunnerUnavailable,
     RunNotFound,
@@ -44,6 +47,7 @@ from galaxy_jobs.domain.model.invocation import (
     Sighting,
 )
 from galaxy_jobs.domain.model.report import (
+    UNSCHEDULED,
     GalaxyState,
     InvocationReport,
     JobDetails,
@@ -64,6 +68,7 @@ from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.poll.breaker import Breaker
 from galaxy_jobs.domain.use_cases.poll.counts import Sweep
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
+from galaxy_jobs.domain.use_cases.poll.slow import SlowRuns
 from galaxy_jobs.domain.use_cases.reconcile import Reconcile
 
 
@@ -76,18 +81,47 @@ MIN_RENEWAL_INTERVAL = timedelta(seconds=1)
 IDLE_LOOK_INTERVAL = timedelta(seconds=15)
 """The shortest time between full looks while no job is open and steps are left."""
 
+SLOW_FACTOR = 10
+"""A look is slow only if it takes so many times as long as a plain question."""
+
 DETAILS_ATTEMPTS = 5
 """Failed looks in a row after which a failure is recorded without its details."""
+
+
+Late: TypeAlias = Callable[[T], Callable[[Callable[[], R]], None]]
+"""Called for an item whose result is no longer waited for. What it returns is called in
+another thread once the function has ended, with what returns or raises as that did."""
 
 
 class Mapper(Protocol):
     """Applies a function to each item, maybe to several at once: like ``map``."""
 
-    def __call__(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Return the results in the order of the items."""
+    def __call__(
+        self,
+        function: Callable[[T], R],
+        items: Iterable[T],
+        *,
+        timeout: timedelta | None = None,
+        late: Late[T, R] | None = None,
+    ) -> Iterator[R]:
+        """Return the results as they come.
+
+        Args:
+            function: The function. What it raises, this raises.
+            items: The items, begun in their order.
+            timeout: For how long the result for one item is waited for, from when
+                its turn comes; None: to the end. With zero, no result is returned.
+            late: Takes over the item then; given with *timeout*.
+        """
 
 
-def one_by_one(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def one_by_one(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    timeout: timedelta | None = None,  # noqa: ARG001 - nothing can be late
+    late: Late[T, R] | None = None,  # noqa: ARG001
+) -> Iterator[R]:
     """Apply a function to one item after the other: the simplest :class:`Mapper`."""
     return map(function, items)
 
@@ -140,8 +174,29 @@ class _Answer:
     jobs: float = 0
 
 
+@frozen
+class _Batch:
+    """What all looks of a batch have in common.
+
+    Attributes:
+        identity: The Galaxy.
+        at: When the batch began.
+        slow_after: For how long a look is waited for.
+        summaries: The bulk answers.
+    """
+
+    identity: Identity
+    at: datetime
+    slow_after: timedelta
+    summaries: Mapping[InvocationId, JobsSummary]
+
+
 def _breaker(poll: Any) -> Breaker:
     return Breaker(poll.policy, poll.clock)
+
+
+def _slow(poll: Any) -> SlowRuns:
+    return SlowRuns(poll.policy, poll.clock)
 
 
 @frozen(kw_only=True)
@@ -156,6 +211,7 @@ class Poll:
         heartbeat: Renews the leases of a batch for as long as it takes.
         random: Returns a random number from 0 to 1, for the jitter.
         breaker: Keeps its state from sweep to sweep.
+        slow: So do the runs that are slow to look at.
     """
 
     queue: PollQueue
@@ -170,6 +226,7 @@ class Poll:
     heartbeat: Heartbeat = no_heartbeat
     random: Callable[[], float] = random.random
     breaker: Breaker = field(default=Factory(_breaker, takes_self=True))
+    slow: SlowRuns = field(default=Factory(_slow, takes_self=True))
 
     def __call__(
         self,
@@ -201,17 +258,21 @@ class Poll:
         except RunnerError as error:
             self.breaker.trip(_kept(error))
             return self._with_problem(Sweep())
-        sweep = Sweep(reconciled=self.reconcile(identity))
+        slow_after = max(self.policy.slow_look, SLOW_FACTOR * (self.clock() - began))
+        sweep = Sweep(reconciled=self.reconcile(identity)) + self.slow.collect()
         counting = Lock()
 
         def pipeline() -> None:
             nonlocal sweep
-            for batch in self._batches(identity, began, at_most):
+            for batch in self._batches(identity, began, at_most, slow_after):
                 with counting:
                     sweep += batch
                     progress(sweep)
 
         self.pipelines(pipeline)
+        if at_most is None:
+            self.slow.wait()
+            sweep += self.slow.collect()
         # Last, so that the runs that this sweep saw complete are included.
         if self.breaker.problem is None:
             sweep = evolve(sweep, cleared=self.clear(identity))
@@ -226,7 +287,11 @@ class Poll:
         return evolve(sweep, problem=problem, retry_after=self.breaker.retry_after())
 
     def _batches(
-        self, identity: Identity, began: datetime, at_most: timedelta | None
+        self,
+        identity: Identity,
+        began: datetime,
+        at_most: timedelta | None,
+        slow_after: timedelta,
     ) -> Iterator[Sweep]:
         """Claim and ask, batch by batch, until nothing is due."""
         while self.breaker.problem is None:
@@ -239,7 +304,7 @@ class Poll:
             if not claims:
                 break
             with self._renewed(claims):
-                sweep = self._batch(identity, claims)
+                sweep = self._batch(identity, claims, slow_after)
             yield sweep
             if at_most is not None and self.clock() - began >= at_most:
                 break
@@ -253,7 +318,9 @@ class Poll:
             at_most=policy.renew_for,
         )
 
-    def _batch(self, identity: Identity, claims: Sequence[Claim]) -> Sweep:
+    def _batch(
+        self, identity: Identity, claims: Sequence[Claim], slow_after: timedelta
+    ) -> Sweep:
         at = self.clock()
         # One that may be gone could spoil the answer for all: it gets a full look.
         bulk = [
@@ -266,6 +333,7 @@ class Poll:
         summaries: dict[InvocationId, JobsSummary] = {}
         for answer in self.mapper(self._summaries, chunks):
             summaries.update(answer)
+        batch = _Batch(identity, at, slow_after, summaries)
         looks = []
         moved = []
         routine: set[InvocationId] = set()
@@ -278,19 +346,80 @@ class Poll:
                 routine.add(claim.invocation_id)
             else:
                 looks.append(self._quiet(claim))
-        deadline = self.clock() + self.policy.look_budget
-        answers = list(self.mapper(partial(self._full_look, deadline), moved))
-        looks += self._looks(identity, answers, summaries, at)
-        stored = self._stored(claims, looks)
-        full = [answer.claim.invocation_id for answer in answers if answer.sighting]
-        errors = [answer.error for answer in answers if answer.error is not None]
-        return Sweep(
+        apart, now, postponed = self._sorted(moved)
+        looks += map(self._failed, postponed)
+        look = partial(self._full_look, self.clock() + self.policy.look_budget)
+        late = partial(self._late, batch)
+        answers = [
+            *self.mapper(look, apart, timeout=timedelta(0), late=late),
+            *self.mapper(look, now, timeout=slow_after, late=late),
+        ]
+        done = self._done(batch, answers, looks)
+        return evolve(
+            done,
             due=len(claims),
-            asked=sum(look.answered for look in looks),
             bulk=len(chunks),
             bulk_misses=sum(claim.galaxy_id not in summaries for claim in bulk),
-            looks=len(full),
-            routine=len(routine.intersection(full)),
+            routine=sum(
+                answer.claim.invocation_id in routine and answer.sighting is not None
+                for answer in answers
+            ),
+        )
+
+    def _sorted(
+        self, claims: Iterable[Claim]
+    ) -> tuple[Sequence[Claim], Sequence[Claim], Sequence[Claim]]:
+        """Return which to look at apart from the others, which now, and which not yet.
+
+        Those to cancel come first.
+        """
+        free = self.slow.free
+        apart, now, postponed = list[Claim](), list[Claim](), list[Claim]()
+        for claim in sorted(claims, key=lambda claim: not claim.cancelling):
+            if claim.invocation_id not in self.slow:
+                now.append(claim)
+            elif len(apart) < free:
+                apart.append(claim)
+            else:
+                # An outline takes little time, as a rule; but not the last time.
+                (postponed if claim.failures else now).append(claim)
+        return apart, now, postponed
+
+    def _late(
+        self, batch: _Batch, claim: Claim
+    ) -> Callable[[Callable[[], _Answer]], None]:
+        """Keep a claim beyond its batch, whose look others must not wait for.
+
+        Returns:
+            What stores the answer about it.
+        """
+        if claim.invocation_id not in self.slow:
+            self.slow.add(claim.invocation_id)
+        self.slow.begin()
+        renewed = ExitStack()
+        renewed.enter_context(self._renewed([claim]))
+
+        def store(answer: Callable[[], _Answer]) -> None:
+            sweep, problem = None, None
+            try:
+                with renewed:
+                    sweep = self._done(batch, [answer()], [])
+            except Exception as error:  # noqa: BLE001 - raised by the next sweep
+                problem = error
+            self.slow.end(sweep, problem)
+
+        return store
+
+    def _done(
+        self, batch: _Batch, answers: Sequence[_Answer], looks: Sequence[Look]
+    ) -> Sweep:
+        """Store looks, and those that answers amount to."""
+        looks = [*looks, *self._looks(batch, answers)]
+        stored = self._stored(looks)
+        errors = [answer.error for answer in answers if answer.error is not None]
+        return Sweep(
+            asked=sum(look.answered for look in looks),
+            looks=sum(answer.sighting is not None for answer in answers),
             put_off=sum(not look.asked for look in looks),
             changed=stored.changes,
             ended=sum(map(_is_end, looks)),
@@ -300,14 +429,14 @@ class Poll:
             unstorable=stored.unstorable,
         )
 
-    def _stored(self, claims: Sequence[Claim], looks: Sequence[Look]) -> Stored:
+    def _stored(self, looks: Sequence[Look]) -> Stored:
         """Store looks; one that cannot be stored counts as a failure to ask."""
         stored = self.queue.write_back(looks)
         self.queue.write_back(
             [
-                self._failed(claim)
-                for claim in claims
-                if claim.invocation_id in stored.unstorable
+                self._failed(look.claim)
+                for look in looks
+                if look.claim.invocation_id in stored.unstorable
             ]
         )
         return stored
@@ -319,7 +448,7 @@ class Poll:
         try:
             summaries = self.runner.summaries([claim.galaxy_id for claim in claims])
         except RunnerError as error:
-            self._record_failure(error)
+            self._record_failure(error, claims[0].invocation_id)
             return {}
         if summaries:
             self.breaker.record_success()
@@ -341,13 +470,7 @@ class Poll:
         # Varied, so that what came together is not looked at together for ever.
         return every * (1 - self.policy.jitter * self.random())
 
-    def _looks(
-        self,
-        identity: Identity,
-        answers: Sequence[_Answer],
-        summaries: Mapping[InvocationId, JobsSummary],
-        at: datetime,
-    ) -> list[Look]:
+    def _looks(self, batch: _Batch, answers: Sequence[_Answer]) -> list[Look]:
         """Return what to store after full looks."""
         invocations = self.invocations.get_many(
             [
@@ -359,13 +482,13 @@ class Poll:
         # A 404 counts only from the Galaxy, and as the user, that had the run.
         reliable = not any(
             answer.missing for answer in answers
-        ) or self._has_same_identity(identity)
+        ) or self._has_same_identity(batch.identity)
         looks = []
         for answer in answers:
             before = invocations.get(answer.claim.invocation_id)
-            summary = summaries.get(answer.claim.galaxy_id)
+            summary = batch.summaries.get(answer.claim.galaxy_id)
             if answer.sighting is not None and before is not None:
-                look = self._seen(answer, answer.sighting, before, at)
+                look = self._seen(answer, answer.sighting, before, batch.at)
                 # The bulk answer came first: if anything moved in between, the
                 # next one will differ, and nothing is missed.
                 if summary is not None:
@@ -375,7 +498,7 @@ class Poll:
                         look, summary=summary.fingerprint if complete else _UNTRUSTED
                     )
             elif answer.missing and reliable and before is not None:
-                look = self._missing(answer.claim, before, at)
+                look = self._missing(answer.claim, before, batch.at)
             elif answer.error is not None or answer.missing:
                 look = self._failed(answer.claim)
             else:
@@ -389,18 +512,20 @@ class Poll:
             return _Answer(claim)
         answer = self._ask(claim)
         if answer.error is not None:
-            self._record_failure(answer.error)
+            # What is slow for one run says nothing about Galaxy.
+            if claim.invocation_id not in self.slow:
+                self._record_failure(answer.error, claim.invocation_id)
         else:
             self.breaker.record_success()
         return answer
 
-    def _record_failure(self, error: RunnerError) -> None:
+    def _record_failure(self, error: RunnerError, about: object) -> None:
         """Count a failure; after several, check whether it is Galaxy that fails.
 
         A Galaxy that answers with its identity has trouble with these invocations
         only, and the others are still asked about; unless it goes on like that.
         """
-        if self.breaker.record_failure(_kept(error)):
+        if self.breaker.record_failure(_kept(error), about):
             try:
                 self.runner.identity()
             except RunnerError as trouble:
@@ -408,7 +533,7 @@ class Poll:
 
     def _ask(self, claim: Claim) -> _Answer:
         try:
-            report = self.runner.report(claim.galaxy_id)
+            report = self._report(claim)
             sighting = judge(report, self._details(report, claim))
         except RunNotFound:
             return _Answer(claim, missing=True)
@@ -432,6 +557,16 @@ class Poll:
         return _Answer(
             claim, sighting, confirm_in=confirm_in, jobs=_jobs_to_count(report)
         )
+
+    def _report(self, claim: Claim) -> InvocationReport:
+        if claim.invocation_id not in self.slow:
+            try:
+                return self.runner.report(claim.galaxy_id)
+            except ReportUnavailable:
+                report = self.runner.outline(claim.galaxy_id)
+                self.slow.add(claim.invocation_id)
+                return report
+        return self.runner.outline(claim.galaxy_id)
 
     def _details(self, report: InvocationReport, claim: Claim) -> JobDetails | None:
         try:
@@ -522,10 +657,7 @@ class Poll:
         return self.policy.interval(quiet_for, self.random())
 
 
-_EXPANDING = frozenset(
-    {GalaxyState.NEW, GalaxyState.READY, GalaxyState.REQUIRES_MATERIALIZATION}
-)
-_UNSCHEDULED = frozenset(state.value for state in _EXPANDING)
+_UNSCHEDULED = frozenset(state.value for state in UNSCHEDULED)
 
 
 _UNTRUSTED = ""
@@ -535,13 +667,11 @@ _UNTRUSTED = ""
 def _jobs_to_count(report: InvocationReport) -> float:
     """Return how many jobs a bulk answer must count to be trusted.
 
-    While a sub-workflow may still get its first job, no number shows that the bulk
-    answer will count it.
+    While a sub-workflow may still begin, or get more jobs, no number shows that the
+    bulk answer will count them.
     """
-    for _, sub in report.tree():
-        if sub is not report and not any(sub.jobs()) and sub.state in _EXPANDING:
-            return math.inf
-    return sum(1 for _ in report.jobs())
+    nested = report.has_sub_workflows or any(step.sub for step in report.steps)
+    return math.inf if nested and report.is_expanding else report.states.total()
 
 
 def _is_end(look: Look) -> bool:
@@ -562,6 +692,21 @@ def _kept(error: RunnerError) -> RunnerError:
             each.__traceback__ = None
             errors += [each.__cause__, each.__context__]
     return error
+
+
+def report_or_outline(
+    runner: WorkflowRunner, invocation_id: InvocationId
+) -> InvocationReport:
+    """Return a report, or an outline where the jobs cannot be listed.
+
+    Raises:
+        RunNotFound: The engine has no such invocation.
+        RunnerUnavailable, RunnerRefusedUs: The engine could not be asked.
+    """
+    try:
+        return runner.report(invocation_id)
+    except ReportUnavailable:
+        return runner.outline(invocation_id)
 
 
 def details_of_culprit(
