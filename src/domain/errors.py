@@ -102,6 +102,25 @@ class InvalidSource(DomainError):
         self.dataset_id = dataset_id
 
 
+class DataMismatch(DomainError):
+    """The data that a dataset was to be registered for is not there, or other data."""
+
+    code = "invalid-source"
+
+
+class DatasetInUse(DomainError):
+    """A dataset that jobs still need is not removed."""
+
+    code = "dataset-in-use"
+
+    def __init__(self, dataset_id: str, user: str) -> None:
+        super().__init__(
+            f"Dataset {quoted(dataset_id)} is used by {user}, which has not ended. "
+            "Remove it after that."
+        )
+        self.dataset_id = dataset_id
+
+
 class SubmissionNotFound(DomainError):
     """No submission is recorded under that id."""
 
@@ -418,6 +437,10 @@ class ReportUnavailable(RunnerUnavailable):
 
     It takes too long, or is too large. There may be an outline.
     """
+
+
+class DataNotChecked(RunnerUnavailable):
+    """A dataset is not registered, since the engine could not tell what its data is."""
 
 
 class RunnerRefusedUs(RunnerError):

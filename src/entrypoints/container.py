@@ -168,7 +168,10 @@ class Container(containers.DeclarativeContainer):
     revoke_token = Singleton(use_cases.RevokeToken, tokens, clock)
     authenticate = Singleton(use_cases.Authenticate, tokens)
     token_cache: Provider[TokenCache] = Singleton(TokenCache, authenticate)
-    register_dataset = Singleton(use_cases.RegisterDataset, datasets, clock)
+    register_dataset = Singleton(
+        use_cases.RegisterDataset, datasets, clock, data_catalog
+    )
+    rename_dataset = Singleton(use_cases.RenameDataset, datasets)
     list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
     show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
     check = Singleton(

@@ -17,6 +17,10 @@ HINTS: Mapping[type[DomainError], str] = {
     errors.TokenNotFound: "`galaxy-jobs token list` lists all tokens.",
     errors.WorkflowAmbiguous: "Set the `id` of this workflow in the "
     "[[workflows]] of GALAXY_JOBS_CONFIG.",
+    errors.DataMismatch: "`POST /datasets?check=false` registers it without asking "
+    "Galaxy.",
+    errors.DataNotChecked: "`POST /datasets?check=false` registers it without asking "
+    "Galaxy.",
     errors.KeyInProgress: "See `GET /submissions/{submission_id}`.",
     errors.OutcomeUnknown: "See `GET /submissions/{submission_id}`.",
 }

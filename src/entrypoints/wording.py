@@ -64,6 +64,13 @@ def size(count: int | None) -> str:
     return f"{count / 1000**power:.1f} {_SIZES[power]}" if power else f"{count} B"
 
 
+def data(extension: str | None, collection_type: str | None) -> str | None:
+    """Return what data is, such as ``list:paired of txt``; None if it is not known."""
+    if collection_type is None:
+        return extension
+    return f"{collection_type} of {extension}" if extension else collection_type
+
+
 def takes(
     kind: str | None,
     *,

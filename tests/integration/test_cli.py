@@ -45,10 +45,27 @@ def submitted(gj: Client, *arguments: str) -> str:
     return job
 
 
+def test_a_dataset_is_renamed_found_and_removed(gj: Client, lab: Lab) -> None:
+    source = ("--hda", lab.text, "--id", "to-rename")
+    done = gj("datasets", "add", "before", *source, "--no-check")
+    assert done.stdout == "Dataset to-rename is registered.\n"
+    assert (
+        "Quite another" in gj("datasets", "rename", "to-rename", "Quite another").stdout
+    )
+    found = gj.json("datasets", "list", "--search", "QUITE AN")["items"]
+    assert [item["dataset_id"] for item in found] == ["to-rename"]
+    done = gj("datasets", "remove", "to-rename")
+    assert done.stdout == "Dataset to-rename is removed.\n"
+    done = gj("datasets", "list", "--search", "to-rename")
+    assert done.stdout == "There are no such datasets.\n"
+    gj("datasets", "remove", "to-rename", code=1)
+
+
 def test_from_a_dataset_to_the_results(gj: Client, jobs: Service, lab: Lab) -> None:
     done = gj("datasets", "add", "fruits.txt", "--hda", lab.text, "--id", "früchte/1")
-    assert done.stdout == "Dataset früchte/1 is registered.\n"
-    assert "früchte/1" in gj("datasets", "list").stdout
+    line = "Dataset früchte/1 is registered: 0.txt, txt, ok.\n"
+    assert done.stdout == line
+    assert re.search(r"früchte/1 +fruits.txt +txt, ok ", gj("datasets", "list").stdout)
     assert lab.text in gj("datasets", "show", "früchte/1").stdout
     done = gj("submit", "früchte/1", "two steps", "-p", "sleep_s=1", "--wait")
     job = re.search(r"Job (\w+) is queued", done.stdout)

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.samples import upload_text
 from galaxy_jobs.adapters.galaxy import releases
 from tests.support import workflows
 from tests.support.galaxy import Lab
+from tests.support.ids import absent_id
 from tests.support.service import Service, service
 from tests.support.wait import until
 
@@ -226,10 +228,44 @@ def test_a_missing_tool_is_refused_in_galaxys_words(jobs: Service, text: str) ->
     assert "not_installed" in problem["galaxy_message"]
 
 
-def test_a_dataset_that_galaxy_does_not_have_is_refused(jobs: Service) -> None:
-    gone = jobs.dataset("hda", "f" * 16)
-    problem = refusal(jobs, 422, wish(gone, "success"))
-    assert problem["type"].endswith("galaxy-rejected")
+def test_a_dataset_that_galaxy_does_not_have_is_refused(
+    jobs: Service, galaxy: LocalGalaxy
+) -> None:
+    for src in ("hda", "ldda", "hdca"):
+        for id_ in ("f" * 16, absent_id(galaxy)):
+            body = {"name": "gone", "source": {"src": src, "id": id_}}
+            answer = jobs.request("POST", "/datasets", body)
+            assert answer.status_code == 422, answer.text
+            assert answer.json()["type"].endswith("invalid-source")
+            gone = jobs.dataset(src, id_)
+            problem = refusal(jobs, 422, wish(gone, "success"))
+            assert problem["type"].endswith("invalid-parameters")
+            assert f"{src} {id_!r}" in problem["parameters"]["text"]
+
+
+def test_what_galaxy_knows_of_data_is_shown_and_asked_again_at_the_submission(
+    jobs: Service, lab: Lab
+) -> None:
+    file = upload_text(lab.url, lab.key, "for a while.txt", "a\n")
+    data = (("hda", file, "for a while.txt"), ("hdca", lab.texts, "texts"))
+    for src, id_, name in data:
+        body = {"name": name, "source": {"src": src, "id": id_}}
+        dataset = jobs.post("/datasets", body)
+        assert (dataset["galaxy_name"], dataset["state"]) == (name, "ok")
+        is_list = src == "hdca"
+        assert dataset["collection_type"] == ("list" if is_list else None)
+        assert is_list or dataset["extension"] == "txt"
+        assert jobs.get(f"/datasets/{dataset['dataset_id']}") == dataset
+    gone = jobs.dataset("hda", file)
+    checked = "/jobs?validate_only=true"
+    plan = jobs.post(checked, wish(gone, "success"))
+    assert plan["data"]["text"]["state"] == "ok"
+    history = lab.call("GET", f"datasets/{file}")["history_id"]
+    contents = f"histories/{history}/contents/{file}"
+    for query, words in (("", "is deleted in Galaxy;"), ("?purge=true", "for good")):
+        lab.call("DELETE", f"{contents}{query}")
+        problem = refusal(jobs, 422, wish(gone, "success"))
+        assert words in problem["parameters"]["text"]
 
 
 @pytest.mark.parametrize(

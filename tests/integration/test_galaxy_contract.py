@@ -9,7 +9,9 @@ import pytest
 from attrs import frozen
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.samples import upload_text
 from galaxy_jobs.adapters.galaxy import Galaxy
+from galaxy_jobs.adapters.testing.contracts.data import DataCatalogContract, DataScene
 from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
@@ -21,6 +23,7 @@ from galaxy_jobs.adapters.testing.contracts.runner import (
     WorkflowRunnerContract,
 )
 from galaxy_jobs.domain import (
+    DataCatalog,
     GalaxyData,
     InvocationState,
     InvokeOptions,
@@ -81,6 +84,43 @@ class Real:
 
 class TestCatalog(Real, WorkflowCatalogContract):
     pass
+
+
+@frozen
+class GalaxyDataScene(DataScene):
+    lab: Lab
+    absent: str
+
+    def dataset(self, name: str) -> GalaxyData:
+        id_ = upload_text(self.lab.url, self.lab.key, name, "a\n")
+        return GalaxyData(Src.HDA, id_)
+
+    def collection(self, name: str) -> GalaxyData:
+        first = self.dataset("first")
+        history = self.lab.call("GET", f"datasets/{first.id}")["history_id"]
+        members = [
+            {"src": "hda", "name": f"e{n}", "id": data.id}
+            for n, data in enumerate((first, self.dataset("second")))
+        ]
+        path = f"histories/{history}/contents/dataset_collections"
+        body = {"name": name, "collection_type": "list", "element_identifiers": members}
+        return GalaxyData(Src.HDCA, self.lab.call("POST", path, body)["id"])
+
+    def delete(self, data: GalaxyData) -> None:
+        kind = "dataset_collections" if data.src is Src.HDCA else "datasets"
+        shown = self.lab.call("GET", f"{kind}/{data.id}")
+        path = f"histories/{shown['history_id']}/contents/{kind}/{data.id}"
+        self.lab.call("DELETE", path)
+
+
+class TestData(DataCatalogContract):
+    @pytest.fixture
+    def data_catalog(self, lab: Lab) -> DataCatalog:
+        return Galaxy(lab.url, lab.key)
+
+    @pytest.fixture
+    def data_scene(self, lab: Lab, galaxy: LocalGalaxy) -> DataScene:
+        return GalaxyDataScene(lab, absent_id(galaxy))
 
 
 class TestRunner(Real, WorkflowRunnerContract):

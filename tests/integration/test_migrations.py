@@ -67,7 +67,8 @@ CATALOG = {
         ORDER BY 1, 2""",
     "indexes": """
         SELECT tablename, indexname, indexdef FROM pg_indexes
-        WHERE schemaname = 'public' ORDER BY 1, 2""",
+        WHERE schemaname = 'public' AND indexname <> 'ix_datasets_search'
+        ORDER BY 1, 2""",
     "storage": """
         SELECT relname, reloptions FROM pg_class
         WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
@@ -107,6 +108,42 @@ def test_other_programs_find_the_tables_they_were_promised(
             "SELECT invocation_id, dataset_id, workflow_name, state, galaxy_state,"
             " progress, failure, created_at, updated_at, observed_at FROM invocations"
         )
+
+
+SEARCH_INDEX = "SELECT to_regclass('ix_datasets_search') IS NOT NULL"
+
+
+def test_a_search_has_an_index_where_postgresql_has_what_it_needs(
+    engine: Engine, empty_database_url: str
+) -> None:
+    migrate(engine)
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute(SEARCH_INDEX).fetchone() == (True,)
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(
+            "EXPLAIN SELECT name FROM datasets"
+            " WHERE dataset_id ILIKE '%some%' OR name ILIKE '%some%'"
+        ).fetchall()
+        assert "ix_datasets_search" in str(plan)
+
+
+def test_a_user_who_may_create_no_extension_migrates_without_that_index(
+    empty_database_url: str,
+) -> None:
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "DROP ROLE IF EXISTS limited; CREATE ROLE limited;"
+            "GRANT USAGE, CREATE ON SCHEMA public TO limited"
+        )
+    url = f"{empty_database_url}&options=-crole%3Dlimited"
+    engine = make_engine(url)
+    try:
+        migrate(engine)
+        assert schema_state(engine) is SchemaState.CURRENT
+    finally:
+        engine.dispose()
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute(SEARCH_INDEX).fetchone() == (False,)
 
 
 def test_again_is_harmless_and_several_at_once_are_one(engine: Engine) -> None:

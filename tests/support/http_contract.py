@@ -55,6 +55,13 @@ Opened = Callable[..., AbstractContextManager[World]]
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
+LIST = domain.DataDescription(
+    name="plate 1",
+    state="queued",
+    extensions=("bam", "txt"),
+    collection_type="list:paired",
+)
+
 LISTED = [
     "invocation_id",
     "dataset_id",
@@ -534,7 +541,7 @@ class HttpContract:
         [
             ("/jobs", "GET, HEAD, OPTIONS, POST"),
             ("/datasets", "GET, HEAD, OPTIONS, POST"),
-            ("/datasets/d", "GET, HEAD, OPTIONS"),
+            ("/datasets/d", "DELETE, GET, HEAD, OPTIONS, PATCH"),
             ("/jobs/1/cancel", "OPTIONS, POST"),
         ],
     )
@@ -1167,13 +1174,157 @@ class HttpContract:
         answer = world.ask("POST", "/datasets", {"name": "Reads", "source": source})
         assert answer.status_code == 201
         dataset = answer.json()
-        assert list(dataset) == ["dataset_id", "name", "source", "created_at"]
+        assert list(dataset)[:4] == ["dataset_id", "name", "source", "created_at"]
         assert dataset["name"] == "Reads"
+        by_address = source["src"] == "url"
+        assert dataset["extension"] == source.get("ext")
+        assert dataset["state"] == (None if by_address else "ok")
+        list_ = "list" if source["src"] == "hdca" else None
+        assert dataset["collection_type"] == list_
+        assert (dataset["described_at"] is None) == by_address
         assert in_order(dataset["source"]) == in_order(source)
         assert TIME.fullmatch(dataset["created_at"])
         assert answer.headers["location"] == f"/datasets/{dataset['dataset_id']}"
         assert world.get(answer.headers["location"]) == dataset
         assert world.get("/datasets?limit=1")["items"] == [dataset]
+
+    def test_what_galaxy_knows_of_the_data_is_kept_and_shown(
+        self, world: World
+    ) -> None:
+        id_ = uuid4().hex
+        world.galaxy.data[domain.GalaxyData(domain.Src.HDCA, id_)] = LIST
+        source = {"src": "hdca", "id": id_}
+        body = {"dataset_id": f"plate {id_}", "name": "Plate", "source": source}
+        answer = world.ask("POST", "/datasets", body)
+        dataset = answer.json()
+        assert {key: dataset[key] for key in list(dataset)[4:8]} == {
+            "galaxy_name": "plate 1",
+            "state": "queued",
+            "extension": None,
+            "collection_type": "list:paired",
+        }
+        assert TIME.fullmatch(dataset["described_at"])
+        assert world.get(answer.headers["location"]) == dataset
+        # Known already: Galaxy is not asked again.
+        calls = world.galaxy.calls["describe"]
+        assert world.ask("POST", "/datasets", body).json() == dataset
+        assert world.galaxy.calls["describe"] == calls
+
+    def test_422_invalid_source(self, world: World) -> None:
+        hda, hdca = (
+            domain.GalaxyData(src, uuid4().hex)
+            for src in (domain.Src.HDA, domain.Src.HDCA)
+        )
+        world.galaxy.data |= {hda: None, hdca: LIST}
+        world.galaxy.data[domain.GalaxyData(domain.Src.HDA, hdca.id)] = None
+        for id_, advice in ((hda.id, "check=false"), (hdca.id, "as hdca")):
+            source = {"src": "hda", "id": id_}
+            body = {"dataset_id": f"d {id_}", "name": "n", "source": source}
+            document = problem(
+                world.ask("POST", "/datasets", body), 422, "invalid-source"
+            )
+            assert f"Galaxy has no hda '{id_}'" in document["detail"]
+            assert advice in document["detail"]
+            gone = world.ask("GET", f"/datasets/d%20{id_}")
+            problem(gone, 404, "dataset-not-found")
+            answer = world.ask("POST", "/datasets?check=false", body)
+            assert answer.status_code == 201
+            assert answer.json()["described_at"] is None
+
+    def test_503_for_a_dataset_where_galaxy_cannot_tell(self, world: World) -> None:
+        id_ = f"down {uuid4()}"
+        source = {"src": "hda", "id": "1"}
+        body = {"dataset_id": id_, "name": "n", "source": source}
+        by_address = {"src": "url", "url": "http://a.b/", "ext": "txt"}
+        world.galaxy.outage = RunnerUnavailable("It is down.", retry_after=7)
+        try:
+            answer = world.ask("POST", "/datasets", body)
+            document = problem(answer, 503, "galaxy-unavailable")
+            assert answer.headers["retry-after"]
+            assert "is not registered" in document["detail"]
+            assert "check=false" in document["detail"]
+            gone = world.ask("GET", f"/datasets/{quote(id_)}")
+            problem(gone, 404, "dataset-not-found")
+            for path, known in (
+                ("/datasets", {"name": "n", "source": by_address}),
+                ("/datasets?check=false", body),
+            ):
+                assert world.ask("POST", path, known).status_code == 201
+        finally:
+            world.galaxy.outage = None
+        # It was not described, and is now.
+        assert world.ask("POST", "/datasets", body).json()["state"] == "ok"
+
+    @pytest.mark.parametrize(
+        "kind", ["application/json", "application/merge-patch+json"]
+    )
+    def test_a_dataset_is_renamed(self, world: World, kind: str) -> None:
+        world.site.dataset("to/rename", "before")
+        path, before = "/datasets/to%2Frename", world.get("/datasets/to%2Frename")
+        for body, name in (
+            ({"name": "after"}, "after"),
+            ({}, "after"),
+            ({"name": "before"}, "before"),
+        ):
+            answer = world.ask("PATCH", path, body, content_type=kind)
+            assert answer.status_code == 200, answer.text
+            assert answer.json() == {**before, "name": name} == world.get(path)
+        wrong: object
+        for wrong in (
+            {"name": None},
+            {"name": ""},
+            {"name": " "},
+            {"name": "n" * 256},
+            {"source": before["source"]},
+            {"dataset_id": "other"},
+            [],
+        ):
+            problem(world.ask("PATCH", path, wrong), 400, "malformed-request")
+        answer = world.ask("PATCH", path, {"name": "x"}, content_type="text/plain")
+        problem(answer, 415, "unsupported-media-type")
+        answer = world.ask("PATCH", "/datasets/none", {"name": "n"})
+        problem(answer, 404, "dataset-not-found")
+        assert world.get(path) == before
+
+    def test_a_dataset_is_removed_once_no_job_needs_it(self, world: World) -> None:
+        for dataset_id in ("own", "named"):
+            world.site.dataset(dataset_id)
+        job = world.submit(
+            dataset_id="own",
+            workflow_name="strict",
+            parameters={"mode": "fast", "more": {"dataset_id": "named"}},
+        )
+        for dataset_id in ("own", "named"):
+            answer = world.ask("DELETE", f"/datasets/{dataset_id}")
+            document = problem(answer, 409, "dataset-in-use")
+            assert job in document["detail"]
+        world.ended(job)
+        for dataset_id in ("own", "named"):
+            answer = world.ask("DELETE", f"/datasets/{dataset_id}")
+            assert (answer.status_code, answer.content) == (204, b"")
+            for method in ("GET", "DELETE"):
+                gone = world.ask(method, f"/datasets/{dataset_id}")
+                problem(gone, 404, "dataset-not-found")
+        assert world.get(f"/jobs/{job}")["dataset_id"] == "own"
+        problem(world.ask("POST", f"/jobs/{job}/rerun"), 422, "dataset-not-found")
+
+    def test_datasets_are_searched_by_name_and_id(self, world: World) -> None:
+        word = uuid4().hex
+        for dataset_id, name in (
+            (f"{word} 1", "Liver"),
+            ("found by name", f"of {word.upper()}"),
+            (f"{word} 2", "Lung"),
+        ):
+            world.site.dataset(dataset_id, name)
+        first = world.get(f"/datasets?search={word[3:].title()}&limit=2")
+        path = f"/datasets?search={word[3:].title()}&cursor={first['next_cursor']}"
+        items = [*first["items"], *world.get(path)["items"]]
+        found = [item["dataset_id"] for item in items]
+        assert found == [f"{word} 2", "found by name", f"{word} 1"]
+        for other in ("?", "?search=other&"):
+            answer = world.ask("GET", f"/datasets{other}&cursor={first['next_cursor']}")
+            problem(answer, 400, "malformed-request")
+        assert world.get(f"/datasets?search=%25{word}")["items"] == []
 
     def test_workflows_are_listed_page_by_page(self, world: World) -> None:
         whole = world.get("/workflows?limit=200")["items"]
@@ -1362,6 +1513,8 @@ class HttpContract:
             "POST /datasets",
             "GET /datasets",
             "GET /datasets/{dataset_id}",
+            "PATCH /datasets/{dataset_id}",
+            "DELETE /datasets/{dataset_id}",
             "GET /workflows",
             "GET /workflows/{name}",
             "GET /health/live",

@@ -241,7 +241,7 @@ def test_an_address_is_cut_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) 
     address = f"https://example.org/{'a' * 100}"
     assert output.short(address) == address
     monkeypatch.setenv("COLUMNS", "80")
-    assert output.short(address) == f"{address[:29]}…"
+    assert output.short(address) == f"{address[:19]}…"
     assert output.short("hda:566af1e3cad5b92b") == "hda:566af1e3cad5b92b"
 
 

@@ -36,6 +36,7 @@ CLIENTS = {
     *("submit", "list", "show", "watch", "cancel", "rerun", "outputs", "history"),
     *("refresh", "review"),
     *("datasets add", "datasets list", "datasets show"),
+    *("datasets rename", "datasets remove"),
     *("workflows list", "workflows show"),
 }
 

@@ -589,15 +589,6 @@ def test_the_form_shows_what_the_workflow_declares(world: World) -> None:
     assert 'name="dataset_id" value="reads"' in page
 
 
-def test_the_form_names_missing_tools(world: World) -> None:
-    id_ = world.galaxy.add_workflow("Lacks")
-    stored = world.galaxy.workflows[id_]
-    stored.workflow = evolve(stored.workflow, missing_tools=("one", "<two>"))
-    page = world.get("/ui/submit?workflow_name=Lacks")
-    assert "Galaxy lacks tools that it uses" in page
-    assert "one, &lt;two&gt;." in page
-
-
 def test_a_form_runs_a_job_once_however_often_it_is_sent(world: World) -> None:
     page = world.get("/ui/submit?workflow_name=Form")
     fields = {

@@ -48,9 +48,6 @@ DECLARATION_TTL = 3600.0
 """Seconds for which a declaration is kept: the tools that it takes options from may
 change, and the workflow does not."""
 
-PARTIAL_DECLARATION_TTL = 60.0
-"""The same where Galaxy did not give its run form: it may take its whole deadline."""
-
 MAX_OPTIONS = 5000
 """Options of an input; one with more takes any value."""
 
@@ -73,23 +70,11 @@ class Stored:
 
     Attributes:
         id: Its id.
-        update: When it was changed, in Galaxy's spelling, and its newest version; None:
-            not known.
+        update_time: When it was changed, in Galaxy's spelling; None: not known.
     """
 
     id: WorkflowId
-    update: str | None
-
-    @classmethod
-    def read(cls, content: Any) -> Stored:
-        """Read it as Galaxy lists or shows it.
-
-        Raises:
-            Unreadable: It has no id.
-        """
-        update = name(content.get("update_time"))
-        version = name(content.get("latest_workflow_uuid"))
-        return cls(WorkflowId(id_of(content)), update and f"{update} {version}")
+    update_time: str | None
 
 
 class Declarations:
@@ -111,15 +96,14 @@ class Declarations:
         """
         with self._lock:
             kept = self._kept.get(stored.id)
-        if kept and kept[0] == stored.update and self._monotonic() < kept[1]:
+        if kept and kept[0] == stored.update_time and self._monotonic() < kept[1]:
             return evolve(kept[2], name=called)
         found, is_whole = self._ask(called, stored.id)
         # A missing tool may be installed at any moment.
-        if stored.update and not found.missing_tools:
-            ttl = DECLARATION_TTL if is_whole else PARTIAL_DECLARATION_TTL
-            expiry = self._monotonic() + ttl
+        if stored.update_time and is_whole and not found.missing_tools:
+            expiry = self._monotonic() + DECLARATION_TTL
             with self._lock:
-                self._kept[stored.id] = (stored.update, expiry, found)
+                self._kept[stored.id] = (stored.update_time, expiry, found)
                 self._kept.move_to_end(stored.id)
                 while len(self._kept) > MAX_KEPT:
                     self._kept.popitem(last=False)

@@ -50,10 +50,9 @@ class Names:
 
     def stored_by_id(self, workflow_id: WorkflowId) -> Stored | None:
         """Return the workflow of that id, as of now; None where none is listed."""
-        for _, stored in self._read(show_published="true"):
-            if stored.id == workflow_id:
-                return stored
-        return None
+        return next(
+            (stored for _, stored in self._read() if stored.id == workflow_id), None
+        )
 
     def all(self) -> Sequence[str]:
         """Return each name once, sorted; at most :data:`NAMES_TTL` old."""
@@ -71,4 +70,8 @@ class Names:
             for workflow in translate.objects(workflows):
                 if not workflow.get("deleted"):
                     name = translate.name(translate.part(workflow, "name", str))
-                    yield name or "", Stored.read(workflow)
+                    stored = Stored(
+                        WorkflowId(translate.id_of(workflow)),
+                        translate.name(workflow.get("update_time")),
+                    )
+                    yield name or "", stored

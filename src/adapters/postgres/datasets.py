@@ -7,36 +7,47 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 import sqlalchemy as sa
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Connection, Engine
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.invocations import ENDED
 from galaxy_jobs.adapters.postgres.rows import (
     Row,
     dataset_from_row,
+    dataset_key,
     dataset_to_row,
     storable,
 )
 from galaxy_jobs.domain.errors import (
     DatasetExists,
+    DatasetInUse,
     DatasetNotFound,
     InvalidSource,
     InvalidValue,
 )
 from galaxy_jobs.domain.model.dataset import Dataset, UnusableDataset
+from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.submission import SubmissionState
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.ports import Cursor, DatasetRepository, Page
 
 
 _T = tables.datasets
-_SELECT = sa.select(
+_S = tables.submissions
+_A = tables.active
+_I = tables.invocations
+_COLUMNS = (
     _T.c.dataset_id,
     _T.c.name,
     sa.cast(_T.c.source, sa.Text).label("source"),
     _T.c.created_at,
+    sa.cast(_T.c.description, sa.Text).label("description"),
+    _T.c.described_at,
 )
+_SELECT = sa.select(*_COLUMNS)
 _ADD = (
     insert(_T)
     .on_conflict_do_nothing(index_elements=[_T.c.dataset_id])
@@ -56,8 +67,56 @@ _BEYOND = _FIRST.where(
         sa.bindparam("id", type_=sa.Text),
     )
 )
-_FOUND = sa.or_(
-    *(column.ilike(sa.bindparam("pattern")) for column in (_T.c.dataset_id, _T.c.name))
+_DESCRIBE = sa.update(_T).where(_T.c.dataset_id == sa.bindparam("id"))
+_RENAME = (
+    sa.update(_T)
+    .values(name=sa.bindparam("new_name"))
+    .where(_T.c.dataset_id == sa.bindparam("id"))
+    .returning(*_COLUMNS)
+)
+# A submission that is opened meanwhile waits for this lock, or is seen by what follows.
+_LOCK = (
+    sa.select(_T.c.dataset_id)
+    .where(_T.c.dataset_id == sa.bindparam("id"))
+    .with_for_update()
+)
+_REMOVE = sa.delete(_T).where(_T.c.dataset_id == sa.bindparam("id"))
+_JOB = (
+    sa.select(_I.c.invocation_id)
+    .where(
+        _I.c.dataset_id == sa.bindparam("id"),
+        _I.c.state.in_(
+            [state.value for state in InvocationState if not state.is_terminal]
+        ),
+    )
+    .union_all(
+        sa.select(_A.c.invocation_id)
+        .join(_I, _I.c.invocation_id == _A.c.invocation_id)
+        .where(
+            sa.text("draws <> '{}'"),
+            _A.c.draws.contains(sa.bindparam("keys", type_=ARRAY(sa.Text))),
+            _I.c.state.not_in(ENDED),
+        )
+    )
+    .limit(1)
+)
+_SUBMISSION = (
+    sa.select(_S.c.submission_id)
+    .where(
+        _S.c.look_at.isnot(None),
+        _S.c.state.not_in(
+            [SubmissionState.ACCEPTED.value, SubmissionState.REJECTED.value]
+        ),
+        sa.or_(
+            _S.c.dataset_id == sa.bindparam("id"),
+            sa.func.jsonb_path_exists(
+                sa.cast(_S.c.parameters, JSONB),
+                sa.text("'$.**.dataset_id ? (@ == $id)'::jsonpath"),
+                sa.func.jsonb_build_object("id", sa.cast(sa.bindparam("id"), sa.Text)),
+            ),
+        ),
+    )
+    .limit(1)
 )
 
 
@@ -86,7 +145,7 @@ class PostgresDatasets(DatasetRepository):
                 with suppress(InvalidSource):
                     stored = dataset_from_row(row)
                     if stored.same_as(dataset):
-                        return stored
+                        return _described(connection, stored, dataset)
                 raise DatasetExists(dataset.dataset_id)
 
         return write(self.engine, work)
@@ -126,9 +185,7 @@ class PostgresDatasets(DatasetRepository):
         if search:
             if not storable(search):
                 return Page((), None)
-            escaped = re.sub(r"([%_\\])", r"\\\1", search)
-            parameters["pattern"] = f"%{escaped}%"
-            statement = statement.where(_FOUND)
+            statement = statement.where(_has(search))
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
@@ -137,6 +194,58 @@ class PostgresDatasets(DatasetRepository):
             return Page(items, None)
         last = rows[limit - 1]
         return Page(items, Cursor(last["created_at"], last["dataset_id"]))
+
+    def rename(self, dataset_id: DatasetId, name: str) -> Dataset:
+        parameters = {"id": dataset_id, "new_name": name}
+        if not storable(dataset_id):
+            raise DatasetNotFound(dataset_id)
+        row = write(
+            self.engine, lambda c: c.execute(_RENAME, parameters).mappings().first()
+        )
+        if row is None:
+            raise DatasetNotFound(dataset_id)
+        return dataset_from_row(row)
+
+    def remove(self, dataset_id: DatasetId) -> None:
+        parameters = {"id": dataset_id, "keys": [dataset_key(dataset_id)]}
+
+        def work(connection: Connection) -> None:
+            if not connection.execute(_LOCK, parameters).first():
+                raise DatasetNotFound(dataset_id)
+            # In the order in which a submission becomes a job.
+            if submission := connection.scalar(_SUBMISSION, parameters):
+                raise DatasetInUse(dataset_id, f"submission {submission}")
+            if job := connection.scalar(_JOB, parameters):
+                raise DatasetInUse(dataset_id, f"job {job!r}")
+            connection.execute(_REMOVE, parameters)
+
+        if not storable(dataset_id):
+            raise DatasetNotFound(dataset_id)
+        write(self.engine, work)
+
+
+def _has(search: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a text is in the id or the name."""
+    escaped = re.sub(r"([%_\\])", r"\\\1", search)
+    # As a literal: PostgreSQL would make one plan for all texts, and not use the index.
+    pattern: sa.BindParameter[str] = sa.bindparam(
+        "pattern", f"%{escaped}%", literal_execute=True
+    )
+    return sa.or_(_T.c.dataset_id.ilike(pattern), _T.c.name.ilike(pattern))
+
+
+def _described(connection: Connection, stored: Dataset, dataset: Dataset) -> Dataset:
+    """Give a stored dataset the description of the same one, if it has one."""
+    if dataset.description is None:
+        return stored
+    row = dataset_to_row(dataset)
+    changes = {key: row[key] for key in ("description", "described_at")}
+    connection.execute(_DESCRIBE.values(changes), {"id": stored.dataset_id})
+    return evolve(
+        stored,
+        description=dataset.description,
+        described_at=dataset.described_at,
+    )
 
 
 def _listed(row: Row) -> Dataset | UnusableDataset:

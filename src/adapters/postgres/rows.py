@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping
 
 from galaxy_jobs.domain.errors import InvalidSource, InvalidValue
 from galaxy_jobs.domain.model.dataset import (
+    DataDescription,
     Dataset,
     GalaxyData,
     Source,
@@ -39,7 +40,7 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.token import Scope, Token
-from galaxy_jobs.domain.model.values import Identity, Json
+from galaxy_jobs.domain.model.values import DatasetId, Identity, Json
 
 
 Row = Mapping[str, Any] | RowMapping
@@ -76,6 +77,8 @@ def dataset_to_row(dataset: Dataset) -> dict[str, Any]:
         "name": dataset.name,
         "source": source_to_json(dataset.source),
         "created_at": dataset.created_at,
+        "description": dataset.description and cleaned(asdict(dataset.description)),
+        "described_at": dataset.described_at,
     }
 
 
@@ -92,7 +95,7 @@ def dataset_from_row(row: Row) -> Dataset:
     """Return the dataset of a row, which another program may have written.
 
     Args:
-        row: With its source as text: a number in it may be longer than Python reads.
+        row: With its JSON as text: a number in it may be longer than Python reads.
 
     Raises:
         InvalidSource: The row is malformed.
@@ -104,6 +107,8 @@ def dataset_from_row(row: Row) -> Dataset:
             name=row["name"] if (row["name"] or "").strip() else row["dataset_id"],
             source=source,
             created_at=row["created_at"],
+            description=_description(row["description"]),
+            described_at=row["described_at"],
         )
     except (InvalidValue, ValueError, RecursionError) as error:
         raise InvalidSource(
@@ -111,6 +116,29 @@ def dataset_from_row(row: Row) -> Dataset:
             f"another program registered it wrongly. {masked(str(error))} Correct its "
             "row in the table `datasets`.",
         ) from error
+
+
+def _description(text: str | None) -> DataDescription | None:
+    """Return the description in a row; None for one that another program wrote."""
+    try:
+        value = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return None
+    match value:
+        case {
+            "name": str(name),
+            "state": str(state),
+            "extensions": list(extensions),
+            "collection_type": str() | None as collection_type,
+        } if all(isinstance(extension, str) for extension in extensions):
+            return DataDescription(
+                name=name,
+                state=state,
+                extensions=tuple(extensions),
+                collection_type=collection_type,
+            )
+        case _:
+            return None
 
 
 def _source(value: Any) -> Source:
@@ -338,7 +366,10 @@ def transition_from_row(row: Row) -> Transition:
 
 
 def data_keys(parameters: Mapping[str, Json]) -> list[str]:
-    """Return the keys of all data in Galaxy that parameters name; see `data_key`."""
+    """Return the keys of all data that parameters name.
+
+    See `data_key` for data in Galaxy, and `dataset_key` for registered datasets.
+    """
     return sorted(set(_data_keys(parameters)))
 
 
@@ -347,8 +378,15 @@ def data_key(data: GalaxyData) -> str:
     return f"{data.src.value}:{data.id}"
 
 
+def dataset_key(dataset_id: DatasetId) -> str:
+    """Return a registered dataset as a text to compare by, such as ``dataset:d1``."""
+    return f"dataset:{dataset_id}"
+
+
 def _data_keys(value: Any) -> Iterator[str]:
     match value:
+        case {"dataset_id": str(id_)}:
+            yield dataset_key(DatasetId(id_))
         case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
             yield data_key(GalaxyData(Src(src), id_))
         case Mapping():

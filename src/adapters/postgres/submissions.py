@@ -78,8 +78,11 @@ _HOLDER = (
 _LOCK = sa.select(
     sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(sa.bindparam("name"), 0))
 )
-_DATASET = sa.select(
-    sa.exists().where(tables.datasets.c.dataset_id == sa.bindparam("id"))
+# Until this transaction ends, the dataset is not removed.
+_DATASET = (
+    sa.select(tables.datasets.c.dataset_id)
+    .where(tables.datasets.c.dataset_id == sa.bindparam("id"))
+    .with_for_update(read=True, key_share=True)
 )
 
 _due = (
@@ -201,7 +204,7 @@ class PostgresSubmissions(SubmissionRepository):
                 holder = _holder(connection, key)
                 if holder is not None:
                     return holder
-            if not connection.scalar(_DATASET, {"id": dataset_id}):
+            if connection.scalar(_DATASET, {"id": dataset_id}) is None:
                 raise DatasetNotFound(dataset_id)
             connection.execute(
                 sa.insert(_S).values(

@@ -55,11 +55,14 @@ datasets = sa.Table(
     sa.Column("name", sa.Text),
     sa.Column("source", JSONB(none_as_null=True)),
     sa.Column("created_at", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("description", JSONB(none_as_null=True)),
+    sa.Column("described_at", Time),
     sa.CheckConstraint(
         "created_at >= '0001-01-02Z' AND created_at < '9999-12-31Z'",
         name="created_at",
     ),
 )
+# Migration 0010 may add an index for searches.
 sa.Index(None, datasets.c.created_at, datasets.c.dataset_id)
 sa.Index("ix_datasets_source_id", datasets.c.source["id"].astext)
 

@@ -182,12 +182,17 @@ class Dataset:
         name: For people.
         source: Where Galaxy finds it.
         created_at: When it was registered, time-zone aware.
+        description: What Galaxy knew of its data when it was registered; None: it
+            was not asked.
+        described_at: When that was, time-zone aware.
     """
 
     dataset_id: DatasetId = field(validator=_filled)
     name: str = field(validator=_filled)
     source: Source
     created_at: datetime = field(validator=aware)
+    description: DataDescription | None = None
+    described_at: datetime | None = field(default=None, validator=aware)
 
     def __attrs_post_init__(self) -> None:
         check_length("dataset_id", self.dataset_id)

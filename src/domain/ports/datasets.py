@@ -19,7 +19,8 @@ class DatasetRepository(Protocol):
         """Store a dataset and return it as it is stored.
 
         Adding the same dataset (by :meth:`Dataset.same_as`) again is no error:
-        the first one stays, with its time.
+        the first one stays, with its time. It gets the new description if there is
+        one.
 
         Raises:
             DatasetExists: Another dataset has that id.
@@ -57,4 +58,27 @@ class DatasetRepository(Protocol):
             after: The place where the page begins; None: the newest.
             search: Only those with this text in their name or id, in upper or lower
                 case. No character has a special meaning.
+        """
+
+    @abstractmethod
+    def rename(self, dataset_id: DatasetId, name: str) -> Dataset:
+        """Give a dataset another name, and return it as it is stored.
+
+        Raises:
+            DatasetNotFound: There is none.
+            InvalidSource: Another program has stored it wrongly; it is renamed.
+        """
+
+    @abstractmethod
+    def remove(self, dataset_id: DatasetId) -> None:
+        """Remove a dataset, unless it is needed. Its data in the engine stays.
+
+        It is needed by a submission that is not settled and by an invocation that has
+        not ended, as their dataset or by its id in a parameter, ``{"dataset_id": …}``.
+        A submission on it that is opened at the same time either keeps it or is
+        refused.
+
+        Raises:
+            DatasetNotFound: There is none.
+            DatasetInUse: It is needed.
         """

@@ -7,7 +7,7 @@ of its own, and nothing here logs: values and counts are returned.
 
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
-from galaxy_jobs.domain.use_cases.datasets import RegisterDataset
+from galaxy_jobs.domain.use_cases.datasets import RegisterDataset, RenameDataset
 from galaxy_jobs.domain.use_cases.find_jobs import FindJobs
 from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.outputs import JobOutputs
@@ -75,6 +75,7 @@ __all__ = [
     "Reconciled",
     "RefreshJob",
     "RegisterDataset",
+    "RenameDataset",
     "Rerun",
     "RevokeToken",
     "ShowWorkflow",

@@ -1,41 +1,77 @@
-"""Register datasets."""
+"""Register datasets, and change them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID, uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from galaxy_jobs.domain.model.dataset import Dataset, Source
+from galaxy_jobs.domain.errors import (
+    DataMismatch,
+    DataNotChecked,
+    DataNotFound,
+    DatasetExists,
+    DatasetNotFound,
+    InvalidSource,
+    RunnerError,
+    RunnerUnavailable,
+    quoted,
+)
+from galaxy_jobs.domain.model.dataset import (
+    DataDescription,
+    Dataset,
+    GalaxyData,
+    Source,
+    Src,
+)
 from galaxy_jobs.domain.model.values import DatasetId
-from galaxy_jobs.domain.ports import Clock, DatasetRepository
+from galaxy_jobs.domain.ports import Clock, DataCatalog, DatasetRepository
 
 
 @frozen
 class RegisterDataset:
-    """Registers data that jobs can run on."""
+    """Registers data that jobs can run on.
+
+    Attributes:
+        data: Is asked about data that Galaxy has; None: nothing is asked.
+    """
 
     datasets: DatasetRepository
     clock: Clock
+    data: DataCatalog | None = None
     new_id: Callable[[], UUID] = uuid4
 
     def __call__(
-        self, name: str, source: Source, dataset_id: DatasetId | None = None
+        self,
+        name: str,
+        source: Source,
+        dataset_id: DatasetId | None = None,
+        *,
+        check: bool = True,
     ) -> Dataset:
         """Register a dataset; registering the same one again changes nothing.
 
-        Galaxy is not asked: whether it can use the data shows when a job is
-        submitted.
+        Galaxy is asked once what the data is, and that is kept. Data in error, and
+        deleted data, is registered: it may be restored before a job runs on it.
+
+        Each kind of data in Galaxy has ids of its own, so that the id of a collection
+        is that of a dataset, too. It is taken for a mistake if the registered name is
+        that of the data of the other kind, or if only that could be run on.
 
         Args:
             name: For people.
             source: Where Galaxy finds it.
             dataset_id: Its id; None: a new one.
+            check: Whether Galaxy is asked. It is not where the same dataset was
+                registered with an answer before, nor about data by address.
 
         Raises:
             InvalidValue: An id, name, address or format that is empty or too long.
             DatasetExists: Another dataset has that id.
+            DataMismatch: Galaxy has no such data, or it is taken for other data.
+            DataNotChecked, RunnerRefusedUs: Galaxy could not be asked.
         """
         dataset = Dataset(
             dataset_id=DatasetId(str(self.new_id()))
@@ -46,4 +82,91 @@ class RegisterDataset:
             created_at=self.clock(),
         )
         dataset.check_lengths()
+        if check and isinstance(source, GalaxyData) and self.data is not None:
+            if dataset_id is not None and (known := self._known(dataset)):
+                return known
+            try:
+                description = _checked(self.data, source, dataset)
+            except RunnerUnavailable as error:
+                raise DataNotChecked(
+                    f"The dataset is not registered, since its data could not be "
+                    f"checked. {error}",
+                    retry_after=error.retry_after,
+                    lasting=error.lasting,
+                ) from error
+            now = self.clock()
+            dataset = evolve(dataset, description=description, described_at=now)
         return self.datasets.add(dataset)
+
+    def _known(self, dataset: Dataset) -> Dataset | None:
+        """Return the dataset as it is stored with a description, if it is.
+
+        Raises:
+            DatasetExists: Another one has that id.
+        """
+        try:
+            stored = self.datasets.get(dataset.dataset_id)
+        except DatasetNotFound:
+            return None
+        except InvalidSource:
+            raise DatasetExists(dataset.dataset_id) from None
+        if not stored.same_as(dataset):
+            raise DatasetExists(dataset.dataset_id)
+        return stored if stored.description is not None else None
+
+
+_OTHER = {Src.HDA: Src.HDCA, Src.LDDA: Src.HDCA, Src.HDCA: Src.HDA}
+"""The kind of data that each kind may be taken for."""
+
+
+def _checked(
+    catalog: DataCatalog, data: GalaxyData, dataset: Dataset
+) -> DataDescription:
+    """Return what data is, unless it seems to be other data that was meant."""
+    other_data = GalaxyData(_OTHER[data.src], data.id)
+    found, other, error = None, None, None
+    try:
+        found = catalog.describe(data)
+    except DataNotFound as absent:
+        error = absent
+    with suppress(RunnerError):
+        other = catalog.describe(other_data)
+    if found is not None and (other is None or not _is_meant(other, found, dataset)):
+        return found
+    text = str(error) if found is None else f"{_in_words(data, found)} was not meant."
+    if other is not None:
+        text += (
+            f" There is {_in_words(other_data, other)}: register that as "
+            f"{other_data.src.value}."
+        )
+    raise DataMismatch(text) from error
+
+
+def _is_meant(other: DataDescription, found: DataDescription, dataset: Dataset) -> bool:
+    if dataset.name in {found.name, other.name}:
+        return dataset.name != found.name
+    return found.problem is not None and other.problem is None
+
+
+def _in_words(data: GalaxyData, description: DataDescription) -> str:
+    kind = description.collection_type or description.extension
+    return f"{data.src.value} {data.id}, {quoted(description.name)} ({kind})"
+
+
+@frozen
+class RenameDataset:
+    """Gives a dataset another name."""
+
+    datasets: DatasetRepository
+
+    def __call__(self, dataset_id: DatasetId, name: str) -> Dataset:
+        """Return the dataset with its new name.
+
+        Raises:
+            InvalidValue: The name is empty or too long.
+            DatasetNotFound: There is no such dataset.
+            InvalidSource: Another program has stored it wrongly.
+        """
+        renamed = evolve(self.datasets.get(dataset_id), name=name)
+        renamed.check_lengths()
+        return self.datasets.rename(dataset_id, name)

@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import structlog
 from litestar import Litestar, Request
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from galaxy_jobs.adapters.prometheus import Metrics
@@ -174,8 +175,10 @@ def _allow(app: Litestar, scope: Any, value: bytes) -> bytes:
     does not know of HEAD.
     """
     methods = {method.strip() for method in value.decode().split(",")}
-    template = scope.get("path_template", "")
-    methods.update(map(str, app.route_handler_method_map.get(template, ())))
+    template = scope.get("path_template")
+    for route in app.routes:
+        if isinstance(route, HTTPRoute) and route.path_format == template:
+            methods.update(map(str, route.methods))
     if "GET" in methods:
         methods.add("HEAD")
     return ", ".join(sorted(methods)).encode()

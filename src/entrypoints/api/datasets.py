@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 from urllib.parse import quote
 
-from litestar import Response, get, post
+from litestar import Response, delete, get, patch, post
 from litestar.params import JSONBody
+from msgspec import UnsetType
 
 from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, use_cases
+from galaxy_jobs.domain.model.values import NAME_LENGTH
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
 from galaxy_jobs.entrypoints.api.bodies import Strict
-from galaxy_jobs.entrypoints.api.parameters import Needs, path
+from galaxy_jobs.entrypoints.api.parameters import Needs, path, query
 from galaxy_jobs.entrypoints.api.problems import refusals
+from galaxy_jobs.entrypoints.api.threads import asks_galaxy
+
+
+DatasetIdInPath: TypeAlias = Annotated[
+    DatasetId, path("The dataset, as registered.", "reads-1")
+]
 
 
 @post(
     "/",
     dto=Strict[schemas.NewDataset],
     return_dto=None,
-    sync_to_thread=True,
     guards=[requires(Scope.SUBMIT)],
     response_headers=parameters.documented("Location"),
-    responses=refusals("unsupported-media-type", "too-large", "dataset-exists"),
+    responses=refusals(
+        "unsupported-media-type",
+        "too-large",
+        "dataset-exists",
+        "invalid-source",
+        "galaxy-refused-us",
+        "galaxy-unavailable",
+    ),
 )
+@asks_galaxy
 def register_dataset(
     data: JSONBody[schemas.NewDataset],
     register_dataset: Needs[use_cases.RegisterDataset],
+    *,
+    checked: Annotated[
+        bool, query("true or false", example=False, name="check")
+    ] = True,
 ) -> Response[schemas.DatasetJson]:
     """Register a dataset.
 
-    Galaxy is not asked: it decides what it can use when a job is submitted.
-    Registering the same dataset again has no effect.
+    Galaxy is asked what the data is; with `check=false`, and about data by address, it
+    is not. Registering the same dataset again has no effect.
     """
     source = schemas.source_of(data.source)
-    dataset = register_dataset(data.name, source, data.dataset_id)
+    dataset = register_dataset(data.name, source, data.dataset_id, check=checked)
     return Response(
         schemas.dataset(dataset),
         status_code=201,
@@ -46,6 +65,14 @@ def register_dataset(
 @get("/", sync_to_thread=True, responses=refusals())
 def list_datasets(
     datasets: Needs[DatasetRepository],
+    search: Annotated[
+        str,
+        query(
+            "a text: only datasets with it in their name or id, in any case",
+            "sample 1",
+            schema_extra={"maxLength": NAME_LENGTH},
+        ),
+    ] = "",
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
 ) -> schemas.Datasets:
@@ -53,8 +80,8 @@ def list_datasets(
 
     One that another program registered wrongly has a `problem`, and null as its source.
     """
-    here = ["datasets"]
-    page = datasets.page(limit, cursors.read(cursor, here))
+    here = ["datasets", search]
+    page = datasets.page(limit, cursors.read(cursor, here), search=search)
     return schemas.Datasets(
         items=[schemas.dataset(dataset) for dataset in page.items],
         next_cursor=cursors.write(page.next, here),
@@ -67,8 +94,7 @@ def list_datasets(
     responses=refusals("dataset-not-found", "invalid-source", addressed=True),
 )
 def show_dataset(
-    dataset_id: Annotated[DatasetId, path("The dataset, as registered.", "reads-1")],
-    datasets: Needs[DatasetRepository],
+    dataset_id: DatasetIdInPath, datasets: Needs[DatasetRepository]
 ) -> schemas.DatasetJson:
     """Show a dataset.
 
@@ -77,5 +103,58 @@ def show_dataset(
     return schemas.dataset(datasets.get(dataset_id))
 
 
-ROUTES = [register_dataset, list_datasets, show_dataset]
+@patch(
+    "/{dataset_id:str}",
+    dto=Strict[schemas.DatasetChanges],
+    return_dto=None,
+    sync_to_thread=True,
+    guards=[requires(Scope.SUBMIT)],
+    responses=refusals(
+        "unsupported-media-type",
+        "too-large",
+        "dataset-not-found",
+        "invalid-source",
+        addressed=True,
+    ),
+)
+def change_dataset(
+    dataset_id: DatasetIdInPath,
+    data: JSONBody[schemas.DatasetChanges],
+    rename_dataset: Needs[use_cases.RenameDataset],
+    datasets: Needs[DatasetRepository],
+) -> schemas.DatasetJson:
+    """Change a dataset.
+
+    The body is a merge patch (RFC 7396), `application/merge-patch+json`: what is left
+    out stays as it is.
+    """
+    if isinstance(data.name, UnsetType):
+        return schemas.dataset(datasets.get(dataset_id))
+    return schemas.dataset(rename_dataset(dataset_id, data.name))
+
+
+@delete(
+    "/{dataset_id:str}",
+    sync_to_thread=True,
+    guards=[requires(Scope.SUBMIT)],
+    responses=refusals("dataset-not-found", "dataset-in-use", addressed=True),
+)
+def remove_dataset(
+    dataset_id: DatasetIdInPath, datasets: Needs[DatasetRepository]
+) -> None:
+    """Remove a dataset.
+
+    Its data in Galaxy and its jobs stay. A dataset is in use (409) while a job on it,
+    or with it in a parameter, has not ended.
+    """
+    datasets.remove(dataset_id)
+
+
+ROUTES = [
+    register_dataset,
+    list_datasets,
+    show_dataset,
+    change_dataset,
+    remove_dataset,
+]
 """Below ``/datasets``."""

@@ -61,7 +61,7 @@ def problem_members(
 ) -> dict[str, Any]:
     """Return all members of the problem that answers a request."""
     return {
-        **problems.members(problem, addressed=request.method in {"GET", "HEAD"}),
+        **problems.members(problem, addressed=request.method != "POST"),
         "instance": request.scope["path"],
         "request_id": request.scope["state"].get("request_id", ""),
     }

@@ -122,7 +122,16 @@ class NewDataset(Body, kw_only=True):
     source: SourceField
 
 
-class DatasetJson(View):
+class DatasetChanges(Body):
+    """What is to be changed in a dataset."""
+
+    name: (
+        Annotated[str, short("For people.", "Reads of sample 1", min_length=1)]
+        | UnsetType
+    ) = UNSET
+
+
+class DatasetJson(View, kw_only=True):
     """A dataset that jobs can be run on."""
 
     dataset_id: DatasetIdField
@@ -131,6 +140,22 @@ class DatasetJson(View):
         SourceJson | None, doc("Where Galaxy finds the data; null with a `problem`.")
     ]
     created_at: Annotated[Time, doc("When it was registered.")]
+    galaxy_name: Annotated[
+        str | None, doc("The name of the data in Galaxy.", "sample-1.fastq")
+    ] = None
+    state: Annotated[
+        str | None, doc("Galaxy's word for it, `deleted` or `purged`.", "ok")
+    ] = None
+    extension: Annotated[
+        str | None, doc("Galaxy's name of the format, if it is one.", "fastqsanger")
+    ] = None
+    collection_type: Annotated[
+        str | None, doc("Null: it is no collection.", "list:paired")
+    ] = None
+    described_at: Annotated[
+        Time | None,
+        doc("When Galaxy told these, at the registration; null: it was not asked."),
+    ] = None
     problem: Annotated[
         str | UnsetType,
         doc("Only in lists: why it cannot be used; another program registered it so."),
@@ -165,17 +190,25 @@ def source(data: domain.Source) -> SourceJson:
 
 def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
     """Return a dataset as clients see it."""
-    return DatasetJson(
+    shown = DatasetJson(
         dataset_id=registered.dataset_id,
         name=registered.name,
-        source=source(registered.source)
-        if isinstance(registered, domain.Dataset)
-        else None,
-        problem=registered.problem
-        if isinstance(registered, UnusableDataset)
-        else UNSET,
+        source=None,
         created_at=registered.created_at,
     )
+    if isinstance(registered, UnusableDataset):
+        shown.problem = registered.problem
+        return shown
+    shown.source = source(registered.source)
+    if isinstance(registered.source, UrlData):
+        shown.extension = registered.source.ext
+    if (described := registered.description) and registered.described_at:
+        shown.galaxy_name = described.name
+        shown.state = described.state
+        shown.extension = described.extension
+        shown.collection_type = described.collection_type
+        shown.described_at = registered.described_at.astimezone(UTC)
+    return shown
 
 
 class NewJob(Body):

@@ -243,6 +243,7 @@ def add(
     url: str | None = None,
     ext: str | None = None,
     id: str | None = None,  # noqa: A002 - the name of the option
+    check: Annotated[bool, Parameter(negative="--no-check")] = True,
     json: AsJson = False,
 ) -> int:
     """Register data that Galaxy has, or can fetch, under a name for people.
@@ -257,6 +258,7 @@ def add(
         url: An http, https or ftp address that Galaxy fetches.
         ext: Galaxy's name of the format of the data at --url, such as txt.
         id: The id for jobs to use; made up if not given.
+        check: Ask Galaxy what the data is; it is not registered if there is none.
     """
     options = {"hda": hda, "ldda": ldda, "hdca": hdca, "url": url}
     given = {src: value for src, value in options.items() if value is not None}
@@ -267,24 +269,52 @@ def add(
     ((src, value),) = given.items()
     where = {"id": value} if url is None else {"url": url, "ext": ext}
     body = {"dataset_id": id, "name": name, "source": {"src": src, **where}}
-    answer = _api().post("datasets", body=body)
-    message = f"Dataset {output.clean(answer.data['dataset_id'])} is registered."
-    return _show(answer, json, lambda _: message)
+    unchecked = {} if check else {"check": "false"}
+    answer = _api().post("datasets", body=body, **unchecked)
+    return _show(answer, json, job_views.registered)
 
 
 @datasets.command(name="list")
 def list_datasets(
-    *, limit: Limit = 50, cursor: Cursor = None, json: AsJson = False
+    *,
+    search: str | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    json: AsJson = False,
 ) -> int:
-    """List datasets, newest first."""
-    answer = _api().get("datasets", limit=limit, cursor=cursor)
-    return _show_page(answer, json, job_views.datasets, "There are no datasets.")
+    """List datasets, newest first.
+
+    Args:
+        search: Only those with this text in their name or id.
+    """
+    answer = _api().get("datasets", search=search, limit=limit, cursor=cursor)
+    empty = "There are no such datasets." if search else "There are no datasets."
+    return _show_page(answer, json, job_views.datasets, empty)
 
 
 @datasets.command(name="show")
 def show_dataset(dataset_id: Id, /, *, json: AsJson = False) -> int:
     """Show a dataset."""
     return _show(_api().get("datasets", dataset_id), json, job_views.dataset)
+
+
+@datasets.command
+def rename(dataset_id: Id, name: str, /, *, json: AsJson = False) -> int:
+    """Give a dataset another name.
+
+    Args:
+        name: For people.
+    """
+    answer = _api().change("datasets", dataset_id, body={"name": name})
+    return _show(answer, json, job_views.dataset)
+
+
+@datasets.command
+def remove(dataset_id: Id, /, *, json: AsJson = False) -> int:
+    """Remove a dataset from the list; its data in Galaxy and its jobs stay."""
+    answer = _api().remove("datasets", dataset_id)
+    message = f"Dataset {output.clean(dataset_id)} is removed."
+    return _show(answer, json, lambda _: message)
 
 
 @workflows.command(name="list")

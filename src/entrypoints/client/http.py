@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
+from http import HTTPStatus
 from ssl import SSLCertVerificationError
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -76,9 +77,23 @@ class Api:
         """
         return self.request("GET", _target(parts, query))
 
-    def post(self, *parts: str, body: object = None, key: str | None = None) -> Answer:
+    def post(
+        self,
+        *parts: str,
+        body: object = None,
+        key: str | None = None,
+        **query: object,
+    ) -> Answer:
         """Send a JSON body, if any, to a resource, with an idempotency key, if any."""
-        return self.request("POST", _target(parts, {}), body, key)
+        return self.request("POST", _target(parts, query), body, key)
+
+    def change(self, *parts: str, body: object) -> Answer:
+        """Send changes to a resource, as a JSON merge patch."""
+        return self.request("PATCH", _target(parts, {}), body)
+
+    def remove(self, *parts: str) -> Answer:
+        """Remove a resource."""
+        return self.request("DELETE", _target(parts, {}))
 
     def request(
         self, method: str, target: str, body: object = None, key: str | None = None
@@ -110,6 +125,8 @@ class Api:
             raise Usage(f"{error.object!r} cannot be sent as a header.") from None
         if response.status >= 300:  # noqa: PLR2004 - not a success
             self._refuse(response, content)
+        if response.status == HTTPStatus.NO_CONTENT:
+            return Answer(None, response.headers)
         kind = response.headers.get("Content-Type", "no media type")
         if kind.partition(";")[0].strip().lower() != JSON:
             raise self._unreachable(f"it answers with {kind}: {NOT_OURS}")

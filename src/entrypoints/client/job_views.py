@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from galaxy_jobs.entrypoints import wording
 from galaxy_jobs.entrypoints.client import output
 
 
@@ -91,23 +92,39 @@ def datasets(items: list[Mapping[str, Any]]) -> Table:
         (
             item["dataset_id"],
             item["name"],
+            ", ".join(filter(None, (_data(item), item["state"]))),
             output.short(_source(item["source"]) if item["source"] else "unusable"),
             output.ago(item["created_at"]),
         )
         for item in items
     ]
-    columns = ("dataset", "name", "source", "registered")
-    return output.table(*columns, rows=rows, cut="name")
+    columns = ("dataset", "name", "data", "source", "registered")
+    return output.table(*columns, rows=rows, cut="name data")
 
 
 def dataset(item: Mapping[str, Any]) -> Table:
     """Return everything that is known of a dataset."""
+    at = item["described_at"]
     return output.fields(
         ("dataset", item["dataset_id"]),
         ("name", item["name"]),
         ("source", _source(item["source"])),
+        ("in Galaxy", item["galaxy_name"]),
+        ("data", _data(item)),
+        ("state", at and f"{item['state']}, {output.ago(at)}"),
         ("registered", output.when(item["created_at"])),
     )
+
+
+def registered(item: Mapping[str, Any]) -> str:
+    """Return the message about a dataset that is registered."""
+    known = ", ".join(filter(None, (item["galaxy_name"], _data(item), item["state"])))
+    what = f": {known}" if item["described_at"] else ""
+    return output.clean(f"Dataset {item['dataset_id']} is registered{what}.")
+
+
+def _data(item: Mapping[str, Any]) -> str | None:
+    return wording.data(item["extension"], item["collection_type"])
 
 
 def _source(source: Mapping[str, str]) -> str:

@@ -41,7 +41,7 @@ STATE_COLORS: Mapping[str, Collection[str]] = {
 UNLIMITED_WIDTH = 10_000
 """Columns, where there is no terminal."""
 
-ADDRESS_WIDTH = 30
+ADDRESS_WIDTH = 20
 """Columns of an address in a table on a terminal."""
 
 _UNUSUAL = re.compile(r"[^\n\t -~]")

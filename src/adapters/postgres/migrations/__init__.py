@@ -8,7 +8,18 @@ afterwards. So a migration adds; what is obsolete is removed one release later. 
 tests check its SQL with Squawk.
 """
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+)
 """All revisions, oldest first."""
 
 VERSION_TABLE = "galaxy_jobs_version"

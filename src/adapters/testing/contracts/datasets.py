@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 import pytest
+from attrs import evolve
 
 from galaxy_jobs.adapters.testing.contracts.repositories import (
     CROWD,
@@ -15,21 +17,38 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     UNICODE,
     Repositories,
     a_dataset,
+    a_run,
+    a_submission,
     at_once,
     walk,
 )
 from galaxy_jobs.domain.errors import (
     DatasetExists,
+    DatasetInUse,
     DatasetNotFound,
     InvalidValue,
 )
-from galaxy_jobs.domain.model.dataset import Dataset, GalaxyData, Source, Src, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    DataDescription,
+    Dataset,
+    GalaxyData,
+    Source,
+    Src,
+    UrlData,
+)
+from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.submission import Submission
 from galaxy_jobs.domain.model.values import (
     DatasetId,
 )
 from galaxy_jobs.domain.ports import (
     Cursor,
     Page,
+)
+
+
+LIST = DataDescription(
+    name=UNICODE, state="ok", extensions=("bam", "txt"), collection_type="list:paired"
 )
 
 
@@ -161,6 +180,119 @@ class DatasetRepositoryContract:
         assert [dataset.dataset_id for dataset in first.items] == ["d3", "d2"]
         assert [dataset.dataset_id for dataset in second.items] == ["d1", "d0"]
         assert second.next is None
+
+    def test_keeps_what_the_engine_knows_of_the_data(
+        self, repositories: Repositories
+    ) -> None:
+        described = evolve(a_dataset(), description=LIST, described_at=LATER)
+        assert repositories.datasets.add(described) == described
+        assert repositories.datasets.get(DatasetId("d1")) == described
+        assert repositories.datasets.page(1).items == (described,)
+        # Nothing is forgotten by one who has not asked.
+        assert repositories.datasets.add(a_dataset()) == described
+        assert repositories.datasets.get(DatasetId("d1")) == described
+
+    def test_the_same_one_gets_a_new_description(
+        self, repositories: Repositories
+    ) -> None:
+        repositories.datasets.add(a_dataset())
+        again = evolve(
+            a_dataset(at=LATER), description=LIST, described_at=LATER + MINUTE
+        )
+        stored = repositories.datasets.add(again)
+        assert stored == evolve(again, created_at=NOON)
+        assert repositories.datasets.get(DatasetId("d1")) == stored
+
+    @pytest.mark.parametrize(
+        ("search", "found"),
+        [
+            ("", ["d3", "d2", "Sample_1"]),
+            ("s", ["d2", "Sample_1"]),
+            ("READS", ["d2", "Sample_1"]),
+            ("mple_1", ["Sample_1"]),
+            ("e_1", ["Sample_1"]),
+            ("50%", ["d3"]),
+            ("%", ["d3"]),
+            ("_", ["Sample_1"]),
+            ("\\", ["d3"]),
+            ("a\0b", []),
+            ("reads of nothing", []),
+        ],
+    )
+    def test_searches_names_and_ids(
+        self, repositories: Repositories, search: str, found: list[str]
+    ) -> None:
+        for n, (id_, name) in enumerate(
+            {"Sample_1": "Reads", "d2": "more reads", "d3": "at 50% \\o"}.items()
+        ):
+            repositories.datasets.add(a_dataset(id_, name, at=NOON + n * MINUTE))
+        pages = walk(partial(repositories.datasets.page, search=search), 1)
+        listed = [dataset.dataset_id for page in pages for dataset in page]
+        assert listed == found
+
+    def test_renames(self, repositories: Repositories) -> None:
+        first = repositories.datasets.add(a_dataset())
+        renamed = repositories.datasets.rename(first.dataset_id, UNICODE)
+        assert renamed == evolve(first, name=UNICODE)
+        assert repositories.datasets.get(first.dataset_id) == renamed
+        with pytest.raises(InvalidValue):
+            repositories.datasets.rename(first.dataset_id, "a\0b")
+        for missing in ("none", "a\0b"):
+            with pytest.raises(DatasetNotFound):
+                repositories.datasets.rename(DatasetId(missing), "name")
+
+    def test_removes_what_nothing_needs(self, repositories: Repositories) -> None:
+        repositories.register()
+        repositories.datasets.remove(DatasetId("d1"))
+        for missing in ("d1", "a\0b"):
+            with pytest.raises(DatasetNotFound):
+                repositories.datasets.remove(DatasetId(missing))
+        assert repositories.datasets.page(10).items == ()
+
+    @pytest.mark.parametrize(
+        "needed",
+        [
+            a_submission("d9"),
+            a_submission(parameters={"more": {"dataset_id": "d9"}, "n": [1, "d8"]}),
+        ],
+        ids=["its dataset", "in a parameter"],
+    )
+    def test_keeps_what_is_needed_until_it_is_not(
+        self, repositories: Repositories, needed: Submission
+    ) -> None:
+        for id_ in ("d1", "d8", "d9"):
+            repositories.register(id_)
+        submission = repositories.begun(evolve(needed))
+        with pytest.raises(DatasetInUse, match=str(submission.submission_id)):
+            repositories.datasets.remove(DatasetId("d9"))
+        run = a_run(submission, "run1")
+        accepted = submission.accepted(run.invocation_id, NOON)
+        repositories.submissions.accept(submission, accepted, run)
+        with pytest.raises(DatasetInUse, match="run1"):
+            repositories.datasets.remove(DatasetId("d9"))
+        repositories.datasets.remove(DatasetId("d8"))
+        repositories.moved(run, InvocationState.COMPLETED)
+        repositories.datasets.remove(DatasetId("d9"))
+        with pytest.raises(DatasetNotFound):
+            repositories.datasets.get(DatasetId("d9"))
+
+    def test_of_a_submission_and_a_removal_at_once_one_happens(
+        self, repositories: Repositories
+    ) -> None:
+        for n in range(10):
+            id_ = DatasetId(f"d{n}")
+            repositories.datasets.add(a_dataset(id_))
+            opened, removed = at_once(
+                partial(
+                    repositories.submissions.open,
+                    a_submission(id_),
+                    deadline=HOUR,
+                    key_lifetime=HOUR,
+                ),
+                partial(repositories.datasets.remove, id_),
+            )
+            refused = isinstance(opened, DatasetNotFound)
+            assert refused is not isinstance(removed, DatasetInUse), (opened, removed)
 
     def test_an_empty_list_is_one_empty_page(self, repositories: Repositories) -> None:
         assert repositories.datasets.page(10) == Page((), None)

@@ -19,6 +19,7 @@ from attrs import Factory, asdict, define, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     DatasetExists,
+    DatasetInUse,
     DatasetNotFound,
     InvalidValue,
     JobNotFound,
@@ -44,6 +45,7 @@ from galaxy_jobs.domain.model.invocation import (
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
+    Request,
     Submission,
 )
 from galaxy_jobs.domain.model.token import Token, TokenId
@@ -212,6 +214,12 @@ class MemoryDatasets(DatasetRepository):
             stored = self.store.datasets.setdefault(dataset.dataset_id, dataset)
             if not stored.same_as(dataset):
                 raise DatasetExists(dataset.dataset_id)
+            if dataset.description is not None:
+                stored = self.store.datasets[dataset.dataset_id] = evolve(
+                    stored,
+                    description=dataset.description,
+                    described_at=dataset.described_at,
+                )
             return stored
 
     def get(self, dataset_id: DatasetId) -> Dataset:
@@ -239,6 +247,26 @@ class MemoryDatasets(DatasetRepository):
                 if text in dataset.name.lower() or text in dataset.dataset_id.lower()
             }
         return _page(datasets, limit, after)
+
+    def rename(self, dataset_id: DatasetId, name: str) -> Dataset:
+        _refuse_unstorable(name)
+        with self.store.lock:
+            renamed = evolve(self.get(dataset_id), name=name)
+            self.store.datasets[dataset_id] = renamed
+            return renamed
+
+    def remove(self, dataset_id: DatasetId) -> None:
+        with self.store.lock:
+            self.get(dataset_id)
+            for opened in self.store.submissions.values():
+                submission = opened.submission
+                if submission.open and _needs(submission.request, dataset_id):
+                    user = f"submission {submission.submission_id}"
+                    raise DatasetInUse(dataset_id, user)
+            for job in self.store.invocations.values():
+                if not job.state.is_terminal and _needs(job, dataset_id):
+                    raise DatasetInUse(dataset_id, f"job {job.invocation_id!r}")
+            del self.store.datasets[dataset_id]
 
 
 @frozen
@@ -804,6 +832,14 @@ def _page(items: Mapping[Cursor, Any], limit: int, after: Cursor | None) -> Page
     shown = cursors[:limit]
     more = len(cursors) > limit
     return Page(tuple(items[cursor] for cursor in shown), shown[-1] if more else None)
+
+
+def _needs(job: Request | Invocation, dataset_id: DatasetId) -> bool:
+    named = any(
+        isinstance(value, Mapping) and value.get("dataset_id") == dataset_id
+        for value in job.parameters.values()
+    )
+    return named or job.dataset_id == dataset_id
 
 
 def _named(value: Any) -> Iterator[GalaxyData]:
