@@ -31,6 +31,7 @@ COMMANDS: list[tuple[str, ...]] = [
     ("datasets", "list"),
     ("datasets", "show", "d"),
     ("datasets", "add", "d", "--hda", "1"),
+    ("datasets", "rename", "d", "name"),
     ("workflows", "list"),
     ("workflows", "show", "w"),
     ("show", "refused"),

@@ -83,6 +83,11 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
         "name": f"name{HOSTILE}",
         "source": {"src": f"hda{HOSTILE}", "id": f"id{HOSTILE}"},
         "created_at": MOMENT,
+        "galaxy_name": f"name{HOSTILE}",
+        "state": f"state{HOSTILE}",
+        "extension": f"ext{HOSTILE}",
+        "collection_type": f"list{HOSTILE}",
+        "described_at": MOMENT,
     }
     output = {
         **{name: f"{name}{HOSTILE}" for name in ("label", "src", "id", "name")},
@@ -98,14 +103,24 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
         **{name: f"{name}{HOSTILE}" for name in ("name", "annotation", "workflow_id")},
         "dataset_input": f"input{HOSTILE}",
         "dataset_inputs": [f"input{HOSTILE}"],
+        "missing_tools": [f"tool{HOSTILE}"],
+        "run_time_parameters": [f"parameter{HOSTILE}"],
         "parameters": {
             "properties": {
+                f"other{HOSTILE}": {
+                    "type": f"type{HOSTILE}",
+                    "enum": [f"option{HOSTILE}"],
+                    "x-galaxy-labels": [f"label{HOSTILE}"],
+                    "x-galaxy-columns": [{"name": f"column{HOSTILE}"}],
+                    "default": f"default{HOSTILE}",
+                    "description": f"about{HOSTILE}",
+                },
                 f"input{HOSTILE}": {
                     "type": f"type{HOSTILE}",
                     "enum": [f"option{HOSTILE}"],
                     "default": f"default{HOSTILE}",
                     "description": f"about{HOSTILE}",
-                }
+                },
             },
             "required": [f"input{HOSTILE}"],
         },

@@ -58,7 +58,7 @@ def fits(input_: WorkflowInput, value: Any) -> bool:
 
 
 def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
-    return WorkflowInput(name="p", kind=kind, **more)
+    return WorkflowInput(**{"name": "p", "kind": kind, **more})
 
 
 @pytest.mark.parametrize(
@@ -452,3 +452,63 @@ def test_the_range_of_all_integers_is_not_worth_a_word() -> None:
     assert words(kind=InputKind.INTEGER, minimum=0) == "an integer of at least 0"
     assert words(kind=InputKind.DIRECTORY) == "the address of a directory"
     assert words(kind=InputKind.TEXT, min_length=2, optional=True) == "a text"
+
+
+EVERY_PART = (
+    READS,
+    an_input(InputKind.INTEGER, name="threads", minimum=1, default=4),
+    an_input(
+        InputKind.TEXT,
+        name="mode of the mapper",
+        options=("vf", "s", "other"),
+        labels=("Very fast", "Sensitive", "other"),
+        annotation=f"How long it may take. {'Slower modes find more of them. ' * 6}",
+    ),
+    an_input(
+        InputKind.COLLECTION,
+        name="sheet",
+        collection_type="sample_sheet:paired",
+        formats=("fastqsanger", "fastqsanger.gz"),
+        columns=({"name": "condition"}, {"name": "replicate"}),
+        optional=True,
+    ),
+)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_workflow_is_shown_in_blocks_that_wrap_and_nothing_is_cut(width: int) -> None:
+    workflow = Workflow(workflow_id=WorkflowId("w1"), name="w", inputs=EVERY_PART)
+    shown = {
+        "name": "w",
+        "annotation": "",
+        "workflow_id": "w1",
+        "dataset_input": "reads",
+        "dataset_inputs": ["reads"],
+        "missing_tools": [],
+        "run_time_parameters": [],
+        "parameters": schema_of(workflow, ALLOWED),
+    }
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(workflow_views.detail(shown), crop=False)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    *wrapped, run = [line for line in lines if line]
+    assert max(map(len, wrapped)) <= width
+    assert run.startswith("Run it: galaxy-jobs submit DATASET w -p ")
+    blocks = {
+        block[0]: " ".join(line.strip() for line in block[1:])
+        for part in "\n".join(lines).split("\n\n")
+        if (block := part.splitlines())
+    }
+    assert blocks["threads"] == "an integer of at least 1 default: 4"
+    assert blocks["mode of the mapper"].startswith(
+        "one of vf (Very fast), s (Sensitive), other required How long it may take. S"
+    )
+    assert blocks["mode of the mapper"].count("find more of them.") == 6
+    assert blocks["sheet"] == (
+        "a collection, format fastqsanger or fastqsanger.gz, sample_sheet:paired "
+        "columns: condition, replicate optional"
+    )
+    (about,) = (text for name, text in blocks.items() if name.startswith("workflow"))
+    assert "on input 'reads': a dataset" in " ".join(about.split())
+    assert "reads" not in blocks

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -34,7 +35,7 @@ def detail(workflow: Mapping[str, Any]) -> RenderableType:
     required = [name for name in _required(workflow) if name != target]
     where = "on the data input that the parameters leave over"
     if target is not None:
-        where = f"on input {target!r}"
+        where = f"on input {target!r}: {takes(schema['properties'][target])}"
     elif not targets:
         where = "on no input: it is what the job is about"
     about = output.fields(
@@ -46,25 +47,56 @@ def detail(workflow: Mapping[str, Any]) -> RenderableType:
         ("set in Galaxy", ", ".join(workflow["run_time_parameters"]) or None),
     )
     parts: list[RenderableType] = [about]
-    if schema["properties"]:
-        rows = [
-            (
-                name,
-                takes(input_),
-                "required"
-                if name in required
-                else output.clean(input_.get("default", "")),
-                str(input_.get("description", "")),
-            )
-            for name, input_ in schema["properties"].items()
-            if name != target
-        ]
-        columns = ("parameter", "takes", "default", "about")
-        parts += ["", output.table(*columns, rows=rows, cut=" ".join(columns))]
+    for name, input_ in schema["properties"].items():
+        if name != target:
+            parts += ["", *_block(name, input_, is_required=name in required)]
     run = f"Run it: {output.clean(shlex.join(command(workflow)))}"
     # On a narrow terminal, too, it is one line to copy.
     parts += ["", Text(run, no_wrap=True, overflow="ignore")]
     return Group(*parts)
+
+
+def _block(name: str, schema: Schema, *, is_required: bool) -> list[RenderableType]:
+    """Return the lines about a parameter, which wrap at the width of a terminal."""
+    singles, _ = parameters.alternatives(schema)
+    columns = [name for one in singles for name in _columns(one)]
+    default = schema.get("default")
+    lines = [
+        takes(schema),
+        f"columns: {', '.join(columns)}" if columns else None,
+        "required"
+        if is_required
+        else "optional"
+        if default is None
+        else f"default: {text_of(default)}",
+        str(schema.get("description", "")),
+    ]
+    return [
+        Text(output.clean(name), style="bold", overflow="fold"),
+        *(
+            Padding(Text(output.clean(line), overflow="fold"), (0, 0, 0, 4))
+            for line in lines
+            if line
+        ),
+    ]
+
+
+def _columns(single: Schema) -> list[str]:
+    """Return the names of the columns of a sample sheet."""
+    columns = single.get("x-galaxy-columns", ())
+    return [str(column["name"]) for column in columns if "name" in column]
+
+
+def _labelled(single: Schema) -> list[Any]:
+    """Return the options, with their labels where these say something else."""
+    options = single.get("enum", ())
+    labels = single.get("x-galaxy-labels") or options
+    return [
+        option
+        if label in {None, "", text_of(option)}
+        else f"{text_of(option)} ({label})"
+        for option, label in zip(options, labels, strict=False)
+    ]
 
 
 def command(workflow: Mapping[str, Any]) -> list[str]:
@@ -126,7 +158,7 @@ def takes(schema: Schema) -> str:
     single = next((choice for choice in singles if choice.get("type") != "null"), {})
     return wording.takes(
         _kind(single),
-        options=single.get("enum", ()),
+        options=_labelled(single),
         minimum=_bound(single, "minimum"),
         maximum=_bound(single, "maximum"),
         formats=single.get("x-galaxy-formats", ()),
