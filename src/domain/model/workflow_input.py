@@ -59,9 +59,9 @@ class InputKind(Enum):
         return self in {InputKind.DATA, InputKind.COLLECTION}
 
     @property
-    def is_text(self) -> bool:
-        """Whether it takes a text."""
-        return self in {InputKind.TEXT, InputKind.COLOR, InputKind.DIRECTORY}
+    def has_rules(self) -> bool:
+        """Whether its author may set a length and regular expressions."""
+        return self in {InputKind.TEXT, InputKind.DIRECTORY}
 
 
 @frozen(kw_only=True)
@@ -296,7 +296,7 @@ def _value(input_: WorkflowInput, value: Json) -> Json:
         raise _mismatch(input_, value)
     if input_.options and not input_.offers(value):
         raise _mismatch(input_, value)
-    if isinstance(value, str) and input_.kind.is_text:
+    if isinstance(value, str) and input_.kind.has_rules:
         _check_text(input_, value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if not _in_range(input_, value):

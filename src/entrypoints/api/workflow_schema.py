@@ -116,7 +116,7 @@ def _limits(input_: WorkflowInput) -> Schema:
         ("maximum", input_.maximum, input_.exclusive_maximum),
     ):
         limits[f"exclusive{word.title()}" if excluded else word] = bound
-    if input_.kind in {InputKind.TEXT, InputKind.DIRECTORY}:
+    if input_.kind.has_rules:
         limits |= {"minLength": input_.min_length or None}
         limits |= {"maxLength": input_.max_length}
         limits["allOf"] = [
