@@ -47,6 +47,7 @@ settings.load_profile("short")
 
 LONGEST_FILES = (
     "test_embedded_postgres.py",
+    "test_scenarios.py",
     "test_packaging.py",
     "test_postgres_repositories.py",
     "test_crashes.py",

@@ -16,6 +16,18 @@ from typing import Any
 TOOL = "gxj_text"
 """Sorts, counts or copies lines; sleeps and fails on demand."""
 
+STATES: Mapping[str, Mapping[str, Any]] = {
+    TOOL: {"operation": "copy", "sleep_s": 0, "exit_code": 0},
+    "gxj_check": {"operation": "check"},
+    "gxj_values": {
+        **dict.fromkeys(("word", "whole", "ratio", "tint", "mode", "parts")),
+        "note": "none",
+        "flag": False,
+    },
+    "param_value_from_file": {"param_type": "text", "remove_newlines": True},
+}
+"""The values of each tool where a step gives none; Galaxy refuses a step without."""
+
 Step = dict[str, Any]
 
 
@@ -41,15 +53,19 @@ def tool(label: str | None, source: str, **values: Any) -> Step:
 
     Args:
         label: Of the step.
-        source: A label of an input or of another tool step.
+        source: A label of an input or of another tool step; ``split|lines`` for
+            an output of a step that is not called ``output1``.
         values: ``operation``, ``sleep_s`` or ``exit_code``, as values or as the
-            labels of inputs (``exit_code="@code"``); ``when``, an expression;
-            ``tool``, the id of another tool; ``after``, the label of a step to
-            end well first.
+            labels of inputs (``exit_code="@code"``); ``when``, an expression, and
+            ``condition``, the label of its input ``when``; ``tool``, the id of
+            another tool, and its ``version``; ``after``, the label of a step to end
+            well first; ``output``, the label of the output.
     """
-    name = values.pop("tool", TOOL)
+    name, version = values.pop("tool", TOOL), values.pop("version", "1.0.0")
     when, after = values.pop("when", None), values.pop("after", None)
-    state: dict[str, Any] = {"operation": "copy", "sleep_s": 0, "exit_code": 0}
+    output = values.pop("output", label and f"{label}_out")
+    condition = values.pop("condition", None)
+    state = {**STATES.get(name, STATES[TOOL])}
     sources = {"input1": source}
     for key, value in values.items():
         if isinstance(value, str) and value.startswith("@"):
@@ -59,8 +75,10 @@ def tool(label: str | None, source: str, **values: Any) -> Step:
     for key in sources:
         state[key] = {"__class__": "ConnectedValue"}
     step = _step("tool", label, {**state, "__page__": 0})
-    step |= {"content_id": name, "tool_id": name, "tool_version": "1.0.0"}
-    step |= {"sources": sources, "when": when, "after": after}
+    if condition:
+        sources["when"] = condition
+    step |= {"content_id": name, "tool_id": name, "tool_version": version}
+    step |= {"sources": sources, "when": when, "after": after, "output": output}
     return step
 
 
@@ -70,18 +88,34 @@ def review(label: str | None, source: str) -> Step:
 
 
 def sub(
-    label: str, workflow: Mapping[str, Any], *, after: str | None = None, **sources: str
+    label: str,
+    workflow: Mapping[str, Any],
+    *,
+    when: str | None = None,
+    after: str | None = None,
+    **sources: str,
 ) -> Step:
     """Run another workflow: its inputs by name, each from a step's label.
+
+    What a step of it made is ``nested|last_out``.
 
     Args:
         label: Of the step.
         workflow: The other workflow.
+        when: An expression.
         after: The label of a step to end well first.
         sources: The labels by the names of inputs.
     """
     step = _step("subworkflow", label, None)
-    return step | {"subworkflow": workflow, "sources": sources, "after": after}
+    step |= {"subworkflow": workflow, "sources": sources}
+    return step | {"when": when, "after": after}
+
+
+def pick(label: str, mode: str, *sources: str) -> Step:
+    """Go on with the first of several datasets that there is (Galaxy 26.1)."""
+    step = _step("pick_value", label, {"mode": mode, "num_inputs": len(sources)})
+    named = {f"input_{number}": source for number, source in enumerate(sources)}
+    return step | {"sources": named}
 
 
 def _step(kind: str, label: str | None, state: Any) -> Step:
@@ -102,20 +136,23 @@ def workflow(name: str, *steps: Step) -> dict[str, Any]:
     for index, original in enumerate(steps):
         step = dict(original)
         connections: dict[str, Any] = {
-            key: _connection(steps, places[source])
+            key: _connection(steps, places, source)
             for key, source in step.pop("sources").items()
         }
         if step["type"] == "subworkflow":
-            for connection in connections.values():
-                connection["input_subworkflow_step_id"] = 0
+            inner = step["subworkflow"]["steps"]
+            for name_, connection in connections.items():
+                connection["input_subworkflow_step_id"] = next(
+                    place["id"] for place in inner.values() if place["label"] == name_
+                )
         if after := step.pop("after", None):
             connections["__NO_INPUT_OUTPUT_NAME__"] = {
                 "id": places[after],
                 "output_name": "__NO_INPUT_OUTPUT_NAME__",
             }
         outputs = []
-        if step["type"] == "tool" and step["label"]:
-            outputs = [{"output_name": "output1", "label": f"{step['label']}_out"}]
+        if output := step.pop("output", None):
+            outputs = [{"output_name": "output1", "label": output}]
         made[str(index)] = {
             "annotation": "",
             "inputs": [],
@@ -137,9 +174,13 @@ def workflow(name: str, *steps: Step) -> dict[str, Any]:
     }
 
 
-def _connection(steps: tuple[Step, ...], place: int) -> dict[str, Any]:
+def _connection(
+    steps: tuple[Step, ...], places: Mapping[str | None, int], source: str
+) -> dict[str, Any]:
+    label, _, output = source.partition("|")
+    place = places[label]
     is_tool = steps[place]["type"] == "tool"
-    return {"id": place, "output_name": "output1" if is_tool else "output"}
+    return {"id": place, "output_name": output or ("output1" if is_tool else "output")}
 
 
 def scenarios() -> dict[str, dict[str, Any]]:

@@ -299,18 +299,42 @@ def invocation(
         _step(step, report_sub)
         for step in sorted(steps, key=lambda step: place(step, "order_index"))
     )
+    placed = [_placed(message, read) for message in messages]
     return InvocationReport(
         invocation_id=InvocationId(id_of(content)),
         state=state,
         steps=read,
         history_id=HistoryId(id_of(content, "history_id")),
-        messages=tuple(map(sentence, messages)),
-        reasons=tuple(name(message["reason"]) or "" for message in messages),
+        messages=tuple(map(sentence, placed)),
+        reasons=tuple(name(message["reason"]) or "" for message in placed),
         quiet_for=quiet_for(
             [job for step in steps for job in step.get("jobs") or ()], at
         ),
         visited_for=quiet_for([content], at),
-        named=_named(messages[0], read, content.get("inputs")) if messages else None,
+        named=_named(placed[0], read, content.get("inputs")) if placed else None,
+    )
+
+
+def _placed(
+    message: Mapping[str, Any], steps: Sequence[StepReport]
+) -> Mapping[str, Any]:
+    """Return a message with the indexes of the sub-workflows above its step.
+
+    Releases before 26.1 leave them out, although the step may be in a sub-workflow: in
+    one whose invocation has failed without a message of its own.
+    """
+    if "workflow_step_index_path" in message:
+        return message
+    path = []
+    while lost := next((step for step in steps if _is_silent(step.sub)), None):
+        path.append(lost.index)
+        steps = lost.sub.steps if lost.sub else ()
+    return {**message, "workflow_step_index_path": path}
+
+
+def _is_silent(report: InvocationReport | None) -> bool:
+    return report is not None and (
+        report.state is GalaxyState.FAILED and not report.reasons
     )
 
 
