@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import strategies as st
 
 from galaxy_jobs.domain import GalaxyState, InvocationReport, JobState, StepReport
-from tests.support.build import a_report, a_step
+from tests.support.build import a_job, a_report, a_step
 
 
 #: Mostly well, so that whole trees of good jobs turn up, too.
@@ -87,3 +87,34 @@ def _reports(
 REPORTS = st.recursive(
     _reports(st.none()), lambda inner: _reports(st.none() | inner), max_leaves=4
 )
+
+
+def _left(report: InvocationReport) -> InvocationReport:
+    """Return a report of jobs that all went wrong, with steps that are left."""
+    steps = []
+    for step in report.steps:
+        jobs = tuple(evolve(job, state=JobState.ERROR) for job in step.jobs)
+        if step.index == 0 and step.sub is None:
+            jobs = (a_job(JobState.ERROR),)
+        steps.append(
+            evolve(
+                step,
+                scheduled=step.scheduled and (bool(jobs) or not step.index),
+                needs=step.needs or ((0,) if step.index and not step.empty else None),
+                expanding=step.expanding and step.review,
+                review=step.review and step.empty,
+                jobs=jobs,
+                sub=step.sub and _left(step.sub),
+            )
+        )
+    return evolve(
+        report,
+        state=report.state if report.reasons else GalaxyState.READY,
+        steps=tuple(steps),
+        quiet_for=timedelta(hours=2),
+        visited_for=report.visited_for and report.visited_for - timedelta(minutes=30),
+    )
+
+
+#: Reports of runs whose jobs are settled, while steps may be left.
+LEFT_REPORTS = REPORTS.map(_left)

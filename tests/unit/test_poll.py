@@ -1506,9 +1506,21 @@ def test_the_look_after_the_visit_of_the_scheduler_comes_soon(rig: Rig) -> None:
     id_ = rig.accepted("inv1", SLOW)
     rig.sweep()
     rig.galaxy.reports[id_] = BLOCKED
-    for _ in range(6):
+    rig.sweep(16 * SECOND)
+    assert rig.reports == [id_]
+    assert rig.job(id_).state is S.IN_PROGRESS
+    for _ in range(5):
         rig.sweep(16 * SECOND)
     assert rig.job(id_).state is S.FAILED
+
+
+def test_a_second_look_that_comes_early_fails_nothing(rig: Rig) -> None:
+    id_ = rig.accepted("inv1", BLOCKED)
+    rig.sweep()
+    rig.store.active[id_].next_poll_at = rig.clock()
+    for _ in range(2):
+        rig.sweep(20 * SECOND)
+        assert rig.job(id_).state is S.IN_PROGRESS
 
 
 def test_a_run_that_its_scheduler_has_not_visited_does_not_fail(rig: Rig) -> None:

@@ -35,7 +35,7 @@ from galaxy_jobs.domain.model.verdict import (
 )
 from tests.support import oracle
 from tests.support.build import a_report, a_step
-from tests.support.reports import REPORTS
+from tests.support.reports import LEFT_REPORTS, REPORTS
 
 
 G = GalaxyState
@@ -502,11 +502,25 @@ def test_an_input_that_failed_leaves_its_job_paused_and_the_run_failed() -> None
 @settings(max_examples=300)
 @given(REPORTS)
 def test_it_agrees_with_the_prose(report: InvocationReport) -> None:
+    agrees_with_the_prose(report)
+
+
+@settings(max_examples=300)
+@given(LEFT_REPORTS)
+def test_it_agrees_with_the_prose_on_steps_that_are_left(
+    report: InvocationReport,
+) -> None:
+    agrees_with_the_prose(report)
+
+
+def agrees_with_the_prose(report: InvocationReport) -> None:
     wanted = oracle.judge(report)
     sighting = judge(report)
     event(sighting.state.value)
     assert sighting.state.value == wanted.state
     assert (sighting.failure is not None) == wanted.failed
+    waits = next(reviews(report), None) is not None
+    assert waits == oracle.waits_for_reviewer(report)
 
 
 @given(REPORTS)
