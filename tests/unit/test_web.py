@@ -589,6 +589,23 @@ def test_the_form_shows_what_the_workflow_declares(world: World) -> None:
     assert 'name="dataset_id" value="reads"' in page
 
 
+def test_options_are_shown_by_their_labels(world: World) -> None:
+    one = evolve(MODE, labels=("Fast but rough", "Exact"))
+    world.galaxy.add_workflow("L", one, evolve(one, name="several", multiple=True))
+    page = world.get("/ui/submit?workflow_name=L")
+    assert '<option value="fast">Fast but rough</option>' in page
+    assert 'value="exact"> Exact</label>' in page
+
+
+def test_the_form_names_missing_tools(world: World) -> None:
+    id_ = world.galaxy.add_workflow("Lacks")
+    stored = world.galaxy.workflows[id_]
+    stored.workflow = evolve(stored.workflow, missing_tools=("one", "<two>"))
+    page = world.get("/ui/submit?workflow_name=Lacks")
+    assert "Galaxy lacks tools that it uses" in page
+    assert "one, &lt;two&gt;." in page
+
+
 def test_a_form_runs_a_job_once_however_often_it_is_sent(world: World) -> None:
     page = world.get("/ui/submit?workflow_name=Form")
     fields = {

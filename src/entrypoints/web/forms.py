@@ -125,6 +125,12 @@ class Field:
                 return "text"
 
     @property
+    def options(self) -> Sequence[tuple[str, str]]:
+        """What can be chosen: texts, and labels for people."""
+        texts = [*map(text_of, self.input.options or (True, False))]
+        return [*zip(texts, self.input.labels or texts, strict=True)]
+
+    @property
     def several(self) -> bool:
         """Whether it takes several values."""
         return self.kind in {"lines", "several"}
