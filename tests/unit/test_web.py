@@ -39,6 +39,9 @@ from galaxy_jobs.adapters.testing.memory import (
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
 from galaxy_jobs.domain import (
+    DataDescription,
+    Dataset,
+    DatasetId,
     Element,
     GalaxyData,
     GalaxyState,
@@ -247,7 +250,7 @@ def test_filters_match_parts_of_names_in_any_case(world: World) -> None:
     assert "2 workflows with “SORT”: Sort, sort and count" in text_of(page)
     assert "2 datasets with “Data”: reads, reads-2" in text_of(page)
     assert '<option value="sort and count">' in page
-    assert '<option value="reads-2">Data reads-2</option>' in page
+    assert '<option value="reads-2">Data reads-2 (ok)</option>' in page
     world.get("/?workflow_name=" + "x" * 256, 400)
 
 
@@ -585,7 +588,7 @@ def test_the_form_shows_what_the_workflow_declares(world: World) -> None:
     assert re.search(r'<select id="p1"[^>]*required>', page)
     assert re.findall(r'<option value="(\w*)">', page)[1:] == ["", "fast", "exact"]
     assert 'name="p.keep" value="true" checked' in page
-    assert '<option value="reads">Data reads</option>' in page
+    assert '<option value="reads">Data reads (ok)</option>' in page
     assert 'name="dataset_id" value="reads"' in page
 
 
@@ -604,6 +607,27 @@ def test_the_form_names_missing_tools(world: World) -> None:
     page = world.get("/ui/submit?workflow_name=Lacks")
     assert "Galaxy lacks tools that it uses" in page
     assert "one, &lt;two&gt;." in page
+
+
+def test_the_form_offers_datasets_with_what_galaxy_knows_of_them(
+    world: World,
+) -> None:
+    described = DataDescription(
+        state="ok", extensions=("txt",), collection_type="list:paired"
+    )
+    world.container.datasets().add(
+        Dataset(
+            dataset_id=DatasetId("plate"),
+            name="Plate <1>",
+            source=GalaxyData(Src.HDCA, "c1"),
+            created_at=datetime.now(UTC),
+            description=described,
+            described_at=datetime.now(UTC),
+        )
+    )
+    page = world.get("/ui/submit?workflow_name=Form")
+    label = "Plate &lt;1&gt; (list:paired of txt, ok)"
+    assert f'<option value="plate">{label}</option>' in page
 
 
 def test_a_form_runs_a_job_once_however_often_it_is_sent(world: World) -> None:

@@ -23,10 +23,16 @@ from litestar.params import QueryParameter
 from litestar.static_files import create_static_files_router
 from markupsafe import Markup, escape
 
-from galaxy_jobs.domain import InvocationState, Progress, Scope
+from galaxy_jobs.domain import (
+    Dataset,
+    InvocationState,
+    Progress,
+    Scope,
+    UnusableDataset,
+)
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, caller_of
 from galaxy_jobs.entrypoints.typed_text import text_of
-from galaxy_jobs.entrypoints.wording import age, duration, number, size
+from galaxy_jobs.entrypoints.wording import age, data, duration, number, size
 
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -101,6 +107,15 @@ def counted(progress: Progress, state: str, blocked: int = 0) -> str:
     return ", ".join([f"{progress.ok} of {progress.total} ok", *others]) + note
 
 
+def labelled(dataset: Dataset | UnusableDataset) -> str:
+    """Return a dataset as lists offer it, such as ``Plate 1 (list of txt, ok)``."""
+    described = dataset.description if isinstance(dataset, Dataset) else None
+    if described is None:
+        return dataset.name
+    kind = data(described.extension, described.collection_type)
+    return f"{dataset.name} ({', '.join(filter(None, (kind, described.state)))})"
+
+
 _templates = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
     autoescape=True,
@@ -112,7 +127,17 @@ _templates = Environment(
 _templates.globals.update(
     ASSETS=ASSETS, STATES=STATES, age=age, version=version("galaxy-jobs")
 )
-for _filter in (code, counted, duration, moment, number, segment, size, text_of):
+for _filter in (
+    code,
+    counted,
+    duration,
+    labelled,
+    moment,
+    number,
+    segment,
+    size,
+    text_of,
+):
     _templates.filters[_filter.__name__] = _filter
 
 
