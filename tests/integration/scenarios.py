@@ -14,7 +14,6 @@ from typing import Any
 import requests
 from attrs import define, field, frozen
 
-from galaxy_jobs.domain.model.invocation import CHANGED_AFTER_END
 from galaxy_jobs.domain.model.verdict import ALL_EMPTY, ALL_SKIPPED
 from tests.support.galaxy import Lab
 from tests.support.service import ENDED, Service
@@ -66,6 +65,30 @@ class Says:
     attention: str | None = None
     outputs: Mapping[str, str] | None = None
     states: Sequence[str] | None = None
+
+
+RUNNING = frozenset({"queued", "in_progress", "cancelling"})
+
+
+def differences(expected: Says, seen: Mapping[str, Any]) -> list[str]:
+    """Return the names of what we said otherwise."""
+    parts = ("message", "attention")
+    exact = ("state", "jobs", "reason", "path", "element", "exit_code")
+    wrong = [name for name in exact if getattr(expected, name) != seen.get(name)]
+    if expected.outputs is not None and expected.outputs != seen.get("outputs"):
+        wrong.append("outputs")
+    for name in parts:
+        part, whole = getattr(expected, name), seen.get(name)
+        if (part or "") not in (whole or ""):
+            wrong.append(name)
+    if expected.attention is None and seen.get("attention"):
+        wrong.append("attention")
+    one = [expected.state] if expected.state not in RUNNING else []
+    if list(expected.states or one) != seen["states"]:
+        wrong.append("states")
+    if seen.get("reopened", False) is not (len(seen["states"]) > 1):
+        wrong.append("reopened")
+    return wrong
 
 
 def completed(ok: int, **more: Any) -> Says:
@@ -649,6 +672,8 @@ def deleted_before(lab: Lab, stored: str) -> None:
 
 
 REOPENED = ("failed", "completed")
+PURGED = "Deleted in Galaxy: 'behind_out', 'long_out'."
+CHANGED = "Changed in Galaxy after the end: deleted 'sort_out'."
 
 
 # --- the scenarios ----------------------------------------------------------------
@@ -1519,15 +1544,27 @@ SCENARIOS: Sequence[Scenario] = (
         kind=CHANGED,
         steps=[TEXT, tool("long", "text", sleep_s=10), tool("behind", "long")],
         act=delete_history("long", purge=True),
-        expect=failed(path="behind", ok=1, failed=1, message="deleted"),
-        older={"25.0": failed(path="long", failed=2, message="deleted by user")},
+        expect=failed(
+            path="behind", ok=1, failed=1, message="deleted", attention=PURGED
+        ),
+        older={
+            "26.0": failed(
+                path="long", failed=2, message="deleted by user", attention=PURGED
+            )
+        },
     ),
     Scenario(
         name="a job is deleted while it runs",
         kind=CHANGED,
         steps=[TEXT, tool("long", "text", sleep_s=60), tool("behind", "long")],
         act=delete_job("long"),
-        expect=failed(path="long", failed=2, blocked=1, message="deleted by user"),
+        expect=failed(
+            path="long",
+            failed=2,
+            blocked=1,
+            message="deleted by user",
+            attention="Deleted in Galaxy: 'long_out'.",
+        ),
     ),
     Scenario(
         name="the data is deleted while a step waits to use it",
@@ -1551,7 +1588,14 @@ SCENARIOS: Sequence[Scenario] = (
             tool("behind", "first", after="long"),
         ],
         act=delete_between,
-        expect=failed(path="behind", ok=2, failed=1, blocked=1, message="deleted"),
+        expect=failed(
+            path="behind",
+            ok=2,
+            failed=1,
+            blocked=1,
+            message="deleted",
+            attention="Deleted in Galaxy: 'first_out'.",
+        ),
     ),
     # --- after the end ---
     Scenario(
@@ -1566,7 +1610,7 @@ SCENARIOS: Sequence[Scenario] = (
         kind=LATER,
         steps=[TEXT, tool("sort", "text")],
         act=delete_history(None, purge=True),
-        expect=completed(1),
+        expect=completed(1, attention=CHANGED),
     ),
     Scenario(
         name="an output is renamed and hidden",
@@ -1580,18 +1624,14 @@ SCENARIOS: Sequence[Scenario] = (
         kind=LATER,
         steps=[TEXT, tool("sort", "text")],
         act=delete_output(),
-        expect=completed(
-            1, outputs={"sort_out": "deleted"}, attention=CHANGED_AFTER_END
-        ),
+        expect=completed(1, outputs={"sort_out": "deleted"}, attention=CHANGED),
     ),
     Scenario(
         name="an output is purged",
         kind=LATER,
         steps=[TEXT, tool("sort", "text")],
         act=delete_output(purge=True),
-        expect=completed(
-            1, outputs={"sort_out": "purged"}, attention=CHANGED_AFTER_END
-        ),
+        expect=completed(1, outputs={"sort_out": "purged"}, attention=CHANGED),
     ),
     Scenario(
         name="a failed job is repaired, and what waited for it goes on",

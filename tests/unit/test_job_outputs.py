@@ -140,6 +140,15 @@ def test_outputs_that_were_deleted_after_the_end_are_named(
     assert after.attention == "Changed in Galaxy after the end: deleted 'o1'."
 
 
+def test_what_a_run_may_have_failed_for_is_not_said_to_be_deleted_after_the_end(
+    world: World,
+) -> None:
+    before = ended(world, FAILURE, "deleted", now=FAILURE[-1])
+    outputs_of(world)(before.invocation_id)
+    after = world.job(before.invocation_id)
+    assert (after.state, after.attention) == (S.FAILED, "Deleted in Galaxy: 'o0'.")
+
+
 def test_outputs_that_this_service_deleted_are_no_news(world: World) -> None:
     before = ended(world, SUCCESS, "purged", now=SUCCESS[-1])
     superseded = evolve(before, superseded_by=InvocationId("later"))

@@ -320,22 +320,25 @@ def _placed(
 ) -> Mapping[str, Any]:
     """Return a message with the indexes of the sub-workflows above its step.
 
-    Releases before 26.1 leave them out, although the step may be in a sub-workflow: in
-    one whose invocation has failed without a message of its own.
+    Releases before 26.1 leave them out. The step that a run was given up for is there,
+    and not scheduled; so are the sub-workflows above it. Others have no steps yet.
     """
-    if "workflow_step_index_path" in message:
+    index = whole(message.get("workflow_step_id"))
+    if "workflow_step_index_path" in message or index is None:
         return message
-    path = []
-    while lost := next((step for step in steps if _is_silent(step.sub)), None):
-        path.append(lost.index)
-        steps = lost.sub.steps if lost.sub else ()
-    return {**message, "workflow_step_index_path": path}
+    path: list[int] = []
+    while (step := _left(steps, index)) is None or step.sub is not None:
+        above = next((step for step in steps if not step.scheduled and step.sub), None)
+        if above is None or above.sub is None or not above.sub.steps:
+            break
+        path.append(above.index)
+        steps = above.sub.steps
+    return {**message, "workflow_step_index_path": path} if step else message
 
 
-def _is_silent(report: InvocationReport | None) -> bool:
-    return report is not None and (
-        report.state is GalaxyState.FAILED and not report.reasons
-    )
+def _left(steps: Sequence[StepReport], index: int) -> StepReport | None:
+    """Return the step of an index, if it is there and not scheduled."""
+    return next((s for s in steps if s.index == index and not s.scheduled), None)
 
 
 def _named(

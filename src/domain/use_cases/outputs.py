@@ -70,7 +70,10 @@ class JobOutputs:
             )
         # The history of a superseded job is deleted by this service, too.
         if deleted and job.superseded_by is None and not job.attention:
-            note = f"Changed in Galaxy after the end: deleted {listed(deleted)}."
+            # What a run has failed for may have been deleted before.
+            note = f"Deleted in Galaxy: {listed(deleted)}."
+            if job.state is InvocationState.COMPLETED:
+                note = f"Changed in Galaxy after the end: deleted {listed(deleted)}."
             save_changed(
                 self.invocations, job, partial(Invocation.noted, attention=note, at=at)
             )
