@@ -173,21 +173,55 @@ class WorkflowNotFound(DomainError):
         self.name = name
 
 
+class WorkflowVersionNotFound(DomainError):
+    """The workflow has no such version, or another one is allowed."""
+
+    code = "workflow-version-not-found"
+
+    def __init__(self, name: str, version: int | None, detail: str) -> None:
+        asked = "that version" if version is None else f"version {version}"
+        super().__init__(f"There is no {asked} of workflow {quoted(name)}. {detail}")
+        self.name = name
+        self.version = version
+
+
 class WorkflowAmbiguous(DomainError):
-    """Several workflows in Galaxy have that name: names are not unique there."""
+    """Several workflows in Galaxy have that name: names are not unique there.
+
+    Attributes:
+        ids: Their ids.
+        twins: For each what tells it from the others, by name: ``id``, ``owner`` and
+            ``updated_at``, as far as Galaxy shows them.
+    """
 
     code = "workflow-ambiguous"
 
-    def __init__(self, name: str, ids: Sequence[str]) -> None:
-        super().__init__(
-            f"Galaxy has {len(ids)} workflows named {quoted(name)}: {listed(ids)}. "
-            "Allow one of them by its id, or rename the others in Galaxy."
-        )
+    def __init__(
+        self, name: str, ids: Sequence[str], twins: Sequence[Mapping[str, str]] = ()
+    ) -> None:
         self.name = name
         self.ids = tuple(ids)
+        self.twins = tuple(twins) or tuple({"id": id_} for id_ in ids)
+        shown = "; ".join(map(_twin, self.twins[:LISTED]))
+        more = len(self.twins) - LISTED
+        super().__init__(
+            f"Galaxy has {len(ids)} workflows named {quoted(name)}: {shown}"
+            f"{f' and {more} more' if more > 0 else ''}. "
+            "Allow one of them by its id, or rename the others in Galaxy."
+        )
 
     def extra(self) -> Mapping[str, object]:
-        return {"workflow_ids": list(self.ids[:LISTED])}
+        return {
+            "workflow_ids": list(self.ids[:LISTED]),
+            "workflows": [dict(twin) for twin in self.twins[:LISTED]],
+        }
+
+
+def _twin(twin: Mapping[str, str]) -> str:
+    owner, at = twin.get("owner"), twin.get("updated_at")
+    parts = [f"of {quoted(owner)}"] if owner else []
+    parts += [f"changed {shortened(at)}"] if at else []
+    return quoted(twin["id"]) + (f" ({', '.join(parts)})" if parts else "")
 
 
 class WorkflowUnreadable(DomainError):

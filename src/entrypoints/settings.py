@@ -252,6 +252,7 @@ class _Workflow(
     input: str | None = None
     takes_dataset: bool = True
     workflow_id: WorkflowId | None = None
+    version: int | None = None
     use_cached_job: bool = False
     exact_tool_versions: bool = True
     preferred_object_store_id: str | None = None

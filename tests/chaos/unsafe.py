@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Request,
@@ -21,8 +22,13 @@ class UnsafeSubmit(Submit):
     """Records a submission only once Galaxy has answered the invoke."""
 
     def __call__(
-        self, request: Request, key: IdempotencyKey | None = None
+        self,
+        request: Request,
+        key: IdempotencyKey | None = None,
+        *,
+        earlier: Invocation | None = None,
     ) -> Submitted:
+        del earlier
         if key is not None and (holder := self.submissions.holder(key)):
             return replay(holder, request)
         plan = self.check(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -94,6 +95,25 @@ def test_the_input_for_the_dataset_is_named(world: World, gj: Client) -> None:
     assert "on input    r" in gj("show", job).stdout
     gj("rerun", job)
     assert world.galaxy.runs[-1].inputs == world.galaxy.runs[-2].inputs
+
+
+def test_a_rerun_of_another_version_says_so(world: World, gj: Client) -> None:
+    workflow_id = world.galaxy.add_workflow("changing", an_input("a", DATA))
+    job = gj.json("submit", "reads", "changing")["invocation_id"]
+    assert "changing, version 0\n" in gj("show", job).stdout
+    world.galaxy.add_version(workflow_id)
+    note = f"Job {job} ran version 0 of this workflow; this job runs version 1."
+    assert gj("rerun", job).stderr == f"{note}\n"
+    again = world.galaxy.runs[-1].invocation_id
+    assert f"changing, version 1 ({note})" in gj("show", again).stdout
+    assert gj("rerun", job, "--workflow-version", "same").stderr == ""
+    assert world.galaxy.runs[-1].options.version == 0
+    gj("submit", "reads", "changing", "--workflow-version", "0")
+    assert world.galaxy.runs[-1].options.version == 0
+    done = gj("submit", "reads", "changing", "--workflow-version", "7", code=1)
+    assert "The newest is version 1" in done.stderr
+    shown = gj("workflows", "show", "changing").stdout
+    assert re.search(r"^version +1$", shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

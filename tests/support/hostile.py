@@ -73,6 +73,10 @@ def job(state: str) -> dict[str, Any]:
         "history_id": f"history{HOSTILE}",
         "dataset_input": f"input{HOSTILE}",
         "use_cached_job": None,
+        "workflow_id": f"id{HOSTILE}",
+        "workflow_version": 3,
+        "version_note": f"note{HOSTILE}",
+        "request": {f"input{HOSTILE}": f"value{HOSTILE}"},
     }
 
 
@@ -101,6 +105,8 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
     }
     workflow = {
         **{name: f"{name}{HOSTILE}" for name in ("name", "annotation", "workflow_id")},
+        "version": 3,
+        "updated_at": MOMENT,
         "dataset_input": f"input{HOSTILE}",
         "dataset_inputs": [f"input{HOSTILE}"],
         "missing_tools": [f"tool{HOSTILE}"],

@@ -171,11 +171,17 @@ class HostileGalaxy:
                 return "version", {"version_major": "26.1"}
             case "GET", "users", "current":
                 return "identity", recorded("user")
+            case "GET", "workflows" if "show_hidden" in query:
+                return "hidden workflows", []
             case "GET", "workflows":
                 listed = {"id": "w1", "name": WORKFLOW, "deleted": False}
                 # Another one each time: whatever was read of it does not hold.
                 listed["update_time"] = f"2026-01-01 {next(self._ids)}"
                 return "workflows", [listed]
+            case "GET", "workflows", id_, "download" if "version" in query:
+                version = int(query["version"][0])
+                form = recorded("export_two_steps")
+                return f"version {version}", {**form, "version": version}
             case "GET", "workflows", id_, "download" if query["style"] == ["ga"]:
                 return "export", {**recorded("export_two_steps"), "name": WORKFLOW}
             case "GET", "workflows", id_, "download":

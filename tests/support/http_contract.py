@@ -16,9 +16,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from attrs import evolve
 
 from galaxy_jobs import domain
-from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE
+from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT
 from galaxy_jobs.domain import (
     AllowedWorkflow,
     DatasetId,
@@ -45,7 +46,7 @@ from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.entrypoints.settings import HttpTable
-from tests.support.http_world import World
+from tests.support.http_world import MORE, N, World
 from tests.support.page import WHO
 from tests.support.wait import until
 
@@ -66,6 +67,9 @@ LISTED = [
     "invocation_id",
     "dataset_id",
     "workflow_name",
+    "workflow_id",
+    "workflow_version",
+    "version_note",
     "state",
     "galaxy_state",
     "parameters",
@@ -81,7 +85,14 @@ LISTED = [
     "progress",
     "failure",
 ]
-JOB = [*LISTED, "dataset_input", "use_cached_job", "steps", "history_id"]
+JOB = [
+    *LISTED,
+    "dataset_input",
+    "use_cached_job",
+    "request",
+    "steps",
+    "history_id",
+]
 SORT = {"dataset_id": "reads", "workflow_name": "sort"}
 DAY = timedelta(days=1)
 
@@ -179,7 +190,8 @@ class HttpContract:
         assert answer.status_code == 200
         assert "location" not in answer.headers
         plan = answer.json()
-        keys = ["dataset_id", "workflow_name", "workflow_id", "dataset_input"]
+        keys = ["dataset_id", "workflow_name", "workflow_id", "workflow_version"]
+        keys += ["dataset_input"]
         assert list(plan) == [*keys, "inputs", "data"]
         assert plan["data"]["text"] == {
             "name": "",
@@ -340,8 +352,92 @@ class HttpContract:
                 answer = own.ask("POST", "/jobs", {**body, **more})
                 assert answer.status_code == 201
             configured, asked = (run.options for run in own.galaxy.runs)
-        assert configured == options
-        assert asked == InvokeOptions(exact_tool_versions=False)
+        assert configured == evolve(options, version=0)
+        assert asked == InvokeOptions(version=0, exact_tool_versions=False)
+
+    def test_a_job_shows_the_version_that_runs_and_what_it_was_given(
+        self, world: World
+    ) -> None:
+        workflow_id = world.galaxy.add_workflow(name := f"versions {uuid4()}", TEXT, N)
+        body = {"dataset_id": "reads", "workflow_name": name, "parameters": {"n": 2}}
+        first = world.ask("POST", "/jobs", body).json()["invocation_id"]
+        job = world.get(f"/jobs/{first}")
+        assert (job["workflow_id"], job["workflow_version"]) == (workflow_id, 0)
+        assert job["version_note"] is None
+        assert job["request"] == {"text": {"src": "hda", "id": "hda-reads"}, "n": 2}
+        world.galaxy.add_version(workflow_id, TEXT, N, MORE)
+        assert world.get(f"/workflows/{quote(name)}")["version"] == 1
+        chosen: dict[str, Any]
+        for chosen, version in (
+            ({}, 1),
+            ({"workflow_version": "same"}, 0),
+            ({"workflow_version": 0}, 0),
+            ({"workflow_version": 1}, 1),
+        ):
+            answer = world.ask("POST", f"/jobs/{first}/rerun", chosen)
+            again = world.get(answer.headers["location"])
+            assert (again["workflow_version"], again["rerun_of"]) == (version, first)
+            assert world.galaxy.runs[-1].options.version == version
+            note = f"Job {first} ran version 0 of this workflow; this job runs "
+            assert again["version_note"] == (f"{note}version 1." if version else None)
+        pinned = {**body, "workflow_version": 0}
+        plan = world.ask("POST", "/jobs?validate_only=true", pinned).json()
+        assert plan["workflow_version"] == 0
+        for path, wanted in (
+            ("/jobs", {**body, "workflow_version": 2}),
+            (f"/jobs/{first}/rerun", {"workflow_version": 2}),
+        ):
+            document = problem(
+                world.ask("POST", path, wanted), 422, "workflow-version-not-found"
+            )
+            assert "The newest is version 1" in document["detail"]
+
+    @pytest.mark.parametrize("version", [-1, "1", 1.5, True])
+    def test_a_version_is_a_whole_number(self, world: World, version: Any) -> None:
+        answer = world.ask("POST", "/jobs", {**SORT, "workflow_version": version})
+        problem(answer, 400, "malformed-request")
+
+    def test_a_version_may_be_configured(self, opened: Opened) -> None:
+        row = AllowedWorkflow(name="w", options=InvokeOptions(version=0))
+        with opened(allowlist=Allowlist((row,))) as own:
+            own.galaxy.add_version(own.galaxy.add_workflow("w"))
+            own.site.dataset("reads")
+            body = {"dataset_id": "reads", "workflow_name": "w"}
+            job = own.get(own.ask("POST", "/jobs", body).headers["location"])
+            assert job["workflow_version"] == own.get("/workflows/w")["version"] == 0
+            answer = own.ask("POST", "/jobs", {**body, "workflow_version": 1})
+            document = problem(answer, 422, "workflow-version-not-found")
+        assert "Only version 0 may be run here" in document["detail"]
+
+    def test_a_value_of_the_repeated_job_without_a_place_is_named(
+        self, world: World
+    ) -> None:
+        workflow_id = world.galaxy.add_workflow(name := f"lost {uuid4()}", TEXT, N)
+        body = {"dataset_id": "reads", "workflow_name": name, "parameters": {"n": 2}}
+        first = world.ask("POST", "/jobs", body).json()["invocation_id"]
+        world.galaxy.add_version(workflow_id, TEXT, MORE)
+        answer = world.ask("POST", f"/jobs/{first}/rerun")
+        document = problem(answer, 422, "invalid-parameters")
+        sentence = document["parameters"]["n"]
+        assert "has no input 'n'" in sentence
+        assert "that of the repeated job, which ran version 0" in sentence
+        same = world.ask("POST", f"/jobs/{first}/rerun", {"workflow_version": "same"})
+        assert same.status_code == 201
+
+    def test_same_is_refused_where_another_workflow_has_the_name(
+        self, world: World
+    ) -> None:
+        workflow_id = world.galaxy.add_workflow(name := f"replaced {uuid4()}")
+        body = {"dataset_id": "reads", "workflow_name": name}
+        first = world.ask("POST", "/jobs", body).json()["invocation_id"]
+        world.galaxy.delete_workflow(workflow_id)
+        later = world.galaxy.add_workflow(name)
+        same = {"workflow_version": "same"}
+        answer = world.ask("POST", f"/jobs/{first}/rerun", same)
+        document = problem(answer, 422, "workflow-version-not-found")
+        assert later in document["detail"]
+        again = world.get(world.ask("POST", f"/jobs/{first}/rerun").headers["location"])
+        assert "ran another workflow by this name" in again["version_note"]
 
     def test_a_workflow_without_a_data_input_runs(self, world: World) -> None:
         shown = world.get("/workflows/accessions")
@@ -730,6 +826,9 @@ class HttpContract:
             "invocation_id": id_,
             "dataset_id": dataset,
             "workflow_name": "w",
+            "workflow_id": None,
+            "workflow_version": None,
+            "version_note": None,
             "state": "failed",
             "galaxy_state": "completed",
             "parameters": parameters,
@@ -759,6 +858,7 @@ class HttpContract:
             **listed,
             "dataset_input": None,
             "use_cached_job": None,
+            "request": None,
             "steps": [
                 {"index": 0, "label": "input", "tool": None, "state": "ok", "jobs": {}},
                 {
@@ -1408,6 +1508,8 @@ class HttpContract:
         assert list(workflow) == [
             "name",
             "workflow_id",
+            "version",
+            "updated_at",
             "annotation",
             "dataset_input",
             "dataset_inputs",

@@ -99,7 +99,8 @@ def test_a_source_is_told_apart_by_its_src(
             "dataset",
             (
                 "unknown field `dataset`; its fields are: dataset_id, "
-                "workflow_name, overwrite, dataset_input, use_cached_job, parameters."
+                "workflow_name, overwrite, dataset_input, workflow_version, "
+                "use_cached_job, parameters."
             ),
         ),
     ],

@@ -482,6 +482,7 @@ def test_a_workflow_is_shown_in_blocks_that_wrap_and_nothing_is_cut(width: int) 
         "name": "w",
         "annotation": "",
         "workflow_id": "w1",
+        "version": None,
         "dataset_input": "reads",
         "dataset_inputs": ["reads"],
         "missing_tools": [],

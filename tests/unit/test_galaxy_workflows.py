@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
+from attrs import evolve
 
 from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
-from galaxy_jobs.domain import AllowedWorkflow, Allowlist, GalaxyData, InvocationId, Src
-from galaxy_jobs.domain.errors import WorkflowAmbiguous, WorkflowNotFound
+from galaxy_jobs.domain import (
+    AllowedWorkflow,
+    Allowlist,
+    GalaxyData,
+    InvocationId,
+    InvokeOptions,
+    Src,
+)
+from galaxy_jobs.domain.errors import (
+    WorkflowAmbiguous,
+    WorkflowNotFound,
+    WorkflowVersionNotFound,
+)
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import ListWorkflows
 from tests.support.hostile_galaxy import WORKFLOW, recorded
@@ -38,6 +52,45 @@ def test_a_second_one_of_the_name_is_noticed_at_once() -> None:
     with pytest.raises(WorkflowAmbiguous) as refusal:
         made.find(WANTED)
     assert refusal.value.ids == ("w1", "w2")
+
+
+def test_twins_are_told_apart_by_owner_and_date() -> None:
+    twins = [
+        {**listed(id_)[0], "owner": owner, "update_time": "2026-11-24T06:38:55.230439"}
+        for id_, owner in (("w1", "alice"), ("w2", "bob"))
+    ]
+    with pytest.raises(WorkflowAmbiguous) as refusal:
+        galaxy({"workflows": twins}).find(WANTED)
+    at = "2026-11-24T06:38:55Z"
+    assert f"'w1' (of 'alice', changed {at})" in str(refusal.value)
+    assert refusal.value.extra()["workflows"] == [
+        {"id": "w1", "owner": "alice", "updated_at": at},
+        {"id": "w2", "owner": "bob", "updated_at": at},
+    ]
+
+
+def test_a_hidden_one_is_found() -> None:
+    made = galaxy({"workflows": [], "hidden workflows": listed("w1")})
+    assert made.find(WANTED).workflow_id == "w1"
+
+
+def test_a_hidden_one_is_no_twin_of_another() -> None:
+    made = galaxy({"workflows": listed("w1"), "hidden workflows": listed("w2")})
+    assert made.find(WANTED).workflow_id == "w1"
+
+
+def test_an_earlier_version_is_found() -> None:
+    newest = {**recorded("export_two_steps"), "version": 2}
+    listed_at = [{**listed("w1")[0], "update_time": "2026-11-24T06:38:55.230439"}]
+    made = galaxy({"workflows": listed_at, "export": newest})
+    for version in (None, 0, 2, 0):
+        wanted = evolve(WANTED, options=InvokeOptions(version=version))
+        found = made.find(wanted)
+        assert found.version == (2 if version is None else version)
+        assert found.updated_at == datetime(2026, 11, 24, 6, 38, 55, 230439, UTC)
+    wanted = evolve(WANTED, options=InvokeOptions(version=3))
+    with pytest.raises(WorkflowVersionNotFound, match="The newest is version 2"):
+        made.find(wanted)
 
 
 def test_a_run_shows_what_it_was_started_with() -> None:

@@ -744,6 +744,16 @@ def test_an_unknown_outcome_leads_to_the_page_of_the_submission(world: World) ->
     )
 
 
+def test_a_job_of_another_version_than_the_repeated_one_says_so(world: World) -> None:
+    first = world.submit()
+    [workflow_id] = {run.workflow.workflow.workflow_id for run in world.galaxy.runs}
+    world.galaxy.add_version(workflow_id)
+    assert "version 0" in text_of(world.get(f"/ui/jobs/{first}"))
+    answer = world.api.post(f"/jobs/{first}/rerun")
+    again = text_of(world.get(f"/ui/jobs/{answer.json()['invocation_id']}"))
+    assert f"Job {first} ran version 0 of this workflow" in again
+
+
 def test_of_several_data_inputs_one_is_chosen_or_left_empty(world: World) -> None:
     world.register("other")
     world.galaxy.add_workflow("Two", TEXT, evolve(TEXT, name="other"))

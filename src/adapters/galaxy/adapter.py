@@ -52,6 +52,7 @@ from galaxy_jobs.domain.errors import (
     RunNotFound,
     RunRejected,
     WorkflowNotFound,
+    WorkflowVersionNotFound,
 )
 from galaxy_jobs.domain.model.dataset import (
     DataDescription,
@@ -175,7 +176,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
 
     def find(self, wanted: AllowedWorkflow) -> Workflow:
         if wanted.workflow_id is None:
-            return self._declarations.read(wanted.name, self._names.stored(wanted.name))
+            return self._version(wanted, self._names.stored(wanted.name))
         stored = self._stored(wanted.workflow_id)
         if stored is None:
             raise WorkflowNotFound(
@@ -184,7 +185,19 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
                 f"{wanted.name!r}, or it is deleted. Correct that id in the "
                 "list of allowed workflows.",
             )
-        return self._declarations.read(wanted.name, stored)
+        return self._version(wanted, stored)
+
+    def _version(self, wanted: AllowedWorkflow, stored: Stored) -> Workflow:
+        """Return the version that is wanted of a workflow."""
+        newest = self._declarations.read(wanted.name, stored)
+        version = wanted.options.version
+        if version is None or version == newest.version:
+            return newest
+        if newest.version is None or version > newest.version:
+            raise WorkflowVersionNotFound(
+                wanted.name, version, f"The newest is version {newest.version}."
+            )
+        return self._declarations.read(wanted.name, stored, version)
 
     def _stored(self, workflow_id: WorkflowId) -> Stored | None:
         """Return a workflow as Galaxy lists it; None where there is none."""
@@ -292,6 +305,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
                     inputs_by=cast("Any", "name|step_uuid"),
                     history_id=history_id,
                     # If it needs them, a refusal names the missing ones.
+                    version=options.version,
                     require_exact_tool_versions=options.exact_tool_versions,
                     use_cached_job=options.use_cached_job,
                     resource_params=dict(options.resource_params),

@@ -23,6 +23,7 @@ from galaxy_jobs.adapters.galaxy.translate import (
     MAX_STEPS,
     Unreadable,
     id_of,
+    moment,
     name,
     objects,
     part,
@@ -71,10 +72,20 @@ class Stored:
     Attributes:
         id: Its id.
         update_time: When it was changed, in Galaxy's spelling; None: not known.
+        owner: The name of its owner in Galaxy; None: not known.
     """
 
     id: WorkflowId
     update_time: str | None
+    owner: str | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What tells it from another one of its name."""
+        at = moment(self.update_time)
+        updated_at = None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        facts = {"id": self.id, "owner": self.owner, "updated_at": updated_at}
+        return {name: text for name, text in facts.items() if text}
 
 
 class Declarations:
@@ -84,10 +95,17 @@ class Declarations:
         self._client = client
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._kept: OrderedDict[WorkflowId, tuple[str, float, Workflow]] = OrderedDict()
+        self._kept: OrderedDict[
+            tuple[WorkflowId, int | None], tuple[str, float, Workflow]
+        ] = OrderedDict()
 
-    def read(self, called: str, stored: Stored) -> Workflow:
-        """Return a workflow; *called* is the name that clients use.
+    def read(self, called: str, stored: Stored, version: int | None = None) -> Workflow:
+        """Return a workflow.
+
+        Args:
+            called: The name that clients use.
+            stored: The workflow.
+            version: One of its versions, counting from 0; None: the newest.
 
         Raises:
             WorkflowNotFound: Galaxy has none by that id.
@@ -95,27 +113,31 @@ class Declarations:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         with self._lock:
-            kept = self._kept.get(stored.id)
+            kept = self._kept.get((stored.id, version))
         if kept and kept[0] == stored.update_time and self._monotonic() < kept[1]:
             return evolve(kept[2], name=called)
-        found, is_whole = self._ask(called, stored.id)
+        found, is_whole = self._ask(called, stored.id, version)
+        found = evolve(found, updated_at=moment(stored.update_time))
         # A missing tool may be installed at any moment.
         if stored.update_time and is_whole and not found.missing_tools:
             expiry = self._monotonic() + DECLARATION_TTL
             with self._lock:
-                self._kept[stored.id] = (stored.update_time, expiry, found)
-                self._kept.move_to_end(stored.id)
+                self._kept[stored.id, version] = (stored.update_time, expiry, found)
+                self._kept.move_to_end((stored.id, version))
                 while len(self._kept) > MAX_KEPT:
                     self._kept.popitem(last=False)
         return found
 
-    def _ask(self, called: str, workflow_id: WorkflowId) -> tuple[Workflow, bool]:
+    def _ask(
+        self, called: str, workflow_id: WorkflowId, version: int | None
+    ) -> tuple[Workflow, bool]:
         """Return a workflow, and whether the run form could be read."""
         path = f"workflows/{workflow_id}/download"
+        only = {} if version is None else {"version": version}
         try:
             with self._client.domain_errors():
                 # By name: what a plain "export" is depends on Galaxy's settings.
-                export = self._client.get(path, style="ga")
+                export = self._client.get(path, style="ga", **only)
                 found = workflow(called, workflow_id, export)
         except Refused as refusal:
             if refusal.is_missing:
@@ -132,7 +154,7 @@ class Declarations:
         try:
             with self._client.domain_errors():
                 form = self._client.get(
-                    path, style="run", history_id=self._any_history()
+                    path, style="run", history_id=self._any_history(), **only
                 )
                 return with_form(found, export, form), True
         except (Refused, NoAnswer):
@@ -167,6 +189,7 @@ def workflow(called: str, workflow_id: WorkflowId, export: Any) -> Workflow:
         name=called,
         inputs=tuple(_input(given, step) for given, step in _named(steps)),
         annotation=text(export.get("annotation")) or "",
+        version=whole(export.get("version")),
         missing_tools=tuple(islice(missing, MAX_MISSING)),
         run_time_parameters=tuple(islice(_run_time_parameters(steps), MAX_STEPS)),
     )

@@ -33,6 +33,8 @@ class Names:
     def stored(self, name: str) -> Stored:
         """Return the one workflow of exactly that name, as of now.
 
+        Hidden ones count only if no other has that name.
+
         Raises:
             WorkflowNotFound: There is none.
             WorkflowAmbiguous: There are several.
@@ -42,8 +44,12 @@ class Names:
         if name == name.strip() and name.isprintable() and not set(name) & set("'\""):
             search["search"] = f"name:'{name}'"
         found = [stored for given, stored in self._read(**search) if given == name]
+        if not found:
+            hidden = self._read(show_hidden="true", **search)
+            found = [stored for given, stored in hidden if given == name]
         if len(found) > 1:
-            raise WorkflowAmbiguous(name, [stored.id for stored in found])
+            ids = [stored.id for stored in found]
+            raise WorkflowAmbiguous(name, ids, [stored.facts for stored in found])
         if not found:
             raise WorkflowNotFound(name)
         return found[0]
@@ -73,5 +79,6 @@ class Names:
                     stored = Stored(
                         WorkflowId(translate.id_of(workflow)),
                         translate.name(workflow.get("update_time")),
+                        translate.name(workflow.get("owner")),
                     )
                     yield name or "", stored

@@ -154,6 +154,15 @@ def whole(value: Any) -> int | None:
     return value if is_whole and abs(value) <= MAX_INTEGER else None
 
 
+def moment(value: Any) -> datetime | None:
+    """Return a time, which Galaxy gives in UTC without a zone; None for others."""
+    try:
+        at = datetime.fromisoformat(value)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def place(content: Any, key: str) -> int:
     """Return the place of a step in its workflow.
 

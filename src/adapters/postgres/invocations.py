@@ -70,7 +70,8 @@ CASE WHEN pg_column_size(parameters) > {LISTED_PARAMETERS_SIZE + 4} THEN true
 alone, with which four bytes of PostgreSQL's are counted."""
 
 _LISTED = joined(
-    *(c for c in SELECT.selected_columns if c.name != "parameters"),
+    *(c for c in SELECT.selected_columns if c.name not in {"parameters", "inputs"}),
+    sa.null().label("inputs"),
     sa.literal_column(PARAMETERS_TRUNCATED).label("parameters_truncated"),
     sa.literal_column(
         f"CASE WHEN {PARAMETERS_TRUNCATED} THEN NULL ELSE parameters END",

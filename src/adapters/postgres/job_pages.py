@@ -108,7 +108,8 @@ JOIN workflow_invocations AS i ON i.invocation_id = page.invocation_id
 LEFT JOIN active_invocations AS a ON a.invocation_id = i.invocation_id,
 LATERAL (SELECT {PARAMETERS_TRUNCATED} AS large) AS size,
 LATERAL (
-    SELECT i.invocation_id, i.dataset_id, i.workflow_name, i.state, i.galaxy_state,
+    SELECT i.invocation_id, i.dataset_id, i.workflow_name, i.workflow_id,
+        i.workflow_version, i.version_note, i.state, i.galaxy_state,
         CASE WHEN size.large THEN NULL ELSE i.parameters END AS parameters,
         size.large AS parameters_truncated, i.overwrite, i.rerun_of, i.superseded_by,
         {_time("i.created_at")} AS created_at,

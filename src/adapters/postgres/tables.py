@@ -96,6 +96,10 @@ submissions = sa.Table(
     sa.Column("dataset_input", sa.Text),
     sa.Column("use_cached_job", sa.Boolean),
     sa.Column("workflow_id", sa.Text),
+    sa.Column("pinned_version", sa.BigInteger),
+    sa.Column("workflow_version", sa.BigInteger),
+    sa.Column("version_note", sa.Text),
+    sa.Column("inputs", JSON(none_as_null=True)),
     _one_of("state", SubmissionState),
     sa.CheckConstraint(
         "(state = 'accepted') = (invocation_id IS NOT NULL)", name="invocation_id"
@@ -153,6 +157,10 @@ invocations = sa.Table(
     sa.Column("use_cached_job", sa.Boolean),
     # NULL: as invocation_id; empty: Galaxy has given its id to a later run.
     sa.Column("galaxy_id", sa.Text),
+    sa.Column("workflow_id", sa.Text),
+    sa.Column("workflow_version", sa.BigInteger),
+    sa.Column("version_note", sa.Text),
+    sa.Column("inputs", JSON(none_as_null=True)),
     _one_of("state", InvocationState),
     sa.UniqueConstraint("submission_id"),
     # Changes that keep the state touch no index, if their page has room.

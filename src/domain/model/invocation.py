@@ -36,6 +36,7 @@ from galaxy_jobs.domain.model.values import (
     InvocationId,
     Parameters,
     SubmissionId,
+    WorkflowId,
     aware,
     json_size,
 )
@@ -277,6 +278,13 @@ class Invocation:
         overwrite: Whether it supersedes earlier ones once it has completed.
         rerun_of: The invocation it repeats, or None.
         dataset_input: The input that the client named for the dataset, or None.
+        workflow_id: The stored workflow; None where an earlier version of this program
+            submitted it.
+        workflow_version: The version of the workflow; None where that is not known.
+        version_note: A sentence for people, where it runs another version than the
+            invocation that it repeats; or None.
+        inputs: What each input was given, by name: see :attr:`Plan.given`. None where
+            that is not known.
         use_cached_job: Whether the client let Galaxy copy results of equal jobs; None:
             it did not say.
         superseded_by: The later invocation that took its place, or None.
@@ -310,6 +318,10 @@ class Invocation:
     rerun_of: InvocationId | None = None
     dataset_input: str | None = None
     use_cached_job: bool | None = None
+    workflow_id: WorkflowId | None = None
+    workflow_version: int | None = None
+    version_note: str | None = None
+    inputs: Parameters | None = field(default=None, hash=False)
     superseded_by: InvocationId | None = None
     stopping: bool = False
     state: InvocationState = InvocationState.QUEUED
@@ -359,10 +371,14 @@ class Invocation:
         return self.state is InvocationState.CANCELLING or self.stopping
 
     def listed(self) -> Invocation:
-        """Return it as lists show it: without parameters that take much space."""
+        """Return it as lists show it.
+
+        That is without what its inputs were given, and without parameters that take
+        much space.
+        """
         if json_size(self.parameters) <= LISTED_PARAMETERS_SIZE:
-            return self
-        return evolve(self, parameters={}, parameters_truncated=True)
+            return evolve(self, inputs=None)
+        return evolve(self, inputs=None, parameters={}, parameters_truncated=True)
 
     def is_stale(self, now: datetime) -> bool:
         """Return whether what is known of it may be out of date.

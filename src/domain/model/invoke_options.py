@@ -1,4 +1,4 @@
-"""How Galaxy is to carry out an invocation, but for what runs on what."""
+"""How Galaxy is to carry out an invocation of a workflow on data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from attrs import Attribute, field, frozen
 
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.values import Parameters, check_not_empty
+
+
+def _not_negative(_: object, attribute: Attribute[Any], value: int | None) -> None:
+    if value is not None and value < 0:
+        raise InvalidValue(f"{attribute.name} must be 0 or more, got {value}.")
 
 
 def _filled(_: object, attribute: Attribute[Any], value: str | None) -> None:
@@ -20,6 +25,7 @@ class InvokeOptions:
     """The options of an invocation.
 
     Attributes:
+        version: The version of the workflow, counting from 0; None: the newest.
         use_cached_job: Whether Galaxy may copy the results of an equal job that it
             has run before, instead of running it.
         exact_tool_versions: Whether the very versions of tools are needed that the
@@ -32,10 +38,11 @@ class InvokeOptions:
             defined them; empty: its defaults.
 
     Raises:
-        InvalidValue: An id is empty, or there is one object store for all data, and
-            another for some.
+        InvalidValue: The version is below 0, an id is empty, or there is one object
+            store for all data, and another for some.
     """
 
+    version: int | None = field(default=None, validator=_not_negative)
     use_cached_job: bool = False
     exact_tool_versions: bool = True
     preferred_object_store_id: str | None = field(default=None, validator=_filled)

@@ -132,6 +132,8 @@ class Request:
             :func:`~galaxy_jobs.domain.model.workflow.dataset_target`.
         use_cached_job: Whether Galaxy may copy the results of equal jobs that it has
             run before; None: as the workflow is configured.
+        workflow_version: The version of the workflow to run; None: the newest, or that
+            which is configured.
     """
 
     dataset_id: DatasetId
@@ -141,6 +143,7 @@ class Request:
     rerun_of: InvocationId | None = None
     dataset_input: str | None = None
     use_cached_job: bool | None = None
+    workflow_version: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -154,6 +157,7 @@ class Request:
                 self.rerun_of,
                 self.dataset_input,
                 self.use_cached_job,
+                self.workflow_version,
             ],
             sort_keys=True,
         )
@@ -245,6 +249,10 @@ class Submission:
         request: The client's request.
         workflow_id: The stored workflow that is invoked; None where an earlier
             version of this program recorded the submission.
+        workflow_version: The version of it that is invoked; None where not known.
+        version_note: A sentence for people, where the repeated invocation ran another
+            version; or None.
+        inputs: What each input is given, by name; None where not known.
         key: The client's idempotency key, or None.
         state: Its state.
         history_id: The history created for it; None until that is stored.
@@ -261,6 +269,9 @@ class Submission:
     identity: Identity
     request: Request
     workflow_id: WorkflowId | None = None
+    workflow_version: int | None = None
+    version_note: str | None = None
+    inputs: Parameters | None = field(default=None, hash=False)
     key: IdempotencyKey | None = None
     state: SubmissionState = SubmissionState.SUBMITTING
     history_id: HistoryId | None = None
@@ -351,6 +362,10 @@ class Submission:
             rerun_of=self.request.rerun_of,
             dataset_input=self.request.dataset_input,
             use_cached_job=self.request.use_cached_job,
+            workflow_id=self.workflow_id,
+            workflow_version=self.workflow_version,
+            version_note=self.version_note,
+            inputs=self.inputs,
             created_at=at,
             updated_at=at,
             observed_at=at,

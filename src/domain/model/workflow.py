@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from reprlib import repr as shown  # no longer, nor deeper, than people read
 from typing import Any
 
@@ -32,6 +33,7 @@ from galaxy_jobs.domain.model.values import (
     Json,
     Parameters,
     WorkflowId,
+    aware,
     check_not_empty,
 )
 from galaxy_jobs.domain.model.workflow_input import (
@@ -58,10 +60,15 @@ class Workflow:
             Galaxy refuses to run it.
         run_time_parameters: Parameters of tools that only Galaxy's own run form
             sets, as ``step|parameter``; in a run they have the tool's defaults.
+        version: The version that these inputs are of, counting from 0; None where the
+            engine has no versions.
+        updated_at: When it last changed, time-zone aware; None: not known.
     """
 
     workflow_id: WorkflowId
     name: str
+    version: int | None = None
+    updated_at: datetime | None = field(default=None, validator=aware)
     inputs: tuple[WorkflowInput, ...] = ()
     annotation: str = ""
     missing_tools: tuple[str, ...] = ()

@@ -17,15 +17,18 @@ class WorkflowCatalog(Protocol):
         """Return the workflow that *wanted* names, ready to be invoked.
 
         It is found by ``workflow_id`` if that is given, else by its exact name
-        among those that the key can see and that are not deleted. The engine is
-        asked each time: a workflow imported a moment ago is found, a second one of
-        the same name is noticed, and a deleted one, which Galaxy would run without
-        complaint, is not returned. Its inputs are read again where it has changed, and
-        else about once an hour. The ``name`` of the result is the one in *wanted*.
+        among those that the key can see and that are not deleted; a hidden one, where
+        no other has that name. The engine is asked each time: a workflow imported a
+        moment ago is found, a second one of the same name is noticed, and a deleted
+        one, which Galaxy would run without complaint, is not returned. Its inputs are
+        those of the version in the options of *wanted*, or of the newest; they are read
+        again where it has changed, and else about once an hour. The ``name`` of the
+        result is the one in *wanted*.
 
         Raises:
             WorkflowNotFound: There is none, or it is deleted.
             WorkflowAmbiguous: Several have that name.
+            WorkflowVersionNotFound: It has no such version.
         """
 
     @abstractmethod

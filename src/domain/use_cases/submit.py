@@ -13,16 +13,18 @@ Every step is a compare-and-set against it: the loser stops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
+from typing import Literal
 from uuid import UUID, uuid4
 
 from attrs import evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     DataNotFound,
+    DatasetInputAmbiguous,
     InvalidParameters,
     InvalidValue,
     KeyInProgress,
@@ -34,6 +36,7 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
     StoreUnavailable,
     ToolsMissing,
+    WorkflowVersionNotFound,
     quoted,
     shortened,
 )
@@ -44,7 +47,11 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
-from galaxy_jobs.domain.model.invocation import STALE_AFTER, InvocationState
+from galaxy_jobs.domain.model.invocation import (
+    STALE_AFTER,
+    Invocation,
+    InvocationState,
+)
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
@@ -63,6 +70,7 @@ from galaxy_jobs.domain.model.values import (
     positive,
 )
 from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
     Allowlist,
     Workflow,
     bind,
@@ -114,7 +122,7 @@ class Plan:
         data: What Galaxy knows of the data that it has, by input, as far as it was
             asked and could tell.
         dataset_input: The input that takes the job's dataset; None: none does.
-        options: How Galaxy is to carry it out.
+        options: How Galaxy is to carry it out, with the version of the workflow.
     """
 
     workflow: Workflow
@@ -122,6 +130,22 @@ class Plan:
     data: Mapping[str, DataDescription] = field(factory=dict, hash=False)
     dataset_input: str | None = None
     options: InvokeOptions = InvokeOptions()
+
+    @property
+    def given(self) -> Parameters:
+        """What each input is given, as JSON: a value, or Galaxy's ids of data.
+
+        Credentials in addresses are left out.
+        """
+        return {name: _as_json(value) for name, value in self.inputs.items()}
+
+
+def _as_json(value: Source | Json) -> Json:
+    if isinstance(value, GalaxyData):
+        return {"src": value.src.value, "id": value.id}
+    if isinstance(value, UrlData):
+        return {"src": "url", "url": value.shown_url, "ext": value.ext}
+    return value
 
 
 MAX_LOOKS = 20
@@ -226,12 +250,17 @@ class Check:
             ToolsMissing: Galaxy lacks tools that it uses.
             InvalidParameters: They do not fit what the workflow declares, or take
                 too much space.
-            InvalidValue: The name of the dataset or workflow is empty, or too long.
+            WorkflowVersionNotFound: The workflow has no such version, or another one
+                is configured.
+            InvalidValue: The name of the dataset or workflow is empty, or too long, or
+                the version is below 0.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         request.check_size()
         dataset = self.datasets.get(request.dataset_id)
         allowed = self.allowlist.admit(request.workflow_name)
+        if request.workflow_version is not None:
+            allowed = _pinned(allowed, request.workflow_version)
         workflow = self.catalog.find(allowed)
         if workflow.missing_tools:
             raise ToolsMissing(workflow.name, workflow.missing_tools)
@@ -242,7 +271,7 @@ class Check:
             dataset_input=request.dataset_input,
             allowed=allowed,
         )
-        options = allowed.options
+        options = evolve(allowed.options, version=workflow.version)
         if request.use_cached_job is not None:
             options = evolve(options, use_cached_job=request.use_cached_job)
         target = dataset_target(
@@ -282,6 +311,15 @@ def _check_kinds(workflow: Workflow, inputs: Mapping[str, Source | Json]) -> Non
         raise InvalidParameters(problems)
 
 
+def _pinned(allowed: AllowedWorkflow, version: int) -> AllowedWorkflow:
+    only = allowed.options.version
+    if only not in {None, version}:
+        raise WorkflowVersionNotFound(
+            allowed.name, version, f"Only version {only} may be run here."
+        )
+    return evolve(allowed, options=evolve(allowed.options, version=version))
+
+
 @frozen(kw_only=True)
 class Submitted:
     """The answer to an accepted submission.
@@ -316,13 +354,18 @@ class Submit:
     new_id: Callable[[], UUID] = uuid4
 
     def __call__(
-        self, request: Request, key: IdempotencyKey | None = None
+        self,
+        request: Request,
+        key: IdempotencyKey | None = None,
+        *,
+        earlier: Invocation | None = None,
     ) -> Submitted:
         """Invoke it on Galaxy now, once, and record the run.
 
         Args:
             request: The request.
             key: A request repeated with its key never runs twice.
+            earlier: The invocation that it repeats, or None.
 
         Raises:
             DatasetNotFound, WorkflowNotAllowed, WorkflowNotFound,
@@ -347,6 +390,9 @@ class Submit:
             identity=self.identity(),
             request=request,
             workflow_id=plan.workflow.workflow_id,
+            workflow_version=plan.workflow.version,
+            version_note=_version_note(earlier, plan.workflow),
+            inputs=plan.given,
             key=key,
             created_at=now,
             updated_at=now,
@@ -486,6 +532,7 @@ class Rerun:
         *,
         parameters: Parameters | None = None,
         overwrite: bool | None = None,
+        workflow_version: int | Literal["same"] | None = None,
         key: IdempotencyKey | None = None,
     ) -> Submitted:
         """Submit it again.
@@ -495,13 +542,20 @@ class Rerun:
             parameters: They replace the earlier ones, name by name; the others
                 stay as they were.
             overwrite: It replaces the earlier choice; None keeps it.
+            workflow_version: The version to run; ``same``: that of the job; None: the
+                newest, or that which is configured.
             key: As for :class:`Submit`.
 
         Raises:
             JobNotFound: There is no such job.
+            WorkflowVersionNotFound: There is no such version, or that of the job is not
+                known, or there is another workflow by its name now.
+            InvalidParameters: Also for a value of the job that has no place any more.
             DomainError: As for :class:`Submit`.
         """
         earlier = self.invocations.get(invocation_id)
+        if workflow_version == "same":
+            workflow_version = self._same_version(earlier)
         request = Request(
             dataset_id=earlier.dataset_id,
             workflow_name=earlier.workflow_name,
@@ -510,8 +564,70 @@ class Rerun:
             rerun_of=earlier.invocation_id,
             dataset_input=earlier.dataset_input,
             use_cached_job=earlier.use_cached_job,
+            workflow_version=workflow_version,
         )
-        return self.submit(request, key)
+        try:
+            return self.submit(request, key, earlier=earlier)
+        except DatasetInputAmbiguous:
+            raise
+        except InvalidParameters as error:
+            kept = earlier.parameters.keys() - (parameters or {}).keys()
+            raise _about_kept(error, kept, earlier) from error
+
+    def _same_version(self, earlier: Invocation) -> int:
+        """Return the version that a job ran, of the same workflow.
+
+        Raises:
+            WorkflowVersionNotFound: It is not known, or the workflow is another one.
+        """
+        name, version = earlier.workflow_name, earlier.workflow_version
+        if version is None:
+            raise WorkflowVersionNotFound(
+                name, None, "The version that the job ran is not known."
+            )
+        check = self.submit.check
+        found = check.catalog.find(check.allowlist.admit(name))
+        if found.workflow_id != earlier.workflow_id:
+            raise WorkflowVersionNotFound(
+                name,
+                version,
+                f"The job ran the workflow with the id {earlier.workflow_id}; now "
+                f"there is another one by that name, {found.workflow_id}.",
+            )
+        return version
+
+
+def _about_kept(
+    error: InvalidParameters, kept: Collection[str], earlier: Invocation
+) -> InvalidParameters:
+    """Add to a refusal which values were those of the repeated job."""
+    version = earlier.workflow_version
+    ran = "" if version is None else f", which ran version {version} of the workflow"
+    note = f"The value is that of the repeated job{ran}."
+    return InvalidParameters(
+        {
+            name: f"{problem} {note}" if name in kept else problem
+            for name, problem in error.problems.items()
+        },
+        error.more,
+    )
+
+
+def _version_note(earlier: Invocation | None, workflow: Workflow) -> str | None:
+    """Return a sentence, if another version is run than was by an earlier job."""
+    if earlier is None or earlier.workflow_version is None:
+        return None
+    if earlier.workflow_id != workflow.workflow_id:
+        return (
+            f"Job {earlier.invocation_id} ran another workflow by this name, with the "
+            f"id {earlier.workflow_id}."
+        )
+    if earlier.workflow_version == workflow.version:
+        return None
+    return (
+        f"Job {earlier.invocation_id} ran version {earlier.workflow_version} of this "
+        f"workflow; this job runs version {workflow.version}."
+    )
 
 
 def _dataset_of(name: str, request: Request) -> str | None:

@@ -40,6 +40,7 @@ _CHECKING = (
     "workflow-not-found",
     "workflow-ambiguous",
     "workflow-unreadable",
+    "workflow-version-not-found",
     "invalid-parameters",
     "invalid-source",
     "galaxy-refused-us",
@@ -117,6 +118,7 @@ def _wish(data: schemas.NewJob) -> domain.Request:
         overwrite=data.overwrite,
         dataset_input=data.dataset_input,
         use_cached_job=data.use_cached_job,
+        workflow_version=data.workflow_version,
     )
 
 
@@ -147,6 +149,7 @@ def rerun_job(
             invocation_id,
             parameters=changes.parameters,
             overwrite=changes.overwrite,
+            workflow_version=changes.workflow_version,
             key=parameters.idempotency_key(key, caller),
         )
     )

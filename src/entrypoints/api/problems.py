@@ -52,6 +52,7 @@ STATUS: Mapping[str, int] = {
     "unsupported-media-type": 415,
     "workflow-ambiguous": 422,
     "workflow-unreadable": 422,
+    "workflow-version-not-found": 422,
     "invalid-parameters": 422,
     "invalid-source": 422,
     "galaxy-rejected": 422,
@@ -219,6 +220,7 @@ _ERRORS = (
     errors.StaleVersion(f"Job {_JOB!r}", 7),
     errors.WorkflowAmbiguous("sort-and-count", ["f597429621d6eb2b", "1cd8e2f6"]),
     errors.WorkflowUnreadable("sort-and-count", "it answers with an error 500"),
+    errors.WorkflowVersionNotFound("sort-and-count", 7, "The newest is version 3."),
     errors.InvalidParameters(
         {"sleep_s": "Input 'sleep_s' takes an integer from 0 to 600, got \"two\"."}
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -69,6 +69,9 @@ WorkflowNameField: TypeAlias = Annotated[
     str, doc("As in `GET /workflows`.", "sort-and-count")
 ]
 WorkflowIdField: TypeAlias = Annotated[str, doc("In Galaxy.", "f597429621d6eb2b")]
+WorkflowVersionField: TypeAlias = Annotated[
+    int | None, doc("Its version, counting from 0. Null: not known.", 3)
+]
 GalaxyStateField: TypeAlias = Annotated[str, doc("Galaxy's own word.", "scheduled")]
 ToolField: TypeAlias = Annotated[
     str | None, doc("Galaxy's id of the tool, if it is one.", "sort1/1.2.0")
@@ -231,6 +234,14 @@ class NewJob(Body):
             "text",
         ),
     ] = None
+    workflow_version: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        doc(
+            "The version of the workflow, counting from 0. Left out, the newest, or "
+            "the one that is configured.",
+            3,
+        ),
+    ] = None
     use_cached_job: Annotated[
         bool | None,
         doc(
@@ -255,6 +266,10 @@ class NewRun(Body):
         dict[str, Any] | None, doc("Those to change; the others stay.", {"sleep_s": 3})
     ] = None
     overwrite: Annotated[bool | None, doc("Left out, as in the repeated job.")] = None
+    workflow_version: Annotated[
+        Annotated[int, Meta(ge=0)] | Literal["same"] | None,
+        doc("`same`: as in the repeated job. Left out, the newest.", "same", 3),
+    ] = None
 
 
 class Review(Body):
@@ -289,6 +304,7 @@ class PlanJson(View):
     dataset_id: DatasetIdField
     workflow_name: WorkflowNameField
     workflow_id: WorkflowIdField
+    workflow_version: WorkflowVersionField
     dataset_input: Annotated[
         str | None, doc("Takes the dataset. Null: no input does.", "text")
     ]
@@ -354,6 +370,13 @@ class JobJson(View, kw_only=True):
     invocation_id: InvocationIdField
     dataset_id: DatasetIdField
     workflow_name: WorkflowNameField
+    workflow_id: Annotated[
+        str | None, doc("In Galaxy. Null: not known.", "f597429621d6eb2b")
+    ]
+    workflow_version: WorkflowVersionField
+    version_note: Annotated[
+        str | None, doc("A sentence, where the repeated job ran another version.")
+    ]
     state: Annotated[
         InvocationState, doc("`completed` only if every job ended well.", "failed")
     ]
@@ -385,6 +408,13 @@ class JobDetailJson(JobJson, kw_only=True):
         bool | None,
         doc("As submitted: whether Galaxy may copy the results of equal jobs.", True),
     ]
+    request: Annotated[
+        dict[str, Any] | None,
+        doc(
+            "What each input was given; the others have defaults. Null: not known.",
+            {"text": {"src": "hda", "id": "5a1cff6882ddb5b2"}, "sleep_s": 2},
+        ),
+    ] = None
     steps: Annotated[list[StepJson], doc("In the workflow's order.")]
     history_id: Annotated[str | None, doc("In Galaxy.", "33b43b4e7093c91f")]
 
@@ -471,6 +501,7 @@ def job_detail(invocation: domain.Invocation, now: datetime) -> JobDetailJson:
     """Return a job with all that is known of it; *now* decides whether it is stale."""
     job = view(JobDetailJson, invocation)
     job.progress.blocked = invocation.blocked
+    job.request = None if invocation.inputs is None else dict(invocation.inputs)
     job.stale = invocation.is_stale(now)
     return job
 
@@ -498,6 +529,7 @@ def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
         dataset_id=dataset_id,
         workflow_name=checked.workflow.name,
         workflow_id=checked.workflow.workflow_id,
+        workflow_version=checked.workflow.version,
         dataset_input=checked.dataset_input,
         inputs={
             name: source(value) if isinstance(value, domain.Source) else value
@@ -525,6 +557,8 @@ class WorkflowJson(View):
 
     name: WorkflowNameField
     workflow_id: WorkflowIdField
+    version: WorkflowVersionField
+    updated_at: Annotated[Time | None, doc("When it was changed. Null: not known.")]
     annotation: Annotated[str, doc("The author's words.", "Sorts and counts lines.")]
     dataset_input: Annotated[
         str | None,
@@ -610,6 +644,10 @@ class ProblemDetails(View):
     ] = UNSET
     galaxy_code: Annotated[
         int | UnsetType | None, doc("With `galaxy-rejected`: Galaxy's own number.")
+    ] = UNSET
+    workflows: Annotated[
+        list[dict[str, str]] | UnsetType,
+        doc("With `workflow-ambiguous`: their `id`, `owner` and `updated_at`."),
     ] = UNSET
     workflow_ids: Annotated[
         list[str] | UnsetType,

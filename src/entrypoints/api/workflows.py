@@ -44,6 +44,7 @@ def list_workflows(
         "workflow-not-found",
         "workflow-ambiguous",
         "workflow-unreadable",
+        "workflow-version-not-found",
         "galaxy-refused-us",
         "galaxy-unavailable",
         addressed=True,
@@ -67,6 +68,8 @@ def show_workflow(
     return schemas.WorkflowJson(
         name=workflow.name,
         workflow_id=workflow.workflow_id,
+        version=workflow.version,
+        updated_at=workflow.updated_at,
         annotation=workflow.annotation,
         dataset_input=target.name if target else None,
         dataset_inputs=[

@@ -65,6 +65,14 @@ Cached = Annotated[
         "not; as the service is configured if not given.",
     ),
 ]
+Version = Annotated[
+    int | None,
+    Parameter(
+        name="--workflow-version",
+        validator=Number(gte=0),
+        help="The version of the workflow, counting from 0; the newest if not given.",
+    ),
+]
 Wait = Annotated[
     bool,
     Parameter(
@@ -94,6 +102,7 @@ def submit(
     parameter: Pairs = (),
     input: Input = None,  # noqa: A002 - the name of the option
     use_cached_job: Cached = None,
+    workflow_version: Version = None,
     overwrite: bool = False,
     wait: Wait = False,
     key: Key = None,
@@ -114,6 +123,7 @@ def submit(
         "overwrite": overwrite,
         "dataset_input": input,
         "use_cached_job": use_cached_job,
+        "workflow_version": workflow_version,
         "parameters": _typed(api, parameter, workflow_name),
     }
     with _hint_for("WORKFLOW", workflow_name):
@@ -126,6 +136,7 @@ def rerun(
     *,
     parameter: Pairs = (),
     overwrite: Annotated[bool | None, Parameter(negative="--no-overwrite")] = None,
+    workflow_version: int | Literal["same"] | None = None,
     wait: Wait = False,
     key: Key = None,
     json: AsJson = False,
@@ -135,10 +146,16 @@ def rerun(
     Args:
         overwrite: Take the place of the earlier jobs of this dataset and workflow,
             or not; as the last time if not given.
+        workflow_version: The version to run, or "same": that of the job; the newest if
+            not given.
     """
     api = _api()
     changed = _typed(api, parameter, job=job)
-    body = {"parameters": changed or None, "overwrite": overwrite}
+    body = {
+        "parameters": changed or None,
+        "overwrite": overwrite,
+        "workflow_version": workflow_version,
+    }
     path = ("jobs", job, "rerun")
     return _submit(api, *path, body=body, key=key, wait=wait, as_json=json)
 
@@ -385,6 +402,8 @@ def _submit(
         replayed = "Idempotent-Replayed" in answer.headers
         before = " (it was submitted before)" if replayed else ""
         output.show(f"Job {job} is {answer.data['state']}{before}.")
+        if "rerun" in parts and (note := api.get("jobs", job).data["version_note"]):
+            output.note(note)
     if wait:
         return watching.follow(api, job, as_json=as_json, ended=as_json)
     return _show(answer, as_json, lambda _: f"Follow it: galaxy-jobs watch {job}")

@@ -139,7 +139,7 @@ def detail(job: Job) -> RenderableType:
         ("job", job["invocation_id"]),
         ("state", state),
         ("attention", attention(job)),
-        ("workflow", job["workflow_name"]),
+        ("workflow", workflow(job)),
         ("dataset", job["dataset_id"]),
         ("on input", job["dataset_input"]),
         ("parameters", output.values(job["parameters"])),
@@ -157,6 +157,15 @@ def detail(job: Job) -> RenderableType:
     if job["failure"]:
         parts += ["", failure(job)]
     return Group(*parts)
+
+
+def workflow(job: Job) -> str:
+    """Return the workflow of a job, with its version, and whether that is another."""
+    version = job["workflow_version"]
+    name = job["workflow_name"] + (
+        f", version {version}" if version is not None else ""
+    )
+    return f"{name} ({job['version_note']})" if job["version_note"] else name
 
 
 def steps(job: Job) -> Table:

@@ -42,6 +42,7 @@ def detail(workflow: Mapping[str, Any]) -> RenderableType:
         ("workflow", workflow["name"]),
         ("about", workflow["annotation"] or None),
         ("galaxy id", workflow["workflow_id"]),
+        ("version", _version(workflow)),
         ("dataset", where),
         ("missing tools", ", ".join(workflow["missing_tools"]) or None),
         ("set in Galaxy", ", ".join(workflow["run_time_parameters"]) or None),
@@ -97,6 +98,13 @@ def _labelled(single: Schema) -> list[Any]:
         else f"{text_of(option)} ({label})"
         for option, label in zip(options, labels, strict=False)
     ]
+
+
+def _version(workflow: Mapping[str, Any]) -> str | None:
+    if workflow["version"] is None:
+        return None
+    at = workflow["updated_at"]
+    return f"{workflow['version']}" + (f", changed {output.when(at)}" if at else "")
 
 
 def command(workflow: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     WorkflowAmbiguous,
     WorkflowNotFound,
+    WorkflowVersionNotFound,
 )
 from galaxy_jobs.domain.model.dataset import (
     DataDescription,
@@ -131,6 +132,7 @@ class SimulatedWorkflow:
         details: Those of jobs that go wrong, by the label of their step.
         outputs: The outputs of every run, once it has steps.
         deleted: Whether it is deleted. It can be run all the same.
+        earlier: Its earlier versions, oldest first.
     """
 
     workflow: Workflow
@@ -138,6 +140,12 @@ class SimulatedWorkflow:
     details: Mapping[str, JobDetails] = field(factory=dict[str, JobDetails])
     outputs: Sequence[Output] = ()
     deleted: bool = False
+    earlier: list[Workflow] = field(factory=list[Workflow])
+
+    @property
+    def versions(self) -> list[Workflow]:
+        """All versions, oldest first."""
+        return [*self.earlier, self.workflow]
 
 
 @define
@@ -249,12 +257,24 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         """Store a workflow; with no inputs, it has :data:`TEXT`."""
         id_ = WorkflowId(self._id("workflow"))
         self.workflows[id_] = SimulatedWorkflow(
-            workflow=Workflow(workflow_id=id_, name=name, inputs=inputs or (TEXT,)),
+            workflow=Workflow(
+                workflow_id=id_, name=name, inputs=inputs or (TEXT,), version=0
+            ),
             plan=plan,
             details=details or {},
             outputs=outputs,
         )
         return id_
+
+    def add_version(self, workflow_id: WorkflowId, *inputs: WorkflowInput) -> None:
+        """Store another version; with no inputs, it has those of before."""
+        stored = self.workflows[workflow_id]
+        stored.earlier.append(stored.workflow)
+        stored.workflow = evolve(
+            stored.workflow,
+            inputs=inputs or stored.workflow.inputs,
+            version=len(stored.earlier),
+        )
 
     def delete_workflow(self, workflow_id: WorkflowId) -> None:
         """Delete a workflow: it leaves the catalogue."""
@@ -342,7 +362,13 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         if len(matches) > 1:
             ids = [workflow.workflow_id for workflow in matches]
             raise WorkflowAmbiguous(wanted.name, ids)
-        return evolve(matches[0], name=wanted.name)
+        versions = self.workflows[matches[0].workflow_id].versions
+        version = wanted.options.version
+        if version is not None and version >= len(versions):
+            newest = f"The newest is version {len(versions) - 1}."
+            raise WorkflowVersionNotFound(wanted.name, version, newest)
+        found = versions[-1 if version is None else version]
+        return evolve(found, name=wanted.name)
 
     def names(self) -> Sequence[str]:
         return self._call(
@@ -403,7 +429,10 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         if self.histories[history_id].purged:
             raise RunRejected("History is immutable", 403003)
         workflow = self.workflows[workflow_id]
-        for declared in workflow.workflow.inputs:
+        version = -1 if options.version is None else options.version
+        if version >= len(workflow.versions):
+            raise RunRejected("Version does not exist", 400008)
+        for declared in workflow.versions[version].inputs:
             if declared.required and inputs.get(declared.name) is None:
                 raise RunRejected(
                     f"Workflow cannot be run because input step ({declared.name}) is "
