@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -51,6 +52,29 @@ def terminate(url: str, *pids: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         for pid in pids:
             connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def page_faults(pid: int) -> int:
+    """Return how often a process was given memory by the system."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+def test_a_server_process_keeps_the_memory_for_large_results(engine: Engine) -> None:
+    large = b"SELECT pg_backend_pid(), string_agg(repeat('x', 1000), ',') FROM "
+    large += b"generate_series(1, 60)"
+
+    async def run() -> list[int]:
+        async with reading(engine, size=1) as reader:
+            pid = await pid_of(reader, large)
+            for _ in range(20):
+                await pid_of(reader, large)
+            before = page_faults(pid)
+            for _ in range(100):
+                assert await pid_of(reader, large) == pid
+            return [before, page_faults(pid)]
+
+    before, after = asyncio.run(run())
+    assert after - before < 200, "two of each query"
 
 
 def test_queries_one_after_the_other_share_connections(engine: Engine) -> None:

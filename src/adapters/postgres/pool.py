@@ -31,6 +31,11 @@ from galaxy_jobs.adapters.postgres.engine import (
 RECONNECT_TIMEOUT = 1
 """Seconds for which a pool tries to connect before it is given up for a new one."""
 
+WARM_UP = "SELECT length(repeat('x', 1000000))"
+"""Run once by each connection. It has glibc's malloc keep memory in the server process
+that it otherwise takes from the system, and returns, for each page of jobs: a quarter
+of the time of the query."""
+
 Row: TypeAlias = tuple[Any, ...]
 _Pool: TypeAlias = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
 
@@ -110,6 +115,7 @@ class AsyncReader:
         pool: _Pool = AsyncConnectionPool(
             conninfo,
             kwargs={"autocommit": True},
+            configure=_warm_up,
             min_size=1,
             max_size=self.size,
             timeout=STATEMENT_TIMEOUT,
@@ -138,6 +144,10 @@ class AsyncReader:
             closing = asyncio.create_task(pool.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+
+async def _warm_up(connection: psycopg.AsyncConnection[Row]) -> None:
+    await connection.execute(WARM_UP)
 
 
 def _conninfo_of(connection: Connection) -> str:
