@@ -29,7 +29,12 @@ from galaxy_jobs.domain.use_cases.reconcile import (
 )
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
 from galaxy_jobs.domain.use_cases.review import AnswerReview
-from galaxy_jobs.domain.use_cases.steps import JobLogs, JobSteps
+from galaxy_jobs.domain.use_cases.steps import (
+    FailedJob,
+    JobLogs,
+    JobSteps,
+    TimedStep,
+)
 from galaxy_jobs.domain.use_cases.submit import (
     Check,
     Plan,
@@ -57,6 +62,7 @@ __all__ = [
     "Check",
     "ClearSuperseded",
     "CreateToken",
+    "FailedJob",
     "FindJobs",
     "GalaxyNews",
     "Heartbeat",
@@ -84,6 +90,7 @@ __all__ = [
     "SubmitPolicy",
     "Submitted",
     "Sweep",
+    "TimedStep",
     "WhoAmI",
     "one_by_one",
 ]
