@@ -1425,6 +1425,8 @@ class HttpContract:
             answer = world.ask("GET", f"/datasets{other}&cursor={first['next_cursor']}")
             problem(answer, 400, "malformed-request")
         assert world.get(f"/datasets?search=%25{word}")["items"] == []
+        answer = world.ask("GET", f"/datasets?search={'x' * 256}")
+        problem(answer, 400, "malformed-request")
 
     def test_workflows_are_listed_page_by_page(self, world: World) -> None:
         whole = world.get("/workflows?limit=200")["items"]

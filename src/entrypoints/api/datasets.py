@@ -10,7 +10,7 @@ from litestar.params import JSONBody
 from msgspec import UnsetType
 
 from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, use_cases
-from galaxy_jobs.domain.model.values import NAME_LENGTH
+from galaxy_jobs.domain.model.values import check_length
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
 from galaxy_jobs.entrypoints.api.bodies import Strict
@@ -67,10 +67,8 @@ def list_datasets(
     datasets: Needs[DatasetRepository],
     search: Annotated[
         str,
-        query(
-            "a text: only datasets with it in their name or id, in any case",
-            "sample 1",
-            schema_extra={"maxLength": NAME_LENGTH},
+        parameters.name_query(
+            "a text: only datasets with it in their name or id, in any case", "sample 1"
         ),
     ] = "",
     limit: parameters.Limit = 50,
@@ -80,6 +78,7 @@ def list_datasets(
 
     One that another program registered wrongly has a `problem`, and null as its source.
     """
+    check_length("search", search)
     here = ["datasets", search]
     page = datasets.page(limit, cursors.read(cursor, here), search=search)
     return schemas.Datasets(
