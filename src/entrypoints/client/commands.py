@@ -228,7 +228,8 @@ def review(
     """Answer a review that a job waits for.
 
     Args:
-        step: The index of the step, as `attention` names it, such as 2 or 1.2.
+        step: The index of the step, counting from 0, as attention names it: 2, or 1.2
+            in a sub-workflow.
         approve: Whether the job goes on; else it is cancelled.
     """
     with _hint_for("JOB", job):
