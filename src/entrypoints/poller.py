@@ -125,6 +125,8 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
                 failures = min(failures + 1, 10)
                 log.warning("sweep failed", problem=_problem(error), rest=rest)
             pause = max(rest, every - (time.monotonic() - began))
+        # Slow looks that no sweep waits for: their leases expire.
+        container.galaxy().stop()
     log.info("stopped")
     return 0
 

@@ -118,6 +118,20 @@ def time_to_cancel(jobs: Service, hostile: HostileGalaxy, id_: str) -> float:
     return seconds(lambda: hostile.requests["cancel"] > before)
 
 
+def test_a_poller_that_is_stopped_does_not_wait_for_a_slow_look(
+    jobs: Service, hostile: HostileGalaxy, unanswered: Garbage
+) -> None:
+    (slow,) = submitted(jobs, 1)
+    hostile.garbage = {f"report {slow}": unanswered}
+    poller = jobs.poll()
+    until(lambda: hostile.requests["report"] or None)
+    until(lambda: hostile.requests["identity"] > 4 or None)  # sweeps go on
+    began = time.monotonic()
+    assert poller.stop() == 0
+    assert time.monotonic() - began < LOOK / 2
+    assert "Traceback" not in poller.log.read_text()
+
+
 def test_a_run_that_no_look_can_be_had_of_is_stale(
     jobs: Service, hostile: HostileGalaxy, unanswered: Garbage
 ) -> None:
