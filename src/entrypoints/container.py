@@ -173,6 +173,7 @@ class Container(containers.DeclarativeContainer):
     )
     rename_dataset = Singleton(use_cases.RenameDataset, datasets)
     list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
+    find_workflows = Singleton(use_cases.FindWorkflows, catalog, allowlist)
     show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
     check = Singleton(
         use_cases.Check, datasets, catalog, allowlist, clock, data_catalog
@@ -189,6 +190,7 @@ class Container(containers.DeclarativeContainer):
         stale_after=poll_policy.provided.stale_after,
     )
     rerun = Singleton(use_cases.Rerun, invocations, submit)
+    find_datasets = Singleton(use_cases.FindDatasets, datasets, data_catalog)
     find_jobs = Singleton(use_cases.FindJobs, invocations, datasets)
     job_outputs = Singleton(use_cases.JobOutputs, invocations, runner, whoami, clock)
     job_steps = Singleton(use_cases.JobSteps, invocations, runner, whoami)

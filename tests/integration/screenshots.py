@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from attrs import evolve
@@ -21,13 +21,18 @@ from playwright.sync_api import Browser
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.postgres import make_engine, migrate
 from galaxy_jobs.domain import (
+    Dataset,
+    DatasetId,
     Failure,
+    GalaxyData,
     InputKind,
     InvocationId,
     InvocationState,
     Output,
+    Src,
     WorkflowInput,
 )
+from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.entrypoints import logs
 from tests.support.api import StandIn
 from tests.support.browser import browser
@@ -109,6 +114,72 @@ def furnish(there: Site) -> dict[str, InvocationId]:
             formats=("vcf", "bcf"),
         ),
     )
+    there.galaxy.add_workflow(
+        "differential-expression",
+        WorkflowInput(
+            name="treated",
+            kind=InputKind.COLLECTION,
+            collection_type="list:paired",
+            annotation="FASTQ files of the treated samples, in pairs.",
+        ),
+        WorkflowInput(name="control", kind=InputKind.COLLECTION),
+        WorkflowInput(
+            name="annotation of genes", kind=InputKind.DATA, formats=("gtf",)
+        ),
+        WorkflowInput(
+            name="genome",
+            kind=InputKind.TEXT,
+            options=("hg38", "mm10", "dm6"),
+            labels=(
+                "Human, Dec. 2013 (GRCh38/hg38), with alternate and decoy sequences",
+                "Mouse, Dec. 2011 (GRCm38/mm10)",
+                "Fruit fly, Aug. 2014 (BDGP Release 6 + ISO1 MT/dm6)",
+            ),
+        ),
+        WorkflowInput(
+            name="title of the report",
+            kind=InputKind.TEXT,
+            optional=True,
+            default="Differentially expressed genes",
+        ),
+        WorkflowInput(
+            name="adapter",
+            kind=InputKind.TEXT,
+            optional=True,
+            suggestions=("AGATCGGAAGAGC", "CTGTCTCTTATA"),
+            patterns=(Pattern(expression="^[ACGTN]*$", message="Bases, or N."),),
+        ),
+        WorkflowInput(
+            name="largest false discovery rate",
+            kind=InputKind.FLOAT,
+            default=0.05,
+            minimum=0,
+            maximum=1,
+        ),
+        WorkflowInput(name="is stranded", kind=InputKind.BOOLEAN, optional=True),
+        WorkflowInput(
+            name="plots",
+            kind=InputKind.TEXT,
+            multiple=True,
+            optional=True,
+            options=("volcano", "heatmap", "pca"),
+        ),
+        WorkflowInput(
+            name="genes to highlight",
+            kind=InputKind.TEXT,
+            multiple=True,
+            optional=True,
+        ),
+    )
+    for name, title in (("treated", "Treated, 4 pairs"), ("control", "Controls")):
+        there.container.datasets().add(
+            Dataset(
+                dataset_id=DatasetId(f"plate-7-{name}"),
+                name=title,
+                source=GalaxyData(Src.HDCA, f"c-{name}"),
+                created_at=datetime.now(UTC),
+            )
+        )
     datasets = [f"SRR78890{number}" for number in range(41, 49)]
     for dataset in datasets:
         there.dataset(dataset, f"Paired reads of {dataset}")
@@ -227,6 +298,7 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
     jobs = furnish(there)
     job = {name: f"/ui/jobs/{id_}" for name, id_ in jobs.items()}
     form = "/ui/submit?workflow_name=variant-calling"
+    data_form = "/ui/submit?workflow_name=differential-expression"
     wide, phone = (1120, 760), (390, 844)
     for name, path, size, scheme, whole in (
         ("list", "/", wide, "light", False),
@@ -240,6 +312,10 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         ("failed-phone", job["failed"], phone, "light", True),
         ("completed", job["completed"], wide, "light", True),
         ("form", form, wide, "light", True),
+        ("form-data", data_form, wide, "light", True),
+        ("form-data-phone", data_form, phone, "dark", True),
+        ("list-tablet", "/", (768, 1024), "dark", False),
+        ("failed-tablet", job["failed"], (768, 1024), "light", True),
         ("form-phone", form, phone, "dark", True),
         ("docs", "/docs", wide, "light", False),
         ("docs-operation", "/docs#submit_job", wide, "dark", False),

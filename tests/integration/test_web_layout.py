@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -119,6 +120,8 @@ def paths(postgres_url: str, there: Site) -> dict[str, str]:
         "logs": f"{failed}/logs",
         "workflows": "/ui/submit",
         "a form": form,
+        "a form for data": "/ui/submit?workflow_name=differential-expression",
+        "workflows found": "/ui/submit?search=variant",
         "a rerun": f"{failed}/rerun",
         "documentation": "/docs",
         "sign-in": "/sign-in",
@@ -149,6 +152,68 @@ def test_nothing_overlaps_and_nothing_is_cut_off(
                 wrong[name] = found
         tab.troubles.clear()  # the console shows the 404
     assert wrong == {}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_refused_value_is_shown_at_its_field(
+    chrome: Browser, there: Site, paths: dict[str, str], width: int
+) -> None:
+    with opened(chrome, there.url, (width, 844)) as tab:
+        page = tab.go(paths["a form for data"])
+        page.get_by_label("Dataset", exact=True).fill("plate-7-treated")
+        page.get_by_label("Input for the dataset").select_option("treated")
+        page.get_by_label("control").fill("plate-7-control")
+        page.get_by_label("annotation of genes").fill("SRR7889041")
+        page.get_by_label("genome").select_option("dm6")
+        page.get_by_label("adapter", exact=True).fill("not bases")
+        page.get_by_role("button", name="Run", exact=True).click()
+        field = page.get_by_label("adapter", exact=True)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_have_value("not bases")
+        error = page.locator("fieldset", has=field).locator(".error")
+        expect(error).to_contain_text("Bases, or N.")
+        expect(page.get_by_label("genome")).to_have_value("dm6")
+        assert page.evaluate(LAYOUT) == []
+        assert Axe().run(page).response["violations"] == []
+        # What is the matter leads to the field.
+        page.get_by_role("alert").get_by_role("link", name="adapter").click()
+        assert urlsplit(page.url).fragment == field.get_attribute("id")
+        tab.troubles.clear()  # the console shows the 422
+
+
+def test_typing_chooses_a_text_and_choosing_takes_it_back(
+    chrome: Browser, there: Site, paths: dict[str, str]
+) -> None:
+    with opened(chrome, there.url) as tab:
+        page = tab.go(paths["a form for data"])
+        title = page.get_by_label("title of the report", exact=True)
+        choices = page.locator("fieldset", has=title)
+        expect(choices.get_by_label("default")).to_be_checked()
+        title.fill("Mine")
+        expect(choices.get_by_label("this text")).to_be_checked()
+        choices.get_by_label("the empty text").check()
+        expect(title).to_have_value("")
+        choices.get_by_label("default").check()
+        expect(title).to_have_value("Differentially expressed genes")
+
+
+def test_a_picker_finds_what_it_did_not_offer_at_first(
+    chrome: Browser, there: Site, paths: dict[str, str]
+) -> None:
+    def offered(page: Page) -> list[str]:
+        options = page.get_by_label("control").evaluate_handle("(f) => f.list.options")
+        return list(options.evaluate("(options) => [...options].map((o) => o.value)"))
+
+    with opened(chrome, there.url) as tab:
+        page = tab.go(paths["a form for data"])
+        assert sorted(offered(page)) == ["plate-7-control", "plate-7-treated"]
+        with page.expect_response("**/ui/datasets?*"):
+            page.get_by_label("control").press_sequentially("CONTROLS")
+        page.wait_for_function(
+            "document.querySelectorAll('#p1-list option').length == 1"
+        )
+        assert offered(page) == ["plate-7-control"]
+        tab.stayed()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

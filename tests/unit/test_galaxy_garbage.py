@@ -242,7 +242,17 @@ CASES: dict[str, tuple[str, Any, Callable[[Galaxy, Any], object]]] = {
     "run form": ("run_form", recorded("run_form_every_kind"), with_form),
     "workflows": (
         "workflows",
-        [{"id": "w1", "name": WORKFLOW, "deleted": False}],
+        [
+            {
+                "id": "w1",
+                "name": WORKFLOW,
+                "deleted": False,
+                "owner": "ada",
+                "tags": ["dna"],
+                "annotations": ["Sorts."],
+                "update_time": "2026-11-24T06:38:55.237643",
+            }
+        ],
         lambda made, _: made.names(),
     ),
     "a history made": ("create", {"id": "h1"}, lambda made, _: made.create("a")),

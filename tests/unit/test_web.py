@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -39,6 +41,8 @@ from galaxy_jobs.adapters.testing.memory import (
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, TEXT, Moment
 from galaxy_jobs.domain import (
+    AllowedWorkflow,
+    Allowlist,
     DataDescription,
     Dataset,
     DatasetId,
@@ -67,9 +71,13 @@ from galaxy_jobs.domain.errors import (
     RunRejected,
     StoreUnavailable,
 )
+from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import Json
+from galaxy_jobs.domain.model.workflow import ListedWorkflow
+from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.domain.ports import Page
+from galaxy_jobs.domain.use_cases import FindDatasets, FindWorkflows
 from galaxy_jobs.entrypoints import web, wording
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.app import create_app
@@ -586,7 +594,8 @@ def test_the_form_shows_what_the_workflow_declares(world: World) -> None:
     for part in ('value="3"', 'type="number"', 'step="1"', 'min="1"', 'max="9"'):
         assert part in number
     assert re.search(r'<select id="p1"[^>]*required>', page)
-    assert re.findall(r'<option value="(\w*)">', page)[1:] == ["", "fast", "exact"]
+    select = page.partition('<select id="p1"')[2].partition("</select>")[0]
+    assert re.findall(r'<option value="(\w*)">', select) == ["", "fast", "exact"]
     assert 'name="p.keep" value="true" checked' in page
     assert '<option value="reads">Data reads (ok)</option>' in page
     assert 'name="dataset_id" value="reads"' in page
@@ -628,6 +637,54 @@ def test_the_form_offers_datasets_with_what_galaxy_knows_of_them(
     page = world.get("/ui/submit?workflow_name=Form")
     label = "Plate &lt;1&gt; (list:paired of txt, ok)"
     assert f'<option value="plate">{label}</option>' in page
+
+
+def test_workflows_are_searched_by_all_that_is_shown_of_them(world: World) -> None:
+    listed = [
+        ListedWorkflow(
+            name="Variant calling",
+            workflow_id=WorkflowId("w1"),
+            annotation="From <reads> to VCF.",
+            tags=("dna", "human"),
+            owner="ada",
+            updated_at=datetime(2026, 1, 2, tzinfo=UTC),
+        ),
+        ListedWorkflow(name="assembly", workflow_id=WorkflowId("w2"), owner="bob"),
+    ]
+    catalog = SimpleNamespace(listed=lambda: listed)
+    world.container.catalog.override(providers.Object(catalog))
+    page = text_of(world.get("/ui/submit"))
+    assert page.index("assembly of bob") < page.index("Variant calling")
+    assert "From <reads> to VCF. dna human of ada, changed 2026-01-02" in page
+    for search in ("VARIANT", "vcf", "HUM", "Ada"):
+        page = text_of(world.get(f"/ui/submit?search={search}&dataset_id=reads"))
+        assert "Variant calling" in page
+        assert "assembly" not in page
+    page = world.get("/ui/submit?search=none&dataset_id=reads")
+    assert "No workflow has “none”" in text_of(page)
+    assert 'href="/ui/submit?dataset_id=reads"' in page
+
+
+def test_with_an_allowlist_workflows_have_the_names_of_the_list() -> None:
+    listed = ListedWorkflow(name="Calling", workflow_id=WorkflowId("w1"), owner="ada")
+    other = evolve(listed, name="other", workflow_id=WorkflowId("w2"))
+    rows = (
+        AllowedWorkflow(name="call", workflow_id=WorkflowId("w1")),
+        AllowedWorkflow(name="gone"),
+        AllowedWorkflow(name="Calling", workflow_id=WorkflowId("w3")),
+    )
+    catalog = StandIn([listed, other])
+    port: Any = SimpleNamespace(listed=catalog)
+    find = FindWorkflows(port, Allowlist(rows))
+    assert find() == [
+        evolve(listed, name="call"),
+        ListedWorkflow(name="Calling"),
+        ListedWorkflow(name="gone"),
+    ]
+    catalog.answer = RunnerUnavailable("Galaxy cannot be reached.")
+    assert [workflow.name for workflow in find("CALL")] == ["call", "Calling"]
+    with pytest.raises(RunnerUnavailable):
+        FindWorkflows(port, Allowlist())()
 
 
 def test_a_form_runs_a_job_once_however_often_it_is_sent(world: World) -> None:
@@ -1115,6 +1172,153 @@ def test_whatever_is_sent_is_a_form_or_refused(body: bytes) -> None:
     except Refused:
         return
     assert set(a_form(*FORM, sent=form).parameters) <= {input_.name for input_ in FORM}
+
+
+TITLE = WorkflowInput(
+    name="title", kind=InputKind.TEXT, optional=True, default="Untitled"
+)
+SHORT = WorkflowInput(name="short", kind=InputKind.TEXT, default="ab", min_length=1)
+
+
+@pytest.mark.parametrize(
+    ("input_", "choices"),
+    [
+        (TITLE, ["default: Untitled", "the empty text", "this text:"]),
+        (NOTE, ["not set", "the empty text", "this text:"]),
+        (SHORT, ["default: ab", "this text:"]),
+        (
+            WorkflowInput(name="x", kind=InputKind.TEXT),
+            ["the empty text", "this text:"],
+        ),
+        (WorkflowInput(name="x", kind=InputKind.TEXT, min_length=1), []),
+        (MODE, []),
+        (N, []),
+    ],
+)
+def test_a_text_can_be_its_default_empty_or_typed(
+    input_: WorkflowInput, choices: list[str]
+) -> None:
+    assert [*a_form(input_).fields[0].choices.values()] == choices
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "value"),
+    [
+        ("default", "Untitled", {}),
+        ("default", "", {}),
+        ("default", "A", {"title": "A"}),  # without scripts, typing moves no choice
+        ("empty", "A", {"title": ""}),
+        ("empty", "", {"title": ""}),
+        ("given", "A", {"title": "A"}),
+        ("given", "Untitled", {"title": "Untitled"}),
+        ("given", "", {}),
+        (None, "A", {"title": "A"}),
+        (None, "", {}),
+    ],
+)
+def test_what_is_chosen_for_a_text_is_what_it_is(
+    choice: str | None, text: str, value: dict[str, str]
+) -> None:
+    sent = {"p.title": text} | ({} if choice is None else {"c.title": choice})
+    assert a_form(TITLE, sent=Form(sent)).parameters == value
+
+
+@pytest.mark.parametrize(
+    ("value", "choice"),
+    [("Untitled", "default"), ("", "empty"), ("A", "given"), (None, "given")],
+)
+def test_a_rerun_chooses_what_the_job_was_given(value: Json, choice: str) -> None:
+    earlier = evolve(an_invocation(), parameters={"title": value})
+    [field] = evolve(a_form(TITLE), earlier=earlier).fields
+    assert field.choice == choice
+
+
+@pytest.mark.parametrize("default", [None, True, False])
+def test_an_optional_boolean_has_three_values(default: Json) -> None:
+    input_ = WorkflowInput(
+        name="b", kind=InputKind.BOOLEAN, optional=True, default=default
+    )
+    assert a_form(input_).fields[0].kind == "select"
+    for text, value in (("true", True), ("false", False)):
+        assert a_form(input_, sent=Form({"p.b": text})).parameters == {"b": value}
+    unset = {} if default is None else {"b": None}
+    assert a_form(input_, sent=Form({"p.b": ""})).parameters == unset
+    required = evolve(input_, optional=False)
+    assert a_form(required).fields[0].kind == "check"
+
+
+def test_a_field_shows_labels_suggestions_and_the_authors_sentences(
+    world: World,
+) -> None:
+    world.galaxy.add_workflow(
+        "Rich",
+        TEXT,
+        WorkflowInput(
+            name="genome",
+            kind=InputKind.TEXT,
+            options=("hg38", "mm10"),
+            labels=("Human <38>", "Mouse"),
+        ),
+        WorkflowInput(
+            name="tag",
+            kind=InputKind.TEXT,
+            suggestions=("a", "b"),
+            patterns=(Pattern(expression="[a-z]", message="Small letters."),),
+            rule="At most nine.",
+            max_length=9,
+            annotation="A tag.",
+        ),
+    )
+    page = world.get("/ui/submit?workflow_name=Rich")
+    assert '<option value="hg38">Human &lt;38&gt;</option>' in page
+    assert 'list="p1-list"' in page
+    assert re.search(r'id="p1-list">\s*<option value="a"></option>', page)
+    assert "A tag. At most nine. Small letters." in text_of(page)
+    assert 'maxlength="9"' in page
+
+
+def test_a_picker_offers_the_datasets_that_fit(world: World) -> None:
+    world.container.datasets().add(
+        Dataset(
+            dataset_id=DatasetId("plate"),
+            name="A Plate",
+            source=GalaxyData(Src.HDCA, "c1"),
+            created_at=world.clock(),
+        )
+    )
+    plates = WorkflowInput(name="plates", kind=InputKind.COLLECTION)
+    world.galaxy.add_workflow("Plates", TEXT, plates)
+
+    def offered(**query: str) -> list[str]:
+        page = world.get("/ui/datasets?" + urlencode(query))
+        return sorted(re.findall(r'<option value="(.*?)">', page))
+
+    world.container.datasets().add(
+        Dataset(
+            dataset_id=DatasetId("table"),
+            name="Data, described",
+            source=GalaxyData(Src.HDA, "t1"),
+            created_at=world.clock(),
+            description=DataDescription(state="ok", extensions=("tabular",)),
+            described_at=world.clock(),
+        )
+    )
+    fasta = WorkflowInput(name="fasta", kind=InputKind.DATA, formats=("fasta",))
+    world.galaxy.add_workflow("Fasta", fasta)
+    datatypes = Datatypes(classes={"fasta": "Fasta", "tabular": "Tabular"})
+    data: Any = SimpleNamespace(datatypes=lambda: datatypes)
+    find = FindDatasets(world.container.datasets(), data)
+    [fitting, any_] = find([fasta, None], "data")
+    assert [dataset.dataset_id for dataset in fitting] == ["reads"]
+    assert {dataset.dataset_id for dataset in any_} == {"reads", "table"}
+    world.container.datasets().remove(DatasetId("table"))
+    assert offered() == ["plate", "reads"]
+    assert offered(workflow_name="Plates", input="plates") == ["plate"]
+    assert offered(workflow_name="Plates", input="text") == ["plate", "reads"]
+    assert offered(search="DATA R") == ["reads"]
+    assert offered(search="none") == []
+    page = world.get("/ui/submit?workflow_name=Plates")
+    assert re.search(r'<datalist id="p1-list">\s*<option value="plate">', page)
 
 
 def test_lists_are_typed_line_by_line_or_ticked() -> None:

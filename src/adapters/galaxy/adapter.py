@@ -81,7 +81,11 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
     engine_id,
 )
-from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
+from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
+    ListedWorkflow,
+    Workflow,
+)
 from galaxy_jobs.domain.ports import (
     DataCatalog,
     RunHistories,
@@ -212,8 +216,11 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             return None
         return Stored(workflow_id, translate.name(shown.get("update_time")))
 
-    def names(self) -> Sequence[str]:
+    def listed(self) -> Sequence[ListedWorkflow]:
         return self._names.all()
+
+    def names(self) -> Sequence[str]:
+        return sorted({workflow.name for workflow in self.listed()})
 
     def _show_workflow(
         self, workflow_id: WorkflowId, *, instance: bool = False

@@ -7,13 +7,15 @@ workflow nor a second one of the same name is missed. Only the list is cached.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from galaxy_jobs.adapters.galaxy import translate
 from galaxy_jobs.adapters.galaxy.client import Client, Refused
 from galaxy_jobs.adapters.galaxy.declarations import Stored
 from galaxy_jobs.domain.errors import WorkflowAmbiguous, WorkflowNotFound
 from galaxy_jobs.domain.model.values import WorkflowId
+from galaxy_jobs.domain.model.workflow import ListedWorkflow
 
 
 NAMES_TTL = 60.0
@@ -28,7 +30,7 @@ class Names:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._read_at = -float("inf")
-        self._all: Sequence[str] = ()
+        self._all: Sequence[ListedWorkflow] = ()
 
     def stored(self, name: str) -> Stored:
         """Return the one workflow of exactly that name, as of now.
@@ -43,10 +45,10 @@ class Names:
         # Galaxy's search has no escape for quotes, and strips blanks.
         if name == name.strip() and name.isprintable() and not set(name) & set("'\""):
             search["search"] = f"name:'{name}'"
-        found = [stored for given, stored in self._read(**search) if given == name]
+        found = [_stored(row) for row in self._read(**search) if _name(row) == name]
         if not found:
             hidden = self._read(show_hidden="true", **search)
-            found = [stored for given, stored in hidden if given == name]
+            found = [_stored(row) for row in hidden if _name(row) == name]
         if len(found) > 1:
             ids = [stored.id for stored in found]
             raise WorkflowAmbiguous(name, ids, [stored.facts for stored in found])
@@ -57,28 +59,43 @@ class Names:
     def stored_by_id(self, workflow_id: WorkflowId) -> Stored | None:
         """Return the workflow of that id, as of now; None where none is listed."""
         return next(
-            (stored for _, stored in self._read() if stored.id == workflow_id), None
+            (
+                stored
+                for stored in map(_stored, self._read())
+                if stored.id == workflow_id
+            ),
+            None,
         )
 
-    def all(self) -> Sequence[str]:
-        """Return each name once, sorted; at most :data:`NAMES_TTL` old."""
+    def all(self) -> Sequence[ListedWorkflow]:
+        """Return all of them, sorted by name; at most :data:`NAMES_TTL` old."""
         with self._lock:
             began = self._monotonic()
             if self._read_at < began - NAMES_TTL:
-                self._all = sorted({name for name, _ in self._read()})
+                with self._client.domain_errors(Refused.unexpected):
+                    found = [translate.listed_workflow(row) for row in self._read()]
+                self._all = sorted(found, key=lambda workflow: workflow.name)
                 self._read_at = began
             return self._all
 
-    def _read(self, **search: str) -> Iterator[tuple[str, Stored]]:
+    def _read(self, **search: str) -> Iterator[Mapping[str, Any]]:
         with self._client.domain_errors(Refused.unexpected):
             # Counting the steps of thousands of workflows takes Galaxy seconds.
             workflows = self._client.get("workflows", skip_step_counts="true", **search)
             for workflow in translate.objects(workflows):
                 if not workflow.get("deleted"):
-                    name = translate.name(translate.part(workflow, "name", str))
-                    stored = Stored(
-                        WorkflowId(translate.id_of(workflow)),
-                        translate.name(workflow.get("update_time")),
-                        translate.name(workflow.get("owner")),
-                    )
-                    yield name or "", stored
+                    translate.part(workflow, "name", str)
+                    translate.id_of(workflow)
+                    yield workflow
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return translate.name(row["name"]) or ""
+
+
+def _stored(row: Mapping[str, Any]) -> Stored:
+    return Stored(
+        WorkflowId(translate.id_of(row)),
+        translate.name(row.get("update_time")),
+        translate.name(row.get("owner")),
+    )

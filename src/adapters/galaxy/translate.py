@@ -56,6 +56,7 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
     engine_id,
 )
+from galaxy_jobs.domain.model.workflow import ListedWorkflow
 
 
 T = TypeVar("T")
@@ -196,6 +197,26 @@ def plain(value: Any, levels: int = MAX_DEPTH) -> Json:
                 for key, member in value.items()
             }
     raise Unreadable("a value that is too large or too deep")
+
+
+def listed_workflow(content: Mapping[str, Any]) -> ListedWorkflow:
+    """Read a workflow of a list."""
+    tags, annotations = content.get("tags"), content.get("annotations")
+    sentences = annotations if isinstance(annotations, list) else []
+    return ListedWorkflow(
+        name=name(part(content, "name", str)) or "",
+        workflow_id=WorkflowId(id_of(content)),
+        annotation=" ".join(filter(None, map(text, sentences[:MAX_TAGS]))),
+        tags=tuple(
+            filter(None, map(name, tags[:MAX_TAGS] if isinstance(tags, list) else []))
+        ),
+        owner=name(content.get("owner")),
+        updated_at=_time(content.get("update_time")),
+    )
+
+
+MAX_TAGS = 50
+"""Tags of a workflow that are read."""
 
 
 def input_value(value: Source | Json) -> Any:

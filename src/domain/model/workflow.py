@@ -94,6 +94,32 @@ class Workflow:
         return [input_ for input_ in self.inputs if input_.kind.is_data]
 
 
+@frozen(kw_only=True)
+class ListedWorkflow:
+    """A stored workflow, as lists show it.
+
+    Attributes:
+        name: Its name in Galaxy.
+        workflow_id: Galaxy's id of it; None where Galaxy does not list it.
+        annotation: The author's explanation; may be empty.
+        tags: Its tags.
+        owner: Galaxy's name of the user whose it is; None: not known.
+        updated_at: When it last changed; None: not known.
+    """
+
+    name: str
+    workflow_id: WorkflowId | None = None
+    annotation: str = ""
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+    updated_at: datetime | None = None
+
+    def has(self, text: str) -> bool:
+        """Return whether a text is part of what is shown of it, in any case."""
+        words = (self.name, self.annotation, self.owner or "", *self.tags)
+        return any(text.casefold() in word.casefold() for word in words)
+
+
 def _filled(_: object, attribute: Attribute[Any], value: str | None) -> None:
     if value is not None:
         check_not_empty(f"{attribute.name} of an allowed workflow", value)

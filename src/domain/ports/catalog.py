@@ -6,7 +6,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
-from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
+from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
+    ListedWorkflow,
+    Workflow,
+)
 
 
 class WorkflowCatalog(Protocol):
@@ -29,6 +33,13 @@ class WorkflowCatalog(Protocol):
             WorkflowNotFound: There is none, or it is deleted.
             WorkflowAmbiguous: Several have that name.
             WorkflowVersionNotFound: It has no such version.
+        """
+
+    @abstractmethod
+    def listed(self) -> Sequence[ListedWorkflow]:
+        """Return all workflows that the key can see, sorted by name.
+
+        Deleted ones are not among them. The list may be up to a minute old.
         """
 
     @abstractmethod

@@ -8,6 +8,7 @@ of its own, and nothing here logs: values and counts are returned.
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.datasets import RegisterDataset, RenameDataset
+from galaxy_jobs.domain.use_cases.find_datasets import FindDatasets
 from galaxy_jobs.domain.use_cases.find_jobs import FindJobs
 from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
 from galaxy_jobs.domain.use_cases.outputs import JobOutputs
@@ -50,7 +51,11 @@ from galaxy_jobs.domain.use_cases.tokens import (
     NewToken,
     RevokeToken,
 )
-from galaxy_jobs.domain.use_cases.workflows import ListWorkflows, ShowWorkflow
+from galaxy_jobs.domain.use_cases.workflows import (
+    FindWorkflows,
+    ListWorkflows,
+    ShowWorkflow,
+)
 
 
 __all__ = [
@@ -63,7 +68,9 @@ __all__ = [
     "ClearSuperseded",
     "CreateToken",
     "FailedJob",
+    "FindDatasets",
     "FindJobs",
+    "FindWorkflows",
     "GalaxyNews",
     "Heartbeat",
     "JobLogs",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from galaxy_jobs.domain.model.workflow import Allowlist, Workflow
+from galaxy_jobs.domain.errors import RunnerError
+from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
+    Allowlist,
+    ListedWorkflow,
+    Workflow,
+)
 from galaxy_jobs.domain.ports import Cursor, Page, WorkflowCatalog
 
 
@@ -37,6 +44,46 @@ class ListWorkflows:
 
 
 _UNDATED = datetime.min.replace(tzinfo=UTC)
+
+
+@frozen
+class FindWorkflows:
+    """Finds workflows that may be run, by parts of what Galaxy shows of them."""
+
+    catalog: WorkflowCatalog
+    allowlist: Allowlist
+
+    def __call__(self, search: str = "") -> Sequence[ListedWorkflow]:
+        """Return the workflows whose name, annotation, tag or owner has a text.
+
+        Sorted by name, upper and lower case alike. With an allowlist, the names are
+        those that clients use, and of one that Galaxy does not list that is all.
+
+        Raises:
+            RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked, and there is
+                no allowlist.
+        """
+        listed: Sequence[ListedWorkflow] = ()
+        try:
+            listed = self.catalog.listed()
+        except RunnerError:
+            if not self.allowlist.rows:
+                raise
+        if self.allowlist.rows:
+            listed = [self._allowed(row, listed) for row in self.allowlist.rows]
+        found = [workflow for workflow in listed if workflow.has(search)]
+        return sorted(found, key=lambda workflow: workflow.name.casefold())
+
+    @staticmethod
+    def _allowed(
+        row: AllowedWorkflow, listed: Sequence[ListedWorkflow]
+    ) -> ListedWorkflow:
+        for workflow in listed:
+            if row.workflow_id in {None, workflow.workflow_id} and (
+                row.workflow_id is not None or workflow.name == row.name
+            ):
+                return evolve(workflow, name=row.name)
+        return ListedWorkflow(name=row.name)
 
 
 @frozen

@@ -17,6 +17,8 @@ from attrs import frozen
 from litestar.datastructures import ImmutableMultiDict
 
 from galaxy_jobs.domain import InputKind, Json, WorkflowInput
+from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.model.workflow_input import checked
 from galaxy_jobs.entrypoints import wording
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.typed_text import text_of, value_of
@@ -25,6 +27,8 @@ from galaxy_jobs.entrypoints.web.render import AnyRequest
 
 Form: TypeAlias = ImmutableMultiDict[str]
 """A form as a browser sent it: texts by the names of fields."""
+
+_FREE_TEXTS = frozenset({InputKind.TEXT, InputKind.DIRECTORY})
 
 MAX_FIELDS = 1000
 """Fields that a form may have."""
@@ -115,8 +119,7 @@ class Field:
         match self.input.kind:
             case InputKind.BOOLEAN:
                 # A box is ticked or not: a third answer, neither, needs a list.
-                unset = self.input.optional and self.input.default is None
-                return "select" if unset else "check"
+                return "select" if self.input.optional else "check"
             case InputKind.INTEGER | InputKind.FLOAT:
                 return "number"
             case InputKind.COLOR if self.input.required or self.input.default:
@@ -134,6 +137,34 @@ class Field:
     def several(self) -> bool:
         """Whether it takes several values."""
         return self.kind in {"lines", "several"}
+
+    @property
+    def choices(self) -> Mapping[str, str]:
+        """What a text may be, in words: its default, the empty text, or what is typed.
+
+        Empty if it can only be typed.
+        """
+        if self.kind != "text" or self.input.kind not in _FREE_TEXTS:
+            return {}
+        default = self.input.default
+        choices = {}
+        if default is not None or self.input.optional:
+            shown = f"default: {text_of(default)}"
+            choices["default"] = "not set" if default is None else shown
+        with suppress(InvalidValue):
+            checked(self.input, "")
+            if default != "":
+                choices["empty"] = "the empty text"
+        return {**choices, "given": "this text:"} if choices else {}
+
+    @property
+    def choice(self) -> str:
+        """Which of the choices it is."""
+        if self.form is not None:
+            return self.form.get(f"c.{self.input.name}", "given")
+        if self.value == self.input.default and "default" in self.choices:
+            return "default"
+        return "empty" if self.value == "" else "given"
 
     @property
     def texts(self) -> Sequence[str]:
@@ -169,6 +200,14 @@ class Field:
             texts = [line for text in texts for line in text.splitlines()]
         elif self.kind != "several":
             texts = texts[-1:]  # before that of a box, a hidden field sends false
+        if self.choices and self.choice == "empty":
+            return [""]
+        # Without scripts, the choice is not moved by typing.
+        if self.choices and self.choice == "default":
+            texts = [text for text in texts if text != text_of(self.input.default)]
+        unset = self.kind == "select" and self.input.optional and texts == [""]
+        if unset and self.input.default is not None:
+            return [None]
         types = {type_} if (type_ := _TYPES.get(self.input.kind)) else ()
         # A value that was shown is spelled by its text, whatever that looks like.
         shown = (*self.input.options, self.value)

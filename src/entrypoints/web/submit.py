@@ -7,12 +7,12 @@ twice, by a double click or by reloading, runs it once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 from attrs import frozen
 from litestar import Response, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
 from galaxy_jobs import domain
@@ -27,8 +27,8 @@ from galaxy_jobs.entrypoints.web.pages import to_job
 from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, page
 
 
-OFFERED_DATASETS = 200
-"""The newest datasets that a form offers; others can be typed in."""
+LISTED_WORKFLOWS = 200
+"""Workflows on the page to choose from; others are found by searching."""
 
 
 @frozen(kw_only=True)
@@ -121,7 +121,7 @@ class Forms:
     show_workflow: Needs[use_cases.ShowWorkflow]
     allowlist: Needs[domain.Allowlist]
     invocations: Needs[ports.InvocationRepository]
-    datasets: Needs[ports.DatasetRepository]
+    find_datasets: Needs[use_cases.FindDatasets]
 
     def first(self, name: str, **given: Any) -> SubmitForm:
         """Return the form to run a workflow."""
@@ -156,6 +156,10 @@ class Forms:
     ) -> Response[str]:
         """Return the page with a form, and with why it was not run."""
         used_up = isinstance(error, errors.KeyReused)
+        data: dict[str | None, domain.WorkflowInput | None] = {
+            input_.name: input_ for input_ in form.workflow.data_inputs
+        }
+        data[None] = data.get(form.dataset_input)
         return page(
             request,
             "submit.html",
@@ -165,11 +169,7 @@ class Forms:
             message=explain(error) if error else "",
             more=error.more if isinstance(error, errors.InvalidParameters) else 0,
             problems=form.problems(error),
-            datasets=[
-                dataset
-                for dataset in self.datasets.page(OFFERED_DATASETS).items
-                if isinstance(dataset, domain.Dataset)
-            ],
+            datasets=dict(zip(data, self.find_datasets([*data.values()]), strict=True)),
         )
 
     def run(
@@ -194,17 +194,47 @@ class Forms:
 def get_submit_page(
     *,
     request: AnyRequest,
-    list_workflows: Needs[use_cases.ListWorkflows],
+    find_workflows: Needs[use_cases.FindWorkflows],
     forms: Needs[Forms],
     workflow_name: Text = None,
     dataset_id: Text = None,
+    search: Text = None,
 ) -> Response[str]:
     """Show the form of a workflow, or the workflows to choose from."""
     dataset_id = dataset_id or ""
     if workflow_name:
         return forms.page(request, forms.first(workflow_name, dataset_id=dataset_id))
-    names = list_workflows().items
-    return page(request, "workflows.html", names=names, dataset_id=dataset_id)
+    found = find_workflows(search or "")
+    return page(
+        request,
+        "workflows.html",
+        workflows=found[:LISTED_WORKFLOWS],
+        more=len(found) - LISTED_WORKFLOWS,
+        dataset_id=dataset_id,
+        search=search or "",
+    )
+
+
+@get("/ui/datasets")
+@asks_galaxy
+def get_datasets(
+    *,
+    request: AnyRequest,
+    show_workflow: Needs[use_cases.ShowWorkflow],
+    find_datasets: Needs[use_cases.FindDatasets],
+    workflow_name: Text = None,
+    input_name: Annotated[
+        str | None, QueryParameter(name="input", description="a text")
+    ] = None,
+    search: Text = None,
+) -> Response[str]:
+    """Show the datasets that an input can take, as the options of its field."""
+    found: domain.WorkflowInput | None = None
+    if workflow_name and input_name:
+        inputs = show_workflow(workflow_name).data_inputs
+        found = next((i for i in inputs if i.name == input_name), None)
+    [datasets] = find_datasets([found], search or "")
+    return page(request, "datasets.html", datasets=datasets)
 
 
 @post("/ui/submit", guards=[requires(domain.Scope.SUBMIT)])
@@ -269,4 +299,10 @@ def post_rerun_form(
     )
 
 
-ROUTES = [get_submit_page, post_submit_form, get_rerun_page, post_rerun_form]
+ROUTES = [
+    get_submit_page,
+    get_datasets,
+    post_submit_form,
+    get_rerun_page,
+    post_rerun_form,
+]

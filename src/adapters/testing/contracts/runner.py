@@ -248,6 +248,11 @@ class WorkflowCatalogContract(_Contract):
         assert list(names).count(twice) == 1
         assert gone not in names
         assert list(names) == sorted(names)
+        listed = [workflow.name for workflow in engine.listed()]
+        assert listed.count(twice) == 2  # noqa: PLR2004
+        assert listed == sorted(listed)
+        assert set(listed) == set(names)
+        assert all(workflow.workflow_id for workflow in engine.listed())
 
 
 class WorkflowRunnerContract(_Contract):

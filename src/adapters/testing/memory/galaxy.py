@@ -60,7 +60,11 @@ from galaxy_jobs.domain.model.values import (
     engine_id,
 )
 from galaxy_jobs.domain.model.verdict import reviews
-from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow
+from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
+    ListedWorkflow,
+    Workflow,
+)
 from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.domain.ports import (
     DataCatalog,
@@ -369,6 +373,23 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
             raise WorkflowVersionNotFound(wanted.name, version, newest)
         found = versions[-1 if version is None else version]
         return evolve(found, name=wanted.name)
+
+    def listed(self) -> Sequence[ListedWorkflow]:
+        return self._call(
+            "names",
+            lambda: sorted(
+                [
+                    ListedWorkflow(
+                        name=stored.workflow.name,
+                        workflow_id=stored.workflow.workflow_id,
+                        annotation=stored.workflow.annotation,
+                    )
+                    for stored in self.workflows.values()
+                    if not stored.deleted
+                ],
+                key=lambda workflow: workflow.name,
+            ),
+        )
 
     def names(self) -> Sequence[str]:
         return self._call(
