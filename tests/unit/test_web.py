@@ -1305,7 +1305,10 @@ def test_a_picker_offers_the_datasets_that_fit(world: World) -> None:
     )
     fasta = WorkflowInput(name="fasta", kind=InputKind.DATA, formats=("fasta",))
     world.galaxy.add_workflow("Fasta", fasta)
-    datatypes = Datatypes(classes={"fasta": "Fasta", "tabular": "Tabular"})
+    datatypes = Datatypes(
+        classes={"fasta": "Fasta", "tabular": "Tabular"},
+        ancestors={"Fasta": ["Fasta"], "Tabular": ["Tabular"]},
+    )
     data: Any = SimpleNamespace(datatypes=lambda: datatypes)
     find = FindDatasets(world.container.datasets(), data)
     [fitting, any_] = find([fasta, None], "data")
