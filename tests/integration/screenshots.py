@@ -28,11 +28,15 @@ from galaxy_jobs.domain import (
     InputKind,
     InvocationId,
     InvocationState,
+    JobDetails,
+    JobState,
     Output,
     Src,
     WorkflowInput,
 )
+from galaxy_jobs.domain.model.invocation import StepSummary
 from galaxy_jobs.domain.model.workflow_input import Pattern
+from galaxy_jobs.domain.use_cases.steps import FailedJob, TimedStep
 from galaxy_jobs.entrypoints import logs
 from tests.support.api import StandIn
 from tests.support.browser import browser
@@ -50,6 +54,45 @@ STDERR = """\
 [W::bseq_read] the 2nd file has fewer sequences.
 [mem_sam_pe] paired reads have different names: "SRR7889.1041", "SRR7889.1044"
 """
+
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+STEPS = [
+    TimedStep(
+        path=path,
+        summary=StepSummary(
+            index=number,
+            label=path[-1],
+            tool="toolshed.g2.bx.psu.edu/repos/devteam/bwa/bwa_mem/0.7.19",
+            state=state,
+            jobs={"ok": 11, "error": 2},
+        ),
+        began_at=NOON,
+        ended_at=None if state == "running" else NOON + timedelta(seconds=4000),
+    )
+    for number, (path, state) in enumerate(
+        [
+            (("mapping",), "failed"),
+            (("mapping", "align"), "failed"),
+            (("mapping", "sort", "by name"), "ok"),
+            (("report",), "running"),
+        ]
+    )
+]
+LOGS = [
+    FailedJob(
+        path=("mapping", "align"),
+        state=JobState.ERROR,
+        details=JobDetails(
+            tool="bwa_mem/0.7.19",
+            element=f"plate-1/sample-{number}",
+            exit_code=1,
+            stderr="read names differ\n" * 30,
+            message="Are they a pair?",
+        ),
+    )
+    for number in range(3)
+]
 
 
 @contextmanager
@@ -317,6 +360,10 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         ("list-tablet", "/", (768, 1024), "dark", False),
         ("failed-tablet", job["failed"], (768, 1024), "light", True),
         ("form-phone", form, phone, "dark", True),
+        ("form-refused", data_form, wide, "light", True),
+        ("form-refused-phone", data_form, phone, "dark", True),
+        ("selected-phone", "/", phone, "dark", False),
+        ("workflows", "/ui/submit", wide, "light", False),
         ("docs", "/docs", wide, "light", False),
         ("docs-operation", "/docs#submit_job", wide, "dark", False),
         ("docs-phone", "/docs", phone, "light", False),
@@ -332,6 +379,18 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         page.wait_for_load_state("load")
         if path.startswith("/ui/jobs"):
             page.wait_for_selector("#outputs:not([hx-get])")
+        if "refused" in name:
+            page.get_by_label("Dataset", exact=True).fill("plate-7-treated")
+            page.get_by_label("Input for the dataset").select_option("treated")
+            page.get_by_label("control").fill("plate-7-control")
+            page.get_by_label("annotation of genes").fill("SRR7889041")
+            page.get_by_label("genome").select_option("dm6")
+            page.get_by_label("adapter", exact=True).fill("not bases")
+            page.get_by_role("button", name="Run", exact=True).click()
+            page.wait_for_selector(".error")
+        if "selected" in name:
+            for box in page.locator(".select").all()[:3]:
+                box.check()
         page.screenshot(path=folder / f"{name}.png", full_page=whole)
         context.close()
 
@@ -350,7 +409,12 @@ def main() -> None:
         )
         with (
             _postgres() as url,
-            site(url, job_outputs=outputs) as there,
+            site(
+                url,
+                job_outputs=outputs,
+                job_steps=StandIn(STEPS),
+                job_logs=StandIn((LOGS, 3)),
+            ) as there,
             browser() as chrome,
         ):
             take(there, chrome, folder)

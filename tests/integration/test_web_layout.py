@@ -8,7 +8,6 @@ screen reader, a keyboard or weak eyes from using a page.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -17,10 +16,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from galaxy_jobs.domain import Element, JobDetails, JobState, Output
-from galaxy_jobs.domain.model.invocation import StepSummary
-from galaxy_jobs.domain.use_cases.steps import FailedJob, TimedStep
-from tests.integration.screenshots import furnish, output
+from galaxy_jobs.domain import Element, Output
+from tests.integration.screenshots import LOGS, STEPS, furnish, output
 from tests.support.api import StandIn
 from tests.support.browser import browser
 from tests.support.page import Site, site
@@ -45,44 +42,6 @@ OUTPUTS = [
     output("report", "MultiQC report", "html", 1843120),
     output("variants", "Variants", "vcf", 48213),
     PARTS,
-]
-
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-STEPS = [
-    TimedStep(
-        path=path,
-        summary=StepSummary(
-            index=number,
-            label=path[-1],
-            tool="toolshed.g2.bx.psu.edu/repos/devteam/bwa/bwa_mem/0.7.19",
-            state=state,
-            jobs={"ok": 11, "error": 2},
-        ),
-        began_at=NOON,
-        ended_at=None if state == "running" else NOON + timedelta(seconds=4000),
-    )
-    for number, (path, state) in enumerate(
-        [
-            (("mapping",), "failed"),
-            (("mapping", "align"), "failed"),
-            (("mapping", "sort", "by name"), "ok"),
-            (("report",), "running"),
-        ]
-    )
-]
-LOGS = [
-    FailedJob(
-        path=("mapping", "align"),
-        state=JobState.ERROR,
-        details=JobDetails(
-            tool="bwa_mem/0.7.19",
-            element=f"plate-1/sample-{number}",
-            exit_code=1,
-            stderr="read names differ\n" * 30,
-            message="Are they a pair?",
-        ),
-    )
-    for number in range(3)
 ]
 
 
