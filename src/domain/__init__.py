@@ -69,7 +69,12 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge
-from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist, Workflow
+from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
+    Allowlist,
+    ListedWorkflow,
+    Workflow,
+)
 from galaxy_jobs.domain.model.workflow_input import (
     InputKind,
     Pattern,
@@ -107,6 +112,7 @@ __all__ = [
     "JobState",
     "JobsSummary",
     "Json",
+    "ListedWorkflow",
     "NamedStep",
     "Output",
     "Parameters",
