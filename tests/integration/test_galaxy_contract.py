@@ -16,7 +16,6 @@ from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
     LikeGalaxyContract,
-    ReviewsContract,
     RunHistoriesContract,
     Scene,
     WorkflowCatalogContract,
@@ -25,12 +24,11 @@ from galaxy_jobs.adapters.testing.contracts.runner import (
 from galaxy_jobs.domain import (
     DataCatalog,
     GalaxyData,
-    InvocationState,
     InvokeOptions,
     Src,
     WorkflowId,
 )
-from galaxy_jobs.domain.errors import RunRejected
+from galaxy_jobs.domain.errors import OutcomeUnknown, RunRejected
 from tests.support.galaxy import Lab
 from tests.support.ids import absent_id
 from tests.support.workflows import Step, data, review, tool, workflow
@@ -165,16 +163,15 @@ class TestRunner(Real, WorkflowRunnerContract):
             engine.invoke(workflow_id, inputs, history_id, options)
         assert engine.runs_in(history_id) == []
 
-    def test_takes_resources(self, engine: Engine, scene: Scene) -> None:
+    def test_resources_that_its_administrators_have_not_defined_start_nothing(
+        self, engine: Engine, scene: Scene
+    ) -> None:
         workflow_id = scene.add_workflow(self._fresh("resources"), Kind.SUCCESS)
         history_id, inputs = engine.create(self._fresh("run")), {"text": scene.data()}
-        options = InvokeOptions(resource_params={"cores": 4, "queue": "long"})
-        run = engine.invoke(workflow_id, inputs, history_id, options)
-        assert self._ended(engine, scene, run).state is InvocationState.COMPLETED
-
-
-class TestReviews(Real, ReviewsContract):
-    pass
+        options = InvokeOptions(resource_params={"cores": 4})
+        with pytest.raises(OutcomeUnknown, match="HTTP 500"):
+            engine.invoke(workflow_id, inputs, history_id, options)
+        assert engine.runs_in(history_id) == []
 
 
 class TestHistories(Real, RunHistoriesContract):

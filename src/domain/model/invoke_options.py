@@ -35,7 +35,8 @@ class InvokeOptions:
         preferred_outputs_object_store_id: The same for the workflow's outputs alone.
         preferred_intermediate_object_store_id: The same for all other data.
         resource_params: Resources by name, as the administrators of Galaxy have
-            defined them; empty: its defaults.
+            defined them; empty: its defaults. Where they have not, Galaxy fails with
+            an error, and starts nothing.
 
     Raises:
         InvalidValue: The version is below 0, an id is empty, or there is one object
