@@ -26,7 +26,6 @@ from tests.integration.scenarios import (
     Scenario,
     Stock,
     differences,
-    scenarios_of,
 )
 from tests.support.galaxy import GALAXY, Lab
 from tests.support.scenario_table import recorded_file
@@ -64,7 +63,7 @@ def played(
         if isinstance(item, pytest.Function) and "scenario" in item.fixturenames
     }
     stock = Stock(lab, address)
-    wanted = [one for one in scenarios_of(GALAXY.release) if one.name in names]
+    wanted = [one for one in SCENARIOS if one.name in names]
     stored = {one.name: lab.add(one.workflow) for one in wanted}
     with ThreadPoolExecutor(AT_ONCE) as threads:
         yield {
@@ -82,15 +81,13 @@ def record(galaxy: LocalGalaxy) -> Iterator[dict[str, Seen]]:
     yield seen
     rows = {
         one.name: {"kind": one.kind, **(seen.get(one.name) or before[one.name])}
-        for one in scenarios_of(galaxy.release)
+        for one in SCENARIOS
         if one.name in seen or one.name in before
     }
     file.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-@pytest.mark.parametrize(
-    "scenario", scenarios_of(GALAXY.release), ids=lambda scenario: scenario.name
-)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(
     scenario: Scenario,
     played: Mapping[str, Future[Seen]],

@@ -111,13 +111,6 @@ def sub(
     return step | {"when": when, "after": after}
 
 
-def pick(label: str, mode: str, *sources: str) -> Step:
-    """Go on with the first of several datasets that there is (Galaxy 26.1)."""
-    step = _step("pick_value", label, {"mode": mode, "num_inputs": len(sources)})
-    named = {f"input_{number}": source for number, source in enumerate(sources)}
-    return step | {"sources": named}
-
-
 def _step(kind: str, label: str | None, state: Any) -> Step:
     return {
         "type": kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.scenarios import differences, scenarios_of
+from tests.integration.scenarios import SCENARIOS, differences
 from tests.support.scenario_table import recorded
 
 
@@ -14,7 +14,7 @@ RECORDED = recorded()
 @pytest.mark.parametrize("release", RECORDED)
 def test_what_was_recorded_is_what_is_expected(release: str) -> None:
     rows = RECORDED[release]
-    scenarios = {scenario.name: scenario for scenario in scenarios_of(release)}
+    scenarios = {scenario.name: scenario for scenario in SCENARIOS}
     assert rows.keys() <= scenarios.keys()
     wrong = {
         name: found
