@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from galaxy_jobs.adapters.galaxy import Galaxy, declarations
-from galaxy_jobs.adapters.galaxy.declarations import MAX_KEPT, MAX_OPTIONS
+from galaxy_jobs.adapters.galaxy.declarations import (
+    DECLARATION_TTL,
+    MAX_KEPT,
+    MAX_OPTIONS,
+    PARTIAL_DECLARATION_TTL,
+)
 from galaxy_jobs.adapters.galaxy.releases import LIMITS
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain import (
@@ -363,12 +368,19 @@ def test_a_workflow_without_a_run_form_is_shown_and_asked_for_again(
     small: Small,
 ) -> None:
     made, asked, answers = small
+    now = [0.0]
+    made._declarations._monotonic = lambda: now[0]
     answers["export"] = recorded("export_every_kind")
     answers["run_form"] = {"steps": []}
     assert by_name(made.find(BY_NAME))["connected"].options == ()
     answers["run_form"] = recorded("run_form_every_kind")
+    assert by_name(made.find(BY_NAME))["connected"].options == ()
+    now[0] = PARTIAL_DECLARATION_TTL
     assert by_name(made.find(BY_NAME))["connected"].options
     assert asked.count("run_form") == 2
+    now[0] += DECLARATION_TTL
+    made.find(BY_NAME)
+    assert asked.count("run_form") == 3
 
 
 def test_only_some_are_kept(small: Small) -> None:
@@ -398,5 +410,7 @@ def test_one_that_galaxy_cannot_show_is_found_by_its_id() -> None:
         made = Galaxy(server.url, "key", timeout=5)
         server.garbage["workflow"] = http("Internal Server Error", 500)
         assert made.find(BY_ID).inputs
+        assert made.find(BY_ID).inputs
+        assert server.requests["workflow"] == 1
         with pytest.raises(WorkflowNotFound):
             made.find(AllowedWorkflow(name="a", workflow_id=WorkflowId("w2")))

@@ -151,6 +151,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
         self._names = Names(self._client, monotonic)
         self._plans: dict[str, Plan] = {}
         self._declarations = Declarations(self._client, monotonic)
+        self._not_shown: set[WorkflowId] = set()
         self._monotonic = monotonic
         self._datatypes: tuple[float, Datatypes] | None = None
         self.bulk = Bulk(search_limit=timeout, monotonic=monotonic)
@@ -205,16 +206,21 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
 
     def _stored(self, workflow_id: WorkflowId) -> Stored | None:
         """Return a workflow as Galaxy lists it; None where there is none."""
+        if workflow_id in self._not_shown:
+            return self._names.stored_by_id(workflow_id)
         try:
             shown = self._show_workflow(workflow_id)
         except NoAnswer as error:
             if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise
             # Of this one alone: Galaxy 26.1 has steps that its own answer cannot hold.
-            return self._names.stored_by_id(workflow_id)
+            stored = self._names.stored_by_id(workflow_id)
+            if stored is not None and len(self._not_shown) < MAX_PLANS:
+                self._not_shown.add(workflow_id)
+            return stored
         if shown is None or shown.get("deleted"):
             return None
-        return Stored(workflow_id, translate.name(shown.get("update_time")))
+        return Stored.read({**shown, "id": workflow_id})
 
     def listed(self) -> Sequence[ListedWorkflow]:
         return self._names.all()

@@ -49,6 +49,9 @@ DECLARATION_TTL = 3600.0
 """Seconds for which a declaration is kept: the tools that it takes options from may
 change, and the workflow does not."""
 
+PARTIAL_DECLARATION_TTL = 60.0
+"""The same where Galaxy did not give its run form: it may take its whole deadline."""
+
 MAX_OPTIONS = 5000
 """Options of an input; one with more takes any value."""
 
@@ -73,11 +76,27 @@ class Stored:
         id: Its id.
         update_time: When it was changed, in Galaxy's spelling; None: not known.
         owner: The name of its owner in Galaxy; None: not known.
+        newest: The UUID of its newest version; None: not known.
     """
 
     id: WorkflowId
     update_time: str | None
     owner: str | None = None
+    newest: str | None = None
+
+    @classmethod
+    def read(cls, content: Any) -> Stored:
+        """Read it as Galaxy lists or shows it.
+
+        Raises:
+            Unreadable: It has no id.
+        """
+        return cls(
+            WorkflowId(id_of(content)),
+            name(content.get("update_time")),
+            name(content.get("owner")),
+            name(content.get("latest_workflow_uuid")),
+        )
 
     @property
     def facts(self) -> dict[str, str]:
@@ -96,7 +115,8 @@ class Declarations:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._kept: OrderedDict[
-            tuple[WorkflowId, int | None], tuple[str, float, Workflow]
+            tuple[WorkflowId, int | None],
+            tuple[tuple[str, str | None], float, Workflow],
         ] = OrderedDict()
 
     def read(self, called: str, stored: Stored, version: int | None = None) -> Workflow:
@@ -114,15 +134,17 @@ class Declarations:
         """
         with self._lock:
             kept = self._kept.get((stored.id, version))
-        if kept and kept[0] == stored.update_time and self._monotonic() < kept[1]:
+        update = stored.update_time and (stored.update_time, stored.newest)
+        if kept and kept[0] == update and self._monotonic() < kept[1]:
             return evolve(kept[2], name=called)
         found, is_whole = self._ask(called, stored.id, version)
         found = evolve(found, updated_at=moment(stored.update_time))
         # A missing tool may be installed at any moment.
-        if stored.update_time and is_whole and not found.missing_tools:
-            expiry = self._monotonic() + DECLARATION_TTL
+        if update and not found.missing_tools:
+            ttl = DECLARATION_TTL if is_whole else PARTIAL_DECLARATION_TTL
+            expiry = self._monotonic() + ttl
             with self._lock:
-                self._kept[stored.id, version] = (stored.update_time, expiry, found)
+                self._kept[stored.id, version] = (update, expiry, found)
                 self._kept.move_to_end((stored.id, version))
                 while len(self._kept) > MAX_KEPT:
                     self._kept.popitem(last=False)

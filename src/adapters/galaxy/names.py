@@ -45,10 +45,10 @@ class Names:
         # Galaxy's search has no escape for quotes, and strips blanks.
         if name == name.strip() and name.isprintable() and not set(name) & set("'\""):
             search["search"] = f"name:'{name}'"
-        found = [_stored(row) for row in self._read(**search) if _name(row) == name]
+        found = [Stored.read(row) for row in self._read(**search) if _name(row) == name]
         if not found:
             hidden = self._read(show_hidden="true", **search)
-            found = [_stored(row) for row in hidden if _name(row) == name]
+            found = [Stored.read(row) for row in hidden if _name(row) == name]
         if len(found) > 1:
             ids = [stored.id for stored in found]
             raise WorkflowAmbiguous(name, ids, [stored.facts for stored in found])
@@ -58,14 +58,9 @@ class Names:
 
     def stored_by_id(self, workflow_id: WorkflowId) -> Stored | None:
         """Return the workflow of that id, as of now; None where none is listed."""
-        return next(
-            (
-                stored
-                for stored in map(_stored, self._read())
-                if stored.id == workflow_id
-            ),
-            None,
-        )
+        rows = self._read(show_published="true")
+        found = map(Stored.read, rows)
+        return next((stored for stored in found if stored.id == workflow_id), None)
 
     def all(self) -> Sequence[ListedWorkflow]:
         """Return all of them, sorted by name; at most :data:`NAMES_TTL` old."""
@@ -91,11 +86,3 @@ class Names:
 
 def _name(row: Mapping[str, Any]) -> str:
     return translate.name(row["name"]) or ""
-
-
-def _stored(row: Mapping[str, Any]) -> Stored:
-    return Stored(
-        WorkflowId(translate.id_of(row)),
-        translate.name(row.get("update_time")),
-        translate.name(row.get("owner")),
-    )
