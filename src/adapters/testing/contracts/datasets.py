@@ -101,7 +101,7 @@ class DatasetRepositoryContract:
         [
             a_dataset(name="other"),
             a_dataset(source=GalaxyData(Src.HDA, "other")),
-            a_dataset(source=GalaxyData(Src.LDDA, "hda of d1")),
+            a_dataset(source=GalaxyData(Src.LDDA, "hda-of-d1")),
             a_dataset(source=UrlData("http://x.test/", "txt")),
         ],
     )

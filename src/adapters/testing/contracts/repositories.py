@@ -175,7 +175,7 @@ def a_dataset(
     return Dataset(
         dataset_id=DatasetId(dataset_id),
         name=name,
-        source=source or GalaxyData(Src.HDA, f"hda of {dataset_id}"),
+        source=source or GalaxyData(Src.HDA, f"hda-of-{dataset_id}"),
         created_at=at,
     )
 
