@@ -18,11 +18,9 @@ from tests.support.ids import absent_id
 from tests.support.wait import until
 
 
-def record_data(  # noqa: PLR0915 - one scenario after the other
-    recorder: Recorder, galaxy: LocalGalaxy
-) -> None:
+def record_data(recorder: Recorder, galaxy: LocalGalaxy) -> None:
     """Record what Galaxy shows of data in each state, of each kind and owner."""
-    lab, admin = recorder.lab, galaxy._state().admin_key
+    lab = recorder.lab
     other = galaxy.user_key(f"other-{uuid4().hex[:8]}")
     history = lab.call("POST", "histories", {"name": "states"})["id"]
     others = call(lab.url, other, "POST", "histories", {"name": "others"})["id"]
@@ -63,23 +61,24 @@ def record_data(  # noqa: PLR0915 - one scenario after the other
     def keep(name: str, path: str, id_: str) -> Any:
         if path == "dataset_collections":
             return recorder.keep(f"data_{name}", f"{path}/{id_}", view="collection")
-        kind = "ldda" if name.startswith("library") else "hda"
         return recorder.keep(
-            f"data_{name}", f"{path}/{id_}", hda_ldda=kind, view="summary"
+            f"data_{name}", f"{path}/{id_}", hda_ldda="hda", view="summary"
         )
 
-    def settled(id_: str) -> bool:
-        state = recorder.ask(f"datasets/{id_}").json()["state"]
-        return state in {"ok", "error"}
+    def state(id_: str) -> str:
+        shown: str = recorder.ask(f"datasets/{id_}").json()["state"]
+        return shown
 
     keep("uploading", "datasets", fetch(src="pasted", paste_content="a\n", name="new"))
-    hda = {name: upload(name) for name in ("ok", "deleted", "purged", "discarded")}
+    hda = {name: upload(name) for name in ("ok", "deleted", "purged")}
     hda["deferred"] = fetch(src="url", url=f"{lab.url}/api/version", deferred=True)
     hda["error"] = run(1)
-    until(lambda: settled(hda["error"]), LIMIT, every=0.2)
+    until(lambda: state(hda["error"]) in {"ok", "error"}, LIMIT, every=0.2)
     lab.call("DELETE", f"histories/{history}/contents/{hda['deleted']}")
     purge = f"histories/{history}/contents/{hda['purged']}?purge=true"
     lab.call("DELETE", purge)
+    until(lambda: recorder.ask(f"datasets/{hda['purged']}").json()["purged"], LIMIT)
+    until(lambda: state(hda["deferred"]) == "deferred", LIMIT)
     for name, id_ in hda.items():
         keep(name, "datasets", id_)
     public, private = upload("public", other), upload("private", other)
@@ -94,18 +93,6 @@ def record_data(  # noqa: PLR0915 - one scenario after the other
     keep("private", "datasets", private)
     keep("absent", "datasets", absent_id(galaxy))
     keep("malformed", "datasets", "nonsense")
-
-    library = call(lab.url, admin, "POST", "libraries", {"name": f"l {uuid4()}"})
-    body = {
-        "folder_id": library["root_folder_id"],
-        "create_type": "file",
-        "from_hda_id": upload_text(lab.url, admin, "library.txt", "a\n"),
-    }
-    added = call(lab.url, admin, "POST", f"libraries/{library['id']}/contents", body)
-    (added,) = added if isinstance(added, list) else (added,)
-    shown = recorder.ask(f"libraries/datasets/{added['id']}").json()
-    keep("library", "datasets", shown["ldda_id"])
-    keep("library_absent", "datasets", absent_id(galaxy))
 
     hdca = {
         "list": collect("list", hda["ok"], upload("second")),
