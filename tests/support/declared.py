@@ -146,7 +146,7 @@ def values(label: str, **sources: Any) -> Step:
     step = tool(label, "", tool=VALUES_TOOL, **sources)
     state = json.loads(step["tool_state"])
     for name in ("operation", "sleep_s", "exit_code"):
-        del state[name]
+        state.pop(name, None)
     if step["sources"].get("input1") == "":
         del step["sources"]["input1"], state["input1"]
     # Galaxy runs no step whose state lacks a parameter of its tool.
