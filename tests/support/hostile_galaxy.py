@@ -187,6 +187,8 @@ class HostileGalaxy:
             case "GET", "workflows", id_, "download":
                 return "run_form", recorded("run_form_two_steps")
             case "GET", "workflows", id_:
+                # A version is shown with the id of its workflow.
+                id_ = "w1" if "instance" in query else id_
                 return "workflow", {**recorded("workflow"), "id": id_, "name": WORKFLOW}
             case "POST", "histories":
                 id_ = f"{next(self._ids):016x}"
