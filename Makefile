@@ -12,6 +12,9 @@ export GALAXY_JOBS_HOME
 # The release of the local Galaxy, such as 24.2; by default the newest.
 GALAXY ?=
 export GALAXY
+# Set to record what Galaxy answers: see CONTRIBUTING.md.
+RECORD ?=
+export RECORD
 # A file of tests runs in one of these processes; much of its time is waiting.
 WORKERS ?= 3
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \

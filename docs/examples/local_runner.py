@@ -34,6 +34,7 @@ from galaxy_jobs.domain import (
     JobsSummary,
     JobState,
     Json,
+    ListedWorkflow,
     Output,
     RunHistories,
     Source,
@@ -142,6 +143,13 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
         if len(ids) > 1:
             raise WorkflowAmbiguous(wanted.name, ids)
         return Workflow(workflow_id=ids[0], name=wanted.name, inputs=(TEXT,))
+
+    def listed(self) -> Sequence[ListedWorkflow]:
+        stored = [
+            ListedWorkflow(name=recipe.name, workflow_id=id_)
+            for id_, recipe in list(self._recipes.items())
+        ]
+        return sorted(stored, key=lambda workflow: workflow.name)
 
     def names(self) -> Sequence[str]:
         return sorted({recipe.name for recipe in list(self._recipes.values())})

@@ -105,7 +105,9 @@ def test_json_is_what_the_api_says(gj: Client, jobs: Service, text: str) -> None
         printed = gj(*arguments, "--json").stdout
         assert json.loads(printed) == jobs.get(address)
         # One spelling, whatever is printed.
-        spelled = json.dumps(json.loads(printed), separators=(",", ":"))
+        spelled = json.dumps(
+            json.loads(printed), ensure_ascii=False, separators=(",", ":")
+        )
         assert printed == f"{spelled}\n"
 
 

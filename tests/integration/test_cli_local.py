@@ -275,7 +275,7 @@ def test_completion_is_printed_for_a_shell(tmp_path: Path, shell: str) -> None:
     assert checked.returncode == 0, checked.stderr
     assert completed(tmp_path / "script", "galaxy-jobs", "wor") == ["workflows"]
     assert completed(tmp_path / "script", "galaxy-jobs", "datasets", "") == [
-        *("add", "list", "show")
+        *("add", "list", "show", "rename", "remove")
     ]
     states = completed(tmp_path / "script", "galaxy-jobs", "list", "--state", "c")
     assert states == ["cancelling", "completed", "cancelled"]

@@ -111,12 +111,10 @@ def test_an_open_service_is_told_how_to_close_it(tmp_path: Path) -> None:
     env = environment(tmp_path, database="", galaxy="http://127.0.0.1:9", key="none")
     ours = Service(env, tmp_path)
     try:
-        first = ours.serve().logged()[0]
+        warnings = [w for w in ours.serve().logged() if w["level"] == "warning"]
         ours.stop()
-        assert (first["level"], first["event"].split(":")[0]) == (
-            "warning",
-            "no tokens",
-        )
+        first = warnings[0]
+        assert first["event"].split(":")[0] == "no tokens"
         remedy = first["remedy"]
         assert remedy.startswith(
             f"GALAXY_JOBS_HOME={tmp_path} galaxy-jobs token create"

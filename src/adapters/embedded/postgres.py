@@ -301,7 +301,7 @@ class EmbeddedPostgres:
                 outside and not (owner := self.folder / "home").exists()
             ):  # the disk may be full
                 owner.write_text(f"{self.home}\n", encoding="utf-8")
-                logger.warning(
+                logger.info(
                     "%s is closed to the account of PostgreSQL: the database is in %s",
                     self.home,
                     folder,
