@@ -229,8 +229,10 @@ class Stock:
     def deleted(self, *, purged: bool = False) -> dict[str, Any]:
         made = self.fresh()
         query = "?purge=true" if purged else ""
-        path = f"histories/{self.history}/contents/datasets/{made['id']}{query}"
-        self.lab.call("DELETE", path)
+        path = f"histories/{self.history}/contents/datasets/{made['id']}"
+        self.lab.call("DELETE", f"{path}{query}")
+        gone = "purged" if purged else "deleted"
+        until(lambda: self.lab.call("GET", path)[gone], LIMIT, every=0.2)
         return made
 
     def deferred(self, address: str) -> dict[str, Any]:
@@ -312,7 +314,11 @@ class Run:
         self.galaxy("PUT", f"datasets/{dataset}", fields)
 
     def delete(self, dataset: str, *, purge: bool = False) -> None:
-        self.galaxy("DELETE", f"datasets/{dataset}?purge={str(purge).lower()}")
+        path = f"datasets/{dataset}"
+        self.galaxy("DELETE", f"{path}?purge={str(purge).lower()}")
+        gone = "purged" if purge else "deleted"
+        # Galaxy purges in the background.
+        until(lambda: self.galaxy("GET", path)[gone], LIMIT, every=0.2)
 
     def job(self) -> Any:
         return self.jobs.job(self.id)
