@@ -57,12 +57,16 @@ LONGEST_FILES = (
     "test_chaos.py",
     "test_image.py",
     "test_cli_trouble.py",
+    "test_web_layout.py",
     "test_web.py",
+    "test_slow_looks.py",
+    "test_declared_inputs.py",
     "test_cli.py",
     "test_openapi.py",
     "test_end_to_end.py",
     "test_readme.py",
     "test_http_server.py",
+    "test_generated_client.py",
 )
 """Those that take longest, in the order in which they are begun.
 
