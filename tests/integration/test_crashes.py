@@ -46,7 +46,7 @@ from tests.support.workflows import data, parameter, tool, workflow
 
 SETTINGS = """
 [submit]
-deadline = 1.5
+deadline = 3
 fence_wait = 0.5
 lease = 1
 retry_in = 0.5
