@@ -151,9 +151,6 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
         ]
         return sorted(stored, key=lambda workflow: workflow.name)
 
-    def names(self) -> Sequence[str]:
-        return sorted({recipe.name for recipe in list(self._recipes.values())})
-
     # --- WorkflowRunner ---
 
     def identity(self) -> Identity:

@@ -225,9 +225,6 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
     def listed(self) -> Sequence[ListedWorkflow]:
         return self._names.all()
 
-    def names(self) -> Sequence[str]:
-        return sorted({workflow.name for workflow in self.listed()})
-
     def _show_workflow(
         self, workflow_id: WorkflowId, *, instance: bool = False
     ) -> Mapping[str, Any] | None:

@@ -42,10 +42,6 @@ class WorkflowCatalog(Protocol):
         Deleted ones are not among them. The list may be up to a minute old.
         """
 
-    @abstractmethod
     def names(self) -> Sequence[str]:
-        """Return the names of all workflows that the key can see, sorted.
-
-        A name of several workflows appears once, that of deleted ones does not. The
-        list may be up to a minute old.
-        """
+        """Return the names of those that are :meth:`listed`, each once, sorted."""
+        return sorted({workflow.name for workflow in self.listed()})

@@ -391,18 +391,6 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
             ),
         )
 
-    def names(self) -> Sequence[str]:
-        return self._call(
-            "names",
-            lambda: sorted(
-                {
-                    stored.workflow.name
-                    for stored in self.workflows.values()
-                    if not stored.deleted
-                }
-            ),
-        )
-
     # --- DataCatalog ---
 
     def describe(self, data: GalaxyData) -> DataDescription:
