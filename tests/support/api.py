@@ -44,6 +44,8 @@ USE_CASES = (
     "cancel_job",
     "check",
     "broadcast",
+    "find_datasets",
+    "find_workflows",
     "job_outputs",
     "list_workflows",
     "readiness",
