@@ -379,6 +379,19 @@ class TokenNotFound(DomainError):
         self.name_or_id = name_or_id
 
 
+class BadLink(DomainError):
+    """A signed address that was altered or has expired, or whose key is replaced."""
+
+    code = "forbidden"
+
+    def __init__(self) -> None:
+        # One sentence for every case, so that a guess reveals nothing.
+        super().__init__(
+            "The address is not valid: it was altered, or has expired. Ask for a new "
+            "one."
+        )
+
+
 # --- idempotency keys ---------------------------------------------------------
 
 
