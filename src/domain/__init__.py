@@ -48,6 +48,7 @@ from galaxy_jobs.domain.model.report import (
     Output,
     StepReport,
 )
+from galaxy_jobs.domain.model.signing import Signer, SigningKey
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -123,6 +124,8 @@ __all__ = [
     "Revision",
     "Scope",
     "Sighting",
+    "Signer",
+    "SigningKey",
     "Source",
     "Src",
     "StepReport",

@@ -134,6 +134,9 @@ class Container(containers.DeclarativeContainer):
         postgres.PostgresSupersededRuns, engine
     )
     tokens: Provider[ports.TokenRepository] = Singleton(postgres.PostgresTokens, engine)
+    signing_keys: Provider[ports.SigningKeys] = Singleton(
+        postgres.PostgresSigningKeys, engine
+    )
     # Closed by the application, in its event loop.
     job_pages: Provider[postgres.PostgresJobPages] = Singleton(
         postgres.PostgresJobPages, Singleton(postgres.AsyncReader, engine.provider)
@@ -168,6 +171,9 @@ class Container(containers.DeclarativeContainer):
     revoke_token = Singleton(use_cases.RevokeToken, tokens, clock)
     authenticate = Singleton(use_cases.Authenticate, tokens)
     token_cache: Provider[TokenCache] = Singleton(TokenCache, authenticate)
+    load_signer = Singleton(
+        use_cases.LoadSigner, signing_keys, settings.provided.data.signing_keys
+    )
     register_dataset = Singleton(
         use_cases.RegisterDataset, datasets, clock, data_catalog
     )

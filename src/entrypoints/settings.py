@@ -21,6 +21,7 @@ from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
+from galaxy_jobs.domain.model.signing import SigningKey
 from galaxy_jobs.domain.model.values import WorkflowId, positive
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import PollPolicy, ReconcilePolicy, SubmitPolicy
@@ -40,6 +41,11 @@ def _origins(_: object, __: object, origins: list[str]) -> None:
                 "it, such as 'https://app.example.org' or 'http://localhost:3000', "
                 "or '*'."
             )
+
+
+def _signing(_: object, __: object, keys: list[str]) -> None:
+    for text in keys:
+        SigningKey(text.encode())  # refuses one that is too short
 
 
 def _whole(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -71,6 +77,24 @@ class HttpTable:
 
 
 @frozen(kw_only=True)
+class DataTable:
+    """The ``[data]`` table.
+
+    Attributes:
+        keys: Texts of 32 bytes or more that addresses are signed with; the first one
+            signs, the others are those of before. None: one that is kept in the
+            database.
+    """
+
+    keys: list[str] = field(factory=list, repr=False, validator=_signing)
+
+    @property
+    def signing_keys(self) -> Sequence[SigningKey]:
+        """The keys, if any are set."""
+        return [SigningKey(text.encode()) for text in self.keys]
+
+
+@frozen(kw_only=True)
 class _Threads:
     threads: int = field(default=8, validator=positive)
 
@@ -91,6 +115,9 @@ _NAMES: Mapping[str, str] = {
     "patience": "backoff_ratio",
 }
 """Names in the file, where the policies have other ones."""
+
+_SECRETS = frozenset({"keys"})
+"""Names in the file whose values are never shown."""
 
 _EXPECTED: Mapping[Any, str] = {
     int: "a whole number",
@@ -185,6 +212,7 @@ class Settings:
     reconcile: ReconcilePolicy = field(factory=ReconcilePolicy)
     purge: bool = False  #: superseded histories are purged, not only deleted
     http: HttpTable = field(factory=HttpTable)
+    data: DataTable = field(factory=DataTable)
 
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
@@ -216,6 +244,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
             file, "submit", SubmitPolicy, ReconcilePolicy, _Cleanup, deadline=deadline
         )
         (http,) = _table(file, "http", HttpTable)
+        (data,) = _table(file, "data", DataTable)
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_JOBS_CONFIG ({settings.config}): {error}") from None
     if file:
@@ -231,6 +260,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         reconcile=attrs.evolve(reconcile, grace=submit.deadline),
         purge=cleanup.purge,
         http=http,
+        data=data,
     )
 
 
@@ -299,8 +329,9 @@ def _table(
         try:
             values[name] = msgspec.convert(value, types[name], strict=False)
         except msgspec.ValidationError:
+            shown = "something else" if name in _SECRETS else repr(value)
             raise InvalidValue(
-                f"[{section}] {key} is {value!r}; expected {_EXPECTED[types[name]]}."
+                f"[{section}] {key} is {shown}; expected {_EXPECTED[types[name]]}."
             ) from None
     try:
         return [

@@ -16,6 +16,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresDatasets,
     PostgresInvocations,
     PostgresPollQueue,
+    PostgresSigningKeys,
     PostgresSubmissions,
     PostgresSupersededRuns,
     PostgresTokens,
@@ -35,6 +36,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     Repositories,
     a_submission,
 )
+from galaxy_jobs.adapters.testing.contracts.signing_keys import SigningKeysContract
 from galaxy_jobs.adapters.testing.contracts.submissions import (
     SubmissionRepositoryContract,
 )
@@ -98,6 +100,7 @@ def in_postgres(engine: Engine) -> Repositories:
         queue=PostgresPollQueue(engine),
         superseded=PostgresSupersededRuns(engine),
         tokens=PostgresTokens(engine),
+        signing_keys=PostgresSigningKeys(engine),
         feed=PostgresTransitionFeed(engine),
         pass_time=pass_time,
     )
@@ -162,6 +165,10 @@ class TestSupersededRuns(InPostgres, SupersededRunsContract):
 
 
 class TestTokens(InPostgres, TokenRepositoryContract):
+    pass
+
+
+class TestSigningKeys(InPostgres, SigningKeysContract):
     pass
 
 

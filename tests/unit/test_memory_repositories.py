@@ -14,6 +14,7 @@ from galaxy_jobs.adapters.testing.contracts.invocations import (
 )
 from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
 from galaxy_jobs.adapters.testing.contracts.repositories import Repositories
+from galaxy_jobs.adapters.testing.contracts.signing_keys import SigningKeysContract
 from galaxy_jobs.adapters.testing.contracts.submissions import (
     SubmissionRepositoryContract,
 )
@@ -24,6 +25,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
+    MemorySigningKeys,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
@@ -43,6 +45,7 @@ def in_memory() -> Repositories:
         queue=MemoryPollQueue(store),
         superseded=MemorySupersededRuns(store),
         tokens=MemoryTokens(store),
+        signing_keys=MemorySigningKeys(store),
         feed=MemoryTransitionFeed(store),
         pass_time=clock.advance,
     )
@@ -82,6 +85,10 @@ class TestSupersededRuns(InMemory, SupersededRunsContract):
 
 
 class TestTokens(InMemory, TokenRepositoryContract):
+    pass
+
+
+class TestSigningKeys(InMemory, SigningKeysContract):
     pass
 
 

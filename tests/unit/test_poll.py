@@ -22,6 +22,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
+    MemorySigningKeys,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
@@ -111,6 +112,7 @@ class Rig:
             queue=MemoryPollQueue(self.store),
             superseded=MemorySupersededRuns(self.store),
             tokens=MemoryTokens(self.store),
+            signing_keys=MemorySigningKeys(self.store),
             feed=MemoryTransitionFeed(self.store),
             pass_time=self.clock.advance,
         )

@@ -261,6 +261,22 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
     assert settings.http.allow_origins[0] == "https://app.example.org"
 
 
+def test_keys_of_signed_addresses_are_checked_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "sesame" * 6
+    config(tmp_path, f'[data]\nkeys = ["{long}", "{long}2"]', monkeypatch)
+    settings = load()
+    secrets = [key.secret.decode() for key in settings.data.signing_keys]
+    assert secrets == [long, f"{long}2"]
+    assert "sesame" not in repr(settings)
+    for keys in ('["sesame"]', '"sesame"', '[["sesame"]]'):
+        config(tmp_path, f"[data]\nkeys = {keys}", monkeypatch)
+        with pytest.raises(BadSetting, match="data") as caught:
+            load()
+        assert "sesame" not in str(caught.value)
+
+
 def test_names_of_the_version_before_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from galaxy_jobs.adapters.testing.memory import MemorySigningKeys, MemoryStore
 from galaxy_jobs.domain.errors import BadLink, InvalidValue
 from galaxy_jobs.domain.model.signing import Signer, SigningKey
+from galaxy_jobs.domain.use_cases import LoadSigner
 
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -90,3 +92,11 @@ def test_a_short_key_is_refused_and_no_key_is_shown() -> None:
         SigningKey(b"short")
     assert "nnn" not in repr(Signer([NEW]))
     assert NEW.key_id != OLD.key_id
+
+
+def test_all_processes_sign_with_the_stored_key_unless_others_are_configured() -> None:
+    stored = MemorySigningKeys(MemoryStore())
+    signer = LoadSigner(stored)()
+    assert LoadSigner(stored)().keys == signer.keys
+    assert len(signer.keys[0].secret) == 32
+    assert LoadSigner(stored, [NEW, OLD])().keys == [NEW, OLD]

@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.postgres.schema import (
     migrate,
     schema_state,
 )
+from galaxy_jobs.adapters.postgres.signing_keys import PostgresSigningKeys
 from galaxy_jobs.adapters.postgres.submissions import PostgresSubmissions
 from galaxy_jobs.adapters.postgres.superseded import PostgresSupersededRuns
 from galaxy_jobs.adapters.postgres.tables import CHANNEL
@@ -32,6 +33,7 @@ __all__ = [
     "PostgresInvocations",
     "PostgresJobPages",
     "PostgresPollQueue",
+    "PostgresSigningKeys",
     "PostgresSubmissions",
     "PostgresSupersededRuns",
     "PostgresTokens",

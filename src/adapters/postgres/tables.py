@@ -282,6 +282,15 @@ sa.Index(
     postgresql_where=tokens.c.revoked_at.is_(None),
 )
 
+# The key that addresses are signed with, where none is configured.
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("secret", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("single", name="single"),
+)
+
 sweep_totals = sa.Table(
     "sweep_totals",
     metadata,

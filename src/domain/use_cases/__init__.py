@@ -30,6 +30,7 @@ from galaxy_jobs.domain.use_cases.reconcile import (
 )
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
 from galaxy_jobs.domain.use_cases.review import AnswerReview
+from galaxy_jobs.domain.use_cases.signing import LoadSigner
 from galaxy_jobs.domain.use_cases.steps import (
     FailedJob,
     JobLogs,
@@ -78,6 +79,7 @@ __all__ = [
     "JobSteps",
     "ListTokens",
     "ListWorkflows",
+    "LoadSigner",
     "Mapper",
     "NewToken",
     "Plan",

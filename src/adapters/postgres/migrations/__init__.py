@@ -20,6 +20,7 @@ REVISIONS = (
     "0009",
     "0010",
     "0011",
+    "0012",
 )
 """All revisions, oldest first."""
 

@@ -50,6 +50,7 @@ from galaxy_jobs.domain.ports import (
     Look,
     Page,
     PollQueue,
+    SigningKeys,
     SubmissionRepository,
     SupersededRuns,
     TokenRepository,
@@ -94,6 +95,7 @@ class Repositories:
     queue: PollQueue
     superseded: SupersededRuns
     tokens: TokenRepository
+    signing_keys: SigningKeys
     feed: TransitionFeed
     pass_time: Callable[[timedelta], object]
 

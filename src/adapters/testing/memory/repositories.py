@@ -42,6 +42,7 @@ from galaxy_jobs.domain.model.invocation import (
     Revision,
     Transition,
 )
+from galaxy_jobs.domain.model.signing import SigningKey
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -68,6 +69,7 @@ from galaxy_jobs.domain.ports import (
     Look,
     Page,
     PollQueue,
+    SigningKeys,
     Stored,
     SubmissionRepository,
     SupersededRuns,
@@ -145,6 +147,7 @@ class MemoryStore:
     dealt_with: set[InvocationId] = field(factory=set, init=False)
     totals: dict[Identity, dict[str, float]] = field(factory=dict, init=False)
     tokens: dict[TokenId, Token] = field(factory=dict, init=False)
+    signing_keys: list[SigningKey] = field(factory=list, init=False, repr=False)
 
     def put(self, before: Invocation | None, after: Invocation) -> None:
         """Store an invocation, and its change of state as a transition."""
@@ -810,6 +813,19 @@ class MemoryTokens(TokenRepository):
     def ever_made(self) -> bool:
         with self.store.lock:
             return bool(self.store.tokens)
+
+
+@frozen
+class MemorySigningKeys(SigningKeys):
+    """The key in a list."""
+
+    store: MemoryStore
+
+    def ensure(self, key: SigningKey) -> SigningKey:
+        with self.store.lock:
+            if not self.store.signing_keys:
+                self.store.signing_keys.append(key)
+            return self.store.signing_keys[0]
 
 
 def _is_wanted(wanted: JobFilter, job: Invocation) -> bool:
