@@ -70,6 +70,7 @@ from galaxy_jobs.domain.model.values import (
     WorkflowId,
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge
+from galaxy_jobs.domain.model.viewer import SERVICE, Sees, Viewer
 from galaxy_jobs.domain.model.workflow import (
     AllowedWorkflow,
     Allowlist,
@@ -85,6 +86,7 @@ from galaxy_jobs.domain.ports import *  # noqa: F403 - whatever ports there are
 
 
 __all__ = [
+    "SERVICE",
     "AllowedWorkflow",
     "Allowlist",
     "DataDescription",
@@ -123,6 +125,7 @@ __all__ = [
     "Request",
     "Revision",
     "Scope",
+    "Sees",
     "Sighting",
     "Signer",
     "SigningKey",
@@ -139,6 +142,7 @@ __all__ = [
     "Transition",
     "UnusableDataset",
     "UrlData",
+    "Viewer",
     "Workflow",
     "WorkflowId",
     "WorkflowInput",

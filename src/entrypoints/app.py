@@ -13,7 +13,7 @@ from litestar.middleware import DefineMiddleware
 
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.entrypoints.api import asgi, datasets, events, health, jobs, workflows
-from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of
+from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of, viewer_of
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
 from galaxy_jobs.entrypoints.api.limits import Rate, StreamSlots
 from galaxy_jobs.entrypoints.api.openapi import HEADERS, openapi_config
@@ -63,6 +63,7 @@ def create_app(container: Container) -> Litestar:
             "submit": _use(lambda: metrics.submitting(container.submit())),
             "rerun": _use(lambda: metrics.submitting(container.rerun())),
             "caller": Provide(caller_of, sync_to_thread=False),
+            "viewer": Provide(viewer_of, sync_to_thread=False),
             "subscriptions": _use(lambda: subscriptions),
         },
         middleware=[

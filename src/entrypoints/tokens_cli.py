@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from galaxy_jobs.domain.model.token import Scope, Token
+from galaxy_jobs.domain.model.viewer import Sees
 from galaxy_jobs.entrypoints import settings
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import Container, opened, prepare_database
@@ -33,6 +34,7 @@ def create(
     /,
     *,
     scope: Scope,
+    sees: Sees = Sees.ALL,
     expires: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     new_database: bool = False,
     as_json: AsJson = False,
@@ -42,16 +44,19 @@ def create(
     Once there is one, the service refuses requests without a token.
 
     Args:
-        name: For people, such as the program that uses it.
+        name: For people, such as the program that uses it; what is made with it belongs
+            to an owner of this name.
         scope: Its permissions: read may look, submit may also submit, cancel, rerun
-            and register.
+            and register, admin may also administer the service.
+        sees: Whose jobs and datasets it sees: its own, or all. Those of others do not
+            exist for it.
         expires: Its lifetime in days; unlimited if not given.
         new_database: Create it in an embedded database that no service has used yet.
     """
     # The use case limits it to a century; more than a timedelta holds is beyond.
     lifetime = None if expires is None else timedelta(days=min(expires, 999_999))
     with _database(writes=True, may_be_new=new_database) as container:
-        created = container.create_token()(name, scope, lifetime)
+        created = container.create_token()(name, scope, lifetime, sees=sees)
     token = created.token
     if as_json:
         output.document({**_fields(token), "token": created.text})
@@ -116,6 +121,7 @@ def _fields(token: Token) -> dict[str, Any]:
         "token_id": token.token_id,
         "name": token.name,
         "scope": token.scope.value,
+        "sees": token.sees.value,
         "created_at": _time(token.created_at),
         "expires_at": _time(token.expires_at),
         "revoked_at": _time(token.revoked_at),
@@ -128,7 +134,8 @@ def _summary(token: Token) -> str:
         end = f"revoked {_time(token.revoked_at)}"
     elif token.expires_at is not None:
         end = f"expires {_time(token.expires_at)}"
-    return f"{token.scope.value}, created {_time(token.created_at)}, {end}"
+    sees = f"{token.scope.value}, sees {token.sees.value}"
+    return f"{sees}, created {_time(token.created_at)}, {end}"
 
 
 def _time(at: datetime | None) -> str | None:

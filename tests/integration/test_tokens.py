@@ -130,7 +130,7 @@ def test_an_open_service_is_told_how_to_close_it(tmp_path: Path) -> None:
 
 def test_they_are_listed_without_what_is_secret(ours: Service) -> None:
     assert "no tokens" in ours.run("token", "list").stdout
-    text = made(ours, "portal", "submit", "--expires", "0.5")
+    text = made(ours, "portal", "submit", "--sees", "own", "--expires", "0.5")
     given = json.loads(made(ours, "dashboard", "read", "--json"))
     ours.run("token", "revoke", given["token_id"])
     listed = ours.run("token", "list", "--json").stdout
@@ -139,12 +139,14 @@ def test_they_are_listed_without_what_is_secret(ours: Service) -> None:
         "token_id",
         "name",
         "scope",
+        "sees",
         "created_at",
         "expires_at",
         "revoked_at",
     ]
     assert portal["token_id"] in text
     assert (portal["name"], portal["scope"]) == ("portal", "submit")
+    assert (portal["sees"], dashboard["sees"]) == ("own", "all")
     assert portal["expires_at"] > portal["created_at"]
     assert portal["revoked_at"] is None
     assert dashboard["expires_at"] is None
@@ -168,7 +170,9 @@ def test_what_is_wrong_is_said_in_a_line(ours: Service) -> None:
     made(ours, "taken", "read")
     for arguments, code, message in (
         ("create a", 2, "scope"),
-        ("create a --scope admin", 2, "admin"),
+        ("create a --scope owner", 2, "owner"),
+        ("create a --scope read --sees some", 2, "some"),
+        ("create a --scope admin --sees own", 1, "sees all"),
         ("create a --scope read --expires 0", 2, "expires"),
         ("create a --scope read --expires 1e9", 1, "36500"),
         ("create taken --scope read", 1, "'taken' already"),

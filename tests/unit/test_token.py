@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from galaxy_jobs.adapters.testing.memory import ManualClock, MemoryStore, MemoryTokens
 from galaxy_jobs.domain.errors import BadToken, InvalidValue, TokenExists, TokenNotFound
 from galaxy_jobs.domain.model.token import ENTROPY, Scope, digest_of, id_in, text_of
+from galaxy_jobs.domain.model.viewer import SERVICE, Sees, Viewer
 from galaxy_jobs.domain.use_cases import (
     Authenticate,
     CreateToken,
@@ -149,13 +150,44 @@ def test_tokens_are_needed_from_the_first_one_on_for_ever(world: World) -> None:
     assert world.authenticate.needed()
 
 
-def test_submitting_includes_reading_and_not_the_other_way_round() -> None:
-    table = {
-        (scope, needed): scope.includes(needed) for scope in Scope for needed in Scope
+def test_each_scope_includes_those_before_it() -> None:
+    included = {
+        scope: {needed for needed in Scope if scope.includes(needed)} for scope in Scope
     }
-    assert table == {
-        (Scope.READ, Scope.READ): True,
-        (Scope.READ, Scope.SUBMIT): False,
-        (Scope.SUBMIT, Scope.READ): True,
-        (Scope.SUBMIT, Scope.SUBMIT): True,
+    assert included == {
+        Scope.READ: {Scope.READ},
+        Scope.SUBMIT: {Scope.READ, Scope.SUBMIT},
+        Scope.ADMIN: set(Scope),
     }
+
+
+def test_a_token_sees_all_unless_it_is_made_to_see_its_own(world: World) -> None:
+    own = world.create("lab-a", Scope.SUBMIT, sees=Sees.OWN).token
+    assert own.viewer == Viewer(owner="lab-a", sees_all=False)
+    for token in (
+        world.create("portal", Scope.READ).token,
+        world.create("operator", Scope.ADMIN).token,
+    ):
+        assert token.viewer == Viewer(owner=token.name, sees_all=True)
+    # As an identity provider may have it.
+    assert evolve(own, scope=Scope.ADMIN).viewer.sees_all
+    with pytest.raises(InvalidValue, match="sees all"):
+        world.create("other", Scope.ADMIN, sees=Sees.OWN)
+
+
+def test_a_viewer_sees_their_own_or_all() -> None:
+    own, other = (Viewer(owner=name, sees_all=False) for name in ("a", "b"))
+    everyone = Viewer(owner="a", sees_all=True)
+    nobody = Viewer(owner=None, sees_all=False)
+    seen = {
+        viewer: [viewer.sees(owner) for owner in ("a", "b", "", None)]
+        for viewer in (own, other, everyone, nobody, SERVICE)
+    }
+    assert seen == {
+        own: [True, False, False, False],
+        other: [False, True, False, False],
+        everyone: [True] * 4,
+        nobody: [False] * 4,
+        SERVICE: [True] * 4,
+    }
+    assert [viewer.only for viewer in seen] == ["a", "b", None, "", None]

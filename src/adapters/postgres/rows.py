@@ -41,6 +41,7 @@ from galaxy_jobs.domain.model.submission import (
 )
 from galaxy_jobs.domain.model.token import Scope, Token
 from galaxy_jobs.domain.model.values import DatasetId, Identity, Json
+from galaxy_jobs.domain.model.viewer import Sees
 
 
 Row = Mapping[str, Any] | RowMapping
@@ -417,18 +418,32 @@ def _data_keys(value: Any) -> Iterator[str]:
 
 # --- tokens ---------------------------------------------------------------------
 
+_OWN = "own:"
+
 
 def token_to_row(token: Token) -> dict[str, Any]:
-    """Return the row of a token, without the times that the store sets."""
+    """Return the row of a token, without the times that the store sets.
+
+    The program of the version before knows no owners: it must not accept a token that
+    sees its own objects only, and takes one with the scope `admin` for `submit`.
+    """
+    sees_all, admin = token.sees is Sees.ALL, token.scope is Scope.ADMIN
     return {
         "token_id": token.token_id,
         "name": token.name,
-        "scope": token.scope.value,
-        "digest": token.digest,
+        "scope": (Scope.SUBMIT if admin else token.scope).value,
+        "admin": admin,
+        "sees_all": sees_all,
+        "digest": token.digest if sees_all else _OWN + token.digest,
         "created_at": token.created_at,
     }
 
 
 def token_from_row(row: Row) -> Token:
     """Return the token of a row."""
-    return Token(**{**row, "scope": Scope(row["scope"])})
+    fields = dict(row)
+    admin, sees_all = fields.pop("admin"), fields.pop("sees_all")
+    fields["scope"] = Scope.ADMIN if admin else Scope(row["scope"])
+    fields["sees"] = Sees.ALL if sees_all else Sees.OWN
+    fields["digest"] = row["digest"].removeprefix(_OWN)
+    return Token(**fields)

@@ -20,7 +20,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.submission import SubmissionState
-from galaxy_jobs.domain.model.token import Scope
 
 
 CHANNEL = "galaxy_jobs_transitions"
@@ -40,7 +39,7 @@ Time = sa.DateTime(timezone=True)
 
 
 def _one_of(
-    column: str, values: type[InvocationState | SubmissionState | Scope]
+    column: str, values: type[InvocationState | SubmissionState]
 ) -> sa.CheckConstraint:
     listed = ", ".join(f"'{value.value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
@@ -273,7 +272,10 @@ tokens = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Column("expires_at", Time),
     sa.Column("revoked_at", Time),
-    _one_of("scope", Scope),
+    # With the scope `submit`, which the program of the version before knows.
+    sa.Column("admin", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("sees_all", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.CheckConstraint("scope IN ('read', 'submit')", name="scope"),
 )
 sa.Index(
     "uq_tokens_name",

@@ -20,6 +20,7 @@ from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import InvalidValue, quoted
 from galaxy_jobs.domain.model.values import aware
+from galaxy_jobs.domain.model.viewer import Sees, Viewer
 
 
 TokenId = NewType("TokenId", str)
@@ -35,14 +36,16 @@ _TEXT = re.compile(r"gjt_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
 class Scope(Enum):
-    """The permissions of a token. The values are stored and served."""
+    """The permissions of a token, each with those before. The values are served."""
 
-    READ = "read"  #: read everything, change nothing
+    READ = "read"  #: read, change nothing
     SUBMIT = "submit"  #: also submit, cancel, rerun and register
+    ADMIN = "admin"  #: also administer the service; sees the objects of all owners
 
     def includes(self, needed: Scope) -> bool:
         """Return whether this scope permits an action that needs *needed*."""
-        return self is Scope.SUBMIT or needed is Scope.READ
+        scopes = list(Scope)
+        return scopes.index(self) >= scopes.index(needed)
 
 
 def _named(_: object, attribute: object, value: str) -> None:
@@ -61,8 +64,10 @@ class Token:
 
     Attributes:
         token_id: Its public id.
-        name: For people; of those not revoked, no two have the same.
+        name: For people, and the owner of what is made with it; of those not revoked,
+            no two have the same.
         scope: Its permissions.
+        sees: Whose objects it sees; with the scope `admin`, those of all owners.
         digest: Of its text, in hexadecimal digits.
         created_at: When it was created.
         expires_at: When it stops being valid; None: it never expires.
@@ -72,10 +77,17 @@ class Token:
     token_id: TokenId
     name: str = field(validator=_named)
     scope: Scope
+    sees: Sees = Sees.ALL
     digest: str = field(repr=False)
     created_at: datetime = field(validator=aware)
     expires_at: datetime | None = field(default=None, validator=aware)
     revoked_at: datetime | None = field(default=None, validator=aware)
+
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer that a request with it speaks for."""
+        sees_all = self.sees is Sees.ALL or self.scope is Scope.ADMIN
+        return Viewer(owner=self.name, sees_all=sees_all)
 
     def fits(self, text: str) -> bool:
         """Return, in constant time, whether this is the token's text."""

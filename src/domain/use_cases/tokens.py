@@ -18,6 +18,7 @@ from galaxy_jobs.domain.model.token import (
     id_in,
     text_of,
 )
+from galaxy_jobs.domain.model.viewer import Sees
 from galaxy_jobs.domain.ports import Clock, TokenRepository
 
 
@@ -47,18 +48,25 @@ class CreateToken:
     entropy: Callable[[int], bytes] = secrets.token_bytes
 
     def __call__(
-        self, name: str, scope: Scope, lifetime: timedelta | None = None
+        self,
+        name: str,
+        scope: Scope,
+        lifetime: timedelta | None = None,
+        *,
+        sees: Sees = Sees.ALL,
     ) -> NewToken:
         """Create a token.
 
         Args:
-            name: For people.
+            name: For people, and the owner of what is made with it.
             scope: Its permissions.
             lifetime: For how long it is valid; None: until it is revoked.
+            sees: Whose objects it sees.
 
         Raises:
             InvalidValue: A name that is empty, too long or cannot be printed, or
-                a lifetime that is not above zero and up to a century.
+                a lifetime that is not above zero and up to a century, or
+                the scope `admin` for one that sees its own objects only.
             TokenExists: Another token that is not revoked has that name.
         """
         if lifetime is not None and not timedelta(0) < lifetime <= MAX_LIFETIME:
@@ -66,6 +74,8 @@ class CreateToken:
                 f"A token cannot expire after {lifetime / timedelta(days=1):g} days; "
                 f"expected more than 0, up to {MAX_LIFETIME.days}."
             )
+        if scope is Scope.ADMIN and sees is Sees.OWN:
+            raise InvalidValue("A token with the scope 'admin' sees all.")
         text = text_of(self.entropy(ENTROPY))
         token_id = id_in(text)
         assert token_id is not None
@@ -73,6 +83,7 @@ class CreateToken:
             token_id=token_id,
             name=name,
             scope=scope,
+            sees=sees,
             digest=digest_of(text),
             created_at=self.clock(),
         )

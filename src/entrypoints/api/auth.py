@@ -25,7 +25,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import ASGIApp, Guard
 
-from galaxy_jobs.domain import Scope, Token
+from galaxy_jobs.domain import SERVICE, Scope, Token, Viewer
 from galaxy_jobs.domain.errors import BadToken, StoreUnavailable
 from galaxy_jobs.domain.model.token import TokenId, id_in
 from galaxy_jobs.domain.use_cases import Authenticate
@@ -73,6 +73,11 @@ class Caller:
     def id(self) -> TokenId:
         """The id of the token; ``""`` without one."""
         return TokenId("") if self.token is None else self.token.token_id
+
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer whom the caller's requests speak for."""
+        return SERVICE if self.token is None else self.token.viewer
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller may do what needs that scope."""
@@ -262,6 +267,11 @@ def caller_of(request: Connection) -> Caller:
     """Return who sent a request (also a dependency of routes)."""
     caller: Caller = request.scope.get("user", ANONYMOUS)
     return caller
+
+
+def viewer_of(request: Connection) -> Viewer:
+    """Return whose objects the sender of a request sees (a dependency of routes)."""
+    return caller_of(request).viewer
 
 
 def rate_key(request: Request[Any, Any, Any]) -> str:

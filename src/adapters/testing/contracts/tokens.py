@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
 )
 from galaxy_jobs.domain.errors import InvalidValue, TokenExists, TokenNotFound
 from galaxy_jobs.domain.model.token import Scope, Token, TokenId
+from galaxy_jobs.domain.model.viewer import Sees
 
 
 NAME = "Ü日本 👩 '\"\\ %s :x"
@@ -28,12 +29,14 @@ def a_token(
     token_id: str = "t1",  # noqa: S107 - an id is no secret
     name: str = "web",
     scope: Scope = Scope.READ,
+    sees: Sees = Sees.ALL,
 ) -> Token:
     """Return a token that is not stored."""
     return Token(
         token_id=TokenId(token_id),
         name=name,
         scope=scope,
+        sees=sees,
         digest=f"digest of {token_id}",
         created_at=NOON,
     )
@@ -47,11 +50,12 @@ class TokenRepositoryContract:
         """Return the adapters; to be supplied."""
         raise NotImplementedError
 
+    @pytest.mark.parametrize("sees", list(Sees))
     @pytest.mark.parametrize("scope", list(Scope))
     def test_returns_what_was_added(
-        self, repositories: Repositories, scope: Scope
+        self, repositories: Repositories, scope: Scope, sees: Sees
     ) -> None:
-        token = a_token("t1", NAME, scope)
+        token = a_token("t1", NAME, scope, sees)
         assert repositories.tokens.add(token, None) == token
         assert repositories.tokens.in_force([token.token_id]) == {"t1": token}
         assert list(repositories.tokens.all()) == [token]
