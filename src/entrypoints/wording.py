@@ -77,6 +77,8 @@ def takes(
     options: Sequence[Any] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    exclusive_minimum: bool = False,
+    exclusive_maximum: bool = False,
     formats: Sequence[str] = (),
     collection_type: str | None = None,
     multiple: bool = False,
@@ -88,7 +90,10 @@ def takes(
     if options:
         parts = [f"one of {', '.join(map(text_of, options))}"]
     else:
-        parts = [_KINDS.get(kind or "", "a value") + bounds(minimum, maximum)]
+        least = "more than" if exclusive_minimum else "at least"
+        most = "less than" if exclusive_maximum else "at most"
+        limits = _range((least, minimum), (most, maximum))
+        parts = [_KINDS.get(kind or "", "a value") + limits]
     if formats:
         parts.append(f"format {' or '.join(formats)}")
     if collection_type:
@@ -98,13 +103,16 @@ def takes(
     return ", ".join(parts)
 
 
-def bounds(minimum: float | None, maximum: float | None) -> str:
+def _range(*limits: tuple[str, float | None]) -> str:
     """Return the range of a number, such as `` from 1 to 9``; with a leading space."""
-    if minimum is not None and maximum is not None:
-        return f" from {number(minimum)} to {number(maximum)}"
-    if minimum is not None:
-        return f" of at least {number(minimum)}"
-    return "" if maximum is None else f" of at most {number(maximum)}"
+    known = [(words, number(bound)) for words, bound in limits if bound is not None]
+    match known:
+        case [("at least", low), ("at most", high)]:
+            return f" from {low} to {high}"
+        case []:
+            return ""
+        case _:
+            return f" of {' and '.join(map(' '.join, known))}"
 
 
 def number(value: float) -> str:

@@ -95,6 +95,11 @@ def test_the_input_for_the_dataset_is_named(world: World, gj: Client) -> None:
     assert "on input    r" in gj("show", job).stdout
     gj("rerun", job)
     assert world.galaxy.runs[-1].inputs == world.galaxy.runs[-2].inputs
+    gj("rerun", job, "--input", "l", "-p", "r=other")
+    assert world.galaxy.runs[-1].inputs == {
+        "l": world.galaxy.runs[-2].inputs["r"],
+        "r": world.galaxy.runs[-2].inputs["l"],
+    }
 
 
 def test_a_rerun_of_another_version_says_so(world: World, gj: Client) -> None:

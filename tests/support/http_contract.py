@@ -326,6 +326,18 @@ class HttpContract:
             for each in (id_, rerun)
         )
         assert before.inputs == after.inputs
+        changes = {
+            "dataset_input": "left",
+            "parameters": {"right": {"dataset_id": "other"}},
+        }
+        answer = world.ask("POST", f"/jobs/{id_}/rerun", changes)
+        changed = world.get(answer.headers["location"])
+        assert changed["dataset_input"] == "left"
+        left, right = (before.inputs[name] for name in ("left", "right"))
+        assert world.galaxy.runs[-1].inputs == {"left": right, "right": left}
+        answer = world.ask("POST", f"/jobs/{id_}/rerun", {"dataset_input": "middle"})
+        document = problem(answer, 422, "invalid-parameters")
+        assert list(document["parameters"]) == ["dataset_input"]
 
     def test_galaxy_may_be_let_copy_the_results_of_equal_jobs(
         self, world: World

@@ -14,7 +14,11 @@ from rich.console import Console
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
 from galaxy_jobs.domain.model.values import WorkflowId
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Workflow, bind
-from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
+from galaxy_jobs.domain.model.workflow_input import (
+    InputKind,
+    WorkflowInput,
+    expected,
+)
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters as schema_of
 from galaxy_jobs.entrypoints.client import job_views, output, workflow_views
@@ -30,12 +34,14 @@ from galaxy_jobs.entrypoints.client.parameters import pairs, typed
 from galaxy_jobs.entrypoints.client.submitting import Submitter
 from galaxy_jobs.entrypoints.client.watching import Stopwatch
 from galaxy_jobs.entrypoints.environment import Service
+from galaxy_jobs.entrypoints.web.forms import Field
 
 
 # --- -p NAME=VALUE ---------------------------------------------------------------
 
 READS = WorkflowInput(name="reads", kind=InputKind.DATA)
 ALLOWED = AllowedWorkflow(name="w", input="reads")
+NOTHING_ALLOWED = AllowedWorkflow(name="w", takes_dataset=False)
 
 
 def sent(input_: WorkflowInput, *texts: str) -> Any:
@@ -54,7 +60,7 @@ def fits(input_: WorkflowInput, value: Any) -> bool:
         dataset_input="reads",
         parameters={input_.name: value},
     )
-    return input_.name in bound
+    return input_.name in bound.inputs
 
 
 def an_input(kind: InputKind, **more: Any) -> WorkflowInput:
@@ -177,6 +183,60 @@ def test_a_schema_is_said_in_words() -> None:
     assert words(an_input(InputKind.COLOR)) == "a color such as #1f6feb"
     assert words(an_input(InputKind.FLOAT, minimum=0.5)) == "a number of at least 0.5"
     assert words(an_input(InputKind.OTHER, multiple=True)) == "a value, or several"
+
+
+@pytest.mark.parametrize(
+    ("exclusive", "words"),
+    [
+        ((), "a number from 0 to 1"),
+        (("exclusive_minimum",), "a number of more than 0 and at most 1"),
+        (("exclusive_maximum",), "a number of at least 0 and less than 1"),
+        (
+            ("exclusive_minimum", "exclusive_maximum"),
+            "a number of more than 0 and less than 1",
+        ),
+    ],
+)
+def test_a_bound_that_is_no_value_itself_is_said_so_everywhere(
+    exclusive: tuple[str, ...], words: str
+) -> None:
+    given: dict[str, Any] = dict.fromkeys(exclusive, True)
+    input_ = an_input(InputKind.FLOAT, minimum=0, maximum=1, **given)
+    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(input_,))
+    schema = schema_of(workflow, ALLOWED)["properties"]["p"]
+    assert workflow_views.takes(schema) == words
+    assert Field(id="p0", input=input_).takes == words
+    assert expected(input_) == words
+
+
+NUMBERS = st.none() | st.integers(-9, 9)
+
+
+@given(
+    kind=st.sampled_from([InputKind.INTEGER, InputKind.FLOAT]),
+    low=NUMBERS,
+    high=NUMBERS,
+    exclusive=st.sets(st.sampled_from(["minimum", "maximum"])),
+)
+def test_the_command_that_is_shown_gives_a_number_within_the_bounds(
+    kind: InputKind, low: int | None, high: int | None, exclusive: set[str]
+) -> None:
+    if low is not None and high is not None:
+        high = low + abs(high - low) + len(exclusive)
+    limits = {"minimum": low, "maximum": high}
+    given_: dict[str, Any] = {
+        f"exclusive_{name}": limits[name] is not None for name in exclusive
+    }
+    input_ = an_input(kind, minimum=low, maximum=high, **given_)
+    workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(input_,))
+    shown: dict[str, Any] = {
+        "name": "w",
+        "dataset_input": None,
+        "dataset_inputs": [],
+        "parameters": schema_of(workflow, NOTHING_ALLOWED),
+    }
+    *_, option = workflow_views.command(shown)
+    assert fits(input_, sent(input_, option.removeprefix("p=")))
 
 
 # --- addresses -------------------------------------------------------------------
@@ -478,7 +538,7 @@ EVERY_PART = (
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_workflow_is_shown_in_blocks_that_wrap_and_nothing_is_cut(width: int) -> None:
     workflow = Workflow(workflow_id=WorkflowId("w1"), name="w", inputs=EVERY_PART)
-    shown = {
+    shown: dict[str, Any] = {
         "name": "w",
         "annotation": "",
         "workflow_id": "w1",

@@ -57,7 +57,7 @@ def sent(workflow: Workflow, label: str, value: Json) -> Any:
         dataset_input="reads",
         parameters=given,
     )
-    return {**workflow.empty_inputs, **bound}.get(label, LEFT_OUT)
+    return {**workflow.empty_inputs, **bound.inputs}.get(label, LEFT_OUT)
 
 
 @pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)

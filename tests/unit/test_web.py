@@ -811,6 +811,58 @@ def test_a_job_of_another_version_than_the_repeated_one_says_so(world: World) ->
     assert f"Job {first} ran version 0 of this workflow" in again
 
 
+def test_a_rerun_runs_the_newest_version_or_that_of_the_job(world: World) -> None:
+    first = world.submit()
+    url = f"/ui/jobs/{first}/rerun"
+    assert "version" not in text_of(world.get(url).partition("<footer")[0])
+    [workflow_id] = {run.workflow.workflow.workflow_id for run in world.galaxy.runs}
+    world.galaxy.add_version(workflow_id, TEXT, evolve(TEXT, name="new"))
+    newest = world.get(url)
+    assert (
+        f"Job {first} ran version 0 of this workflow; this job runs version 1. "
+        "Run version 0 again"
+    ) in text_of(newest)
+    assert 'name="p.new"' in newest
+    same = world.get(f"{url}?workflow_version=same")
+    assert "This job runs version 0 of the workflow" in text_of(same)
+    assert 'name="p.new"' not in same
+    for page, fields, version in (
+        (same, {}, 0),
+        (newest, {"dataset_input": "text", "p.new": "reads"}, 1),
+    ):
+        answer = world.send(url, page, **fields)
+        assert answer.status_code == 303, text_of(answer.text)
+        assert world.galaxy.runs[-1].options.version == version
+    world.galaxy.fail_next("invoke", RunRejected("No.", 400))
+    refused = world.send(url, same, key="another")
+    assert refused.status_code == 422
+    assert "This job runs version 0 of the workflow" in text_of(refused.text)
+
+
+def test_of_a_job_to_run_again_the_input_of_the_dataset_can_be_changed(
+    world: World,
+) -> None:
+    world.galaxy.add_workflow("Pair", TEXT, evolve(TEXT, name="more"))
+    first = world.submit(
+        workflow_name="Pair",
+        dataset_input="more",
+        parameters={"text": {"src": "hda", "id": "x"}},
+    )
+    url = f"/ui/jobs/{first}/rerun"
+    page = world.get(url)
+    assert '<option selected value="more">more</option>' in page
+    assert "left empty below" not in page
+    runs = world.galaxy.runs
+    for fields, inputs in (
+        ({"dataset_input": "more", "p.text": "hda:x"}, {"more": "1", "text": "x"}),
+        ({"dataset_input": "text", "p.more": "hda:x"}, {"text": "1", "more": "x"}),
+    ):
+        answer = world.send(url, world.get(url), **fields)
+        assert answer.status_code == 303, text_of(answer.text)
+        given_ = {name: GalaxyData(Src.HDA, id_) for name, id_ in inputs.items()}
+        assert runs[-1].inputs == given_
+
+
 def test_of_several_data_inputs_one_is_chosen_or_left_empty(world: World) -> None:
     world.register("other")
     world.galaxy.add_workflow("Two", TEXT, evolve(TEXT, name="other"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -53,14 +54,14 @@ def bound(
     dataset_input: str | None = None,
     allowed: AllowedWorkflow | None = None,
     **parameters: Json,
-) -> dict[str, Bound]:
+) -> Mapping[str, Bound]:
     return bind(
         workflow(*inputs),
         source=source,
         dataset_input=dataset_input,
         allowed=allowed,
         parameters=parameters,
-    )
+    ).inputs
 
 
 def problems(
@@ -455,7 +456,7 @@ def test_it_fits_or_is_refused_and_never_breaks_anything(
 ) -> None:
     declaring = workflow(*inputs)
     try:
-        result = bind(
+        binding = bind(
             declaring,
             source=source,
             dataset_input=named,
@@ -465,10 +466,12 @@ def test_it_fits_or_is_refused_and_never_breaks_anything(
     except InvalidParameters:
         return
     names = {each.name for each in inputs}
+    result = binding.inputs
     assert set(result) <= names, "Galaxy ignores an unknown name without a word"
     assert set(parameters) <= set(result), "nothing that was given is dropped"
     target = dataset_target(declaring, parameters, dataset_input=named, allowed=allowed)
     assert target is None or result[target.name] == source
+    assert binding.dataset_input == (target.name if target else None)
     free = {each.name for each in declaring.data_inputs} - {*parameters}
     if target is None:
         assert not (free and allowed.takes_dataset), "no data input is left over"

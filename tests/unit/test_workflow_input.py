@@ -27,7 +27,7 @@ def given(input_: WorkflowInput, **parameters: Json) -> Json:
     """Return what is passed to Galaxy for the input, or ``left out``."""
     workflow = Workflow(workflow_id=WorkflowId("w"), name="w", inputs=(READS, input_))
     bound = bind(workflow, source=HDA, dataset_input="reads", parameters=parameters)
-    value = bound.get("p", "left out")
+    value = bound.inputs.get("p", "left out")
     assert not isinstance(value, GalaxyData)
     return value  # type: ignore[return-value]
 
@@ -129,9 +129,13 @@ def test_what_is_nested_too_deeply_is_quoted_in_short() -> None:
                 "float", minimum=0, maximum=1, exclusive_maximum=True, rule="A share."
             ),
             1,
-            "a number of at least 0 and below 1, got 1. A share.",
+            "a number of at least 0 and less than 1, got 1. A share.",
         ),
-        (an_input("float", minimum=0, exclusive_minimum=True), 0, "above 0, got 0."),
+        (
+            an_input("float", minimum=0, exclusive_minimum=True),
+            0,
+            "of more than 0, got 0.",
+        ),
         (an_input("integer", minimum=1234567), 0, "at least 1234567, got 0."),
     ],
     ids=str,

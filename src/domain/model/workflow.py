@@ -13,7 +13,7 @@ from datetime import datetime
 from reprlib import repr as shown  # no longer, nor deeper, than people read
 from typing import Any
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     LISTED,
@@ -22,6 +22,7 @@ from galaxy_jobs.domain.errors import (
     InvalidParameters,
     InvalidValue,
     WorkflowNotAllowed,
+    WorkflowVersionNotFound,
     listed,
     quoted,
     shortened,
@@ -156,6 +157,21 @@ class AllowedWorkflow:
                 f"{quoted(self.input)}, and is said to take none."
             )
 
+    def pinned(self, version: int | None) -> AllowedWorkflow:
+        """Return the same for one version; None: for that of the options.
+
+        Raises:
+            WorkflowVersionNotFound: The options have another version.
+        """
+        only = self.options.version
+        if version is None or version == only:
+            return self
+        if only is not None:
+            raise WorkflowVersionNotFound(
+                self.name, version, f"Only version {only} may be run here."
+            )
+        return evolve(self, options=evolve(self.options, version=version))
+
 
 @frozen
 class Allowlist:
@@ -221,6 +237,19 @@ class Allowlist:
         return workflow.data_inputs if self.admit(name).takes_dataset else []
 
 
+@frozen
+class Binding:
+    """What a request gives to the inputs of a workflow.
+
+    Attributes:
+        inputs: By name, without those that are left to their defaults.
+        dataset_input: The input that takes the job's dataset; None: none does.
+    """
+
+    inputs: Mapping[str, Bound]
+    dataset_input: str | None = None
+
+
 def bind(
     workflow: Workflow,
     *,
@@ -228,7 +257,7 @@ def bind(
     parameters: Parameters,
     dataset_input: str | None = None,
     allowed: AllowedWorkflow | None = None,
-) -> dict[str, Bound]:
+) -> Binding:
     """Bind a dataset and parameters to the inputs of a workflow.
 
     Args:
@@ -237,9 +266,6 @@ def bind(
         parameters: By input name.
         dataset_input: The input that the request names for the dataset, or None.
         allowed: The entry of the allowlist, or None.
-
-    Returns:
-        The binding of each input, by name, without those left to their defaults.
 
     Raises:
         InvalidParameters: With a sentence for each parameter that does not fit:
@@ -288,7 +314,7 @@ def bind(
     }
     if problems:
         raise InvalidParameters(problems, more)
-    return bound
+    return Binding(bound, target.name if target else None)
 
 
 def dataset_target(
@@ -379,7 +405,7 @@ def resolve(
     """Replace references to registered datasets by their data.
 
     Args:
-        bound: From :func:`bind`.
+        bound: The inputs of a :class:`Binding`.
         datasets: The datasets that *bound* refers to, those that exist.
 
     Raises:

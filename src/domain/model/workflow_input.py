@@ -383,15 +383,16 @@ def expected(input_: WorkflowInput) -> str:
 
 def _range(input_: WorkflowInput) -> str:
     low, high = input_.minimum, input_.maximum
-    above = "above" if input_.exclusive_minimum else "of at least"
-    below = "below" if input_.exclusive_maximum else "of at most"
-    if low is None or high is None:
-        return (f" {above} {low:.16g}" if low is not None else "") + (
-            f" {below} {high:.16g}" if high is not None else ""
-        )
-    if not input_.exclusive_minimum and not input_.exclusive_maximum:
+    above = "more than" if input_.exclusive_minimum else "at least"
+    below = "less than" if input_.exclusive_maximum else "at most"
+    if low is not None and high is not None and (above, below) == _INCLUSIVE:
         return f" from {low:.16g} to {high:.16g}"
-    return f" {above} {low:.16g} and {below} {high:.16g}"
+    limits = [(above, low), (below, high)]
+    words = [f"{word} {limit:.16g}" for word, limit in limits if limit is not None]
+    return f" of {' and '.join(words)}" if words else ""
+
+
+_INCLUSIVE = ("at least", "at most")
 
 
 def _form(input_: WorkflowInput) -> str:

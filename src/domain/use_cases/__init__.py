@@ -44,6 +44,7 @@ from galaxy_jobs.domain.use_cases.submit import (
     Submit,
     SubmitPolicy,
     Submitted,
+    version_note,
 )
 from galaxy_jobs.domain.use_cases.tokens import (
     Authenticate,
@@ -102,4 +103,5 @@ __all__ = [
     "TimedStep",
     "WhoAmI",
     "one_by_one",
+    "version_note",
 ]

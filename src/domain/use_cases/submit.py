@@ -70,11 +70,9 @@ from galaxy_jobs.domain.model.values import (
     positive,
 )
 from galaxy_jobs.domain.model.workflow import (
-    AllowedWorkflow,
     Allowlist,
     Workflow,
     bind,
-    dataset_target,
     resolve,
 )
 from galaxy_jobs.domain.model.workflow_input import (
@@ -259,12 +257,11 @@ class Check:
         request.check_size()
         dataset = self.datasets.get(request.dataset_id)
         allowed = self.allowlist.admit(request.workflow_name)
-        if request.workflow_version is not None:
-            allowed = _pinned(allowed, request.workflow_version)
+        allowed = allowed.pinned(request.workflow_version)
         workflow = self.catalog.find(allowed)
         if workflow.missing_tools:
             raise ToolsMissing(workflow.name, workflow.missing_tools)
-        bound = bind(
+        binding = bind(
             workflow,
             source=dataset.source,
             parameters=request.parameters,
@@ -274,12 +271,7 @@ class Check:
         options = evolve(allowed.options, version=workflow.version)
         if request.use_cached_job is not None:
             options = evolve(options, use_cached_job=request.use_cached_job)
-        target = dataset_target(
-            workflow,
-            request.parameters,
-            dataset_input=request.dataset_input,
-            allowed=allowed,
-        )
+        bound = binding.inputs
         ids = {ref.dataset_id for ref in bound.values() if isinstance(ref, DatasetRef)}
         datasets = self.datasets.get_many(ids)
         sources = {id_: dataset.source for id_, dataset in datasets.items()}
@@ -288,7 +280,7 @@ class Check:
         return Plan(
             workflow=workflow,
             inputs={**workflow.empty_inputs, **data},
-            dataset_input=target.name if target else None,
+            dataset_input=binding.dataset_input,
             options=options,
         )
 
@@ -309,15 +301,6 @@ def _check_kinds(workflow: Workflow, inputs: Mapping[str, Source | Json]) -> Non
     }
     if problems:
         raise InvalidParameters(problems)
-
-
-def _pinned(allowed: AllowedWorkflow, version: int) -> AllowedWorkflow:
-    only = allowed.options.version
-    if only not in {None, version}:
-        raise WorkflowVersionNotFound(
-            allowed.name, version, f"Only version {only} may be run here."
-        )
-    return evolve(allowed, options=evolve(allowed.options, version=version))
 
 
 @frozen(kw_only=True)
@@ -391,7 +374,7 @@ class Submit:
             request=request,
             workflow_id=plan.workflow.workflow_id,
             workflow_version=plan.workflow.version,
-            version_note=_version_note(earlier, plan.workflow),
+            version_note=version_note(earlier, plan.workflow),
             inputs=plan.given,
             key=key,
             created_at=now,
@@ -532,6 +515,7 @@ class Rerun:
         *,
         parameters: Parameters | None = None,
         overwrite: bool | None = None,
+        dataset_input: str | None = None,
         workflow_version: int | Literal["same"] | None = None,
         key: IdempotencyKey | None = None,
     ) -> Submitted:
@@ -542,6 +526,8 @@ class Rerun:
             parameters: They replace the earlier ones, name by name; the others
                 stay as they were.
             overwrite: It replaces the earlier choice; None keeps it.
+            dataset_input: The input that takes the dataset, whatever it was given
+                before; None keeps the earlier choice.
             workflow_version: The version to run; ``same``: that of the job; None: the
                 newest, or that which is configured.
             key: As for :class:`Submit`.
@@ -556,13 +542,18 @@ class Rerun:
         earlier = self.invocations.get(invocation_id)
         if workflow_version == "same":
             workflow_version = self._same_version(earlier)
+        kept = {**earlier.parameters}
+        if dataset_input is None:
+            dataset_input = earlier.dataset_input
+        else:
+            kept.pop(dataset_input, None)
         request = Request(
             dataset_id=earlier.dataset_id,
             workflow_name=earlier.workflow_name,
-            parameters={**earlier.parameters, **(parameters or {})},
+            parameters={**kept, **(parameters or {})},
             overwrite=earlier.overwrite if overwrite is None else overwrite,
             rerun_of=earlier.invocation_id,
-            dataset_input=earlier.dataset_input,
+            dataset_input=dataset_input,
             use_cached_job=earlier.use_cached_job,
             workflow_version=workflow_version,
         )
@@ -571,8 +562,8 @@ class Rerun:
         except DatasetInputAmbiguous:
             raise
         except InvalidParameters as error:
-            kept = earlier.parameters.keys() - (parameters or {}).keys()
-            raise _about_kept(error, kept, earlier) from error
+            unchanged = kept.keys() - (parameters or {}).keys()
+            raise _about_kept(error, unchanged, earlier) from error
 
     def _same_version(self, earlier: Invocation) -> int:
         """Return the version that a job ran, of the same workflow.
@@ -613,7 +604,7 @@ def _about_kept(
     )
 
 
-def _version_note(earlier: Invocation | None, workflow: Workflow) -> str | None:
+def version_note(earlier: Invocation | None, workflow: Workflow) -> str | None:
     """Return a sentence, if another version is run than was by an earlier job."""
     if earlier is None or earlier.workflow_version is None:
         return None

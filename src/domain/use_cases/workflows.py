@@ -93,13 +93,19 @@ class ShowWorkflow:
     catalog: WorkflowCatalog
     allowlist: Allowlist
 
-    def __call__(self, name: str) -> Workflow:
+    def __call__(self, name: str, version: int | None = None) -> Workflow:
         """Return the workflow as Galaxy declares it now.
+
+        Args:
+            name: The name that clients use.
+            version: That version; None: the newest, or that which is configured.
 
         Raises:
             WorkflowNotAllowed: It is not on the allowlist.
             WorkflowNotFound, WorkflowAmbiguous: Galaxy has none, or several.
             WorkflowUnreadable: Galaxy cannot show it.
+            WorkflowVersionNotFound: It has no such version, or another one is
+                configured.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        return self.catalog.find(self.allowlist.admit(name))
+        return self.catalog.find(self.allowlist.admit(name).pinned(version))

@@ -149,6 +149,7 @@ def rerun_job(
             invocation_id,
             parameters=changes.parameters,
             overwrite=changes.overwrite,
+            dataset_input=changes.dataset_input,
             workflow_version=changes.workflow_version,
             key=parameters.idempotency_key(key, caller),
         )

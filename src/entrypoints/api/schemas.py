@@ -266,6 +266,14 @@ class NewRun(Body):
         dict[str, Any] | None, doc("Those to change; the others stay.", {"sleep_s": 3})
     ] = None
     overwrite: Annotated[bool | None, doc("Left out, as in the repeated job.")] = None
+    dataset_input: Annotated[
+        str | None,
+        short(
+            "The data input that takes the dataset, in the place of what it was given "
+            "before. Left out, as in the repeated job.",
+            "text",
+        ),
+    ] = None
     workflow_version: Annotated[
         Annotated[int, Meta(ge=0)] | Literal["same"] | None,
         doc("`same`: as in the repeated job. Left out, the newest.", "same", 3),

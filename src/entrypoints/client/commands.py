@@ -135,6 +135,7 @@ def rerun(
     /,
     *,
     parameter: Pairs = (),
+    input: str | None = None,  # noqa: A002 - the name of the option
     overwrite: Annotated[bool | None, Parameter(negative="--no-overwrite")] = None,
     workflow_version: int | Literal["same"] | None = None,
     wait: Wait = False,
@@ -144,6 +145,8 @@ def rerun(
     """Run a job again, as a new job; parameters not given stay as they were.
 
     Args:
+        input: The workflow's data input that takes the dataset; as the last time if
+            not given.
         overwrite: Take the place of the earlier jobs of this dataset and workflow,
             or not; as the last time if not given.
         workflow_version: The version to run, or "same": that of the job; the newest if
@@ -154,6 +157,7 @@ def rerun(
     body = {
         "parameters": changed or None,
         "overwrite": overwrite,
+        "dataset_input": input,
         "workflow_version": workflow_version,
     }
     path = ("jobs", job, "rerun")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -146,10 +147,20 @@ def _example(schema: Schema) -> str:
     single = next((choice for choice in singles if choice.get("type") != "null"), {})
     kind = _kind(single)
     if kind in {"integer", "number"}:
-        value = max(1, single.get("minimum", 1))
-        return wording.number(min(value, single.get("maximum", value)))
+        return wording.number(_example_number(single))
     options = [*single.get("enum", ()), *single.get("examples", ())]
     return text_of(options[0]) if options else _EXAMPLES.get(kind or "", "VALUE")
+
+
+def _example_number(single: Schema) -> float:
+    """Return 1, or the number nearest to it that its bounds leave some room for."""
+    low, high = _bound(single, "minimum"), _bound(single, "maximum")
+    low, high = (-inf if low is None else low), (inf if high is None else high)
+    # Away from a bound that is itself not allowed.
+    step = 1 if single["type"] == "integer" else min(1, (high - low) / 2)
+    least = low + step if "exclusiveMinimum" in single else low
+    most = high - step if "exclusiveMaximum" in single else high
+    return min(max(1, least), most)
 
 
 _EXAMPLES = {
@@ -169,6 +180,8 @@ def takes(schema: Schema) -> str:
         options=_labelled(single),
         minimum=_bound(single, "minimum"),
         maximum=_bound(single, "maximum"),
+        exclusive_minimum="exclusiveMinimum" in single,
+        exclusive_maximum="exclusiveMaximum" in single,
         formats=single.get("x-galaxy-formats", ()),
         collection_type=single.get("x-galaxy-collection-type"),
         multiple=multiple,
@@ -177,7 +190,7 @@ def takes(schema: Schema) -> str:
 
 def _bound(single: Schema, word: str) -> float | None:
     """Return a bound; None for that of all integers."""
-    bound = single.get(word, single.get(f"exclusive{word.title()}"))
+    bound = single.get(f"exclusive{word.title()}", single.get(word))
     return None if bound is None or abs(bound) >= MAX_INTEGER else float(bound)
 
 

@@ -189,6 +189,8 @@ class Field:
             type_,
             minimum=self.input.minimum,
             maximum=self.input.maximum,
+            exclusive_minimum=self.input.exclusive_minimum,
+            exclusive_maximum=self.input.exclusive_maximum,
             formats=self.input.formats,
             collection_type=self.input.collection_type,
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
@@ -36,14 +36,15 @@ class SubmitForm:
     """A form for a job, as it is shown and as it is read.
 
     *dataset_input* takes the dataset, if that is certain; else *dataset_inputs* are
-    those to choose from. *earlier* is the job to run again, and *form* what was sent,
-    if any.
+    those to choose from. *earlier* is the job to run again, in its own version of the
+    workflow if *same_version*, and *form* what was sent, if any.
     """
 
     workflow: domain.Workflow
     dataset_input: str | None
     dataset_inputs: Sequence[str] = ()
     earlier: domain.Invocation | None = None
+    same_version: bool = False
     form: Form | None = None
     dataset_id: str = ""
 
@@ -72,18 +73,27 @@ class SubmitForm:
         Where the earlier job was given something, the default is given explicitly: a
         rerun keeps what is not named.
         """
+        given = self.earlier.parameters if self.earlier else {}
         parameters: dict[str, domain.Json] = {}
         for field in self.fields:
+            name, input_ = field.input.name, field.input
             if values := field.values():
-                parameters[field.input.name] = values if field.several else values[-1]
-            elif self.earlier and field.input.name in self.earlier.parameters:
-                parameters[field.input.name] = field.input.default
+                parameters[name] = values if field.several else values[-1]
+            elif name in given and name != self.chosen_input:
+                parameters[name] = None if input_.kind.is_data else input_.default
         return parameters
 
     @property
     def chosen_input(self) -> str | None:
         """The input that was chosen for the dataset, if any."""
+        if self.form is None and self.earlier:
+            return self.earlier.dataset_input
         return (self.form and self.form.get("dataset_input")) or None
+
+    @property
+    def version_note(self) -> str | None:
+        """A sentence, if another version is run than was by the earlier job."""
+        return use_cases.version_note(self.earlier, self.workflow)
 
     @property
     def overwrite(self) -> bool:
@@ -123,29 +133,33 @@ class Forms:
     invocations: Needs[ports.InvocationRepository]
     find_datasets: Needs[use_cases.FindDatasets]
 
-    def first(self, name: str, **given: Any) -> SubmitForm:
+    def first(self, name: str, version: int | None = None, **given: Any) -> SubmitForm:
         """Return the form to run a workflow."""
-        workflow = self.show_workflow(name)
+        workflow = self.show_workflow(name, version)
         target = self.allowlist.dataset_input(name, workflow)
-        inputs = self.allowlist.dataset_inputs(name, workflow)
-        names = [input_.name for input_ in inputs]
-        earlier = given.get("earlier")
-        named = earlier.dataset_input if earlier else None
-        dataset_input = target.name if target else None
-        if named in names:
-            dataset_input = named
-        return SubmitForm(
-            workflow=workflow,
-            dataset_input=dataset_input,
-            dataset_inputs=names if dataset_input is None else (),
-            **given,
+        form = SubmitForm(
+            workflow=workflow, dataset_input=target.name if target else None, **given
         )
+        names = [i.name for i in self.allowlist.dataset_inputs(name, workflow)]
+        if target is None or (
+            form.earlier and names != [form.chosen_input or target.name]
+        ):
+            return evolve(form, dataset_input=None, dataset_inputs=names)
+        return form
 
-    def again(self, invocation_id: str, form: Form | None = None) -> SubmitForm:
-        """Return the form to run a job again."""
+    def again(
+        self, invocation_id: str, version: str | None, form: Form | None = None
+    ) -> SubmitForm:
+        """Return the form to run a job again, in its own *version* if it is same."""
         job = self.invocations.get(InvocationId(invocation_id))
+        same = version == "same"
         return self.first(
-            job.workflow_name, earlier=job, dataset_id=job.dataset_id, form=form
+            job.workflow_name,
+            job.workflow_version if same else None,
+            earlier=job,
+            same_version=same,
+            dataset_id=job.dataset_id,
+            form=form,
         )
 
     def page(
@@ -268,10 +282,14 @@ def post_submit_form(
 @get("/ui/jobs/{invocation_id:str}/rerun")
 @asks_galaxy
 def get_rerun_page(
-    *, request: AnyRequest, invocation_id: FromPath[str], forms: Needs[Forms]
+    *,
+    request: AnyRequest,
+    invocation_id: FromPath[str],
+    forms: Needs[Forms],
+    workflow_version: Text = None,
 ) -> Response[str]:
     """Show the form to run a job again, with the parameters it had."""
-    return forms.page(request, forms.again(invocation_id))
+    return forms.page(request, forms.again(invocation_id, workflow_version))
 
 
 @post("/ui/jobs/{invocation_id:str}/rerun", guards=[requires(domain.Scope.SUBMIT)])
@@ -286,7 +304,7 @@ def post_rerun_form(
     caller: Needs[Caller],
 ) -> Response[Any]:
     """Run a job again, or show what is wrong beside each field."""
-    filled = forms.again(invocation_id, form)
+    filled = forms.again(invocation_id, form.get("workflow_version"), form)
     return forms.run(
         request,
         filled,
@@ -294,6 +312,8 @@ def post_rerun_form(
             InvocationId(invocation_id),
             parameters=filled.parameters,
             overwrite=filled.overwrite,
+            dataset_input=filled.chosen_input,
+            workflow_version="same" if filled.same_version else None,
             key=idempotency_key(filled.key, caller),
         ),
     )
