@@ -144,7 +144,9 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
             raise WorkflowAmbiguous(wanted.name, ids)
         return Workflow(workflow_id=ids[0], name=wanted.name, inputs=(TEXT,))
 
-    def listed(self) -> Sequence[ListedWorkflow]:
+    def listed(self, *, hidden: bool = False) -> Sequence[ListedWorkflow]:
+        if hidden:  # no workflow is
+            return []
         stored = [
             ListedWorkflow(name=recipe.name, workflow_id=id_)
             for id_, recipe in list(self._recipes.items())

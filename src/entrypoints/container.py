@@ -179,7 +179,6 @@ class Container(containers.DeclarativeContainer):
     )
     rename_dataset = Singleton(use_cases.RenameDataset, datasets)
     list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
-    find_workflows = Singleton(use_cases.FindWorkflows, catalog, allowlist)
     show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
     check = Singleton(
         use_cases.Check, datasets, catalog, allowlist, clock, data_catalog

@@ -331,6 +331,8 @@ def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Outcome:
     except errors.WorkflowAmbiguous as error:
         remedy = f'Add  id = "{error.ids[0]}"  (or another) to {where}.'
         return FAIL, str(error), remedy
+    except errors.WorkflowVersionNotFound as error:
+        return FAIL, str(error), f"Correct or remove  version  of {where}."
     except errors.WorkflowUnreadable as error:
         return FAIL, str(error), f"Or remove {where}."
     if workflow.missing_tools:

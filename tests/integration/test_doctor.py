@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import psycopg
 import pytest
@@ -20,6 +20,8 @@ from attrs import frozen
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.galaxy import About, Galaxy
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
+from galaxy_jobs.domain import AllowedWorkflow
+from galaxy_jobs.domain.errors import WorkflowVersionNotFound
 from galaxy_jobs.domain.ports import Backlog, PollQueue
 from galaxy_jobs.entrypoints.container import opened
 from galaxy_jobs.entrypoints.doctor import CHECKS, Doctor, Finding, Verdict
@@ -327,6 +329,19 @@ def doctor(sound: SetUp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doctor]:
 
 def by_check(doctor: Doctor) -> dict[str, Finding]:
     return {finding.check: finding for finding in doctor()}
+
+
+def test_a_version_that_a_workflow_does_not_have(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(_: Galaxy, wanted: AllowedWorkflow) -> NoReturn:
+        raise WorkflowVersionNotFound(wanted.name, 7, "The newest is version 0.")
+
+    monkeypatch.setattr(Galaxy, "find", find)
+    found = by_check(doctor)["workflows"]
+    assert found.verdict is Verdict.FAIL
+    assert "no version 7" in found.message
+    assert "version" in (found.remedy or "")
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,9 @@ class GalaxyScene(Scene):
     def delete_workflow(self, workflow_id: WorkflowId) -> None:
         self.lab.call("DELETE", f"workflows/{workflow_id}")
 
+    def hide_workflow(self, workflow_id: WorkflowId) -> None:
+        self.lab.call("PUT", f"workflows/{workflow_id}", {"hidden": True})
+
     def data(self) -> GalaxyData:
         return GalaxyData(Src.HDA, self.lab.text)
 

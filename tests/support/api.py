@@ -45,7 +45,6 @@ USE_CASES = (
     "check",
     "broadcast",
     "find_datasets",
-    "find_workflows",
     "job_outputs",
     "list_workflows",
     "readiness",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -573,3 +574,17 @@ def test_a_workflow_is_shown_in_blocks_that_wrap_and_nothing_is_cut(width: int) 
     (about,) = (text for name, text in blocks.items() if name.startswith("workflow"))
     assert "on input 'reads': a dataset" in " ".join(about.split())
     assert "reads" not in blocks
+
+
+def test_a_list_of_workflows_says_which_cannot_be_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown: dict[str, Any] = {"version": None, "problem": None}
+    items: list[Mapping[str, Any]] = [
+        {**shown, "name": "calling", "version": 0},
+        {**shown, "name": "gone", "problem": "Galaxy shows no such workflow."},
+    ]
+    output.show(workflow_views.workflows(items))
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == ["calling", "0"]
+    assert second.split(maxsplit=1) == ["gone", "Galaxy shows no such workflow."]

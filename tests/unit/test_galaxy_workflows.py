@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from attrs import evolve
 
+from galaxy_jobs.adapters.galaxy import Galaxy, client
+from galaxy_jobs.adapters.galaxy.names import RETRY_AFTER
 from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
 from galaxy_jobs.domain import (
     AllowedWorkflow,
@@ -15,12 +18,15 @@ from galaxy_jobs.domain import (
     InvocationId,
     InvokeOptions,
     Src,
+    WorkflowId,
 )
 from galaxy_jobs.domain.errors import (
+    RunnerUnavailable,
     WorkflowAmbiguous,
     WorkflowNotFound,
     WorkflowVersionNotFound,
 )
+from galaxy_jobs.domain.model.workflow import ListedWorkflow
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import ListWorkflows
 from tests.support.hostile_galaxy import WORKFLOW, recorded
@@ -104,16 +110,160 @@ def test_a_run_shows_what_it_was_started_with() -> None:
 
 
 def test_workflows_are_listed_page_by_page() -> None:
-    names = sorted(f"w{number}" for number in range(5))
+    names = sorted(
+        (f"{'wW'[number % 2]}{number}" for number in range(5)), key=str.lower
+    )
     catalog = SimulatedGalaxy()
     for name in names:
         catalog.add_workflow(name)
     rows = tuple(AllowedWorkflow(name=name) for name in reversed(names))
     for allowlist in (Allowlist(), Allowlist(rows)):
         list_workflows = ListWorkflows(catalog, allowlist)
-        assert list_workflows() == Page(tuple(names), None)
-        pages = [page := list_workflows(2)]
+        assert names_of(list_workflows()) == names
+        pages = [page := list_workflows(limit=2)]
         while page.next is not None:
-            pages.append(page := list_workflows(2, page.next))
+            pages.append(page := list_workflows(limit=2, after=page.next))
         assert [len(page.items) for page in pages] == [2, 2, 1]
-        assert [name for page in pages for name in page.items] == names
+        assert [name for page in pages for name in names_of(page)] == names
+        assert names_of(list_workflows("3")) == ["W3"]
+
+
+def names_of(page: Page[ListedWorkflow]) -> list[str]:
+    return [workflow.name for workflow in page.items]
+
+
+@pytest.fixture
+def catalog() -> SimulatedGalaxy:
+    return SimulatedGalaxy()
+
+
+def row(
+    name: str, id_: str | None = None, version: int | None = None
+) -> AllowedWorkflow:
+    return AllowedWorkflow(
+        name=name,
+        workflow_id=None if id_ is None else WorkflowId(id_),
+        options=InvokeOptions(version=version),
+    )
+
+
+def test_what_the_allowlist_names_and_galaxy_lacks_is_marked(
+    catalog: SimulatedGalaxy,
+) -> None:
+    called = catalog.add_workflow("Calling")
+    catalog.delete_workflow(catalog.add_workflow("deleted"))
+    rows = (
+        row("call", called),
+        row("pinned", called, version=0),
+        row("deleted"),
+        row("gone"),
+        row("Calling", "w3"),
+    )
+    found = {
+        item.name: item for item in ListWorkflows(catalog, Allowlist(rows))().items
+    }
+    assert list(found) == ["call", "Calling", "deleted", "gone", "pinned"]
+    assert (found["call"].available, found["call"].problem) == (True, None)
+    assert (found["pinned"].available, found["pinned"].version) == (True, 0)
+    for name in ("deleted", "gone"):
+        assert found[name].available is False
+        assert f"no workflow named '{name}'" in (found[name].problem or "")
+    # It may be shared by its address, and such workflows are in no list.
+    assert found["Calling"].available is None
+    assert "does not list a workflow with id 'w3'" in (found["Calling"].problem or "")
+    assert names_of(ListWorkflows(catalog, Allowlist(rows))("CALL")) == [
+        "call",
+        "Calling",
+    ]
+
+
+def test_a_hidden_one_that_is_allowed_is_available(catalog: SimulatedGalaxy) -> None:
+    catalog.hide_workflow(catalog.add_workflow("hidden"))
+    ids = [catalog.add_workflow("by id")]
+    catalog.hide_workflow(ids[0])
+    rows = (row("hidden"), row("id", ids[0]), row("gone"))
+    found = ListWorkflows(catalog, Allowlist(rows))().items
+    assert {item.name: item.available for item in found} == {
+        "gone": False,
+        "hidden": True,
+        "id": True,
+    }
+    assert names_of(ListWorkflows(catalog, Allowlist())()) == []
+
+
+def test_twins_are_listed_once_and_say_so(catalog: SimulatedGalaxy) -> None:
+    ids = [catalog.add_workflow("twice") for _ in range(2)]
+    for allowlist in (Allowlist(), Allowlist((row("twice"),))):
+        [item] = ListWorkflows(catalog, allowlist)().items
+        assert (item.workflow_id, item.available) == (None, False)
+        assert all(f"'{id_}'" in (item.problem or "") for id_ in ids)
+    [item] = ListWorkflows(catalog, Allowlist((row("twice", ids[1]),)))().items
+    assert (item.workflow_id, item.available) == (ids[1], True)
+
+
+def test_without_galaxy_the_allowlist_is_listed_and_nothing_is_said_of_it(
+    catalog: SimulatedGalaxy,
+) -> None:
+    trouble = RunnerUnavailable("Galaxy cannot be reached.")
+    catalog.fail_next("names", trouble)
+    [item] = ListWorkflows(catalog, Allowlist((row("call"),)))().items
+    assert (item.name, item.available) == ("call", None)
+    assert item.problem == str(trouble)
+    catalog.fail_next("names", trouble)
+    with pytest.raises(RunnerUnavailable):
+        ListWorkflows(catalog, Allowlist())()
+
+
+def changed(id_: str, update: str = "2026-11-24T06:38:55.230439") -> dict[str, object]:
+    return {**listed(id_)[0], "update_time": update}
+
+
+def test_a_list_shows_what_is_known_and_asks_about_no_workflow() -> None:
+    answers = {"workflows": [changed("w1")], "export": recorded("export_two_steps")}
+    made = galaxy(answers)
+    list_workflows = ListWorkflows(made, Allowlist())
+    assert [item.version for item in list_workflows().items] == [None]
+    version = made.find(WANTED).version
+    assert version is not None
+    assert [item.version for item in list_workflows().items] == [version]
+    rows = (row(WORKFLOW, version=version + 1),)
+    [item] = ListWorkflows(made, Allowlist(rows))().items
+    assert item.available is False
+    assert f"The newest is version {version}" in (item.problem or "")
+    answers["workflows"] = [changed("w1", "2026-11-25T06:38:55")]
+    [item] = ListWorkflows(galaxy(answers), Allowlist())().items
+    assert item.version is None
+
+
+def test_a_list_shows_the_missing_tools_that_are_known() -> None:
+    answers = {"workflows": [changed("w1")], "export": recorded("export_missing_tools")}
+    made = galaxy(answers)
+    missing = made.find(WANTED).missing_tools
+    [item] = ListWorkflows(made, Allowlist())().items
+    assert item.available is False
+    assert missing[0] in (item.problem or "")
+    # They may be installed at any moment, and then a job runs at once.
+    answers["export"] = recorded("export_two_steps")
+    assert not made.find(WANTED).missing_tools
+    [item] = ListWorkflows(made, Allowlist())().items
+    assert item.available is True
+
+
+def test_a_galaxy_that_does_not_answer_is_not_asked_for_its_list_each_time() -> None:
+    now, asked = 0.0, list[str]()
+
+    def answer(_: object, request: Any, *__: object) -> object:
+        asked.append(request.url)
+        if len(asked) == 1:
+            raise client.NoAnswer("It took too long.")
+        return client._Answer(200, {}, [], 2)
+
+    made = Galaxy("http://galaxy.test", "key", monotonic=lambda: now)
+    made._client._exchange = answer  # type: ignore[assignment, method-assign]
+    for _ in range(3):
+        with pytest.raises(RunnerUnavailable, match="too long"):
+            made.listed()
+    assert len(asked) == 1
+    now = RETRY_AFTER
+    assert made.listed() == made.listed() == []
+    assert len(asked) == 2

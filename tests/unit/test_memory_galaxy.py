@@ -82,6 +82,9 @@ class SimulatedScene(Scene):
     def delete_workflow(self, workflow_id: WorkflowId) -> None:
         self.galaxy.delete_workflow(workflow_id)
 
+    def hide_workflow(self, workflow_id: WorkflowId) -> None:
+        self.galaxy.hide_workflow(workflow_id)
+
     def data(self) -> GalaxyData:
         return DATA
 

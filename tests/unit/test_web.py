@@ -77,7 +77,7 @@ from galaxy_jobs.domain.model.values import Json
 from galaxy_jobs.domain.model.workflow import ListedWorkflow
 from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.domain.ports import Page
-from galaxy_jobs.domain.use_cases import FindDatasets, FindWorkflows
+from galaxy_jobs.domain.use_cases import FindDatasets
 from galaxy_jobs.entrypoints import web, wording
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.app import create_app
@@ -665,26 +665,12 @@ def test_workflows_are_searched_by_all_that_is_shown_of_them(world: World) -> No
     assert 'href="/ui/submit?dataset_id=reads"' in page
 
 
-def test_with_an_allowlist_workflows_have_the_names_of_the_list() -> None:
-    listed = ListedWorkflow(name="Calling", workflow_id=WorkflowId("w1"), owner="ada")
-    other = evolve(listed, name="other", workflow_id=WorkflowId("w2"))
-    rows = (
-        AllowedWorkflow(name="call", workflow_id=WorkflowId("w1")),
-        AllowedWorkflow(name="gone"),
-        AllowedWorkflow(name="Calling", workflow_id=WorkflowId("w3")),
-    )
-    catalog = StandIn([listed, other])
-    port: Any = SimpleNamespace(listed=catalog)
-    find = FindWorkflows(port, Allowlist(rows))
-    assert find() == [
-        evolve(listed, name="call"),
-        ListedWorkflow(name="Calling"),
-        ListedWorkflow(name="gone"),
-    ]
-    catalog.answer = RunnerUnavailable("Galaxy cannot be reached.")
-    assert [workflow.name for workflow in find("CALL")] == ["call", "Calling"]
-    with pytest.raises(RunnerUnavailable):
-        FindWorkflows(port, Allowlist())()
+def test_a_workflow_that_cannot_be_run_says_why_in_the_list(world: World) -> None:
+    rows = (AllowedWorkflow(name="gone"), AllowedWorkflow(name="Form"))
+    world.container.allowlist.override(providers.Object(Allowlist(rows)))
+    page = text_of(world.get("/ui/submit"))
+    assert page.count("Galaxy shows no workflow named") == 1
+    assert page.index("Form") < page.index("gone Galaxy shows no workflow named 'gone'")
 
 
 def test_a_form_runs_a_job_once_however_often_it_is_sent(world: World) -> None:

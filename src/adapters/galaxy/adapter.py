@@ -222,8 +222,9 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             return None
         return Stored.read({**shown, "id": workflow_id})
 
-    def listed(self) -> Sequence[ListedWorkflow]:
-        return self._names.all()
+    def listed(self, *, hidden: bool = False) -> Sequence[ListedWorkflow]:
+        with_known = self._declarations.with_known
+        return [with_known(*pair) for pair in self._names.all(hidden=hidden)]
 
     def _show_workflow(
         self, workflow_id: WorkflowId, *, instance: bool = False

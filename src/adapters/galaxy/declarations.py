@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
 
@@ -34,7 +34,7 @@ from galaxy_jobs.adapters.galaxy.translate import (
 from galaxy_jobs.domain.errors import WorkflowNotFound, WorkflowUnreadable
 from galaxy_jobs.domain.model.dataset import masked
 from galaxy_jobs.domain.model.values import Json, WorkflowId
-from galaxy_jobs.domain.model.workflow import Workflow
+from galaxy_jobs.domain.model.workflow import ListedWorkflow, Workflow
 from galaxy_jobs.domain.model.workflow_input import (
     InputKind,
     Pattern,
@@ -51,6 +51,9 @@ change, and the workflow does not."""
 
 PARTIAL_DECLARATION_TTL = 60.0
 """The same where Galaxy did not give its run form: it may take its whole deadline."""
+
+MISSING_TOOLS_TTL = 600.0
+"""The same for the tools that a workflow lacks, which only lists show for so long."""
 
 MAX_OPTIONS = 5000
 """Options of an input; one with more takes any value."""
@@ -75,13 +78,11 @@ class Stored:
     Attributes:
         id: Its id.
         update_time: When it was changed, in Galaxy's spelling; None: not known.
-        owner: The name of its owner in Galaxy; None: not known.
         newest: The UUID of its newest version; None: not known.
     """
 
     id: WorkflowId
     update_time: str | None
-    owner: str | None = None
     newest: str | None = None
 
     @classmethod
@@ -94,17 +95,17 @@ class Stored:
         return cls(
             WorkflowId(id_of(content)),
             name(content.get("update_time")),
-            name(content.get("owner")),
             name(content.get("latest_workflow_uuid")),
         )
 
     @property
-    def facts(self) -> dict[str, str]:
-        """What tells it from another one of its name."""
-        at = moment(self.update_time)
-        updated_at = None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
-        facts = {"id": self.id, "owner": self.owner, "updated_at": updated_at}
-        return {name: text for name, text in facts.items() if text}
+    def state(self) -> tuple[str, str | None] | None:
+        """What differs after each change of it; None: not known."""
+        return (self.update_time, self.newest) if self.update_time else None
+
+
+_Kept: TypeAlias = tuple[tuple[str, str | None], float, Workflow]
+"""The state of a workflow, when it is to be read again, and its declaration."""
 
 
 class Declarations:
@@ -114,10 +115,7 @@ class Declarations:
         self._client = client
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._kept: OrderedDict[
-            tuple[WorkflowId, int | None],
-            tuple[tuple[str, str | None], float, Workflow],
-        ] = OrderedDict()
+        self._kept: OrderedDict[tuple[WorkflowId, int | None], _Kept] = OrderedDict()
 
     def read(self, called: str, stored: Stored, version: int | None = None) -> Workflow:
         """Return a workflow.
@@ -134,21 +132,33 @@ class Declarations:
         """
         with self._lock:
             kept = self._kept.get((stored.id, version))
-        update = stored.update_time and (stored.update_time, stored.newest)
-        if kept and kept[0] == update and self._monotonic() < kept[1]:
+        # A missing tool may be installed at any moment.
+        if kept and self._holds(kept, stored) and not kept[2].missing_tools:
             return evolve(kept[2], name=called)
         found, is_whole = self._ask(called, stored.id, version)
         found = evolve(found, updated_at=moment(stored.update_time))
-        # A missing tool may be installed at any moment.
-        if update and not found.missing_tools:
+        if stored.state:
             ttl = DECLARATION_TTL if is_whole else PARTIAL_DECLARATION_TTL
+            ttl = MISSING_TOOLS_TTL if found.missing_tools else ttl
             expiry = self._monotonic() + ttl
             with self._lock:
-                self._kept[stored.id, version] = (update, expiry, found)
+                self._kept[stored.id, version] = (stored.state, expiry, found)
                 self._kept.move_to_end((stored.id, version))
                 while len(self._kept) > MAX_KEPT:
                     self._kept.popitem(last=False)
         return found
+
+    def _holds(self, kept: _Kept, stored: Stored) -> bool:
+        return kept[0] == stored.state and self._monotonic() < kept[1]
+
+    def with_known(self, listed: ListedWorkflow, stored: Stored) -> ListedWorkflow:
+        """Add to a workflow of a list what is known of its newest version."""
+        with self._lock:
+            kept = self._kept.get((stored.id, None))
+        if not kept or not self._holds(kept, stored):
+            return listed
+        _, _, known = kept
+        return evolve(listed, version=known.version, missing_tools=known.missing_tools)
 
     def _ask(
         self, called: str, workflow_id: WorkflowId, version: int | None

@@ -19,6 +19,7 @@ from galaxy_jobs.domain.errors import (
     LISTED,
     DatasetInputAmbiguous,
     DatasetNotFound,
+    DomainError,
     InvalidParameters,
     InvalidValue,
     WorkflowNotAllowed,
@@ -106,6 +107,10 @@ class ListedWorkflow:
         tags: Its tags.
         owner: Galaxy's name of the user whose it is; None: not known.
         updated_at: When it last changed; None: not known.
+        version: Its newest version, counting from 0; None: not known.
+        missing_tools: As in :class:`Workflow`; empty, too, where it is not known.
+        available: Whether a job can name it; None: not known.
+        problem: A sentence, where it is not available or that is not known.
     """
 
     name: str
@@ -114,6 +119,21 @@ class ListedWorkflow:
     tags: tuple[str, ...] = ()
     owner: str | None = None
     updated_at: datetime | None = None
+    version: int | None = None
+    missing_tools: tuple[str, ...] = ()
+    available: bool | None = True
+    problem: str | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What tells it from another one of its name."""
+        at = self.updated_at and f"{self.updated_at:%Y-%m-%dT%H:%M:%SZ}"
+        facts = {"id": self.workflow_id, "owner": self.owner, "updated_at": at}
+        return {name: text for name, text in facts.items() if text}
+
+    def unavailable(self, error: DomainError) -> ListedWorkflow:
+        """Return it as one that cannot be run, for that reason."""
+        return evolve(self, available=False, problem=str(error))
 
     def has(self, text: str) -> bool:
         """Return whether a text is part of what is shown of it, in any case."""

@@ -36,10 +36,15 @@ class WorkflowCatalog(Protocol):
         """
 
     @abstractmethod
-    def listed(self) -> Sequence[ListedWorkflow]:
+    def listed(self, *, hidden: bool = False) -> Sequence[ListedWorkflow]:
         """Return all workflows that the key can see, sorted by name.
 
-        Deleted ones are not among them. The list may be up to a minute old.
+        Deleted ones are not among them. The list may be up to a minute old. No
+        workflow is asked about by itself: the version and the missing tools are those
+        that :meth:`find` has seen, where the workflow has not changed since.
+
+        Args:
+            hidden: Return those that the engine hides in its own lists, and only those.
         """
 
     def names(self) -> Sequence[str]:

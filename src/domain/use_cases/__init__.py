@@ -54,7 +54,6 @@ from galaxy_jobs.domain.use_cases.tokens import (
     RevokeToken,
 )
 from galaxy_jobs.domain.use_cases.workflows import (
-    FindWorkflows,
     ListWorkflows,
     ShowWorkflow,
 )
@@ -72,7 +71,6 @@ __all__ = [
     "FailedJob",
     "FindDatasets",
     "FindJobs",
-    "FindWorkflows",
     "GalaxyNews",
     "Heartbeat",
     "JobLogs",

@@ -547,16 +547,31 @@ def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
     )
 
 
-class WorkflowName(View):
-    """A workflow that may be run."""
+class ListedWorkflowJson(View):
+    """A workflow that may be run, as lists show it."""
 
     name: WorkflowNameField
+    workflow_id: Annotated[
+        str | None, doc("In Galaxy. Null: not known.", "f597429621d6eb2b")
+    ]
+    version: Annotated[
+        int | None,
+        doc("That a job would run. Null: not known until somebody looks at it.", 3),
+    ]
+    updated_at: Annotated[Time | None, doc("When it was changed. Null: not known.")]
+    available: Annotated[
+        bool | None,
+        doc("Whether a job can name it. Null: not known.", True),
+    ]
+    problem: Annotated[str | None, doc("A sentence, where `available` is not true.")]
 
 
 class Workflows(View):
     """A page of the workflows that may be run, by name."""
 
-    items: Annotated[list[WorkflowName], doc("By name.")]
+    items: Annotated[
+        list[ListedWorkflowJson], doc("By name, upper and lower case alike.")
+    ]
     next_cursor: NextCursor
 
 

@@ -27,12 +27,23 @@ def list_workflows(
 ) -> schemas.Workflows:
     """List the workflows that may be run.
 
-    Galaxy is asked only where every workflow may be run.
+    Those that are configured and that Galaxy lacks are marked. What Galaxy lists is
+    requested once a minute at most, and no workflow by itself.
     """
     here = ["workflows"]
-    page = list_workflows(limit, cursors.read(cursor, here))
+    page = list_workflows(limit=limit, after=cursors.read(cursor, here))
     return schemas.Workflows(
-        items=[schemas.WorkflowName(name=name) for name in page.items],
+        items=[
+            schemas.ListedWorkflowJson(
+                name=workflow.name,
+                workflow_id=workflow.workflow_id,
+                version=workflow.version,
+                updated_at=workflow.updated_at,
+                available=workflow.available,
+                problem=workflow.problem,
+            )
+            for workflow in page.items
+        ],
         next_cursor=cursors.write(page.next, here),
     )
 

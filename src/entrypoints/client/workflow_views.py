@@ -25,8 +25,16 @@ MAX_INTEGER = 2**63 - 1
 
 def workflows(items: list[Mapping[str, Any]]) -> Table:
     """Return the table of a list of workflows."""
-    rows = [(item["name"],) for item in items]
-    return output.table("workflow", rows=rows, cut="workflow")
+    rows = [
+        (
+            item["name"],
+            "" if item["version"] is None else str(item["version"]),
+            item["problem"] or "",
+        )
+        for item in items
+    ]
+    columns = ("workflow", ">version", "problem")
+    return output.table(*columns, rows=rows, cut="workflow problem")
 
 
 def detail(workflow: Mapping[str, Any]) -> RenderableType:

@@ -208,7 +208,7 @@ class Forms:
 def get_submit_page(
     *,
     request: AnyRequest,
-    find_workflows: Needs[use_cases.FindWorkflows],
+    list_workflows: Needs[use_cases.ListWorkflows],
     forms: Needs[Forms],
     workflow_name: Text = None,
     dataset_id: Text = None,
@@ -218,7 +218,7 @@ def get_submit_page(
     dataset_id = dataset_id or ""
     if workflow_name:
         return forms.page(request, forms.first(workflow_name, dataset_id=dataset_id))
-    found = find_workflows(search or "")
+    found = list_workflows(search or "").items
     return page(
         request,
         "workflows.html",

@@ -101,6 +101,10 @@ class Scene(Protocol):
     def delete_workflow(self, workflow_id: WorkflowId) -> None:
         """Delete a stored workflow."""
 
+    def hide_workflow(self, workflow_id: WorkflowId) -> None:
+        """Hide a stored workflow in lists, for Galaxy and its stand-ins alone."""
+        raise NotImplementedError
+
     @abstractmethod
     def data(self) -> Source:
         """Return data that a workflow can run on."""
@@ -564,6 +568,17 @@ class LikeGalaxyContract(_Contract):
 
     The core is built for these oddities; an engine of another kind may do better.
     """
+
+    def test_lists_hidden_ones_apart(self, engine: Engine, scene: Scene) -> None:
+        name, hidden = self._fresh("shown"), self._fresh("hidden")
+        scene.add_workflow(name, Kind.EMPTY)
+        workflow_id = scene.add_workflow(hidden, Kind.EMPTY)
+        scene.hide_workflow(workflow_id)
+        assert hidden not in engine.names()
+        listed = {item.name: item.workflow_id for item in engine.listed(hidden=True)}
+        assert listed[hidden] == workflow_id
+        assert name not in listed
+        assert engine.find(AllowedWorkflow(name=hidden)).workflow_id == workflow_id
 
     def test_runs_a_deleted_workflow_without_a_word(
         self, engine: Engine, scene: Scene

@@ -136,6 +136,7 @@ class SimulatedWorkflow:
         details: Those of jobs that go wrong, by the label of their step.
         outputs: The outputs of every run, once it has steps.
         deleted: Whether it is deleted. It can be run all the same.
+        hidden: Whether lists leave it out.
         earlier: Its earlier versions, oldest first.
     """
 
@@ -144,6 +145,7 @@ class SimulatedWorkflow:
     details: Mapping[str, JobDetails] = field(factory=dict[str, JobDetails])
     outputs: Sequence[Output] = ()
     deleted: bool = False
+    hidden: bool = False
     earlier: list[Workflow] = field(factory=list[Workflow])
 
     @property
@@ -284,6 +286,10 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         """Delete a workflow: it leaves the catalogue."""
         self.workflows[workflow_id].deleted = True
 
+    def hide_workflow(self, workflow_id: WorkflowId) -> None:
+        """Hide a workflow: lists do not show it, and it can be run."""
+        self.workflows[workflow_id].hidden = True
+
     def tick(self, times: int = 1) -> None:
         """Let time pass: every run takes the next step of its plan."""
         with self._lock:
@@ -351,8 +357,8 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         return self._call("find", lambda: self._find(wanted))
 
     def _find(self, wanted: AllowedWorkflow) -> Workflow:
-        matches = [
-            stored.workflow
+        found = [
+            stored
             for id_, stored in self.workflows.items()
             if not stored.deleted
             and (
@@ -361,6 +367,8 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
                 else id_ == wanted.workflow_id
             )
         ]
+        shown = [stored.workflow for stored in found if not stored.hidden]
+        matches = shown or [stored.workflow for stored in found]
         if not matches:
             raise WorkflowNotFound(wanted.name)
         if len(matches) > 1:
@@ -371,10 +379,10 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         if version is not None and version >= len(versions):
             newest = f"The newest is version {len(versions) - 1}."
             raise WorkflowVersionNotFound(wanted.name, version, newest)
-        found = versions[-1 if version is None else version]
-        return evolve(found, name=wanted.name)
+        chosen = versions[-1 if version is None else version]
+        return evolve(chosen, name=wanted.name)
 
-    def listed(self) -> Sequence[ListedWorkflow]:
+    def listed(self, *, hidden: bool = False) -> Sequence[ListedWorkflow]:
         return self._call(
             "names",
             lambda: sorted(
@@ -385,7 +393,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
                         annotation=stored.workflow.annotation,
                     )
                     for stored in self.workflows.values()
-                    if not stored.deleted
+                    if not stored.deleted and stored.hidden is hidden
                 ],
                 key=lambda workflow: workflow.name,
             ),
