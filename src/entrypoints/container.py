@@ -237,6 +237,7 @@ class Container(containers.DeclarativeContainer):
         ),
         pipelines=providers.Resource(ThreadPipelines.open),
         heartbeat=providers.Object(heartbeat),
+        histories=histories,
     )
 
 

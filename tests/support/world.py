@@ -136,6 +136,7 @@ class World:
                 ),
                 clock=clock,
                 random=lambda: 0.5,
+                histories=histories,
             ),
             cancel=CancelJob(invocations, clock),
         )

@@ -602,7 +602,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             self._client.invocations.cancel_invocation(invocation_id)
 
     def review(self, invocation_id: InvocationId, place: str, *, approve: bool) -> None:
-        with self._client.domain_errors(_not_reviewed):
+        with self._client.domain_errors(_not_changed):
             shown, _ = self._show(invocation_id)
             *above, last = place.split(".")
             for index in above:
@@ -709,11 +709,17 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
         return bool(shown.get("purged"))
 
     def undelete(self, history_id: HistoryId) -> None:
-        def error(refusal: Refused) -> Exception:
-            return _not_found(refusal) if refusal.is_missing else _rejected(refusal)
-
-        with self._client.domain_errors(error):
+        with self._client.domain_errors(_not_changed):
             self._client.histories.undelete_history(history_id)
+
+    def tag(self, history_id: HistoryId, tags: Collection[str]) -> None:
+        with self._client.domain_errors(_not_changed):
+            # BioBlend would have Galaxy count what the history holds, for its answer.
+            self._client.make_put_request(
+                f"{self._client.url}/histories/{history_id}",
+                {"tags": sorted(map(translate.tag, tags))},
+                {"keys": "id"},
+            )
 
 
 _OUTPUT_KEYS = "extension,file_size,visible,hid,history_id,deleted,purged"
@@ -758,7 +764,7 @@ def _step_at(shown: Any, index: str) -> Mapping[str, Any]:
     raise RunNotFound(f"The invocation has no step {index}.")
 
 
-def _not_reviewed(refusal: Refused) -> Exception:
+def _not_changed(refusal: Refused) -> Exception:
     return _not_found(refusal) if refusal.is_missing else _rejected(refusal)
 
 

@@ -219,6 +219,18 @@ MAX_TAGS = 50
 """Tags of a workflow that are read."""
 
 
+def tag(text: str) -> str:
+    """Return a tag as Galaxy takes it: it splits and shortens others.
+
+    Blanks, commas and semicolons become underscores.
+    """
+    return re.sub(r"[\s,;]+", "_", text.strip())[:TAG_LIMIT]
+
+
+TAG_LIMIT = 255
+"""The most characters of a tag."""
+
+
 def input_value(value: Source | Json) -> Any:
     """Return the value of an input as Galaxy expects it."""
     match value:

@@ -350,6 +350,16 @@ class Invocation:
         )
 
     @property
+    def is_new(self) -> bool:
+        """Whether Galaxy has not answered about it yet, since it was accepted."""
+        return self.observed_at == self.created_at
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What people find its history by in Galaxy, as well as by its name."""
+        return frozenset({f"dataset:{self.dataset_id}"})
+
+    @property
     def is_followed(self) -> bool:
         """Whether looks at it go on: it has not ended, or has jobs left."""
         return not self.state.is_terminal or self.has_jobs_left

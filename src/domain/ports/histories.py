@@ -67,6 +67,17 @@ class RunHistories(Protocol):
             RunNotFound: Galaxy has no such history.
         """
 
+    def tag(self, history_id: HistoryId, tags: Collection[str]) -> None:
+        """Give a history these tags in the place of those that it has.
+
+        Such as ``dataset:reads-1``. What a tag cannot hold in the engine is replaced.
+        An engine without tags leaves this as it is: nothing happens.
+
+        Raises:
+            RunRejected: It was purged, or the engine does not allow it.
+            RunNotFound: Galaxy has no such history.
+        """
+
     @abstractmethod
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
         """Return the datasets and collections that a history holds.

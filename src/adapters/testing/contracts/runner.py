@@ -532,6 +532,11 @@ class RunHistoriesContract(_Contract):
         with pytest.raises(RunNotFound):
             engine.undelete(HistoryId(scene.absent))
 
+    def test_tags_one(self, engine: Engine) -> None:
+        history_id = engine.create(self._fresh("tagged"))
+        for tags in ({"dataset:reads 1", "plate:a,b"}, {"dataset:ä.1"}, set[str]()):
+            engine.tag(history_id, tags)
+
     def test_a_deleted_one_is_a_fence(self, engine: Engine, scene: Scene) -> None:
         workflow_id = scene.add_workflow(self._fresh("fenced"), Kind.SUCCESS)
         history_id = engine.create(self._fresh("fence"))
@@ -568,6 +573,14 @@ class LikeGalaxyContract(_Contract):
 
     The core is built for these oddities; an engine of another kind may do better.
     """
+
+    def test_tags_no_history_that_is_gone(self, engine: Engine, scene: Scene) -> None:
+        history_id = engine.create(self._fresh("purged"))
+        engine.delete(history_id, purge=True)
+        with pytest.raises(RunRejected):
+            engine.tag(history_id, {"dataset:reads"})
+        with pytest.raises(RunNotFound):
+            engine.tag(HistoryId(scene.absent), {"dataset:reads"})
 
     def test_lists_hidden_ones_apart(self, engine: Engine, scene: Scene) -> None:
         name, hidden = self._fresh("shown"), self._fresh("hidden")

@@ -161,6 +161,7 @@ class SimulatedHistory:
     name: str
     deleted: bool = False
     purged: bool = False
+    tags: frozenset[str] = frozenset()
 
 
 @define
@@ -643,6 +644,17 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
             history.deleted = False
 
         self._call("undelete", restore)
+
+    def tag(self, history_id: HistoryId, tags: Collection[str]) -> None:
+        def change() -> None:
+            history = self.histories.get(history_id)
+            if history is None:
+                raise RunNotFound(f"There is no history {history_id!r}.")
+            if history.purged:
+                raise RunRejected("History is immutable", 403003)
+            history.tags = frozenset(tags)
+
+        self._call("tag", change)
 
     # --- how it works ---
 

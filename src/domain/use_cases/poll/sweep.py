@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -61,6 +61,7 @@ from galaxy_jobs.domain.ports import (
     InvocationRepository,
     Look,
     PollQueue,
+    RunHistories,
     Stored,
     WorkflowRunner,
 )
@@ -212,6 +213,7 @@ class Poll:
         random: Returns a random number from 0 to 1, for the jitter.
         breaker: Keeps its state from sweep to sweep.
         slow: So do the runs that are slow to look at.
+        histories: Get the tags of their runs; None: they get none.
     """
 
     queue: PollQueue
@@ -227,6 +229,7 @@ class Poll:
     random: Callable[[], float] = random.random
     breaker: Breaker = field(default=Factory(_breaker, takes_self=True))
     slow: SlowRuns = field(default=Factory(_slow, takes_self=True))
+    histories: RunHistories | None = None
 
     def __call__(
         self,
@@ -416,6 +419,7 @@ class Poll:
         """Store looks, and those that answers amount to."""
         looks = [*looks, *self._looks(batch, answers)]
         stored = self._stored(looks)
+        self._tag(looks)
         errors = [answer.error for answer in answers if answer.error is not None]
         return Sweep(
             asked=sum(look.answered for look in looks),
@@ -428,6 +432,25 @@ class Poll:
             failure=errors[-1] if errors else None,
             unstorable=stored.unstorable,
         )
+
+    def _tag(self, looks: Iterable[Look]) -> None:
+        """Tag the histories of runs that were looked at for the first time.
+
+        Here, where no submission waits for it: tags only help people to find runs. It
+        is tried once, and within the look budget; what Galaxy does not take then
+        has no tags.
+        """
+        deadline = self.clock() + self.policy.look_budget
+
+        def tag(run: Invocation) -> None:
+            late = self.breaker.problem is not None or self.clock() > deadline
+            if self.histories and run.history_id and not late:
+                with suppress(RunnerError):
+                    self.histories.tag(run.history_id, run.tags)
+
+        new = [look.before for look in looks if look.full and look.before]
+        for _ in self.mapper(tag, [run for run in new if run.is_new]):
+            pass
 
     def _stored(self, looks: Sequence[Look]) -> Stored:
         """Store looks; one that cannot be stored counts as a failure to ask."""
