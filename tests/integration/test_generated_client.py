@@ -1,10 +1,12 @@
-"""A client that others generate from the OpenAPI document: typed, and used."""
+"""Clients that others generate from the OpenAPI document: typed, and used."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,31 +16,53 @@ import pytest
 import requests
 
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
+from galaxy_jobs.domain import InputKind, WorkflowInput
 from galaxy_jobs.domain.model.token import Scope
 from tests.support.page import site
+from tests.support.tables import ROOT
 
 
 TOOLS = Path(sys.executable).parent
+TYPESCRIPT = ROOT / "tests/support/typescript"
+"""A program in TypeScript, and what it is compiled with, locked."""
+
+SLEEP = WorkflowInput(name="sleep_s", kind=InputKind.INTEGER)
 
 
-def generated(url: str, folder: Path) -> Path:
-    """Generate the package of a client from the document of a service."""
-    document = folder / "openapi.json"
-    document.write_text(requests.get(f"{url}/schema/openapi.json", timeout=30).text)
+def run(folder: Path, *command: str | Path) -> str:
+    """Run a command there that has to succeed, and return its output."""
     done = subprocess.run(
-        [
-            *(TOOLS / "openapi-python-client", "generate", "--meta", "none"),
-            *("--path", document, "--fail-on-warning"),
-        ],
+        command,
         check=False,
         cwd=folder,
         env={**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "galaxy_jobs_client"
+    return done.stdout
+
+
+def document(url: str, folder: Path) -> Path:
+    """Return the document of a service, as a file in that folder."""
+    file = folder / "openapi.json"
+    file.write_text(requests.get(f"{url}/schema/openapi.json", timeout=30).text)
+    return file
+
+
+def node_modules() -> Path:
+    """Return the folder of the packages from npm, which is kept for later runs."""
+    lock = TYPESCRIPT / "package-lock.json"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    folder = ROOT / f".local/typescript-{digest}"
+    if not (installed := folder / "installed").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", lock.name):
+            shutil.copy(TYPESCRIPT / name, folder)
+        run(folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        installed.touch()
+    return folder / "node_modules"
 
 
 def test_a_generated_client_is_typed_and_submits_lists_waits_and_cancels(
@@ -48,20 +72,13 @@ def test_a_generated_client_is_typed_and_submits_lists_waits_and_cancels(
         service.galaxy.add_workflow("sort-and-count", TEXT)
         service.dataset("reads-1")
         token = service.container.create_token()("portal", Scope.SUBMIT).text
-        package = generated(service.url, tmp_path)
-        typed = subprocess.run(
-            [
-                *(TOOLS / "mypy", "--strict", "--follow-imports=silent"),
-                # Not the generator's own client.py: its comments for mypy get lost.
-                *(package / "api", package / "models"),
-            ],
-            check=False,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert typed.returncode == 0, typed.stdout
+        schema = document(service.url, tmp_path)
+        generate = ("openapi-python-client", "generate", "--meta", "none")
+        run(tmp_path, *generate, "--path", schema, "--fail-on-warning")
+        package = tmp_path / "galaxy_jobs_client"
+        # Not the generator's own client.py: its comments for mypy get lost.
+        typed = (package / "api", package / "models")
+        run(tmp_path, "mypy", "--strict", "--follow-imports=silent", *typed)
 
         monkeypatch.syspath_prepend(tmp_path)
 
@@ -89,3 +106,30 @@ def test_a_generated_client_is_typed_and_submits_lists_waits_and_cancels(
             assert isinstance(problem, models.ProblemDetails)
             assert problem.type_.endswith(":job-not-found")
             assert json.loads(json.dumps(jobs.to_dict()))["next_cursor"] is None
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="needs npm, which comes with node")
+def test_a_client_in_typescript_is_typed_and_submits_lists_waits_and_cancels(
+    database_url: str, tmp_path: Path
+) -> None:
+    packages = node_modules()
+    for name in ("package.json", "tsconfig.json", "client.ts"):
+        shutil.copy(TYPESCRIPT / name, tmp_path)
+    (tmp_path / "node_modules").symlink_to(packages)
+    with site(database_url) as service:
+        service.galaxy.add_workflow("sort-and-count", TEXT, SLEEP)
+        token = service.container.create_token()("portal", Scope.SUBMIT).text
+        schema = document(service.url, tmp_path)
+        generate = packages / ".bin/openapi-typescript"
+        run(tmp_path, generate, schema, "--output", "schema.ts")
+        run(tmp_path, packages / ".bin/tsc", "--project", ".")
+        found = json.loads(run(tmp_path, "node", "client.js", service.url, token))
+
+    (job,) = found["listed"]
+    assert found == {
+        "inputs": {"text": found["inputs"]["text"], "sleep_s": 2},
+        "listed": [job],
+        "waited": [job, "queued", 2],
+        "cancelled": job,
+        "code": "urn:galaxy-jobs:problem:job-not-found",
+    }

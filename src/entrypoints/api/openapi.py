@@ -163,7 +163,11 @@ def _schemas(names: Container[str]) -> Json:
                 member.name for member in fields(model) if member.default is not UNSET
             ]
     for schema in schemas.values():
-        source = schema.get("properties", {}).get("src", {})
+        properties = schema.get("properties", {})
+        for member in properties.values():
+            # openapi-typescript requires fields with a default, also in requests.
+            member.pop("default", None)
+        source = properties.get("src", {})
         if "enum" in source:  # msgspec has no description for a tag
             source["description"] = "Tells the kinds of sources apart."
     return schemas

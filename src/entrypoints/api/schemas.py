@@ -53,6 +53,10 @@ def view(model: type[V], thing: object) -> V:
 
 
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
+# Without additionalProperties, openapi-typescript takes it for an empty object.
+JsonObject: TypeAlias = Annotated[
+    dict[str, Any], Meta(extra_json_schema={"additionalProperties": {}})
+]
 
 NextCursor: TypeAlias = Annotated[
     str | None, doc("`cursor` of the next page; null on the last.", "WzEsIjNmMGE2YiJd")
@@ -222,8 +226,8 @@ class NewJob(Body):
     overwrite: Annotated[
         bool,
         doc(
-            "Supersede the earlier jobs of this dataset and workflow; their results "
-            "are deleted once this job has completed."
+            "Supersede the earlier jobs of this dataset and workflow, whose results "
+            "are deleted once this job has completed. Left out, it does not."
         ),
     ] = False
     dataset_input: Annotated[
@@ -251,7 +255,7 @@ class NewJob(Body):
         ),
     ] = None
     parameters: Annotated[
-        dict[str, Any],
+        JsonObject,
         doc(
             "By input, as in `GET /workflows/{name}`. At most 64 KiB as JSON.",
             {"sleep_s": 2},
@@ -263,7 +267,7 @@ class NewRun(Body):
     """The differences of a rerun to the job that it repeats."""
 
     parameters: Annotated[
-        dict[str, Any] | None, doc("Those to change; the others stay.", {"sleep_s": 3})
+        JsonObject | None, doc("Those to change; the others stay.", {"sleep_s": 3})
     ] = None
     overwrite: Annotated[bool | None, doc("Left out, as in the repeated job.")] = None
     dataset_input: Annotated[
@@ -317,7 +321,7 @@ class PlanJson(View):
         str | None, doc("Takes the dataset. Null: no input does.", "text")
     ]
     inputs: Annotated[
-        dict[str, Any],
+        JsonObject,
         doc(
             "The value of each input; the others take their defaults.",
             {"text": {"src": "hda", "id": "5a1cff6882ddb5b2"}, "sleep_s": 2},
@@ -390,7 +394,7 @@ class JobJson(View, kw_only=True):
     ]
     galaxy_state: GalaxyStateField
     parameters: Annotated[
-        dict[str, Any] | None,
+        JsonObject | None,
         doc("As submitted. Null in lists where they take over 4 KiB.", {"sleep_s": 2}),
     ]
     parameters_truncated: Annotated[bool, doc("Whether they were left out.")] = False
@@ -417,7 +421,7 @@ class JobDetailJson(JobJson, kw_only=True):
         doc("As submitted: whether Galaxy may copy the results of equal jobs.", True),
     ]
     request: Annotated[
-        dict[str, Any] | None,
+        JsonObject | None,
         doc(
             "What each input was given; the others have defaults. Null: not known.",
             {"text": {"src": "hda", "id": "5a1cff6882ddb5b2"}, "sleep_s": 2},
@@ -502,7 +506,7 @@ class SubmissionJson(View):
     submission_id: Annotated[str, doc("A UUID.")]
     state: Annotated[str, doc("`submitting`, `unknown`, `accepted` or `rejected`.")]
     invocation_id: Annotated[str | None, doc("The job, once accepted.")]
-    problem: Annotated[dict[str, Any] | None, doc("Why it was rejected.")]
+    problem: Annotated[JsonObject | None, doc("Why it was rejected.")]
 
 
 def job_detail(invocation: domain.Invocation, now: datetime) -> JobDetailJson:
@@ -608,7 +612,7 @@ class WorkflowJson(View):
         ),
     ]
     parameters: Annotated[
-        dict[str, Any],
+        JsonObject,
         doc("A JSON Schema of a job's `parameters`.", {"type": "object"}),
     ]
 
