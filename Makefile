@@ -88,3 +88,4 @@ clean: ## remove all that make has installed or kept, with the data in it
 	@if [ -x $(GJ) ]; then export GALAXY_JOBS_HOME=$(CURDIR)/.local; \
 		$(GJ) galaxy remove && $(GJ) database remove --yes; fi
 	rm -rf .venv .local dist build .mypy_cache .ruff_cache .hypothesis .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

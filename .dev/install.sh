@@ -20,9 +20,10 @@ else
     awk '/^[a-z]/ {uv = /^uv==/} uv' .dev/requirements.lock >.venv/uv.lock
     if ! { $pip --require-hashes --requirement .venv/uv.lock &&
         VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip sync --quiet --compile-bytecode \
-            --require-hashes .dev/requirements.lock; }; then
+            --cache-dir .venv/cache --require-hashes .dev/requirements.lock; }; then
         $pip --require-hashes --requirement .dev/requirements.lock
     fi
+    rm -rf .venv/cache # of a uv that nobody asked for
     $pip --editable .
 fi
 touch .venv/ready

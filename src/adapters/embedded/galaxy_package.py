@@ -88,24 +88,26 @@ class GalaxyPackage:
         if self.is_installed():
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        packages = self.lock.read_text(encoding="utf-8").count("==")
-        progress(f"installing Galaxy {self.release}: {packages} packages, 0.7 GB, once")
+        progress(f"installing Galaxy {self.release}: 0.7 GB, once")
 
         def report(seconds: float) -> None:
-            there = len(list(self.folder.glob("lib/python*/site-packages/*.dist-info")))
-            progress(f"{there} of {packages} packages after {seconds:.0f} s")
+            progress(f"{tail(self.log, 1).strip()} ({seconds:.0f} s)")
 
         uv = shutil.which("uv")
         if uv and not Path(uv).is_relative_to(sys.prefix):
             self._install_by_uv([uv], report)
         elif importlib.util.find_spec("uv"):
+            # Who has no uv does not look for a cache of it.
+            cache = self.folder.with_name("cache")
             try:
-                self._install_by_uv([sys.executable, "-m", "uv"], report)
+                ours = [sys.executable, "-m", "uv", "--cache-dir", str(cache)]
+                self._install_by_uv(ours, report)
             except EmbeddedError as error:
                 # It does not know a package index that is configured for pip alone.
                 progress(f"{error} Trying pip, which takes longer")
                 shutil.rmtree(self.folder, ignore_errors=True)
                 self._install_by_pip(report)
+            shutil.rmtree(cache, ignore_errors=True)
         else:
             self._install_by_pip(report)
         self.marker.write_text(self.lock_digest, encoding="ascii")
