@@ -23,6 +23,7 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
+from galaxy_jobs.domain.model.download import FileVersion, OutputFile
 from galaxy_jobs.domain.model.invocation import (
     Event,
     Failure,
@@ -97,6 +98,7 @@ __all__ = [
     "Element",
     "Event",
     "Failure",
+    "FileVersion",
     "GalaxyData",
     "GalaxyState",
     "HistoryId",
@@ -118,6 +120,7 @@ __all__ = [
     "ListedWorkflow",
     "NamedStep",
     "Output",
+    "OutputFile",
     "Parameters",
     "Pattern",
     "Problem",

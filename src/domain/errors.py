@@ -322,6 +322,51 @@ class StepNotFound(DomainError):
         self.place = place
 
 
+class OutputNotFound(DomainError):
+    """The job has no such output, or it is none that has a file.
+
+    Attributes:
+        path: The label of the output, and the names of its elements down to one.
+    """
+
+    code = "output-not-found"
+
+    def __init__(
+        self, invocation_id: str, path: Sequence[str], detail: str = ""
+    ) -> None:
+        what = f"output {quoted('/'.join(path))}" if path else "output with a file"
+        super().__init__(
+            f"Job {quoted(invocation_id)} has no {what}. {detail}".rstrip()
+        )
+        self.path = tuple(path)
+
+
+class OutputNotReady(DomainError):
+    """The output has no file that is whole: it is not made yet, or failed.
+
+    Attributes:
+        state: The engine's state of it.
+    """
+
+    code = "output-not-ready"
+
+    def __init__(self, path: Sequence[str], state: str) -> None:
+        super().__init__(
+            f"Output {quoted('/'.join(path))} is {quoted(state)} in Galaxy; only one "
+            "that is ok can be downloaded."
+        )
+        self.state = state
+
+
+class ResultsDeleted(DomainError):
+    """The output was deleted in the engine."""
+
+    code = "results-deleted"
+
+    def __init__(self, path: Sequence[str]) -> None:
+        super().__init__(f"Output {quoted('/'.join(path))} was deleted in Galaxy.")
+
+
 class NoReview(DomainError):
     """The step waits for no review: it is none, is answered, or has no data yet."""
 

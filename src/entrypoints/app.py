@@ -12,7 +12,15 @@ from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
 from galaxy_jobs.domain.errors import DomainError
-from galaxy_jobs.entrypoints.api import asgi, datasets, events, health, jobs, workflows
+from galaxy_jobs.entrypoints.api import (
+    asgi,
+    datasets,
+    downloads,
+    events,
+    health,
+    jobs,
+    workflows,
+)
 from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of, viewer_of
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
 from galaxy_jobs.entrypoints.api.limits import Rate, StreamSlots
@@ -33,6 +41,16 @@ def create_app(container: Container) -> Litestar:
     origins = settings.allow_origins
     token_cache = container.token_cache()
     slots = StreamSlots(settings.streams, settings.streams_each)
+    downloading = StreamSlots(settings.downloads, settings.downloads_each, "downloads")
+
+    def make_downloads() -> downloads.Downloads:
+        return downloads.Downloads(
+            slots=downloading,
+            token_cache=token_cache,
+            find_file=container.find_file(),
+            files=container.output_files(),
+        )
+
     subscriptions = events.Subscriptions(container.broadcast(), slots, token_cache)
 
     async def ask_for_tokens() -> None:
@@ -49,7 +67,9 @@ def create_app(container: Container) -> Litestar:
         # Litestar 2.25 breaks the first unless a router has put them together.
         route_handlers=[
             Router(
-                "/jobs", route_handlers=[*jobs.ROUTES, *events.ROUTES], tags=["jobs"]
+                "/jobs",
+                route_handlers=[*jobs.ROUTES, *events.ROUTES, *downloads.ROUTES],
+                tags=["jobs"],
             ),
             Router("/submissions", route_handlers=jobs.SUBMISSIONS, tags=["jobs"]),
             Router("/datasets", route_handlers=datasets.ROUTES, tags=["datasets"]),
@@ -64,6 +84,7 @@ def create_app(container: Container) -> Litestar:
             "rerun": _use(lambda: metrics.submitting(container.rerun())),
             "caller": Provide(caller_of, sync_to_thread=False),
             "viewer": Provide(viewer_of, sync_to_thread=False),
+            "downloads": _use(make_downloads),
             "subscriptions": _use(lambda: subscriptions),
         },
         middleware=[

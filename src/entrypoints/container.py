@@ -158,11 +158,12 @@ class Container(containers.DeclarativeContainer):
     local_galaxies: Provider[Collection[str]] = Callable(
         LocalGalaxy.addresses, settings.provided.home
     )
-    # One adapter fills four ports; each can be replaced by itself.
+    # One adapter fills five ports; each can be replaced by itself.
     runner: Provider[ports.WorkflowRunner] = galaxy.provided
     catalog: Provider[ports.WorkflowCatalog] = galaxy.provided
     data_catalog: Provider[ports.DataCatalog] = galaxy.provided
     histories: Provider[ports.RunHistories] = galaxy.provided
+    output_files: Provider[ports.OutputFiles] = galaxy.provided
 
     whoami = Singleton(use_cases.WhoAmI, runner, clock)
     readiness: Provider[Readiness] = Singleton(Readiness, engine, whoami)
@@ -198,6 +199,11 @@ class Container(containers.DeclarativeContainer):
     find_datasets = Singleton(use_cases.FindDatasets, datasets, data_catalog)
     find_jobs = Singleton(use_cases.FindJobs, invocations, datasets)
     job_outputs = Singleton(use_cases.JobOutputs, invocations, runner, whoami, clock)
+    find_file = Singleton(use_cases.FindFile, invocations, output_files, whoami)
+    find_files = Singleton(
+        use_cases.FindFiles, invocations, runner, output_files, whoami
+    )
+    links = Singleton(use_cases.Links, load_signer, clock)
     job_steps = Singleton(use_cases.JobSteps, invocations, runner, whoami)
     job_logs = Singleton(use_cases.JobLogs, invocations, runner, whoami)
     cancel_job = Singleton(use_cases.CancelJob, invocations, clock)

@@ -63,6 +63,8 @@ class HttpTable:
         burst: Requests that it may send at once.
         streams: Streams of events that may be open.
         streams_each: Streams of one token; or of one address.
+        downloads: Outputs that may be downloaded at once.
+        downloads_each: Downloads of one token; or of one address.
         shutdown: Seconds after which the process has ended once it is told to stop.
         allow_origins: The origins whose pages may send requests (CORS), such as
             ``https://app.example.org``; ``*``: all, with a token.
@@ -72,6 +74,8 @@ class HttpTable:
     burst: float = field(default=4000, validator=_whole)
     streams: int = field(default=4000, validator=positive)
     streams_each: int = field(default=2000, validator=positive)
+    downloads: int = field(default=400, validator=positive)
+    downloads_each: int = field(default=200, validator=positive)
     shutdown: float = field(default=20, validator=_whole)
     allow_origins: list[str] = field(factory=list, validator=_origins)
 

@@ -46,7 +46,7 @@ from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.entrypoints.settings import HttpTable
-from tests.support.http_world import MORE, N, World
+from tests.support.http_world import MORE, SORTS, N, World
 from tests.support.page import WHO
 from tests.support.wait import until
 
@@ -111,6 +111,12 @@ def problem(answer: httpx.Response, status: int, code: str) -> Any:
     for word in ("Traceback", "psycopg", "SELECT ", "sqlalchemy"):
         assert word not in answer.text
     return document
+
+
+def element(name: str, *elements: Any, **known: Any) -> dict[str, Any]:
+    """Return an element of a collection as it is shown."""
+    fields = dict.fromkeys(("id", "state", "extension", "size"))
+    return {"name": name, **fields, **known, "elements": list(elements)}
 
 
 def in_order(json: Any) -> Any:
@@ -984,7 +990,10 @@ class HttpContract:
                         "extension": "txt",
                         "size": 2,
                         "state": "ok",
+                        "hidden": False,
+                        "value": None,
                         "elements": [],
+                        "element_count": 0,
                     },
                     {
                         "label": "parts",
@@ -994,15 +1003,196 @@ class HttpContract:
                         "extension": None,
                         "size": None,
                         "state": "error",
+                        "hidden": False,
+                        "value": None,
                         "elements": [
-                            {"name": "plate-1/a", "id": "o3", "state": "ok"},
-                            {"name": "plate-1/b", "id": "o4", "state": "error"},
+                            element(
+                                "plate-1",
+                                element("a", id="o3", state="ok", size=3),
+                                element("b", id="o4", state="error"),
+                            )
                         ],
+                        "element_count": 2,
                     },
                 ],
                 "next_cursor": None,
             }
         )
+
+    # --- downloads -------------------------------------------------------------------
+
+    def test_an_output_is_downloaded(self, world: World) -> None:
+        world.ended(id_ := world.submit())
+        path = f"/jobs/{id_}/outputs/lines"
+        whole, head = world.ask("GET", path), world.ask("HEAD", path)
+        assert (whole.status_code, whole.content) == (200, b"0123456789")
+        assert (head.status_code, head.content) == (200, b"")
+        expected = {
+            "accept-ranges": "bytes",
+            "cache-control": "private, no-cache",
+            "content-disposition": 'attachment; filename="lines.txt"; '
+            "filename*=UTF-8''lines.txt",
+            "content-length": "10",
+            "content-security-policy": "sandbox",
+            "content-type": "application/octet-stream",
+            "etag": whole.headers["etag"],
+            "referrer-policy": "no-referrer",
+            "x-content-type-options": "nosniff",
+        }
+        for answer in (whole, head):
+            assert {name: answer.headers[name] for name in expected} == expected
+        assert whole.headers["etag"].startswith('"')
+
+    @pytest.mark.parametrize(
+        ("asked", "status", "content", "content_range"),
+        [
+            ("bytes=0-0", 206, b"0", "bytes 0-0/10"),
+            ("bytes=2-4", 206, b"234", "bytes 2-4/10"),
+            ("BYTES = 2-4", 206, b"234", "bytes 2-4/10"),
+            ("bytes=7-", 206, b"789", "bytes 7-9/10"),
+            ("bytes=7-1000", 206, b"789", "bytes 7-9/10"),
+            ("bytes=-3", 206, b"789", "bytes 7-9/10"),
+            ("bytes=-1000", 206, b"0123456789", "bytes 0-9/10"),
+            ("bytes=10-", 416, None, "bytes */10"),
+            ("bytes=10-12", 416, None, "bytes */10"),
+            ("bytes=-0", 416, None, "bytes */10"),
+            *(
+                (ignored, 200, b"0123456789", None)
+                for ignored in (
+                    "bytes=4-2",
+                    "bytes=-",
+                    "bytes=",
+                    "bytes",
+                    "bytes=a-b",
+                    "bytes=1.5-2",
+                    "bytes=--3",
+                    "bytes=+1-2",
+                    "lines=1-2",
+                    "bytes=0-1,3-4",
+                    "bytes=0-4,2-6",
+                    "bytes=0-99999999999999999999999",
+                )
+            ),
+        ],
+    )
+    def test_a_range_of_an_output(
+        self,
+        world: World,
+        asked: str,
+        status: int,
+        content: bytes | None,
+        content_range: str | None,
+    ) -> None:
+        world.ended(id_ := world.submit())
+        path = f"/jobs/{id_}/outputs/lines"
+        answer = world.ask("GET", path, Range=asked)
+        assert answer.status_code == status
+        assert answer.headers.get("content-range") == content_range
+        if content is None:
+            problem(answer, 416, "range-not-satisfiable")
+        else:
+            assert answer.content == content
+            assert answer.headers["content-length"] == str(len(content))
+        # A range is of a GET (RFC 9110, 14.2).
+        head = world.ask("HEAD", path, Range=asked)
+        assert (head.status_code, head.headers["content-length"]) == (200, "10")
+
+    def test_conditions_on_an_output(self, world: World) -> None:
+        world.ended(id_ := world.submit())
+        path = f"/jobs/{id_}/outputs/lines"
+        etag = world.ask("GET", path).headers["etag"]
+        other = '"other"'
+        part = {"Range": "bytes=1-2"}
+        for headers, status in (
+            ({"If_Match": etag}, 200),
+            ({"If_Match": f"{other}, {etag}"}, 200),
+            ({"If_Match": "*"}, 200),
+            ({"If_Match": other}, 412),
+            ({"If_Match": f"W/{etag}"}, 412),
+            ({"If_Match": other, "If_None_Match": etag}, 412),
+            ({"If_None_Match": etag}, 304),
+            ({"If_None_Match": f"W/{etag}"}, 304),
+            ({"If_None_Match": "*"}, 304),
+            ({"If_None_Match": other}, 200),
+            ({"If_None_Match": etag, **part}, 304),
+            ({"If_Range": etag, **part}, 206),
+            ({"If_Range": other, **part}, 200),
+            ({"If_Range": f"W/{etag}", **part}, 200),
+            ({"If_Range": "Thu, 26 Nov 2026 00:00:00 GMT", **part}, 200),
+        ):
+            answer = world.ask("GET", path, **headers)
+            assert answer.status_code == status, headers
+            if status == 412:
+                problem(answer, 412, "precondition-failed")
+            else:
+                assert answer.headers["etag"] == etag
+        # Galaxy has another file there by now.
+        world.galaxy.file_contents["o1"] = b"9876543210"
+        answer = world.ask("GET", path, If_Range=etag, **part)
+        assert (answer.status_code, answer.content) == (200, b"9876543210")
+        problem(world.ask("GET", path, If_Match=etag), 412, "precondition-failed")
+        world.galaxy.file_contents["o1"] = b"0123456789"  # other tests share it
+
+    @pytest.mark.parametrize(
+        ("path", "status", "found"),
+        [
+            ("a%2Fb%20%22c%22%0A%C3%A4", 200, b"one"),
+            ("both", 200, b"two"),
+            ("both/x%2Fy", 200, b"4"),
+            ("out1%20%28Step%203%29", 200, b""),
+            ("both/x/y", 404, "output-not-found"),
+            ("both/x", 404, "output-not-found"),
+            ("both/", 200, b"two"),
+            ("score", 404, "output-not-found"),
+            ("none", 404, "output-not-found"),
+            ("both/..%2Fboth", 404, "output-not-found"),
+            ("vanished", 404, "output-not-found"),
+            ("deleted", 410, "results-deleted"),
+            ("purged", 410, "results-deleted"),
+            ("running", 409, "output-not-ready"),
+            ("%00", 404, "not-found"),
+            ("%ff", 404, "not-found"),
+            ("x/" * 30, 404, "output-not-found"),
+        ],
+    )
+    def test_outputs_of_every_kind(
+        self, world: World, path: str, status: int, found: bytes | str
+    ) -> None:
+        world.ended(id_ := world.submit(workflow_name="sorts"))
+        answer = world.ask("GET", f"/jobs/{id_}/outputs/{path}")
+        assert answer.status_code == status, answer.text
+        if isinstance(found, str):
+            problem(answer, status, found)
+        else:
+            assert answer.content == found
+            assert "\n" not in answer.headers["content-disposition"]
+        if path.startswith("a%2Fb"):
+            assert answer.headers["content-disposition"] == (
+                'attachment; filename="a_b_c_ä.txt"; '
+                "filename*=UTF-8''a_b_c_%C3%A4.txt"
+            ).replace("ä", "_")
+
+    def test_outputs_of_every_kind_are_listed(self, world: World) -> None:
+        world.ended(id_ := world.submit(workflow_name="sorts"))
+        items = world.get(f"/jobs/{id_}/outputs")["items"]
+        assert [(item["label"], item["src"], item["state"]) for item in items] == [
+            (output.label, output.src, output.state) for output in SORTS
+        ]
+        assert {item["label"] for item in items if item["hidden"]} == {"both"}
+        (score,) = (item for item in items if item["src"] == "value")
+        assert (score["id"], score["value"]) == (None, {"q": 0.5})
+        (both,) = (item for item in items if item["element_count"])
+        assert both["elements"] == [element("x/y", id="s4", state="ok")]
+        items = world.get(f"/jobs/{id_}/outputs?first_element=1")["items"]
+        assert all(item["elements"] == [] for item in items)
+
+    def test_a_file_that_cannot_be_read_is_no_answer(self, world: World) -> None:
+        world.ended(id_ := world.submit())
+        path = f"/jobs/{id_}/outputs/lines"
+        world.galaxy.fail_next("read", RunnerUnavailable("Galaxy is down."))
+        problem(world.ask("GET", path), 503, "galaxy-unavailable")
+        assert world.ask("GET", path).content == b"0123456789"
+        problem(world.ask("GET", "/jobs/none/outputs/lines"), 404, "job-not-found")
 
     def test_outputs_that_galaxy_has_forgotten_are_404_gone(self, world: World) -> None:
         id_ = world.submit()
@@ -1624,6 +1814,8 @@ class HttpContract:
             "GET /jobs/{invocation_id}",
             "GET /jobs/{invocation_id}/history",
             "GET /jobs/{invocation_id}/outputs",
+            "GET /jobs/{invocation_id}/outputs/{label}",
+            "GET /jobs/{invocation_id}/outputs/{label}/{element}",
             "POST /jobs/{invocation_id}/cancel",
             "POST /jobs/{invocation_id}/refresh",
             "POST /jobs/{invocation_id}/rerun",

@@ -62,10 +62,28 @@ PARTS = Output(
     id="o2",
     state="error",
     elements=(
-        Element(name="plate-1/a", id="o3", state="ok"),
+        Element(name="plate-1/a", id="o3", state="ok", size=3),
         Element(name="plate-1/b", id="o4", state="error"),
     ),
 )
+SORTS = [
+    Output(label='a/b "c"\n\u00e4', src="hda", id="s1", extension="txt", state="ok"),
+    Output(label="both", src="hda", id="s2", state="ok", hidden=True),
+    Output(
+        label="both",
+        src="hdca",
+        id="s3",
+        state="ok",
+        elements=(Element(name="x/y", path=("x/y",), id="s4", state="ok"),),
+    ),
+    Output(label="deleted", src="hda", id="s5", state="deleted"),
+    Output(label="out1 (Step 3)", src="hda", id="s6", state="ok", size=0),
+    Output(label="purged", src="hda", id="s7", state="purged"),
+    Output(label="running", src="hda", id="s8", state="running"),
+    Output(label="score", src="value", value={"q": 0.5}),
+    Output(label="vanished", src="hda", id="s9", state="ok"),
+]
+"""Outputs of every kind."""
 DETAILS = JobDetails(tool="sort1", exit_code=2, stderr="no such key")
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
@@ -140,6 +158,9 @@ def furnished(world: World) -> World:
     """Return it with the workflows and datasets that the contract speaks of."""
     galaxy = world.galaxy
     galaxy.add_workflow("sort", TEXT, N, outputs=[PARTS, LINES])
+    galaxy.add_workflow("sorts", TEXT, outputs=SORTS)
+    galaxy.file_contents.update({"o1": b"0123456789", "o3": b"xyz"})
+    galaxy.file_contents.update({"s1": b"one", "s2": b"two", "s4": b"4", "s6": b""})
     galaxy.add_workflow("strict", TEXT, N, MODE, MORE)
     galaxy.add_workflow("fails", TEXT, plan=FAILURE, details={"sort": DETAILS})
     galaxy.add_workflow("reviewed", TEXT, plan=REVIEWED)

@@ -6,6 +6,10 @@ import pytest
 from attrs import evolve, frozen
 
 from galaxy_jobs.adapters.testing.contracts.data import DataCatalogContract, DataScene
+from galaxy_jobs.adapters.testing.contracts.output_files import (
+    FileScene,
+    OutputFilesContract,
+)
 from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
     Kind,
@@ -35,6 +39,7 @@ from galaxy_jobs.domain import (
     JobDetails,
     JobState,
     Output,
+    OutputFiles,
     Src,
     WorkflowId,
     judge,
@@ -165,6 +170,30 @@ class TestData(Simulated, DataCatalogContract):
         for src in Src:
             galaxy.data[GalaxyData(src, "absent")] = None
         return SimulatedData(galaxy)
+
+
+@frozen
+class SimulatedFiles(FileScene):
+    galaxy: SimulatedGalaxy
+
+    @property
+    def absent(self) -> str:
+        return "absent"
+
+    def dataset(self, content: bytes) -> str:
+        id_ = f"f{len(self.galaxy.file_contents)}"
+        self.galaxy.file_contents[id_] = content
+        return id_
+
+
+class TestFiles(Simulated, OutputFilesContract):
+    @pytest.fixture
+    def output_files(self, galaxy: SimulatedGalaxy) -> OutputFiles:
+        return galaxy
+
+    @pytest.fixture
+    def file_scene(self, galaxy: SimulatedGalaxy) -> FileScene:
+        return SimulatedFiles(galaxy)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from galaxy_jobs.adapters.galaxy import outlines, releases, translate
+from galaxy_jobs.adapters.galaxy import files, outlines, releases, translate
 from galaxy_jobs.adapters.galaxy.bulk import Bulk
 from galaxy_jobs.adapters.galaxy.client import (
     MAX_REQUESTS,
@@ -62,6 +62,7 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
+from galaxy_jobs.domain.model.download import FileVersion
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     GalaxyState,
@@ -88,6 +89,8 @@ from galaxy_jobs.domain.model.workflow import (
 )
 from galaxy_jobs.domain.ports import (
     DataCatalog,
+    FileStream,
+    OutputFiles,
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,
@@ -107,7 +110,7 @@ class About:
     now: datetime | None
 
 
-class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
+class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputFiles):
     """A Galaxy server, through BioBlend.
 
     Nothing is sent before a method is called. Safe with any number of threads,
@@ -562,13 +565,74 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             raise refusal.unexpected() from refusal
 
     def outputs(self, invocation_id: InvocationId) -> Sequence[Output]:
+        return self._outputs(invocation_id, lambda _: True)
+
+    def named(self, invocation_id: InvocationId, label: str) -> Sequence[Output]:
+        return self._outputs(invocation_id, lambda other: other == label)
+
+    def version(self, dataset_id: str) -> FileVersion:
+        with self._client.domain_errors(Refused.unexpected):
+            return files.version(self._client, dataset_id)
+
+    def open(
+        self,
+        dataset_id: str,
+        version: FileVersion,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> FileStream:
+        stop = version.size if stop is None else stop
+        with self._client.domain_errors(Refused.unexpected):
+            return files.open_file(self._client, dataset_id, version, start, stop)
+
+    def _outputs(
+        self, invocation_id: InvocationId, wanted: Callable[[str], bool]
+    ) -> Sequence[Output]:
+        """Return the outputs with labels that are *wanted*."""
         with self._client.domain_errors(_unless_missing):
             shown = self._client.invocations.show_invocation(invocation_id)
             _check_id(translate.id_of(shown), invocation_id)
-            return [
+            outputs = [
                 self._output(label, src, id_)
-                for label, src, id_ in sorted(translate.outputs_of(shown))
+                for label, src, id_ in translate.outputs_of(shown)
+                if wanted(label)
             ]
+            if any(output.elements for output in outputs):
+                outputs = self._with_files(
+                    outputs, translate.id_of(shown, "history_id")
+                )
+            values = filter(
+                lambda output: wanted(output.label), translate.values_of(shown)
+            )
+            return sorted(
+                [*outputs, *values], key=lambda output: (output.label, output.src)
+            )
+
+    def _with_files(self, outputs: Sequence[Output], history_id: str) -> list[Output]:
+        """Return them with the formats and sizes of the elements of collections.
+
+        Galaxy shows these with the datasets of the history; elements that are not in
+        the history of the run stay without.
+        """
+        wanted = {element.id for output in outputs for element in output.elements}
+        found: dict[str, Mapping[str, Any]] = {}
+        with suppress(Refused):
+            listed = self._client.datasets_in(history_id, keys=f"id,{_FILE_KEYS}")
+            for content in islice(listed, MAX_LISTED):
+                if content.get("id") in wanted:
+                    found[content["id"]] = content
+                    if len(found) == len(wanted):
+                        break
+        return [
+            evolve(
+                output,
+                elements=tuple(
+                    translate.with_file(element, found.get(element.id or "", {}))
+                    for element in output.elements
+                ),
+            )
+            for output in outputs
+        ]
 
     def _output(self, label: str, src: str, id_: str) -> Output:
         content = self._content(src, id_)
@@ -722,7 +786,12 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
             )
 
 
-_OUTPUT_KEYS = "extension,file_size,visible,hid,history_id,deleted,purged"
+_FILE_KEYS = "extension,file_size,deleted,purged"
+
+_OUTPUT_KEYS = f"{_FILE_KEYS},visible,hid,history_id"
+
+MAX_LISTED = 20_000
+"""Datasets of a history among which the elements of collections are looked for."""
 
 _Shown = tuple[Any, datetime | None]
 """An invocation, and when it was shown by Galaxy's clock."""

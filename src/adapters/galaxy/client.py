@@ -63,6 +63,9 @@ PAGE_SIZE = 1000
 ERROR_LIMIT = 200
 """Characters that are kept of the message of an error."""
 
+ERROR_BODY_BYTES = 64 * 1024
+"""Bytes that are read of an answer that is no file."""
+
 
 RequestObserver = Callable[[str, str, int | None, float], None]
 """Called after each request: method, route with ``{id}`` for ids, status or None,
@@ -317,6 +320,49 @@ class Client(GalaxyInstance):
         _check(answer, name, url)
         return answer
 
+    def open(
+        self, method: str, path: str, headers: Mapping[str, str], **params: Any
+    ) -> Download:
+        """Send a request for a file, and return it before its body is read.
+
+        It has a connection of its own, and takes no slot of other requests.
+
+        Raises:
+            RunnerRefusedUs, RunnerUnavailable, NoAnswer, Refused: It was not answered
+                with a file.
+        """
+        url = f"{self.url}/{path}"
+        name = f"{method} {urlsplit(url).path} of Galaxy at {self.shown_url}"
+        # Bytes that a proxy has compressed are others than the size is of.
+        asked = {**self.json_headers, "Accept-Encoding": "identity", **headers}
+        request = requests.Request(method, url, headers=asked, params=params)
+        assert self.timeout is not None
+        session = self._new_session()
+        began, status = time.monotonic(), None
+        attempt = Attempt(began + self.timeout, self._watchdog)
+        try:
+            try:
+                with attempt:
+                    response = session.send(
+                        session.prepare_request(request),
+                        timeout=attempt.time_left,
+                        allow_redirects=False,
+                    )
+                    status = response.status_code
+                    if status // 100 != 2:  # noqa: PLR2004 - no success
+                        _check(_error(response, method), name, url)
+            except (RunnerError, Refused):
+                raise
+            except Exception as error:
+                raise self.failure(name, attempt, error) from error
+        except BaseException:
+            session.close()
+            raise
+        finally:
+            route = _route(url.removeprefix(self.url))
+            self._observer(method, route, status, time.monotonic() - began)
+        return Download(self, name, session, response, attempt)
+
     @contextmanager
     def _slot(self, name: str) -> Iterator[float]:
         """Hold one of the slots for requests; yields the request's deadline."""
@@ -377,7 +423,7 @@ class Client(GalaxyInstance):
                     if may_retry and attempt.reused and not attempt.timed_out:
                         may_retry = False
                         continue
-                    raise self._failure(name, attempt, error) from error
+                    raise self.failure(name, attempt, error) from error
         except TooMuch as error:
             raise NoAnswer(f"The answer to {name} {error}.") from None
 
@@ -411,9 +457,10 @@ class Client(GalaxyInstance):
         content = call.parse(body, attempt.time_left)
         return _Answer(response.status_code, response.headers, content, size)
 
-    def _failure(
+    def failure(
         self, name: str, attempt: Attempt, error: Exception
     ) -> RunnerUnavailable:
+        """Return the error for a request that was not answered to its end."""
         timed_out = attempt.timed_out or isinstance(error, requests.Timeout)
         limit = f"within {self.timeout:g} s"
         if self._watchdog.is_stopped:
@@ -455,6 +502,67 @@ class _Answer(requests.Response):
 
     def json(self, **_: Any) -> Any:
         return self._parsed
+
+
+class Download:
+    """The answer to a request for a file, read part by part.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Those of the answer.
+        name: The request and the server, in words.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        session: requests.Session,
+        response: requests.Response,
+        attempt: Attempt,
+    ) -> None:
+        self.name = name
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._client = client
+        self._session = session
+        self._response = response
+        self._attempt = attempt
+
+    def read(self, size: int) -> bytes:
+        """Return up to so many bytes; none at the end.
+
+        Raises:
+            RunnerUnavailable: They did not come within the time-out of a request.
+        """
+        assert self._client.timeout is not None
+        attempt = self._attempt
+        attempt.deadline = time.monotonic() + self._client.timeout
+        try:
+            with attempt:
+                chunk: bytes = self._response.raw.read(size, decode_content=False)
+        except Exception as error:
+            raise self._client.failure(self.name, attempt, error) from error
+        if attempt.timed_out:  # what is cut may look like an end
+            raise self._client.failure(self.name, attempt, TimeoutError())
+        return chunk
+
+    def close(self) -> None:
+        """Close the connection, from any thread."""
+        self._attempt.cut()
+        self._session.close()
+
+
+def _error(response: requests.Response, method: str) -> _Answer:
+    """Return an answer that is no file, with its body if that is JSON."""
+    body = response.raw.read(ERROR_BODY_BYTES) or b""
+    if method == "HEAD":  # it has none, whatever was refused
+        body = b'{"err_msg": "no reason given"}'
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = NOT_JSON
+    return _Answer(response.status_code, response.headers, content, len(body))
 
 
 def _check(answer: _Answer, name: str, url: str) -> None:

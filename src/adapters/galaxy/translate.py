@@ -9,6 +9,7 @@ Everything that is returned is bounded.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +35,7 @@ from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.report import (
     ELEMENTS_LIMIT,
     STDERR_TAIL,
+    VALUE,
     Element,
     GalaxyState,
     InvocationReport,
@@ -55,6 +57,7 @@ from galaxy_jobs.domain.model.values import (
     Json,
     WorkflowId,
     engine_id,
+    json_size,
 )
 from galaxy_jobs.domain.model.workflow import ListedWorkflow
 
@@ -716,23 +719,55 @@ def outputs_of(content: Any) -> Iterator[tuple[str, str, str]]:
             yield name(label) or "", src, id_of(item)
 
 
+def values_of(content: Any) -> Iterator[Output]:
+    """Yield the labelled outputs of an invocation that are no data."""
+    values = content.get("output_values")
+    for label, value in (values if isinstance(values, Mapping) else {}).items():
+        shown: Json = None
+        with suppress(Unreadable):
+            shown = plain(value)
+        if json_size(shown) > TEXT_LIMIT:
+            shown = text(json.dumps(shown))  # its beginning
+        if isinstance(shown, str):
+            shown = masked(shown)
+        yield Output(label=name(label) or "", src=VALUE, value=shown)
+
+
 def elements(content: Any) -> Iterator[Element]:
     """Yield the datasets of a collection, in its order, those in its parts included."""
-    stack = [("", item) for item in reversed(objects(content.get("elements") or []))]
+    stack: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [
+        ((), item) for item in reversed(objects(content.get("elements") or []))
+    ]
     while stack:
-        path, item = stack.pop()
-        called = path + (name(item.get("element_identifier")) or "")
+        above, item = stack.pop()
+        path = (*above, name(item.get("element_identifier")) or "")
         shown = item.get("object")
         shown = shown if isinstance(shown, Mapping) else {}
         if "elements" in shown:
             parts = objects(shown["elements"] or [])
-            stack += [(f"{called}/", part) for part in reversed(parts)]
+            stack += [(path, part) for part in reversed(parts)]
         else:
             yield Element(
-                name=name(called) or "",
+                name=name("/".join(path)) or "",
+                path=path,
                 id=id_of(shown) if "id" in shown else None,
                 state=_gone(shown) or name(shown.get("state")),
             )
+
+
+def with_file(element: Element, content: Mapping[str, Any]) -> Element:
+    """Return an element with what Galaxy lists of its dataset, if anything."""
+    return evolve(
+        element,
+        state=_gone(content) or element.state,
+        extension=name(content.get("extension")),
+        size=_size(content),
+    )
+
+
+def _size(content: Mapping[str, Any]) -> int | None:
+    size = whole(content.get("file_size"))
+    return None if size is None or size < 0 else size
 
 
 def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output:
@@ -753,9 +788,10 @@ def output(label: str, src: str, id_: str, content: Mapping[str, Any]) -> Output
         id=id_,
         name=name(content.get("name")),
         extension=name(content.get("extension")),
-        size=whole(content.get("file_size")),
+        size=_size(content),
         state=state,
-        elements=tuple(datasets[:ELEMENTS_LIMIT]),
+        elements=tuple(datasets),
+        hidden=content.get("visible") is False,
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from attrs.converters import optional
 
 from galaxy_jobs.domain.model.dataset import GalaxyData, masked
@@ -318,6 +318,10 @@ class JobDetails:
     message: str | None = None
 
 
+def _path(element: Element) -> tuple[str, ...]:
+    return tuple(element.name.split("/"))
+
+
 @frozen(kw_only=True)
 class Element:
     """One dataset of a collection.
@@ -328,25 +332,37 @@ class Element:
         id: Galaxy's id of the dataset; None for an element without one.
         state: Galaxy's state of the dataset, such as ``ok``, :data:`.DELETED` or
             :data:`.PURGED`; None where not known.
+        path: The names from the collection down to it, such as ``plate-1`` and
+            ``sample-07``; left out, *name* split at its slashes.
+        extension: Its format; None where not known.
+        size: In bytes; None where not known.
     """
 
     name: str
     id: str | None = None
     state: str | None = None
+    path: tuple[str, ...] = field(default=Factory(_path, takes_self=True))
+    extension: str | None = None
+    size: int | None = None
 
 
 ELEMENTS_LIMIT = 1000
 """How many datasets of a collection are listed; of more, the ``ok`` ones come last."""
 
+VALUE = "value"
+"""The kind of an output that is no dataset and no collection, but a value."""
+
 
 @frozen(kw_only=True)
 class Output:
-    """One output of an invocation, as Galaxy labels it.
+    """One output of an invocation.
 
     Attributes:
-        label: The workflow output's label.
-        src: ``hda`` or ``hdca``.
-        id: Galaxy's id of the dataset or collection.
+        label: The workflow output's label; where it has none, the engine's name for
+            it, by its step and output, such as ``output1 (Step 3)``.
+        src: ``hda``, ``hdca``, or :data:`VALUE`. A dataset and a collection may have
+            the same label.
+        id: Galaxy's id of the dataset or collection; None for a value.
         name: Its name in the history, :func:`masked` since it may be an address, or
             None where it could not be read.
         extension: Its format; None for a collection.
@@ -355,17 +371,22 @@ class Output:
             :data:`.PURGED`. Of a collection, it is
             ``ok`` if all of its datasets are, and otherwise the state of one that is
             not, preferably ``error``.
-        elements: Of a collection, its datasets, at most :data:`ELEMENTS_LIMIT`.
+        elements: Of a collection, its datasets; those not ``ok`` come first if there
+            are more than :data:`ELEMENTS_LIMIT`.
+        hidden: Whether Galaxy hides it in the history.
+        value: Of a value, what it is.
     """
 
     label: str
     src: str
-    id: str
+    id: str | None = None
     name: str | None = field(default=None, converter=optional(masked))
     extension: str | None = None
     size: int | None = None
     state: str | None = None
     elements: tuple[Element, ...] = ()
+    hidden: bool = False
+    value: Json = None
 
 
 @frozen(kw_only=True)

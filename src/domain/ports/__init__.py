@@ -33,6 +33,7 @@ from galaxy_jobs.domain.ports.datasets import DatasetRepository
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
 from galaxy_jobs.domain.ports.histories import RunHistories
 from galaxy_jobs.domain.ports.invocations import InvocationRepository, JobFilter
+from galaxy_jobs.domain.ports.output_files import FileStream, OutputFiles
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 from galaxy_jobs.domain.ports.queue import (
     MAY_BE_LATE,
@@ -57,10 +58,12 @@ __all__ = [
     "Cursor",
     "DataCatalog",
     "DatasetRepository",
+    "FileStream",
     "InvocationRepository",
     "JobFilter",
     "JobTransition",
     "Look",
+    "OutputFiles",
     "Page",
     "PollQueue",
     "RunHistories",

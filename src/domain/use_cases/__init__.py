@@ -8,6 +8,12 @@ of its own, and nothing here logs: values and counts are returned.
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.datasets import RegisterDataset, RenameDataset
+from galaxy_jobs.domain.use_cases.downloads import (
+    FindFile,
+    FindFiles,
+    Links,
+    whole_file,
+)
 from galaxy_jobs.domain.use_cases.find_datasets import FindDatasets
 from galaxy_jobs.domain.use_cases.find_jobs import FindJobs
 from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
@@ -70,12 +76,15 @@ __all__ = [
     "CreateToken",
     "FailedJob",
     "FindDatasets",
+    "FindFile",
+    "FindFiles",
     "FindJobs",
     "GalaxyNews",
     "Heartbeat",
     "JobLogs",
     "JobOutputs",
     "JobSteps",
+    "Links",
     "ListTokens",
     "ListWorkflows",
     "LoadSigner",
@@ -102,4 +111,5 @@ __all__ = [
     "WhoAmI",
     "one_by_one",
     "version_note",
+    "whole_file",
 ]

@@ -53,6 +53,7 @@ class Service(Litestar):
         status, ended = 0, False
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        scope["state"]["method"] = method
         scope["path"] = encoded_path(scope["raw_path"])
 
         async def respond(message: Any) -> None:
@@ -61,7 +62,7 @@ class Service(Litestar):
                 scope["method"] = method  # the server goes by it, too
                 status = message["status"]
                 message["headers"] = _stamped(self, scope, message["headers"])
-            elif ended:
+            elif ended or _is_broken_off(scope, message):
                 return
             elif method == "HEAD":
                 ended = True
@@ -93,6 +94,18 @@ class Service(Litestar):
         scope["path"] = scope["path"][:MAX_PATH_LENGTH]
         refusal = Refused("not-found", f"No path has over {MAX_PATH_LENGTH} bytes.")
         await _refuse(refusal, scope, receive, send)
+
+
+def break_off(scope: Any) -> None:
+    """Have the response end without its end: the connection is closed.
+
+    A client then sees that it has not received all of it.
+    """
+    scope["state"]["broken_off"] = True
+
+
+def _is_broken_off(scope: Any, message: Any) -> bool:
+    return scope["state"].get("broken_off", False) and not message.get("more_body")
 
 
 def encoded_path(raw: bytes) -> str:

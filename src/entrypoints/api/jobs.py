@@ -289,7 +289,12 @@ def job_history(
 )
 @asks_galaxy
 def job_outputs(
-    invocation_id: InvocationIdInPath, job_outputs: Needs[use_cases.JobOutputs]
+    *,
+    invocation_id: InvocationIdInPath,
+    job_outputs: Needs[use_cases.JobOutputs],
+    first_element: Annotated[
+        int, query("a whole number: of collections, the first dataset to list", 0, ge=0)
+    ] = 0,
 ) -> schemas.Outputs:
     """List a job's outputs.
 
@@ -297,7 +302,9 @@ def job_outputs(
     job was changed in Galaxy after its end, its `attention` says so from then on.
     """
     outputs = job_outputs(invocation_id)
-    return schemas.view(schemas.Outputs, {"items": outputs})
+    return schemas.Outputs(
+        items=[schemas.output(output, first_element) for output in outputs]
+    )
 
 
 @post(

@@ -64,10 +64,17 @@ class Rate:
 
 @define
 class StreamSlots:
-    """Limits what stays open for long: event streams and waiting requests."""
+    """Limits what stays open for long: event streams, waiting requests, downloads.
+
+    Attributes:
+        total: Of all callers.
+        per_caller: Of each one.
+        noun: What is open, for refusals.
+    """
 
     total: int
     per_caller: int
+    noun: str = "streams"
     _held: Counter[str] = field(factory=Counter, init=False)
 
     @contextmanager
@@ -78,9 +85,9 @@ class StreamSlots:
             Refused: There is none left (``too-many-requests``).
         """
         if self._held.total() >= self.total:
-            raise _no_slot(f"All {self.total} streams of this process are open.")
+            raise _no_slot(f"All {self.total} {self.noun} of this process are open.")
         if self._held[caller] >= self.per_caller:
-            raise _no_slot(f"You have {self.per_caller} open streams already.")
+            raise _no_slot(f"You have {self.per_caller} open {self.noun} already.")
         self._held[caller] += 1
         try:
             yield

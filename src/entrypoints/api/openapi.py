@@ -60,7 +60,15 @@ HEADERS: Mapping[str, Json] = {
         "Seconds after which to try again.", 5, type="integer", minimum=1
     ),
     "ETag": _header(
-        "Of this page; it stays while only `observed_at` changes.", 'W/"3f0a6b"'
+        "Of this page or file; that of a page stays while only `observed_at` changes.",
+        'W/"3f0a6b"',
+    ),
+    "Accept-Ranges": _header("Ranges are counted in bytes.", "bytes", const="bytes"),
+    "Content-Range": _header(
+        "The bytes that follow, and the size of the file.", "bytes 1000-1999/2000"
+    ),
+    "Content-Disposition": _header(
+        "The name to save it by.", 'attachment; filename="sorted.txt"'
     ),
     "Location": _header(
         "The path of what was created.",

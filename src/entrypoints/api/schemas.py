@@ -6,6 +6,7 @@ the domain by itself. Times are UTC and end in Z.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -17,6 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from galaxy_jobs import domain
 from galaxy_jobs.domain import DatasetId, InvocationState, UrlData, use_cases
 from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH, UnusableDataset
+from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
 from galaxy_jobs.domain.model.values import NAME_LENGTH
 
 
@@ -466,20 +468,39 @@ class EventJson(TransitionJson, kw_only=True):
     workflow_name: WorkflowNameField
 
 
-class ElementJson(View):
-    """A dataset of a collection."""
+LinkField: TypeAlias = Annotated[
+    str | UnsetType,
+    doc("With `links`: opens it without a token, for that time.", "http://..."),
+]
 
-    name: Annotated[str, doc("Its path in the collection.", "plate-1/sample-07")]
-    id: Annotated[str | None, doc("Galaxy's id of it.", "5114a2a207b7caff")]
+
+class ElementJson(View):
+    """A dataset of a collection, or a collection in it."""
+
+    name: Annotated[str, doc("Its name in its collection.", "sample-07")]
+    id: Annotated[
+        str | None, doc("Galaxy's id of the dataset. Null: none.", "5114a2a207b7caff")
+    ]
     state: Annotated[str | None, doc("Galaxy's word for its state.", "error")]
+    extension: Annotated[str | None, doc("Galaxy's name of the format.", "txt")]
+    size: Annotated[int | None, doc("In bytes.", 37)]
+    elements: Annotated[list[ElementJson], doc("Of a collection: what is in it.")]
+    url: LinkField = UNSET
 
 
 class OutputJson(View):
     """An output of a job."""
 
-    label: Annotated[str, doc("As the workflow names it.", "sorted")]
-    src: Annotated[str, doc("`hda`: a dataset; `hdca`: a collection.", "hda")]
-    id: Annotated[str, doc("Galaxy's id of it.", "d512183da34dc03c")]
+    label: Annotated[
+        str,
+        doc("As the workflow names it, or else by output and step.", "out1 (Step 3)"),
+    ]
+    src: Annotated[
+        str, doc("`hda`: a dataset; `hdca`: a collection; `value`: no data.", "hda")
+    ]
+    id: Annotated[
+        str | None, doc("Galaxy's id of it. Null: a value.", "d512183da34dc03c")
+    ]
     name: Annotated[str | None, doc("As Galaxy names it.", "sort of dataset 1")]
     extension: Annotated[str | None, doc("Galaxy's name of the format.", "txt")]
     size: Annotated[int | None, doc("In bytes.", 37)]
@@ -487,17 +508,75 @@ class OutputJson(View):
         str | None,
         doc("Galaxy's word for its state; `ok` if all datasets of it are.", "ok"),
     ]
+    hidden: Annotated[bool, doc("Whether Galaxy hides it in the history.")]
+    value: Annotated[Any, doc("Of a value, what it is.", None)]
     elements: Annotated[
         list[ElementJson],
-        doc("The datasets of a collection, at most 1,000; beyond, `ok` ones are last."),
+        doc(
+            "Of a collection: what is in it, up to 1,000 datasets from "
+            "`first_element` on. Where there are more, those not `ok` come first."
+        ),
     ]
+    element_count: Annotated[
+        int, doc("Of a collection: all datasets in it and its parts.", 0)
+    ]
+    url: LinkField = UNSET
 
 
 class Outputs(View):
-    """All labelled outputs of a job, by label."""
+    """All outputs of a job, by label."""
 
     items: Annotated[list[OutputJson], doc("By label.")]
     next_cursor: WholeList = None
+
+
+Link: TypeAlias = Callable[[domain.OutputFile], str | UnsetType]
+"""Returns the link to a file; UNSET without links."""
+
+
+def output(
+    made: domain.Output, first_element: int, link: Link = lambda _: UNSET
+) -> OutputJson:
+    """Return an output of a job; of a large collection, from one element on."""
+    shown = OutputJson(
+        label=made.label,
+        src=made.src,
+        id=made.id,
+        name=made.name,
+        extension=made.extension,
+        size=made.size,
+        state=made.state,
+        hidden=made.hidden,
+        value=made.value,
+        elements=[],
+        element_count=len(made.elements),
+    )
+    if (file := use_cases.whole_file(made)) is not None:
+        shown.url = link(file)
+    folders: dict[tuple[str, ...], list[ElementJson]] = {(): shown.elements}
+    for element in made.elements[first_element:][:ELEMENTS_LIMIT]:
+        for depth in range(1, len(element.path)):
+            path = element.path[:depth]
+            if path not in folders:
+                folder = _element(path[-1])
+                folders[path[:-1]].append(folder)
+                folders[path] = folder.elements
+        dataset = _element(
+            element.path[-1],
+            id=element.id,
+            state=element.state,
+            extension=element.extension,
+            size=element.size,
+        )
+        if (file := use_cases.whole_file(made, element)) is not None:
+            dataset.url = link(file)
+        folders[element.path[:-1]].append(dataset)
+    return shown
+
+
+def _element(name: str, **known: Any) -> ElementJson:
+    fields = dict.fromkeys(("id", "state", "extension", "size"))
+    return ElementJson(name=name, elements=[], **{**fields, **known})
 
 
 class SubmissionJson(View):

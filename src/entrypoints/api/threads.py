@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
@@ -27,18 +27,33 @@ GALAXY_THREADS = 40
 """Calls that may wait for Galaxy at once, in addition."""
 
 
+DOWNLOAD_THREADS = 24
+"""Calls that may wait for the bytes of files at once, in addition: each one reads a
+part of a file, and clients that read slowly hold none."""
+
 _galaxy_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
+_download_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
 
 
 def asks_galaxy(route: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """Run a route in the threads for calls to Galaxy."""
+    """Run a route, or another call, in the threads for calls to Galaxy."""
+    return _in_threads(route, _galaxy_threads)
 
-    @functools.wraps(route)
+
+def reads_files(call: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """Run a call in the threads for reading files."""
+    return _in_threads(call, _download_threads)
+
+
+def _in_threads(
+    call: Callable[P, T], pools: Mapping[asyncio.AbstractEventLoop, ThreadPoolExecutor]
+) -> Callable[P, Awaitable[T]]:
+    @functools.wraps(call)
     async def in_thread(*args: P.args, **kwargs: P.kwargs) -> T:
-        call = functools.partial(route, *args, **kwargs)
+        bound = functools.partial(call, *args, **kwargs)
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_galaxy_threads[loop], context.run, call)
+        return await loop.run_in_executor(pools[loop], context.run, bound)
 
     return in_thread
 
@@ -52,6 +67,9 @@ async def executors(_: Litestar) -> AsyncIterator[None]:
     loop.set_default_executor(readers)
     galaxy = ThreadPoolExecutor(GALAXY_THREADS, thread_name_prefix="galaxy")
     _galaxy_threads[loop] = galaxy
+    downloads = ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="download")
+    _download_threads[loop] = downloads
     yield
     await asyncio.to_thread(galaxy.shutdown)
-    del _galaxy_threads[loop]
+    await asyncio.to_thread(downloads.shutdown)
+    del _galaxy_threads[loop], _download_threads[loop]

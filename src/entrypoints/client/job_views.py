@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -42,7 +42,7 @@ def outputs(items: list[Mapping[str, Any]]) -> Table:
     rows = [
         (
             item["label"],
-            f"{item['src']}:{item['id']}",
+            f"{item['src']}:{item['id']}" if item["id"] else "",
             item["name"] or "",
             item["extension"] or "",
             "" if item["size"] is None else str(item["size"]),
@@ -55,20 +55,16 @@ def outputs(items: list[Mapping[str, Any]]) -> Table:
     return output.table(*columns, rows=rows, cut="output name")
 
 
-def _elements(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the elements of an output that is a collection, as outputs."""
-    return [
-        {
-            "label": f"{item['label']}/{element['name']}",
-            "src": "hda",
-            "id": element["id"] or "",
-            "name": None,
-            "extension": None,
-            "size": None,
-            "state": element["state"],
-        }
-        for element in item.get("elements", ())
-    ]
+def _elements(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the datasets of an output that is a collection, as outputs."""
+    stack = [(item["label"], element) for element in reversed(item["elements"])]
+    while stack:
+        above, element = stack.pop()
+        label = f"{above}/{element['name']}"
+        if element["elements"]:
+            stack += [(label, inner) for inner in reversed(element["elements"])]
+        else:
+            yield {**element, "label": label, "src": "hda", "name": None}
 
 
 def history(items: list[Mapping[str, Any]]) -> Table:

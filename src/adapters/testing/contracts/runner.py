@@ -641,7 +641,7 @@ class LikeGalaxyContract(_Contract):
 
 def _data(engine: Engine, run: InvocationId) -> set[GalaxyData]:
     outputs: Sequence[GalaxyData] = [
-        GalaxyData(Src(output.src), output.id) for output in engine.outputs(run)
+        GalaxyData(Src(output.src), output.id or "") for output in engine.outputs(run)
     ]
     assert outputs
     return set(outputs)

@@ -9,6 +9,7 @@ Tests control its workflows and how their runs go, when time passes
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,6 +24,7 @@ from galaxy_jobs.domain.errors import (
     DataNotFound,
     InvalidValue,
     RunnerError,
+    RunnerUnavailable,
     RunNotFound,
     RunRejected,
     WorkflowAmbiguous,
@@ -37,6 +39,7 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
+from galaxy_jobs.domain.model.download import FileVersion
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
     SETTLED,
@@ -68,10 +71,13 @@ from galaxy_jobs.domain.model.workflow import (
 from galaxy_jobs.domain.model.workflow_input import InputKind, WorkflowInput
 from galaxy_jobs.domain.ports import (
     DataCatalog,
+    FileStream,
+    OutputFiles,
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,
 )
+from galaxy_jobs.domain.ports.output_files import CHUNK_SIZE
 
 
 T = TypeVar("T")
@@ -201,6 +207,38 @@ class SimulatedRun:
 
 
 @define
+class SimulatedFile(FileStream):
+    """A file that is being read, which must be closed.
+
+    Attributes:
+        galaxy: Where it is.
+        dataset_id: Whose file it is.
+        start: The next byte.
+        stop: The byte behind the last one.
+        closed: Whether it is closed.
+    """
+
+    galaxy: SimulatedGalaxy
+    dataset_id: str
+    start: int
+    stop: int
+    closed: bool = False
+
+    def read(self) -> bytes:
+        if self.closed:
+            raise RunnerUnavailable("The file is closed.")
+        stop = min(self.start + CHUNK_SIZE, self.stop)
+        chunk = self.galaxy.read(self.dataset_id, self.start, stop)
+        if len(chunk) < stop - self.start:
+            raise RunnerUnavailable("The file is too short.")
+        self.start = stop
+        return chunk
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@define
 class _Fault:
     error: RunnerError
     after: bool
@@ -208,7 +246,9 @@ class _Fault:
 
 
 @define
-class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories):
+class SimulatedGalaxy(
+    WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputFiles
+):
     """Galaxy, as far as this service uses it.
 
     Attributes:
@@ -222,6 +262,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         data: The description of data; None: there is none. Of any other id that
             Galaxy could give, there is data that is ``ok``: a dataset, or a list.
         formats: The formats that it knows.
+        file_contents: The files of datasets, by id.
     """
 
     who: Identity = field(factory=lambda: Identity("http://galaxy.simulated", "user"))
@@ -239,6 +280,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         factory=dict[GalaxyData, DataDescription | None], init=False
     )
     formats: Datatypes = field(factory=Datatypes, init=False)
+    file_contents: dict[str, bytes] = field(factory=dict[str, bytes], init=False)
     _forgotten: set[InvocationId] = field(factory=set[InvocationId], init=False)
     _faults: defaultdict[str, deque[_Fault]] = field(
         factory=lambda: defaultdict(deque), init=False
@@ -517,9 +559,45 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
         def read() -> Sequence[Output]:
             run = self._run(invocation_id)
             outputs = run.workflow.outputs if run.moment.steps else ()
-            return sorted(outputs, key=lambda output: output.label)
+            return sorted(outputs, key=lambda output: (output.label, output.src))
 
         return self._call("outputs", read)
+
+    # --- files ---
+
+    def named(self, invocation_id: InvocationId, label: str) -> Sequence[Output]:
+        return [
+            output for output in self.outputs(invocation_id) if output.label == label
+        ]
+
+    def version(self, dataset_id: str) -> FileVersion:
+        def read() -> FileVersion:
+            content = self.file_contents.get(dataset_id)
+            if content is None:
+                raise DataNotFound("hda", dataset_id)
+            tag = hashlib.sha256(content).hexdigest()
+            return FileVersion(len(content), f"{dataset_id}{tag[:16]}")
+
+        return self._call("version", read)
+
+    def open(
+        self,
+        dataset_id: str,
+        version: FileVersion,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> FileStream:
+        def read() -> FileStream:
+            current = self.version(dataset_id)
+            if current.size != version.size or version.tag not in {None, current.tag}:
+                raise RunnerUnavailable("The file is another one by now.")
+            return SimulatedFile(self, dataset_id, start, stop or version.size)
+
+        return self._call("open", read)
+
+    def read(self, dataset_id: str, start: int, stop: int) -> bytes:
+        """Return a part of a file."""
+        return self._call("read", lambda: self.file_contents[dataset_id][start:stop])
 
     def cancel(self, invocation_id: InvocationId) -> None:
         self._call("cancel", lambda: self._cancel(self._run(invocation_id)))
@@ -622,6 +700,7 @@ class SimulatedGalaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories
                 for run in self.runs
                 if run.history_id == history_id
                 for output in run.workflow.outputs
+                if output.id is not None
             ]
 
         return self._call("contents", read)

@@ -1,0 +1,358 @@
+"""Downloads of outputs: single files, in ranges, and zips.
+
+Rule of the file: a response has the length that it says, or its connection is broken
+off, so that nothing short looks whole. Galaxy's bytes pass through in parts, each asked
+for once the client has taken the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import quote, unquote
+
+import structlog
+from attrs import frozen
+from litestar import Request, Response, get
+from litestar.di import Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response import Stream
+
+from galaxy_jobs.domain import InvocationId, ports, use_cases
+from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain.ports import FileStream
+from galaxy_jobs.entrypoints.api import parameters
+from galaxy_jobs.entrypoints.api.asgi import break_off
+from galaxy_jobs.entrypoints.api.auth import TokenCache, caller_of, rate_key
+from galaxy_jobs.entrypoints.api.limits import StreamSlots
+from galaxy_jobs.entrypoints.api.parameters import InvocationIdInPath, Needs, header
+from galaxy_jobs.entrypoints.api.problems import Refused, refusals
+from galaxy_jobs.entrypoints.api.threads import asks_galaxy, reads_files
+
+
+log = structlog.get_logger(__name__)
+
+OCTET_STREAM = "application/octet-stream"
+
+_RANGE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,19})-([0-9]{0,19})", re.IGNORECASE)
+
+_HEADERS = {
+    # Results are often HTML: none is shown as a page of this service.
+    "Cache-Control": "private, no-cache",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "sandbox",
+}
+
+_REFUSALS = (
+    "job-not-found",
+    "output-not-found",
+    "output-not-ready",
+    "results-deleted",
+    "gone",
+    "galaxy-refused-us",
+    "galaxy-unavailable",
+)
+
+
+@frozen
+class Downloads:
+    """Sends files to clients.
+
+    Attributes:
+        slots: Limits their number.
+        token_cache: Checks the tokens of their callers, who may be let in no more.
+        find_file: Finds a file.
+        files: Reads it.
+    """
+
+    slots: StreamSlots
+    token_cache: TokenCache
+    find_file: use_cases.FindFile
+    files: ports.OutputFiles
+
+    async def send_file(
+        self,
+        request: Request[Any, Any, Any],
+        invocation_id: InvocationId,
+        path: Sequence[str],
+        conditions: Conditions,
+    ) -> Response[Any]:
+        """Return the file at a path, or the part that is asked for.
+
+        Raises:
+            Refused: A condition does not hold, or no slot is free.
+            DomainError: There is no such file, or Galaxy could not be asked.
+        """
+        file, version = await asks_galaxy(self.find_file)(invocation_id, path)
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Content-Disposition": content_disposition(file.file_name),
+        }
+        etag = ""
+        if version.tag is not None:
+            headers["ETag"] = etag = f'"{version.tag}"'
+        # In the order of RFC 9110, 13.2.2.
+        if conditions.if_match and not _matches(conditions.if_match, etag):
+            raise Refused(
+                "precondition-failed",
+                "The output is not the one of that `If-Match`; its `ETag` is now "
+                f"{etag or 'unknown'}.",
+            )
+        known = conditions.if_none_match
+        if known and _matches(known, etag, weak=True):
+            return Response(None, status_code=304, headers={**_HEADERS, **headers})
+        start, stop, status = 0, version.size, 200
+        is_same = conditions.if_range in {None, etag}
+        if conditions.range and is_same and _method(request) == "GET":
+            found = byte_range(conditions.range, version.size)
+            if found is not None:
+                (start, stop), status = found, 206
+                headers["Content-Range"] = f"bytes {start}-{stop - 1}/{version.size}"
+        return await self.send(
+            request,
+            lambda: self.files.open(file.dataset_id, version, start, stop),
+            stop - start,
+            status=status,
+            headers=headers,
+        )
+
+    async def send(
+        self,
+        request: Request[Any, Any, Any],
+        open_file: Callable[[], FileStream],
+        length: int,
+        *,
+        status: int = 200,
+        headers: dict[str, str],
+        media_type: str = OCTET_STREAM,
+    ) -> Response[Any]:
+        """Return a response of *length* bytes.
+
+        Raises:
+            Refused: No slot is free.
+            DomainError: The file could not be opened, or its beginning not be read.
+        """
+        headers = {**_HEADERS, **headers, "Content-Length": str(length)}
+        if _method(request) == "HEAD" or not length:
+            return Response(
+                b"", status_code=status, headers=headers, media_type=media_type
+            )
+        chunks = self._chunks(request, open_file)
+        # Taken before the response begins, so that a refusal is still a problem.
+        first = await anext(chunks, b"")
+        return Stream(
+            self._all(request, first, chunks, length),
+            status_code=status,
+            headers=headers,
+            media_type=media_type,
+        )
+
+    async def _chunks(
+        self, request: Request[Any, Any, Any], open_file: Callable[[], FileStream]
+    ) -> AsyncIterator[bytes]:
+        with self.slots.hold(rate_key(request)):
+            opening = asyncio.ensure_future(reads_files(open_file)())
+            try:
+                file = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                opening.add_done_callback(_close)
+                raise
+            try:
+                with self.token_cache.watch(caller_of(request), file.close):
+                    while chunk := await reads_files(file.read)():
+                        yield chunk
+            finally:
+                file.close()
+
+    async def _all(
+        self,
+        request: Request[Any, Any, Any],
+        first: bytes,
+        others: AsyncIterator[bytes],
+        length: int,
+    ) -> AsyncIterator[bytes]:
+        sent = len(first)
+        try:
+            yield first
+            async for chunk in others:
+                sent += len(chunk)
+                yield chunk
+        except DomainError as error:
+            log.warning(
+                "download broken off", after=sent, expected=length, reason=str(error)
+            )
+            break_off(request.scope)
+
+
+def _close(opening: asyncio.Future[FileStream]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+@frozen
+class Conditions:
+    """What a client says of the file that it has, and of the part that it wants."""
+
+    range: str | None
+    if_range: str | None
+    if_match: str | None
+    if_none_match: str | None
+
+
+def conditions(
+    asked_range: Annotated[
+        str | None, header("One range of bytes.", "bytes=1000-", name="Range")
+    ] = None,
+    if_range: Annotated[
+        str | None,
+        header("The `ETag` for which the range holds.", '"5f2c"', name="If-Range"),
+    ] = None,
+    if_match: Annotated[
+        str | None, header("An `ETag`, or several.", '"5f2c"', name="If-Match")
+    ] = None,
+    if_none_match: Annotated[
+        str | None,
+        header("The `ETag` of the file that you have.", '"5f2c"', name="If-None-Match"),
+    ] = None,
+) -> Conditions:
+    """Return the conditions of a request (a dependency of routes)."""
+    return Conditions(asked_range, if_range, if_match, if_none_match)
+
+
+Label: TypeAlias = Annotated[
+    str, parameters.path("An output. A slash in it is sent as `%2F`.", "sorted")
+]
+
+_get_file = partial(
+    get,
+    dependencies={"conditions": Provide(conditions, sync_to_thread=False)},
+    responses={
+        200: ResponseSpec(
+            bytes,
+            generate_examples=False,
+            description="The bytes of the file.",
+            media_type=OCTET_STREAM,
+        ),
+        206: ResponseSpec(
+            bytes,
+            generate_examples=False,
+            description="The range that was asked for.",
+            media_type=OCTET_STREAM,
+        ),
+        304: ResponseSpec(
+            None, generate_examples=False, description="The file is the one you have."
+        ),
+        **refusals(*_REFUSALS, "precondition-failed", "range-not-satisfiable"),
+    },
+    response_headers=parameters.documented(
+        "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"
+    ),
+)
+
+
+@_get_file("/{invocation_id:str}/outputs/{label:str}")
+async def download_output(
+    *,
+    request: Request[Any, Any, Any],
+    invocation_id: InvocationIdInPath,
+    label: Label,
+    conditions: Needs[Conditions],
+    downloads: Needs[Downloads],
+) -> Response[Any]:
+    """Download an output.
+
+    The bytes as Galaxy has them, always as an attachment. `HEAD` has the same headers.
+    A download that was interrupted is resumed with `Range` and `If-Range`. If Galaxy
+    breaks off, so is the connection, before the length that was said.
+    """
+    return await downloads.send_file(request, invocation_id, [label], conditions)
+
+
+@_get_file("/{invocation_id:str}/outputs/{label:str}/{element:path}")
+async def download_element(
+    *,
+    request: Request[Any, Any, Any],
+    invocation_id: InvocationIdInPath,
+    label: Label,
+    element: Annotated[  # noqa: ARG001 - decoded, it does not tell slashes apart
+        str,
+        parameters.path(
+            "The names of elements down to a dataset, with slashes between. One within "
+            "a name is sent as `%2F`.",
+            "plate-1/sample-07",
+        ),
+    ],
+    conditions: Needs[Conditions],
+    downloads: Needs[Downloads],
+) -> Response[Any]:
+    """Download an element of an output that is a collection.
+
+    As `GET /jobs/{invocation_id}/outputs/{label}`.
+    """
+    path = [label, *_elements(request)]
+    return await downloads.send_file(request, invocation_id, path, conditions)
+
+
+def byte_range(text: str, size: int) -> tuple[int, int] | None:
+    """Return the bytes of a ``Range`` header: the first one, and the one behind.
+
+    Returns:
+        None for several ranges, other units and what is no range: then all is sent
+        (RFC 9110, 14.2).
+
+    Raises:
+        Refused: There are no such bytes (``range-not-satisfiable``).
+    """
+    found = _RANGE.fullmatch(text.strip(" \t"))
+    first, last = found.groups() if found else ("", "")
+    if not first and not last:
+        return None
+    if not first:
+        start, stop = max(size - int(last), 0), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= stop:
+        raise Refused(
+            "range-not-satisfiable",
+            f"The output has {size} bytes; got {text[:100]!r}.",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return start, stop
+
+
+def content_disposition(file_name: str) -> str:
+    """Return the header that has a file saved by a name (RFC 6266)."""
+    ascii_name = file_name.encode("ascii", "replace").decode().replace("?", "_")
+    plain = re.sub(r'[^ -~]|["\\%]', "_", ascii_name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, '')}"
+
+
+def _matches(sent: str, etag: str, *, weak: bool = False) -> bool:
+    """Return whether a list of tags has this one; ``*`` matches any file."""
+    if sent.strip() == "*":
+        return True
+    tags = [tag.strip() for tag in sent.split(",")]
+    if weak:
+        tags = [tag.removeprefix("W/") for tag in tags]
+    return bool(etag) and etag in tags
+
+
+def _elements(request: Request[Any, Any, Any]) -> list[str]:
+    """Return the names of elements in a path: a slash within one is encoded."""
+    segments = request.scope["path"].split("/")
+    return [unquote(segment) for segment in segments[segments.index("outputs") + 2 :]]
+
+
+def _method(request: Request[Any, Any, Any]) -> str:
+    """Return the method as it was sent: `HEAD` is routed as `GET`."""
+    method: str = request.scope["state"]["method"]
+    return method
+
+
+ROUTES = [download_output, download_element]
+"""Below ``/jobs``."""
