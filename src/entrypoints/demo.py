@@ -52,6 +52,8 @@ def run(*, keep_serving: bool, port: int, galaxy_port: int | None) -> int:
         report("stopped")
     except CommandFailed as error:
         report(f"failed: {error}")
+        if error.hint:
+            output.line(error.hint)
         return 1
     return 0
 
@@ -74,7 +76,9 @@ def _run(
         report("API", f"port {port} is taken: using {free}")
         port = free
     address = f"http://127.0.0.1:{port}"
-    api = Api(environment.Service(url=address))
+    service = environment.read(environment.Service)
+    # A token is for the address that it was set with.
+    api = Api(service if service.url == address else environment.Service(url=address))
     log = logs / "serve.log"
     serve = stack.enter_context(_process(log, "serve", "--port", str(port)))
     _wait_ready(api, serve, log)

@@ -96,7 +96,7 @@ def test_it_tells_every_stage_and_what_to_type_next(
 
 
 def test_a_second_demo_takes_what_the_first_one_registered(
-    galaxy: LocalGalaxy, key: str, home: Path
+    galaxy: LocalGalaxy, key: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert demo(home, galaxy.url, key).returncode == 0
     with socket.socket() as other:
@@ -109,8 +109,20 @@ def test_a_second_demo_takes_what_the_first_one_registered(
     assert "'fruits' is registered already" in again.stdout
     assert f"port {PORT} is taken: using " in again.stdout
     (hda,) = re.findall(r'"src": "hda", "id": "(\w+)"', again.stdout)
+    # A service that wants tokens is shown the one that is set.
+    token = ["token", "create", "newcomer", "--scope", "submit"]
+    created = subprocess.run(
+        [sys.executable, "-m", "galaxy_jobs.entrypoints", *token],
+        check=True,
+        env=environment(home, galaxy.url, key),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    monkeypatch.setenv("GALAXY_JOBS_TOKEN", created.stdout.strip())
     with Proxy(galaxy.url, without(f"datasets/{hda}")).running() as proxy:
         other_galaxy = demo(home, proxy.url, key)
+    assert other_galaxy.returncode == 0, other_galaxy.stdout + other_galaxy.stderr
     assert "'fruits' is other data, or of another Galaxy" in other_galaxy.stdout
     assert '{"dataset_id": "fruits-2"' in other_galaxy.stdout
 
