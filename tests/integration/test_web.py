@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
-from galaxy_jobs.domain import Failure, InputKind, InvocationState, WorkflowInput
+from galaxy_jobs.domain import (
+    DatasetId,
+    Failure,
+    InputKind,
+    InvocationId,
+    InvocationState,
+    Request,
+    WorkflowInput,
+)
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.ports import JobFilter
 from tests.integration.screenshots import furnish
@@ -192,6 +201,21 @@ def test_a_new_job_appears_in_the_list_by_itself(chrome: Browser, there: Site) -
         id_ = there.job("sort", "reads")
         expect(page.locator(f"#job-{id_}")).to_be_visible()
         tab.stayed()
+
+
+def test_a_submission_becomes_its_job_once_galaxy_has_accepted_it(
+    chrome: Browser, there: Site
+) -> None:
+    request = Request(dataset_id=DatasetId("reads"), workflow_name="sort")
+    now = datetime.now(UTC)
+    submission = there.submission(request, now)
+    with opened(chrome, there.url) as tab:
+        page = tab.go(f"/ui/submissions/{submission.submission_id}")
+        with page.expect_response("**/ui/submissions/*") as asked:
+            expect(page.get_by_role("heading", name="Being submitted")).to_be_visible()
+        assert asked.value.status == 200
+        there.accept(submission, InvocationId("accepted"), now)
+        page.wait_for_url("**/ui/jobs/accepted")
 
 
 def test_what_has_the_focus_keeps_it_while_the_page_follows_the_job(

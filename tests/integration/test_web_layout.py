@@ -8,6 +8,7 @@ screen reader, a keyboard or weak eyes from using a page.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,7 +17,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from galaxy_jobs.domain import Element, Output
+from galaxy_jobs.domain import DatasetId, Element, Output, Request
+from galaxy_jobs.domain.model.submission import Problem
 from tests.integration.screenshots import LOGS, STEPS, furnish, output
 from tests.support.api import StandIn
 from tests.support.browser import browser
@@ -69,6 +71,14 @@ def paths(postgres_url: str, there: Site) -> dict[str, str]:
     jobs: dict[str, Any] = dict(furnish(there))
     form = "/ui/submit?workflow_name=variant-calling"
     failed = f"/ui/jobs/{jobs['failed']}"
+    request = Request(
+        dataset_id=DatasetId("SRR7889041"), workflow_name="variant-calling"
+    )
+    now = datetime.now(UTC)
+    pending, refused = (there.submission(request, now) for _ in range(2))
+    detail = "Galaxy refused the request: the tool 'toolshed/bwa_mem' is not installed."
+    rejected = refused.rejected(Problem("galaxy-rejected", detail), now)
+    there.container.submissions().save(refused, rejected, look_in=None)
     return {
         "the list": "/",
         "a filtered list": "/?dataset_id=SRR7889041&workflow_name=rna-seq&state=failed",
@@ -82,6 +92,9 @@ def paths(postgres_url: str, there: Site) -> dict[str, str]:
         "a form for data": "/ui/submit?workflow_name=differential-expression",
         "workflows found": "/ui/submit?search=variant",
         "a rerun": f"{failed}/rerun",
+        "workflows not found": "/ui/submit?search=nothing",
+        "a submission": f"/ui/submissions/{pending.submission_id}",
+        "a rejected submission": f"/ui/submissions/{refused.submission_id}",
         "documentation": "/docs",
         "sign-in": "/sign-in",
         "nothing": "/ui/nothing",

@@ -19,6 +19,7 @@
   const controls = [...document.querySelectorAll(
     "a, button, input, select, textarea, summary, label, h1, h2, h3, .badge, .tag"
   )].filter(shown);
+  const ruler = document.createElement("canvas").getContext("2d");
   for (const control of controls) {
     const box = control.getBoundingClientRect();
     if (!scrolls(control) && (box.left < -1 || box.right > innerWidth + 1)) {
@@ -26,6 +27,16 @@
     }
     const text = control.localName === "input" ? control.placeholder : "";
     const narrow = control.scrollWidth > control.clientWidth + 1;
+    // Options are as long as a workflow has them, but for ours, which have no value.
+    if (control.localName === "select" && control.value === "") {
+      // The arrow takes as much as a line is high.
+      const style = getComputedStyle(control);
+      ruler.font = style.font;
+      const text = ruler.measureText(control.selectedOptions[0]?.text ?? "").width;
+      const room = control.clientWidth - parseFloat(style.paddingLeft)
+        - parseFloat(style.paddingRight) - parseFloat(style.fontSize);
+      if (text > room) wrong.push(`${name(control)} is clipped`);
+    }
     if (narrow && (text || control.localName !== "input") && control.clientWidth) {
       wrong.push(`${name(control)} is clipped`);
     }

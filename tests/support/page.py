@@ -93,29 +93,39 @@ class Site:
     ) -> InvocationId:
         """Record a job that was accepted then, and what was seen of it since."""
         now = datetime.now(UTC) - ago
-        submission = Submission(
-            submission_id=SubmissionId(uuid4()),
-            identity=WHO,
-            request=Request(
-                dataset_id=DatasetId(dataset_id),
-                workflow_name=workflow,
-                parameters=parameters or {},
-                **more,
-            ),
-            created_at=now,
-            updated_at=now,
+        request = Request(
+            dataset_id=DatasetId(dataset_id),
+            workflow_name=workflow,
+            parameters=parameters or {},
+            **more,
         )
-        store = self.container.submissions()
-        day = timedelta(days=1)
-        store.open(submission, deadline=day, key_lifetime=day)
+        submission = self.submission(request, now)
         id_ = InvocationId(invocation_id or uuid4().hex[:16])
-        after = evolve(
-            submission.accepted(id_, now), history_id=HistoryId(uuid4().hex[:16])
-        )
-        store.accept(submission, after, after.invocation(id_, now))
+        self.accept(submission, id_, now)
         for number, sighting in enumerate(sightings, 1):
             self.see(id_, sighting, now + number * each)
         return id_
+
+    def submission(self, request: Request, at: datetime) -> Submission:
+        """Record a submission whose outcome is not known."""
+        submission = Submission(
+            submission_id=SubmissionId(uuid4()),
+            identity=WHO,
+            request=request,
+            created_at=at,
+            updated_at=at,
+        )
+        day = timedelta(days=1)
+        self.container.submissions().open(submission, deadline=day, key_lifetime=day)
+        return submission
+
+    def accept(self, submission: Submission, id_: InvocationId, at: datetime) -> None:
+        """Record that Galaxy accepted it."""
+        after = evolve(
+            submission.accepted(id_, at), history_id=HistoryId(uuid4().hex[:16])
+        )
+        store = self.container.submissions()
+        store.accept(submission, after, after.invocation(id_, at))
 
     def see(
         self, id_: InvocationId, sighting: Sighting, at: datetime | None = None

@@ -780,7 +780,10 @@ def test_an_unknown_outcome_leads_to_the_page_of_the_submission(world: World) ->
         world.send("/ui/submit", page, dataset_id="reads").headers["location"] == where
     )
     assert '<meta http-equiv="refresh"' in world.get(where)
+    by_htmx = {"HX-Request": "true"}
+    assert "HX-Refresh" not in world.api.get(where, headers=by_htmx).headers
     world.sweep(3)
+    assert world.api.get(where, headers=by_htmx).headers["HX-Refresh"] == "true"
     answer = world.api.get(where, follow_redirects=False)
     assert (
         answer.headers["location"] == f"/ui/jobs/{world.galaxy.runs[0].invocation_id}"

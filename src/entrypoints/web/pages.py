@@ -217,6 +217,8 @@ def get_submission_page(
 ) -> Response[Any]:
     """Show a submission, or redirect to its job."""
     submission = submissions.get(submission_id_of(submission_id))
+    if render.is_htmx(request) and not submission.open:
+        return Response(None, headers={"HX-Refresh": "true"})
     if submission.invocation_id is not None:
         return to_job(submission.invocation_id)
     return page(request, "submission.html", submission=submission)
