@@ -11,6 +11,7 @@ from attrs import frozen
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.samples import upload_text
 from galaxy_jobs.adapters.galaxy import Galaxy
+from galaxy_jobs.adapters.galaxy.releases import OBJECT_STORES
 from galaxy_jobs.adapters.testing.contracts.data import DataCatalogContract, DataScene
 from galaxy_jobs.adapters.testing.contracts.runner import (
     Engine,
@@ -28,7 +29,7 @@ from galaxy_jobs.domain import (
     Src,
     WorkflowId,
 )
-from galaxy_jobs.domain.errors import OutcomeUnknown, RunRejected
+from galaxy_jobs.domain.errors import RunRejected
 from tests.support.galaxy import GALAXY, Lab
 from tests.support.ids import absent_id
 from tests.support.workflows import Step, data, review, tool, workflow
@@ -124,11 +125,6 @@ class TestData(DataCatalogContract):
         return GalaxyDataScene(lab, absent_id(galaxy))
 
 
-UNCHECKED_BEFORE_26 = pytest.mark.skipif(
-    GALAXY.release < "26", reason="older releases take such options in other ways"
-)
-
-
 class TestRunner(Real, WorkflowRunnerContract):
     def test_copies_the_results_of_an_equal_job_if_it_may(
         self, engine: Engine, scene: GalaxyScene
@@ -162,7 +158,9 @@ class TestRunner(Real, WorkflowRunnerContract):
             ),
         ],
     )
-    @UNCHECKED_BEFORE_26
+    @pytest.mark.skipif(
+        OBJECT_STORES.affects(GALAXY.release), reason=OBJECT_STORES.effect
+    )
     def test_refuses_an_object_store_that_there_is_not(
         self, engine: Engine, scene: Scene, options: InvokeOptions
     ) -> None:
@@ -172,14 +170,13 @@ class TestRunner(Real, WorkflowRunnerContract):
             engine.invoke(workflow_id, inputs, history_id, options)
         assert engine.runs_in(history_id) == []
 
-    @UNCHECKED_BEFORE_26
     def test_resources_that_its_administrators_have_not_defined_start_nothing(
         self, engine: Engine, scene: Scene
     ) -> None:
         workflow_id = scene.add_workflow(self._fresh("resources"), Kind.SUCCESS)
         history_id, inputs = engine.create(self._fresh("run")), {"text": scene.data()}
         options = InvokeOptions(resource_params={"cores": 4})
-        with pytest.raises(OutcomeUnknown, match="HTTP 500"):
+        with pytest.raises(RunRejected, match="have defined none"):
             engine.invoke(workflow_id, inputs, history_id, options)
         assert engine.runs_in(history_id) == []
 

@@ -10,18 +10,22 @@ from galaxy_jobs.adapters.galaxy.releases import (
     ADDRESSES,
     COMPLETED,
     LIMITS,
+    OBJECT_STORES,
     PICK_VALUE,
     SUB_WORKFLOWS,
 )
 
 
+LATER = [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]
+
+
 @pytest.mark.parametrize(
     ("version", "gaps"),
     [
-        ("24.1.4", [ADDRESSES, LIMITS, COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
-        ("24.2", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
-        ("25.0.4", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
-        ("25.1.3", [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]),
+        ("24.1.4", [ADDRESSES, LIMITS, OBJECT_STORES, *LATER]),
+        ("24.2", [OBJECT_STORES, *LATER]),
+        ("25.0.4", [OBJECT_STORES, *LATER]),
+        ("25.1.3", LATER),
         ("26.0", [PICK_VALUE]),
         ("26.0.2", [PICK_VALUE]),
         ("26.1.2", []),

@@ -15,13 +15,17 @@ from galaxy_jobs.domain import (
     AllowedWorkflow,
     Allowlist,
     GalaxyData,
+    HistoryId,
     InvocationId,
     InvokeOptions,
     Src,
     WorkflowId,
 )
 from galaxy_jobs.domain.errors import (
+    OutcomeUnknown,
+    RunnerError,
     RunnerUnavailable,
+    RunRejected,
     WorkflowAmbiguous,
     WorkflowNotFound,
     WorkflowVersionNotFound,
@@ -267,3 +271,36 @@ def test_a_galaxy_that_does_not_answer_is_not_asked_for_its_list_each_time() -> 
     now = RETRY_AFTER
     assert made.listed() == made.listed() == []
     assert len(asked) == 2
+
+
+FAILED = client.NoAnswer("It failed.", status=500)
+
+
+@pytest.mark.parametrize(
+    ("options", "form", "error"),
+    [
+        (InvokeOptions(resource_params={"cores": 4}), None, RunRejected),
+        (InvokeOptions(resource_params={"cores": 4}), [], OutcomeUnknown),
+        (InvokeOptions(resource_params={"cores": 4}), FAILED, OutcomeUnknown),
+        (InvokeOptions(), None, OutcomeUnknown),
+    ],
+)
+def test_resources_that_nobody_has_defined_are_no_unknown_outcome(
+    options: InvokeOptions, form: object, error: type[RunnerError]
+) -> None:
+    requests: list[str] = []
+
+    def exchange(_: object, request: Any, *__: object) -> object:
+        requests.append(request.method)
+        if request.method == "POST":
+            raise FAILED
+        if isinstance(form, Exception):
+            raise form
+        shown = {**recorded("run_form_two_steps"), "workflow_resource_parameters": form}
+        return client._Answer(200, {}, shown, 2)
+
+    made = Galaxy("http://galaxy.test", "key")
+    made._client._exchange = exchange  # type: ignore[assignment, method-assign]
+    with pytest.raises(error):
+        made.invoke(WorkflowId("w1"), {}, HistoryId("h1"), options)
+    assert requests == (["POST", "GET"] if options.resource_params else ["POST"])

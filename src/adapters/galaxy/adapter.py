@@ -333,7 +333,28 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
                 )
                 return InvocationId(translate.id_of(invocation))
         except NoAnswer as error:
+            if options.resource_params and error.status == _GALAXY_FAILED:
+                self._check_resources(workflow_id, history_id)
             raise OutcomeUnknown(str(error)) from error
+
+    def _check_resources(self, workflow_id: WorkflowId, history_id: HistoryId) -> None:
+        """Check that resources can be requested: Galaxy answers a 500 where not.
+
+        It looks them up before it starts anything.
+
+        Raises:
+            RunRejected: None are defined for runs of this workflow.
+        """
+        with suppress(Refused, NoAnswer), self._client.domain_errors():
+            form = self._client.get(
+                f"workflows/{workflow_id}/download", style="run", history_id=history_id
+            )
+            if form[_RESOURCES] is None:
+                raise RunRejected(
+                    f"HTTP {_GALAXY_FAILED.value}",
+                    advice="Resources are requested for the run, and the "
+                    "administrators of this Galaxy have defined none for workflows.",
+                )
 
     def _with_addresses_fetched(
         self, inputs: Mapping[str, Source | Json], history_id: HistoryId
@@ -795,6 +816,11 @@ MAX_LISTED = 20_000
 
 _Shown = tuple[Any, datetime | None]
 """An invocation, and when it was shown by Galaxy's clock."""
+
+_GALAXY_FAILED = HTTPStatus.INTERNAL_SERVER_ERROR
+
+_RESOURCES = "workflow_resource_parameters"
+"""What Galaxy's run form has the resources in that runs may request, or null."""
 
 _SRC = {"dataset": Src.HDA, "dataset_collection": Src.HDCA}
 

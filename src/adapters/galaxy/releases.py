@@ -51,6 +51,12 @@ LIMITS = Gap(
     "Galaxy drops them at the import; a value that does not fit is not refused before "
     "the run.",
 )
+OBJECT_STORES = Gap(
+    "25.1",
+    "checks of the object stores that a run prefers",
+    "`preferred_object_store_id` and the like are ignored if there is no such store. "
+    "Later releases refuse the job.",
+)
 COMPLETED = Gap(
     "26.0",
     "the state `completed` of an invocation",
@@ -67,7 +73,7 @@ PICK_VALUE = Gap(
     "A workflow with one cannot be imported into Galaxy.",
 )
 
-GAPS = (ADDRESSES, LIMITS, COMPLETED, SUB_WORKFLOWS, PICK_VALUE)
+GAPS = (ADDRESSES, LIMITS, OBJECT_STORES, COMPLETED, SUB_WORKFLOWS, PICK_VALUE)
 """All of them."""
 
 
