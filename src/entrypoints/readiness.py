@@ -37,6 +37,11 @@ class Ready:
         """Whether requests can be served."""
         return self.database and self.migrations in {"current", "ahead"}
 
+    @property
+    def status(self) -> str:
+        """That, in a word."""
+        return "ready" if self.ok else "unavailable"
+
 
 @frozen
 class Readiness:

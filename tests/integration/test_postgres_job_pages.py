@@ -38,7 +38,6 @@ from galaxy_jobs.domain.model.invocation import (
     StepSummary,
 )
 from galaxy_jobs.domain.ports import Cursor, JobFilter
-from galaxy_jobs.entrypoints.api.job_pages import JobPages
 from tests.support.build import NOON, an_invocation
 from tests.support.job_pages import ComposedJobPages
 from tests.support.rows import fill
@@ -69,7 +68,7 @@ class Jobs:
 
     def __init__(self, engine: Engine) -> None:
         self.reader = RecordingReader(lambda: engine)
-        self.pages: JobPages = PostgresJobPages(self.reader)
+        self.pages = PostgresJobPages(self.reader)
         self.loop = asyncio.Runner()
 
     def page(

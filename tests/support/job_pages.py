@@ -15,7 +15,7 @@ from galaxy_jobs.entrypoints.api import schemas
 
 @frozen
 class ComposedJobPages:
-    """Fills the API's `JobPages` from a repository's pages.
+    """Returns what `PostgresJobPages` does, from a repository's pages.
 
     Attributes:
         pages: Lists invocations, as :meth:`InvocationRepository.page` does.

@@ -26,6 +26,11 @@ class GalaxyNews:
     problem: str | None
     at: datetime
 
+    @property
+    def ok(self) -> bool:
+        """Whether Galaxy answered."""
+        return self.identity is not None
+
 
 @define
 class WhoAmI:

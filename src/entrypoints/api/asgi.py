@@ -1,4 +1,4 @@
-"""The ASGI layer around Litestar: request ids, metrics, paths and HEAD.
+"""The ASGI layer around Litestar: request ids, metrics, the access log, paths, HEAD.
 
 Litestar's own middleware runs behind its router and does not see what is not found,
 so what concerns every response stands here. Nothing is decided here: requests are
@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from random import getrandbits
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -21,11 +22,15 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from galaxy_jobs.adapters.prometheus import Metrics
-from galaxy_jobs.entrypoints.api.access_log import log_request
-from galaxy_jobs.entrypoints.api.auth import SAFE_METHODS
+from galaxy_jobs.entrypoints.api.auth import PUBLIC, SAFE_METHODS, Caller
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
 from galaxy_jobs.entrypoints.api.problems import Refused, shutting_down
 
+
+access_log = structlog.get_logger("galaxy_jobs.access")
+
+LOGGED_PATH_LENGTH = 300
+"""Characters of a path that are logged: a client may send thousands."""
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 """A request id that is taken over from the client; others could forge log lines."""
@@ -85,7 +90,7 @@ class Service(Litestar):
                 route = scope.get("path_template", "none")
                 known = method if method in _METHODS else "other"
                 self.metrics.answered(known, route, status, seconds)
-            log_request(scope, method, status, seconds)
+            _log_request(scope, method, status, seconds)
 
     async def _route(self, scope: Any, receive: Receive, send: Send) -> None:
         if len(scope["path"]) <= MAX_PATH_LENGTH:
@@ -94,6 +99,22 @@ class Service(Litestar):
         scope["path"] = scope["path"][:MAX_PATH_LENGTH]
         refusal = Refused("not-found", f"No path has over {MAX_PATH_LENGTH} bytes.")
         await _refuse(refusal, scope, receive, send)
+
+
+def _log_request(scope: Any, method: str, status: int, seconds: float) -> None:
+    handler = scope.get("route_handler")
+    ok = status < HTTPStatus.BAD_REQUEST
+    if ok and handler is not None and handler.opt.get(PUBLIC):
+        return  # asked every few seconds by machines: not worth a line each
+    caller: Caller | None = scope.get("user")
+    access_log.info(
+        "request",
+        method=method,
+        path=scope["path"][:LOGGED_PATH_LENGTH],
+        status=status,
+        **({"token": caller.id} if caller is not None and caller.id else {}),
+        ms=round(1000 * seconds, 1),
+    )
 
 
 def break_off(scope: Any) -> None:

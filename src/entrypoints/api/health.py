@@ -43,18 +43,7 @@ def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
     it.
     """
     report = readiness()
-    galaxy = report.galaxy
-    ready = schemas.ReadyJson(
-        status="ready" if report.ok else "unavailable",
-        database=report.database,
-        migrations=report.migrations,
-        galaxy=schemas.GalaxyJson(
-            ok=galaxy.identity is not None, problem=galaxy.problem, at=galaxy.at
-        )
-        if galaxy
-        else None,
-        problem=report.problem,
-    )
+    ready = schemas.view(schemas.ReadyJson, report)
     return Response(ready, status_code=200 if report.ok else 503)
 
 

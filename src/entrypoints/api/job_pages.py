@@ -9,35 +9,10 @@ import hashlib
 import json
 import re
 from importlib.metadata import version
-from typing import Protocol
-
-from galaxy_jobs.domain.ports import Cursor, JobFilter
 
 
 _TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _RELEASE = version("galaxy-jobs")  # another one may show more
-
-
-class JobPages(Protocol):
-    """Reads pages of the list of jobs on the event loop."""
-
-    async def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None
-    ) -> tuple[str, str, Cursor | None]:
-        """Return a page as :meth:`InvocationRepository.page` does.
-
-        Returns:
-            The members of a JSON array, newest first; a text that differs wherever
-            anything else in them than `observed_at` does; and the cursor of the next
-            page.
-
-        Raises:
-            InvalidValue: The cursor is malformed.
-            StoreUnavailable: The database could not be reached.
-        """
-
-    async def close(self) -> None:
-        """Close the connections."""
 
 
 def body_and_etag(items: str, tag: str, next_cursor: str | None) -> tuple[bytes, str]:

@@ -10,15 +10,17 @@ from urllib.parse import quote
 from litestar import MediaType, Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
+from msgspec.structs import asdict
 
 from galaxy_jobs import domain
 from galaxy_jobs.adapters.broadcast import TransitionFilter
+from galaxy_jobs.adapters.postgres import PostgresJobPages
 from galaxy_jobs.domain import DatasetId, InvocationState, Scope, ports, use_cases
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, requires, unauthenticated
 from galaxy_jobs.entrypoints.api.bodies import Strict
 from galaxy_jobs.entrypoints.api.events import Subscriptions
-from galaxy_jobs.entrypoints.api.job_pages import JobPages, body_and_etag, matches
+from galaxy_jobs.entrypoints.api.job_pages import body_and_etag, matches
 from galaxy_jobs.entrypoints.api.parameters import (
     InvocationIdInPath,
     Needs,
@@ -111,15 +113,7 @@ def validate_job(
 
 
 def _wish(data: schemas.NewJob) -> domain.Request:
-    return domain.Request(
-        dataset_id=data.dataset_id,
-        workflow_name=data.workflow_name,
-        parameters=data.parameters,
-        overwrite=data.overwrite,
-        dataset_input=data.dataset_input,
-        use_cached_job=data.use_cached_job,
-        workflow_version=data.workflow_version,
-    )
+    return domain.Request(**asdict(data))
 
 
 @post(
@@ -168,7 +162,7 @@ def rerun_job(
 )
 async def list_jobs(
     *,
-    job_pages: Needs[JobPages],
+    job_pages: Needs[PostgresJobPages],
     dataset_id: Annotated[
         DatasetId | None, name_query("a text: only jobs on this dataset", "reads-1")
     ] = None,
