@@ -14,10 +14,13 @@ Model, verdict and ports are imported from here; use cases from
 from galaxy_jobs.domain import ports
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
     DataDescription,
     Dataset,
+    DatasetRef,
     GalaxyData,
     Source,
+    SourceElement,
     Src,
     UnusableDataset,
     UrlData,
@@ -90,9 +93,11 @@ __all__ = [
     "SERVICE",
     "AllowedWorkflow",
     "Allowlist",
+    "CollectionData",
     "DataDescription",
     "Dataset",
     "DatasetId",
+    "DatasetRef",
     "Datatypes",
     "DomainError",
     "Element",
@@ -133,6 +138,7 @@ __all__ = [
     "Signer",
     "SigningKey",
     "Source",
+    "SourceElement",
     "Src",
     "StepReport",
     "StepSummary",

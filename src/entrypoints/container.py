@@ -121,7 +121,7 @@ class Container(containers.DeclarativeContainer):
     database: Provider[Database] = Singleton(Database, settings, embedded)
     engine: Provider[Engine] = Singleton(Database.engine, database)
     datasets: Provider[ports.DatasetRepository] = Singleton(
-        postgres.PostgresDatasets, engine
+        postgres.PostgresDatasets, engine, settings.provided.sources.schemes
     )
     submissions: Provider[ports.SubmissionRepository] = Singleton(
         postgres.PostgresSubmissions, engine
@@ -176,7 +176,11 @@ class Container(containers.DeclarativeContainer):
         use_cases.LoadSigner, signing_keys, settings.provided.data.signing_keys
     )
     register_dataset = Singleton(
-        use_cases.RegisterDataset, datasets, clock, data_catalog
+        use_cases.RegisterDataset,
+        datasets,
+        clock,
+        data_catalog,
+        policy=settings.provided.sources,
     )
     rename_dataset = Singleton(use_cases.RenameDataset, datasets)
     list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)

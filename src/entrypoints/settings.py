@@ -24,7 +24,12 @@ from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.signing import SigningKey
 from galaxy_jobs.domain.model.values import WorkflowId, positive
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
-from galaxy_jobs.domain.use_cases import PollPolicy, ReconcilePolicy, SubmitPolicy
+from galaxy_jobs.domain.use_cases import (
+    DataPolicy,
+    PollPolicy,
+    ReconcilePolicy,
+    SubmitPolicy,
+)
 from galaxy_jobs.entrypoints import environment
 from galaxy_jobs.entrypoints.environment import BadSetting, setting
 
@@ -217,6 +222,7 @@ class Settings:
     purge: bool = False  #: superseded histories are purged, not only deleted
     http: HttpTable = field(factory=HttpTable)
     data: DataTable = field(factory=DataTable)
+    sources: DataPolicy = field(factory=DataPolicy)
 
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
@@ -248,7 +254,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
             file, "submit", SubmitPolicy, ReconcilePolicy, _Cleanup, deadline=deadline
         )
         (http,) = _table(file, "http", HttpTable)
-        (data,) = _table(file, "data", DataTable)
+        data, sources = _table(file, "data", DataTable, DataPolicy)
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_JOBS_CONFIG ({settings.config}): {error}") from None
     if file:
@@ -265,6 +271,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         purge=cleanup.purge,
         http=http,
         data=data,
+        sources=sources,
     )
 
 

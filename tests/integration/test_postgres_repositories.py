@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresTransitionFeed,
     make_engine,
 )
+from galaxy_jobs.adapters.postgres.datasets import LISTED_SOURCE_SIZE
 from galaxy_jobs.adapters.postgres.tables import metadata
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
@@ -42,7 +44,7 @@ from galaxy_jobs.adapters.testing.contracts.submissions import (
 )
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
-from galaxy_jobs.domain import DatasetId
+from galaxy_jobs.domain import CollectionData, Dataset, DatasetId, UrlData
 from galaxy_jobs.domain.errors import InvalidSource
 from galaxy_jobs.domain.model.dataset import UnusableDataset
 from tests.support.sightings import SIGHTINGS, store_between_others
@@ -115,7 +117,17 @@ class InPostgres:
 class TestDatasets(InPostgres, DatasetRepositoryContract):
     @pytest.mark.parametrize(
         "source",
-        ["{}", "7", '{"src": "file", "id": "1"}', '{"src": "url", "url": "x"}'],
+        [
+            *("{}", "7", '{"src": "file", "id": "1"}', '{"src": "url", "url": "x"}'),
+            '{"src": "url", "url": "s3://bucket/key", "ext": "txt"}',
+            '{"src": "url", "url": "http://x.test/", "ext": "txt", "md5": "0"}',
+            '{"src": "collection", "collection_type": "list", "elements": []}',
+            '{"src": "collection", "collection_type": "list", "listed": "many"}',
+            """{"src": "collection", "collection_type": "list", "elements":
+                [{"name": "a", "source": {"src": "hda", "id": 1}}]}""",
+            """{"src": "collection", "collection_type": "paired", "elements":
+                [{"name": "forward", "dataset_id": "d1"}]}""",
+        ],
     )
     def test_one_that_another_program_wrote_wrongly_is_listed_and_not_used(
         self, repositories: Repositories, engine: Engine, source: str
@@ -139,6 +151,57 @@ class TestDatasets(InPostgres, DatasetRepositoryContract):
         assert isinstance(listed, UnusableDataset)
         assert (listed.dataset_id, listed.name) == ("wrong", "a")
         assert "datasets" in listed.problem
+
+    def test_what_another_program_wrote_is_used(
+        self, repositories: Repositories, engine: Engine
+    ) -> None:
+        self._insert(
+            engine,
+            "plate",
+            """{"src": "collection", "collection_type": "list:paired", "note": "ours",
+                "elements": [{"name": "s1", "elements": [
+                    {"name": "forward", "dataset_id": "reads-1"},
+                    {"name": "reverse", "source": {"src": "url", "ext": "fastq",
+                        "url": "http://x.test/2.fq", "name": null, "deferred": null}}
+                ]}]}""",
+        )
+        self._insert(engine, "s3", '{"src": "url", "url": "s3://b/k", "ext": "txt"}')
+        source = repositories.datasets.get(DatasetId("plate")).source
+        assert isinstance(source, CollectionData)
+        assert [place for place, _ in source.leaves()] == ["s1/forward", "s1/reverse"]
+        allowing = PostgresDatasets(engine, ["s3"])
+        assert allowing.get(DatasetId("s3")).source == UrlData("s3://b/k", "txt")
+        # Those that were not allowed before are not any more.
+        with pytest.raises(InvalidSource, match="'plate' cannot be used"):
+            allowing.get(DatasetId("plate"))
+
+    def test_a_large_one_is_listed_without_a_look_at_its_elements(
+        self, repositories: Repositories, engine: Engine
+    ) -> None:
+        bad = json.dumps({"name": "e", "source": {"src": "hda", "id": 1}})
+        elements = ",".join([bad] * (LISTED_SOURCE_SIZE // len(bad)))
+        self._insert(
+            engine,
+            "large",
+            '{"src": "collection", "collection_type": "list", '
+            f'"elements": [{elements}]}}',
+        )
+        (listed,) = repositories.datasets.page(10).items
+        assert isinstance(listed, Dataset)
+        count = LISTED_SOURCE_SIZE // len(bad)
+        assert listed.source == CollectionData("list", None, count=count)
+        with pytest.raises(InvalidSource, match="element 'e' is"):
+            repositories.datasets.get(DatasetId("large"))
+
+    def _insert(self, engine: Engine, dataset_id: str, source: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO datasets (dataset_id, name, source)"
+                    " VALUES (:id, 'a', CAST(:source AS jsonb))"
+                ),
+                {"id": dataset_id, "source": source},
+            )
 
 
 class TestSubmissions(InPostgres, SubmissionRepositoryContract):

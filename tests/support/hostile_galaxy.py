@@ -147,6 +147,8 @@ class HostileGalaxy:
         runs: The runs in each history.
         names: The names of the histories.
         actions: The answers to reviews, by the ids of a run and its step.
+        made: The bodies of the requests to fetch data and to make collections.
+        invoked: The bodies of those to invoke.
     """
 
     garbage: dict[str, Garbage] = field(factory=dict)
@@ -156,11 +158,13 @@ class HostileGalaxy:
     runs: dict[str, list[str]] = field(factory=lambda: defaultdict(list))
     names: dict[str, str] = field(factory=dict)
     actions: dict[str, Any] = field(factory=dict)
+    made: list[dict[str, Any]] = field(factory=list)
+    invoked: list[dict[str, Any]] = field(factory=list)
     url: str = ""
     _ids: Iterator[int] = field(factory=lambda: count(2**40), init=False)
     _running: dict[str, Any] = field(factory=lambda: recorded("run_slow"), init=False)
 
-    def answer(  # noqa: C901, PLR0912 - a table of the routes
+    def answer(  # noqa: C901, PLR0912, PLR0915 - a table of the routes
         self, method: str, target: str, body: bytes
     ) -> tuple[str, Any]:
         """Return the kind of a request and its ordinary answer."""
@@ -220,8 +224,18 @@ class HostileGalaxy:
                 return "history", {"id": id_, "purged": False}
             case "POST", "workflows", _, "invocations":
                 id_ = f"{next(self._ids):016x}"
+                self.invoked.append(json.loads(body))
                 self.runs[json.loads(body)["history"].removeprefix("hist_id=")] += [id_]
                 return "invoke", {"id": id_, "state": "new"}
+            case "POST", "tools", "fetch":
+                made = json.loads(body)
+                self.made.append(made)
+                items = [item for target in made["targets"] for item in target["items"]]
+                outputs = [{"id": f"{next(self._ids):016x}"} for _ in items]
+                return "fetch", {"outputs": outputs}
+            case "POST", "dataset_collections":
+                self.made.append(json.loads(body))
+                return "make", {"id": f"{next(self._ids):016x}"}
             case "GET", "invocations":
                 ids = self.runs[query["history_id"][0]]
                 page = ids[::-1] if query.get("offset", ["0"]) == ["0"] else []

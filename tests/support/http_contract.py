@@ -1470,6 +1470,16 @@ class HttpContract:
             {"src": "hdca", "id": "1"},
             {"src": "url", "url": "https://example.org/a?b=c", "ext": "fastq"},
             {"src": "url", "url": "ftp://example.org/a", "ext": "bam"},
+            {
+                "src": "url",
+                "url": "http://example.org/a",
+                "ext": "bam",
+                "name": "1.bam",
+                "sha256": "0a" * 32,
+                "md5": "0b" * 16,
+                "dbkey": "hg38",
+                "deferred": True,
+            },
         ],
     )
     def test_a_dataset_is_registered_and_found(
@@ -1513,6 +1523,82 @@ class HttpContract:
         calls = world.galaxy.calls["describe"]
         assert world.ask("POST", "/datasets", body).json() == dataset
         assert world.galaxy.calls["describe"] == calls
+
+    def test_a_collection_is_registered_listed_and_run_on(self, world: World) -> None:
+        url = "https://me:secret@example.org/1?sig=secret"
+        forward = {"src": "url", "url": url, "ext": "fastq", "sha256": "AB" * 32}
+        elements = [
+            {
+                "name": "s1",
+                "elements": [
+                    {"name": "forward", "source": forward},
+                    {"name": "reverse", "dataset_id": "reads"},
+                ],
+            },
+            {"name": "s2", "source": {"src": "hdca", "id": "1"}},
+        ]
+        shown = {"src": "collection", "collection_type": "list:paired", "count": 2}
+        source = {**shown, "elements": elements}
+        del source["count"]
+        body = {"dataset_id": f"plate {uuid4()}", "name": "Plate", "source": source}
+        for _ in range(2):
+            answer = world.ask("POST", "/datasets", body)
+            assert answer.status_code == 201, answer.text
+        dataset = answer.json()
+        assert dataset["collection_type"] == "list:paired"
+        assert (dataset["extension"], dataset["described_at"]) == (None, None)
+        assert "secret" not in answer.text
+        forward |= {"url": "https://***@example.org/1?sig=***", "sha256": "ab" * 32}
+        assert dataset["source"] == {**shown, "elements": elements}
+        assert world.get(answer.headers["location"]) == dataset
+        listed = world.get("/datasets?limit=1")["items"]
+        assert listed == [{**dataset, "source": {**shown, "elements": None}}]
+        job = {**SORT, "dataset_id": body["dataset_id"]}
+        plan = world.ask("POST", "/jobs?validate_only=true", job).json()
+        reads = {"src": "hda", "id": "hda-reads"}
+        assert plan["inputs"]["text"] == {
+            **shown,
+            "elements": [
+                {
+                    "name": "s1",
+                    "elements": [
+                        {"name": "forward", "source": forward},
+                        {"name": "reverse", "source": reads},
+                    ],
+                },
+                elements[1],
+            ],
+        }
+        world.submit(dataset_id=body["dataset_id"])
+        given = world.galaxy.runs[-1].inputs["text"]
+        assert isinstance(given, domain.CollectionData)
+        assert dict(given.leaves()) == {
+            "s1/forward": UrlData(url, "fastq", sha256="ab" * 32),
+            "s1/reverse": domain.GalaxyData(domain.Src.HDA, "hda-reads"),
+            "s2": domain.GalaxyData(domain.Src.HDCA, "1"),
+        }
+
+    def test_422_invalid_source_for_a_collection_of_what_is_not_registered(
+        self, world: World
+    ) -> None:
+        id_ = f"plate {uuid4()}"
+        source = {
+            "src": "collection",
+            "collection_type": "list",
+            "elements": [{"name": "s1", "dataset_id": f"none {id_}"}],
+        }
+        body = {"dataset_id": id_, "name": "Plate", "source": source}
+        document = problem(world.ask("POST", "/datasets", body), 422, "invalid-source")
+        assert f"Element 's1' is dataset 'none {id_}'" in document["detail"]
+        gone = world.ask("GET", f"/datasets/{quote(id_)}")
+        problem(gone, 404, "dataset-not-found")
+        answer = world.ask("POST", "/datasets?check=false", body)
+        assert answer.status_code == 201
+        runs = len(world.galaxy.runs)
+        answer = world.ask("POST", "/jobs", {**SORT, "dataset_id": id_})
+        document = problem(answer, 422, "invalid-source")
+        assert "which is not registered" in document["detail"]
+        assert len(world.galaxy.runs) == runs
 
     def test_422_invalid_source(self, world: World) -> None:
         hda, hdca = (

@@ -57,7 +57,6 @@ def test_what_galaxy_can_fetch_is_taken_as_it_is(url: str) -> None:
         "file:///etc/passwd",
         "FILE:///etc/passwd",
         "file://localhost/etc/passwd",
-        "gxfiles://mine/a.txt",
         "base64://aGVsbG8=",
         "javascript:alert(1)",
         "data:text/plain,hello",

@@ -13,6 +13,7 @@ from galaxy_jobs.domain import (
     AllowedWorkflow,
     Allowlist,
     DatasetId,
+    DatasetRef,
     GalaxyData,
     InputKind,
     Json,
@@ -31,7 +32,7 @@ from galaxy_jobs.domain.errors import (
     WorkflowNotAllowed,
 )
 from galaxy_jobs.domain.model.workflow import bind, dataset_target, resolve
-from galaxy_jobs.domain.model.workflow_input import Bound, DatasetRef
+from galaxy_jobs.domain.model.workflow_input import Bound
 
 
 HDA = GalaxyData(Src.HDA, "a1")

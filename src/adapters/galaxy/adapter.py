@@ -33,12 +33,14 @@ from galaxy_jobs.adapters.galaxy.declarations import (
     Stored,
 )
 from galaxy_jobs.adapters.galaxy.limits import MAX_ANSWER_BYTES
+from galaxy_jobs.adapters.galaxy.made import Maker
 from galaxy_jobs.adapters.galaxy.names import Names
 from galaxy_jobs.adapters.galaxy.pauses import (
     MAX_DATASETS,
     broken_input,
     datasets_of,
     element_of,
+    failed_input,
     with_blocked,
 )
 from galaxy_jobs.adapters.galaxy.replaced import replacement, with_replacements
@@ -55,6 +57,7 @@ from galaxy_jobs.domain.errors import (
     WorkflowVersionNotFound,
 )
 from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
     DataDescription,
     GalaxyData,
     Source,
@@ -307,7 +310,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         options: InvokeOptions = InvokeOptions(),
     ) -> InvocationId:
         # Whatever happens to it, the workflow is not invoked yet.
-        inputs = self._with_addresses_fetched(inputs, history_id)
+        inputs = self._with_data_made(inputs, history_id)
         try:
             with self._client.domain_errors(_rejected):
                 invocation = self._client.workflows.invoke_workflow(
@@ -356,29 +359,20 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
                     "administrators of this Galaxy have defined none for workflows.",
                 )
 
-    def _with_addresses_fetched(
+    def _with_data_made(
         self, inputs: Mapping[str, Source | Json], history_id: HistoryId
     ) -> Mapping[str, Source | Json]:
-        """Have data by address fetched into a history, where a run cannot do it."""
-        by_address = {
-            name: value for name, value in inputs.items() if isinstance(value, UrlData)
-        }
-        if not by_address or not releases.ADDRESSES.affects(self.about().version):
+        """Have what a run cannot be given as it is made in its history."""
+        values = list(inputs.values())
+        by_address = any(isinstance(value, UrlData) for value in values)
+        addresses = by_address and releases.ADDRESSES.affects(self.about().version)
+        if not addresses and not any(isinstance(v, CollectionData) for v in values):
             return inputs
-        fetched = {
-            name: self._fetch(data, history_id) for name, data in by_address.items()
-        }
-        return {**inputs, **fetched}
-
-    def _fetch(self, data: UrlData, history_id: HistoryId) -> GalaxyData:
-        items = [translate.input_value(data)]
-        target = {"destination": {"type": "hdas"}, "items": items}
+        assert self._client.timeout is not None
         with self._client.domain_errors(_rejected):
-            answer = self._client.post(
-                "tools/fetch", {"history_id": history_id, "targets": [target]}
-            )
-            (dataset,) = translate.objects(translate.part(answer, "outputs", list))
-            return GalaxyData(Src.HDA, translate.id_of(dataset))
+            limit = MAKING_TIMEOUTS * self._client.timeout
+            maker = Maker(self._client, history_id, limit)
+            return maker.made(inputs, addresses=addresses)
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:
         """Return the state of an invocation; see the port.
@@ -580,7 +574,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
                 is_own = shown.get("creating_job") in {None, job["id"]}
                 info = translate.text(shown.get("misc_info"))
                 if info and is_own and shown.get("state") != "ok":
-                    return info.strip() or None
+                    return f"{info.strip()} {failed_input(self._client, job)}".strip()
             return broken_input(self._client, job)
         except Refused as refusal:
             raise refusal.unexpected() from refusal
@@ -830,6 +824,9 @@ _NO_DATA = frozenset(
 """The answers about data for a malformed id, data of another user, and no data."""
 
 Plan: TypeAlias = Mapping[int, translate.PlannedStep]
+
+MAKING_TIMEOUTS = 3
+"""The data of a run may take so many times the time-out of one request."""
 
 MAX_PLANS = 1000
 """Workflows whose steps are kept."""

@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
@@ -181,10 +181,24 @@ class Client(GalaxyInstance):
         """Return the answer to a GET that BioBlend has no method for."""
         return self.make_get_request(f"{self.url}/{path}", params=params).json()
 
-    def post(self, path: str, payload: Mapping[str, Any], **params: Any) -> Any:
-        """Return the answer to a POST that BioBlend has no method for."""
-        url = f"{self.url}/{path}"
-        return self.make_post_request(url, dict(payload), params=params)
+    def post(
+        self,
+        path: str,
+        payload: Mapping[str, Any],
+        *,
+        time_limit: float | None = None,
+        **params: Any,
+    ) -> Any:
+        """Return the answer to a POST that BioBlend has no method for.
+
+        Args:
+            path: Below ``/api``.
+            payload: The body.
+            time_limit: Seconds for the request, if not those of every request.
+            params: The query.
+        """
+        url, body = f"{self.url}/{path}", dict(payload)
+        return self._send("POST", url, params, body, time_limit).json()
 
     def pages(self, path: str, size: int, **params: Any) -> Iterator[dict[str, Any]]:
         """Yield the objects of a list that Galaxy gives in pages of *size*."""
@@ -286,6 +300,7 @@ class Client(GalaxyInstance):
         url: str,
         params: Any = None,
         payload: dict[str, Any] | None = None,
+        time_limit: float | None = None,
     ) -> requests.Response:
         """Send one request and return its answer, which is JSON.
 
@@ -300,18 +315,16 @@ class Client(GalaxyInstance):
             params=params,
             data=None if payload is None else json.dumps(payload),
         )
-        with self._slot(name) as deadline:
+        with self._slot(name, time_limit or self.timeout) as limit:
             began, status = time.monotonic(), None
             try:
                 with self.call() as call:
                     if method == "POST":
                         with self._new_session() as session:
-                            answer = self._exchange(
-                                session, request, name, deadline, call
-                            )
+                            answer = self._exchange(session, request, name, limit, call)
                     else:
                         answer = self._exchange(
-                            self._session, request, name, deadline, call
+                            self._session, request, name, limit, call
                         )
                 status = answer.status_code
             finally:
@@ -364,17 +377,17 @@ class Client(GalaxyInstance):
         return Download(self, name, session, response, attempt)
 
     @contextmanager
-    def _slot(self, name: str) -> Iterator[float]:
-        """Hold one of the slots for requests; yields the request's deadline."""
-        assert self.timeout is not None
-        deadline = time.monotonic() + self.timeout
-        if not self._slots.acquire(timeout=self.timeout):
+    def _slot(self, name: str, seconds: float | None) -> Iterator[_Limit]:
+        """Hold one of the slots for requests; yields the request's time limit."""
+        assert seconds is not None
+        limit = _Limit(seconds, time.monotonic() + seconds)
+        if not self._slots.acquire(timeout=seconds):
             raise RunnerUnavailable(
                 f"{name} was not sent: too many other requests were under way for "
-                f"{self.timeout:g} s."
+                f"{seconds:g} s."
             )
         try:
-            yield deadline
+            yield limit
         finally:
             self._slots.release()
 
@@ -403,7 +416,7 @@ class Client(GalaxyInstance):
         session: requests.Session,
         request: requests.Request,
         name: str,
-        deadline: float,
+        limit: _Limit,
         call: Call,
     ) -> _Answer:
         prepared = session.prepare_request(request)
@@ -411,7 +424,7 @@ class Client(GalaxyInstance):
         try:
             call.begin_request()
             while True:
-                attempt = Attempt(deadline, self._watchdog)
+                attempt = Attempt(limit.deadline, self._watchdog)
                 try:
                     with attempt:
                         return self._read(session, prepared, attempt, call)
@@ -423,7 +436,7 @@ class Client(GalaxyInstance):
                     if may_retry and attempt.reused and not attempt.timed_out:
                         may_retry = False
                         continue
-                    raise self.failure(name, attempt, error) from error
+                    raise self.failure(name, attempt, error, limit.seconds) from error
         except TooMuch as error:
             raise NoAnswer(f"The answer to {name} {error}.") from None
 
@@ -458,24 +471,42 @@ class Client(GalaxyInstance):
         return _Answer(response.status_code, response.headers, content, size)
 
     def failure(
-        self, name: str, attempt: Attempt, error: Exception
+        self,
+        name: str,
+        attempt: Attempt,
+        error: Exception,
+        seconds: float | None = None,
     ) -> RunnerUnavailable:
-        """Return the error for a request that was not answered to its end."""
+        """Return the error for a request that was not answered to its end.
+
+        Args:
+            name: The request and the server, in words.
+            attempt: The last attempt.
+            error: Why it failed.
+            seconds: Its time limit, if not that of every request.
+        """
         timed_out = attempt.timed_out or isinstance(error, requests.Timeout)
-        limit = f"within {self.timeout:g} s"
+        until = f"within {seconds or self.timeout:.4g} s"
         if self._watchdog.is_stopped:
-            limit = "before the service was stopped"
+            until = "before the service was stopped"
         if not attempt.sent:
-            cause = f"no connection {limit}" if timed_out else _innermost(error)
+            cause = f"no connection {until}" if timed_out else _innermost(error)
             return RunnerUnavailable(
                 f"Galaxy at {self.shown_url} could not be reached ({cause}). Check "
                 "that it is up and that its address is right."
             )
         if timed_out:
-            return NoAnswer(f"{name} was not answered {limit}.")
+            return NoAnswer(f"{name} was not answered {until}.")
         return NoAnswer(
             f"{name} was interrupted before the answer ({_innermost(error)})."
         )
+
+
+class _Limit(NamedTuple):
+    """The time limit of a request: its seconds, and when they are over."""
+
+    seconds: float
+    deadline: float
 
 
 class _Answer(requests.Response):

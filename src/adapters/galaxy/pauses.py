@@ -138,6 +138,28 @@ def broken_input(client: Client, job: Mapping[str, Any]) -> str | None:
     return None
 
 
+def failed_input(client: Client, job: Mapping[str, Any]) -> str:
+    """Return what Galaxy says of an input that could not be made for a paused job.
+
+    Only data in the history of the job counts; an empty text if there is none.
+
+    Raises:
+        Refused: Galaxy does not show the inputs.
+    """
+    if job.get("state") != "paused" or job.get("history_id") is None:
+        return ""
+    failed = client.datasets_in(
+        translate.id_of(job, "history_id"),
+        q="state",
+        qv="error",
+        keys="id,name,misc_info,sources",
+    )
+    problems = {item.get("id"): item for item in failed}
+    inputs = datasets_of(client, job, "input") if problems else ()
+    first = next((id_ for id_ in inputs if id_ in problems), None)
+    return translate.failed_input(problems[first]) if first is not None else ""
+
+
 def _with(report: InvocationReport, blocked: set[JobId]) -> InvocationReport:
     return evolve(
         report,

@@ -239,10 +239,27 @@ def input_value(value: Source | Json) -> Any:
     match value:
         case GalaxyData(src, id_):
             return {"src": src.value, "id": id_}
-        case UrlData(url, ext):
-            return {"src": "url", "url": url, "ext": ext}
+        case UrlData():
+            return _address(value)
         case _:
             return value
+
+
+def _address(data: UrlData) -> dict[str, Any]:
+    """Return data by address as Galaxy expects it, without what is left to it."""
+    hashes = [
+        {"hash_function": function, "hash_value": digest}
+        for function, digest in (("SHA-256", data.sha256), ("MD5", data.md5))
+        if digest
+    ]
+    options = {
+        "name": data.name,
+        "hashes": hashes,
+        "dbkey": data.dbkey,
+        "deferred": data.deferred,
+    }
+    given = {name: value for name, value in options.items() if value}
+    return {"src": "url", "url": data.url, "ext": data.ext, **given}
 
 
 # --- data ---------------------------------------------------------------------
@@ -447,6 +464,13 @@ def dataset_problem(content: Any) -> str | None:
     # In quotes, which end an address wherever it is masked.
     parts = (shown and f"'{shown}'", info and info.strip())
     return text(": ".join(filter(None, parts)))
+
+
+def failed_input(content: Any) -> str:
+    """Return a sentence on a dataset that failed: its name, address and reason."""
+    called, problem = name(content.get("name")) or "", dataset_problem(content) or ""
+    is_named = problem.startswith(f"'{called}'")
+    return problem if is_named else f"{quoted(called)} from {problem}"
 
 
 def quiet_for(

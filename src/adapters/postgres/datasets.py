@@ -28,12 +28,19 @@ from galaxy_jobs.domain.errors import (
     InvalidSource,
     InvalidValue,
 )
-from galaxy_jobs.domain.model.dataset import Dataset, UnusableDataset
+from galaxy_jobs.domain.model.dataset import (
+    URL_SCHEMES,
+    Dataset,
+    UnusableDataset,
+)
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.submission import SubmissionState
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.ports import Cursor, DatasetRepository, Page
 
+
+LISTED_SOURCE_SIZE = 32 * 1024
+"""Bytes of JSON up to which the elements of a collection are checked for a list."""
 
 _T = tables.datasets
 _S = tables.submissions
@@ -57,8 +64,29 @@ _ONE = _SELECT.where(_T.c.dataset_id == sa.bindparam("id"))
 _MANY = _SELECT.where(
     _T.c.dataset_id == sa.func.any(sa.bindparam("ids", type_=ARRAY(sa.Text)))
 )
-_FIRST = _SELECT.order_by(_T.c.created_at.desc(), _T.c.dataset_id.desc()).limit(
-    sa.bindparam("limit", type_=sa.Integer)
+_TEXT = sa.cast(_T.c.source, sa.Text)
+_IS_LARGE = sa.and_(
+    sa.func.octet_length(_TEXT) > LISTED_SOURCE_SIZE,
+    _T.c.source["src"].astext == "collection",
+    sa.func.jsonb_typeof(_T.c.source["elements"]) == "array",
+)
+# Without its elements; what is kept of it may be as long as the program that wrote it
+# liked.
+_LISTED = sa.func.jsonb_build_object(
+    "src",
+    "collection",
+    "collection_type",
+    sa.func.left(_T.c.source["collection_type"].astext, 255),
+    "listed",
+    sa.func.jsonb_array_length(_T.c.source["elements"]),
+)
+_FIRST = (
+    sa.select(
+        *(column for column in _COLUMNS if column.key != "source"),
+        sa.case((_IS_LARGE, sa.cast(_LISTED, sa.Text)), else_=_TEXT).label("source"),
+    )
+    .order_by(_T.c.created_at.desc(), _T.c.dataset_id.desc())
+    .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _BEYOND = _FIRST.where(
     sa.tuple_(_T.c.created_at, _T.c.dataset_id)
@@ -125,10 +153,15 @@ class PostgresDatasets(DatasetRepository):
     """Keeps datasets in a table into which frontends may insert, too.
 
     A malformed row of theirs raises InvalidSource where it is fetched. In pages it is
-    an :class:`UnusableDataset`: a bad row must not hide the others.
+    an :class:`UnusableDataset`: a bad row must not hide the others. The elements of a
+    large collection are not looked at there, only where it is fetched.
+
+    Attributes:
+        schemes: Those of addresses that are allowed.
     """
 
     engine: Engine
+    schemes: Collection[str] = URL_SCHEMES
 
     def add(self, dataset: Dataset) -> Dataset:
         def work(connection: Connection) -> Dataset:
@@ -143,7 +176,7 @@ class PostgresDatasets(DatasetRepository):
                 if row is None:
                     continue  # removed in between, by another program
                 with suppress(InvalidSource):
-                    stored = dataset_from_row(row)
+                    stored = dataset_from_row(row, self.schemes)
                     if stored.same_as(dataset):
                         return _described(connection, stored, dataset)
                 raise DatasetExists(dataset.dataset_id)
@@ -159,7 +192,7 @@ class PostgresDatasets(DatasetRepository):
         )
         if row is None:
             raise DatasetNotFound(dataset_id)
-        return dataset_from_row(row)
+        return dataset_from_row(row, self.schemes)
 
     def get_many(
         self, dataset_ids: Collection[DatasetId]
@@ -170,7 +203,7 @@ class PostgresDatasets(DatasetRepository):
         rows = read(
             self.engine, lambda c: c.execute(_MANY, {"ids": ids}).mappings().all()
         )
-        return {row["dataset_id"]: dataset_from_row(row) for row in rows}
+        return {row["dataset_id"]: dataset_from_row(row, self.schemes) for row in rows}
 
     def page(
         self, limit: int, after: Cursor | None = None, *, search: str = ""
@@ -189,7 +222,7 @@ class PostgresDatasets(DatasetRepository):
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
-        items = tuple(map(_listed, rows[:limit]))
+        items = tuple(self._listed(row) for row in rows[:limit])
         if len(rows) <= limit:
             return Page(items, None)
         last = rows[limit - 1]
@@ -204,7 +237,7 @@ class PostgresDatasets(DatasetRepository):
         )
         if row is None:
             raise DatasetNotFound(dataset_id)
-        return dataset_from_row(row)
+        return dataset_from_row(row, self.schemes)
 
     def remove(self, dataset_id: DatasetId) -> None:
         parameters = {"id": dataset_id, "keys": [dataset_key(dataset_id)]}
@@ -222,6 +255,18 @@ class PostgresDatasets(DatasetRepository):
         if not storable(dataset_id):
             raise DatasetNotFound(dataset_id)
         write(self.engine, work)
+
+    def _listed(self, row: Row) -> Dataset | UnusableDataset:
+        try:
+            dataset = dataset_from_row(row, self.schemes)
+        except InvalidSource as error:
+            return UnusableDataset(
+                dataset_id=row["dataset_id"],
+                name=row["name"] or "",
+                problem=str(error),
+                created_at=row["created_at"],
+            )
+        return dataset.as_listed()
 
 
 def _has(search: str) -> sa.ColumnElement[bool]:
@@ -246,15 +291,3 @@ def _described(connection: Connection, stored: Dataset, dataset: Dataset) -> Dat
         description=dataset.description,
         described_at=dataset.described_at,
     )
-
-
-def _listed(row: Row) -> Dataset | UnusableDataset:
-    try:
-        return dataset_from_row(row)
-    except InvalidSource as error:
-        return UnusableDataset(
-            dataset_id=row["dataset_id"],
-            name=row["name"] or "",
-            problem=str(error),
-            created_at=row["created_at"],
-        )

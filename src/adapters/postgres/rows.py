@@ -8,7 +8,7 @@ must not keep a state from being recorded, so it is replaced.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from attrs import asdict
@@ -16,12 +16,13 @@ from sqlalchemy import RowMapping
 
 from galaxy_jobs.domain.errors import InvalidSource, InvalidValue
 from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
     DataDescription,
     Dataset,
     GalaxyData,
     Source,
     Src,
-    UrlData,
+    check_schemes,
     masked,
 )
 from galaxy_jobs.domain.model.invocation import (
@@ -32,6 +33,7 @@ from galaxy_jobs.domain.model.invocation import (
     StepSummary,
     Transition,
 )
+from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -83,26 +85,19 @@ def dataset_to_row(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def source_to_json(source: Source) -> dict[str, str]:
-    """Return the JSON of a source, as clients and frontends write it."""
-    match source:
-        case GalaxyData(src=src, id=id_):
-            return {"src": src.value, "id": id_}
-        case UrlData(url=url, ext=ext):
-            return {"src": "url", "url": url, "ext": ext}
-
-
-def dataset_from_row(row: Row) -> Dataset:
+def dataset_from_row(row: Row, schemes: Collection[str]) -> Dataset:
     """Return the dataset of a row, which another program may have written.
 
     Args:
         row: With its JSON as text: a number in it may be longer than Python reads.
+        schemes: Those of addresses that are allowed.
 
     Raises:
-        InvalidSource: The row is malformed.
+        InvalidSource: The row is malformed, or has an address that is not allowed.
     """
     try:
         source = _source(json.loads(row["source"] or "null"))
+        check_schemes(source, schemes)
         return Dataset(
             dataset_id=row["dataset_id"],
             name=row["name"] if (row["name"] or "").strip() else row["dataset_id"],
@@ -117,6 +112,14 @@ def dataset_from_row(row: Row) -> Dataset:
             f"another program registered it wrongly. {masked(str(error))} Correct its "
             "row in the table `datasets`.",
         ) from error
+
+
+def _source(value: Any) -> Source:
+    match value:
+        case {"src": "collection", "listed": int(count), "collection_type": type_}:
+            return CollectionData(type_, None, count=count)
+        case _:
+            return source_from_json(value)
 
 
 def _description(text: str | None) -> DataDescription | None:
@@ -140,25 +143,6 @@ def _description(text: str | None) -> DataDescription | None:
             )
         case _:
             return None
-
-
-def _source(value: Any) -> Source:
-    match value:
-        case {"src": "url", "url": str(url), "ext": str(ext)}:
-            return UrlData(url, ext)
-        case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
-            return GalaxyData(Src(src), id_)
-        case _:
-            raise _odd(json.dumps(value))
-
-
-def _odd(source: str) -> InvalidValue:
-    return InvalidValue(
-        f"its source is {source if len(source) <= 200 else source[:200] + '…'}; "  # noqa: PLR2004
-        "expected "
-        '{"src": "hda"|"ldda"|"hdca", "id": "…"} or '
-        '{"src": "url", "url": "…", "ext": "…"}.'
-    )
 
 
 # --- submissions ----------------------------------------------------------------

@@ -68,6 +68,19 @@ _DATASETS = (
     )
     .order_by(_D.c.dataset_id)
 )
+_COLLECTIONS = sa.text("""
+    SELECT dataset_id FROM datasets
+    WHERE source ->> 'src' = 'collection'
+        AND jsonb_path_query_array(source, '$.**.id') ?| :ids
+        AND EXISTS (
+            SELECT FROM jsonb_path_query(source, '$.elements.**') AS data
+            WHERE (data ->> 'src') || ':' || (data ->> 'id') = ANY (:data)
+        )
+    ORDER BY dataset_id
+""").bindparams(
+    sa.bindparam("ids", type_=ARRAY(sa.Text)),
+    sa.bindparam("data", type_=ARRAY(sa.Text)),
+)
 _RUNS = (
     sa.select(_A.c.invocation_id)
     .where(
@@ -133,7 +146,10 @@ class PostgresSupersededRuns(SupersededRuns):
         }
 
         def work(connection: Connection) -> list[str]:
-            datasets = connection.scalars(_DATASETS, parameters).all()
+            datasets = [
+                *connection.scalars(_DATASETS, parameters),
+                *connection.scalars(_COLLECTIONS, parameters),
+            ]
             runs = connection.scalars(_RUNS, parameters).all()
             return [
                 *(f"dataset {dataset_id!r}" for dataset_id in datasets),

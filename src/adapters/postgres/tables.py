@@ -64,6 +64,12 @@ datasets = sa.Table(
 # Migration 0010 may add an index for searches.
 sa.Index(None, datasets.c.created_at, datasets.c.dataset_id)
 sa.Index("ix_datasets_source_id", datasets.c.source["id"].astext)
+sa.Index(
+    "ix_datasets_elements",
+    sa.func.jsonb_path_query_array(datasets.c.source, sa.text("'$.**.id'")),
+    postgresql_using="gin",
+    postgresql_where=sa.text("source ->> 'src' = 'collection'"),
+)
 
 submissions = sa.Table(
     "submissions",

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from attrs import Attribute, field, frozen
-from attrs.validators import instance_of
+from attrs import Attribute, evolve, field, frozen
+from attrs.validators import instance_of, optional
 
-from galaxy_jobs.domain.errors import InvalidValue, shortened
-from galaxy_jobs.domain.model.values import DatasetId, aware, check_length
+from galaxy_jobs.domain.errors import InvalidValue, listed, quoted, shortened
+from galaxy_jobs.domain.model.values import (
+    NAME_LENGTH,
+    DatasetId,
+    aware,
+    check_length,
+)
 
 
-URL_SCHEMES = frozenset({"http", "https", "ftp"})
-"""The schemes that Galaxy may fetch from: ``file:`` would read its disk."""
+URL_SCHEMES = ("http", "https", "ftp")
+"""The schemes of addresses that are allowed unless others are configured."""
+
+NEVER_SCHEMES = frozenset({"file", "base64"})
+"""The schemes that are never allowed: ``file:`` would read the disk of Galaxy."""
 
 ADDRESS_LENGTH = 4096
 """The longest address that is taken from a client, in characters."""
+
+ELEMENTS_LIMIT = 10_000
+"""The most datasets in one collection."""
+
+RANKS_LIMIT = 4
+"""The most levels of a collection: ``list:list:list:paired`` has four."""
 
 _SECRET = "auth|cred|jwt|key|pass|pwd|secret|session|sig|token"  # noqa: S105
 _SECRETS = {
@@ -65,18 +81,74 @@ def _filled(_: object, attribute: Attribute[Any], value: object) -> None:
         )
 
 
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+
+
 def _fetchable(_: object, attribute: Attribute[Any], value: object) -> None:
     # urlsplit ignores line breaks, and blanks before the address.
     valid = isinstance(value, str) and value.isprintable() and value == value.strip()
     try:
         parts = urlsplit(str(value))
-        valid &= parts.scheme.lower() in URL_SCHEMES and bool(parts.hostname)
+        scheme = parts.scheme.lower()
+        valid &= bool(scheme and parts.hostname) and scheme not in NEVER_SCHEMES
     except ValueError:
         valid = False
     if not valid:
+        raise _not_fetchable(attribute.name, str(value), URL_SCHEMES)
+
+
+def _not_fetchable(name: str, url: str, schemes: Collection[str]) -> InvalidValue:
+    *others, last = schemes
+    kinds = f"{', '.join(others)} or {last}" if others else last
+    return InvalidValue(
+        f"{name} must be {'an' if kinds[0] in 'aeiouh' else 'a'} {kinds} address that "
+        f"Galaxy can fetch, got {shortened(repr(masked(url, address=True)))}."
+    )
+
+
+def check_scheme_name(name: str) -> None:
+    """Check the name of a scheme that is to be allowed.
+
+    Raises:
+        InvalidValue: It is malformed, or one of :data:`NEVER_SCHEMES`.
+    """
+    if name in NEVER_SCHEMES:
         raise InvalidValue(
-            f"{attribute.name} must be an http, https or ftp address that Galaxy "
-            f"can fetch, got {shortened(repr(masked(str(value), address=True)))}."
+            f"schemes has {name!r}, which is never allowed: Galaxy would read its own "
+            "disk, or the address itself."
+        )
+    if not _SCHEME.fullmatch(name):
+        raise InvalidValue(
+            f"schemes has {name!r}; expected the beginning of addresses up to the "
+            "colon in lower case, such as 'https' or 's3'."
+        )
+
+
+def _digest(digits: int) -> Any:
+    """Return the field of a checksum of so many hexadecimal digits."""
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, str) or not re.fullmatch(
+            rf"[0-9a-f]{{{digits}}}", value
+        ):
+            raise InvalidValue(
+                f"{attribute.name} must have {digits} hexadecimal digits, got "
+                f"{shortened(repr(value), 80)}."
+            )
+
+    return field(
+        default=None,
+        kw_only=True,
+        # In capitals, Galaxy would take it for another one.
+        converter=lambda value: value.lower() if isinstance(value, str) else value,
+        validator=optional(check),
+    )
+
+
+def _true_or_false(_: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidValue(
+            f"{attribute.name} must be true or false, got {shortened(repr(value))}."
         )
 
 
@@ -98,13 +170,25 @@ class UrlData:
     """Data that Galaxy fetches when the workflow is invoked.
 
     Attributes:
-        url: An http, https or ftp address. It may contain credentials: show
-            :attr:`shown_url` instead.
+        url: An address of a scheme that is allowed; see :func:`check_schemes`. It may
+            contain credentials: show :attr:`shown_url` instead.
         ext: Galaxy's name of its format, such as ``txt`` or ``fastqsanger.gz``.
+        name: Its name in Galaxy; None: the end of the address, or that of the element
+            of a collection.
+        sha256: The SHA-256 of the bytes, 64 hexadecimal digits in lower case. Galaxy
+            compares it: without one, an answer that is cut off counts as whole.
+        md5: The same with MD5, 32 digits.
+        dbkey: Galaxy's name of the genome build, such as ``hg38``.
+        deferred: Whether Galaxy fetches it only for the jobs that need it, each time.
     """
 
     url: str = field(validator=_fetchable, repr=partial(masked, address=True))
     ext: str = field(validator=_filled)
+    name: str | None = field(default=None, validator=optional(_filled), kw_only=True)
+    sha256: str | None = _digest(64)
+    md5: str | None = _digest(32)
+    dbkey: str | None = field(default=None, validator=optional(_filled), kw_only=True)
+    deferred: bool = field(default=False, validator=_true_or_false, kw_only=True)
 
     @property
     def shown_url(self) -> str:
@@ -112,7 +196,178 @@ class UrlData:
         return masked(self.url, address=True)
 
 
-Source: TypeAlias = GalaxyData | UrlData
+@frozen
+class DatasetRef:
+    """A reference to a registered dataset."""
+
+    dataset_id: DatasetId = field(validator=_filled)
+
+
+Content: TypeAlias = "GalaxyData | UrlData | DatasetRef | tuple[SourceElement, ...]"
+"""What an element of a collection is: data, or further elements."""
+
+
+@frozen
+class SourceElement:
+    """An element of a collection.
+
+    Attributes:
+        name: Galaxy's identifier of it, 1 to 255 characters.
+        content: Its data, or its own elements.
+    """
+
+    name: str
+    content: Content
+
+
+@frozen
+class CollectionData:
+    """A collection, made in the history of each run from data of any kind.
+
+    Attributes:
+        collection_type: Its levels from the outermost on: ``list`` or ``paired``, with
+            colons, such as ``list:paired``.
+        elements: Of the outermost level, in order; None: left out, as in lists.
+        allow_empty: Whether a list in it may have no elements.
+        count: The number of elements of the outermost level.
+
+    Raises:
+        InvalidValue: The type is unknown; the elements do not have its shape (a pair
+            has ``forward`` and ``reverse``); two of a level have the same name; a list
+            is empty; or there are more than :data:`ELEMENTS_LIMIT`.
+    """
+
+    collection_type: str
+    elements: tuple[SourceElement, ...] | None = field(repr=False)
+    allow_empty: bool = field(default=False, validator=_true_or_false)
+    count: int = field(default=0)
+
+    def __attrs_post_init__(self) -> None:
+        type_: object = self.collection_type
+        ranks = type_.split(":") if isinstance(type_, str) else []
+        if not {"list", "paired"}.issuperset(ranks) or not (
+            1 <= len(ranks) <= RANKS_LIMIT
+        ):
+            raise InvalidValue(
+                f"collection_type must be 'list', 'paired', or up to {RANKS_LIMIT} of "
+                f"them with colons, such as 'list:paired', got {quoted(str(type_))}."
+            )
+        if self.elements is None:
+            return
+        object.__setattr__(self, "count", len(self.elements))
+        _check_level(self.elements, ranks, "", allow_empty=self.allow_empty)
+        if (size := sum(1 for _ in self.leaves())) > ELEMENTS_LIMIT:
+            raise InvalidValue(
+                f"The collection has {size} datasets; expected at most "
+                f"{ELEMENTS_LIMIT}."
+            )
+
+    def leaves(self) -> Iterator[tuple[str, GalaxyData | UrlData | DatasetRef]]:
+        """Yield the data of all levels, with its place: ``sample 1/forward``."""
+        return _leaves(self.elements or ())
+
+    def without_elements(self) -> CollectionData:
+        """Return it as it is listed."""
+        return evolve(self, elements=None, count=self.count)
+
+
+def _leaves(
+    elements: Sequence[SourceElement], above: str = ""
+) -> Iterator[tuple[str, GalaxyData | UrlData | DatasetRef]]:
+    for element in elements:
+        place = f"{above}{element.name}"
+        if isinstance(element.content, tuple):
+            yield from _leaves(element.content, f"{place}/")
+        else:
+            yield place, element.content
+
+
+def _check_level(
+    elements: Sequence[SourceElement],
+    ranks: Sequence[str],
+    place: str,
+    *,
+    allow_empty: bool,
+) -> None:
+    """Check the elements of one level, and those below.
+
+    Args:
+        elements: Those of the level.
+        ranks: The type of the level, and of those below.
+        place: The names down to the level, each with a slash behind it.
+        allow_empty: Whether a list may have none.
+
+    Raises:
+        InvalidValue: They do not fit.
+    """
+    where = f"Element {quoted(place[:-1])}" if place else "The collection"
+    names = [element.name for element in elements]
+    for name in names:
+        _check_element_name(name, where)
+    if twice := next((name for name, n in Counter(names).items() if n > 1), None):
+        raise InvalidValue(f"{where} has two elements with the name {quoted(twice)}.")
+    if ranks[0] == "paired" and set(names) != {"forward", "reverse"}:
+        raise InvalidValue(
+            f"{where} is a pair, with the elements 'forward' and 'reverse', got "
+            f"{listed(names) or 'none'}."
+        )
+    if not names and not allow_empty:
+        raise InvalidValue(f"{where} has no elements.")
+    for element in elements:
+        content, here = element.content, f"{place}{element.name}"
+        is_set = isinstance(content, GalaxyData) and content.src is Src.HDCA
+        if len(ranks) == 1 and (is_set or isinstance(content, tuple)):
+            raise InvalidValue(
+                f"Element {quoted(here)} is a collection; expected a single dataset."
+            )
+        if isinstance(content, tuple):
+            _check_level(content, ranks[1:], f"{here}/", allow_empty=allow_empty)
+        elif len(ranks) > 1 and not is_set and not isinstance(content, DatasetRef):
+            raise InvalidValue(
+                f"Element {quoted(here)} is a single dataset; expected a collection of "
+                f"type {':'.join(ranks[1:])}."
+            )
+
+
+def _check_element_name(name: object, where: str) -> None:
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name) <= NAME_LENGTH
+        or not name.isprintable()
+        or name != name.strip()
+    ):
+        shown = quoted(name) if isinstance(name, str) else type(name).__name__
+        raise InvalidValue(
+            f"{where} has an element with the name {shown}; expected 1 to "
+            f"{NAME_LENGTH} printable characters, without blanks around them."
+        )
+
+
+Source: TypeAlias = GalaxyData | UrlData | CollectionData
+
+
+def leaves_of(
+    source: Source,
+) -> Iterator[tuple[str, GalaxyData | UrlData | DatasetRef]]:
+    """Yield the data of a source, with its place in a collection, or an empty text."""
+    if isinstance(source, CollectionData):
+        yield from source.leaves()
+    else:
+        yield "", source
+
+
+def check_schemes(source: Source, schemes: Collection[str]) -> None:
+    """Check that all addresses of a source are of schemes that are allowed.
+
+    Raises:
+        InvalidValue: One is not.
+    """
+    for place, data in leaves_of(source):
+        if isinstance(data, UrlData):
+            scheme = urlsplit(data.url).scheme.lower()
+            if scheme in NEVER_SCHEMES or scheme not in schemes:
+                name = f"url of element {quoted(place)}" if place else "url"
+                raise _not_fetchable(name, data.url, schemes)
 
 
 DELETED = "deleted"
@@ -204,13 +459,15 @@ class Dataset:
             InvalidValue: The name or a part of the source is too long.
         """
         check_length("name", self.name)
-        match self.source:
-            case GalaxyData():
-                check_length("source.id", self.source.id)
-            case UrlData():
-                check_length("source.ext", self.source.ext)
-                url, shown = self.source.url, self.source.shown_url
-                check_length("source.url", url, ADDRESS_LENGTH, shown)
+        for place, data in leaves_of(self.source):
+            what = f"source of element {quoted(place)}" if place else "source"
+            _check_lengths(what, data)
+
+    def as_listed(self) -> Dataset:
+        """Return it without the elements of a collection."""
+        if isinstance(self.source, CollectionData):
+            return evolve(self, source=self.source.without_elements())
+        return self
 
     def same_as(self, other: Dataset) -> bool:
         """Return whether *other* has the same id, name and source."""
@@ -236,3 +493,16 @@ class UnusableDataset:
     name: str
     problem: str
     created_at: datetime
+
+
+def _check_lengths(what: str, data: GalaxyData | UrlData | DatasetRef) -> None:
+    match data:
+        case GalaxyData():
+            check_length(f"{what}.id", data.id)
+        case DatasetRef():
+            check_length(f"{what}.dataset_id", data.dataset_id)
+        case UrlData():
+            check_length(f"{what}.ext", data.ext)
+            check_length(f"{what}.name", data.name or "")
+            check_length(f"{what}.dbkey", data.dbkey or "")
+            check_length(f"{what}.url", data.url, ADDRESS_LENGTH, data.shown_url)

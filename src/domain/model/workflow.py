@@ -28,7 +28,7 @@ from galaxy_jobs.domain.errors import (
     quoted,
     shortened,
 )
-from galaxy_jobs.domain.model.dataset import Source
+from galaxy_jobs.domain.model.dataset import DatasetRef, Source
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.values import (
     DatasetId,
@@ -40,7 +40,6 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.model.workflow_input import (
     Bound,
-    DatasetRef,
     WorkflowInput,
     checked,
     expected,

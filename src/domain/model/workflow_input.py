@@ -18,7 +18,9 @@ from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import InvalidValue, listed, quoted
 from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
     DataDescription,
+    DatasetRef,
     GalaxyData,
     Source,
     Src,
@@ -187,13 +189,6 @@ class WorkflowInput:
         )
 
 
-@frozen
-class DatasetRef:
-    """A reference to a registered dataset in a parameter."""
-
-    dataset_id: DatasetId
-
-
 Bound: TypeAlias = Source | DatasetRef | Json
 """What is bound to an input: data, a registered dataset, or a plain value."""
 
@@ -203,8 +198,16 @@ def misfit(input_: WorkflowInput, source: Source) -> str | None:
 
     A collection on a *data* input is fine: Galaxy maps over it.
     """
-    collection = isinstance(source, GalaxyData) and source.src is Src.HDCA
-    if input_.kind is InputKind.COLLECTION and not collection:
+    if input_.kind is not InputKind.COLLECTION:
+        return None
+    if isinstance(source, CollectionData):
+        type_, wanted = source.collection_type, input_.collection_type
+        if wanted and not collection_fits(type_, wanted):
+            return (
+                f"Input {quoted(input_.name)} takes a collection of type {wanted}, not "
+                f"{type_}."
+            )
+    elif not (isinstance(source, GalaxyData) and source.src is Src.HDCA):
         return (
             f"Input {quoted(input_.name)} takes a collection (`hdca`), not a single "
             "dataset."

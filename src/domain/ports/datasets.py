@@ -32,7 +32,8 @@ class DatasetRepository(Protocol):
 
         Raises:
             DatasetNotFound: There is none.
-            InvalidSource: Another program has stored it wrongly.
+            InvalidSource: Another program has stored it wrongly, or its address is of
+                a scheme that is not allowed.
         """
 
     @abstractmethod
@@ -51,7 +52,9 @@ class DatasetRepository(Protocol):
     ) -> Page[Dataset | UnusableDataset]:
         """Return at most *limit* datasets after a place, newest first.
 
-        Those that another program has stored wrongly are among them.
+        Those that another program has stored wrongly are among them; the elements of
+        a large collection may not have been checked. Collections have no elements
+        (see :meth:`Dataset.as_listed`).
 
         Args:
             limit: The most to return.

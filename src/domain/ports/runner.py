@@ -58,7 +58,11 @@ class WorkflowRunner(Protocol):
 
         Args:
             workflow_id: The id of the stored workflow.
-            inputs: By input name. Inputs left out take their defaults.
+            inputs: By input name. Inputs left out take their defaults. A collection
+                has no references to datasets in it. It is made in the history first,
+                in a few requests whatever its size; data that the engine has is
+                referred to, not copied. What cannot be fetched fails the run, or the
+                jobs that need it, with its place and its address in the reason.
             history_id: A history created for this run alone. If it is deleted
                 by the time that the run would begin, the run must end cancelled,
                 with no job and with ``history_deleted`` among its reasons.
@@ -67,9 +71,11 @@ class WorkflowRunner(Protocol):
         Raises:
             RunRejected: Galaxy refused it (4xx): a required input is missing,
                 there is no such workflow or history, it is purged, or an option
-                is not possible there. Nothing was started.
+                is not possible there; or it refused an element of a collection.
+                Nothing was started.
             RunnerUnavailable: It is *certain* that nothing was started: no
-                connection was made, or the answer was a 429.
+                connection was made, the answer was a 429, or its collections could
+                not be made.
             OutcomeUnknown: Anything else: a time-out, a broken connection, a
                 5xx, an answer that could not be read.
         """

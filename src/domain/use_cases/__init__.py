@@ -7,7 +7,11 @@ of its own, and nothing here logs: values and counts are returned.
 
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
-from galaxy_jobs.domain.use_cases.datasets import RegisterDataset, RenameDataset
+from galaxy_jobs.domain.use_cases.datasets import (
+    DataPolicy,
+    RegisterDataset,
+    RenameDataset,
+)
 from galaxy_jobs.domain.use_cases.downloads import (
     FindFile,
     FindFiles,
@@ -74,6 +78,7 @@ __all__ = [
     "Check",
     "ClearSuperseded",
     "CreateToken",
+    "DataPolicy",
     "FailedJob",
     "FindDatasets",
     "FindFile",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from uuid import UUID, uuid4
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     DataMismatch,
@@ -15,19 +15,47 @@ from galaxy_jobs.domain.errors import (
     DatasetExists,
     DatasetNotFound,
     InvalidSource,
+    InvalidValue,
     RunnerError,
     RunnerUnavailable,
     quoted,
 )
 from galaxy_jobs.domain.model.dataset import (
+    URL_SCHEMES,
+    CollectionData,
     DataDescription,
     Dataset,
     GalaxyData,
     Source,
     Src,
+    check_scheme_name,
+    check_schemes,
 )
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.ports import Clock, DataCatalog, DatasetRepository
+from galaxy_jobs.domain.use_cases.sources import ResolveSource
+
+
+def _schemes(_: object, __: object, schemes: Collection[str]) -> None:
+    for scheme in schemes:
+        check_scheme_name(scheme)
+    if not schemes:
+        raise InvalidValue("schemes is empty; expected one at least.")
+
+
+@frozen(kw_only=True)
+class DataPolicy:
+    """The data that jobs may run on.
+
+    Attributes:
+        schemes: The beginnings of addresses that Galaxy may fetch from; those of its
+            file sources, such as ``s3``, ``gxfiles`` or ``zenodo``, may be added.
+
+    Raises:
+        InvalidValue: There is none, or one that is never allowed.
+    """
+
+    schemes: list[str] = field(factory=lambda: list(URL_SCHEMES), validator=_schemes)
 
 
 @frozen
@@ -36,12 +64,14 @@ class RegisterDataset:
 
     Attributes:
         data: Is asked about data that Galaxy has; None: nothing is asked.
+        policy: The data that may be registered.
     """
 
     datasets: DatasetRepository
     clock: Clock
     data: DataCatalog | None = None
     new_id: Callable[[], UUID] = uuid4
+    policy: DataPolicy = DataPolicy()
 
     def __call__(
         self,
@@ -65,10 +95,14 @@ class RegisterDataset:
             source: Where Galaxy finds it.
             dataset_id: Its id; None: a new one.
             check: Whether Galaxy is asked. It is not where the same dataset was
-                registered with an answer before, nor about data by address.
+                registered with an answer before, nor about data by address, nor about
+                the elements of a collection; of those it is checked that the datasets
+                among them are registered.
 
         Raises:
-            InvalidValue: An id, name, address or format that is empty or too long.
+            InvalidValue: An id, name, address or format that is empty or too long, or
+                an address of a scheme that is not allowed.
+            InvalidSource: An element of a collection cannot be used.
             DatasetExists: Another dataset has that id.
             DataMismatch: Galaxy has no such data, or it is taken for other data.
             DataNotChecked, RunnerRefusedUs: Galaxy could not be asked.
@@ -82,6 +116,9 @@ class RegisterDataset:
             created_at=self.clock(),
         )
         dataset.check_lengths()
+        check_schemes(source, self.policy.schemes)
+        if check and isinstance(source, CollectionData):
+            ResolveSource(self.datasets)(dataset)
         if check and isinstance(source, GalaxyData) and self.data is not None:
             if dataset_id is not None and (known := self._known(dataset)):
                 return known

@@ -4,7 +4,8 @@ The four steps, and what is known if the process dies after each:
 
 1. the submission is stored: nothing was asked of Galaxy;
 2. its history is created and stored: nothing was invoked, unless step 3 began;
-3. Galaxy is invoked into that history: the run can be found in it;
+3. collections are made in that history, and Galaxy is invoked into it: the run can
+   be found in it;
 4. the run is stored.
 
 The reconciler (:mod:`galaxy_jobs.domain.use_cases.reconcile`) settles the rest.
@@ -41,10 +42,13 @@ from galaxy_jobs.domain.errors import (
     shortened,
 )
 from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
     DataDescription,
+    DatasetRef,
     GalaxyData,
     Source,
     UrlData,
+    leaves_of,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.invocation import (
@@ -53,6 +57,7 @@ from galaxy_jobs.domain.model.invocation import (
     InvocationState,
 )
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
+from galaxy_jobs.domain.model.source_json import source_to_json
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -61,12 +66,14 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.values import (
+    PARAMETERS_SIZE,
     HistoryId,
     Identity,
     InvocationId,
     Json,
     Parameters,
     SubmissionId,
+    json_size,
     positive,
 )
 from galaxy_jobs.domain.model.workflow import (
@@ -76,7 +83,6 @@ from galaxy_jobs.domain.model.workflow import (
     resolve,
 )
 from galaxy_jobs.domain.model.workflow_input import (
-    DatasetRef,
     described_misfit,
     misfit,
 )
@@ -90,6 +96,7 @@ from galaxy_jobs.domain.ports import (
     WorkflowCatalog,
     WorkflowRunner,
 )
+from galaxy_jobs.domain.use_cases.sources import ResolveSource
 
 
 @frozen(kw_only=True)
@@ -99,7 +106,8 @@ class SubmitPolicy:
     Attributes:
         deadline: After this, the reconciler may look at a submission that is not
             settled. Longer than two requests to Galaxy can take, or submissions
-            would be fenced off while still under way.
+            would be fenced off while still under way. With collections, which are made
+            first, it is twice as long.
         key_lifetime: For how long an idempotency key replays an accepted answer.
 
     Raises:
@@ -133,17 +141,21 @@ class Plan:
     def given(self) -> Parameters:
         """What each input is given, as JSON: a value, or Galaxy's ids of data.
 
-        Credentials in addresses are left out.
+        Credentials in addresses are left out, and so are the elements of a collection
+        that take more than :data:`PARAMETERS_SIZE`.
         """
         return {name: _as_json(value) for name, value in self.inputs.items()}
 
 
 def _as_json(value: Source | Json) -> Json:
-    if isinstance(value, GalaxyData):
-        return {"src": value.src.value, "id": value.id}
-    if isinstance(value, UrlData):
-        return {"src": "url", "url": value.shown_url, "ext": value.ext}
-    return value
+    if not isinstance(value, GalaxyData | UrlData | CollectionData):
+        return value
+    written = source_to_json(value, shown=True)
+    if isinstance(value, CollectionData):
+        written["count"] = value.count
+        if json_size(written) > PARAMETERS_SIZE:
+            written["elements"] = None
+    return written
 
 
 MAX_LOOKS = 20
@@ -242,6 +254,7 @@ class Check:
         Raises:
             DatasetNotFound: The job's dataset, or one named in a parameter, is
                 not registered.
+            InvalidSource: The source of one cannot be used.
             WorkflowNotAllowed: It is not on the allowlist.
             WorkflowNotFound, WorkflowAmbiguous: Galaxy has none, or several.
             WorkflowUnreadable: Galaxy cannot show it.
@@ -256,6 +269,7 @@ class Check:
         """
         request.check_size()
         dataset = self.datasets.get(request.dataset_id)
+        resolved = ResolveSource(self.datasets)
         allowed = self.allowlist.admit(request.workflow_name)
         allowed = allowed.pinned(request.workflow_version)
         workflow = self.catalog.find(allowed)
@@ -263,7 +277,7 @@ class Check:
             raise ToolsMissing(workflow.name, workflow.missing_tools)
         binding = bind(
             workflow,
-            source=dataset.source,
+            source=resolved(dataset),
             parameters=request.parameters,
             dataset_input=request.dataset_input,
             allowed=allowed,
@@ -274,7 +288,7 @@ class Check:
         bound = binding.inputs
         ids = {ref.dataset_id for ref in bound.values() if isinstance(ref, DatasetRef)}
         datasets = self.datasets.get_many(ids)
-        sources = {id_: dataset.source for id_, dataset in datasets.items()}
+        sources = {id_: resolved(dataset) for id_, dataset in datasets.items()}
         data = resolve(bound, sources)
         _check_kinds(workflow, data)
         return Plan(
@@ -296,7 +310,7 @@ def _check_kinds(workflow: Workflow, inputs: Mapping[str, Source | Json]) -> Non
         input_.name: problem
         for input_, value in given
         if input_.kind.is_data
-        and isinstance(value, GalaxyData | UrlData)
+        and isinstance(value, GalaxyData | UrlData | CollectionData)
         and (problem := misfit(input_, value))
     }
     if problems:
@@ -380,17 +394,25 @@ class Submit:
             created_at=now,
             updated_at=now,
         )
+        deadline = self._deadline(plan)
         holder = self.submissions.open(
             submission,
-            deadline=self.policy.deadline,
+            deadline=deadline,
             key_lifetime=self.policy.key_lifetime,
         )
         if holder is not None:
             return replay(holder, request)
-        submission = self._create_history(submission)
+        submission = self._create_history(submission, deadline)
         return self._invoke(submission, plan)
 
-    def _create_history(self, submission: Submission) -> Submission:
+    def _deadline(self, plan: Plan) -> timedelta:
+        values = plan.inputs.values()
+        made_first = any(isinstance(value, CollectionData) for value in values)
+        return self.policy.deadline * (2 if made_first else 1)
+
+    def _create_history(
+        self, submission: Submission, deadline: timedelta
+    ) -> Submission:
         """Step 2."""
         try:
             history_id = self.histories.create(submission.history_name)
@@ -401,7 +423,7 @@ class Submit:
             raise
         after = submission.with_history(history_id, self.clock())
         try:
-            self.submissions.save(submission, after, look_in=self.policy.deadline)
+            self.submissions.save(submission, after, look_in=deadline)
         except StaleVersion:
             self._discard(history_id)
             raise _overtaken(submission) from None
@@ -633,13 +655,22 @@ def _explained(error: RunnerError, request: Request, plan: Plan) -> RunnerError:
     """Add to a refusal that names data by Galaxy's id which dataset that is."""
     if not isinstance(error, RunRejected):
         return error
-    for name, data in plan.inputs.items():
-        if isinstance(data, GalaxyData) and data.id in error.galaxy_message:
+    given = (
+        (name, place, data)
+        for name, source in plan.inputs.items()
+        if isinstance(source, GalaxyData | CollectionData)
+        for place, data in leaves_of(source)
+        if isinstance(data, GalaxyData)
+    )
+    for name, place, data in given:
+        if data.id in error.galaxy_message:
             dataset = _dataset_of(name, request)
+            what = f"element {quoted(place)} of dataset" if place else "dataset"
             advice = (
                 f"Input {name!r} was given {data.src.value} {data.id}."
                 if dataset is None
-                else f"Dataset {dataset} is {data.src.value} {data.id}: {_REGISTER}"
+                else f"{what.capitalize()} {dataset} is {data.src.value} {data.id}: "
+                f"{_REGISTER}"
             )
             return RunRejected(error.galaxy_message, error.galaxy_code, advice)
     return error

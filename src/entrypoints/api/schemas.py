@@ -16,9 +16,16 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from galaxy_jobs import domain
-from galaxy_jobs.domain import DatasetId, InvocationState, UrlData, use_cases
+from galaxy_jobs.domain import (
+    CollectionData,
+    DatasetId,
+    InvocationState,
+    UrlData,
+    use_cases,
+)
 from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH, UnusableDataset
 from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
+from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
 from galaxy_jobs.domain.model.values import NAME_LENGTH
 
 
@@ -102,21 +109,95 @@ class HdcaSource(GalaxySource, tag="hdca"):
     """A collection of a history."""
 
 
-class UrlSource(Body, tag_field="src", tag="url"):
+class UrlSource(Body, tag_field="src", tag="url", omit_defaults=True):
     """Data that Galaxy fetches when a job is submitted."""
 
     url: Annotated[
         str,
         short(
-            "http, https or ftp. Responses have `***` for credentials in it.",
+            "http, https or ftp, or as configured. Responses have `***` for "
+            "credentials in it.",
             "https://example.org/reads.fastq",
             extra_json_schema={"maxLength": ADDRESS_LENGTH},
         ),
     ]
     ext: Annotated[str, short("Galaxy's name of the format.", "fastq")]
+    name: Annotated[str | None, short("Its name in Galaxy.", "reads.fastq")] = None
+    sha256: Annotated[
+        str | None,
+        doc("Of the bytes, which Galaxy compares, in hexadecimal digits.", "0" * 64),
+    ] = None
+    md5: Annotated[str | None, doc("The same with MD5.", "0" * 32)] = None
+    dbkey: Annotated[
+        str | None, short("Galaxy's name of the genome build.", "hg38")
+    ] = None
+    deferred: Annotated[
+        bool, doc("Whether it is fetched only for the jobs that need it.")
+    ] = False
 
 
-SourceJson: TypeAlias = HdaSource | LddaSource | HdcaSource | UrlSource
+class CollectionElement(Body, omit_defaults=True):
+    """An element of a collection: a `source`, a `dataset_id` or `elements`."""
+
+    name: Annotated[
+        str, short("In a pair, `forward` or `reverse`.", "sample-1", min_length=1)
+    ]
+    source: Annotated[
+        HdaSource | LddaSource | HdcaSource | UrlSource | UnsetType,
+        doc("Where Galaxy finds its data."),
+    ] = UNSET
+    dataset_id: Annotated[
+        DatasetId | UnsetType, short("A registered dataset.", "reads-1")
+    ] = UNSET
+    elements: Annotated[
+        list[CollectionElement] | UnsetType, doc("Its own elements.")
+    ] = UNSET
+
+
+class CollectionSource(Body, tag_field="src", tag="collection", omit_defaults=True):
+    """A collection that is made in the history of each job."""
+
+    collection_type: Annotated[
+        str,
+        doc(
+            "`list` or `paired`, or several of them with colons: the levels from the "
+            "outermost on.",
+            "list:paired",
+        ),
+    ]
+    elements: Annotated[
+        list[CollectionElement] | None,
+        doc(
+            "Of the outermost level. Null in lists of datasets.",
+            [
+                {
+                    "name": "sample-1",
+                    "elements": [
+                        {
+                            "name": "forward",
+                            "source": {
+                                "src": "url",
+                                "url": "https://example.org/1_R1.fastq",
+                                "ext": "fastqsanger",
+                            },
+                        },
+                        {"name": "reverse", "dataset_id": "reads-1-reverse"},
+                    ],
+                }
+            ],
+        ),
+    ]
+    allow_empty: Annotated[bool, doc("Whether a list in it may have no elements.")] = (
+        False
+    )
+    count: Annotated[
+        int | UnsetType, doc("In responses: the elements of the outermost level.", 1)
+    ] = UNSET
+
+
+SourceJson: TypeAlias = (
+    HdaSource | LddaSource | HdcaSource | UrlSource | CollectionSource
+)
 SourceField: TypeAlias = Annotated[SourceJson, doc("Where Galaxy finds the data.")]
 
 
@@ -184,17 +265,15 @@ def source_of(body: SourceJson) -> domain.Source:
     Raises:
         InvalidValue: Galaxy could not fetch from there.
     """
-    if isinstance(body, UrlSource):
-        return UrlData(body.url, body.ext)
-    return domain.GalaxyData(domain.Src(body.__struct_config__.tag), body.id)
+    return source_from_json(msgspec.to_builtins(body))
 
 
 def source(data: domain.Source) -> SourceJson:
     """Return a source as clients see it."""
-    if isinstance(data, UrlData):
-        return UrlSource(url=data.shown_url, ext=data.ext)
-    in_galaxy = {"src": data.src.value, "id": data.id}
-    return msgspec.convert(in_galaxy, HdaSource | LddaSource | HdcaSource)
+    shown: SourceJson = msgspec.convert(source_to_json(data, shown=True), SourceJson)
+    if isinstance(data, CollectionData) and isinstance(shown, CollectionSource):
+        shown.count = data.count
+    return shown
 
 
 def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
@@ -209,8 +288,13 @@ def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
         shown.problem = registered.problem
         return shown
     shown.source = source(registered.source)
-    if isinstance(registered.source, UrlData):
-        shown.extension = registered.source.ext
+    match registered.source:
+        case UrlData(ext=ext):
+            shown.extension = ext
+        case CollectionData(collection_type=type_):
+            shown.collection_type = type_
+        case _:
+            pass  # only Galaxy knows
     if (described := registered.description) and registered.described_at:
         shown.galaxy_name = described.name
         shown.state = described.state

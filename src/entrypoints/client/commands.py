@@ -7,9 +7,10 @@ its own. What only some commands need is imported by those.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
@@ -18,8 +19,13 @@ from cyclopts.validators import Number
 from rich.console import RenderableType
 
 from galaxy_jobs.entrypoints import environment
-from galaxy_jobs.entrypoints.client import job_views, output, parameters, workflow_views
-from galaxy_jobs.entrypoints.client.errors import Refused, Usage
+from galaxy_jobs.entrypoints.client import (
+    job_views,
+    output,
+    parameters,
+    workflow_views,
+)
+from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Usage
 
 
 if TYPE_CHECKING:
@@ -256,44 +262,90 @@ def history(job: Id, /, *, json: AsJson = False) -> int:
 
 @datasets.command
 def add(
-    name: str,
+    name: str | None = None,
     /,
-    *,
+    *elements: str,
     hda: str | None = None,
     ldda: str | None = None,
     hdca: str | None = None,
     url: str | None = None,
     ext: str | None = None,
+    collection: str | None = None,
+    sheet: Path | None = None,
     id: str | None = None,  # noqa: A002 - the name of the option
     check: Annotated[bool, Parameter(negative="--no-check")] = True,
     json: AsJson = False,
 ) -> int:
     """Register data that Galaxy has, or can fetch, under a name for people.
 
-    Exactly one of --hda, --ldda, --hdca and --url is needed.
+    Exactly one of --hda, --ldda, --hdca, --url, --collection and --sheet is needed.
 
     Args:
-        name: For people.
+        name: For people. With --sheet, that of one dataset of all samples; without it,
+            each sample is registered under its own.
+        elements: With --collection, NAME=DATA each, with a slash between the names of
+            levels: s1/forward=https://example.org/1.fq. DATA is an address, the id of
+            a registered dataset, or hda:ID, ldda:ID, hdca:ID of Galaxy's.
         hda: Galaxy's id of a dataset in a history.
         ldda: Galaxy's id of a dataset in a library.
         hdca: Galaxy's id of a collection in a history.
         url: An http, https or ftp address that Galaxy fetches.
-        ext: Galaxy's name of the format of the data at --url, such as txt.
+        ext: Galaxy's name of the format of the data by address, such as txt.
+        collection: The type of a collection: list, paired, list:paired and so on.
+        sheet: A table with tabs or commas, with the columns name, and forward and
+            reverse, or url, which hold DATA; if wanted also ext and id.
         id: The id for jobs to use; made up if not given.
         check: Ask Galaxy what the data is; it is not registered if there is none.
     """
+    from galaxy_jobs.entrypoints.client import sheets
+
     options = {"hda": hda, "ldda": ldda, "hdca": hdca, "url": url}
+    options |= {"collection": collection, "sheet": str(sheet) if sheet else None}
     given = {src: value for src, value in options.items() if value is not None}
     if len(given) != 1:
-        raise Usage("Give exactly one of --hda, --ldda, --hdca and --url.")
-    if (ext is not None) != (url is not None):
+        raise Usage(
+            f"Give exactly one of {', '.join(f'--{name}' for name in options)}."
+        )
+    if elements and collection is None:
+        raise Usage("Elements are given with --collection alone.")
+    if sheet is not None:
+        if id is not None and name is None:
+            raise Usage("--id names one dataset; give the sheet a column id.")
+        found = sheets.sheet(sheet, name, ext)
+        return _register(list(found), id, check=check, as_json=json)
+    if name is None:
+        raise Usage("Give the dataset a NAME.")
+    if collection is not None:
+        source = sheets.collection(collection, elements, ext)
+    elif (ext is not None) != (url is not None):
         raise Usage("--url and --ext go together.")
-    ((src, value),) = given.items()
-    where = {"id": value} if url is None else {"url": url, "ext": ext}
-    body = {"dataset_id": id, "name": name, "source": {"src": src, **where}}
-    unchecked = {} if check else {"check": "false"}
-    answer = _api().post("datasets", body=body, **unchecked)
-    return _show(answer, json, job_views.registered)
+    else:
+        ((src, value),) = given.items()
+        where = {"id": value} if url is None else {"url": url, "ext": ext}
+        source = {"src": src, **where}
+    body = {"name": name, "source": source}
+    return _register([("", body)], id, check=check, as_json=json)
+
+
+def _register(
+    found: Sequence[tuple[str, dict[str, Any]]],
+    dataset_id: str | None,
+    *,
+    check: bool,
+    as_json: bool,
+) -> int:
+    """Register datasets, each with its place in a sheet."""
+    api, unchecked = _api(), {} if check else {"check": "false"}
+    for number, (place, body) in enumerate(found):
+        named = {"dataset_id": dataset_id, **body}
+        try:
+            answer = api.post("datasets", body=named, **unchecked)
+        except CommandFailed:
+            if place:
+                output.note(f"{place}: it is not registered, {number} before it are.")
+            raise
+        _show(answer, as_json, job_views.registered)
+    return 0
 
 
 @datasets.command(name="list")

@@ -123,7 +123,10 @@ def _data(item: Mapping[str, Any]) -> str | None:
     return wording.data(item["extension"], item["collection_type"])
 
 
-def _source(source: Mapping[str, str]) -> str:
+def _source(source: Mapping[str, Any]) -> str:
+    if source["src"] == "collection":
+        count = source["count"]
+        return f"{count} element{'' if count == 1 else 's'}"
     return source.get("url") or f"{source['src']}:{source['id']}"
 
 

@@ -29,10 +29,13 @@ from galaxy_jobs.domain.errors import (
     InvalidValue,
 )
 from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
     DataDescription,
     Dataset,
+    DatasetRef,
     GalaxyData,
     Source,
+    SourceElement,
     Src,
     UrlData,
 )
@@ -52,6 +55,27 @@ LIST = DataDescription(
 )
 
 
+PAIRS = CollectionData(
+    "list:paired",
+    (
+        SourceElement(
+            "Ü日本 '\"\\ %s :x / {1}",
+            (
+                SourceElement("forward", GalaxyData(Src.HDA, "f")),
+                SourceElement("reverse", UrlData("http://x.test/r", "txt")),
+            ),
+        ),
+        SourceElement("s2", DatasetRef(DatasetId("pair"))),
+    ),
+)
+MANY = CollectionData(
+    "list",
+    tuple(
+        SourceElement(str(n), UrlData(f"http://x.test/{n}", "txt")) for n in range(1000)
+    ),
+)
+
+
 class DatasetRepositoryContract:
     """What a :class:`DatasetRepository` must do."""
 
@@ -65,6 +89,15 @@ class DatasetRepositoryContract:
         [
             *(GalaxyData(src, UNICODE) for src in Src),
             UrlData("ftp://ftp.test/ü?a=b&c=%20#d", "fastqsanger.gz"),
+            UrlData(
+                "http://x.test/",
+                "txt",
+                name=UNICODE,
+                sha256="0a" * 32,
+                md5="0b" * 16,
+                dbkey="hg38",
+                deferred=True,
+            ),
         ],
     )
     def test_returns_what_was_added(
@@ -77,6 +110,22 @@ class DatasetRepositoryContract:
             UNICODE: dataset
         }
         assert repositories.datasets.page(10) == Page((dataset,), None)
+
+    def test_keeps_collections_and_lists_them_without_elements(
+        self, repositories: Repositories
+    ) -> None:
+        for n, source in enumerate((PAIRS, CollectionData("list", (), True), MANY)):
+            dataset = a_dataset(f"d{n}", source=source)
+            assert repositories.datasets.add(dataset) == dataset
+            assert repositories.datasets.get(dataset.dataset_id) == dataset
+            listed = {
+                item.dataset_id: item for item in repositories.datasets.page(10).items
+            }
+            assert listed[dataset.dataset_id] == evolve(
+                dataset, source=source.without_elements()
+            )
+        assert PAIRS.count == 2  # noqa: PLR2004
+        assert PAIRS.without_elements().count == PAIRS.count
 
     def test_keeps_times_to_the_microsecond_whatever_their_zone(
         self, repositories: Repositories
@@ -131,6 +180,11 @@ class DatasetRepositoryContract:
             a_dataset(name=bad),
             a_dataset(source=GalaxyData(Src.HDA, bad)),
             a_dataset(source=UrlData("http://x.test/", bad)),
+            a_dataset(
+                source=CollectionData(
+                    "list", (SourceElement("e", GalaxyData(Src.HDA, bad)),)
+                )
+            ),
         ):
             with pytest.raises(InvalidValue):
                 repositories.datasets.add(dataset)

@@ -31,7 +31,13 @@ from galaxy_jobs.domain.errors import (
     WorkflowAmbiguous,
     WorkflowNotFound,
 )
-from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
+from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
+    GalaxyData,
+    Source,
+    SourceElement,
+    Src,
+)
 from galaxy_jobs.domain.model.invocation import InvocationState, Sighting
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.report import (
@@ -335,6 +341,22 @@ class WorkflowRunnerContract(_Contract):
             run = engine.invoke(workflow_id, inputs, history_id, options)
             ended = self._ended(engine, scene, run)
             assert ended.state is InvocationState.COMPLETED
+
+    def test_makes_a_collection_of_any_data(self, engine: Engine, scene: Scene) -> None:
+        data = scene.data()
+        assert not isinstance(data, CollectionData)
+        workflow_id = scene.add_workflow(self._fresh("collection"), Kind.SUCCESS)
+        ends = tuple(SourceElement(name, data) for name in ("forward", "reverse"))
+        pairs = tuple(SourceElement(f"sample {n}/é", ends) for n in range(2))
+        for source in (
+            CollectionData("list", (SourceElement("only", data),)),
+            CollectionData("list:paired", pairs),
+        ):
+            history_id = engine.create(self._fresh("collection"))
+            run = engine.invoke(workflow_id, {"text": source}, history_id)
+            ended = self._ended(engine, scene, run)
+            assert ended.state is InvocationState.COMPLETED
+            assert engine.runs_in(history_id) == [run]
 
     @pytest.mark.parametrize("kind", [Kind.SUCCESS, Kind.FAILURE, Kind.EMPTY])
     def test_an_outline_leads_to_the_same_verdict(

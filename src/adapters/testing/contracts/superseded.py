@@ -22,7 +22,13 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     a_submission,
     sighting,
 )
-from galaxy_jobs.domain.model.dataset import GalaxyData, Src, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
+    GalaxyData,
+    SourceElement,
+    Src,
+    UrlData,
+)
 from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
@@ -196,9 +202,14 @@ class SupersededRunsContract:
         assert self._due(repositories) == ["second"]
 
     def test_says_who_needs_data(self, repositories: Repositories) -> None:
-        x, y, z = (GalaxyData(Src.HDA, id_) for id_ in "xyz")
+        v, w, x, y, z = (GalaxyData(Src.HDA, id_) for id_ in "vwxyz")
         repositories.datasets.add(a_dataset("d x", source=x))
         repositories.datasets.add(a_dataset("d url", source=UrlData("ftp://x", "y")))
+        elements = tuple(
+            SourceElement(data.id, (SourceElement("in", data),)) for data in (y, w)
+        )
+        plate = a_dataset("plate", source=CollectionData("list:list", elements))
+        repositories.datasets.add(plate)
         repositories.accepted(
             "nested", a_submission(parameters={"a": [{"src": "hda", "id": "y"}]})
         )
@@ -217,11 +228,14 @@ class SupersededRunsContract:
         assert users_of(HERE, []) == []
         assert users_of(HERE, [z]) == []
         assert users_of(HERE, [x, z]) == ["dataset 'd x'"]
-        assert users_of(HERE, [y]) == ["job 'direct'", "job 'nested'"]
+        jobs = ["job 'direct'", "job 'nested'"]
+        assert users_of(HERE, [y]) == ["dataset 'plate'", *jobs]
+        assert users_of(HERE, [w, v]) == ["dataset 'plate'"]
+        assert users_of(HERE, [v, GalaxyData(Src.HDCA, "w")]) == []
         assert users_of(HERE, [x, y]) == ["dataset 'd x'", *users_of(HERE, [y])]
         assert users_of(HERE, [GalaxyData(Src.HDCA, "x")]) == ["job 'direct'"]
         assert users_of(HERE, [GalaxyData(Src.LDDA, "x")]) == []
-        assert users_of(THERE, [y]) == []
+        assert users_of(THERE, [y]) == ["dataset 'plate'"]
         assert users_of(HERE, [GalaxyData(Src.HDA, "a\0b"), z]) == []
 
     def test_what_has_ended_needs_nothing(self, repositories: Repositories) -> None:

@@ -32,6 +32,7 @@ from galaxy_jobs.domain.errors import (
     WorkflowVersionNotFound,
 )
 from galaxy_jobs.domain.model.dataset import (
+    CollectionData,
     DataDescription,
     GalaxyData,
     Source,
@@ -684,7 +685,7 @@ class SimulatedGalaxy(
                 inputs={
                     name: value
                     for name, value in run.inputs.items()
-                    if not isinstance(value, UrlData)
+                    if not isinstance(value, UrlData | CollectionData)
                 },
             )
 

@@ -33,7 +33,7 @@ from galaxy_jobs.domain.model.dataset import (
     GalaxyData,
     Src,
     UnusableDataset,
-    UrlData,
+    leaves_of,
 )
 from galaxy_jobs.domain.model.invocation import (
     Failure,
@@ -43,6 +43,7 @@ from galaxy_jobs.domain.model.invocation import (
     Transition,
 )
 from galaxy_jobs.domain.model.signing import SigningKey
+from galaxy_jobs.domain.model.source_json import source_to_json
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Problem,
@@ -207,11 +208,7 @@ class MemoryDatasets(DatasetRepository):
     store: MemoryStore
 
     def add(self, dataset: Dataset) -> Dataset:
-        match dataset.source:
-            case GalaxyData(id=id_):
-                _refuse_unstorable(id_)
-            case UrlData(url=url, ext=ext):
-                _refuse_unstorable([url, ext])
+        _refuse_unstorable(source_to_json(dataset.source))
         _refuse_unstorable([dataset.dataset_id, dataset.name])
         with self.store.lock:
             stored = self.store.datasets.setdefault(dataset.dataset_id, dataset)
@@ -245,7 +242,7 @@ class MemoryDatasets(DatasetRepository):
         text = search.lower()
         with self.store.lock:
             datasets: dict[Cursor, Dataset | UnusableDataset] = {
-                Cursor(dataset.created_at, dataset.dataset_id): dataset
+                Cursor(dataset.created_at, dataset.dataset_id): dataset.as_listed()
                 for dataset in self.store.datasets.values()
                 if text in dataset.name.lower() or text in dataset.dataset_id.lower()
             }
@@ -735,7 +732,7 @@ class MemorySupersededRuns(SupersededRuns):
             datasets = sorted(
                 dataset.dataset_id
                 for dataset in self.store.datasets.values()
-                if dataset.source in wanted
+                if any(data in wanted for _, data in leaves_of(dataset.source))
             )
             runs = sorted(
                 run.invocation_id

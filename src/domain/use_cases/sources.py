@@ -1,0 +1,142 @@
+"""Sources of datasets as the workflow engine takes them.
+
+Rule of the file: what a runner gets has no reference to anything of ours in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from attrs import evolve, frozen
+
+from galaxy_jobs.domain.errors import InvalidSource, InvalidValue, quoted
+from galaxy_jobs.domain.model.dataset import (
+    ELEMENTS_LIMIT,
+    RANKS_LIMIT,
+    CollectionData,
+    Content,
+    Dataset,
+    DatasetRef,
+    GalaxyData,
+    Source,
+    SourceElement,
+    UrlData,
+)
+from galaxy_jobs.domain.model.values import DatasetId
+from galaxy_jobs.domain.ports import DatasetRepository
+
+
+@frozen
+class ResolveSource:
+    """Replaces what only we know in a source."""
+
+    datasets: DatasetRepository
+
+    def __call__(self, dataset: Dataset) -> Source:
+        """Return the source of a dataset as a runner takes it.
+
+        In a collection, references to datasets are replaced by their data; one to a
+        collection, by its elements.
+
+        Raises:
+            InvalidSource: An element of it is a dataset that is not registered, that
+                cannot be used, or that does not have the shape of the collection.
+        """
+        source = dataset.source
+        if not isinstance(source, CollectionData):
+            return self._single(source)
+        assert source.elements is not None, "from a list"
+        try:
+            known = self._referenced(source)
+            budget = iter(range(ELEMENTS_LIMIT))
+            ranks = source.collection_type.split(":")
+            elements = self._level(source.elements, ranks[1:], known, budget)
+            return evolve(source, elements=elements)
+        except InvalidValue as error:
+            raise InvalidSource(dataset.dataset_id, str(error)) from error
+
+    def _single(self, data: GalaxyData | UrlData) -> GalaxyData | UrlData:
+        """Return data that is no collection of ours, as a runner takes it."""
+        return data
+
+    def _referenced(self, source: CollectionData) -> Mapping[DatasetId, Source]:
+        """Return the sources of the datasets that a collection refers to.
+
+        Those of collections among them are followed as deep as a collection can be.
+        """
+        known: dict[DatasetId, Source] = {}
+        pending = [source]
+        for _ in range(RANKS_LIMIT):
+            wanted = {
+                content.dataset_id
+                for collection in pending
+                for _, content in collection.leaves()
+                if isinstance(content, DatasetRef)
+            } - known.keys()
+            if not wanted:
+                break
+            found = self.datasets.get_many(wanted)
+            known |= {id_: dataset.source for id_, dataset in found.items()}
+            pending = [
+                dataset.source
+                for dataset in found.values()
+                if isinstance(dataset.source, CollectionData)
+            ]
+        return known
+
+    def _level(
+        self,
+        elements: Sequence[SourceElement],
+        ranks: Sequence[str],
+        known: Mapping[DatasetId, Source],
+        budget: Iterator[int],
+        above: str = "",
+    ) -> tuple[SourceElement, ...]:
+        """Return the elements of a level without references.
+
+        Args:
+            elements: Those of the level.
+            ranks: The type of what is below.
+            known: The sources of datasets.
+            budget: Has one item for each dataset that the collection may have.
+            above: The names down to the level, each with a slash behind it.
+
+        Raises:
+            InvalidValue: An element cannot be used.
+        """
+
+        def content_of(element: SourceElement) -> Content:
+            place = f"{above}{element.name}"
+            content: Content | CollectionData = element.content
+            if isinstance(content, DatasetRef):
+                content = _referred(content.dataset_id, known, place)
+            if isinstance(content, CollectionData):
+                if content.collection_type != ":".join(ranks):
+                    raise InvalidValue(
+                        f"Element {quoted(place)} is a collection of type "
+                        f"{content.collection_type}; expected "
+                        f"{':'.join(ranks) or 'a single dataset'}."
+                    )
+                content = content.elements or ()
+            if isinstance(content, tuple):
+                return self._level(content, ranks[1:], known, budget, f"{place}/")
+            assert not isinstance(content, DatasetRef)
+            if next(budget, None) is None:
+                raise InvalidValue(
+                    f"The collection has more than {ELEMENTS_LIMIT} datasets."
+                )
+            return self._single(content)
+
+        return tuple(evolve(each, content=content_of(each)) for each in elements)
+
+
+def _referred(
+    dataset_id: DatasetId, known: Mapping[DatasetId, Source], place: str
+) -> Source:
+    try:
+        return known[dataset_id]
+    except KeyError:
+        raise InvalidValue(
+            f"Element {quoted(place)} is dataset {quoted(dataset_id)}, which is not "
+            "registered."
+        ) from None
