@@ -7,12 +7,7 @@ from typing import Annotated
 from litestar import get
 
 from galaxy_jobs.domain import Allowlist, use_cases
-from galaxy_jobs.entrypoints.api import (
-    cursors,
-    parameters,
-    schemas,
-    workflow_schema,
-)
+from galaxy_jobs.entrypoints.api import cursors, parameters, schemas, workflow_schema
 from galaxy_jobs.entrypoints.api.parameters import Needs, path
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
@@ -34,14 +29,7 @@ def list_workflows(
     page = list_workflows(limit=limit, after=cursors.read(cursor, here))
     return schemas.Workflows(
         items=[
-            schemas.ListedWorkflowJson(
-                name=workflow.name,
-                workflow_id=workflow.workflow_id,
-                version=workflow.version,
-                updated_at=workflow.updated_at,
-                available=workflow.available,
-                problem=workflow.problem,
-            )
+            schemas.view(schemas.ListedWorkflowJson, workflow)
             for workflow in page.items
         ],
         next_cursor=cursors.write(page.next, here),
