@@ -62,6 +62,7 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.token import Scope, Token, TokenId
+from galaxy_jobs.domain.model.user import Issuer, Session, User
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     HistoryId,
@@ -116,6 +117,7 @@ __all__ = [
     "InvocationState",
     "InvokeOptions",
     "Invoked",
+    "Issuer",
     "JobDetails",
     "JobId",
     "JobReport",
@@ -134,6 +136,7 @@ __all__ = [
     "Revision",
     "Scope",
     "Sees",
+    "Session",
     "Sighting",
     "Signer",
     "SigningKey",
@@ -151,6 +154,7 @@ __all__ = [
     "Transition",
     "UnusableDataset",
     "UrlData",
+    "User",
     "Viewer",
     "Workflow",
     "WorkflowId",

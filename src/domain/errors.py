@@ -399,6 +399,39 @@ class BadToken(DomainError):
         )
 
 
+class NoPermission(DomainError):
+    """A user whom an identity provider vouches for, and who may do nothing here."""
+
+    code = "forbidden"
+
+    def __init__(self, name: str, scopes: Collection[str]) -> None:
+        super().__init__(
+            f"User {quoted(name)} has no permission here. The identity provider gives "
+            f"one by any of {listed(scopes)}."
+        )
+
+
+class SignInRefused(DomainError):
+    """The identity provider does not confirm that this browser has signed in."""
+
+    code = "unauthenticated"
+
+    def __init__(self) -> None:
+        super().__init__("The identity provider did not confirm it. Try again.")
+
+
+class IssuerUnavailable(DomainError):
+    """An identity provider could not be asked. Users whom it knows stay let in."""
+
+    code = "issuer-unavailable"
+
+    def __init__(self, issuer: str, reason: str) -> None:
+        super().__init__(
+            f"The identity provider {quoted(issuer)} is not available: {reason}."
+        )
+        self.reason = reason
+
+
 class TokenExists(DomainError):
     """A token of that name is in use."""
 

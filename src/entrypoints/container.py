@@ -21,6 +21,7 @@ from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
+from galaxy_jobs.adapters.oidc import OidcProviders
 from galaxy_jobs.adapters.prometheus import Metrics
 from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbeat
 from galaxy_jobs.domain import Allowlist, ports, use_cases
@@ -170,7 +171,20 @@ class Container(containers.DeclarativeContainer):
     create_token = Singleton(use_cases.CreateToken, tokens, clock)
     list_tokens = Singleton(use_cases.ListTokens, tokens)
     revoke_token = Singleton(use_cases.RevokeToken, tokens, clock)
-    authenticate = Singleton(use_cases.Authenticate, tokens)
+    sessions: Provider[ports.SessionRepository] = Singleton(
+        postgres.PostgresSessions, engine
+    )
+    identity_providers: Provider[ports.IdentityProviders] = Singleton(
+        OidcProviders,
+        settings.provided.issuers,
+        clock,
+        settings.provided.client_secret,
+    )
+    authenticate = Singleton(
+        use_cases.Authenticate, tokens, sessions, identity_providers, clock
+    )
+    sign_in = Singleton(use_cases.SignIn, identity_providers, sessions)
+    sign_out = Singleton(use_cases.SignOut, sessions)
     token_cache: Provider[TokenCache] = Singleton(TokenCache, authenticate)
     load_signer = Singleton(
         use_cases.LoadSigner, signing_keys, settings.provided.data.signing_keys

@@ -28,13 +28,14 @@ from galaxy_jobs.adapters.galaxy import Galaxy, releases
 from galaxy_jobs.adapters.postgres import SchemaState, clock, schema_state
 from galaxy_jobs.domain import AllowedWorkflow, Identity, errors
 from galaxy_jobs.domain.errors import (
+    IssuerUnavailable,
     RunnerError,
     RunnerRefusedUs,
     StoreUnavailable,
     listed,
 )
 from galaxy_jobs.domain.model.workflow import dataset_target
-from galaxy_jobs.domain.ports import Backlog, Clock, PollQueue
+from galaxy_jobs.domain.ports import Backlog, Clock, IdentityProviders, PollQueue
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import opened
 from galaxy_jobs.entrypoints.environment import BadSetting
@@ -93,6 +94,7 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
     "workflows": ("key",),
     "jobs of others": ("key", "migrations"),
     "poller": ("key", "migrations"),
+    "issuers": (),
 }
 """Every check, in the order of the findings, with the checks that it rests on."""
 
@@ -117,6 +119,9 @@ OTHER_DATABASE = (
 OTHER_GALAXY = (
     "Correct GALAXY_URL, or start that Galaxy (ours: galaxy-jobs galaxy start)."
 )
+OTHER_ISSUER = (
+    "Correct its address in [[oidc]] of GALAXY_JOBS_CONFIG, or wait until it answers."
+)
 UNTESTED = "Read what older releases lack in README, and try a job first."
 OTHER_HOME = "Set GALAXY_JOBS_HOME to a folder of yours, or DATABASE_URL to a server."
 NEW_KEY = (
@@ -133,6 +138,7 @@ class Doctor:
     engine: Callable[[], Engine]
     queue: Callable[[], PollQueue]
     galaxy: Callable[[], Galaxy]
+    providers: IdentityProviders
     clock: Clock
     _identity: Identity | None = field(default=None, init=False)
 
@@ -320,6 +326,15 @@ class Doctor:
         else:
             yield OK, f"{active}, polled in time."
 
+    def _issuers(self) -> Iterator[Outcome]:
+        for issuer in self.providers.issuers:
+            try:
+                keys = many(self.providers.key_count(issuer), "key")
+            except IssuerUnavailable as error:
+                yield FAIL, str(error), OTHER_ISSUER
+            else:
+                yield OK, f"{issuer} answers, with {keys}."
+
 
 def _workflow(galaxy: Galaxy, row: AllowedWorkflow) -> Outcome:
     """Check one row of the allowlist."""
@@ -413,7 +428,13 @@ def _findings(stack: ExitStack) -> Iterator[Finding]:
     parts = stack.enter_context(opened(settings))
     folder = parts.embedded().folder if parts.database().is_embedded else None
     doctor = Doctor(
-        settings, folder, parts.engine, parts.queue, parts.galaxy, parts.clock()
+        settings,
+        folder,
+        parts.engine,
+        parts.queue,
+        parts.galaxy,
+        parts.identity_providers(),
+        parts.clock(),
     )
     yield from doctor()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import threading
+from contextlib import suppress
 from functools import partial
 
 import attrs
@@ -16,7 +17,7 @@ from galaxy_jobs.adapters.http_server import (
     run_server,
 )
 from galaxy_jobs.adapters.threads import limit_arenas
-from galaxy_jobs.domain.errors import RunnerError
+from galaxy_jobs.domain.errors import IssuerUnavailable, RunnerError
 from galaxy_jobs.entrypoints import logs, settings
 from galaxy_jobs.entrypoints.api.host_and_origin import is_loopback
 from galaxy_jobs.entrypoints.app import create_app
@@ -119,6 +120,10 @@ def _local(url: str) -> str:
 
 
 def _greet(container: Container) -> None:
+    providers = container.identity_providers()
+    for issuer in providers.issuers:
+        with suppress(IssuerUnavailable):  # which the log has
+            providers.key_count(issuer)
     try:
         identity = container.whoami().ask()
     except RunnerError as error:

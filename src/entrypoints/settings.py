@@ -22,7 +22,10 @@ from attrs import field, frozen
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.signing import SigningKey
+from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain.model.user import Issuer
 from galaxy_jobs.domain.model.values import WorkflowId, positive
+from galaxy_jobs.domain.model.viewer import Sees
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import (
     DataPolicy,
@@ -214,7 +217,16 @@ class Settings:
         expected="a TOML file that can be read",
         meaning="the allowlist of workflows, and the settings of polling",
     )
+    client_secret: str | None = setting(
+        "OIDC_CLIENT_SECRET",
+        str,
+        unset="none: the client is public",
+        expected="the secret of the client in `[[oidc]]`",
+        meaning="the secret of the client as which users sign in to the pages",
+        shown=lambda _: "a secret",
+    )
     allowlist: Allowlist = field(factory=Allowlist)
+    issuers: Sequence[Issuer] = ()  #: the identity providers that are trusted
     poll: PollPolicy = field(factory=PollPolicy)
     threads: int = _Threads().threads  #: requests to Galaxy at once
     submit: SubmitPolicy = field(factory=SubmitPolicy)
@@ -249,6 +261,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
     deadline = 2 * settings.galaxy_timeout + 60
     try:
         allowlist = _allowlist(file.pop("workflows", []))
+        issuers = _issuers(file.pop("oidc", []), settings.client_secret)
         poll, pool = _table(file, "poll", PollPolicy, _Threads)
         submit, reconcile, cleanup = _table(
             file, "submit", SubmitPolicy, ReconcilePolicy, _Cleanup, deadline=deadline
@@ -264,6 +277,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
     return attrs.evolve(
         settings,
         allowlist=allowlist,
+        issuers=issuers,
         poll=poll,
         threads=pool.threads,
         submit=submit,
@@ -321,6 +335,45 @@ def _allowlist(rows: Any) -> Allowlist:
         options = {name: values.pop(name) for name in _OPTIONS}
         allowed.append(AllowedWorkflow(**values, options=InvokeOptions(**options)))
     return Allowlist(tuple(allowed))
+
+
+class _Issuer(msgspec.Struct, forbid_unknown_fields=True):
+    issuer: str
+    audience: str
+    scopes: dict[str, Scope]
+    scope_claim: str | msgspec.UnsetType = msgspec.UNSET
+    owner_claim: str | msgspec.UnsetType = msgspec.UNSET
+    sees: Sees | msgspec.UnsetType = msgspec.UNSET
+    client_id: str | msgspec.UnsetType = msgspec.UNSET
+    parameters: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+def _issuers(rows: Any, client_secret: str | None) -> Sequence[Issuer]:
+    if not isinstance(rows, list):
+        raise InvalidValue("oidc is no list; expected [[oidc]] tables.")
+    issuers = []
+    for row in rows:
+        try:
+            issuer = msgspec.convert(row, _Issuer)
+        except msgspec.ValidationError as error:
+            raise InvalidValue(
+                f"[[oidc]]: {error}; expected an `issuer`, an `audience`, `scopes` "
+                'such as {"galaxy-jobs:submit" = "submit"}, and if wanted: '
+                f"{', '.join(_Issuer.__struct_encode_fields__[3:])}."
+            ) from None
+        given = msgspec.structs.asdict(issuer).items()
+        # What is left out has the default of the domain.
+        values = {name: value for name, value in given if value is not msgspec.UNSET}
+        issuers.append(Issuer(**values))
+    if len({issuer.issuer for issuer in issuers}) < len(issuers):
+        raise InvalidValue("[[oidc]] has an issuer twice.")
+    clients = sum(issuer.client_id is not None for issuer in issuers)
+    if client_secret is not None and clients != 1:
+        raise InvalidValue(
+            f"OIDC_CLIENT_SECRET is set, and {clients} of [[oidc]] have a client_id; "
+            "expected one, whose secret it is."
+        )
+    return tuple(issuers)
 
 
 def _table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import os
@@ -18,6 +17,7 @@ import requests
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import InputKind, WorkflowInput
 from galaxy_jobs.domain.model.token import Scope
+from tests.support.npm import needs_npm, node_modules
 from tests.support.page import site
 from tests.support.tables import ROOT
 
@@ -49,20 +49,6 @@ def document(url: str, folder: Path) -> Path:
     file = folder / "openapi.json"
     file.write_text(requests.get(f"{url}/schema/openapi.json", timeout=30).text)
     return file
-
-
-def node_modules() -> Path:
-    """Return the folder of the packages from npm, which is kept for later runs."""
-    lock = TYPESCRIPT / "package-lock.json"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    folder = ROOT / f".local/typescript-{digest}"
-    if not (installed := folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", lock.name):
-            shutil.copy(TYPESCRIPT / name, folder)
-        run(folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-        installed.touch()
-    return folder / "node_modules"
 
 
 def test_a_generated_client_is_typed_and_submits_lists_waits_and_cancels(
@@ -108,11 +94,11 @@ def test_a_generated_client_is_typed_and_submits_lists_waits_and_cancels(
             assert json.loads(json.dumps(jobs.to_dict()))["next_cursor"] is None
 
 
-@pytest.mark.skipif(not shutil.which("npm"), reason="needs npm, which comes with node")
+@needs_npm
 def test_a_client_in_typescript_is_typed_and_submits_lists_waits_and_cancels(
     database_url: str, tmp_path: Path
 ) -> None:
-    packages = node_modules()
+    packages = node_modules(TYPESCRIPT)
     for name in ("package.json", "tsconfig.json", "client.ts"):
         shutil.copy(TYPESCRIPT / name, tmp_path)
     (tmp_path / "node_modules").symlink_to(packages)

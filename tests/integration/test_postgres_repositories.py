@@ -17,6 +17,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresDatasets,
     PostgresInvocations,
     PostgresPollQueue,
+    PostgresSessions,
     PostgresSigningKeys,
     PostgresSubmissions,
     PostgresSupersededRuns,
@@ -38,6 +39,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     Repositories,
     a_submission,
 )
+from galaxy_jobs.adapters.testing.contracts.sessions import SessionRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.signing_keys import SigningKeysContract
 from galaxy_jobs.adapters.testing.contracts.submissions import (
     SubmissionRepositoryContract,
@@ -63,6 +65,7 @@ TIMES = {
         "stale_at",
     ),
     "tokens": ("expires_at",),
+    "sessions": ("expires_at",),
 }
 
 
@@ -102,6 +105,7 @@ def in_postgres(engine: Engine) -> Repositories:
         queue=PostgresPollQueue(engine),
         superseded=PostgresSupersededRuns(engine),
         tokens=PostgresTokens(engine),
+        sessions=PostgresSessions(engine),
         signing_keys=PostgresSigningKeys(engine),
         feed=PostgresTransitionFeed(engine),
         pass_time=pass_time,
@@ -224,6 +228,10 @@ def test_what_galaxy_says_keeps_no_other_from_being_stored(
 
 
 class TestSupersededRuns(InPostgres, SupersededRunsContract):
+    pass
+
+
+class TestSessions(InPostgres, SessionRepositoryContract):
     pass
 
 

@@ -13,10 +13,21 @@ from httpx import Response
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
+from galaxy_jobs.adapters.oidc import OidcProviders
+from galaxy_jobs.adapters.testing.memory import (
+    MemorySessions,
+    MemoryStore,
+    MemoryTokens,
+)
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
-from galaxy_jobs.domain.ports import Page, TokenRepository
+from galaxy_jobs.domain.ports import (
+    Clock,
+    IdentityProviders,
+    Page,
+    SessionRepository,
+    TokenRepository,
+)
 from galaxy_jobs.domain.use_cases import Authenticate, CreateToken, PollPolicy
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.app import create_app
@@ -90,6 +101,8 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         "allowlist": Allowlist(),
         "poll_policy": PollPolicy(),
         "tokens": MemoryTokens(MemoryStore()),
+        "sessions": MemorySessions(MemoryStore()),
+        "identity_providers": OidcProviders((), lambda: NOON),
         "http": HttpTable(),
         "local_galaxies": (),
         **instead,
@@ -109,9 +122,24 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         yield client
 
 
+def authenticate(
+    tokens: TokenRepository,
+    providers: IdentityProviders | None = None,
+    sessions: SessionRepository | None = None,
+    clock: Clock = lambda: NOON,
+) -> Authenticate:
+    """Return what knows tokens; no identity provider is trusted unless given."""
+    return Authenticate(
+        tokens,
+        sessions or MemorySessions(MemoryStore()),
+        providers or OidcProviders((), clock),
+        clock,
+    )
+
+
 def forgetful(tokens: TokenRepository) -> TokenCache:
     """Return a cache of tokens that remembers nothing."""
-    return TokenCache(Authenticate(tokens), token_ttl=0, exist_ttl=0)
+    return TokenCache(authenticate(tokens), token_ttl=0, exist_ttl=0)
 
 
 def a_token(

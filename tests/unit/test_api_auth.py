@@ -19,12 +19,21 @@ from litestar.testing import TestClient
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTokens
 from galaxy_jobs.domain.errors import BadToken, StoreUnavailable
 from galaxy_jobs.domain.model.submission import IdempotencyKey
-from galaxy_jobs.domain.model.token import ENTROPY, Scope, Token, TokenId, text_of
+from galaxy_jobs.domain.model.token import ENTROPY, Scope, Token, text_of
+from galaxy_jobs.domain.model.user import User
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import Authenticate, RevokeToken
 from galaxy_jobs.entrypoints.api.auth import ANONYMOUS, COOKIE, Caller, TokenCache
 from galaxy_jobs.entrypoints.api.host_and_origin import is_same_origin
-from tests.support.api import StandIn, a_token, an_api, bearer, code_of, forgetful
+from tests.support.api import (
+    StandIn,
+    a_token,
+    an_api,
+    authenticate,
+    bearer,
+    code_of,
+    forgetful,
+)
 from tests.support.build import NOON, an_invocation
 
 
@@ -377,20 +386,20 @@ class Counting:
     inner: Authenticate
     asked: list[str] = field(factory=list)
     held: Event | None = None
-    checked: list[set[TokenId]] = field(factory=list)
+    checked: list[set[Token | User]] = field(factory=list)
     failure: Exception | None = None
 
-    def in_force(self, token_ids: Collection[TokenId]) -> Collection[TokenId]:
-        self.checked.append({*token_ids})
+    def in_force(self, senders: Collection[Token | User]) -> Collection[Token | User]:
+        self.checked.append({*senders})
         if self.failure is not None:
             raise self.failure
-        return self.inner.in_force(token_ids)
+        return self.inner.in_force(senders)
 
     def needed(self) -> bool:
         self.asked.append("needed")
         return self.inner.needed()
 
-    def __call__(self, text: str) -> Token:
+    def __call__(self, text: str) -> Token | User:
         self.asked.append(text)
         if self.held is not None:
             assert self.held.wait(10)
@@ -398,7 +407,7 @@ class Counting:
 
 
 def cached(tokens: MemoryTokens, **settings: Any) -> tuple[TokenCache, Counting]:
-    counting = Counting(Authenticate(tokens))
+    counting = Counting(authenticate(tokens))
     return TokenCache(cast("Authenticate", counting), **settings), counting
 
 
@@ -520,7 +529,7 @@ def test_a_long_request_is_ended_when_its_caller_is_let_in_no_more() -> None:
             RevokeToken(tokens, lambda: NOON)("web")
             await ended("anonymous", "first", "second")
             # One query for all of them.
-            assert len(counting.checked[-1]) == 3
+            assert len(counting.checked[-1]) == 2
         await asyncio.sleep(0.05)
         checked = len(counting.checked)
         await asyncio.sleep(0.05)

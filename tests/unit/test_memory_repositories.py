@@ -14,6 +14,7 @@ from galaxy_jobs.adapters.testing.contracts.invocations import (
 )
 from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
 from galaxy_jobs.adapters.testing.contracts.repositories import Repositories
+from galaxy_jobs.adapters.testing.contracts.sessions import SessionRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.signing_keys import SigningKeysContract
 from galaxy_jobs.adapters.testing.contracts.submissions import (
     SubmissionRepositoryContract,
@@ -25,6 +26,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
+    MemorySessions,
     MemorySigningKeys,
     MemoryStore,
     MemorySubmissions,
@@ -45,6 +47,7 @@ def in_memory() -> Repositories:
         queue=MemoryPollQueue(store),
         superseded=MemorySupersededRuns(store),
         tokens=MemoryTokens(store),
+        sessions=MemorySessions(store),
         signing_keys=MemorySigningKeys(store),
         feed=MemoryTransitionFeed(store),
         pass_time=clock.advance,
@@ -81,6 +84,10 @@ def test_what_galaxy_says_keeps_no_other_from_being_stored(
 
 
 class TestSupersededRuns(InMemory, SupersededRunsContract):
+    pass
+
+
+class TestSessions(InMemory, SessionRepositoryContract):
     pass
 
 

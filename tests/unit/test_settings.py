@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from galaxy_jobs.domain import InvokeOptions
+from galaxy_jobs.domain import InvokeOptions, Issuer, Scope, Sees
 from galaxy_jobs.domain.use_cases import PollPolicy
 from galaxy_jobs.entrypoints.environment import BadSetting, Service, read
 from galaxy_jobs.entrypoints.settings import LIBPQ_SECRETS, SETTINGS, Settings, load
@@ -21,6 +21,14 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
+
+
+OIDC = """
+[[oidc]]
+issuer = 'https://login.example.org'
+audience = 'https://jobs.example.org'
+scopes = {'s' = 'submit'}
+"""
 
 
 def config(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,6 +371,14 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("[http]\nallow_origins = ['app.example.org']", "'app.example.org'"),
         ("[http]\nallow_origins = ['https://a.b/']", "'https://a.b/'"),
         ("[http]\nallow_origins = ['https://*.a.b']", "'https://*.a.b'"),
+        ("oidc = 3", "oidc is no list"),
+        ("[[oidc]]\nissuer = 'https://a'", "missing required field `audience`"),
+        (OIDC + "\nclient_secret = 'x'", "unknown field `client_secret`"),
+        (OIDC + "\nsees = 'some'", "Invalid enum value 'some'"),
+        (OIDC.replace("submit'}", "write'}"), "Invalid enum value 'write'"),
+        (OIDC.replace("https:", "http:"), "expected an https address"),
+        (OIDC.replace("{'s' = 'submit'}", "{}"), "scopes is empty"),
+        (OIDC + OIDC, "an issuer twice"),
         ("\x00", "config.toml"),
     ],
 )
@@ -385,3 +401,35 @@ def test_a_file_that_is_not_text_is_refused(
     (tmp_path / "config.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadSetting, match="GALAXY_JOBS_CONFIG"):
         load()
+
+
+def test_identity_providers_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = (
+        "client_id = 'c'\nsees = 'all'\nowner_claim = 'email'\nscope_claim = 'groups'"
+    )
+    config(tmp_path, f"{OIDC}{more}\nparameters = {{prompt = 'login'}}", monkeypatch)
+    monkeypatch.setenv("OIDC_CLIENT_SECRET", "hidden")
+    settings = load()
+    assert settings.issuers == (
+        Issuer(
+            issuer="https://login.example.org",
+            audience="https://jobs.example.org",
+            scopes={"s": Scope.SUBMIT},
+            scope_claim="groups",
+            owner_claim="email",
+            sees=Sees.ALL,
+            client_id="c",
+            parameters={"prompt": "login"},
+        ),
+    )
+    assert settings.client_secret == "hidden"
+    assert "hidden" not in repr(settings)
+    config(tmp_path, OIDC, monkeypatch)
+    with pytest.raises(BadSetting, match=r"0 of .* have a client_id") as caught:
+        load()
+    assert "hidden" not in str(caught.value)
+    monkeypatch.delenv("OIDC_CLIENT_SECRET")
+    (issuer,) = load().issuers
+    assert (issuer.scope_claim, issuer.sees) == ("scope", Sees.OWN)

@@ -14,11 +14,11 @@ from galaxy_jobs.domain.errors import BadToken, InvalidValue, TokenExists, Token
 from galaxy_jobs.domain.model.token import ENTROPY, Scope, digest_of, id_in, text_of
 from galaxy_jobs.domain.model.viewer import SERVICE, Sees, Viewer
 from galaxy_jobs.domain.use_cases import (
-    Authenticate,
     CreateToken,
     ListTokens,
     RevokeToken,
 )
+from tests.support.api import authenticate
 
 
 DAY = timedelta(days=1)
@@ -33,7 +33,7 @@ class World:
         self.create = CreateToken(self.tokens, self.clock)
         self.list = ListTokens(self.tokens)
         self.revoke = RevokeToken(self.tokens, self.clock)
-        self.authenticate = Authenticate(self.tokens)
+        self.authenticate = authenticate(self.tokens, clock=self.clock)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.postgres.schema import (
     migrate,
     schema_state,
 )
+from galaxy_jobs.adapters.postgres.sessions import PostgresSessions
 from galaxy_jobs.adapters.postgres.signing_keys import PostgresSigningKeys
 from galaxy_jobs.adapters.postgres.submissions import PostgresSubmissions
 from galaxy_jobs.adapters.postgres.superseded import PostgresSupersededRuns
@@ -33,6 +34,7 @@ __all__ = [
     "PostgresInvocations",
     "PostgresJobPages",
     "PostgresPollQueue",
+    "PostgresSessions",
     "PostgresSigningKeys",
     "PostgresSubmissions",
     "PostgresSupersededRuns",

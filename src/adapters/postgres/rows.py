@@ -42,6 +42,7 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.token import Scope, Token
+from galaxy_jobs.domain.model.user import Session, User
 from galaxy_jobs.domain.model.values import DatasetId, Identity, Json
 from galaxy_jobs.domain.model.viewer import Sees
 
@@ -431,3 +432,28 @@ def token_from_row(row: Row) -> Token:
     fields["sees"] = Sees.ALL if sees_all else Sees.OWN
     fields["digest"] = row["digest"].removeprefix(_OWN)
     return Token(**fields)
+
+
+def session_to_row(session: Session) -> dict[str, Any]:
+    """Return the row of a session, without the time that the store sets."""
+    return {
+        "session_id": session.session_id,
+        "digest": session.digest,
+        "owner": session.user.owner,
+        "name": session.user.name,
+        "scope": session.user.scope.value,
+        "sees": session.user.sees.value,
+    }
+
+
+def session_from_row(row: Row) -> Session:
+    """Return the session of a row."""
+    user = User(
+        owner=row["owner"],
+        name=row["name"],
+        scope=Scope(row["scope"]),
+        sees=Sees(row["sees"]),
+        expires_at=row["expires_at"],
+        session_id=row["session_id"],
+    )
+    return Session(session_id=row["session_id"], digest=row["digest"], user=user)

@@ -290,6 +290,21 @@ sa.Index(
     postgresql_where=tokens.c.revoked_at.is_(None),
 )
 
+# Of users whom an identity provider has authenticated.
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("session_id", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("sees", sa.Text, nullable=False),
+    sa.Column("expires_at", Time, nullable=False),
+    sa.CheckConstraint("scope IN ('read', 'submit', 'admin')", name="scope"),
+    sa.CheckConstraint("sees IN ('own', 'all')", name="sees"),
+)
+
 # The key that addresses are signed with, where none is configured.
 signing_keys = sa.Table(
     "signing_keys",

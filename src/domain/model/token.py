@@ -32,7 +32,15 @@ NAME_LENGTH = 100
 ENTROPY = 8 + 32
 """The number of random bytes of a token: those of its id, and of its secret."""
 
-_TEXT = re.compile(r"gjt_([0-9a-f]{16})_[A-Za-z0-9_-]{43}")
+SESSION = "gjs"
+"""The prefix of the text of a session."""
+
+_TEXT = re.compile(rf"(gjt|{SESSION})_([0-9a-f]{{16}})_[A-Za-z0-9_-]{{43}}")
+
+JWT_LENGTH = 16_384
+"""The longest token of an identity provider, in characters."""
+
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class Scope(Enum):
@@ -94,22 +102,33 @@ class Token:
         return hmac.compare_digest(self.digest, digest_of(text))
 
 
-def text_of(entropy: bytes) -> str:
+def text_of(entropy: bytes, prefix: str = "gjt") -> str:
     """Return the text of a new token.
 
     Args:
         entropy: :data:`ENTROPY` random bytes, fit for secrets.
+        prefix: That of tokens, or :data:`SESSION`.
     """
     assert len(entropy) == ENTROPY
     secret = base64.urlsafe_b64encode(entropy[8:]).decode().rstrip("=")
     # The prefix lets scanners of repositories and logs find a leaked one.
-    return f"gjt_{entropy[:8].hex()}_{secret}"
+    return f"{prefix}_{entropy[:8].hex()}_{secret}"
 
 
-def id_in(text: str) -> TokenId | None:
-    """Return the id in a token's text; None: the text is not a token."""
+def id_in(text: str, prefix: str = "gjt") -> TokenId | None:
+    """Return the id in the text of a token; None: it is none of that prefix."""
     match = _TEXT.fullmatch(text)
-    return None if match is None else TokenId(match[1])
+    return TokenId(match[2]) if match and match[1] == prefix else None
+
+
+def may_be_valid(text: str) -> bool:
+    """Return whether a text has the form of a token, of any kind."""
+    return bool(_TEXT.fullmatch(text)) or is_jwt(text)
+
+
+def is_jwt(text: str) -> bool:
+    """Return whether a text has the form of a token of an identity provider."""
+    return len(text) <= JWT_LENGTH and bool(_JWT.fullmatch(text))
 
 
 def digest_of(text: str) -> str:

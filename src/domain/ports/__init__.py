@@ -8,11 +8,11 @@ enough to write another adapter from; the contract suites in
 Two things hold for all of them and are not repeated at each method.
 
 The ports to the store (`DatasetRepository`, `SubmissionRepository`,
-`InvocationRepository`, `PollQueue`, `SupersededRuns`, `TokenRepository`,
-`SigningKeys`): every method is one transaction, may be called from several threads
-and processes at once, and may raise :class:`StoreUnavailable`: the store could not
-be reached, or broke off, and a write may or may not have happened. Durations handed
-in are measured by the store's own clock.
+`InvocationRepository`, `PollQueue`, `SessionRepository`, `SupersededRuns`,
+`TokenRepository`, `SigningKeys`): every method is one transaction, may be called from
+several threads and processes at once, and may raise :class:`StoreUnavailable`: the
+store could not be reached, or broke off, and a write may or may not have happened.
+Durations handed in are measured by the store's own clock.
 
 The ports to the engine that runs workflows, be it Galaxy, a simulation of it or
 an engine of your own (`WorkflowCatalog`, `WorkflowRunner`, `RunHistories`): three
@@ -32,6 +32,7 @@ from galaxy_jobs.domain.ports.data import DataCatalog
 from galaxy_jobs.domain.ports.datasets import DatasetRepository
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
 from galaxy_jobs.domain.ports.histories import RunHistories
+from galaxy_jobs.domain.ports.identity_providers import IdentityProviders
 from galaxy_jobs.domain.ports.invocations import InvocationRepository, JobFilter
 from galaxy_jobs.domain.ports.output_files import FileStream, OutputFiles
 from galaxy_jobs.domain.ports.paging import Cursor, Page
@@ -44,6 +45,7 @@ from galaxy_jobs.domain.ports.queue import (
     Stored,
 )
 from galaxy_jobs.domain.ports.runner import WorkflowRunner
+from galaxy_jobs.domain.ports.sessions import SessionRepository
 from galaxy_jobs.domain.ports.signing_keys import SigningKeys
 from galaxy_jobs.domain.ports.submissions import SubmissionRepository
 from galaxy_jobs.domain.ports.superseded import SupersededRuns
@@ -59,6 +61,7 @@ __all__ = [
     "DataCatalog",
     "DatasetRepository",
     "FileStream",
+    "IdentityProviders",
     "InvocationRepository",
     "JobFilter",
     "JobTransition",
@@ -67,6 +70,7 @@ __all__ = [
     "Page",
     "PollQueue",
     "RunHistories",
+    "SessionRepository",
     "SigningKeys",
     "Stored",
     "SubmissionRepository",

@@ -62,6 +62,8 @@ from galaxy_jobs.domain.use_cases.tokens import (
     ListTokens,
     NewToken,
     RevokeToken,
+    SignIn,
+    SignOut,
 )
 from galaxy_jobs.domain.use_cases.workflows import (
     ListWorkflows,
@@ -107,6 +109,8 @@ __all__ = [
     "Rerun",
     "RevokeToken",
     "ShowWorkflow",
+    "SignIn",
+    "SignOut",
     "SlowRuns",
     "Submit",
     "SubmitPolicy",

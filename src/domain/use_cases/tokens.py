@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from attrs import field, frozen
@@ -11,19 +11,29 @@ from attrs import field, frozen
 from galaxy_jobs.domain.errors import BadToken, InvalidValue, TokenNotFound
 from galaxy_jobs.domain.model.token import (
     ENTROPY,
+    SESSION,
     Scope,
     Token,
-    TokenId,
     digest_of,
     id_in,
+    is_jwt,
     text_of,
 )
+from galaxy_jobs.domain.model.user import Session, User
 from galaxy_jobs.domain.model.viewer import Sees
-from galaxy_jobs.domain.ports import Clock, TokenRepository
+from galaxy_jobs.domain.ports import (
+    Clock,
+    IdentityProviders,
+    SessionRepository,
+    TokenRepository,
+)
 
 
 MAX_LIFETIME = timedelta(days=36_500)
 """The longest lifetime of a token that expires."""
+
+SESSION_LIFETIME = timedelta(hours=12)
+"""The lifetime of a session, whatever the tokens of the identity provider have."""
 
 
 @frozen
@@ -127,27 +137,99 @@ class RevokeToken:
 
 @frozen
 class Authenticate:
-    """Finds the token of a request."""
+    """Finds the sender of a request by its text.
+
+    That is a token of ours, or a user of an identity provider: by a token of the
+    provider (JWT), or by a session.
+    """
 
     tokens: TokenRepository
+    sessions: SessionRepository
+    providers: IdentityProviders
+    clock: Clock
 
-    def __call__(self, text: str) -> Token:
-        """Return the token of that text.
+    def __call__(self, text: str) -> Token | User:
+        """Return the token of that text, or the user whom it authenticates.
 
         Raises:
             BadToken: There is none, or it is revoked or expired; the error does
                 not reveal which.
+            NoPermission: An identity provider's user without any permission.
+            IssuerUnavailable: It cannot be verified now.
         """
+        if is_jwt(text):
+            return self.providers.verify(text)
+        session = session_of(self.sessions, text)
+        if session and session.user.issuer in self.providers.issuers:
+            return session.user
         token_id = id_in(text)
         token = token_id and self.tokens.in_force([token_id]).get(token_id)
         if not token or not token.fits(text):
             raise BadToken
         return token
 
-    def in_force(self, token_ids: Collection[TokenId]) -> Collection[TokenId]:
-        """Return the ids of those of the tokens that are still valid."""
-        return self.tokens.in_force(token_ids).keys()
+    def in_force(self, senders: Collection[Token | User]) -> Collection[Token | User]:
+        """Return those of the tokens and users that are still let in."""
+        users = [it for it in senders if isinstance(it, User)]
+        tokens = {it.token_id: it for it in senders if isinstance(it, Token)}
+        sessions = {user.session_id: user for user in users if user.session_id}
+        now = self.clock()
+        return [
+            *(tokens[id_] for id_ in (self.tokens.in_force(tokens) if tokens else ())),
+            *(
+                sessions[id_]
+                for id_ in (self.sessions.in_force(sessions) if sessions else ())
+            ),
+            *(user for user in users if not user.session_id and now < user.expires_at),
+        ]
 
     def needed(self) -> bool:
-        """Return whether requests need a token: whether any was ever created."""
-        return self.tokens.ever_made()
+        """Return whether requests need a token.
+
+        They do if any was ever created, or an identity provider is trusted.
+        """
+        return bool(self.providers.issuers) or self.tokens.ever_made()
+
+
+def session_of(sessions: SessionRepository, text: str) -> Session | None:
+    """Return the session of that text; None: there is none in force."""
+    session_id = id_in(text, SESSION)
+    session = session_id and sessions.in_force([session_id]).get(session_id)
+    return session if session and session.fits(text) else None
+
+
+@frozen
+class SignIn:
+    """Gives a user whom an identity provider has authenticated a session."""
+
+    providers: IdentityProviders
+    sessions: SessionRepository
+    entropy: Callable[[int], bytes] = secrets.token_bytes
+
+    def __call__(
+        self, issuer: str, secret: str, redirect_uri: str, response: Mapping[str, str]
+    ) -> str:
+        """Return the text of a new session; the arguments are those of ``signed_in``.
+
+        Raises:
+            SignInRefused, NoPermission, IssuerUnavailable: As ``signed_in`` does.
+        """
+        user = self.providers.signed_in(issuer, secret, redirect_uri, response)
+        text = text_of(self.entropy(ENTROPY), SESSION)
+        session_id = id_in(text, SESSION)
+        assert session_id is not None
+        session = Session(session_id=session_id, digest=digest_of(text), user=user)
+        self.sessions.add(session, SESSION_LIFETIME)
+        return text
+
+
+@frozen
+class SignOut:
+    """Ends a session."""
+
+    sessions: SessionRepository
+
+    def __call__(self, text: str) -> None:
+        """End the session of that text; anything else stays valid."""
+        if session := session_of(self.sessions, text):
+            self.sessions.remove(session.session_id)

@@ -27,7 +27,8 @@ from litestar.types import ASGIApp, Guard
 
 from galaxy_jobs.domain import SERVICE, Scope, Token, Viewer
 from galaxy_jobs.domain.errors import BadToken, StoreUnavailable
-from galaxy_jobs.domain.model.token import TokenId, id_in
+from galaxy_jobs.domain.model.token import TokenId, may_be_valid
+from galaxy_jobs.domain.model.user import User
 from galaxy_jobs.domain.use_cases import Authenticate
 from galaxy_jobs.entrypoints.api import host_and_origin
 from galaxy_jobs.entrypoints.api.limits import Rate, network_of
@@ -65,14 +66,19 @@ Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 @frozen
 class Caller:
-    """The sender of a request, with its token; None where no token is needed."""
+    """The sender of a request: a token, or a user; None where no token is needed."""
 
-    token: Token | None = None
+    token: Token | User | None = None
 
     @property
     def id(self) -> TokenId:
         """The id of the token; ``""`` without one."""
         return TokenId("") if self.token is None else self.token.token_id
+
+    @property
+    def name(self) -> str:
+        """The name of the token or user, for people; ``""`` without one."""
+        return "" if self.token is None else self.token.name
 
     @property
     def viewer(self) -> Viewer:
@@ -103,7 +109,7 @@ class TokenCache:
     watch_interval: float = field(default=WATCH_INTERVAL, kw_only=True)
     _verify: Any = field(init=False)
     _exist: Any = field(init=False)
-    _watched: set[tuple[TokenId, Callable[[], object]]] = field(factory=set, init=False)
+    _watched: set[tuple[Caller, Callable[[], object]]] = field(factory=set, init=False)
     _watching: asyncio.Task[None] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -111,20 +117,25 @@ class TokenCache:
         self._exist = alru_cache(1, ttl=self.exist_ttl)(self._ask_exist)
 
     async def required(self) -> bool:
-        """Return whether a token is needed: whether one was ever made."""
+        """Return whether a token is needed."""
         # Tokens are never deleted, so the answer stays.
         return self._tokens_exist or await self._exist()
 
-    async def verify(self, text: str) -> Token:
-        """Return the token of that text.
+    async def verify(self, text: str) -> Token | User:
+        """Return the token of that text, or the user whom it authenticates.
 
         Raises:
             BadToken: There is none in force.
+            NoPermission, IssuerUnavailable: As :class:`Authenticate` does.
         """
-        if id_in(text) is None:
+        if not may_be_valid(text):
             raise BadToken
-        token: Token = await self._verify(text)
+        token: Token | User = await self._verify(text)
         return token
+
+    def forget(self, text: str) -> None:
+        """Have the database asked again about a token that was verified."""
+        self._verify.cache_invalidate(text)
 
     def knows(self, text: str | None) -> bool:
         """Whether a token of that text was verified a moment ago."""
@@ -137,7 +148,7 @@ class TokenCache:
         One query checks the tokens of all callers. While the database cannot be
         asked, nothing is ended.
         """
-        self._watched.add(watched := (caller.id, end))
+        self._watched.add(watched := (caller, end))
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
         try:
@@ -148,16 +159,18 @@ class TokenCache:
     async def _watch(self) -> None:
         while self._watched:
             await asyncio.sleep(self.watch_interval)
-            ids = {id_ for id_, _ in self._watched}
+            callers = {caller for caller, _ in self._watched}
+            tokens = {caller.token for caller in callers if caller.token is not None}
             with suppress(StoreUnavailable):
-                valid = {*await asyncio.to_thread(self.authenticate.in_force, ids)}
-                if ANONYMOUS.id in ids and not await self.required():
-                    valid.add(ANONYMOUS.id)
-                for id_, end in self._watched:
-                    if id_ in ids - valid:
+                valid = await asyncio.to_thread(self.authenticate.in_force, tokens)
+                ended = callers - {Caller(token) for token in valid}
+                if ANONYMOUS in ended and not await self.required():
+                    ended.remove(ANONYMOUS)
+                for caller, end in self._watched:
+                    if caller in ended:
                         end()
 
-    async def _ask_token(self, text: str) -> Token:
+    async def _ask_token(self, text: str) -> Token | User:
         return await asyncio.to_thread(self.authenticate, text)
 
     async def _ask_exist(self) -> bool:

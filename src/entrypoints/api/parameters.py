@@ -32,6 +32,9 @@ from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 K = TypeVar("K", params.PathParameter, params.QueryParameter, params.HeaderParameter)
 T = TypeVar("T")
 
+ANY_QUERY = "any_query"
+"""Key of ``opt``: the query is another program's, and its parameters are its own."""
+
 MAX_QUERY_PARAMETERS = 100
 """The number of parameters that a query may have."""
 
@@ -122,7 +125,7 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
             or an integer in an odd spelling (``1e2``) that Litestar would convert.
     """
     text = request.scope["query_string"]
-    if not text:
+    if not text or request.route_handler.opt.get(ANY_QUERY):
         return
     if text.count(b"&") >= MAX_QUERY_PARAMETERS:
         raise malformed(f"The query has more than {MAX_QUERY_PARAMETERS} parameters.")

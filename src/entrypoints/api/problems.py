@@ -67,6 +67,7 @@ STATUS: Mapping[str, int] = {
     "galaxy-refused-us": 502,
     "galaxy-unavailable": 503,
     "database-unavailable": 503,
+    "issuer-unavailable": 503,
     "shutting-down": 503,
     "outcome-unknown": 504,
 }
@@ -82,12 +83,18 @@ RETRY_AFTER: Mapping[str, int] = {
     "in-progress": 2,
     "galaxy-unavailable": 10,
     "database-unavailable": 5,
+    "issuer-unavailable": 5,
     "shutting-down": 5,
 }
 """Seconds after which to try again, where the error itself does not know better."""
 
 _EVERY_ROUTE = ("malformed-request", "forbidden", "internal-error", "shutting-down")
-_ROUTES_WITH_TOKENS = ("unauthenticated", "too-many-requests", "database-unavailable")
+_ROUTES_WITH_TOKENS = (
+    "unauthenticated",
+    "too-many-requests",
+    "database-unavailable",
+    "issuer-unavailable",
+)
 
 
 @define
@@ -238,6 +245,7 @@ _ERRORS = (
     errors.KeyReused(),
     errors.RunnerRefusedUs("Galaxy does not accept the configured key."),
     errors.RunnerUnavailable("Galaxy could not be reached; nothing was started."),
+    errors.IssuerUnavailable("https://login.example.org", "it does not answer"),
     errors.StoreUnavailable("The database is not available: connection refused."),
     errors.OutcomeUnknown("Galaxy's answer was lost.", _SUBMISSION),
 )

@@ -152,7 +152,7 @@ def page(
     """Return a page with more *headers*, rendered with *context* in this thread."""
     caller = caller_of(request)
     html = _templates.get_template(template).render(
-        signed_in=caller.token is not None,
+        signed_in=caller.name,
         may_submit=caller.may(Scope.SUBMIT),
         **context,
     )

@@ -1,29 +1,56 @@
-"""Signing in with a token, and signing out.
+"""Signing in with a token or at an identity provider, and signing out.
 
-Rule of the file: whether a token is valid is decided by the API's authentication. The
-browser keeps it in a cookie that no script can read, until it is closed.
+Rule of the file: whether a token is valid is decided by the API's authentication, and
+whom an identity provider has authenticated by the core. The browser keeps the token, or
+that of its session, in a cookie that no script can read, until it is closed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import suppress
-from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit
+from secrets import token_urlsafe
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from litestar import Response, get, post
 from litestar.params import QueryParameter
 from litestar.response import Redirect
 
-from galaxy_jobs.domain.errors import BadToken
+from galaxy_jobs.domain import IdentityProviders
+from galaxy_jobs.domain.errors import (
+    BadToken,
+    DomainError,
+    IssuerUnavailable,
+    NoPermission,
+    SignInRefused,
+)
+from galaxy_jobs.domain.use_cases import SignIn, SignOut
 from galaxy_jobs.entrypoints.api.auth import COOKIE, SIGN_IN_FORM, TokenCache
-from galaxy_jobs.entrypoints.api.parameters import Needs
+from galaxy_jobs.entrypoints.api.parameters import ANY_QUERY, Needs
+from galaxy_jobs.entrypoints.api.problems import STATUS
 from galaxy_jobs.entrypoints.web.forms import Form
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
 
 SIGN_IN = "/sign-in"
 """The path of the page where a token is entered."""
+
+CALLBACK = f"{SIGN_IN}/callback"
+"""The path to which identity providers send browsers back."""
+
+PENDING = "galaxy_jobs_sign_in"
+"""The cookie of a browser that is signing in at an identity provider."""
+
+PENDING_LIFETIME = 600
+"""Seconds in which a browser may sign in there."""
+
+SIGN_IN_ERRORS = (SignInRefused, NoPermission, IssuerUnavailable)
+
+Target: TypeAlias = Annotated[
+    str, QueryParameter(name="next", description="where to go from here")
+]
 
 _LOCAL = re.compile(r"/(?![/\\])[!-~]{0,4000}")
 """The path of a page here; two slashes begin the address of another site."""
@@ -33,48 +60,141 @@ _LOCAL = re.compile(r"/(?![/\\])[!-~]{0,4000}")
 async def get_sign_in_page(
     request: AnyRequest,
     token_cache: Needs[TokenCache],
-    target: Annotated[
-        str, QueryParameter(name="next", description="where to go from here")
-    ] = "/",
+    identity_providers: Needs[IdentityProviders],
+    target: Target = "/",
 ) -> Response[str]:
-    """Ask for a token, if one is needed."""
-    needed = await token_cache.required()
-    return page(
-        request, "sign_in.html", needed=needed, target=_here(target), error=None
-    )
+    """Ask for a token, if one is needed, or lead to an identity provider."""
+    return await _page(request, token_cache, identity_providers, target)
 
 
 @post(SIGN_IN, opt={SIGN_IN_FORM: True})
 async def post_sign_in_form(
-    request: AnyRequest, form: Needs[Form], token_cache: Needs[TokenCache]
+    request: AnyRequest,
+    form: Needs[Form],
+    token_cache: Needs[TokenCache],
+    identity_providers: Needs[IdentityProviders],
 ) -> Response[Any]:
     """Give the browser a cookie with a valid token."""
-    token, target = form.get("token", "").strip(), _here(form.get("next", ""))
+    token, target = form.get("token", "").strip(), form.get("next", "")
     try:
         await token_cache.verify(token)
-    except BadToken as error:
-        return page(
-            request,
-            "sign_in.html",
-            status=401,
-            needed=await token_cache.required(),
-            target=target,
-            error=error,
+    except (BadToken, *SIGN_IN_ERRORS) as error:
+        return await _page(request, token_cache, identity_providers, target, error)
+    return _signed_in(request, token, target)
+
+
+@get(f"{SIGN_IN}/provider", opt={SIGN_IN_FORM: True})
+async def get_provider(
+    request: AnyRequest,
+    token_cache: Needs[TokenCache],
+    identity_providers: Needs[IdentityProviders],
+    issuer: Annotated[str, QueryParameter(description="the identity provider")],
+    target: Target = "/",
+) -> Response[Any]:
+    """Lead the browser to an identity provider."""
+    secret, here = token_urlsafe(32), f"{_base(request)}{CALLBACK}"
+    try:
+        url = await asyncio.to_thread(
+            identity_providers.sign_in_url, issuer, secret, here
         )
-    # TLS ends here, or at a proxy. A client that forges its header harms itself alone.
-    forwarded = request.headers.get("x-forwarded-proto", "").strip().lower()
-    secure = "https" in {request.url.scheme, forwarded}
-    response = Redirect(target, status_code=303)
-    response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=secure)
+    except SIGN_IN_ERRORS as error:
+        return await _page(request, token_cache, identity_providers, target, error)
+    pending = urlencode({"secret": secret, "issuer": issuer, "next": _here(target)})
+    response = Redirect(url, status_code=303)
+    _set_cookie(request, response, PENDING, quote(pending), PENDING_LIFETIME)
     return response
 
 
-@post("/sign-out", sync_to_thread=False)
-def post_sign_out_form() -> Redirect:
-    """Delete the cookie with the token."""
+@get(CALLBACK, opt={SIGN_IN_FORM: True, ANY_QUERY: True})
+async def get_callback(
+    request: AnyRequest,
+    token_cache: Needs[TokenCache],
+    identity_providers: Needs[IdentityProviders],
+    sign_in: Needs[SignIn],
+) -> Response[Any]:
+    """Give the browser a cookie with a session, when it comes back."""
+    pending = dict(parse_qsl(unquote(request.cookies.get(PENDING, ""))))
+    target = pending.get("next", "/")
+    try:
+        text = await asyncio.to_thread(
+            sign_in,
+            pending.get("issuer", ""),
+            pending.get("secret", ""),
+            f"{_base(request)}{CALLBACK}",
+            dict(request.query_params.items()),
+        )
+    except SIGN_IN_ERRORS as error:
+        response = await _page(request, token_cache, identity_providers, target, error)
+    else:
+        response = _signed_in(request, text, target)
+    response.delete_cookie(PENDING, SIGN_IN)
+    return response
+
+
+@post("/sign-out")
+async def post_sign_out_form(
+    request: AnyRequest, token_cache: Needs[TokenCache], sign_out: Needs[SignOut]
+) -> Redirect:
+    """Delete the cookie with the token, and end the session."""
+    text = request.cookies.get(COOKIE, "")
+    await asyncio.to_thread(sign_out, text)
+    token_cache.forget(text)
     response = Redirect(SIGN_IN, status_code=303)
     response.delete_cookie(COOKIE)
     return response
+
+
+async def _page(
+    request: AnyRequest,
+    token_cache: TokenCache,
+    identity_providers: IdentityProviders,
+    target: str,
+    error: DomainError | None = None,
+) -> Response[Any]:
+    return page(
+        request,
+        "sign_in.html",
+        status=200 if error is None else STATUS[error.code],
+        needed=await token_cache.required(),
+        issuers=identity_providers.offering_sign_in,
+        target=_here(target),
+        error=error,
+    )
+
+
+def _signed_in(request: AnyRequest, text: str, target: str) -> Response[Any]:
+    response = Redirect(_here(target), status_code=303)
+    _set_cookie(request, response, COOKIE, text)
+    return response
+
+
+def _set_cookie(
+    request: AnyRequest,
+    response: Response[Any],
+    name: str,
+    text: str,
+    lifetime: int | None = None,
+) -> None:
+    response.set_cookie(
+        name,
+        text,
+        httponly=True,
+        samesite="lax",
+        secure=_scheme(request) == "https",
+        max_age=lifetime,
+        path="/" if lifetime is None else SIGN_IN,
+    )
+
+
+def _scheme(request: AnyRequest) -> str:
+    # TLS ends here, or at a proxy. A client that forges its header harms itself alone.
+    forwarded = request.headers.get("x-forwarded-proto", "").strip().lower()
+    return "https" if "https" in {request.url.scheme, forwarded} else "http"
+
+
+def _base(request: AnyRequest) -> str:
+    """Return our address as the browser has it."""
+    return f"{_scheme(request)}://{request.headers.get('host', '')}"
 
 
 def _here(target: str) -> str:
@@ -99,4 +219,10 @@ def to_sign_in(request: AnyRequest) -> Response[Any]:
     return Redirect(sign_in, status_code=303)
 
 
-ROUTES = [get_sign_in_page, post_sign_in_form, post_sign_out_form]
+ROUTES = [
+    get_sign_in_page,
+    post_sign_in_form,
+    get_provider,
+    get_callback,
+    post_sign_out_form,
+]

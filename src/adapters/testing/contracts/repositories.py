@@ -50,6 +50,7 @@ from galaxy_jobs.domain.ports import (
     Look,
     Page,
     PollQueue,
+    SessionRepository,
     SigningKeys,
     SubmissionRepository,
     SupersededRuns,
@@ -95,6 +96,7 @@ class Repositories:
     queue: PollQueue
     superseded: SupersededRuns
     tokens: TokenRepository
+    sessions: SessionRepository
     signing_keys: SigningKeys
     feed: TransitionFeed
     pass_time: Callable[[timedelta], object]

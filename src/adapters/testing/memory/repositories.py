@@ -51,6 +51,7 @@ from galaxy_jobs.domain.model.submission import (
     Submission,
 )
 from galaxy_jobs.domain.model.token import Token, TokenId
+from galaxy_jobs.domain.model.user import Session
 from galaxy_jobs.domain.model.values import (
     DatasetId,
     Identity,
@@ -70,6 +71,7 @@ from galaxy_jobs.domain.ports import (
     Look,
     Page,
     PollQueue,
+    SessionRepository,
     SigningKeys,
     Stored,
     SubmissionRepository,
@@ -148,6 +150,7 @@ class MemoryStore:
     dealt_with: set[InvocationId] = field(factory=set, init=False)
     totals: dict[Identity, dict[str, float]] = field(factory=dict, init=False)
     tokens: dict[TokenId, Token] = field(factory=dict, init=False)
+    sessions: dict[TokenId, Session] = field(factory=dict, init=False)
     signing_keys: list[SigningKey] = field(factory=list, init=False, repr=False)
 
     def put(self, before: Invocation | None, after: Invocation) -> None:
@@ -823,6 +826,37 @@ class MemorySigningKeys(SigningKeys):
             if not self.store.signing_keys:
                 self.store.signing_keys.append(key)
             return self.store.signing_keys[0]
+
+
+@frozen
+class MemorySessions(SessionRepository):
+    """Sessions in a dict."""
+
+    store: MemoryStore
+
+    def add(self, session: Session, lifetime: timedelta) -> Session:
+        store = self.store
+        with store.lock:
+            now, id_ = store.now(), session.session_id
+            for other in [*store.sessions.values()]:
+                if other.user.expires_at <= now:
+                    del store.sessions[other.session_id]
+            user = evolve(session.user, expires_at=now + lifetime, session_id=id_)
+            store.sessions[id_] = evolve(session, user=user)
+            return store.sessions[id_]
+
+    def in_force(self, session_ids: Collection[TokenId]) -> Mapping[TokenId, Session]:
+        with self.store.lock:
+            now, known = self.store.now(), self.store.sessions
+            return {
+                id_: session
+                for id_ in session_ids
+                if (session := known.get(id_)) and now < session.user.expires_at
+            }
+
+    def remove(self, session_id: TokenId) -> None:
+        with self.store.lock:
+            self.store.sessions.pop(session_id, None)
 
 
 def _is_wanted(wanted: JobFilter, job: Invocation) -> bool:
