@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -35,6 +36,9 @@ from galaxy_jobs.domain.model.source_json import source_from_json, source_to_jso
 from galaxy_jobs.domain.model.workflow_input import misfit
 from galaxy_jobs.domain.use_cases import DataPolicy, RegisterDataset
 from galaxy_jobs.domain.use_cases.sources import ResolveSource
+from galaxy_jobs.entrypoints.api import schemas
+from galaxy_jobs.entrypoints.client import job_views
+from galaxy_jobs.entrypoints.web.render import labelled
 from tests.support.build import NOON
 
 
@@ -448,3 +452,17 @@ def test_a_collection_goes_where_its_type_does(
     problem = misfit(input_, source)
     assert (problem is None) == fits
     assert fits or "not list:paired" in (problem or "")
+
+
+# --- in words -----------------------------------------------------------------------
+
+
+def test_a_collection_is_offered_with_its_type_and_size() -> None:
+    source = source_from_json(collection("list:paired", pair("s1"), pair("s2")))
+    dataset = Dataset(
+        dataset_id=DatasetId("p"), name="Plate", source=source, created_at=NOON
+    )
+    for shown in (dataset, dataset.as_listed()):
+        assert labelled(shown) == "Plate (list:paired of 2)"
+    item = json.loads(msgspec.json.encode(schemas.dataset(dataset)))
+    assert "2 elements" in str(list(job_views.datasets([item]).columns[3].cells))

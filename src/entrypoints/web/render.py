@@ -24,6 +24,7 @@ from litestar.static_files import create_static_files_router
 from markupsafe import Markup, escape
 
 from galaxy_jobs.domain import (
+    CollectionData,
     Dataset,
     InvocationState,
     Progress,
@@ -110,6 +111,9 @@ def counted(progress: Progress, state: str, blocked: int = 0) -> str:
 def labelled(dataset: Dataset | UnusableDataset) -> str:
     """Return a dataset as lists offer it, such as ``Plate 1 (list of txt, ok)``."""
     described = dataset.description if isinstance(dataset, Dataset) else None
+    if isinstance(dataset, Dataset) and isinstance(dataset.source, CollectionData):
+        source = dataset.source
+        return f"{dataset.name} ({source.collection_type} of {source.count})"
     if described is None:
         return dataset.name
     kind = data(described.extension, described.collection_type)

@@ -1,0 +1,309 @@
+"""Collections on a real Galaxy: made from any data, and failing with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from attrs import frozen
+
+from tests.support.galaxy import Lab
+from tests.support.proxy import Fate, Proxy
+from tests.support.service import Service, service
+from tests.support.truth import Truth
+from tests.support.wait import until
+from tests.support.workflows import collection, data, tool, workflow
+
+
+SETTINGS = """
+[submit]
+deadline = 2
+fence_wait = 0.5
+lease = 1
+retry_in = 0.5
+[poll]
+min_interval = 0.3
+max_interval = 1
+"""
+SAMPLES = 96
+LIMIT = 120.0
+
+
+def lines(path: str) -> bytes:
+    """Return the file that is served at a path."""
+    return f"one line of {path}\n".encode() * 200
+
+
+class _Files(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.startswith("/absent"):
+            self.send_error(404)
+            return
+        content = lines(path)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[:1000] if path.startswith("/cut") else content)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def files() -> Iterator[str]:
+    """Serve files on this machine; yields the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Files)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@frozen
+class World:
+    """The service behind a proxy, the files, and the truth in Galaxy."""
+
+    jobs: Service
+    proxy: Proxy
+    truth: Truth
+    lab: Lab
+    files: str
+
+    def address(self, path: str, **more: Any) -> dict[str, Any]:
+        url = f"{self.files}{path}?X-Amz-Signature=secret"
+        return {"src": "url", "url": url, "ext": "txt", **more}
+
+    def register(self, type_: str, *elements: dict[str, Any]) -> str:
+        source = {"src": "collection", "collection_type": type_, "elements": elements}
+        body = {"name": "plate", "source": source}
+        dataset_id: str = self.jobs.post("/datasets", body)["dataset_id"]
+        return dataset_id
+
+    def requests(self) -> list[str]:
+        """Return what Galaxy was asked, in order."""
+        return [
+            f"{passing.method} {passing.path.partition('?')[0]}"
+            for passing in self.proxy.seen
+            if passing.stage == "before"
+        ]
+
+    def leaves(self, invocation_id: str) -> dict[str, Any]:
+        """Return the datasets in the collection that a run was given, by place."""
+        given = self.truth.ask(f"invocations/{invocation_id}")["inputs"]["0"]
+        shown = self.truth.ask(f"dataset_collections/{given['id']}")
+
+        def walk(level: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+            for element in level["elements"]:
+                place = f"{above}{element['element_identifier']}"
+                if element["element_type"] == "hda":
+                    yield place, element["object"]
+                else:
+                    yield from walk(element["object"], f"{place}/")
+
+        return dict(walk(shown))
+
+
+@pytest.fixture(scope="module")
+def world(
+    lab: Lab, module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    lab.add(workflow("plate", collection("reads", "list:paired")))
+    lab.add(workflow("copy each", data("text"), tool("copy", "text")))
+    lab.add(
+        workflow(
+            "join all", collection("texts"), tool("join", "texts", tool="gxj_join")
+        )
+    )
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "config.toml").write_text(SETTINGS)
+    with (
+        files() as address,
+        Proxy(lab.url).running() as proxy,
+        service(
+            folder,
+            database=module_database_url,
+            galaxy=proxy.url,
+            key=lab.key,
+            GALAXY_JOBS_CONFIG=str(folder / "config.toml"),
+        ) as jobs,
+    ):
+        jobs.serve()
+        truth = Truth(lab.url, lab.key, module_database_url)
+        yield World(jobs, proxy, truth, lab, address)
+
+
+@pytest.fixture(scope="module")
+def polled(world: World) -> World:
+    """The world with a poller: what was asked before is only the API's."""
+    world.jobs.poll()
+    return world
+
+
+def test_a_plate_of_samples_is_fetched_and_run_on_in_few_requests(
+    world: World, tmp_path: Path
+) -> None:
+    ends = {"forward": 1, "reverse": 2}
+    world.proxy.seen.clear()
+    dataset_id = world.register(
+        "list:paired",
+        *(
+            {
+                "name": f"sample {n}",
+                "elements": [
+                    {"name": end, "source": world.address(f"/{n}_R{number}.txt")}
+                    for end, number in ends.items()
+                ],
+            }
+            for n in range(SAMPLES)
+        ),
+    )
+    job_id = world.jobs.submit(dataset_id, "plate")
+    trace = world.requests()
+    (tmp_path / "trace.txt").write_text("\n".join(trace))
+    assert [line for line in trace if line.startswith("POST")] == [
+        "POST /api/histories",
+        "POST /api/tools/fetch",
+        "POST /api/dataset_collections",
+        trace[-1],
+    ]
+    assert trace[-1].endswith("/invocations")
+    assert len(trace) <= 10, trace
+    leaves = world.leaves(job_id)
+    assert list(leaves) == [f"sample {n}/{end}" for n in range(SAMPLES) for end in ends]
+
+    def fetched() -> bool:
+        states = {shown["state"] for shown in world.leaves(job_id).values()}
+        assert "error" not in states
+        return states == {"ok"}
+
+    until(fetched, LIMIT, every=1)
+    for place, path in (
+        ("sample 0/forward", "/0_R1.txt"),
+        ("sample 41/reverse", "/41_R2.txt"),
+        (f"sample {SAMPLES - 1}/reverse", f"/{SAMPLES - 1}_R2.txt"),
+    ):
+        shown = world.truth.ask(f"datasets/{leaves[place]['id']}")
+        assert shown["name"] == place
+        assert shown["file_size"] == len(lines(path))
+        assert path in json.dumps(shown["sources"])
+
+
+def test_a_collection_of_data_of_several_kinds_is_run_on(polled: World) -> None:
+    world = polled
+    registered = world.jobs.dataset("hda", world.lab.text)
+    digest = hashlib.sha256(lines("/b.txt")).hexdigest().upper()
+    source = world.address("/b.txt", sha256=digest, name="b.txt")
+    dataset_id = world.register(
+        "list",
+        {"name": "a", "source": {"src": "hda", "id": world.lab.text}},
+        {"name": "b", "source": source},
+        {"name": "c", "dataset_id": registered},
+    )
+    job = world.jobs.wait(world.jobs.submit(dataset_id, "join all"), timeout=LIMIT)
+    assert job["state"] == "completed"
+    assert job["request"]["texts"]["count"] == 3
+    assert "secret" not in json.dumps(job)
+    leaves = world.leaves(job["invocation_id"])
+    # Referred to where it is, and not copied.
+    assert [leaves[name]["id"] for name in "ac"] == [world.lab.text] * 2
+    (joined,) = world.jobs.get(f"/jobs/{job['invocation_id']}/outputs")["items"]
+    text = world.truth.ask(f"datasets/{world.lab.text}")
+    assert joined["size"] == 2 * text["file_size"] + len(lines("/b.txt"))
+
+
+@pytest.mark.parametrize(
+    ("path", "digest", "reason", "name"),
+    [
+        (
+            "/cut.txt",
+            hashlib.sha256(lines("/cut.txt")).hexdigest(),
+            "validate",
+            "copy each",
+        ),
+        ("/wrong.txt", "0" * 64, "validate", "join all"),
+        ("/absent.txt", None, "404", "join all"),
+    ],
+)
+def test_what_cannot_be_fetched_fails_the_job_with_its_place_and_address(
+    polled: World, path: str, digest: str | None, reason: str, name: str
+) -> None:
+    world = polled
+    dataset_id = world.register(
+        "list",
+        {"name": "good", "source": world.address("/good.txt")},
+        {"name": "bad", "source": world.address(path, sha256=digest)},
+    )
+    job = world.jobs.wait(world.jobs.submit(dataset_id, name), timeout=LIMIT)
+    assert job["state"] == "failed"
+    message = job["failure"]["message"]
+    assert "'bad'" in message
+    assert f"{world.files}{path}" in message
+    assert reason in message
+    assert "secret" not in json.dumps(job)
+
+
+def test_an_element_that_galaxy_refuses_is_named_and_nothing_runs(
+    polled: World,
+) -> None:
+    world = polled
+    dataset_id = world.register(
+        "list", {"name": "gone", "source": {"src": "hda", "id": "f" * 16}}
+    )
+    body = {"dataset_id": dataset_id, "workflow_name": "join all"}
+    answer = world.jobs.request("POST", "/jobs", body)
+    assert answer.status_code == 422
+    assert answer.json()["type"].endswith("galaxy-rejected")
+    assert "Element 'gone' of dataset" in answer.json()["detail"]
+
+
+def test_a_process_that_dies_in_between_leaves_nothing_that_runs(
+    polled: World,
+) -> None:
+    world = polled
+    dataset_id = world.register(
+        "list", {"name": "a", "source": world.address("/a.txt")}
+    )
+    safe = world.jobs.url
+    victim = world.jobs.serve()
+    doomed, world.jobs.url = world.jobs.url, safe
+    gate = world.proxy.gate("POST", "/api/dataset_collections", "after")
+    body = {"dataset_id": dataset_id, "workflow_name": "join all"}
+    key = {"Idempotency-Key": "dies in between"}
+
+    def submit() -> None:
+        with pytest.raises(requests.ConnectionError):
+            requests.post(f"{doomed}/jobs", json=body, headers=key, timeout=60)
+
+    client = threading.Thread(target=submit)
+    client.start()
+    gate.wait()
+    victim.stop(signal.SIGKILL)
+    gate.release(Fate.PASS)
+    client.join(LIMIT)
+
+    def rejected() -> list[tuple[Any, ...]]:
+        return world.truth.rows(
+            "SELECT history_id FROM submissions WHERE key = %s AND state = 'rejected'",
+            "dies in between",
+        )
+
+    ((history_id,),) = until(rejected, LIMIT, every=0.3)
+    assert world.truth.ask("invocations", history_id=history_id) == []
+    assert world.truth.ask(f"histories/{history_id}")["deleted"]
+    answer = world.jobs.request("POST", "/jobs", body, **key)
+    assert answer.status_code == 201, answer.text
+    job = world.jobs.wait(answer.json()["invocation_id"], timeout=LIMIT)
+    assert job["state"] == "completed"
