@@ -14,6 +14,7 @@ from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.galaxy.releases import OBJECT_STORES
 from galaxy_jobs.adapters.testing.contracts.data import DataCatalogContract, DataScene
 from galaxy_jobs.adapters.testing.contracts.runner import (
+    CollectionsContract,
     Engine,
     Kind,
     LikeGalaxyContract,
@@ -179,6 +180,10 @@ class TestRunner(Real, WorkflowRunnerContract):
         with pytest.raises(RunRejected, match="have defined none"):
             engine.invoke(workflow_id, inputs, history_id, options)
         assert engine.runs_in(history_id) == []
+
+
+class TestCollections(Real, CollectionsContract):
+    pass
 
 
 class TestHistories(Real, RunHistoriesContract):

@@ -11,6 +11,7 @@ from galaxy_jobs.adapters.testing.contracts.output_files import (
     OutputFilesContract,
 )
 from galaxy_jobs.adapters.testing.contracts.runner import (
+    CollectionsContract,
     Engine,
     Kind,
     LikeGalaxyContract,
@@ -116,6 +117,10 @@ class TestCatalog(Simulated, WorkflowCatalogContract):
 
 
 class TestRunner(Simulated, WorkflowRunnerContract):
+    pass
+
+
+class TestCollections(Simulated, CollectionsContract):
     pass
 
 

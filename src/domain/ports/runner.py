@@ -62,7 +62,8 @@ class WorkflowRunner(Protocol):
                 has no references to datasets in it. It is made in the history first,
                 in a few requests whatever its size; data that the engine has is
                 referred to, not copied. What cannot be fetched fails the run, or the
-                jobs that need it, with its place and its address in the reason.
+                jobs that need it, with its place and its address in the reason. An
+                engine without collections refuses them.
             history_id: A history created for this run alone. If it is deleted
                 by the time that the run would begin, the run must end cancelled,
                 with no job and with ``history_deleted`` among its reasons.

@@ -342,22 +342,6 @@ class WorkflowRunnerContract(_Contract):
             ended = self._ended(engine, scene, run)
             assert ended.state is InvocationState.COMPLETED
 
-    def test_makes_a_collection_of_any_data(self, engine: Engine, scene: Scene) -> None:
-        data = scene.data()
-        assert not isinstance(data, CollectionData)
-        workflow_id = scene.add_workflow(self._fresh("collection"), Kind.SUCCESS)
-        ends = tuple(SourceElement(name, data) for name in ("forward", "reverse"))
-        pairs = tuple(SourceElement(f"sample {n}/é", ends) for n in range(2))
-        for source in (
-            CollectionData("list", (SourceElement("only", data),)),
-            CollectionData("list:paired", pairs),
-        ):
-            history_id = engine.create(self._fresh("collection"))
-            run = engine.invoke(workflow_id, {"text": source}, history_id)
-            ended = self._ended(engine, scene, run)
-            assert ended.state is InvocationState.COMPLETED
-            assert engine.runs_in(history_id) == [run]
-
     @pytest.mark.parametrize("kind", [Kind.SUCCESS, Kind.FAILURE, Kind.EMPTY])
     def test_an_outline_leads_to_the_same_verdict(
         self, engine: Engine, scene: Scene, kind: Kind
@@ -428,6 +412,26 @@ class WorkflowRunnerContract(_Contract):
         run, _ = self._run(engine, scene, Kind.SLOW)
         engine.cancel(run)
         assert self._ended(engine, scene, run).state is InvocationState.CANCELLED
+
+
+class CollectionsContract(_Contract):
+    """For :class:`WorkflowRunner`, if the engine has collections."""
+
+    def test_makes_a_collection_of_any_data(self, engine: Engine, scene: Scene) -> None:
+        data = scene.data()
+        assert not isinstance(data, CollectionData)
+        workflow_id = scene.add_workflow(self._fresh("collection"), Kind.SUCCESS)
+        ends = tuple(SourceElement(name, data) for name in ("forward", "reverse"))
+        pairs = tuple(SourceElement(f"sample {n}/é", ends) for n in range(2))
+        for source in (
+            CollectionData("list", (SourceElement("only", data),)),
+            CollectionData("list:paired", pairs),
+        ):
+            history_id = engine.create(self._fresh("collection"))
+            run = engine.invoke(workflow_id, {"text": source}, history_id)
+            ended = self._ended(engine, scene, run)
+            assert ended.state is InvocationState.COMPLETED
+            assert engine.runs_in(history_id) == [run]
 
 
 class ReviewsContract(_Contract):
