@@ -25,8 +25,11 @@ from uvicorn.server import ServerState
 
 
 CLIENT_TIMEOUT = 30
-"""Seconds a client may take to send a whole request, to begin the next one, and to
-accept any part of an answer."""
+"""Seconds a client may take to send a request, or each step of a long body, to begin
+the next one, and to accept any part of an answer."""
+
+BODY_STEP = 256 * 1024
+"""Bytes of a body after which the client has as much time again."""
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of a request's target, headers and trailers; each header counts 32 more."""
@@ -37,8 +40,12 @@ QUEUE_LIMIT = 8
 """Requests of one connection that may wait for the answer to an earlier one."""
 
 PARTS_LIMIT = 10_000
-"""Chunks and packets that a body may arrive in. Those of a byte each would keep all
-other clients waiting: a mebibyte of them for seconds."""
+"""Chunks and packets that a body may arrive in, without one for every
+:data:`PART_SIZE` bytes. Those of a byte each would keep all other clients waiting: a
+mebibyte of them for seconds."""
+
+PART_SIZE = 512
+"""Bytes of a chunk or packet of a long body on average, at least."""
 
 RECEIVE_BUFFER = 64 * 1024
 """Bytes of a connection that the kernel keeps, and that are parsed without a pause."""
@@ -94,6 +101,7 @@ class Connection(HttpToolsProtocol):
     _head_size = 0
     _in_head = False
     _parts = 0
+    _body_size = 0
     _unparsed = 0
     """Bytes since the parser last finished a head, a part of a body, or a request."""
 
@@ -134,7 +142,8 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if len(self._unanswered) > QUEUE_LIMIT:
             raise ValueError("too many requests wait on this connection")
-        self._head_size, self._in_head, self._parts = 0, True, 0
+        self._head_size, self._in_head = 0, True
+        self._parts = self._body_size = 0
         self._start_deadline()
         super().on_message_begin()
 
@@ -155,8 +164,12 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
         self._parts += 1
-        if self._parts > PARTS_LIMIT:
+        steps = self._body_size // BODY_STEP
+        self._body_size += len(body)
+        if self._parts > PARTS_LIMIT + self._body_size // PART_SIZE:
             raise ValueError("the body comes in too many parts")
+        if self._body_size // BODY_STEP > steps:
+            self._start_deadline()
         if self.parser.get_method() != b"GET":  # means nothing there (RFC 9110, 9.3.1)
             super().on_body(body)
 

@@ -23,6 +23,7 @@ from galaxy_jobs.domain.model.dataset import (
     SourceElement,
     Src,
     UnusableDataset,
+    UploadData,
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
@@ -62,6 +63,13 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.token import Scope, Token, TokenId
+from galaxy_jobs.domain.model.upload import (
+    PartRequest,
+    StoredPart,
+    Upload,
+    UploadId,
+    UploadState,
+)
 from galaxy_jobs.domain.model.user import Issuer, Session, User
 from galaxy_jobs.domain.model.values import (
     DatasetId,
@@ -129,6 +137,7 @@ __all__ = [
     "Output",
     "OutputFile",
     "Parameters",
+    "PartRequest",
     "Pattern",
     "Problem",
     "Progress",
@@ -145,6 +154,7 @@ __all__ = [
     "Src",
     "StepReport",
     "StepSummary",
+    "StoredPart",
     "Submission",
     "SubmissionEvent",
     "SubmissionId",
@@ -153,6 +163,10 @@ __all__ = [
     "TokenId",
     "Transition",
     "UnusableDataset",
+    "Upload",
+    "UploadData",
+    "UploadId",
+    "UploadState",
     "UrlData",
     "User",
     "Viewer",

@@ -462,12 +462,113 @@ class BadLink(DomainError):
 
     code = "forbidden"
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
         # One sentence for every case, so that a guess reveals nothing.
+        detail: str = "The address is not valid: it was altered, or has expired. Ask "
+        "for a new one.",
+    ) -> None:
+        super().__init__(detail)
+
+
+# --- uploads ------------------------------------------------------------------
+
+
+class UploadNotFound(DomainError):
+    """There is no upload by that id, or it is another owner's."""
+
+    code = "upload-not-found"
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(f"There is no upload {quoted(upload_id)}.")
+        self.upload_id = upload_id
+
+
+class UploadIncomplete(DomainError):
+    """Parts of an upload are not stored yet.
+
+    Attributes:
+        missing: Their numbers.
+    """
+
+    code = "upload-incomplete"
+
+    def __init__(self, upload_id: str, missing: Sequence[int]) -> None:
         super().__init__(
-            "The address is not valid: it was altered, or has expired. Ask for a new "
-            "one."
+            f"Upload {quoted(upload_id)} lacks {len(missing)} of its parts: "
+            f"{listed(missing)}. Store them first."
         )
+        self.missing = tuple(missing)
+
+    def extra(self) -> Mapping[str, object]:
+        return {"missing": list(self.missing)}
+
+
+class UploadExpired(DomainError):
+    """The time for an upload is over."""
+
+    code = "upload-expired"
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(
+            f"Upload {quoted(upload_id)} was not completed in time, and has expired. "
+            "Begin another one."
+        )
+        self.upload_id = upload_id
+
+
+class UploadEnded(DomainError):
+    """The upload is complete or was given up."""
+
+    code = "already-ended"
+
+    def __init__(self, upload_id: str, state: str) -> None:
+        super().__init__(
+            f"Upload {quoted(upload_id)} is {state}, and does not change any more."
+        )
+        self.upload_id = upload_id
+        self.state = state
+
+
+class SizeMismatch(DomainError):
+    """A stored file, or a part of it, has not the size that was declared."""
+
+    code = "size-mismatch"
+
+
+class ChecksumMismatch(DomainError):
+    """A stored file, or a part of it, has not the SHA-256 that was declared."""
+
+    code = "checksum-mismatch"
+
+    @classmethod
+    def between(cls, declared: str, computed: str) -> ChecksumMismatch:
+        """Return the error for two checksums."""
+        return cls(
+            f"The file has the SHA-256 {computed}, and {shortened(declared)} was "
+            "declared. It is discarded; upload it again."
+        )
+
+
+class QuotaExceeded(DomainError):
+    """An owner has too many open uploads, or too much in them."""
+
+    code = "quota-exceeded"
+
+
+class ObjectNotFound(DomainError):
+    """The store has no such file."""
+
+    code = "not-found"
+
+    def __init__(self) -> None:
+        super().__init__("The store has no such file.")
+
+
+class StorageUnavailable(DomainError):
+    """The store of files could not be reached, is full, or refuses us."""
+
+    code = "storage-unavailable"
 
 
 # --- idempotency keys ---------------------------------------------------------

@@ -19,6 +19,7 @@ from galaxy_jobs.entrypoints.api import (
     events,
     health,
     jobs,
+    uploads,
     workflows,
 )
 from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of, viewer_of
@@ -73,6 +74,8 @@ def create_app(container: Container) -> Litestar:
             ),
             Router("/submissions", route_handlers=jobs.SUBMISSIONS, tags=["jobs"]),
             Router("/datasets", route_handlers=datasets.ROUTES, tags=["datasets"]),
+            Router("/uploads", route_handlers=uploads.ROUTES, tags=["uploads"]),
+            Router("/data", route_handlers=uploads.DATA),
             Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),
             Router("/", route_handlers=health.ROUTES, tags=["health"]),
             pages.router(),

@@ -23,6 +23,7 @@ from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.oidc import OidcProviders
 from galaxy_jobs.adapters.prometheus import Metrics
+from galaxy_jobs.adapters.storage.folder import FolderStore
 from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbeat
 from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
@@ -114,6 +115,7 @@ class Container(containers.DeclarativeContainer):
     allowlist: Provider[Allowlist] = settings.provided.allowlist
     poll_policy: Provider[use_cases.PollPolicy] = settings.provided.poll
     submit_policy: Provider[use_cases.SubmitPolicy] = settings.provided.submit
+    upload_policy: Provider[use_cases.UploadPolicy] = settings.provided.uploads
     http: Provider[HttpTable] = settings.provided.http
 
     embedded: Provider[EmbeddedPostgres] = Singleton(
@@ -137,6 +139,9 @@ class Container(containers.DeclarativeContainer):
     tokens: Provider[ports.TokenRepository] = Singleton(postgres.PostgresTokens, engine)
     signing_keys: Provider[ports.SigningKeys] = Singleton(
         postgres.PostgresSigningKeys, engine
+    )
+    uploads: Provider[ports.UploadRepository] = Singleton(
+        postgres.PostgresUploads, engine
     )
     # Closed by the application, in its event loop.
     job_pages: Provider[postgres.PostgresJobPages] = Singleton(
@@ -189,6 +194,31 @@ class Container(containers.DeclarativeContainer):
     load_signer = Singleton(
         use_cases.LoadSigner, signing_keys, settings.provided.data.signing_keys
     )
+    folder_store: Provider[FolderStore] = Singleton(
+        FolderStore, settings.provided.uploads_folder, load_signer, clock
+    )
+    object_store: Provider[ports.ObjectStore] = folder_store.provided
+    open_upload = Singleton(
+        use_cases.OpenUpload, uploads, datasets, object_store, clock, upload_policy
+    )
+    sign_parts = Singleton(use_cases.SignParts, uploads, object_store, upload_policy)
+    show_upload = Singleton(use_cases.ShowUpload, uploads, object_store)
+    complete_upload = Singleton(
+        use_cases.CompleteUpload, uploads, object_store, clock, upload_policy
+    )
+    abort_upload = Singleton(use_cases.AbortUpload, uploads, object_store)
+    sweep_uploads = Singleton(
+        use_cases.SweepUploads, uploads, object_store, clock, upload_policy
+    )
+    hand_over = Singleton(
+        use_cases.HandOver,
+        uploads,
+        object_store,
+        load_signer,
+        clock,
+        settings.provided.data.files_url,
+        upload_policy,
+    )
     register_dataset = Singleton(
         use_cases.RegisterDataset,
         datasets,
@@ -200,7 +230,7 @@ class Container(containers.DeclarativeContainer):
     list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
     show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
     check = Singleton(
-        use_cases.Check, datasets, catalog, allowlist, clock, data_catalog
+        use_cases.Check, datasets, catalog, allowlist, clock, data_catalog, hand_over
     )
     submit = Singleton(
         use_cases.Submit,

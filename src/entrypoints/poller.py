@@ -11,15 +11,17 @@ import os
 import select
 import shlex
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from types import FrameType
 
+import attrs
 import structlog
 from rich.progress import MofNCompleteColumn, Progress
 
@@ -80,6 +82,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
             database = shlex.quote(container.database().where())
             with _progress_bar(container) as progress:
                 sweep, seconds = _sweep(container, progress=progress)
+            _sweep_uploads(container)
     except (BadSetting, DomainError, EmbeddedError):
         raise
     except Exception as error:  # noqa: BLE001 - cron gets one line of it
@@ -105,6 +108,10 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     with ExitStack() as stack:
         container = stack.enter_context(opened(settings.load()))
         steps = deque(_preparations(stack, container, metrics_port))
+        # Beside the sweeps: a large file is read for minutes.
+        threading.Thread(
+            target=_keep_sweeping_uploads, args=(container, every), daemon=True
+        ).start()
         url, database = container.settings().galaxy()[0], container.database().where()
         pause, failures, next_report = 0.0, 0, 0.0
         while not signals.wait(pause):
@@ -129,6 +136,23 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
         container.galaxy().stop()
     log.info("stopped")
     return 0
+
+
+def _keep_sweeping_uploads(container: Container, every: float) -> None:
+    while True:
+        time.sleep(every)
+        # Whatever goes wrong, such as a database that is down, may be right later.
+        with suppress(Exception):
+            _sweep_uploads(container)
+
+
+def _sweep_uploads(container: Container) -> None:
+    swept = container.sweep_uploads()()
+    fields = {k: n for k, n in attrs.asdict(swept).items() if n and k != "problem"}
+    if fields:
+        log.info("swept uploads", **fields)
+    if swept.problem is not None:
+        log.warning("uploads are left", problem=str(swept.problem))
 
 
 def _preparations(

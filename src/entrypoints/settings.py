@@ -32,6 +32,7 @@ from galaxy_jobs.domain.use_cases import (
     PollPolicy,
     ReconcilePolicy,
     SubmitPolicy,
+    UploadPolicy,
 )
 from galaxy_jobs.entrypoints import environment
 from galaxy_jobs.entrypoints.environment import BadSetting, setting
@@ -49,6 +50,16 @@ def _origins(_: object, __: object, origins: list[str]) -> None:
                 "it, such as 'https://app.example.org' or 'http://localhost:3000', "
                 "or '*'."
             )
+
+
+def _address(_: object, attribute: attrs.Attribute[Any], text: str) -> None:
+    try:
+        environment.address(text)
+    except ValueError:
+        raise InvalidValue(
+            f"{attribute.name} is {text!r}; expected an address such as "
+            "'https://jobs.example.org'."
+        ) from None
 
 
 def _signing(_: object, __: object, keys: list[str]) -> None:
@@ -93,12 +104,19 @@ class DataTable:
     """The ``[data]`` table.
 
     Attributes:
+        public_url: The address at which Galaxy reaches this service.
         keys: Texts of 32 bytes or more that addresses are signed with; the first one
             signs, the others are those of before. None: one that is kept in the
             database.
     """
 
+    public_url: str = field(default="http://127.0.0.1:8000", validator=_address)
     keys: list[str] = field(factory=list, repr=False, validator=_signing)
+
+    @property
+    def files_url(self) -> str:
+        """The address below which Galaxy fetches uploaded files."""
+        return f"{self.public_url.rstrip('/')}/data"
 
     @property
     def signing_keys(self) -> Sequence[SigningKey]:
@@ -134,6 +152,7 @@ _SECRETS = frozenset({"keys"})
 _EXPECTED: Mapping[Any, str] = {
     int: "a whole number",
     float: "a number",
+    str: "a text",
     bool: "true or false",
     timedelta: "a number of seconds",
     list[str]: "a list of texts, such as ['https://app.example.org']",
@@ -235,6 +254,12 @@ class Settings:
     http: HttpTable = field(factory=HttpTable)
     data: DataTable = field(factory=DataTable)
     sources: DataPolicy = field(factory=DataPolicy)
+    uploads: UploadPolicy = field(factory=UploadPolicy)
+
+    @property
+    def uploads_folder(self) -> Path:
+        """The folder that uploads are kept in."""
+        return self.home / "storage"
 
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
@@ -267,7 +292,9 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
             file, "submit", SubmitPolicy, ReconcilePolicy, _Cleanup, deadline=deadline
         )
         (http,) = _table(file, "http", HttpTable)
-        data, sources = _table(file, "data", DataTable, DataPolicy)
+        data, sources, uploads = _table(
+            file, "data", DataTable, DataPolicy, UploadPolicy
+        )
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_JOBS_CONFIG ({settings.config}): {error}") from None
     if file:
@@ -286,6 +313,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         http=http,
         data=data,
         sources=sources,
+        uploads=uploads,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.http_contract import HttpContract, Opened
 from tests.support.http_world import IMPATIENT, World, furnished, over_sockets
+from tests.support.upload_contract import UploadContract
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +24,8 @@ def opened(database_url: str) -> Opened:
 
 
 class TestOverSockets(HttpContract):
+    pass
+
+
+class TestUploadsOverSockets(UploadContract):
     pass

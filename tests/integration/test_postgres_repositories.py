@@ -23,6 +23,7 @@ from galaxy_jobs.adapters.postgres import (
     PostgresSupersededRuns,
     PostgresTokens,
     PostgresTransitionFeed,
+    PostgresUploads,
     make_engine,
 )
 from galaxy_jobs.adapters.postgres.datasets import LISTED_SOURCE_SIZE
@@ -46,6 +47,7 @@ from galaxy_jobs.adapters.testing.contracts.submissions import (
 )
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
+from galaxy_jobs.adapters.testing.contracts.uploads import UploadRepositoryContract
 from galaxy_jobs.domain import CollectionData, Dataset, DatasetId, UrlData
 from galaxy_jobs.domain.errors import InvalidSource
 from galaxy_jobs.domain.model.dataset import UnusableDataset
@@ -66,6 +68,7 @@ TIMES = {
     ),
     "tokens": ("expires_at",),
     "sessions": ("expires_at",),
+    "uploads": ("expires_at", "look_at"),
 }
 
 
@@ -107,6 +110,7 @@ def in_postgres(engine: Engine) -> Repositories:
         tokens=PostgresTokens(engine),
         sessions=PostgresSessions(engine),
         signing_keys=PostgresSigningKeys(engine),
+        uploads=PostgresUploads(engine),
         feed=PostgresTransitionFeed(engine),
         pass_time=pass_time,
     )
@@ -240,6 +244,10 @@ class TestTokens(InPostgres, TokenRepositoryContract):
 
 
 class TestSigningKeys(InPostgres, SigningKeysContract):
+    pass
+
+
+class TestUploads(InPostgres, UploadRepositoryContract):
     pass
 
 

@@ -6,6 +6,7 @@ test wants it.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,11 +24,13 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryInvocations,
     MemoryPollQueue,
     MemorySessions,
+    MemorySigningKeys,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
     MemoryTokens,
     MemoryTransitionFeed,
+    MemoryUploads,
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, REVIEWED, TEXT
@@ -205,7 +208,8 @@ def in_memory(**instead: Any) -> Iterator[World]:
     clock = SystemClock()
     store = MemoryStore(clock)
     galaxy = SimulatedGalaxy()
-    container = Container(settings=Settings(home=Path("/nowhere")))
+    home = tempfile.TemporaryDirectory(prefix="galaxy-jobs-")
+    container = Container(settings=Settings(home=Path(home.name)))
     invocations = MemoryInvocations(store)
     for name, provided in {
         "clock": clock,
@@ -218,6 +222,8 @@ def in_memory(**instead: Any) -> Iterator[World]:
         "tokens": MemoryTokens(store),
         "sessions": MemorySessions(store),
         "feed": MemoryTransitionFeed(store),
+        "signing_keys": MemorySigningKeys(store),
+        "uploads": MemoryUploads(store),
         "galaxy": galaxy,
         "readiness": lambda: Ready(database=True, migrations="current", galaxy=None),
         **instead,
@@ -230,3 +236,4 @@ def in_memory(**instead: Any) -> Iterator[World]:
             yield World(client, Site(url, container, galaxy))
     finally:
         container.shutdown_resources()
+        home.cleanup()

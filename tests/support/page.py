@@ -7,6 +7,7 @@ at whatever time.
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -171,8 +172,9 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
         instead: What stands in for providers of the container, by their names.
     """
     galaxy = SimulatedGalaxy(who=WHO)
+    home = tempfile.TemporaryDirectory(prefix="galaxy-jobs-")
     container = Container(
-        settings=Settings(home=Path("/nowhere"), database_url=database_url)
+        settings=Settings(home=Path(home.name), database_url=database_url)
     )
     for name, thing in {"galaxy": galaxy, **instead}.items():
         getattr(container, name).override(providers.Object(thing))
@@ -196,3 +198,4 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
         listening.close()
         container.shutdown_resources()
         container.database().close()
+        home.cleanup()

@@ -16,6 +16,7 @@ from tests.support.api import code_of
 from tests.support.build import HERE, NOON
 from tests.support.http_contract import HttpContract, Opened, percent_encoded
 from tests.support.http_world import IMPATIENT, World, furnished, in_memory
+from tests.support.upload_contract import UploadContract
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,10 @@ def opened() -> Opened:
 
 
 class TestInMemory(HttpContract):
+    pass
+
+
+class TestUploadsInMemory(UploadContract):
     pass
 
 

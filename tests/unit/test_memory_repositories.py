@@ -21,6 +21,7 @@ from galaxy_jobs.adapters.testing.contracts.submissions import (
 )
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
+from galaxy_jobs.adapters.testing.contracts.uploads import UploadRepositoryContract
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryDatasets,
@@ -33,6 +34,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemorySupersededRuns,
     MemoryTokens,
     MemoryTransitionFeed,
+    MemoryUploads,
 )
 from tests.support.sightings import SIGHTINGS, store_between_others
 
@@ -49,6 +51,7 @@ def in_memory() -> Repositories:
         tokens=MemoryTokens(store),
         sessions=MemorySessions(store),
         signing_keys=MemorySigningKeys(store),
+        uploads=MemoryUploads(store),
         feed=MemoryTransitionFeed(store),
         pass_time=clock.advance,
     )
@@ -96,6 +99,10 @@ class TestTokens(InMemory, TokenRepositoryContract):
 
 
 class TestSigningKeys(InMemory, SigningKeysContract):
+    pass
+
+
+class TestUploads(InMemory, UploadRepositoryContract):
     pass
 
 

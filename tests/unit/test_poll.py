@@ -29,6 +29,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemorySupersededRuns,
     MemoryTokens,
     MemoryTransitionFeed,
+    MemoryUploads,
 )
 from galaxy_jobs.adapters.threads import ThreadMapper
 from galaxy_jobs.domain import (
@@ -115,6 +116,7 @@ class Rig:
             tokens=MemoryTokens(self.store),
             sessions=MemorySessions(self.store),
             signing_keys=MemorySigningKeys(self.store),
+            uploads=MemoryUploads(self.store),
             feed=MemoryTransitionFeed(self.store),
             pass_time=self.clock.advance,
         )

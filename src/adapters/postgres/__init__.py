@@ -25,6 +25,7 @@ from galaxy_jobs.adapters.postgres.submissions import PostgresSubmissions
 from galaxy_jobs.adapters.postgres.superseded import PostgresSupersededRuns
 from galaxy_jobs.adapters.postgres.tables import CHANNEL
 from galaxy_jobs.adapters.postgres.tokens import PostgresTokens
+from galaxy_jobs.adapters.postgres.uploads import PostgresUploads
 
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "PostgresSupersededRuns",
     "PostgresTokens",
     "PostgresTransitionFeed",
+    "PostgresUploads",
     "SchemaBehind",
     "SchemaConflict",
     "SchemaState",

@@ -42,6 +42,7 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.token import Scope, Token
+from galaxy_jobs.domain.model.upload import Upload, UploadState
 from galaxy_jobs.domain.model.user import Session, User
 from galaxy_jobs.domain.model.values import DatasetId, Identity, Json
 from galaxy_jobs.domain.model.viewer import Sees
@@ -457,3 +458,50 @@ def session_from_row(row: Row) -> Session:
         session_id=row["session_id"],
     )
     return Session(session_id=row["session_id"], digest=row["digest"], user=user)
+
+
+# --- uploads ---------------------------------------------------------------------
+
+
+def upload_to_row(upload: Upload) -> dict[str, Any]:
+    """Return the row of an upload, without the columns that only the table has."""
+    return {
+        "upload_id": upload.upload_id,
+        "owner": upload.owner,
+        "name": upload.name,
+        "size": upload.size,
+        "ext": upload.ext,
+        "dataset_id": upload.dataset_id,
+        "sha256": upload.sha256,
+        "key_caller": upload.key and upload.key.caller,
+        "key": upload.key and upload.key.key,
+        "state": upload.state.value,
+        "ref": upload.ref,
+        "stored": upload.stored,
+        "problem": _problem_to_json(upload.problem),
+        "created_at": upload.created_at,
+        "version": upload.version,
+    }
+
+
+def upload_from_row(row: Row) -> Upload:
+    """Return the upload of a row."""
+    return Upload(
+        upload_id=row["upload_id"],
+        owner=row["owner"],
+        name=row["name"],
+        size=row["size"],
+        ext=row["ext"],
+        dataset_id=row["dataset_id"],
+        sha256=row["sha256"],
+        key=None
+        if row["key"] is None
+        else IdempotencyKey(row["key_caller"], row["key"]),
+        state=UploadState(row["state"]),
+        ref=row["ref"],
+        stored=row["stored"],
+        problem=None if row["problem"] is None else Problem(**row["problem"]),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        version=row["version"],
+    )

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.submission import SubmissionState
+from galaxy_jobs.domain.model.upload import UploadState
 
 
 CHANNEL = "galaxy_jobs_transitions"
@@ -39,7 +40,7 @@ Time = sa.DateTime(timezone=True)
 
 
 def _one_of(
-    column: str, values: type[InvocationState | SubmissionState]
+    column: str, values: type[InvocationState | SubmissionState | UploadState]
 ) -> sa.CheckConstraint:
     listed = ", ".join(f"'{value.value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
@@ -312,6 +313,51 @@ signing_keys = sa.Table(
     sa.Column("single", sa.Boolean, primary_key=True, server_default=sa.true()),
     sa.Column("secret", sa.LargeBinary, nullable=False),
     sa.CheckConstraint("single", name="single"),
+)
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("upload_id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("ext", sa.Text, nullable=False),
+    sa.Column("dataset_id", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text),
+    sa.Column("key_caller", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("ref", sa.Text),
+    sa.Column("stored", sa.Boolean, nullable=False),
+    sa.Column("problem", JSON(none_as_null=True)),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("expires_at", Time, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    # When a sweep deals with it; NULL: there is nothing left to do.
+    sa.Column("look_at", Time),
+    _one_of("state", UploadState),
+)
+sa.Index(
+    "ix_uploads_due",
+    uploads.c.look_at,
+    postgresql_where=uploads.c.look_at.isnot(None),
+)
+sa.Index(
+    "ix_uploads_unfinished",
+    uploads.c.owner,
+    uploads.c.created_at,
+    uploads.c.upload_id,
+    postgresql_where=sa.text("state IN ('open', 'verifying')"),
+)
+sa.Index(
+    "uq_uploads_key",
+    uploads.c.key_caller,
+    uploads.c.key,
+    unique=True,
+    postgresql_where=sa.text(
+        "key IS NOT NULL AND state IN ('open', 'verifying', 'complete')"
+    ),
 )
 
 sweep_totals = sa.Table(

@@ -197,13 +197,27 @@ class UrlData:
 
 
 @frozen
+class UploadData:
+    """A file that was uploaded through us; Galaxy fetches it from us.
+
+    Attributes:
+        upload_id: Our id of the upload.
+    """
+
+    upload_id: str = field(validator=_filled)
+
+
+@frozen
 class DatasetRef:
     """A reference to a registered dataset."""
 
     dataset_id: DatasetId = field(validator=_filled)
 
 
-Content: TypeAlias = "GalaxyData | UrlData | DatasetRef | tuple[SourceElement, ...]"
+Single: TypeAlias = GalaxyData | UrlData | UploadData
+"""Data that is no collection of ours."""
+
+Content: TypeAlias = "Single | DatasetRef | tuple[SourceElement, ...]"
 """What an element of a collection is: data, or further elements."""
 
 
@@ -262,7 +276,7 @@ class CollectionData:
                 f"{ELEMENTS_LIMIT}."
             )
 
-    def leaves(self) -> Iterator[tuple[str, GalaxyData | UrlData | DatasetRef]]:
+    def leaves(self) -> Iterator[tuple[str, Single | DatasetRef]]:
         """Yield the data of all levels, with its place: ``sample 1/forward``."""
         return _leaves(self.elements or ())
 
@@ -273,7 +287,7 @@ class CollectionData:
 
 def _leaves(
     elements: Sequence[SourceElement], above: str = ""
-) -> Iterator[tuple[str, GalaxyData | UrlData | DatasetRef]]:
+) -> Iterator[tuple[str, Single | DatasetRef]]:
     for element in elements:
         place = f"{above}{element.name}"
         if isinstance(element.content, tuple):
@@ -343,12 +357,12 @@ def _check_element_name(name: object, where: str) -> None:
         )
 
 
-Source: TypeAlias = GalaxyData | UrlData | CollectionData
+Source: TypeAlias = Single | CollectionData
 
 
 def leaves_of(
     source: Source,
-) -> Iterator[tuple[str, GalaxyData | UrlData | DatasetRef]]:
+) -> Iterator[tuple[str, Single | DatasetRef]]:
     """Yield the data of a source, with its place in a collection, or an empty text."""
     if isinstance(source, CollectionData):
         yield from source.leaves()
@@ -495,12 +509,14 @@ class UnusableDataset:
     created_at: datetime
 
 
-def _check_lengths(what: str, data: GalaxyData | UrlData | DatasetRef) -> None:
+def _check_lengths(what: str, data: Single | DatasetRef) -> None:
     match data:
         case GalaxyData():
             check_length(f"{what}.id", data.id)
         case DatasetRef():
             check_length(f"{what}.dataset_id", data.dataset_id)
+        case UploadData():
+            check_length(f"{what}.upload_id", data.upload_id)
         case UrlData():
             check_length(f"{what}.ext", data.ext)
             check_length(f"{what}.name", data.name or "")

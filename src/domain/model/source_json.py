@@ -15,9 +15,11 @@ from galaxy_jobs.domain.model.dataset import (
     CollectionData,
     DatasetRef,
     GalaxyData,
+    Single,
     Source,
     SourceElement,
     Src,
+    UploadData,
     UrlData,
 )
 from galaxy_jobs.domain.model.values import DatasetId, Json, json_text
@@ -39,13 +41,13 @@ def source_from_json(value: Any) -> Source:
                 tuple(_element(item, RANKS_LIMIT) for item in items),
                 allow_empty=value.get("allow_empty", False),
             )
-        case {"src": "url" | "hda" | "ldda" | "hdca"}:
+        case {"src": "url" | "hda" | "ldda" | "hdca" | "upload"}:
             return _single(value, "its source")
         case _:
             raise _odd(value, "its source", _COLLECTION)
 
 
-def _single(value: Any, what: str) -> GalaxyData | UrlData:
+def _single(value: Any, what: str) -> Single:
     """Return data that is no collection of ours.
 
     Args:
@@ -60,6 +62,8 @@ def _single(value: Any, what: str) -> GalaxyData | UrlData:
             return UrlData(url, ext, **options)
         case {"src": "hda" | "ldda" | "hdca" as src, "id": str(id_)}:
             return GalaxyData(Src(src), id_)
+        case {"src": "upload", "upload_id": str(upload_id)}:
+            return UploadData(upload_id)
         case _:
             raise _odd(value, what)
 
@@ -111,6 +115,8 @@ def source_to_json(source: Source, *, shown: bool = False) -> dict[str, Json]:
     match source:
         case GalaxyData(src=src, id=id_):
             return {"src": src.value, "id": id_}
+        case UploadData(upload_id=upload_id):
+            return {"src": "upload", "upload_id": upload_id}
         case UrlData():
             url = source.shown_url if shown else source.url
             required: dict[str, Json] = {"src": "url", "url": url, "ext": source.ext}

@@ -9,10 +9,10 @@ Two things hold for all of them and are not repeated at each method.
 
 The ports to the store (`DatasetRepository`, `SubmissionRepository`,
 `InvocationRepository`, `PollQueue`, `SessionRepository`, `SupersededRuns`,
-`TokenRepository`, `SigningKeys`): every method is one transaction, may be called from
-several threads and processes at once, and may raise :class:`StoreUnavailable`: the
-store could not be reached, or broke off, and a write may or may not have happened.
-Durations handed in are measured by the store's own clock.
+`TokenRepository`, `SigningKeys`, `UploadRepository`): every method is one transaction,
+may be called from several threads and processes at once, and may raise
+:class:`StoreUnavailable`: the store could not be reached, or broke off, and a write may
+or may not have happened. Durations handed in are measured by the store's own clock.
 
 The ports to the engine that runs workflows, be it Galaxy, a simulation of it or
 an engine of your own (`WorkflowCatalog`, `WorkflowRunner`, `RunHistories`): three
@@ -34,6 +34,7 @@ from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
 from galaxy_jobs.domain.ports.histories import RunHistories
 from galaxy_jobs.domain.ports.identity_providers import IdentityProviders
 from galaxy_jobs.domain.ports.invocations import InvocationRepository, JobFilter
+from galaxy_jobs.domain.ports.objects import ObjectStore, SignedRequest
 from galaxy_jobs.domain.ports.output_files import FileStream, OutputFiles
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 from galaxy_jobs.domain.ports.queue import (
@@ -50,6 +51,7 @@ from galaxy_jobs.domain.ports.signing_keys import SigningKeys
 from galaxy_jobs.domain.ports.submissions import SubmissionRepository
 from galaxy_jobs.domain.ports.superseded import SupersededRuns
 from galaxy_jobs.domain.ports.tokens import TokenRepository
+from galaxy_jobs.domain.ports.uploads import UploadRepository
 
 
 __all__ = [
@@ -66,17 +68,20 @@ __all__ = [
     "JobFilter",
     "JobTransition",
     "Look",
+    "ObjectStore",
     "OutputFiles",
     "Page",
     "PollQueue",
     "RunHistories",
     "SessionRepository",
+    "SignedRequest",
     "SigningKeys",
     "Stored",
     "SubmissionRepository",
     "SupersededRuns",
     "TokenRepository",
     "TransitionFeed",
+    "UploadRepository",
     "WorkflowCatalog",
     "WorkflowRunner",
 ]

@@ -5,11 +5,17 @@ Rule of the file: what a runner gets has no reference to anything of ours in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from galaxy_jobs.domain.errors import InvalidSource, InvalidValue, quoted
+from galaxy_jobs.domain.errors import (
+    InvalidSource,
+    InvalidValue,
+    UploadIncomplete,
+    UploadNotFound,
+    quoted,
+)
 from galaxy_jobs.domain.model.dataset import (
     ELEMENTS_LIMIT,
     RANKS_LIMIT,
@@ -17,9 +23,10 @@ from galaxy_jobs.domain.model.dataset import (
     Content,
     Dataset,
     DatasetRef,
-    GalaxyData,
+    Single,
     Source,
     SourceElement,
+    UploadData,
     UrlData,
 )
 from galaxy_jobs.domain.model.values import DatasetId
@@ -28,9 +35,14 @@ from galaxy_jobs.domain.ports import DatasetRepository
 
 @frozen
 class ResolveSource:
-    """Replaces what only we know in a source."""
+    """Replaces what only we know in a source.
+
+    Attributes:
+        hand_over: Returns the address of an uploaded file; None: there are none.
+    """
 
     datasets: DatasetRepository
+    hand_over: Callable[[UploadData], UrlData] | None = None
 
     def __call__(self, dataset: Dataset) -> Source:
         """Return the source of a dataset as a runner takes it.
@@ -39,14 +51,15 @@ class ResolveSource:
         collection, by its elements.
 
         Raises:
-            InvalidSource: An element of it is a dataset that is not registered, that
-                cannot be used, or that does not have the shape of the collection.
+            InvalidSource: It is an upload that is not complete; or an element of it is
+                one, or a dataset that is not registered, that cannot be used, or that
+                does not have the shape of the collection.
         """
         source = dataset.source
-        if not isinstance(source, CollectionData):
-            return self._single(source)
-        assert source.elements is not None, "from a list"
         try:
+            if not isinstance(source, CollectionData):
+                return self._single(source)
+            assert source.elements is not None, "from a list"
             known = self._referenced(source)
             budget = iter(range(ELEMENTS_LIMIT))
             ranks = source.collection_type.split(":")
@@ -55,9 +68,18 @@ class ResolveSource:
         except InvalidValue as error:
             raise InvalidSource(dataset.dataset_id, str(error)) from error
 
-    def _single(self, data: GalaxyData | UrlData) -> GalaxyData | UrlData:
-        """Return data that is no collection of ours, as a runner takes it."""
-        return data
+    def _single(self, data: Single) -> Single:
+        """Return data that is no collection of ours, as a runner takes it.
+
+        Raises:
+            InvalidValue: It is an upload that is not complete.
+        """
+        if not isinstance(data, UploadData) or self.hand_over is None:
+            return data
+        try:
+            return self.hand_over(data)
+        except (UploadNotFound, UploadIncomplete) as error:
+            raise InvalidValue(str(error)) from error
 
     def _referenced(self, source: CollectionData) -> Mapping[DatasetId, Source]:
         """Return the sources of the datasets that a collection refers to.

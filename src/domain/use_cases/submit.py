@@ -47,6 +47,7 @@ from galaxy_jobs.domain.model.dataset import (
     DatasetRef,
     GalaxyData,
     Source,
+    UploadData,
     UrlData,
     leaves_of,
 )
@@ -148,7 +149,7 @@ class Plan:
 
 
 def _as_json(value: Source | Json) -> Json:
-    if not isinstance(value, GalaxyData | UrlData | CollectionData):
+    if not isinstance(value, GalaxyData | UrlData | UploadData | CollectionData):
         return value
     written = source_to_json(value, shown=True)
     if isinstance(value, CollectionData):
@@ -172,6 +173,7 @@ class Check:
     Attributes:
         data: Is asked about the data that Galaxy has; None: its state is left for
             Galaxy to judge.
+        hand_over: Returns the address of an uploaded file; None: there are none.
     """
 
     datasets: DatasetRepository
@@ -179,6 +181,7 @@ class Check:
     allowlist: Allowlist
     clock: Clock
     data: DataCatalog | None = None
+    hand_over: Callable[[UploadData], UrlData] | None = None
 
     def __call__(self, request: Request) -> Plan:
         """Return the plan that would be invoked.
@@ -269,7 +272,7 @@ class Check:
         """
         request.check_size()
         dataset = self.datasets.get(request.dataset_id)
-        resolved = ResolveSource(self.datasets)
+        resolved = ResolveSource(self.datasets, self.hand_over)
         allowed = self.allowlist.admit(request.workflow_name)
         allowed = allowed.pinned(request.workflow_version)
         workflow = self.catalog.find(allowed)

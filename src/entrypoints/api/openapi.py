@@ -35,6 +35,7 @@ Json = dict[str, Any]
 TAGS: Mapping[str, str] = {
     "jobs": "Run workflows, and follow their state.",
     "datasets": "What workflows run on.",
+    "uploads": "Files that become datasets.",
     "workflows": "What may be run, and its inputs.",
     "health": "For monitoring.",
 }

@@ -23,9 +23,11 @@ from galaxy_jobs.domain import (
     UrlData,
     use_cases,
 )
+from galaxy_jobs.domain.errors import InvalidValue, quoted
 from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH, UnusableDataset
 from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
 from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
+from galaxy_jobs.domain.model.upload import PartRequest, Upload, UploadState
 from galaxy_jobs.domain.model.values import NAME_LENGTH
 
 
@@ -136,6 +138,14 @@ class UrlSource(Body, tag_field="src", tag="url", omit_defaults=True):
     ] = False
 
 
+class UploadSource(Body, tag_field="src", tag="upload"):
+    """A file that was uploaded; completing its upload has registered it."""
+
+    upload_id: Annotated[
+        str, short("The upload.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
+    ]
+
+
 class CollectionElement(Body, omit_defaults=True):
     """An element of a collection: a `source`, a `dataset_id` or `elements`."""
 
@@ -143,7 +153,7 @@ class CollectionElement(Body, omit_defaults=True):
         str, short("In a pair, `forward` or `reverse`.", "sample-1", min_length=1)
     ]
     source: Annotated[
-        HdaSource | LddaSource | HdcaSource | UrlSource | UnsetType,
+        HdaSource | LddaSource | HdcaSource | UrlSource | UploadSource | UnsetType,
         doc("Where Galaxy finds its data."),
     ] = UNSET
     dataset_id: Annotated[
@@ -196,7 +206,7 @@ class CollectionSource(Body, tag_field="src", tag="collection", omit_defaults=Tr
 
 
 SourceJson: TypeAlias = (
-    HdaSource | LddaSource | HdcaSource | UrlSource | CollectionSource
+    HdaSource | LddaSource | HdcaSource | UrlSource | UploadSource | CollectionSource
 )
 SourceField: TypeAlias = Annotated[SourceJson, doc("Where Galaxy finds the data.")]
 
@@ -302,6 +312,191 @@ def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
         shown.collection_type = described.collection_type
         shown.described_at = registered.described_at.astimezone(UTC)
     return shown
+
+
+Sha256: TypeAlias = Annotated[
+    str,
+    doc("A SHA-256, 64 hexadecimal digits in lower case.", pattern="^[0-9a-f]{64}$"),
+]
+UploadIdField: TypeAlias = Annotated[
+    str, doc("Its id.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
+]
+SizeField: TypeAlias = Annotated[int, doc("In bytes.", 734003200)]
+
+
+class NewUpload(Body, kw_only=True):
+    """A file to upload."""
+
+    name: Annotated[
+        str, short("The name of the file, without folders.", "reads.fastq.gz")
+    ]
+    size: Annotated[int, doc("In bytes; no other size is taken.", 734003200)]
+    ext: Annotated[str, short("Galaxy's name of the format.", "fastqsanger.gz")]
+    sha256: Annotated[
+        Sha256 | None, doc("Of the whole file; the dataset is checked against it.")
+    ] = None
+    dataset_id: Annotated[
+        Annotated[DatasetId, short("1 to 255 characters.", min_length=1)] | None,
+        doc("The id of the dataset. Left out, an id is made up.", "reads-1"),
+    ] = None
+
+
+class PartsToSign(Body, kw_only=True):
+    """Parts that are to be stored."""
+
+    numbers: Annotated[
+        list[Annotated[int, Meta(ge=1)]],
+        doc("Of the parts, from 1 on; at most 100.", [1, 2, 3], min_length=1),
+    ]
+    sha256: Annotated[
+        dict[str, Sha256], doc("Of parts, by their numbers, if you know them.")
+    ] = {}
+
+
+class PartJson(View, kw_only=True):
+    """The request that stores a part."""
+
+    number: Annotated[int, doc("Of the part.", 1)]
+    offset: Annotated[int, doc("Where in the file it begins, in bytes.", 0)]
+    size: Annotated[int, doc("In bytes.", 67108864)]
+    method: Annotated[str, doc("Always `PUT`.", "PUT")]
+    url: Annotated[str, doc("Where to send it, without a token.")]
+    headers: Annotated[dict[str, str], doc("Headers that have to be sent with it.")]
+    expires_at: Annotated[Time, doc("Until when; ask for it again after that.")]
+
+
+class SignedParts(View):
+    """The requests that store parts."""
+
+    parts: Annotated[list[PartJson], doc("In the order in which they were asked for.")]
+
+
+class UploadJson(View, kw_only=True):
+    """A file that is uploaded."""
+
+    upload_id: UploadIdField
+    state: Annotated[
+        str,
+        doc("`open`, `verifying`, `complete`, `failed`, `aborted`, `expired`.", "open"),
+    ]
+    name: Annotated[str, doc("The name of the file.", "reads.fastq.gz")]
+    size: SizeField
+    ext: Annotated[str, doc("Galaxy's name of the format.", "fastqsanger.gz")]
+    dataset_id: DatasetIdField
+    sha256: Annotated[
+        str | None, doc("Of the whole file, as declared or computed; null: not known.")
+    ]
+    part_size: Annotated[int, doc("Of every part but the last, in bytes.", 67108864)]
+    parts: Annotated[int, doc("The number of parts.", 11)]
+    created_at: Annotated[Time, doc("When it was opened.")]
+    expires_at: Annotated[Time, doc("When it expires, unless it is complete.")]
+
+
+class OpenedUpload(UploadJson, kw_only=True):
+    """An upload that was opened."""
+
+    put: Annotated[
+        PartJson | None, doc("The request that stores the file, if it is one part.")
+    ]
+
+
+class ReceivedJson(View, kw_only=True):
+    """What is stored of an upload."""
+
+    bytes: Annotated[int, doc("The bytes of these parts.", 67108864)]
+    parts: Annotated[int, doc("The number of parts.", 1)]
+
+
+class UploadDetail(UploadJson, kw_only=True):
+    """An upload, and what is stored of it."""
+
+    received: Annotated[ReceivedJson, doc("What is stored.")]
+    missing: Annotated[list[int], doc("The numbers of the other parts.", [2, 3])]
+    problem: Annotated[str | None, doc("Why it failed; null: it has not.")]
+
+
+class Uploads(View):
+    """Uploads that are open or being verified."""
+
+    items: Annotated[list[UploadJson], doc("Newest first, as many as `limit` says.")]
+    next_cursor: WholeList
+
+
+class CompletedUpload(UploadJson, kw_only=True):
+    """An upload of which all parts are stored."""
+
+    dataset: Annotated[
+        DatasetJson | None, doc("The dataset; null while it is verified.")
+    ]
+
+
+def upload_fields(upload: Upload) -> dict[str, Any]:
+    """Return what is shown of an upload, by name."""
+    return {
+        "upload_id": upload.upload_id,
+        "state": upload.state.value,
+        "name": upload.name,
+        "size": upload.size,
+        "ext": upload.ext,
+        "dataset_id": upload.dataset_id,
+        "sha256": upload.sha256,
+        "part_size": upload.part_size,
+        "parts": upload.parts,
+        "created_at": upload.created_at,
+        "expires_at": upload.expires_at,
+    }
+
+
+def upload(shown: Upload) -> UploadJson:
+    """Return an upload as clients see it."""
+    return UploadJson(**upload_fields(shown))
+
+
+def upload_detail(received: use_cases.Received) -> UploadDetail:
+    """Return an upload with what is stored of it."""
+    problem = received.upload.problem
+    return UploadDetail(
+        **upload_fields(received.upload),
+        received=ReceivedJson(bytes=received.bytes, parts=len(received.parts)),
+        missing=list(received.missing),
+        problem=None if problem is None else problem.detail,
+    )
+
+
+def completed(shown: Upload) -> CompletedUpload:
+    """Return an upload of which all parts are stored."""
+    registered = None
+    if shown.state is UploadState.COMPLETE:
+        registered = dataset(shown.dataset(shown.created_at))
+    return CompletedUpload(**upload_fields(shown), dataset=registered)
+
+
+def part(signed: PartRequest, origin: str) -> PartJson:
+    """Return the request that stores a part, whose path is below an origin."""
+    return PartJson(
+        number=signed.number,
+        offset=signed.offset,
+        size=signed.size,
+        method=signed.method,
+        url=f"{origin}{signed.url}" if signed.url.startswith("/") else signed.url,
+        headers=dict(signed.headers),
+        expires_at=signed.expires_at,
+    )
+
+
+def by_number(sha256: dict[str, str]) -> dict[int, str]:
+    """Return checksums of parts by their numbers.
+
+    Raises:
+        InvalidValue: One is not given for a number.
+    """
+    for number in sha256:
+        if not (number.isascii() and number.isdecimal() and len(number) < 6):  # noqa: PLR2004 - 10,000 parts
+            raise InvalidValue(
+                f"sha256 has a checksum for {quoted(number)}; expected the number of "
+                "a part."
+            )
+    return {int(number): text for number, text in sha256.items()}
 
 
 class NewJob(Body):
@@ -846,4 +1041,8 @@ class ProblemDetails(View):
     missing_tools: Annotated[
         list[str] | UnsetType,
         doc("With `galaxy-rejected`: tools that Galaxy lacks, at most 20."),
+    ] = UNSET
+    missing: Annotated[
+        list[int] | UnsetType,
+        doc("With `upload-incomplete`: the numbers of the parts that are not stored."),
     ] = UNSET

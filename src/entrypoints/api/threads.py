@@ -31,6 +31,12 @@ DOWNLOAD_THREADS = 24
 """Calls that may wait for the bytes of files at once, in addition: each one reads a
 part of a file, and clients that read slowly hold none."""
 
+FILE_THREADS = 8
+"""Reads and writes of files that may run at once, in addition: a slow disk keeps no
+other request waiting."""
+
+
+_file_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
 _galaxy_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
 _download_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
 
@@ -58,6 +64,15 @@ def _in_threads(
     return in_thread
 
 
+async def in_file_thread(
+    function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call a function in the threads for files."""
+    call = functools.partial(function, *args, **kwargs)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_file_threads[loop], call)
+
+
 @asynccontextmanager
 async def executors(_: Litestar) -> AsyncIterator[None]:
     """Start the threads of an application; at the end, finish what runs."""
@@ -69,7 +84,9 @@ async def executors(_: Litestar) -> AsyncIterator[None]:
     _galaxy_threads[loop] = galaxy
     downloads = ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="download")
     _download_threads[loop] = downloads
+    files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file")
+    _file_threads[loop] = files
     yield
-    await asyncio.to_thread(galaxy.shutdown)
-    await asyncio.to_thread(downloads.shutdown)
-    del _galaxy_threads[loop], _download_threads[loop]
+    for threads in (galaxy, downloads, files):
+        await asyncio.to_thread(threads.shutdown)
+    del _galaxy_threads[loop], _download_threads[loop], _file_threads[loop]

@@ -56,6 +56,7 @@ from galaxy_jobs.domain.ports import (
     SupersededRuns,
     TokenRepository,
     TransitionFeed,
+    UploadRepository,
 )
 
 
@@ -98,6 +99,7 @@ class Repositories:
     tokens: TokenRepository
     sessions: SessionRepository
     signing_keys: SigningKeys
+    uploads: UploadRepository
     feed: TransitionFeed
     pass_time: Callable[[timedelta], object]
 

@@ -27,6 +27,7 @@ from galaxy_jobs.adapters.testing.memory.repositories import (
     MemorySupersededRuns,
     MemoryTokens,
     MemoryTransitionFeed,
+    MemoryUploads,
 )
 
 
@@ -46,6 +47,7 @@ __all__ = [
     "MemorySupersededRuns",
     "MemoryTokens",
     "MemoryTransitionFeed",
+    "MemoryUploads",
     "Moment",
     "SimulatedGalaxy",
     "SimulatedHistory",

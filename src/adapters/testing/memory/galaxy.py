@@ -37,6 +37,7 @@ from galaxy_jobs.domain.model.dataset import (
     GalaxyData,
     Source,
     Src,
+    UploadData,
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
@@ -685,7 +686,7 @@ class SimulatedGalaxy(
                 inputs={
                     name: value
                     for name, value in run.inputs.items()
-                    if not isinstance(value, UrlData | CollectionData)
+                    if not isinstance(value, UrlData | CollectionData | UploadData)
                 },
             )
 

@@ -27,6 +27,7 @@ from galaxy_jobs.domain.errors import (
     SubmissionNotFound,
     TokenExists,
     TokenNotFound,
+    UploadNotFound,
 )
 from galaxy_jobs.domain.model.dataset import (
     Dataset,
@@ -51,6 +52,7 @@ from galaxy_jobs.domain.model.submission import (
     Submission,
 )
 from galaxy_jobs.domain.model.token import Token, TokenId
+from galaxy_jobs.domain.model.upload import Upload, UploadId, UploadState
 from galaxy_jobs.domain.model.user import Session
 from galaxy_jobs.domain.model.values import (
     DatasetId,
@@ -58,6 +60,7 @@ from galaxy_jobs.domain.model.values import (
     InvocationId,
     SubmissionId,
 )
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import (
     MAY_BE_LATE,
     Backlog,
@@ -78,6 +81,7 @@ from galaxy_jobs.domain.ports import (
     SupersededRuns,
     TokenRepository,
     TransitionFeed,
+    UploadRepository,
 )
 
 
@@ -151,6 +155,8 @@ class MemoryStore:
     totals: dict[Identity, dict[str, float]] = field(factory=dict, init=False)
     tokens: dict[TokenId, Token] = field(factory=dict, init=False)
     sessions: dict[TokenId, Session] = field(factory=dict, init=False)
+    uploads: dict[UploadId, Upload] = field(factory=dict, init=False)
+    upload_looks: dict[UploadId, datetime] = field(factory=dict, init=False)
     signing_keys: list[SigningKey] = field(factory=list, init=False, repr=False)
 
     def put(self, before: Invocation | None, after: Invocation) -> None:
@@ -857,6 +863,111 @@ class MemorySessions(SessionRepository):
     def remove(self, session_id: TokenId) -> None:
         with self.store.lock:
             self.store.sessions.pop(session_id, None)
+
+
+_KEY_HELD = {UploadState.OPEN, UploadState.VERIFYING, UploadState.COMPLETE}
+
+
+@frozen
+class MemoryUploads(UploadRepository):
+    """Uploads in a dict."""
+
+    store: MemoryStore
+
+    def add(
+        self, upload: Upload, *, lifetime: timedelta, max_open: int, max_bytes: int
+    ) -> Upload:
+        store = self.store
+        with store.lock:
+            current = [self._now(stored) for stored in store.uploads.values()]
+            for stored in current:
+                held = stored.state in _KEY_HELD
+                if held and upload.key is not None and stored.key == upload.key:
+                    return stored
+            sizes = [
+                stored.size
+                for stored in current
+                if stored.owner == upload.owner and stored.state is UploadState.OPEN
+            ]
+            upload.check_quota(
+                len(sizes), sum(sizes), max_open=max_open, max_bytes=max_bytes
+            )
+            for text in (upload.name, upload.ext, upload.dataset_id):
+                _refuse_unstorable(text)
+            upload = evolve(upload, expires_at=store.now() + lifetime)
+            store.uploads[upload.upload_id] = upload
+            store.upload_looks[upload.upload_id] = upload.expires_at
+            return upload
+
+    def get(self, upload_id: UploadId, viewer: Viewer) -> Upload:
+        with self.store.lock:
+            upload = self.store.uploads.get(upload_id)
+            if upload is None or not viewer.sees(upload.owner):
+                raise UploadNotFound(upload_id)
+            return self._now(upload)
+
+    def unfinished(self, viewer: Viewer, limit: int) -> Sequence[Upload]:
+        with self.store.lock:
+            found = [
+                upload
+                for upload in map(self._now, self.store.uploads.values())
+                if viewer.sees(upload.owner)
+                and upload.state in {UploadState.OPEN, UploadState.VERIFYING}
+            ]
+        found.sort(key=lambda upload: (upload.created_at, upload.upload_id))
+        return found[::-1][:limit]
+
+    def save(self, before: Upload, after: Upload) -> None:
+        store, id_ = self.store, before.upload_id
+        with store.lock:
+            self._check(before, after)
+            stored = store.uploads[id_]
+            store.uploads[id_] = evolve(after, expires_at=stored.expires_at)
+            if after.state is UploadState.OPEN:
+                store.upload_looks[id_] = stored.expires_at
+            elif after.state is UploadState.COMPLETE or not after.stored:
+                store.upload_looks.pop(id_, None)
+            else:
+                store.upload_looks[id_] = store.now()
+
+    def complete(self, before: Upload, after: Upload, dataset: Dataset) -> None:
+        with self.store.lock:
+            self._check(before, after)
+            if dataset.dataset_id in self.store.datasets:
+                raise DatasetExists(dataset.dataset_id)
+            self.store.datasets[dataset.dataset_id] = dataset
+            self.save(before, after)
+
+    def claim(self, limit: int, lease: timedelta) -> Sequence[Upload]:
+        store = self.store
+        with store.lock:
+            now = store.now()
+            due = [id_ for id_, at in store.upload_looks.items() if at <= now]
+            due = sorted(due, key=lambda id_: store.upload_looks[id_])[:limit]
+            store.upload_looks.update(dict.fromkeys(due, now + lease))
+            return [self._now(store.uploads[id_]) for id_ in due]
+
+    def renew(self, upload_id: UploadId, lease: timedelta) -> None:
+        with self.store.lock:
+            if upload_id in self.store.upload_looks:
+                self.store.upload_looks[upload_id] = self.store.now() + lease
+
+    def _now(self, upload: Upload) -> Upload:
+        """Return an upload as it is shown now."""
+        overdue = upload.expires_at <= self.store.now()
+        if upload.state is UploadState.OPEN and overdue:
+            return evolve(upload, state=UploadState.EXPIRED)
+        return upload
+
+    def _check(self, before: Upload, after: Upload) -> None:
+        stored = self.store.uploads.get(before.upload_id)
+        ended = after.state not in _KEY_HELD
+        if (
+            stored is None
+            or stored.version != before.version
+            or not (ended or self._now(stored).state is stored.state)
+        ):
+            raise StaleVersion(f"Upload {before.upload_id}", before.version)
 
 
 def _is_wanted(wanted: JobFilter, job: Invocation) -> bool:

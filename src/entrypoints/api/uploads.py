@@ -1,0 +1,356 @@
+"""Routes of uploads, and the signed addresses of parts and files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import quote
+
+from litestar import Request, Response, delete, get, post, put
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
+from litestar.response import Redirect, Stream
+
+from galaxy_jobs.adapters.storage.folder import FolderStore
+from galaxy_jobs.domain import Scope, ports, use_cases
+from galaxy_jobs.domain.errors import BadLink, ObjectNotFound
+from galaxy_jobs.domain.model.upload import UploadId, UploadState, store_key
+from galaxy_jobs.domain.model.viewer import Viewer
+from galaxy_jobs.entrypoints.api import parameters, schemas
+from galaxy_jobs.entrypoints.api.auth import PUBLIC, Caller, requires
+from galaxy_jobs.entrypoints.api.bodies import Strict
+from galaxy_jobs.entrypoints.api.jobs import MAX_WAIT
+from galaxy_jobs.entrypoints.api.parameters import Needs, path, query
+from galaxy_jobs.entrypoints.api.problems import refusals
+from galaxy_jobs.entrypoints.api.threads import in_file_thread
+
+
+UploadIdInPath: TypeAlias = Annotated[
+    UploadId, path("The upload.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
+]
+Signed: TypeAlias = Annotated[str | None, query("as it was signed", "1735689600")]
+
+WRITE_SIZE = 2**20
+"""Bytes of a part that are hashed and written at once."""
+
+WAIT_INTERVAL = 0.5
+"""Seconds between two looks at an upload that is being verified."""
+
+_ENDED = ("upload-not-found", "upload-expired", "already-ended")
+_VERIFYING = {
+    202: ResponseSpec(schemas.CompletedUpload, generate_examples=False),
+}
+_MISMATCH = ("size-mismatch", "checksum-mismatch", "dataset-exists")
+
+
+@post(
+    "/",
+    dto=Strict[schemas.NewUpload],
+    return_dto=None,
+    sync_to_thread=True,
+    guards=[requires(Scope.SUBMIT)],
+    response_headers=parameters.documented("Location", "Idempotent-Replayed"),
+    responses=refusals(
+        "unsupported-media-type",
+        "too-large",
+        "dataset-exists",
+        "quota-exceeded",
+        "idempotency-key-reused",
+        "storage-unavailable",
+    ),
+)
+def open_upload(
+    *,
+    request: Request[Any, Any, Any],
+    data: JSONBody[schemas.NewUpload],
+    open_upload: Needs[use_cases.OpenUpload],
+    sign_parts: Needs[use_cases.SignParts],
+    viewer: Needs[Viewer],
+    caller: Needs[Caller],
+    key: parameters.KeyHeader = None,
+) -> Response[schemas.OpenedUpload]:
+    """Open an upload.
+
+    Its parts are then stored by the requests that `POST /uploads/{upload_id}/parts`
+    returns, in any order and several at once; `put` is such a request, where the whole
+    file is one part. It becomes a dataset by `POST /uploads/{upload_id}/complete`.
+    """
+    upload, replayed = open_upload(
+        viewer,
+        name=data.name,
+        size=data.size,
+        ext=data.ext,
+        sha256=data.sha256,
+        dataset_id=data.dataset_id,
+        key=parameters.idempotency_key(key, caller),
+    )
+    only = None
+    if upload.parts == 1 and upload.state is UploadState.OPEN:
+        only = schemas.part(sign_parts.sign(upload, 1), _origin(request))
+    opened = schemas.OpenedUpload(**schemas.upload_fields(upload), put=only)
+    headers = {"Location": f"/uploads/{quote(upload.upload_id, safe='')}"}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Response(opened, status_code=201, headers=headers)
+
+
+@post(
+    "/{upload_id:str}/parts",
+    dto=Strict[schemas.PartsToSign],
+    return_dto=None,
+    status_code=200,
+    sync_to_thread=True,
+    guards=[requires(Scope.SUBMIT)],
+    responses=refusals(
+        "unsupported-media-type",
+        "too-large",
+        *_ENDED,
+        *_MISMATCH,
+        "storage-unavailable",
+    ),
+)
+def sign_parts(
+    request: Request[Any, Any, Any],
+    upload_id: UploadIdInPath,
+    data: JSONBody[schemas.PartsToSign],
+    sign_parts: Needs[use_cases.SignParts],
+    viewer: Needs[Viewer],
+) -> schemas.SignedParts:
+    """Get the requests that store parts.
+
+    Each takes exactly `size` bytes of the file from `offset` on, and the bytes with the
+    SHA-256 that you name here, if you do. A part that is stored again replaces the one
+    before.
+    """
+    signed = sign_parts(viewer, upload_id, data.numbers, schemas.by_number(data.sha256))
+    return schemas.SignedParts(
+        parts=[schemas.part(part, _origin(request)) for part in signed]
+    )
+
+
+@get("/", sync_to_thread=True, responses=refusals())
+def list_uploads(
+    uploads: Needs[ports.UploadRepository],
+    viewer: Needs[Viewer],
+    limit: parameters.Limit = 50,
+) -> schemas.Uploads:
+    """List uploads, newest first.
+
+    Those that are open or being verified: complete ones are datasets.
+    """
+    return schemas.Uploads(
+        items=[schemas.upload(upload) for upload in uploads.unfinished(viewer, limit)],
+        next_cursor=None,
+    )
+
+
+@get(
+    "/{upload_id:str}",
+    sync_to_thread=True,
+    responses=refusals("upload-not-found", "storage-unavailable"),
+)
+def show_upload(
+    upload_id: UploadIdInPath,
+    show_upload: Needs[use_cases.ShowUpload],
+    viewer: Needs[Viewer],
+) -> schemas.UploadDetail:
+    """Show an upload, with the parts that are missing.
+
+    To resume one, store these.
+    """
+    return schemas.upload_detail(show_upload(viewer, upload_id))
+
+
+@post(
+    "/{upload_id:str}/complete",
+    status_code=200,
+    guards=[requires(Scope.SUBMIT)],
+    responses=_VERIFYING
+    | refusals(*_ENDED, *_MISMATCH, "upload-incomplete", "storage-unavailable"),
+)
+async def complete_upload(
+    upload_id: UploadIdInPath,
+    complete_upload: Needs[use_cases.CompleteUpload],
+    uploads: Needs[ports.UploadRepository],
+    viewer: Needs[Viewer],
+    wait: Annotated[
+        int,
+        query(f"a whole number of seconds from 0 to {MAX_WAIT}", 30, ge=0, le=MAX_WAIT),
+    ] = 0,
+) -> Response[schemas.CompletedUpload]:
+    """Complete an upload: the file becomes a dataset.
+
+    Where its SHA-256 is still computed, the response is a 202; with `wait`, it comes
+    when that is done or this time has passed. Repeat it for the outcome.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wait
+    upload = await in_file_thread(complete_upload, viewer, upload_id)
+    while upload.state is UploadState.VERIFYING and loop.time() < end:
+        await asyncio.sleep(WAIT_INTERVAL)
+        upload = await asyncio.to_thread(uploads.get, upload_id, viewer)
+    if upload.state is UploadState.VERIFYING:
+        return Response(schemas.completed(upload), status_code=202)
+    if upload.state is not UploadState.COMPLETE:
+        upload.check_open()
+    return Response(schemas.completed(upload), status_code=200)
+
+
+@delete(
+    "/{upload_id:str}",
+    sync_to_thread=True,
+    guards=[requires(Scope.SUBMIT)],
+    responses=refusals("upload-not-found", "already-ended", "conflict"),
+)
+def abort_upload(
+    upload_id: UploadIdInPath,
+    abort_upload: Needs[use_cases.AbortUpload],
+    viewer: Needs[Viewer],
+) -> None:
+    """Abort an upload.
+
+    What is stored of it is removed.
+    """
+    abort_upload(viewer, upload_id)
+
+
+@put(
+    "/{upload_id:str}/parts/{number:str}",
+    status_code=200,
+    opt={PUBLIC: True},
+    # Its length is signed.
+    request_max_body_size=None,
+    include_in_schema=False,
+)
+async def store_part(
+    *,
+    request: Request[Any, Any, Any],
+    upload_id: UploadIdInPath,
+    number: Annotated[str, path("The part.", "1")],
+    folder_store: Needs[FolderStore],
+    offset: Signed = None,
+    size: Signed = None,
+    sha256: Signed = None,
+    expires: Signed = None,
+    key: Signed = None,
+    signature: Signed = None,
+) -> Response[None]:
+    """Store a part in the folder of this service."""
+    given = {
+        "offset": offset,
+        "size": size,
+        "sha256": sha256,
+        "expires": expires,
+        "key": key,
+        "signature": signature,
+    }
+    signed = {name: text for name, text in given.items() if text is not None}
+    length = request.headers.get("content-length", "")
+    with ExitStack() as stack:
+
+        def begin() -> Any:
+            if not (number.isascii() and number.isdecimal() and len(number) < 6):  # noqa: PLR2004 - 10,000 parts
+                raise BadLink
+            return stack.enter_context(
+                folder_store.receive(
+                    store_key(upload_id),
+                    int(number),
+                    signed,
+                    int(length) if length.isascii() and length.isdecimal() else None,
+                )
+            )
+
+        writer = await in_file_thread(begin)
+        async for piece in _pieces(request.stream()):
+            await in_file_thread(writer.write, piece)
+        digest = await in_file_thread(writer.finish)
+    # Clients of S3 expect one.
+    return Response(None, status_code=200, headers={"ETag": f'"{digest}"'})
+
+
+@get(
+    "/{upload_id:str}/{name:str}",
+    opt={PUBLIC: True},
+    include_in_schema=False,
+)
+async def fetch_upload(
+    *,
+    upload_id: UploadIdInPath,
+    name: Annotated[str, path("The name of the file.", "reads.fastq")],
+    hand_over: Needs[use_cases.HandOver],
+    object_store: Needs[ports.ObjectStore],
+    expires: Signed = None,
+    key: Signed = None,
+    signature: Signed = None,
+) -> Response[Any]:
+    """Hand a file over to a client that has its signed address."""
+    given = {"expires": expires, "key": key, "signature": signature}
+    signed = {part: text for part, text in given.items() if text is not None}
+    store_key, elsewhere = await in_file_thread(
+        hand_over.address, upload_id, name, signed
+    )
+    if elsewhere is not None:
+        return Redirect(elsewhere, status_code=302)
+    size = await in_file_thread(object_store.size, store_key)
+    if size is None:
+        raise ObjectNotFound
+    return Stream(
+        _read(object_store, store_key),
+        # With a charset, Galaxy would convert it.
+        media_type="application/octet-stream",
+        headers={
+            "Content-Length": str(size),
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+            "Cache-Control": "private",
+        },
+    )
+
+
+async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return the pieces of a body, put together to larger ones."""
+    pieces, size = [], 0
+    async for piece in stream:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= WRITE_SIZE:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
+
+
+async def _read(store: ports.ObjectStore, key: str) -> AsyncIterator[bytes]:
+    with ExitStack() as stack:
+        pieces: Iterator[bytes] = await in_file_thread(
+            stack.enter_context, store.read(key)
+        )
+        while piece := await in_file_thread(next, pieces, b""):
+            yield piece
+
+
+def _origin(request: Request[Any, Any, Any]) -> str:
+    """Return the origin at which a client reaches this service.
+
+    A proxy may speak HTTPS in front of it; a client that claims so without one gets
+    addresses that do not work.
+    """
+    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    scheme = scheme if scheme in {"http", "https"} else request.url.scheme
+    return f"{scheme}://{request.headers.get('host', '')}"
+
+
+ROUTES = [
+    open_upload,
+    sign_parts,
+    list_uploads,
+    show_upload,
+    complete_upload,
+    abort_upload,
+    store_part,
+]
+"""Below ``/uploads``."""
+
+DATA = [fetch_upload]
+"""Below ``/data``."""
