@@ -50,6 +50,7 @@ def create_app(container: Container) -> Litestar:
             token_cache=token_cache,
             find_file=container.find_file(),
             files=container.output_files(),
+            links=container.links(),
         )
 
     subscriptions = events.Subscriptions(container.broadcast(), slots, token_cache)
@@ -96,6 +97,9 @@ def create_app(container: Container) -> Litestar:
                 token_cache=token_cache,
                 rate=Rate(settings.rate, settings.burst),
                 allowed_origins=frozenset(origins),
+                verify_link=lambda request: downloads.verify_link(
+                    container.links(), request
+                ),
             ),
             asgi.decode_path_parameters,
         ],

@@ -7,6 +7,7 @@ gets the answer of an ordinary Galaxy, in the shapes that a real one was recorde
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import threading
 import time
@@ -149,6 +150,7 @@ class HostileGalaxy:
         actions: The answers to reviews, by the ids of a run and its step.
         made: The bodies of the requests to fetch data and to make collections.
         invoked: The bodies of those to invoke.
+        files: The files of datasets, by id.
     """
 
     garbage: dict[str, Garbage] = field(factory=dict)
@@ -160,6 +162,7 @@ class HostileGalaxy:
     actions: dict[str, Any] = field(factory=dict)
     made: list[dict[str, Any]] = field(factory=list)
     invoked: list[dict[str, Any]] = field(factory=list)
+    files: dict[str, bytes] = field(factory=dict)
     url: str = ""
     _ids: Iterator[int] = field(factory=lambda: count(2**40), init=False)
     _running: dict[str, Any] = field(factory=lambda: recorded("run_slow"), init=False)
@@ -253,6 +256,8 @@ class HostileGalaxy:
                 return "datatypes", recorded("datatypes")
             case "GET", "datatypes", "converters":
                 return "converters", [{"source": "tabular", "target": "json"}]
+            case "GET" | "HEAD", "datasets", id_, "display":
+                return f"file {method}", self.files.get(id_)
             case "GET", "datasets":
                 return "datasets", []
             case "GET", "datasets", id_:
@@ -298,10 +303,20 @@ class HostileGalaxy:
             "model": model,
         }
 
-    def respond(self, method: str, target: str, body: bytes, write: Write) -> bool:
+    def respond(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        write: Write,
+        headers: Any,
+    ) -> bool:
         """Write an answer; return whether the connection may serve another."""
         kind, content = self.answer(method, target, body)
         self.requests[kind] += 1
+        if kind.startswith("file") and kind not in self.garbage:
+            write(_file(content, headers.get("Range"), method))
+            return True
         id_ = urlsplit(target).path.rpartition("/")[2]
         garbage = self.garbage.get(f"{kind} {id_}") or self.garbage.get(kind)
         if "step_details" in target:
@@ -313,6 +328,26 @@ class HostileGalaxy:
         else:
             garbage(write)
         return garbage is None
+
+
+def _file(content: bytes | None, asked: str | None, method: str) -> bytes:
+    """Return the answer of an ordinary Galaxy to a request for a file."""
+    if content is None:
+        message = json.dumps({"err_msg": "not found", "err_code": 404001})
+        answer = http(message, 404)
+    else:
+        more: dict[str, Any] = {
+            "Content_Type": "application/octet-stream",
+            "ETag": hashlib.sha256(content).hexdigest(),
+        }
+        if asked and method == "GET":
+            first, last = map(int, asked.removeprefix("bytes=").split("-"))
+            more["Content_Range"] = f"bytes {first}-{last}/{len(content)}"
+            answer = http(content[first : last + 1], 206, **more)
+        else:
+            answer = http(content, **more)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head + b"\r\n\r\n" + (b"" if method == "HEAD" else body)
 
 
 @contextmanager
@@ -331,11 +366,13 @@ def hostile_galaxy(**garbage: Garbage) -> Iterator[HostileGalaxy]:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
             with suppress(OSError):
-                if galaxy.respond(self.command, self.path, body, self.wfile.write):
+                if galaxy.respond(
+                    self.command, self.path, body, self.wfile.write, self.headers
+                ):
                     return
             self.close_connection = True
 
-        do_GET = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - http.server's
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - http.server's
 
         def log_message(self, *_: object) -> None: ...
 

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -46,7 +48,7 @@ from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.entrypoints.settings import HttpTable
-from tests.support.http_world import MORE, SORTS, N, World
+from tests.support.http_world import MORE, SORTS, N, World, furnished
 from tests.support.page import WHO
 from tests.support.wait import until
 
@@ -117,6 +119,13 @@ def element(name: str, *elements: Any, **known: Any) -> dict[str, Any]:
     """Return an element of a collection as it is shown."""
     fields = dict.fromkeys(("id", "state", "extension", "size"))
     return {"name": name, **fields, **known, "elements": list(elements)}
+
+
+def unzipped(answer: httpx.Response) -> dict[str, bytes]:
+    """Return the files of a zip, in its order."""
+    with ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        return {info.filename: archive.read(info) for info in archive.infolist()}
 
 
 def in_order(json: Any) -> Any:
@@ -988,7 +997,7 @@ class HttpContract:
                         "id": "o1",
                         "name": "n",
                         "extension": "txt",
-                        "size": 2,
+                        "size": 10,
                         "state": "ok",
                         "hidden": False,
                         "value": None,
@@ -1193,6 +1202,97 @@ class HttpContract:
         problem(world.ask("GET", path), 503, "galaxy-unavailable")
         assert world.ask("GET", path).content == b"0123456789"
         problem(world.ask("GET", "/jobs/none/outputs/lines"), 404, "job-not-found")
+
+    def test_a_zip_of_outputs(self, world: World) -> None:
+        world.ended(id_ := world.submit(workflow_name="plates"))
+        path = f"/jobs/{id_}/outputs.zip"
+        whole, head = world.ask("GET", path), world.ask("HEAD", path)
+        assert whole.status_code == head.status_code == 200
+        assert whole.headers["content-type"] == "application/zip"
+        assert whole.headers["content-disposition"].startswith(
+            f'attachment; filename="{id_}.zip"'
+        )
+        length = str(len(whole.content))
+        assert whole.headers["content-length"] == length
+        assert head.headers["content-length"] == length
+        assert unzipped(whole) == {
+            "lines.txt": b"0123456789",
+            "plates/1_a/x.txt": b"p1",
+            "plates/1_a/y": b"p2",
+            "plates/1_a/X (2).txt": b"p3",
+        }
+        some = world.ask("GET", f"{path}?label=lines")
+        assert unzipped(some) == {"lines.txt": b"0123456789"}
+        assert 'filename="lines.zip"' in some.headers["content-disposition"]
+
+    @pytest.mark.parametrize(
+        ("workflow", "query", "status", "code"),
+        [
+            ("sort", "", 409, "output-not-ready"),
+            ("sort", "?label=parts", 409, "output-not-ready"),
+            ("sorts", "", 410, "results-deleted"),
+            ("sorts", "?label=both&label=none", 404, "output-not-found"),
+            ("sorts", "?label=score", 404, "output-not-found"),
+            ("sorts", "?label=vanished", 404, "output-not-found"),
+            ("fails", "", 404, "output-not-found"),
+            ("sorts", "?labels=both", 400, "malformed-request"),
+        ],
+    )
+    def test_nothing_is_left_out_of_a_zip(
+        self, world: World, workflow: str, query: str, status: int, code: str
+    ) -> None:
+        world.ended(id_ := world.submit(workflow_name=workflow))
+        answer = world.ask("GET", f"/jobs/{id_}/outputs.zip{query}")
+        problem(answer, status, code)
+
+    def test_signed_links_open_one_file_until_they_expire(self, world: World) -> None:
+        world.ended(id_ := world.submit())
+        outputs = f"/jobs/{id_}/outputs"
+        assert all("url" not in item for item in world.get(outputs)["items"])
+        lines, parts = world.get(f"{outputs}?links=60")["items"]
+        assert "url" not in parts
+        a, b = parts["elements"][0]["elements"]
+        assert "url" not in b  # it is not whole
+        anyone = world.with_token("")
+        for url, content in ((lines["url"], b"0123456789"), (a["url"], b"xyz")):
+            answer = anyone.ask("GET", url)
+            assert (answer.status_code, answer.content) == (200, content)
+            assert anyone.ask("HEAD", url).status_code == 200
+            assert anyone.ask("GET", url, Range="bytes=1-1").content == content[1:2]
+        path, _, link = lines["url"].partition("?")
+        other = world.submit()
+        for bad in (
+            f"{a['url'].partition('?')[0]}?{link}",
+            f"/jobs/{other}/outputs/lines?{link}",
+            f"{path}?{link[:-1]}",
+            f"{path}?{link}A",
+            f"{path}?link=",
+            f"{path}?link=%C3%A4",
+            f"{path}?link=e30",
+        ):
+            for method in ("GET", "HEAD"):
+                assert anyone.ask(method, bad).status_code == 403, bad
+            problem(anyone.ask("GET", bad), 403, "forbidden")
+        for seconds in ("0", "604801", "-1", "x"):
+            answer = world.ask("GET", f"{outputs}?links={seconds}")
+            problem(answer, 400, "malformed-request")
+
+    def test_links_end_with_the_token_that_made_them(self, opened: Opened) -> None:
+        with opened() as bare:
+            world, container = furnished(bare), bare.container
+            world.ended(id_ := world.submit(workflow_name="plates"))
+            outputs = f"/jobs/{id_}/outputs?links=60"
+            early = world.get(outputs)["items"][0]["url"]
+            assert world.ask("GET", early).status_code == 200
+            token = container.create_token()("links", Scope.SUBMIT).text
+            until(lambda: world.ask("GET", "/jobs").status_code == 401)
+            # Made while no token was needed.
+            problem(world.ask("GET", early), 403, "forbidden")
+            url = world.with_token(token).get(outputs)["items"][0]["url"]
+            assert world.ask("GET", url).status_code == 200
+            assert world.ask("GET", url.partition("?")[0]).status_code == 401
+            container.revoke_token()("links")
+            problem(world.ask("GET", url), 403, "forbidden")
 
     def test_outputs_that_galaxy_has_forgotten_are_404_gone(self, world: World) -> None:
         id_ = world.submit()
@@ -1900,6 +2000,7 @@ class HttpContract:
             "GET /jobs/{invocation_id}",
             "GET /jobs/{invocation_id}/history",
             "GET /jobs/{invocation_id}/outputs",
+            "GET /jobs/{invocation_id}/outputs.zip",
             "GET /jobs/{invocation_id}/outputs/{label}",
             "GET /jobs/{invocation_id}/outputs/{label}/{element}",
             "POST /jobs/{invocation_id}/cancel",

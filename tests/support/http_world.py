@@ -58,7 +58,7 @@ N = WorkflowInput(
 MODE = WorkflowInput(name="mode", kind=InputKind.TEXT, options=("fast", "exact"))
 MORE = WorkflowInput(name="more", kind=InputKind.DATA, optional=True)
 LINES = Output(
-    label="lines", src="hda", id="o1", name="n", extension="txt", size=2, state="ok"
+    label="lines", src="hda", id="o1", name="n", extension="txt", size=10, state="ok"
 )
 PARTS = Output(
     label="parts",
@@ -88,6 +88,20 @@ SORTS = [
     Output(label="vanished", src="hda", id="s9", state="ok"),
 ]
 """Outputs of every kind."""
+PLATES = Output(
+    label="plates",
+    src="hdca",
+    id="p0",
+    state="ok",
+    elements=tuple(
+        Element(name=name, path=("1/a", name), id=id_, state="ok", extension=extension)
+        for name, id_, extension in (
+            ("x", "p1", "txt"),
+            ("y", "p2", None),
+            ("X", "p3", "txt"),
+        )
+    ),
+)
 DETAILS = JobDetails(tool="sort1", exit_code=2, stderr="no such key")
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
@@ -163,6 +177,8 @@ def furnished(world: World) -> World:
     galaxy = world.galaxy
     galaxy.add_workflow("sort", TEXT, N, outputs=[PARTS, LINES])
     galaxy.add_workflow("sorts", TEXT, outputs=SORTS)
+    galaxy.add_workflow("plates", TEXT, outputs=[LINES, PLATES])
+    galaxy.file_contents.update({f"p{n}": f"p{n}".encode() for n in (1, 2, 3)})
     galaxy.file_contents.update({"o1": b"0123456789", "o3": b"xyz"})
     galaxy.file_contents.update({"s1": b"one", "s2": b"two", "s4": b"4", "s6": b""})
     galaxy.add_workflow("strict", TEXT, N, MODE, MORE)

@@ -951,8 +951,7 @@ def door() -> Iterator[Door]:
         job_history=StandIn([]),
         cancel_job=cancel_job,
     ) as api:
-        scopes = (Scope.READ, Scope.SUBMIT)
-        read, write = (a_token(tokens, scope.value, scope) for scope in scopes)
+        read, write = (a_token(tokens, scope.value, scope) for scope in Scope)
         yield Door(api, read, write, cancel_job)
 
 

@@ -353,6 +353,7 @@ class Client(GalaxyInstance):
         session = self._new_session()
         began, status = time.monotonic(), None
         attempt = Attempt(began + self.timeout, self._watchdog)
+        response: requests.Response | None = None
         try:
             try:
                 with attempt:
@@ -369,6 +370,8 @@ class Client(GalaxyInstance):
             except Exception as error:
                 raise self.failure(name, attempt, error) from error
         except BaseException:
+            if response is not None:
+                response.close()
             session.close()
             raise
         finally:
@@ -580,7 +583,8 @@ class Download:
 
     def close(self) -> None:
         """Close the connection, from any thread."""
-        self._attempt.cut()
+        self._attempt.cut()  # under its reader, for whom the closing would wait
+        self._response.close()
         self._session.close()
 
 

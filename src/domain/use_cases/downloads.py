@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
+from urllib.parse import parse_qsl, urlencode
 
 from attrs import frozen
 
 from galaxy_jobs.domain.errors import (
+    BadLink,
     DataNotFound,
     InvalidValue,
     OutputNotFound,
@@ -19,7 +22,8 @@ from galaxy_jobs.domain.model.dataset import DELETED, PURGED
 from galaxy_jobs.domain.model.download import FileVersion, OutputFile
 from galaxy_jobs.domain.model.report import VALUE, Element, Output
 from galaxy_jobs.domain.model.signing import Signer
-from galaxy_jobs.domain.model.token import TokenId
+from galaxy_jobs.domain.model.token import Token
+from galaxy_jobs.domain.model.user import User
 from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.ports import (
     Clock,
@@ -27,6 +31,7 @@ from galaxy_jobs.domain.ports import (
     OutputFiles,
     WorkflowRunner,
 )
+from galaxy_jobs.domain.use_cases.tokens import maker_id_of
 
 
 MAX_FILES = 10_000
@@ -146,18 +151,17 @@ class Links:
     def sign(
         self,
         invocation_id: InvocationId,
-        path: Sequence[str],
-        file_name: str,
-        token_id: TokenId,
+        file: OutputFile,
+        maker: Token | User | None,
         ttl: timedelta = LINK_TTL,
-    ) -> Mapping[str, str]:
-        """Return the query of a link that opens one file.
+    ) -> str:
+        """Return a text that permits to download one file, fit for a query.
 
         Args:
             invocation_id: The job.
-            path: As for :class:`FindFile`.
-            file_name: The name to save it by.
-            token_id: The token of the caller; the link ends with it.
+            file: The file.
+            maker: The token or user who asks: the link ends with it. None where no
+                token is needed.
             ttl: How long the link works.
 
         Raises:
@@ -168,24 +172,34 @@ class Links:
                 f"A link works for 1 to {MAX_LINK_TTL.total_seconds():.0f} seconds, "
                 f"got {ttl.total_seconds():g}."
             )
-        fields = [invocation_id, token_id, file_name, *path]
-        signature = self.load_signer().sign(_LINK, fields, self.clock() + ttl)
-        return {"name": file_name, "token": token_id, **signature}
+        maker_id = maker_id_of(maker)
+        expires_at = self.clock() + ttl
+        if isinstance(maker, User) and maker.session_id is None:
+            expires_at = min(expires_at, maker.expires_at)
+        fields = [invocation_id, maker_id, file.file_name, *file.path]
+        signed = self.load_signer().sign(_LINK, fields, expires_at)
+        parts = {**signed, "by": maker_id, "name": file.file_name}
+        return urlsafe_b64encode(urlencode(parts).encode()).decode().rstrip("=")
 
     def verify(
-        self,
-        invocation_id: InvocationId,
-        path: Sequence[str],
-        query: Mapping[str, str],
-    ) -> datetime:
-        """Return when a link expires. Whether its token is in force is not checked.
+        self, invocation_id: InvocationId, path: Sequence[str], link: str
+    ) -> tuple[str, str]:
+        """Return what a link names its maker by, and the name to save the file by.
+
+        Whether the maker is let in still is for :meth:`Authenticate.maker`.
 
         Raises:
-            BadLink: It was not signed so, or has expired.
+            BadLink: It was not signed for that file, or has expired.
         """
-        token_id, name = query.get("token", ""), query.get("name", "")
-        fields = [invocation_id, token_id, name, *path]
-        return self.load_signer().verify(_LINK, fields, query, self.clock())
+        try:
+            text = urlsafe_b64decode(link + "=" * (-len(link) % 4)).decode("ascii")
+            parts = dict(parse_qsl(text, max_num_fields=5, keep_blank_values=True))
+            maker_id, name = parts["by"], parts["name"]
+        except (ValueError, KeyError):
+            raise BadLink from None
+        fields = [invocation_id, maker_id, name, *path]
+        self.load_signer().verify(_LINK, fields, parts, self.clock())
+        return maker_id, name
 
 
 def files_of(output: Output) -> Iterator[OutputFile]:

@@ -8,12 +8,13 @@ from datetime import timedelta
 
 from attrs import field, frozen
 
-from galaxy_jobs.domain.errors import BadToken, InvalidValue, TokenNotFound
+from galaxy_jobs.domain.errors import BadLink, BadToken, InvalidValue, TokenNotFound
 from galaxy_jobs.domain.model.token import (
     ENTROPY,
     SESSION,
     Scope,
     Token,
+    TokenId,
     digest_of,
     id_in,
     is_jwt,
@@ -183,12 +184,53 @@ class Authenticate:
             *(user for user in users if not user.session_id and now < user.expires_at),
         ]
 
+    def maker(self, maker_id: str) -> Token | User | None:
+        """Return the maker of a link, who must be let in still.
+
+        Args:
+            maker_id: As from :func:`maker_id_of`.
+
+        Returns:
+            None for a user without a session: they cannot be asked about, and their
+            links end with the token that they sent.
+
+        Raises:
+            BadLink: Their token is revoked or has expired, or their session has ended.
+        """
+        kind, _, id_ = maker_id.partition(":")
+        found: Token | Session | None = None
+        if kind == _USER:
+            return None
+        if kind == _TOKEN:
+            found = self.tokens.in_force([TokenId(id_)]).get(TokenId(id_))
+        elif kind == _SESSION:
+            found = self.sessions.in_force([TokenId(id_)]).get(TokenId(id_))
+        if found is None:
+            raise BadLink
+        return found.user if isinstance(found, Session) else found
+
     def needed(self) -> bool:
         """Return whether requests need a token.
 
         They do if any was ever created, or an identity provider is trusted.
         """
         return bool(self.providers.issuers) or self.tokens.ever_made()
+
+
+_TOKEN, _SESSION, _USER = "token", "session", "user"
+
+
+def maker_id_of(maker: Token | User | None) -> str:
+    """Return what a link names its maker by; ``""`` where no token is needed."""
+    match maker:
+        case None:
+            return ""
+        case Token():
+            return f"{_TOKEN}:{maker.token_id}"
+        case User(session_id=None):
+            return _USER
+        case User():
+            return f"{_SESSION}:{maker.session_id}"
 
 
 def session_of(sessions: SessionRepository, text: str) -> Session | None:

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import structlog
 from litestar import Litestar, Request
+from litestar.exceptions import LitestarException
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -67,7 +68,7 @@ class Service(Litestar):
                 scope["method"] = method  # the server goes by it, too
                 status = message["status"]
                 message["headers"] = _stamped(self, scope, message["headers"])
-            elif ended or _is_broken_off(scope, message):
+            elif ended:
                 return
             elif method == "HEAD":
                 ended = True
@@ -94,7 +95,11 @@ class Service(Litestar):
 
     async def _route(self, scope: Any, receive: Receive, send: Send) -> None:
         if len(scope["path"]) <= MAX_PATH_LENGTH:
-            await super().__call__(scope, receive, send)
+            try:
+                await super().__call__(scope, receive, send)
+            except LitestarException:  # the response has begun
+                if not scope["state"].get(BROKEN_OFF):
+                    raise
             return
         scope["path"] = scope["path"][:MAX_PATH_LENGTH]
         refusal = Refused("not-found", f"No path has over {MAX_PATH_LENGTH} bytes.")
@@ -117,16 +122,9 @@ def _log_request(scope: Any, method: str, status: int, seconds: float) -> None:
     )
 
 
-def break_off(scope: Any) -> None:
-    """Have the response end without its end: the connection is closed.
-
-    A client then sees that it has not received all of it.
-    """
-    scope["state"]["broken_off"] = True
-
-
-def _is_broken_off(scope: Any, message: Any) -> bool:
-    return scope["state"].get("broken_off", False) and not message.get("more_body")
+BROKEN_OFF = "broken_off"
+"""Key of the state of a request whose response has failed behind its beginning, and is
+logged already. The server closes its connection, so that the client sees that."""
 
 
 def encoded_path(raw: bytes) -> str:

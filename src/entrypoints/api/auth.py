@@ -26,7 +26,7 @@ from litestar.middleware import AbstractAuthenticationMiddleware, Authentication
 from litestar.types import ASGIApp, Guard
 
 from galaxy_jobs.domain import SERVICE, Scope, Token, Viewer
-from galaxy_jobs.domain.errors import BadToken, StoreUnavailable
+from galaxy_jobs.domain.errors import BadLink, BadToken, StoreUnavailable
 from galaxy_jobs.domain.model.token import TokenId, may_be_valid
 from galaxy_jobs.domain.model.user import User
 from galaxy_jobs.domain.use_cases import Authenticate
@@ -49,6 +49,9 @@ PAGE = "page"
 """Key of ``opt``: the route is a page, whose forms may be sent with a cookie. Pages
 check that a page of this service sent them."""
 
+LINK = "link"
+"""Key of ``opt``: the route takes signed links, in the query parameter of this name."""
+
 TOKEN_CACHE_TTL = 3.0
 """Seconds for which a token that was in force is taken to be still in force."""
 
@@ -66,9 +69,15 @@ Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 @frozen
 class Caller:
-    """The sender of a request: a token, or a user; None where no token is needed."""
+    """The sender of a request.
+
+    Attributes:
+        token: A token, or a user; None where no token is needed.
+        by_link: Whether a signed link is used, which that token or user has made.
+    """
 
     token: Token | User | None = None
+    by_link: bool = field(default=False, eq=False)
 
     @property
     def id(self) -> TokenId:
@@ -87,6 +96,8 @@ class Caller:
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller may do what needs that scope."""
+        if self.by_link:
+            return scope is Scope.READ
         return self.token is None or self.token.scope.includes(scope)
 
 
@@ -178,6 +189,10 @@ class TokenCache:
         return self._tokens_exist
 
 
+VerifyLink: TypeAlias = Callable[[Connection], str]
+"""Returns what the link of a request names its maker by; raises BadLink."""
+
+
 class Authentication(AbstractAuthenticationMiddleware):
     """Finds out who sends a request (Litestar's authentication middleware).
 
@@ -193,8 +208,10 @@ class Authentication(AbstractAuthenticationMiddleware):
         token_cache: TokenCache,
         rate: Rate,
         allowed_origins: frozenset[str],
+        verify_link: VerifyLink,
     ) -> None:
         super().__init__(app, exclude_from_auth_key=PUBLIC)
+        self.verify_link = verify_link
         self.token_cache = token_cache
         self.rate = rate
         self.allowed_origins = allowed_origins
@@ -210,6 +227,8 @@ class Authentication(AbstractAuthenticationMiddleware):
         """
         headers = connection.headers
         host_and_origin.check_framing(connection.scope)
+        if connection.route_handler.opt.get(LINK) and LINK in connection.query_params:
+            return AuthenticationResult(user=await self._linked(connection), auth=None)
         if await self.token_cache.required():
             caller = await self._authenticated(connection)
         else:
@@ -218,6 +237,19 @@ class Authentication(AbstractAuthenticationMiddleware):
             self.rate.take(_network(connection))
             caller = ANONYMOUS
         return AuthenticationResult(user=caller, auth=caller.token)
+
+    async def _linked(self, connection: Connection) -> Caller:
+        """Return the caller by a signed link, whose maker must be let in still."""
+        self.rate.take(_network(connection))
+        maker = await asyncio.to_thread(self.verify_link, connection)
+        if not maker:  # made while no token was needed
+            host_and_origin.check_host(connection.headers.get("host"))
+            if await self.token_cache.required():
+                raise BadLink
+            return Caller(by_link=True)
+        authenticate = self.token_cache.authenticate
+        token = await asyncio.to_thread(authenticate.maker, maker)
+        return Caller(token, by_link=True)
 
     async def _authenticated(self, connection: Connection) -> Caller:
         opt = connection.route_handler.opt

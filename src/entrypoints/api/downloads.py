@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, unquote
@@ -21,21 +23,37 @@ from litestar.di import Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 
-from galaxy_jobs.domain import InvocationId, ports, use_cases
+from galaxy_jobs.adapters import zips
+from galaxy_jobs.adapters.zips import Entry, ZipStream
+from galaxy_jobs.domain import InvocationId, OutputFile, ports, use_cases
 from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain.model.download import file_name, zip_names
 from galaxy_jobs.domain.ports import FileStream
 from galaxy_jobs.entrypoints.api import parameters
-from galaxy_jobs.entrypoints.api.asgi import break_off
-from galaxy_jobs.entrypoints.api.auth import TokenCache, caller_of, rate_key
+from galaxy_jobs.entrypoints.api.asgi import BROKEN_OFF
+from galaxy_jobs.entrypoints.api.auth import (
+    LINK,
+    Caller,
+    Connection,
+    TokenCache,
+    caller_of,
+    rate_key,
+)
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
-from galaxy_jobs.entrypoints.api.parameters import InvocationIdInPath, Needs, header
+from galaxy_jobs.entrypoints.api.parameters import (
+    InvocationIdInPath,
+    Needs,
+    header,
+    query,
+)
 from galaxy_jobs.entrypoints.api.problems import Refused, refusals
-from galaxy_jobs.entrypoints.api.threads import asks_galaxy, reads_files
+from galaxy_jobs.entrypoints.api.threads import asks_galaxy, openers, reads_files
 
 
 log = structlog.get_logger(__name__)
 
 OCTET_STREAM = "application/octet-stream"
+ZIP = "application/zip"
 
 _RANGE = re.compile(r"bytes[ \t]*=[ \t]*([0-9]{0,19})-([0-9]{0,19})", re.IGNORECASE)
 
@@ -66,12 +84,14 @@ class Downloads:
         token_cache: Checks the tokens of their callers, who may be let in no more.
         find_file: Finds a file.
         files: Reads it.
+        links: Verifies the links to it.
     """
 
     slots: StreamSlots
     token_cache: TokenCache
     find_file: use_cases.FindFile
     files: ports.OutputFiles
+    links: use_cases.Links
 
     async def send_file(
         self,
@@ -79,6 +99,7 @@ class Downloads:
         invocation_id: InvocationId,
         path: Sequence[str],
         conditions: Conditions,
+        link: str | None,
     ) -> Response[Any]:
         """Return the file at a path, or the part that is asked for.
 
@@ -91,6 +112,9 @@ class Downloads:
             "Accept-Ranges": "bytes",
             "Content-Disposition": content_disposition(file.file_name),
         }
+        if link is not None and caller_of(request).by_link:
+            _, name = self.links.verify(invocation_id, path, link)
+            headers["Content-Disposition"] = content_disposition(name)
         etag = ""
         if version.tag is not None:
             headers["ETag"] = etag = f'"{version.tag}"'
@@ -161,11 +185,19 @@ class Downloads:
                 opening.add_done_callback(_close)
                 raise
             try:
-                with self.token_cache.watch(caller_of(request), file.close):
+                with self._watched(caller_of(request), file):
                     while chunk := await reads_files(file.read)():
                         yield chunk
             finally:
                 file.close()
+
+    def _watched(
+        self, caller: Caller, file: FileStream
+    ) -> AbstractContextManager[None]:
+        """Close the file if its caller is let in no more while the block runs."""
+        if caller.by_link and caller.token is None:  # whom nobody can be asked about
+            return nullcontext()
+        return self.token_cache.watch(caller, file.close)
 
     async def _all(
         self,
@@ -184,7 +216,8 @@ class Downloads:
             log.warning(
                 "download broken off", after=sent, expected=length, reason=str(error)
             )
-            break_off(request.scope)
+            request.scope["state"][BROKEN_OFF] = True
+            raise
 
 
 def _close(opening: asyncio.Future[FileStream]) -> None:
@@ -226,8 +259,13 @@ Label: TypeAlias = Annotated[
     str, parameters.path("An output. A slash in it is sent as `%2F`.", "sorted")
 ]
 
+Link: TypeAlias = Annotated[
+    str | None, query("the value in a signed link, in the place of a token", "ZXhwaXJ")
+]
+
 _get_file = partial(
     get,
+    opt={LINK: True},
     dependencies={"conditions": Provide(conditions, sync_to_thread=False)},
     responses={
         200: ResponseSpec(
@@ -261,6 +299,7 @@ async def download_output(
     label: Label,
     conditions: Needs[Conditions],
     downloads: Needs[Downloads],
+    link: Link = None,
 ) -> Response[Any]:
     """Download an output.
 
@@ -268,7 +307,7 @@ async def download_output(
     A download that was interrupted is resumed with `Range` and `If-Range`. If Galaxy
     breaks off, so is the connection, before the length that was said.
     """
-    return await downloads.send_file(request, invocation_id, [label], conditions)
+    return await downloads.send_file(request, invocation_id, [label], conditions, link)
 
 
 @_get_file("/{invocation_id:str}/outputs/{label:str}/{element:path}")
@@ -287,13 +326,58 @@ async def download_element(
     ],
     conditions: Needs[Conditions],
     downloads: Needs[Downloads],
+    link: Link = None,
 ) -> Response[Any]:
     """Download an element of an output that is a collection.
 
     As `GET /jobs/{invocation_id}/outputs/{label}`.
     """
     path = [label, *_elements(request)]
-    return await downloads.send_file(request, invocation_id, path, conditions)
+    return await downloads.send_file(request, invocation_id, path, conditions, link)
+
+
+@get(
+    "/{invocation_id:str}/outputs.zip",
+    responses={
+        200: ResponseSpec(
+            bytes, generate_examples=False, description="The zip.", media_type=ZIP
+        ),
+        **refusals(*_REFUSALS),
+    },
+    response_headers=parameters.documented("Content-Disposition"),
+)
+async def download_zip(
+    *,
+    request: Request[Any, Any, Any],
+    invocation_id: InvocationIdInPath,
+    find_files: Needs[use_cases.FindFiles],
+    downloads: Needs[Downloads],
+    labels: Annotated[
+        list[str] | None,
+        query("a label of an output (repeat it for several)", ["sorted"], name="label"),
+    ] = None,
+) -> Response[Any]:
+    """Download several outputs as a zip.
+
+    All of them, or those of some labels; a collection becomes folders. Nothing is
+    left out: if a file is not whole, or was deleted, the zip is refused, and if Galaxy
+    breaks off, so is the connection. Nothing is compressed, and the length is known.
+    """
+    found = await asks_galaxy(find_files)(invocation_id, labels or ())
+    names = zip_names([file for file, _ in found])
+    open_file = downloads.files.open
+    entries = [
+        Entry(name, version.size, partial(open_file, file.dataset_id, version))
+        for name, (file, version) in zip(names, found, strict=True)
+    ]
+    name = file_name("_".join(labels or [invocation_id]), "zip")
+    return await downloads.send(
+        request,
+        partial(ZipStream, entries, openers()),
+        await asyncio.to_thread(zips.length, entries),
+        headers={"Content-Disposition": content_disposition(name)},
+        media_type=ZIP,
+    )
 
 
 def byte_range(text: str, size: int) -> tuple[int, int] | None:
@@ -342,10 +426,34 @@ def _matches(sent: str, etag: str, *, weak: bool = False) -> bool:
     return bool(etag) and etag in tags
 
 
+def verify_link(links: use_cases.Links, connection: Connection) -> str:
+    """Return what the link of a request names its maker by.
+
+    Raises:
+        BadLink: The link is for something else, was altered or has expired.
+    """
+    _, _, job, _, *path = map(unquote, connection.scope["path"].split("/"))
+    maker_id, _ = links.verify(InvocationId(job), path, connection.query_params[LINK])
+    return maker_id
+
+
+def link_to(
+    links: use_cases.Links, invocation_id: InvocationId, caller: Caller, seconds: int
+) -> Callable[[OutputFile], str]:
+    """Return what gives a signed link to a file: an address below the service's."""
+
+    def link(file: OutputFile) -> str:
+        ttl = timedelta(seconds=seconds)
+        signed = links.sign(invocation_id, file, caller.token, ttl)
+        parts = ("jobs", invocation_id, "outputs", *file.path)
+        return f"/{'/'.join(quote(part, '') for part in parts)}?{LINK}={signed}"
+
+    return link
+
+
 def _elements(request: Request[Any, Any, Any]) -> list[str]:
     """Return the names of elements in a path: a slash within one is encoded."""
-    segments = request.scope["path"].split("/")
-    return [unquote(segment) for segment in segments[segments.index("outputs") + 2 :]]
+    return [unquote(segment) for segment in request.scope["path"].split("/")[5:]]
 
 
 def _method(request: Request[Any, Any, Any]) -> str:
@@ -354,5 +462,5 @@ def _method(request: Request[Any, Any, Any]) -> str:
     return method
 
 
-ROUTES = [download_output, download_element]
+ROUTES = [download_output, download_element, download_zip]
 """Below ``/jobs``."""

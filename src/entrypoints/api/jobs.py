@@ -16,9 +16,11 @@ from galaxy_jobs import domain
 from galaxy_jobs.adapters.broadcast import TransitionFilter
 from galaxy_jobs.adapters.postgres import PostgresJobPages
 from galaxy_jobs.domain import DatasetId, InvocationState, Scope, ports, use_cases
+from galaxy_jobs.domain.use_cases.downloads import MAX_LINK_TTL
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, requires, unauthenticated
 from galaxy_jobs.entrypoints.api.bodies import Strict
+from galaxy_jobs.entrypoints.api.downloads import link_to
 from galaxy_jobs.entrypoints.api.events import Subscriptions
 from galaxy_jobs.entrypoints.api.job_pages import body_and_etag, matches
 from galaxy_jobs.entrypoints.api.parameters import (
@@ -33,6 +35,8 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 
 MAX_WAIT = 60
 """Seconds that a client may wait for a change."""
+
+MAX_LINK_SECONDS = int(MAX_LINK_TTL.total_seconds())
 
 _CHECKING = (
     "unsupported-media-type",
@@ -289,6 +293,18 @@ def job_outputs(
     first_element: Annotated[
         int, query("a whole number: of collections, the first dataset to list", 0, ge=0)
     ] = 0,
+    links: Needs[use_cases.Links],
+    caller: Needs[Caller],
+    seconds: Annotated[
+        int | None,
+        query(
+            "a whole number of seconds for which signed links work, to 604800",
+            3600,
+            name="links",
+            ge=1,
+            le=MAX_LINK_SECONDS,
+        ),
+    ] = None,
 ) -> schemas.Outputs:
     """List a job's outputs.
 
@@ -296,8 +312,11 @@ def job_outputs(
     job was changed in Galaxy after its end, its `attention` says so from then on.
     """
     outputs = job_outputs(invocation_id)
+    link: schemas.Link | None = None
+    if seconds is not None:
+        link = link_to(links, invocation_id, caller, seconds)
     return schemas.Outputs(
-        items=[schemas.output(output, first_element) for output in outputs]
+        items=[schemas.output(output, first_element, link) for output in outputs]
     )
 
 

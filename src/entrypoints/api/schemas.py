@@ -749,7 +749,11 @@ class EventJson(TransitionJson, kw_only=True):
 
 LinkField: TypeAlias = Annotated[
     str | UnsetType,
-    doc("With `links`: opens it without a token, for that time.", "http://..."),
+    doc(
+        "With `links`, of a whole file: a path of this service that opens it without a "
+        "token, for that time, and as long as the token is not revoked.",
+        "/jobs/f2db41e1fa331b3e/outputs/sorted?link=ZXhwaXJ",
+    ),
 ]
 
 
@@ -809,13 +813,11 @@ class Outputs(View):
     next_cursor: WholeList = None
 
 
-Link: TypeAlias = Callable[[domain.OutputFile], str | UnsetType]
-"""Returns the link to a file; UNSET without links."""
+Link: TypeAlias = Callable[[domain.OutputFile], str]
+"""Returns the link to a file."""
 
 
-def output(
-    made: domain.Output, first_element: int, link: Link = lambda _: UNSET
-) -> OutputJson:
+def output(made: domain.Output, first_element: int, link: Link | None) -> OutputJson:
     """Return an output of a job; of a large collection, from one element on."""
     shown = OutputJson(
         label=made.label,
@@ -830,7 +832,7 @@ def output(
         elements=[],
         element_count=len(made.elements),
     )
-    if (file := use_cases.whole_file(made)) is not None:
+    if link and (file := use_cases.whole_file(made)) is not None:
         shown.url = link(file)
     folders: dict[tuple[str, ...], list[ElementJson]] = {(): shown.elements}
     for element in made.elements[first_element:][:ELEMENTS_LIMIT]:
@@ -847,7 +849,7 @@ def output(
             extension=element.extension,
             size=element.size,
         )
-        if (file := use_cases.whole_file(made, element)) is not None:
+        if link and (file := use_cases.whole_file(made, element)) is not None:
             dataset.url = link(file)
         folders[element.path[:-1]].append(dataset)
     return shown

@@ -35,10 +35,13 @@ FILE_THREADS = 8
 """Reads and writes of files that may run at once, in addition: a slow disk keeps no
 other request waiting."""
 
+OPENER_THREADS = 8
+"""Files that may be opened at once while others of the same zips are read."""
 
 _file_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
 _galaxy_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
 _download_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
+_opener_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
 
 
 def asks_galaxy(route: Callable[P, T]) -> Callable[P, Awaitable[T]]:
@@ -49,6 +52,11 @@ def asks_galaxy(route: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 def reads_files(call: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Run a call in the threads for reading files."""
     return _in_threads(call, _download_threads)
+
+
+def openers() -> ThreadPoolExecutor:
+    """Return the threads that open files, which those that read them wait for."""
+    return _opener_threads[asyncio.get_running_loop()]
 
 
 def _in_threads(
@@ -86,7 +94,10 @@ async def executors(_: Litestar) -> AsyncIterator[None]:
     _download_threads[loop] = downloads
     files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file")
     _file_threads[loop] = files
+    opening = ThreadPoolExecutor(OPENER_THREADS, thread_name_prefix="opener")
+    _opener_threads[loop] = opening
     yield
-    for threads in (galaxy, downloads, files):
+    for threads in (galaxy, downloads, files, opening):
         await asyncio.to_thread(threads.shutdown)
-    del _galaxy_threads[loop], _download_threads[loop], _file_threads[loop]
+    for pools in (_galaxy_threads, _download_threads, _file_threads, _opener_threads):
+        del pools[loop]

@@ -1,0 +1,149 @@
+"""Downloads over sockets: what is broken off, refused, given up and not read."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from attrs import evolve
+
+from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
+from galaxy_jobs.domain import Scope
+from galaxy_jobs.entrypoints.settings import HttpTable
+from tests.support.http_world import IMPATIENT, LINES, World, furnished, over_sockets
+from tests.support.wait import until
+
+
+SIZE = 24 * 2**20
+"""More than the kernel keeps for a client that does not read."""
+
+LIMITS = HttpTable(rate=1e6, burst=1e6, downloads=40, downloads_each=30)
+
+
+@pytest.fixture(scope="module")
+def world(module_database_url: str) -> Iterator[World]:
+    settings = {**IMPATIENT, "http": LIMITS}
+    with over_sockets(module_database_url, **settings) as made:
+        furnished(made)
+        outputs = [evolve(LINES, size=SIZE)]
+        made.galaxy.add_workflow("large", TEXT, outputs=outputs)
+        yield made
+
+
+@pytest.fixture
+def path(world: World) -> str:
+    """The path of a large output."""
+    world.galaxy.file_contents["o1"] = bytes(SIZE)
+    world.ended(id_ := world.submit(workflow_name="large"))
+    return f"/jobs/{id_}/outputs/lines"
+
+
+@contextmanager
+def client_that_does_not_read(world: World, path: str) -> Iterator[socket.socket]:
+    url = urlsplit(world.site.url)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        client.connect((url.hostname, url.port))
+        request = f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n"
+        client.sendall(request.encode())
+        yield client
+
+
+@pytest.mark.parametrize("kind", ["lines", "zip"])
+def test_what_galaxy_breaks_off_is_never_taken_for_whole(
+    world: World,
+    path: str,
+    kind: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if kind == "zip":
+        path = path.replace("/outputs/lines", "/outputs.zip")
+    with caplog.at_level(logging.DEBUG):
+        out = str(tmp_path / "out")
+        command = ["curl", "--silent", "--limit-rate", "8M", "-o", out]
+        with subprocess.Popen([*command, world.site.url + path]) as curl:
+            until(lambda: world.galaxy.calls["read"] and (tmp_path / "out").exists())
+            world.galaxy.file_contents["o1"] = bytes(1000)
+            assert curl.wait(30) == 18  # "partial file"
+    assert "Traceback" not in caplog.text
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_clients_that_do_not_read_cost_little_and_hold_nobody_up(
+    world: World, path: str
+) -> None:
+    before = world.galaxy.calls["read"]
+    with ExitStack() as stack:
+        for _ in range(25):
+            stack.enter_context(client_that_does_not_read(world, path))
+
+        def reads() -> int:
+            return world.galaxy.calls["read"] - before
+
+        def is_quiet() -> bool:
+            now = reads()
+            time.sleep(0.3)
+            return now >= 25 and reads() == now
+
+        until(is_quiet)
+        # Each is as far ahead as the kernel's buffers go, and no further.
+        assert reads() < 25 * SIZE / 2**18 / 4
+        assert world.ask("GET", "/jobs").status_code == 200
+        with requests.get(world.site.url + path, stream=True, timeout=30) as other:
+            assert len(next(other.iter_content(1000))) == 1000
+
+
+def test_the_number_of_downloads_is_limited(world: World, path: str) -> None:
+    opened = world.galaxy.calls["open"]
+    with ExitStack() as stack:
+        for _ in range(35):
+            stack.enter_context(client_that_does_not_read(world, path))
+
+        def status() -> tuple[int, str | None]:
+            with requests.get(world.site.url + path, stream=True, timeout=30) as answer:
+                return answer.status_code, answer.headers.get("Retry-After")
+
+        until(lambda: world.galaxy.calls["open"] - opened >= 30)
+        until(lambda: status() == (429, "5"))
+        # A request without a body is none of them.
+        assert requests.head(world.site.url + path, timeout=30).status_code == 200
+    until(lambda: status() == (200, None))
+
+
+def test_a_download_ends_with_the_token_of_its_caller(empty_world: World) -> None:
+    world = empty_world
+    world.galaxy.file_contents["o1"] = bytes(SIZE)
+    world.ended(id_ := world.submit(workflow_name="plates"))
+    token = world.container.create_token()("downloads", Scope.READ).text
+    until(lambda: world.ask("GET", "/jobs").status_code == 401)
+    bearer = {"Authorization": f"Bearer {token}"}
+    url = f"{world.site.url}/jobs/{id_}/outputs/lines"
+    link = requests.get(
+        f"{world.site.url}/jobs/{id_}/outputs?links=60", headers=bearer, timeout=30
+    ).json()["items"][0]["url"]
+    with (
+        requests.get(url, headers=bearer, stream=True, timeout=30) as by_token,
+        requests.get(world.site.url + link, stream=True, timeout=30) as by_link,
+    ):
+        assert by_token.status_code == by_link.status_code == 200
+        world.container.revoke_token()("downloads")
+        time.sleep(0.5)
+        for answer in (by_token, by_link):
+            with pytest.raises(requests.RequestException):
+                assert len(answer.content) < SIZE
+
+
+@pytest.fixture
+def empty_world(database_url: str) -> Iterator[World]:
+    with over_sockets(database_url, **IMPATIENT) as made:
+        made.container.token_cache().watch_interval = 0.05
+        yield furnished(made)
