@@ -14,7 +14,7 @@ else
         echo "galaxy-jobs needs Python 3.11 or newer; this is $(python3 --version)" >&2
         exit 2
     }
-    [ -x .venv/bin/python ] || python3 -m venv .venv
+    [ -x .venv/bin/pip ] || python3 -m venv .venv # uv makes one without pip
     pip=".venv/bin/pip install --quiet --disable-pip-version-check --no-deps"
     # uv first, which installs the others many times faster; pip, where it cannot.
     awk '/^[a-z]/ {uv = /^uv==/} uv' .dev/requirements.lock >.venv/uv.lock

@@ -24,7 +24,7 @@ from typing import Any
 from galaxy_jobs.adapters.embedded import samples
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy, free_port
 from galaxy_jobs.adapters.embedded.system import tail
-from galaxy_jobs.entrypoints import environment
+from galaxy_jobs.entrypoints import environment, wording
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
 from galaxy_jobs.entrypoints.client.http import Answer, Api
@@ -171,7 +171,7 @@ def _watch(answers: Iterator[Answer]) -> dict[str, Any]:
     line = None
     for answer in answers:
         job, previous = answer.data, line
-        line = (job["state"], output.progress(job["progress"], job["state"]))
+        line = (job["state"], wording.progress(job["progress"], job["state"]))
         if line != previous:
             report(*line)
     return job

@@ -5,7 +5,7 @@ Rule of the file: standard library only, and no rule of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,6 +69,21 @@ def data(extension: str | None, collection_type: str | None) -> str | None:
     if collection_type is None:
         return extension
     return f"{collection_type} of {extension}" if extension else collection_type
+
+
+def progress(counts: Mapping[str, int], state: str, noun: str = "jobs ") -> str:
+    """Return the progress of a job in that state, from the counts of its Galaxy jobs.
+
+    One that was stopped counts as failed, and need not have failed.
+    """
+    parts = [f"{counts['ok']} of {counts['total']} {noun}ok"]
+    parts += [f"{counts[key]} {key}" for key in ("running", "waiting") if counts[key]]
+    if counts["failed"]:
+        verb = "stopped or failed" if state.startswith("cancel") else "failed"
+        blocked = counts.get("blocked")  # not from a service of before
+        note = f" ({blocked} blocked)" if blocked else ""
+        parts.append(f"{counts['failed']} {verb}{note}")
+    return ", ".join(parts)
 
 
 def takes(

@@ -20,6 +20,7 @@ from galaxy_jobs.domain.model.workflow_input import (
     WorkflowInput,
     expected,
 )
+from galaxy_jobs.entrypoints import wording
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters as schema_of
 from galaxy_jobs.entrypoints.client import job_views, output, workflow_views
@@ -290,11 +291,11 @@ def test_how_long_ago(seconds: float, words: str) -> None:
 
 def test_what_was_stopped_is_not_said_to_have_failed() -> None:
     counts = {"total": 3, "ok": 1, "running": 0, "waiting": 0, "failed": 2}
-    assert output.progress(counts, "failed") == "1 of 3 jobs ok, 2 failed"
-    words = output.progress({**counts, "blocked": 1}, "failed")
+    assert wording.progress(counts, "failed") == "1 of 3 jobs ok, 2 failed"
+    words = wording.progress({**counts, "blocked": 1}, "failed")
     assert words == "1 of 3 jobs ok, 2 failed (1 blocked)"
     for state in ("cancelling", "cancelled"):
-        words = output.progress(counts, state)
+        words = wording.progress(counts, state)
         assert words == "1 of 3 jobs ok, 2 stopped or failed"
 
 

@@ -951,7 +951,8 @@ def door() -> Iterator[Door]:
         job_history=StandIn([]),
         cancel_job=cancel_job,
     ) as api:
-        read, write = (a_token(tokens, scope.value, scope) for scope in Scope)
+        scopes = (Scope.READ, Scope.SUBMIT)
+        read, write = (a_token(tokens, scope.value, scope) for scope in scopes)
         yield Door(api, read, write, cancel_job)
 
 

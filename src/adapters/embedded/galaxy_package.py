@@ -91,7 +91,9 @@ class GalaxyPackage:
         progress(f"installing Galaxy {self.release}: 0.7 GB, once")
 
         def report(seconds: float) -> None:
-            progress(f"{tail(self.log, 1).strip()} ({seconds:.0f} s)")
+            last = tail(self.log, 1).strip()
+            compiling = ", compiling them" if last.startswith("Installed") else ""
+            progress(f"{last}{compiling} ({seconds:.0f} s)")
 
         uv = shutil.which("uv")
         if uv and not Path(uv).is_relative_to(sys.prefix):

@@ -75,7 +75,7 @@ def history(items: list[Mapping[str, Any]]) -> Table:
             output.state(item["to_state"]),
             item["galaxy_state"] + (" (reopened)" if item.get("reopened") else ""),
             # With a noun it does not fit into 80 columns.
-            output.progress(item["progress"], item["to_state"], noun=""),
+            wording.progress(item["progress"], item["to_state"], noun=""),
         )
         for item in items
     ]
@@ -142,7 +142,7 @@ def detail(job: Job) -> RenderableType:
         ("dataset", job["dataset_id"]),
         ("on input", job["dataset_input"]),
         ("parameters", output.values(job["parameters"])),
-        ("progress", output.progress(job["progress"], job["state"])),
+        ("progress", wording.progress(job["progress"], job["state"])),
         ("submitted", output.when(job["created_at"])),
         ("changed", output.when(job["updated_at"])),
         ("observed", output.when(job["observed_at"])),
@@ -221,7 +221,7 @@ def frame(job: Job, now: datetime) -> RenderableType:
     status.add_row(
         output.state(job["state"]),
         ProgressBar(total=max(1, counts["total"]), completed=counts["ok"], width=20),
-        output.progress(counts, job["state"]),
+        wording.progress(counts, job["state"]),
         f"{max(0, seconds):.0f} s",
     )
     parts: list[RenderableType] = [head, status]
@@ -234,7 +234,7 @@ def frame(job: Job, now: datetime) -> RenderableType:
 
 def line(job: Job) -> str:
     """Return the state and the progress of a job in one line."""
-    text = f"{job['state']:<11}  {output.progress(job['progress'], job['state'])}"
+    text = f"{job['state']:<11}  {wording.progress(job['progress'], job['state'])}"
     if warning := attention(job):
         text += f"  ({output.clean(warning)})"
     return text

@@ -196,20 +196,6 @@ def _cell(value: str | Text) -> Text:
     return text
 
 
-def progress(counts: Mapping[str, Any], state: str, noun: str = "jobs ") -> str:
-    """Return the progress of a job in words, from the counts of its Galaxy jobs."""
-    stopped = state in {"cancelling", "cancelled"}
-    parts = [f"{counts['ok']} of {counts['total']} {noun}ok"]
-    parts += [f"{counts[key]} {key}" for key in ("running", "waiting") if counts[key]]
-    if counts["failed"]:
-        # In a job that was stopped, they need not have failed.
-        verb = "stopped or failed" if stopped else "failed"
-        blocked = counts.get("blocked")  # not from a service of before
-        note = f" ({blocked} blocked)" if blocked else ""
-        parts.append(f"{counts['failed']} {verb}{note}")
-    return ", ".join(parts)
-
-
 def values(parameters: Mapping[str, Any]) -> str | None:
     """Return parameters as they would be typed."""
     pairs = (f"{name}={clean(value)}" for name, value in parameters.items())

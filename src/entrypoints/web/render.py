@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote
 
+from attrs import asdict
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 from litestar.datastructures import CacheControlHeader
@@ -33,7 +34,7 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, caller_of
 from galaxy_jobs.entrypoints.typed_text import text_of
-from galaxy_jobs.entrypoints.wording import age, data, duration, number, size
+from galaxy_jobs.entrypoints.wording import age, data, duration, number, progress, size
 
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
@@ -89,23 +90,11 @@ def code(sentence: str) -> Markup:
     return Markup(html)  # noqa: S704 - escaped above
 
 
-def counted(progress: Progress, state: str, blocked: int = 0) -> str:
-    """Return the progress of a job in words.
-
-    A job of Galaxy's that was stopped counts as failed, and need not have failed. Of
-    those that failed, *blocked* never ran.
-    """
-    if not progress.total:
+def counted(counts: Progress, state: str, blocked: int = 0) -> str:
+    """Return the progress of a job in words; *blocked* jobs failed and never ran."""
+    if not counts.total:
         return "no jobs yet"
-    failed = "stopped or failed" if state.startswith("cancel") else "failed"
-    counts = {
-        "running": progress.running,
-        "waiting": progress.waiting,
-        failed: progress.failed,
-    }
-    others = [f"{count} {name}" for name, count in counts.items() if count]
-    note = f" ({blocked} blocked)" if blocked else ""
-    return ", ".join([f"{progress.ok} of {progress.total} ok", *others]) + note
+    return progress({**asdict(counts), "blocked": blocked}, state, noun="")
 
 
 def labelled(dataset: Dataset | UnusableDataset) -> str:
