@@ -19,6 +19,7 @@ from bench.table import Row
 from galaxy_jobs.adapters.postgres import PostgresInvocations, PostgresPollQueue
 from galaxy_jobs.domain.model.invocation import Invocation, Sighting
 from galaxy_jobs.domain.model.values import Identity
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import Claim, Look
 
 
@@ -101,7 +102,7 @@ def measured(one: Store, *, changes: bool) -> Iterator[tuple[str, float]]:
     yield "claim", time.monotonic() - began
     assert len(claims) == BATCH
     if changes:
-        known = runs.get_many([claim.invocation_id for claim in claims])
+        known = runs.get_many([claim.invocation_id for claim in claims], SERVICE)
         looks = [changed(claim, known[claim.invocation_id]) for claim in claims]
     else:
         looks = [

@@ -31,6 +31,7 @@ from galaxy_jobs.domain import (
     Src,
     use_cases,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.use_cases.submit import Check
 from galaxy_jobs.entrypoints.api import workflow_schema
 
@@ -54,8 +55,8 @@ def rows() -> Iterator[Row]:
             parameters={f"number {step}": step for step in range(1, STEPS // 2)},
         )
         for name, run in (
-            ("form", lambda: workflow_schema.parameters(show(NAME), allowed)),
-            ("validate_only", lambda: check(request)),
+            ("form", lambda: workflow_schema.parameters(show(NAME, SERVICE), allowed)),
+            ("validate_only", lambda: check(request, SERVICE)),
         ):
             run()
             yield from measured(f"{name}, {STEPS} steps, warm", run, requests)
@@ -95,7 +96,8 @@ def datasets() -> MemoryDatasets:
             name="d",
             source=GalaxyData(Src.HDA, "d"),
             created_at=datetime.now(UTC),
-        )
+        ),
+        SERVICE,
     )
     return made
 

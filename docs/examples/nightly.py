@@ -6,6 +6,7 @@ import sys
 import time
 
 from galaxy_jobs.domain import (
+    SERVICE,
     DatasetId,
     DomainError,
     GalaxyData,
@@ -27,12 +28,13 @@ def run_nightly(container: Container, hda: str, workflow_name: str) -> Invocatio
     """
     # Under an id of our own, the same data again is the same dataset.
     dataset_id = DatasetId(f"nightly-{hda}")
-    container.register_dataset()("nightly", GalaxyData(Src.HDA, hda), dataset_id)
+    source = GalaxyData(Src.HDA, hda)
+    container.register_dataset()("nightly", source, SERVICE, dataset_id)
     request = Request(dataset_id=dataset_id, workflow_name=workflow_name)
     today = container.clock()().date()
     key = IdempotencyKey("nightly", f"{today} {hda} {workflow_name}")
-    submitted = container.submit()(request, key)
-    return container.invocations().get(submitted.invocation_id)
+    submitted = container.submit()(request, SERVICE, key)
+    return container.invocations().get(submitted.invocation_id, SERVICE)
 
 
 def follow(container: Container, job: Invocation, every: float = 1.0) -> Invocation:
@@ -40,7 +42,7 @@ def follow(container: Container, job: Invocation, every: float = 1.0) -> Invocat
     while not job.state.is_terminal:
         container.poll()()
         time.sleep(every)
-        job = container.invocations().get(job.invocation_id)
+        job = container.invocations().get(job.invocation_id, SERVICE)
     return job
 
 

@@ -20,7 +20,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemorySupersededRuns,
     SimulatedGalaxy,
 )
-from galaxy_jobs.domain import InvocationState
+from galaxy_jobs.domain import SERVICE, InvocationState
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import Settings
 from nightly import run_nightly
@@ -71,7 +71,7 @@ def test_knows_that_a_run_failed(
         galaxy.tick()
         clock.advance(container.poll_policy().max_interval)
         container.poll()()
-        job = container.invocations().get(job.invocation_id)
+        job = container.invocations().get(job.invocation_id, SERVICE)
     assert job.state is InvocationState.FAILED
     assert job.failure is not None
     assert job.failure.step == "sort"

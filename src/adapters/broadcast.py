@@ -22,7 +22,14 @@ from datetime import timedelta
 import structlog
 from attrs import define, field, frozen
 
-from galaxy_jobs.domain import DatasetId, InvocationId, JobTransition, TransitionFeed
+from galaxy_jobs.domain import (
+    SERVICE,
+    DatasetId,
+    InvocationId,
+    JobTransition,
+    TransitionFeed,
+    Viewer,
+)
 from galaxy_jobs.domain.errors import StoreUnavailable
 
 
@@ -43,15 +50,19 @@ RECONNECT_DELAY = 1.0
 
 @frozen(kw_only=True)
 class TransitionFilter:
-    """Selects transitions; everything that is given has to match."""
+    """Selects the transitions of a viewer; everything that is given has to match."""
 
+    viewer: Viewer
     dataset_id: DatasetId | None = None
     invocation_id: InvocationId | None = None
 
     def matches(self, transition: JobTransition) -> bool:
         """Whether a transition is selected."""
+        if not self.viewer.sees(transition.owner):
+            return False
         invocation_id = transition.transition.invocation_id
-        fits = self.dataset_id in {None, transition.dataset_id}
+        dataset_id = self.viewer.id_of(transition.dataset_id)
+        fits = self.dataset_id in {None, dataset_id}
         return fits and self.invocation_id in {None, invocation_id}
 
 
@@ -114,7 +125,7 @@ class Broadcast:
         async with self._starting:
             if self._thread is not None:
                 return
-            self.position = self._dropped = await self.last_id()
+            self.position = self._dropped = await self.last_id(SERVICE)
             self._thread = threading.Thread(
                 target=self._listen,
                 args=(self.position, asyncio.get_running_loop()),
@@ -130,13 +141,13 @@ class Broadcast:
         for subscription in self._subscriptions:
             subscription.end()
 
-    async def last_id(self) -> int:
-        """Return the id of the latest transition in the database.
+    async def last_id(self, viewer: Viewer) -> int:
+        """Return the id of the latest transition of a viewer's jobs in the database.
 
         Raises:
             StoreUnavailable: The database could not be reached.
         """
-        return await asyncio.to_thread(self.feed.latest)
+        return await asyncio.to_thread(self.feed.latest, viewer)
 
     @property
     def subscribers(self) -> int:
@@ -167,6 +178,7 @@ class Broadcast:
             stored = await asyncio.to_thread(
                 self.feed.after,
                 position,
+                selected.viewer,
                 limit=BATCH_SIZE,
                 dataset_id=selected.dataset_id,
                 invocation_id=selected.invocation_id,
@@ -181,7 +193,7 @@ class Broadcast:
             if transition.transition.id <= position:
                 break
             if selected.matches(transition):
-                kept.append(transition)
+                kept.append(transition.shown_to(selected.viewer))
         return kept[::-1], max(position, self.position)
 
     def _listen(self, position: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -191,7 +203,7 @@ class Broadcast:
                 for _ in self.feed.watch(self.interval):
                     if self._stopped.is_set():
                         return
-                    while batch := self.feed.after(position, limit=BATCH_SIZE):
+                    while batch := self.feed.after(position, SERVICE, limit=BATCH_SIZE):
                         position = batch[-1].transition.id
                         loop.call_soon_threadsafe(self._publish, batch)
             except StoreUnavailable as error:

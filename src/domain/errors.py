@@ -152,7 +152,7 @@ class WorkflowNotAllowed(DomainError):
     def __init__(self, name: str, allowed: Sequence[str]) -> None:
         super().__init__(
             f"Workflow {quoted(name)} may not be run here. Allowed are: "
-            f"{listed(sorted(allowed))}."
+            f"{listed(sorted(allowed)) or 'none'}."
         )
         self.name = name
         self.allowed = tuple(allowed)

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import msgspec
@@ -342,6 +342,7 @@ class _Workflow(
     preferred_outputs_object_store_id: str | None = None
     preferred_intermediate_object_store_id: str | None = None
     resource_params: dict[str, bool | int | float | str] = {}
+    owners: Annotated[frozenset[str], msgspec.Meta(min_length=1)] | None = None
 
 
 _OPTIONS = [attribute.name for attribute in attrs.fields(InvokeOptions)]
@@ -360,6 +361,7 @@ def _allowlist(rows: Any) -> Allowlist:
                 f"{', '.join(_Workflow.__struct_encode_fields__[1:])}."
             ) from None
         values = msgspec.structs.asdict(workflow)
+        values["owners"] = workflow.owners or frozenset()
         options = {name: values.pop(name) for name in _OPTIONS}
         allowed.append(AllowedWorkflow(**values, options=InvokeOptions(**options)))
     return Allowlist(tuple(allowed))

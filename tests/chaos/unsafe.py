@@ -14,6 +14,7 @@ from galaxy_jobs.domain.model.submission import (
     Submission,
 )
 from galaxy_jobs.domain.model.values import SubmissionId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.use_cases.submit import Submit, Submitted, replay
 
 
@@ -24,6 +25,7 @@ class UnsafeSubmit(Submit):
     def __call__(
         self,
         request: Request,
+        viewer: Viewer,
         key: IdempotencyKey | None = None,
         *,
         earlier: Invocation | None = None,
@@ -31,7 +33,7 @@ class UnsafeSubmit(Submit):
         del earlier
         if key is not None and (holder := self.submissions.holder(key)):
             return replay(holder, request)
-        plan = self.check(request)
+        plan = self.check(request, viewer)
         now = self.clock()
         submission = Submission(
             submission_id=SubmissionId(self.new_id()),

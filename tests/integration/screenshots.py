@@ -35,6 +35,7 @@ from galaxy_jobs.domain import (
     WorkflowInput,
 )
 from galaxy_jobs.domain.model.invocation import StepSummary
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.domain.use_cases.steps import FailedJob, TimedStep
 from galaxy_jobs.entrypoints import logs
@@ -221,7 +222,8 @@ def furnish(there: Site) -> dict[str, InvocationId]:
                 name=title,
                 source=GalaxyData(Src.HDCA, f"c-{name}"),
                 created_at=datetime.now(UTC),
-            )
+            ),
+            SERVICE,
         )
     datasets = [f"SRR78890{number}" for number in range(41, 49)]
     for dataset in datasets:

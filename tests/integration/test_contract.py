@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.http_contract import HttpContract, Opened
 from tests.support.http_world import IMPATIENT, World, furnished, over_sockets
+from tests.support.owner_walk import OwnerWalk
 from tests.support.upload_contract import UploadContract
 
 
@@ -28,4 +29,8 @@ class TestOverSockets(HttpContract):
 
 
 class TestUploadsOverSockets(UploadContract):
+    pass
+
+
+class TestOwnersOverSockets(OwnerWalk):
     pass

@@ -44,6 +44,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
 )
 from galaxy_jobs.domain import Identity, InvocationId, JobFilter
 from galaxy_jobs.domain.errors import StoreUnavailable
+from galaxy_jobs.domain.model.viewer import SERVICE
 
 
 @pytest.fixture
@@ -334,14 +335,14 @@ def test_an_id_given_out_again_means_the_later_run_from_now_on(engine: Engine) -
         "inv1": "inv1",
         "inv2": "inv2",
     }
-    PostgresDatasets(engine).add(a_dataset("d"))
+    PostgresDatasets(engine).add(a_dataset("d"), SERVICE)
     later = a_submission("d", identity=identity)
     submissions.open(later, deadline=timedelta(1), key_lifetime=timedelta(1))
     run = a_run(later, "inv1")
     submissions.accept(later, later.accepted(run.invocation_id, LATER), run)
-    jobs = invocations.page(JobFilter(), 9).items
+    jobs = invocations.page(JobFilter(), SERVICE, 9).items
     assert sorted(job.galaxy_id or "gone" for job in jobs) == ["gone", "inv1", "inv2"]
-    current = invocations.get(InvocationId("inv1"))
+    current = invocations.get(InvocationId("inv1"), SERVICE)
     assert current.submission_id == later.submission_id
     # Of a transition, nothing but the key of its invocation can be changed.
     assert execute("UPDATE invocation_transitions SET invocation_id = invocation_id")

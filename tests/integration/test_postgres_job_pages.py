@@ -37,6 +37,7 @@ from galaxy_jobs.domain.model.invocation import (
     Progress,
     StepSummary,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import Cursor, JobFilter
 from tests.support.build import NOON, an_invocation
 from tests.support.job_pages import ComposedJobPages
@@ -74,7 +75,7 @@ class Jobs:
     def page(
         self, wanted: JobFilter, limit: int, after: Cursor | None = None
     ) -> JobPage:
-        return JobPage(*self.loop.run(self.pages.page(wanted, limit, after)))
+        return JobPage(*self.loop.run(self.pages.page(wanted, SERVICE, limit, after)))
 
     def close(self) -> None:
         self.loop.run(self.pages.close())
@@ -227,7 +228,9 @@ def test_the_json_is_that_of_the_domains_object(
     active = not invocation.state.is_terminal
     store(engine, invocation, polled_at=polled_at if active else None, stale=stale)
     pages = PostgresInvocations(engine).page
-    composed = ComposedJobPages(pages, lambda: clock(engine)).page(JobFilter(), 9)
+    composed = ComposedJobPages(pages, lambda: clock(engine)).page(
+        JobFilter(), SERVICE, 9
+    )
     expected, _, _ = jobs.loop.run(composed)
     page = jobs.page(JobFilter(), 9)
     assert in_order(page.items) == in_order(expected)
@@ -340,7 +343,7 @@ def test_whatever_the_filter_a_page_reads_about_a_page(
                 (query,) = jobs.reader.sent
             else:
                 with recorded(full) as sent:
-                    repository.page(wanted, LIMIT, after)
+                    repository.page(wanted, SERVICE, LIMIT, after)
                 (query,) = sent
             check(executed_plan(connection, *query), wanted)
 

@@ -28,6 +28,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     a_submission,
 )
 from galaxy_jobs.domain import HistoryId, Invocation
+from galaxy_jobs.domain.model.viewer import SERVICE
 from tests.support.wait import until
 
 
@@ -67,7 +68,7 @@ def accept(
     submissions: PostgresSubmissions, number: int, dataset_id: str
 ) -> Invocation:
     """Have a run accepted that overwrites those of a dataset."""
-    PostgresDatasets(submissions.engine).add(a_dataset(dataset_id))
+    PostgresDatasets(submissions.engine).add(a_dataset(dataset_id), SERVICE)
     before = a_submission(dataset_id, overwrite=True)
     submissions.open(before, deadline=HOUR, key_lifetime=DAY)
     begun = before.with_history(HistoryId(f"h{number}"), NOON)
@@ -103,5 +104,5 @@ def test_overwrites_do_not_wait_behind_those_of_another_dataset(
             assert accept(submissions, 20, "d2").superseded_by is None
             assert waiting() == 1
         accepted = [run.result().invocation_id for run in runs]
-    stored = PostgresInvocations(engine).get_many(accepted)
+    stored = PostgresInvocations(engine).get_many(accepted, SERVICE)
     assert [run.superseded_by for run in stored.values()].count(None) == 1

@@ -33,6 +33,7 @@ from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
 from galaxy_jobs.adapters.testing.contracts.invocations import (
     InvocationRepositoryContract,
 )
+from galaxy_jobs.adapters.testing.contracts.owners import OwnersContract
 from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
 from galaxy_jobs.adapters.testing.contracts.repositories import (
     HERE,
@@ -51,6 +52,7 @@ from galaxy_jobs.adapters.testing.contracts.uploads import UploadRepositoryContr
 from galaxy_jobs.domain import CollectionData, Dataset, DatasetId, UrlData
 from galaxy_jobs.domain.errors import InvalidSource
 from galaxy_jobs.domain.model.dataset import UnusableDataset
+from galaxy_jobs.domain.model.viewer import SERVICE
 from tests.support.sightings import SIGHTINGS, store_between_others
 
 
@@ -150,12 +152,12 @@ class TestDatasets(InPostgres, DatasetRepositoryContract):
                 {"source": source},
             )
         for ask in (
-            lambda: datasets.get(DatasetId("wrong")),
-            lambda: datasets.get_many([DatasetId("wrong")]),
+            lambda: datasets.get(DatasetId("wrong"), SERVICE),
+            lambda: datasets.get_many([DatasetId("wrong")], SERVICE),
         ):
             with pytest.raises(InvalidSource, match="'wrong'"):
                 ask()
-        (listed,) = datasets.page(10).items
+        (listed,) = datasets.page(SERVICE, 10).items
         assert isinstance(listed, UnusableDataset)
         assert (listed.dataset_id, listed.name) == ("wrong", "a")
         assert "datasets" in listed.problem
@@ -174,14 +176,16 @@ class TestDatasets(InPostgres, DatasetRepositoryContract):
                 ]}]}""",
         )
         self._insert(engine, "s3", '{"src": "url", "url": "s3://b/k", "ext": "txt"}')
-        source = repositories.datasets.get(DatasetId("plate")).source
+        source = repositories.datasets.get(DatasetId("plate"), SERVICE).source
         assert isinstance(source, CollectionData)
         assert [place for place, _ in source.leaves()] == ["s1/forward", "s1/reverse"]
         allowing = PostgresDatasets(engine, ["s3"])
-        assert allowing.get(DatasetId("s3")).source == UrlData("s3://b/k", "txt")
+        assert allowing.get(DatasetId("s3"), SERVICE).source == UrlData(
+            "s3://b/k", "txt"
+        )
         # Those that were not allowed before are not any more.
         with pytest.raises(InvalidSource, match="'plate' cannot be used"):
-            allowing.get(DatasetId("plate"))
+            allowing.get(DatasetId("plate"), SERVICE)
 
     def test_a_large_one_is_listed_without_a_look_at_its_elements(
         self, repositories: Repositories, engine: Engine
@@ -194,12 +198,12 @@ class TestDatasets(InPostgres, DatasetRepositoryContract):
             '{"src": "collection", "collection_type": "list", '
             f'"elements": [{elements}]}}',
         )
-        (listed,) = repositories.datasets.page(10).items
+        (listed,) = repositories.datasets.page(SERVICE, 10).items
         assert isinstance(listed, Dataset)
         count = LISTED_SOURCE_SIZE // len(bad)
         assert listed.source == CollectionData("list", None, count=count)
         with pytest.raises(InvalidSource, match="element 'e' is"):
-            repositories.datasets.get(DatasetId("large"))
+            repositories.datasets.get(DatasetId("large"), SERVICE)
 
     def _insert(self, engine: Engine, dataset_id: str, source: str) -> None:
         with engine.begin() as connection:
@@ -269,7 +273,7 @@ def test_an_id_that_galaxy_gives_out_again_is_logged(engine: Engine) -> None:
     assert entry["invocation_id"] == "inv1"
     assert entry["submission_id"] == str(second.submission_id)
     assert (entry["earlier_galaxy"], entry["earlier_is_gone"]) == (str(HERE), True)
-    earlier = repositories.submissions.get(first.submission_id)
+    earlier = repositories.submissions.get(first.submission_id, SERVICE)
     assert entry["earlier_is_now"] == earlier.invocation_id
 
 
@@ -282,3 +286,7 @@ def test_an_id_that_another_galaxy_gives_out_too_is_logged(engine: Engine) -> No
     assert (entry["earlier_galaxy"], entry["earlier_is_gone"]) == (str(THERE), False)
     (claim,) = repositories.queue.claim(THERE, limit=9, lease=timedelta(1))
     assert (claim.invocation_id, claim.galaxy_id) == (entry["earlier_is_now"], "inv1")
+
+
+class TestOwners(InPostgres, OwnersContract):
+    pass

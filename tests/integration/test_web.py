@@ -27,6 +27,7 @@ from galaxy_jobs.domain import (
     WorkflowInput,
 )
 from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import JobFilter
 from tests.integration.screenshots import furnish
 from tests.support.browser import browser
@@ -385,7 +386,7 @@ def test_selected_jobs_are_cancelled_or_run_again_one_by_one(
         expect(bar.locator("#refused a")).to_have_text("sort on reads")
         expect(bar.locator("#refused")).to_contain_text("cannot be cancelled")
         for id_ in running:
-            state = there.container.invocations().get(id_).state
+            state = there.container.invocations().get(id_, SERVICE).state
             assert state is STATE.CANCELLING
         # What was refused stays selected.
         expect(page.locator(f"#select-{done}")).to_be_checked()
@@ -397,7 +398,7 @@ def test_selected_jobs_are_cancelled_or_run_again_one_by_one(
         expect(bar.locator("#outcome")).to_have_text("2 run again.")
         tab.troubles.clear()  # the console shows the 409
     assert len(there.galaxy.runs) == before + 2
-    again = there.container.invocations().page(JobFilter(), 2).items
+    again = there.container.invocations().page(JobFilter(), SERVICE, 2).items
     assert {job.rerun_of for job in again} == {*running[:2]}
     assert {job.parameters["n"] for job in again} == {4, 5}
     assert {job.parameters["mode"] for job in again} == {"exact"}
@@ -428,7 +429,7 @@ def test_a_page_of_another_site_can_make_the_browser_do_nothing(
         assert navigation.value is not None
         assert navigation.value.status == 403
         tab.troubles.clear()  # the console shows the 403
-    assert there.container.invocations().get(id_).state is STATE.IN_PROGRESS
+    assert there.container.invocations().get(id_, SERVICE).state is STATE.IN_PROGRESS
 
 
 # --- with tokens ---
@@ -516,7 +517,9 @@ def test_a_form_of_another_site_is_refused_though_the_browser_is_signed_in(
             led = "/sign-in" in page.url
             assert led if base == "about:blank" else navigation.value.status == 403
         tab.troubles.clear()  # the console shows both
-        assert closed.container.invocations().get(id_).state is STATE.IN_PROGRESS
+        assert (
+            closed.container.invocations().get(id_, SERVICE).state is STATE.IN_PROGRESS
+        )
 
 
 # --- a real Galaxy ---

@@ -46,6 +46,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
 from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.entrypoints.settings import HttpTable
 from tests.support.http_world import MORE, SORTS, N, World, furnished
@@ -84,6 +85,7 @@ LISTED = [
     "observed_at",
     "stale",
     "attention",
+    "owner",
     "progress",
     "failure",
 ]
@@ -849,7 +851,7 @@ class HttpContract:
             rerun_of=earlier,
         )
         later = world.site.job("w", dataset, overwrite=True)
-        stored = world.container.invocations().get(id_)
+        stored = world.container.invocations().get(id_, SERVICE)
         counts = {"total": 4, "ok": 1, "running": 0, "waiting": 0, "failed": 3}
         listed = {
             "invocation_id": id_,
@@ -870,6 +872,7 @@ class HttpContract:
             "observed_at": as_text(stored.observed_at),
             "stale": False,
             "attention": "A note for people.",
+            "owner": None,
             "progress": {**counts, "blocked": 2},
             "failure": {
                 "reason": "job-failed",

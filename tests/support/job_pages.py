@@ -9,6 +9,7 @@ import msgspec
 from attrs import frozen
 
 from galaxy_jobs.domain import Invocation
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Cursor, JobFilter, Page
 from galaxy_jobs.entrypoints.api import schemas
 
@@ -26,9 +27,13 @@ class ComposedJobPages:
     clock: Callable[[], datetime]
 
     async def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+        self,
+        wanted: JobFilter,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
     ) -> tuple[str, str, Cursor | None]:
-        page = self.pages(wanted, limit, after)
+        page = self.pages(wanted, viewer, limit, after)
         now = self.clock()
         jobs, tags = [], []
         for invocation in page.items:

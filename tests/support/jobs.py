@@ -22,6 +22,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
 )
 from galaxy_jobs.domain import HistoryId, InvocationId
 from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.viewer import SERVICE
 
 
 HOUR = timedelta(hours=1)
@@ -34,7 +35,7 @@ class Jobs:
     engine: Engine
 
     def accept(self, name: str, dataset: str = "d1") -> None:
-        PostgresDatasets(self.engine).add(a_dataset(dataset))
+        PostgresDatasets(self.engine).add(a_dataset(dataset), SERVICE)
         submissions = PostgresSubmissions(self.engine)
         opened = a_submission(dataset)
         submissions.open(opened, deadline=HOUR, key_lifetime=HOUR)
@@ -46,5 +47,5 @@ class Jobs:
     def move(self, name: str, *states: InvocationState) -> None:
         invocations = PostgresInvocations(self.engine)
         for state in states:
-            before = invocations.get(InvocationId(name))
+            before = invocations.get(InvocationId(name), SERVICE)
             invocations.save(before, before.seen(sighting(state), LATER))

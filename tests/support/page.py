@@ -39,6 +39,7 @@ from galaxy_jobs.domain import (
     Submission,
     SubmissionId,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import Settings
@@ -78,7 +79,8 @@ class Site:
                 name=name,
                 source=GalaxyData(Src.HDA, f"hda-{dataset_id}"[:40].replace("/", "-")),
                 created_at=datetime.now(UTC),
-            )
+            ),
+            SERVICE,
         )
 
     def job(
@@ -133,7 +135,7 @@ class Site:
     ) -> Invocation:
         """Record what a poll found."""
         invocations = self.container.invocations()
-        before = invocations.get(id_)
+        before = invocations.get(id_, SERVICE)
         after = before.seen(sighting, at or datetime.now(UTC))
         invocations.save(before, after)
         return after

@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
 )
 from galaxy_jobs.domain import InvocationState
 from galaxy_jobs.domain.model.invocation import Failure, Progress, StepSummary
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import Look
 
 
@@ -84,6 +85,6 @@ def store_between_others(repositories: Repositories, fields: dict[str, Any]) -> 
     assert set(stored.unstorable) <= {runs[1].invocation_id}
     assert stored.changes == len(runs) - len(stored.unstorable)
     for run in runs:
-        kept = repositories.invocations.get(run.invocation_id)
+        kept = repositories.invocations.get(run.invocation_id, SERVICE)
         moved = kept.state is InvocationState.IN_PROGRESS
         assert moved == (run.invocation_id not in stored.unstorable)

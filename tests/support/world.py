@@ -42,6 +42,7 @@ from galaxy_jobs.domain import (
     WorkflowId,
     WorkflowInput,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     Check,
@@ -87,7 +88,8 @@ class World:
         datasets.add(
             Dataset(
                 dataset_id=DatasetId("d1"), name="d", source=HDA, created_at=clock()
-            )
+            ),
+            SERVICE,
         )
         numbers = count(1)
         submissions = faults.around("submissions", MemorySubmissions(store))

@@ -230,7 +230,7 @@ def test_each_token_has_idempotency_keys_of_its_own(door: Door) -> None:
     other = a_token(door.tokens, "other")
     for text in (door.write, other):
         door.post("/jobs", JOB, Idempotency_Key="k", **bearer(text))
-    keys = [args[1] for args, _ in door.submit.calls]
+    keys = [args[2] for args, _ in door.submit.calls]
     ids = {one.name: one.token_id for one in door.tokens.all()}
     assert keys == [
         IdempotencyKey(ids["writer"], "k"),

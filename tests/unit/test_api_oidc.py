@@ -156,7 +156,7 @@ def test_idempotency_keys_are_those_of_the_user_whatever_the_token(door: Door) -
         token = door.issuer.token(sub=name, jti=number)
         headers = {"Idempotency-Key": "k", **bearer(token)}
         door.api.post("/jobs", json=JOB, headers=headers)
-    owners = [args[1].caller for args, _ in door.submit.calls]
+    owners = [args[2].caller for args, _ in door.submit.calls]
     assert owners == [f"{door.issuer.url}|{name}" for name in ("ada", "ada", "bob")]
 
 

@@ -26,6 +26,7 @@ from galaxy_jobs.domain import (
     WorkflowInput,
 )
 from galaxy_jobs.domain.errors import InvalidParameters
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow import bind
 from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.entrypoints.api.workflow_schema import parameters
@@ -237,5 +238,5 @@ def test_which_input_takes_the_dataset_is_said_where_it_is_certain(
     }
     inputs = [evolve(makes[kind], name=str(i)) for i, kind in enumerate(kinds)]
     allowed = AllowedWorkflow(name="w", input=configured)
-    found = Allowlist((allowed,)).dataset_input("w", a_workflow(*inputs))
+    found = Allowlist((allowed,)).dataset_input("w", SERVICE, a_workflow(*inputs))
     assert (found and found.name) == name

@@ -16,6 +16,7 @@ from galaxy_jobs.adapters.broadcast import Broadcast, Subscription, TransitionFi
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTransitionFeed
 from galaxy_jobs.domain import DatasetId, InvocationId, InvocationState
 from galaxy_jobs.domain.errors import StoreUnavailable
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer, namespace
 from galaxy_jobs.domain.ports import JobTransition
 from galaxy_jobs.entrypoints.api import events
 from tests.support.build import an_invocation
@@ -33,6 +34,7 @@ class Feed(MemoryTransitionFeed):
     def after(
         self,
         place: int,
+        viewer: Viewer,
         *,
         limit: int,
         dataset_id: DatasetId | None = None,
@@ -41,7 +43,11 @@ class Feed(MemoryTransitionFeed):
         if Feed.broken:
             raise StoreUnavailable("away")
         return super().after(
-            place, limit=limit, dataset_id=dataset_id, invocation_id=invocation_id
+            place,
+            viewer,
+            limit=limit,
+            dataset_id=dataset_id,
+            invocation_id=invocation_id,
         )
 
 
@@ -52,13 +58,14 @@ class World:
         self.store = MemoryStore()
         self.broadcast = Broadcast(Feed(self.store), kept=3, interval=HOUR)
 
-    def change(self, job: int, dataset: int = 0) -> None:
+    def change(self, job: int, dataset: int = 0, owner: str | None = None) -> None:
         """Record some transition of a job."""
         before = an_invocation()
         after = evolve(
             before,
             invocation_id=InvocationId(f"inv{job}"),
-            dataset_id=DatasetId(f"d{dataset}"),
+            dataset_id=DatasetId(f"{namespace(owner) if owner else ''}d{dataset}"),
+            owner=owner,
             state=InvocationState.IN_PROGRESS,
         )
         with self.store.lock:
@@ -103,7 +110,7 @@ async def woken(waiting: Subscription) -> None:
 
 def test_who_waits_is_woken_by_what_it_wants_alone() -> None:
     async def test(world: World) -> None:
-        wanted = TransitionFilter(dataset_id=DatasetId("d1"))
+        wanted = TransitionFilter(viewer=SERVICE, dataset_id=DatasetId("d1"))
         with world.broadcast.subscribe(wanted) as waiting:
             world.change(1, dataset=0)
             await world.read_up()
@@ -121,6 +128,7 @@ def test_who_waits_is_woken_by_what_it_wants_alone() -> None:
     place=st.integers(0, 12),
     wanted=st.builds(
         TransitionFilter,
+        viewer=st.just(SERVICE),
         dataset_id=st.sampled_from([None, DatasetId("d0"), DatasetId("d1")]),
         invocation_id=st.sampled_from([None, InvocationId("inv0")]),
     ),
@@ -142,6 +150,7 @@ def test_from_any_place_each_is_told_once_and_in_order(
             one.transition.id
             for one in MemoryTransitionFeed(world.store).after(
                 place,
+                SERVICE,
                 limit=100,
                 dataset_id=wanted.dataset_id,
                 invocation_id=wanted.invocation_id,
@@ -157,11 +166,17 @@ def test_what_is_kept_has_an_end() -> None:
             world.change(n)
         await world.read_up()
         assert len(world.broadcast._latest) == 3
-        assert await collect(world, TransitionFilter(), 0) == list(range(1, 51))
+        assert await collect(world, TransitionFilter(viewer=SERVICE), 0) == list(
+            range(1, 51)
+        )
         Feed.broken = True  # who keeps up needs no database
-        assert await collect(world, TransitionFilter(), 47) == [48, 49, 50]
+        assert await collect(world, TransitionFilter(viewer=SERVICE), 47) == [
+            48,
+            49,
+            50,
+        ]
         with pytest.raises(StoreUnavailable):
-            await collect(world, TransitionFilter(), 46)
+            await collect(world, TransitionFilter(viewer=SERVICE), 46)
 
     run(test)
 
@@ -172,21 +187,21 @@ def test_a_database_that_goes_away_is_listened_to_again(
     monkeypatch.setattr("galaxy_jobs.adapters.broadcast.RECONNECT_DELAY", 0.01)
 
     async def test(world: World) -> None:
-        with world.broadcast.subscribe(TransitionFilter()) as waiting:
+        with world.broadcast.subscribe(TransitionFilter(viewer=SERVICE)) as waiting:
             Feed.broken = True
             world.change(1)
             await asyncio.sleep(0.05)
             assert world.broadcast.position == 0
             Feed.broken = False
             await woken(waiting)
-            assert await collect(world, TransitionFilter(), 0) == [1]
+            assert await collect(world, TransitionFilter(viewer=SERVICE), 0) == [1]
 
     run(test)
 
 
 def test_at_the_end_everybody_is_woken() -> None:
     async def test(world: World) -> None:
-        with world.broadcast.subscribe(TransitionFilter()) as waiting:
+        with world.broadcast.subscribe(TransitionFilter(viewer=SERVICE)) as waiting:
             waits = asyncio.create_task(woken(waiting))
             await asyncio.sleep(0)
             world.broadcast.stop()
@@ -197,7 +212,7 @@ def test_at_the_end_everybody_is_woken() -> None:
 
 def test_a_stream_begins_with_its_position_and_sends_heartbeats() -> None:
     async def test(world: World) -> None:
-        wanted = TransitionFilter(dataset_id=DatasetId("d1"))
+        wanted = TransitionFilter(viewer=SERVICE, dataset_id=DatasetId("d1"))
         source = events.transitions(world.broadcast, wanted, None, pause=0.001)
         response = await events.stream(
             world.broadcast, world.broadcast.subscribe(wanted), source
@@ -222,14 +237,52 @@ def test_a_stream_begins_with_its_position_and_sends_heartbeats() -> None:
     run(test)
 
 
+def test_a_stream_has_the_jobs_of_its_viewer_alone() -> None:
+    lab_a, lab_b = (Viewer(owner=name, sees_all=False) for name in ("a", "b"))
+
+    async def begun(world: World, viewer: Viewer, last: str | None) -> bytes:
+        """Return how a stream begins."""
+        source = events.transitions(
+            world.broadcast, TransitionFilter(viewer=viewer), last
+        )
+        return (await anext(source)).events
+
+    async def test(world: World) -> None:
+        world.change(1, owner="a")
+        await world.read_up()
+        before = [await begun(world, lab_a, last) for last in (None, "0", "1", "2")]
+        for _ in range(5):  # more than are kept in memory
+            world.change(2, owner="b")
+        await world.read_up()
+        after = [await begun(world, lab_a, last) for last in (None, "0", "1", "2")]
+        assert after == before
+        assert after[0] == b'id: 1\nevent: connected\ndata: {"id":1}\n\n'
+        assert b"event: reset" in after[3]
+        assert b'"dataset_id":"d0"' in after[1]
+        connected = await begun(world, lab_b, None)
+        assert connected.startswith(b"id: 6\nevent: connected")
+        with world.broadcast.subscribe(TransitionFilter(viewer=lab_a)) as waiting:
+            world.change(2, owner="b")
+            await world.read_up()
+            assert not waiting.woken.is_set()
+            world.change(1, owner="a")
+            await woken(waiting)
+
+    run(test)
+
+
 def test_a_stream_resumes_after_the_event_it_is_given() -> None:
     async def test(world: World) -> None:
         for job in (1, 2):
             world.change(job)
         await world.read_up()
-        source = events.transitions(world.broadcast, TransitionFilter(), "1")
+        source = events.transitions(
+            world.broadcast, TransitionFilter(viewer=SERVICE), "1"
+        )
         response = await events.stream(
-            world.broadcast, world.broadcast.subscribe(TransitionFilter()), source
+            world.broadcast,
+            world.broadcast.subscribe(TransitionFilter(viewer=SERVICE)),
+            source,
         )
         first = await anext(cast("AsyncIterator[bytes]", response.iterator))
         assert first.startswith(b"retry: 2000\nid: 2\nevent: transition\n")

@@ -20,6 +20,7 @@ from galaxy_jobs.domain import (
 from galaxy_jobs.domain.errors import InvalidParameters, RunnerUnavailable
 from galaxy_jobs.domain.model.dataset import DataDescription
 from galaxy_jobs.domain.model.datatypes import collection_fits
+from galaxy_jobs.domain.model.viewer import SERVICE
 from tests.support.hostile_galaxy import recorded
 from tests.support.world import World
 from tests.unit.test_galaxy_garbage import galaxy
@@ -98,7 +99,7 @@ def world() -> World:
 def add(world: World, source: Source) -> DatasetId:
     id_ = DatasetId("d")
     dataset = Dataset(dataset_id=id_, name="d", source=source, created_at=world.clock())
-    MemoryDatasets(world.store).add(dataset)
+    MemoryDatasets(world.store).add(dataset, SERVICE)
     return id_
 
 
@@ -107,7 +108,7 @@ def refusal(world: World, input_: WorkflowInput, source: Source) -> str:
     world.galaxy.add_workflow("typed", input_)
     request = Request(dataset_id=add(world, source), workflow_name="typed")
     try:
-        world.submit.check(request)
+        world.submit.check(request, SERVICE)
     except InvalidParameters as error:
         return error.problems[input_.name]
     return ""
@@ -175,7 +176,7 @@ def test_a_dataset_that_a_parameter_names_is_checked_as_any_other(
         parameters={"pairs": {"dataset_id": "d"}},
     )
     with pytest.raises(InvalidParameters, match="takes a collection"):
-        world.submit.check(request)
+        world.submit.check(request, SERVICE)
 
 
 def test_galaxy_is_asked_for_its_formats_once() -> None:

@@ -35,6 +35,7 @@ from galaxy_jobs.domain import (
     WorkflowId,
 )
 from galaxy_jobs.domain.errors import RunnerUnavailable, RunRejected
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import Check, RegisterDataset, Submit, SubmitPolicy
 from tests.support.hostile_galaxy import (
@@ -252,9 +253,9 @@ class Core:
         self.store = store
 
     def run(self, source: Source) -> Any:
-        self.register("plate", source, DatasetId("plate"))
+        self.register("plate", source, SERVICE, DatasetId("plate"))
         return self.submit(
-            Request(dataset_id=DatasetId("plate"), workflow_name=WORKFLOW)
+            Request(dataset_id=DatasetId("plate"), workflow_name=WORKFLOW), SERVICE
         )
 
 

@@ -30,6 +30,7 @@ from galaxy_jobs.domain.errors import (
     WorkflowNotFound,
     WorkflowVersionNotFound,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow import ListedWorkflow
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import ListWorkflows
@@ -123,13 +124,13 @@ def test_workflows_are_listed_page_by_page() -> None:
     rows = tuple(AllowedWorkflow(name=name) for name in reversed(names))
     for allowlist in (Allowlist(), Allowlist(rows)):
         list_workflows = ListWorkflows(catalog, allowlist)
-        assert names_of(list_workflows()) == names
-        pages = [page := list_workflows(limit=2)]
+        assert names_of(list_workflows(SERVICE)) == names
+        pages = [page := list_workflows(SERVICE, limit=2)]
         while page.next is not None:
-            pages.append(page := list_workflows(limit=2, after=page.next))
+            pages.append(page := list_workflows(SERVICE, limit=2, after=page.next))
         assert [len(page.items) for page in pages] == [2, 2, 1]
         assert [name for page in pages for name in names_of(page)] == names
-        assert names_of(list_workflows("3")) == ["W3"]
+        assert names_of(list_workflows(SERVICE, "3")) == ["W3"]
 
 
 def names_of(page: Page[ListedWorkflow]) -> list[str]:
@@ -164,7 +165,8 @@ def test_what_the_allowlist_names_and_galaxy_lacks_is_marked(
         row("Calling", "w3"),
     )
     found = {
-        item.name: item for item in ListWorkflows(catalog, Allowlist(rows))().items
+        item.name: item
+        for item in ListWorkflows(catalog, Allowlist(rows))(SERVICE).items
     }
     assert list(found) == ["call", "Calling", "deleted", "gone", "pinned"]
     assert (found["call"].available, found["call"].problem) == (True, None)
@@ -175,7 +177,7 @@ def test_what_the_allowlist_names_and_galaxy_lacks_is_marked(
     # It may be shared by its address, and such workflows are in no list.
     assert found["Calling"].available is None
     assert "does not list a workflow with id 'w3'" in (found["Calling"].problem or "")
-    assert names_of(ListWorkflows(catalog, Allowlist(rows))("CALL")) == [
+    assert names_of(ListWorkflows(catalog, Allowlist(rows))(SERVICE, "CALL")) == [
         "call",
         "Calling",
     ]
@@ -186,22 +188,22 @@ def test_a_hidden_one_that_is_allowed_is_available(catalog: SimulatedGalaxy) -> 
     ids = [catalog.add_workflow("by id")]
     catalog.hide_workflow(ids[0])
     rows = (row("hidden"), row("id", ids[0]), row("gone"))
-    found = ListWorkflows(catalog, Allowlist(rows))().items
+    found = ListWorkflows(catalog, Allowlist(rows))(SERVICE).items
     assert {item.name: item.available for item in found} == {
         "gone": False,
         "hidden": True,
         "id": True,
     }
-    assert names_of(ListWorkflows(catalog, Allowlist())()) == []
+    assert names_of(ListWorkflows(catalog, Allowlist())(SERVICE)) == []
 
 
 def test_twins_are_listed_once_and_say_so(catalog: SimulatedGalaxy) -> None:
     ids = [catalog.add_workflow("twice") for _ in range(2)]
     for allowlist in (Allowlist(), Allowlist((row("twice"),))):
-        [item] = ListWorkflows(catalog, allowlist)().items
+        [item] = ListWorkflows(catalog, allowlist)(SERVICE).items
         assert (item.workflow_id, item.available) == (None, False)
         assert all(f"'{id_}'" in (item.problem or "") for id_ in ids)
-    [item] = ListWorkflows(catalog, Allowlist((row("twice", ids[1]),)))().items
+    [item] = ListWorkflows(catalog, Allowlist((row("twice", ids[1]),)))(SERVICE).items
     assert (item.workflow_id, item.available) == (ids[1], True)
 
 
@@ -210,12 +212,12 @@ def test_without_galaxy_the_allowlist_is_listed_and_nothing_is_said_of_it(
 ) -> None:
     trouble = RunnerUnavailable("Galaxy cannot be reached.")
     catalog.fail_next("names", trouble)
-    [item] = ListWorkflows(catalog, Allowlist((row("call"),)))().items
+    [item] = ListWorkflows(catalog, Allowlist((row("call"),)))(SERVICE).items
     assert (item.name, item.available) == ("call", None)
     assert item.problem == str(trouble)
     catalog.fail_next("names", trouble)
     with pytest.raises(RunnerUnavailable):
-        ListWorkflows(catalog, Allowlist())()
+        ListWorkflows(catalog, Allowlist())(SERVICE)
 
 
 def changed(id_: str, update: str = "2026-11-24T06:38:55.230439") -> dict[str, object]:
@@ -226,16 +228,16 @@ def test_a_list_shows_what_is_known_and_asks_about_no_workflow() -> None:
     answers = {"workflows": [changed("w1")], "export": recorded("export_two_steps")}
     made = galaxy(answers)
     list_workflows = ListWorkflows(made, Allowlist())
-    assert [item.version for item in list_workflows().items] == [None]
+    assert [item.version for item in list_workflows(SERVICE).items] == [None]
     version = made.find(WANTED).version
     assert version is not None
-    assert [item.version for item in list_workflows().items] == [version]
+    assert [item.version for item in list_workflows(SERVICE).items] == [version]
     rows = (row(WORKFLOW, version=version + 1),)
-    [item] = ListWorkflows(made, Allowlist(rows))().items
+    [item] = ListWorkflows(made, Allowlist(rows))(SERVICE).items
     assert item.available is False
     assert f"The newest is version {version}" in (item.problem or "")
     answers["workflows"] = [changed("w1", "2026-11-25T06:38:55")]
-    [item] = ListWorkflows(galaxy(answers), Allowlist())().items
+    [item] = ListWorkflows(galaxy(answers), Allowlist())(SERVICE).items
     assert item.version is None
 
 
@@ -243,13 +245,13 @@ def test_a_list_shows_the_missing_tools_that_are_known() -> None:
     answers = {"workflows": [changed("w1")], "export": recorded("export_missing_tools")}
     made = galaxy(answers)
     missing = made.find(WANTED).missing_tools
-    [item] = ListWorkflows(made, Allowlist())().items
+    [item] = ListWorkflows(made, Allowlist())(SERVICE).items
     assert item.available is False
     assert missing[0] in (item.problem or "")
     # They may be installed at any moment, and then a job runs at once.
     answers["export"] = recorded("export_two_steps")
     assert not made.find(WANTED).missing_tools
-    [item] = ListWorkflows(made, Allowlist())().items
+    [item] = ListWorkflows(made, Allowlist())(SERVICE).items
     assert item.available is True
 
 

@@ -16,6 +16,7 @@ from tests.support.api import code_of
 from tests.support.build import HERE, NOON
 from tests.support.http_contract import HttpContract, Opened, percent_encoded
 from tests.support.http_world import IMPATIENT, World, furnished, in_memory
+from tests.support.owner_walk import OwnerWalk
 from tests.support.upload_contract import UploadContract
 
 
@@ -35,6 +36,10 @@ class TestInMemory(HttpContract):
 
 
 class TestUploadsInMemory(UploadContract):
+    pass
+
+
+class TestOwnersInMemory(OwnerWalk):
     pass
 
 

@@ -20,6 +20,7 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.domain.errors import RunnerUnavailable, RunNotFound, StoreUnavailable
 from galaxy_jobs.domain.model.invocation import CHANGED_AFTER_END
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.use_cases import CancelJob, JobOutputs, PollPolicy, RefreshJob
 from tests.support.faults import When
 from tests.support.world import REQUEST, World
@@ -57,7 +58,7 @@ def ended(
     """Have a job end, and Galaxy show another moment and other outputs since."""
     name = f"w{len(world.galaxy.workflows)}"
     world.galaxy.add_workflow(name, TEXT, plan=plan, outputs=with_states(*states))
-    submitted = world.submit(evolve(REQUEST, workflow_name=name))
+    submitted = world.submit(evolve(REQUEST, workflow_name=name), SERVICE)
     for _ in range(5):
         world.round()
     job = world.job(submitted.invocation_id)
@@ -90,7 +91,7 @@ def test_a_job_that_was_changed_after_its_end_says_so_until_it_is_refreshed(
 ) -> None:
     before = ended(world, plan, *states, now=now)
     outputs = outputs_of(world)
-    assert list(outputs(before.invocation_id)) == with_states(*states)
+    assert list(outputs(before.invocation_id, SERVICE)) == with_states(*states)
     after = world.job(before.invocation_id)
     assert after == evolve(
         before,
@@ -99,10 +100,10 @@ def test_a_job_that_was_changed_after_its_end_says_so_until_it_is_refreshed(
         updated_at=world.clock(),
     )
     world.clock.advance(timedelta(minutes=1))
-    outputs(before.invocation_id)
+    outputs(before.invocation_id, SERVICE)
     assert world.job(before.invocation_id) == after, "told once"
     refresh = RefreshJob(outputs.invocations, outputs.runner, world.clock, PollPolicy())
-    refreshed = refresh(before.invocation_id)
+    refreshed = refresh(before.invocation_id, SERVICE)
     assert refreshed.state is not before.state
     assert refreshed.attention != CHANGED_AFTER_END
 
@@ -112,7 +113,7 @@ def test_a_job_that_has_the_same_end_stays_as_it_is(
     world: World, plan: Sequence[Moment], states: list[str], now: Moment
 ) -> None:
     before = ended(world, plan, *states, now=now)
-    outputs_of(world)(before.invocation_id)
+    outputs_of(world)(before.invocation_id, SERVICE)
     assert world.job(before.invocation_id) == before
 
 
@@ -125,7 +126,7 @@ def test_the_whole_run_is_looked_at_only_if_the_outputs_do_not_fit_its_end(
 ) -> None:
     before = ended(world, plan, *states, now=plan[-1])
     reports = world.galaxy.calls["report"]
-    outputs_of(world)(before.invocation_id)
+    outputs_of(world)(before.invocation_id, SERVICE)
     assert world.galaxy.calls["report"] == reports
 
 
@@ -134,7 +135,7 @@ def test_outputs_that_were_deleted_after_the_end_are_named(
     world: World, state: str
 ) -> None:
     before = ended(world, SUCCESS, "ok", state, now=SUCCESS[-1])
-    outputs_of(world)(before.invocation_id)
+    outputs_of(world)(before.invocation_id, SERVICE)
     after = world.job(before.invocation_id)
     assert after.state is S.COMPLETED
     assert after.attention == "Changed in Galaxy after the end: deleted 'o1'."
@@ -144,7 +145,7 @@ def test_what_a_run_may_have_failed_for_is_not_said_to_be_deleted_after_the_end(
     world: World,
 ) -> None:
     before = ended(world, FAILURE, "deleted", now=FAILURE[-1])
-    outputs_of(world)(before.invocation_id)
+    outputs_of(world)(before.invocation_id, SERVICE)
     after = world.job(before.invocation_id)
     assert (after.state, after.attention) == (S.FAILED, "Deleted in Galaxy: 'o0'.")
 
@@ -153,16 +154,16 @@ def test_outputs_that_this_service_deleted_are_no_news(world: World) -> None:
     before = ended(world, SUCCESS, "purged", now=SUCCESS[-1])
     superseded = evolve(before, superseded_by=InvocationId("later"))
     world.store.invocations[before.invocation_id] = superseded
-    outputs_of(world)(before.invocation_id)
+    outputs_of(world)(before.invocation_id, SERVICE)
     assert world.job(before.invocation_id) == superseded
 
 
 def test_a_job_that_is_followed_is_left_to_the_poller(world: World) -> None:
     world.galaxy.add_workflow("long", TEXT, outputs=with_states("error", "deleted"))
-    submitted = world.submit(evolve(REQUEST, workflow_name="long"))
+    submitted = world.submit(evolve(REQUEST, workflow_name="long"), SERVICE)
     world.galaxy.tick()
     before = world.job(submitted.invocation_id)
-    outputs_of(world)(submitted.invocation_id)
+    outputs_of(world)(submitted.invocation_id, SERVICE)
     assert world.job(submitted.invocation_id) == before
 
 
@@ -171,7 +172,7 @@ def test_the_outputs_are_listed_though_the_run_cannot_be_looked_at(
 ) -> None:
     before = ended(world, FAILURE, "ok", now=REPAIRED)
     world.galaxy.fail_next("report", DOWN)
-    assert list(outputs_of(world)(before.invocation_id)) == with_states("ok")
+    assert list(outputs_of(world)(before.invocation_id, SERVICE)) == with_states("ok")
     assert world.job(before.invocation_id) == before
 
 
@@ -180,7 +181,7 @@ def test_another_galaxy_is_not_asked_for_the_outputs(world: World) -> None:
     world.galaxy.who = Identity("http://other.simulated", "user")
     asked = world.galaxy.calls["outputs"]
     with pytest.raises(RunNotFound, match="another Galaxy"):
-        outputs_of(world)(before.invocation_id)
+        outputs_of(world)(before.invocation_id, SERVICE)
     assert world.galaxy.calls["outputs"] == asked
 
 
@@ -207,7 +208,7 @@ def test_a_job_is_refreshed_while_others_change_it(world: World, times: int) -> 
     busy(world, job.invocation_id, times)
     outputs = outputs_of(world)
     refresh = RefreshJob(outputs.invocations, outputs.runner, world.clock, PollPolicy())
-    assert refresh(job.invocation_id).state is S.COMPLETED
+    assert refresh(job.invocation_id, SERVICE).state is S.COMPLETED
 
 
 def test_a_refresh_and_a_cancel_give_up_after_ten_attempts(world: World) -> None:
@@ -216,7 +217,7 @@ def test_a_refresh_and_a_cancel_give_up_after_ten_attempts(world: World) -> None
     refresh = RefreshJob(outputs.invocations, outputs.runner, world.clock, PollPolicy())
     busy(world, job.invocation_id, 1000)
     with pytest.raises(StoreUnavailable, match="Try again later"):
-        refresh(job.invocation_id)
+        refresh(job.invocation_id, SERVICE)
     assert world.faults.calls.count("invocations.save") == 10
     running = evolve(
         job,
@@ -227,4 +228,4 @@ def test_a_refresh_and_a_cancel_give_up_after_ten_attempts(world: World) -> None
     world.store.invocations[job.invocation_id] = running
     busy(world, job.invocation_id, 1000)
     with pytest.raises(StoreUnavailable):
-        CancelJob(outputs.invocations, world.clock)(job.invocation_id)
+        CancelJob(outputs.invocations, world.clock)(job.invocation_id, SERVICE)

@@ -12,6 +12,7 @@ from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
 from galaxy_jobs.adapters.testing.contracts.invocations import (
     InvocationRepositoryContract,
 )
+from galaxy_jobs.adapters.testing.contracts.owners import OwnersContract
 from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
 from galaxy_jobs.adapters.testing.contracts.repositories import Repositories
 from galaxy_jobs.adapters.testing.contracts.sessions import SessionRepositoryContract
@@ -107,4 +108,8 @@ class TestUploads(InMemory, UploadRepositoryContract):
 
 
 class TestTransitionFeed(InMemory, TransitionFeedContract):
+    pass
+
+
+class TestOwners(InMemory, OwnersContract):
     pass

@@ -7,6 +7,7 @@ from attrs import evolve
 
 from galaxy_jobs.domain import AllowedWorkflow, Workflow, WorkflowId
 from galaxy_jobs.domain.errors import RunRejected, WorkflowUnreadable
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.entrypoints import doctor
 from tests.support.world import REQUEST, World
 
@@ -20,7 +21,7 @@ def test_it_is_refused_before_anything_is_made_in_galaxy() -> None:
     stored.workflow = evolve(stored.workflow, missing_tools=TOOLS)
     for submit in (world.submit.check, world.submit):
         with pytest.raises(RunRejected, match="'tool_0', 'tool_1', 'tool_2'") as error:
-            submit(REQUEST)
+            submit(REQUEST, SERVICE)
         assert error.value.code == "galaxy-rejected"
         assert error.value.extra()["missing_tools"] == list(TOOLS)
     assert not world.galaxy.histories

@@ -31,6 +31,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
 )
 from galaxy_jobs.domain.model.submission import history_mark
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, REQUEST, World
 
@@ -71,16 +72,17 @@ def register(world: World, source: GalaxyData) -> None:
             name="drawn",
             source=source,
             created_at=world.clock(),
-        )
+        ),
+        SERVICE,
     )
 
 
 def test_what_was_superseded_is_cleared_once_the_later_one_has_completed(
     world: World,
 ) -> None:
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
-    second = world.submit(OVERWRITE).invocation_id
+    second = world.submit(OVERWRITE, SERVICE).invocation_id
     assert world.job(first).superseded_by == second
     world.galaxy.tick(2)
     world.clock.advance(timedelta(minutes=5))
@@ -94,9 +96,9 @@ def test_what_was_superseded_is_cleared_once_the_later_one_has_completed(
 
 
 def test_a_running_one_is_stopped_first(world: World) -> None:
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.galaxy.tick()
-    world.submit(OVERWRITE)
+    world.submit(OVERWRITE, SERVICE)
     assert world.job(first).state is InvocationState.CANCELLING
     world.settle()
     assert world.job(first).state is InvocationState.CANCELLED
@@ -104,25 +106,25 @@ def test_a_running_one_is_stopped_first(world: World) -> None:
 
 
 def test_if_the_later_one_fails_no_history_is_touched(world: World) -> None:
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
     world.galaxy.workflows[world.workflow_id].plan = FAILURE
-    second = world.submit(OVERWRITE).invocation_id
+    second = world.submit(OVERWRITE, SERVICE).invocation_id
     world.settle()
     assert world.job(second).state is InvocationState.FAILED
     assert not deleted(world, first)
 
 
 def test_what_failed_to_replace_them_gives_way_to_what_does(world: World) -> None:
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
     workflow = world.galaxy.workflows[world.workflow_id]
     workflow.plan = FAILURE
-    failed = [world.submit(OVERWRITE).invocation_id for _ in range(3)]
+    failed = [world.submit(OVERWRITE, SERVICE).invocation_id for _ in range(3)]
     world.settle()
     assert not deleted(world, first)
     workflow.plan = SUCCESS
-    last = world.submit(OVERWRITE).invocation_id
+    last = world.submit(OVERWRITE, SERVICE).invocation_id
     world.settle()
     assert world.job(first).superseded_by == failed[0]
     assert world.job(failed[2]).superseded_by == last
@@ -134,8 +136,10 @@ def test_another_datasets_runs_and_other_workflows_are_left_alone(
     world: World,
 ) -> None:
     register(world, HDA)
-    other = world.submit(evolve(REQUEST, dataset_id=DatasetId("d2"))).invocation_id
-    world.submit(OVERWRITE)
+    other = world.submit(
+        evolve(REQUEST, dataset_id=DatasetId("d2")), SERVICE
+    ).invocation_id
+    world.submit(OVERWRITE, SERVICE)
     world.settle()
     assert world.job(other).superseded_by is None
     assert world.job(other).state is InvocationState.COMPLETED
@@ -146,13 +150,47 @@ def test_a_history_that_a_dataset_is_drawn_from_is_kept_and_that_is_said(
     world: World,
 ) -> None:
     makes_an_output(world)
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
     register(world, OUTPUT)
-    world.submit(OVERWRITE)
+    world.submit(OVERWRITE, SERVICE)
     world.settle()
     assert not deleted(world, first)
     assert "'d2'" in (world.job(first).attention or "")
+
+
+def test_a_note_about_a_history_names_nothing_of_another_owner(world: World) -> None:
+    makes_an_output(world)
+    lab_a, lab_b = (Viewer(owner=name, sees_all=False) for name in ("a", "b"))
+    datasets = MemoryDatasets(world.store)
+    for viewer, id_, source in (
+        (lab_a, REQUEST.dataset_id, HDA),
+        (lab_b, DatasetId("d2"), OUTPUT),
+    ):
+        dataset = Dataset(
+            dataset_id=id_, name="drawn", source=source, created_at=world.clock()
+        )
+        datasets.add(dataset, viewer)
+    first = world.submit(REQUEST, lab_a).invocation_id
+    world.settle()
+    second = world.submit(OVERWRITE, lab_a).invocation_id
+    world.settle()
+    assert not deleted(world, first)
+    assert world.job(first).superseded_by == second
+    assert world.job(first).attention is None
+    # Of its own it does.
+    own = Dataset(
+        dataset_id=DatasetId("mine"),
+        name="drawn",
+        source=OUTPUT,
+        created_at=world.clock(),
+    )
+    datasets.add(own, lab_a)
+    world.submit(OVERWRITE, lab_a)
+    world.settle()
+    note = world.job(second).attention or ""
+    assert "dataset 'mine' needs it" in note
+    assert "d2" not in note
 
 
 def test_a_history_that_an_active_run_draws_from_is_kept_and_that_is_said(
@@ -172,10 +210,12 @@ def test_a_history_that_an_active_run_draws_from_is_kept_and_that_is_said(
         ),
         plan=[*SUCCESS[:3]],
     )
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
-    user = world.submit(evolve(extra, dataset_id=REQUEST.dataset_id)).invocation_id
-    world.submit(OVERWRITE)
+    user = world.submit(
+        evolve(extra, dataset_id=REQUEST.dataset_id), SERVICE
+    ).invocation_id
+    world.submit(OVERWRITE, SERVICE)
     world.settle()
     assert not deleted(world, first)
     assert user in (world.job(first).attention or "")
@@ -186,9 +226,9 @@ def test_whoever_names_it_while_it_is_deleted_still_finds_it(
     world: World, when: When
 ) -> None:
     makes_an_output(world)
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
-    world.submit(OVERWRITE)
+    world.submit(OVERWRITE, SERVICE)
     world.faults.strikes["histories.delete", when] = lambda: register(world, OUTPUT)
     world.settle()
     assert not deleted(world, first)
@@ -199,9 +239,9 @@ def test_one_that_is_named_after_the_deleter_died_is_brought_back(
     world: World,
 ) -> None:
     makes_an_output(world)
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
-    world.submit(OVERWRITE)
+    world.submit(OVERWRITE, SERVICE)
     world.faults.kills("histories.delete", When.AFTER)
     with pytest.raises(Killed):
         world.settle()
@@ -214,31 +254,31 @@ def test_one_that_is_named_after_the_deleter_died_is_brought_back(
 def test_a_history_that_somebody_has_renamed_is_theirs_now(
     world: World, name: str
 ) -> None:
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
     mark = history_mark(world.job(first).submission_id)
     world.galaxy.histories[history_of(world, first)].name = name.format(mark)
-    world.submit(OVERWRITE)
+    world.submit(OVERWRITE, SERVICE)
     world.settle()
     assert not deleted(world, first)
 
 
 def test_a_history_with_the_name_of_the_version_before_is_ours(world: World) -> None:
-    first = world.submit(REQUEST).invocation_id
+    first = world.submit(REQUEST, SERVICE).invocation_id
     world.settle()
     mark = history_mark(world.job(first).submission_id)
     assert mark == f"galaxy-jobs {world.job(first).submission_id}"
     world.galaxy.histories[history_of(world, first)].name = mark
-    world.submit(OVERWRITE)
+    world.submit(OVERWRITE, SERVICE)
     world.settle()
     assert deleted(world, first)
 
 
 def test_of_two_that_overwrite_the_later_accepted_one_stays(world: World) -> None:
-    slow = Paused(lambda: world.submit(OVERWRITE))
+    slow = Paused(lambda: world.submit(OVERWRITE, SERVICE))
     world.faults.strikes["submissions.accept", When.BEFORE] = slow.pause
     slow.start()
-    first = world.submit(OVERWRITE).invocation_id
+    first = world.submit(OVERWRITE, SERVICE).invocation_id
     slow.go_on()
     assert slow.result is not None
     world.settle()
@@ -251,11 +291,11 @@ def test_of_two_that_overwrite_the_later_accepted_one_stays(world: World) -> Non
 def test_a_poller_killed_at_any_call_clears_all_the_same(when: When) -> None:
     def scene() -> tuple[World, InvocationId, InvocationId, int]:
         world = World.made()
-        done = world.submit(REQUEST).invocation_id
+        done = world.submit(REQUEST, SERVICE).invocation_id
         world.settle()
-        running = world.submit(REQUEST).invocation_id
+        running = world.submit(REQUEST, SERVICE).invocation_id
         world.galaxy.tick()
-        world.submit(OVERWRITE)
+        world.submit(OVERWRITE, SERVICE)
         return world, done, running, len(world.faults.calls)
 
     rehearsal, _, _, begun = scene()
@@ -308,7 +348,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(key=KEYS, overwrite=st.booleans())
     def submit(self, key: IdempotencyKey | None, *, overwrite: bool) -> None:
         wanted = evolve(REQUEST, overwrite=overwrite)
-        self.quietly(lambda: self.world.submit(wanted, key))
+        self.quietly(lambda: self.world.submit(wanted, SERVICE, key))
 
     @rule(
         key=KEYS,
@@ -319,12 +359,12 @@ class Jobs(RuleBasedStateMachine):
         self, key: IdempotencyKey | None, call: str, when: When
     ) -> None:
         self.world.faults.kills(call, when)
-        self.quietly(lambda: self.world.submit(OVERWRITE, key))
+        self.quietly(lambda: self.world.submit(OVERWRITE, SERVICE, key))
 
     @rule(key=KEYS)
     def overwrite_and_hear_nothing(self, key: IdempotencyKey | None) -> None:
         self.world.galaxy.fail_next("invoke", LOST, after=True)
-        self.quietly(lambda: self.world.submit(OVERWRITE, key))
+        self.quietly(lambda: self.world.submit(OVERWRITE, SERVICE, key))
 
     @precondition(lambda self: self.world.store.invocations)
     @rule(data=st.data(), key=KEYS, overwrite=st.sampled_from([None, True, False]))
@@ -333,7 +373,9 @@ class Jobs(RuleBasedStateMachine):
     ) -> None:
         invocation_id = data.draw(st.sampled_from(sorted(self.world.store.invocations)))
         answer = self.quietly(
-            lambda: self.world.rerun(invocation_id, overwrite=overwrite, key=key)
+            lambda: self.world.rerun(
+                invocation_id, SERVICE, overwrite=overwrite, key=key
+            )
         )
         if answer is not None:
             assert self.world.job(answer.invocation_id).rerun_of == invocation_id
@@ -344,7 +386,7 @@ class Jobs(RuleBasedStateMachine):
         invocation_id = data.draw(st.sampled_from(sorted(self.world.store.invocations)))
         before = self.world.job(invocation_id).state
         try:
-            self.world.cancel(invocation_id)
+            self.world.cancel(invocation_id, SERVICE)
             self.cancelled.add(invocation_id)
         except AlreadyEnded:
             assert before in {InvocationState.COMPLETED, InvocationState.FAILED}

@@ -57,6 +57,7 @@ from galaxy_jobs.domain.errors import (
     StoreUnavailable,
 )
 from galaxy_jobs.domain.model.invocation import CHANGED_AFTER_END
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import RunHistories
 from galaxy_jobs.domain.use_cases import (
     AnswerReview,
@@ -1329,8 +1330,8 @@ def test_a_cancel_stops_the_jobs_that_are_left_and_the_failure_stays(rig: Rig) -
     assert "cancel inv1" not in rig.galaxy.asked
     failure = rig.job(id_).failure
     cancel = CancelJob(rig.repositories.invocations, rig.clock)
-    assert cancel(id_).state is S.FAILED
-    cancel(id_)
+    assert cancel(id_, SERVICE).state is S.FAILED
+    cancel(id_, SERVICE)
     rig.galaxy.cancel_fails = DOWN
     for _ in range(2):
         rig.sweep(MINUTE)
@@ -1351,7 +1352,7 @@ def test_a_cancel_stops_the_jobs_that_are_left_and_the_failure_stays(rig: Rig) -
     assert rig.states(id_) == ["queued", "failed"]
     assert rig.sweep(DAY).due == 0
     with pytest.raises(AlreadyEnded):
-        cancel(id_)
+        cancel(id_, SERVICE)
 
 
 def test_a_run_whose_jobs_are_left_may_be_forgotten(rig: Rig) -> None:
@@ -1382,7 +1383,7 @@ def test_what_changes_in_galaxy_while_jobs_are_left_is_told(rig: Rig) -> None:
 def refresh(rig: Rig, id_: InvocationId) -> Invocation:
     runner = cast("WorkflowRunner", rig.galaxy)
     refresh = RefreshJob(rig.repositories.invocations, runner, rig.clock, rig.policy)
-    return refresh(id_)
+    return refresh(id_, SERVICE)
 
 
 def test_a_run_that_was_repaired_in_galaxy_is_reopened_and_followed(rig: Rig) -> None:
@@ -1560,7 +1561,7 @@ def test_the_failure_stays_shown_when_such_a_run_is_cancelled(rig: Rig) -> None:
     rig.sweep()
     failure = rig.job(id_).failure
     assert failure is not None
-    CancelJob(rig.repositories.invocations, rig.clock)(id_)
+    CancelJob(rig.repositories.invocations, rig.clock)(id_, SERVICE)
     rig.sweep(61 * SECOND)
     assert "cancel inv1" in rig.galaxy.asked
     assert (rig.job(id_).state, rig.job(id_).failure) == (S.CANCELLING, failure)
@@ -1578,7 +1579,7 @@ def test_a_cancel_reaches_galaxy_also_when_the_end_is_confirmed_meanwhile(
     id_ = rig.accepted("inv1", BLOCKED)
     rig.sweep()
     rig.clock.advance(2 * MINUTE)
-    CancelJob(rig.repositories.invocations, rig.clock)(id_)
+    CancelJob(rig.repositories.invocations, rig.clock)(id_, SERVICE)
     rig.sweep(2 * MINUTE)
     assert "cancel inv1" in rig.galaxy.asked
 
@@ -1603,7 +1604,9 @@ def answer(
     runner = cast("WorkflowRunner", rig.galaxy)
     invocations = rig.repositories.invocations
     refresh = RefreshJob(invocations, runner, rig.clock, rig.policy)
-    return AnswerReview(invocations, runner, refresh)(id_, place, approve=approve)
+    return AnswerReview(invocations, runner, refresh)(
+        id_, SERVICE, place, approve=approve
+    )
 
 
 def test_a_run_may_wait_for_its_review_for_weeks(rig: Rig) -> None:
@@ -1711,7 +1714,7 @@ def test_a_job_that_has_ended_or_is_elsewhere_takes_no_answer(rig: Rig) -> None:
     waits = rig.accepted("inv2", WAITS)
     rig.sweep()
     cancel = CancelJob(rig.repositories.invocations, rig.clock)
-    cancel(waits)
+    cancel(waits, SERVICE)
     with pytest.raises(NoReview):
         answer(rig, waits, approve=True)
     rig.galaxy.who = THERE

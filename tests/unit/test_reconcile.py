@@ -38,6 +38,7 @@ from galaxy_jobs.domain.errors import (
     StoreUnavailable,
 )
 from galaxy_jobs.domain.model.submission import history_mark
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.use_cases import Reconciled, Sweep
 from tests.support.faults import Killed, Paused, When
 from tests.support.world import HDA, KEY, REQUEST, P, World
@@ -59,25 +60,25 @@ def world() -> World:
 def died_before_its_history(world: World) -> None:
     world.faults.kills("histories.create", When.BEFORE)
     with pytest.raises(Killed):
-        world.submit(REQUEST, KEY)
+        world.submit(REQUEST, SERVICE, KEY)
 
 
 def died_before_its_history_was_noted(world: World) -> None:
     world.faults.kills("histories.create", When.AFTER)
     with pytest.raises(Killed):
-        world.submit(REQUEST, KEY)
+        world.submit(REQUEST, SERVICE, KEY)
 
 
 def died_before_the_invoke(world: World) -> None:
     world.faults.kills("runner.invoke", When.BEFORE)
     with pytest.raises(Killed):
-        world.submit(REQUEST, KEY)
+        world.submit(REQUEST, SERVICE, KEY)
 
 
 def died_after_the_invoke(world: World) -> None:
     world.faults.kills("runner.invoke", When.AFTER)
     with pytest.raises(Killed):
-        world.submit(REQUEST, KEY)
+        world.submit(REQUEST, SERVICE, KEY)
 
 
 def died_and_the_run_is_under_way(world: World) -> None:
@@ -93,7 +94,7 @@ def died_and_the_run_has_ended(world: World) -> None:
 def sent_an_invoke_that_arrives_late(world: World) -> None:
     world.galaxy.fail_next("invoke", LOST, later=True)
     with pytest.raises(OutcomeUnknown):
-        world.submit(REQUEST, KEY)
+        world.submit(REQUEST, SERVICE, KEY)
 
 
 WAYS = [
@@ -123,7 +124,7 @@ def test_one_that_is_due_again_within_a_slow_pass_waits_for_no_lease(
     world.clock.advance(timedelta(seconds=1))
     world.faults.kills("runner.invoke", When.BEFORE)
     with pytest.raises(Killed):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     world.clock.advance(world.submit.policy.deadline)
     policy = evolve(world.reconcile.policy, lease=timedelta(minutes=2))
     reconcile = evolve(world.reconcile, policy=policy)
@@ -178,10 +179,10 @@ def test_without_a_run_it_is_fenced_first_and_rejected_only_after_a_wait(
 def test_only_what_was_lost_is_counted(world: World) -> None:
     world.galaxy.fail_next("create", RunnerRefusedUs("Bad key."))
     with pytest.raises(RunnerRefusedUs):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     world.galaxy.fail_next("invoke", RunRejected("Tool 'x' is missing.", 400))
     with pytest.raises(RunRejected):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     for _ in range(5):  # what they left behind is looked for, until nothing is due
         world.clock.advance(timedelta(minutes=30))
         assert world.reconcile(world.galaxy.who) == Reconciled()
@@ -277,7 +278,7 @@ def run_by_hand(world: World, workflow: str, data: GalaxyData, **values: Json) -
     """Run something into the history of a submission that was never invoked."""
     world.faults.kills("runner.invoke", When.BEFORE)
     with pytest.raises(Killed):
-        world.submit(evolve(REQUEST, parameters={"p": "wanted"}))
+        world.submit(evolve(REQUEST, parameters={"p": "wanted"}), SERVICE)
     workflow_id = world.workflow_id
     inputs: dict[str, Source | Json] = {"text": data, **values}
     if workflow != "w":
@@ -401,11 +402,11 @@ def test_the_history_of_a_later_submission_is_not_that_of_an_earlier_one(
         world.reconcile(world.galaxy.who)
     world.wipe()
     if recorded:
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     else:
         world.faults.kills("runner.invoke", When.AFTER)
         with pytest.raises(Killed):
-            world.submit(REQUEST)
+            world.submit(REQUEST, SERVICE)
     earlier, later = world.submissions()
     assert earlier.history_id == later.history_id
     world.settle()
@@ -433,7 +434,7 @@ def test_the_fence_of_a_later_submission_stays_where_an_earlier_one_was_adopted(
     world.wipe()
     world.faults.kills("runner.invoke", When.BEFORE)
     with pytest.raises(Killed):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     (history,) = world.galaxy.histories.values()
     history.deleted = True
     world.clock.advance(world.reconcile.policy.afterwards)
@@ -445,11 +446,11 @@ def test_the_fence_of_a_later_submission_stays_where_an_earlier_one_was_adopted(
 def test_a_run_of_before_that_is_looked_for_is_not_that_of_a_later_submission(
     world: World,
 ) -> None:
-    world.submit(REQUEST)
+    world.submit(REQUEST, SERVICE)
     world.wipe()
     world.faults.kills("runner.invoke", When.AFTER)
     with pytest.raises(Killed):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     world.settle()
     world.check()
     earlier, later = (world.submission(s.submission_id) for s in world.submissions())
@@ -471,7 +472,7 @@ def test_a_parameter_may_be_shown_in_another_form(
     )
     world.faults.kills("runner.invoke", When.AFTER)
     with pytest.raises(Killed):
-        world.submit(evolve(REQUEST, parameters={"p": asked}))
+        world.submit(evolve(REQUEST, parameters={"p": asked}), SERVICE)
     (run,) = world.galaxy.runs
     run.inputs = {**run.inputs, "p": shown}
     world.settle()
@@ -510,7 +511,7 @@ def test_one_that_galaxy_will_not_speak_of_holds_up_no_other(world: World) -> No
     died_after_the_invoke(world)
     world.faults.kills("runner.invoke", When.AFTER)
     with pytest.raises(Killed):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     world.clock.advance(timedelta(hours=1))
     world.galaxy.fail_next("report", RunnerUnavailable("Garbage."))
     done = world.reconcile(world.galaxy.who)
@@ -523,7 +524,7 @@ def test_a_run_with_an_id_that_cannot_be_stored_holds_up_no_other(world: World) 
     died_after_the_invoke(world)
     world.faults.kills("runner.invoke", When.AFTER)
     with pytest.raises(Killed):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     world.clock.advance(timedelta(hours=1))
     world.faults.raises("submissions.accept", When.BEFORE, InvalidValue("Too long."))
     done = world.reconcile(world.galaxy.who)
@@ -538,7 +539,7 @@ def test_a_slow_galaxy_does_not_keep_a_sweep_for_ever(world: World) -> None:
     for _ in range(5):
         world.faults.kills("runner.invoke", When.AFTER)
         with pytest.raises(Killed):
-            world.submit(REQUEST)
+            world.submit(REQUEST, SERVICE)
     world.clock.advance(timedelta(hours=1))
 
     def takes_its_time() -> None:
@@ -609,7 +610,7 @@ def test_a_reconciler_paused_at_any_call_undoes_nothing_when_it_goes_on(
 def test_a_reconciler_paused_before_its_fence_does_not_stop_a_run_that_came_of_it(
     world: World,
 ) -> None:
-    submitter = Paused(lambda: world.submit(REQUEST, KEY))
+    submitter = Paused(lambda: world.submit(REQUEST, SERVICE, KEY))
     world.faults.strikes["runner.invoke", When.BEFORE] = submitter.pause
     submitter.start()
     world.clock.advance(world.reconcile.policy.grace)
@@ -629,7 +630,7 @@ def test_a_reconciler_paused_before_its_fence_does_not_stop_a_run_that_came_of_i
 def test_a_fence_that_was_noted_and_not_put_up_stops_nobody_unseen(
     world: World,
 ) -> None:
-    submitter = Paused(lambda: world.submit(REQUEST, KEY))
+    submitter = Paused(lambda: world.submit(REQUEST, SERVICE, KEY))
     world.faults.strikes["runner.invoke", When.BEFORE] = submitter.pause
     submitter.start()
     world.clock.advance(world.reconcile.policy.grace)
@@ -640,7 +641,7 @@ def test_a_fence_that_was_noted_and_not_put_up_stops_nobody_unseen(
     assert isinstance(submitter.error, OutcomeUnknown)
     world.settle()
     world.check()
-    answer = world.submit(REQUEST, KEY)
+    answer = world.submit(REQUEST, SERVICE, KEY)
     assert answer.replayed, "it slipped through and was adopted"
 
 
@@ -696,7 +697,7 @@ class Submissions(RuleBasedStateMachine):
     @rule(key=KEYS)
     def submit(self, key: IdempotencyKey) -> None:
         try:
-            self.world.submit(REQUEST, key)
+            self.world.submit(REQUEST, SERVICE, key)
         except (DomainError, Killed) as error:
             note(repr(error))
         finally:
@@ -720,7 +721,7 @@ class Submissions(RuleBasedStateMachine):
     def submit_and_stop_in_the_middle(
         self, key: IdempotencyKey, call: str, when: When
     ) -> None:
-        slow = Paused(lambda: self.world.submit(REQUEST, key))
+        slow = Paused(lambda: self.world.submit(REQUEST, SERVICE, key))
         self.world.faults.strikes[call, when] = slow.pause
         slow.start()
         self.world.faults.strikes.clear()

@@ -24,6 +24,7 @@ from galaxy_jobs.domain.errors import (
     RunnerRefusedUs,
     RunnerUnavailable,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.use_cases import RegisterDataset
 
 
@@ -54,9 +55,9 @@ def register(galaxy: SimulatedGalaxy, clock: ManualClock) -> RegisterDataset:
 def test_what_galaxy_knows_is_kept_with_its_time(
     register: RegisterDataset, clock: ManualClock
 ) -> None:
-    dataset = register("reads", HDA, D1)
+    dataset = register("reads", HDA, SERVICE, D1)
     assert (dataset.description, dataset.described_at) == (FILE, clock.now)
-    assert register.datasets.get(D1) == dataset
+    assert register.datasets.get(D1, SERVICE) == dataset
 
 
 @pytest.mark.parametrize("state", ["deferred", "upload", "error", "deleted", "purged"])
@@ -64,7 +65,7 @@ def test_data_in_any_state_is_registered(
     register: RegisterDataset, galaxy: SimulatedGalaxy, state: str
 ) -> None:
     galaxy.data[HDA] = evolve(FILE, state=state)
-    dataset = register("reads", HDA, D1)
+    dataset = register("reads", HDA, SERVICE, D1)
     assert dataset.description == galaxy.data[HDA]
 
 
@@ -73,9 +74,9 @@ def test_data_that_is_not_there_is_refused(
 ) -> None:
     galaxy.data[HDA] = None
     with pytest.raises(DataMismatch, match="no hda 'a1' that") as refusal:
-        register("reads", HDA, D1)
+        register("reads", HDA, SERVICE, D1)
     assert "register that" not in str(refusal.value)
-    assert register.datasets.page(10).items == ()
+    assert register.datasets.page(SERVICE, 10).items == ()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_an_id_of_another_kind_is_refused_with_the_right_kind(
     galaxy.data |= data
     other = "hda" if source == HDCA else "hdca"
     with pytest.raises(DataMismatch, match=f"register that as {other}"):
-        register("reads", source, D1)
+        register("reads", source, SERVICE, D1)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +122,10 @@ def test_of_two_kinds_the_one_that_was_meant_is_taken(
 ) -> None:
     galaxy.data |= {HDA: evolve(FILE, **change), HDCA: LIST}
     if meant == HDA:
-        register(name, HDA, D1)
+        register(name, HDA, SERVICE, D1)
         return
     with pytest.raises(DataMismatch) as refusal:
-        register(name, HDA, D1)
+        register(name, HDA, SERVICE, D1)
     assert str(refusal.value).startswith("hda a1, '1.fq' (fastq) was not meant.")
     assert "hdca a1, 'plate' (list): register that as hdca" in str(refusal.value)
 
@@ -134,15 +135,15 @@ def test_nothing_is_registered_where_galaxy_cannot_tell(
 ) -> None:
     galaxy.outage = DOWN
     with pytest.raises(DataNotChecked, match="is not registered") as refusal:
-        register("reads", HDA, D1)
+        register("reads", HDA, SERVICE, D1)
     assert refusal.value.retry_after == 7
-    assert register.datasets.page(10).items == ()
+    assert register.datasets.page(SERVICE, 10).items == ()
     galaxy.outage = RunnerRefusedUs("Bad key.")
     with pytest.raises(RunnerRefusedUs):
-        register("reads", HDA, D1)
-    dataset = register("reads", HDA, D1, check=False)
+        register("reads", HDA, SERVICE, D1)
+    dataset = register("reads", HDA, SERVICE, D1, check=False)
     assert dataset.description is None
-    register("reads", UrlData("http://x.test/", "txt"))
+    register("reads", UrlData("http://x.test/", "txt"), SERVICE)
 
 
 @pytest.mark.parametrize("error", [DOWN, RunnerRefusedUs("Bad key.")])
@@ -157,34 +158,34 @@ def test_the_other_kind_need_not_be_told(
         return original(data)
 
     galaxy.describe = describe  # type: ignore[method-assign]
-    assert register("reads", HDA, D1).description == FILE
+    assert register("reads", HDA, SERVICE, D1).description == FILE
 
 
 def test_the_same_one_again_asks_nothing_and_changes_nothing(
     register: RegisterDataset, galaxy: SimulatedGalaxy, clock: ManualClock
 ) -> None:
-    first = register("reads", HDA, D1)
+    first = register("reads", HDA, SERVICE, D1)
     clock.advance(timedelta(hours=1))
     galaxy.outage = DOWN
-    assert register("reads", HDA, D1) == first
+    assert register("reads", HDA, SERVICE, D1) == first
     for name, source in (("other", HDA), ("reads", HDCA)):
         with pytest.raises(DatasetExists):
-            register(name, source, D1)
+            register(name, source, SERVICE, D1)
 
 
 def test_one_that_was_not_described_is_described_later(
     register: RegisterDataset, clock: ManualClock
 ) -> None:
-    first = register("reads", HDA, D1, check=False)
+    first = register("reads", HDA, SERVICE, D1, check=False)
     now = clock.advance(timedelta(hours=1))
-    again = register("reads", HDA, D1)
+    again = register("reads", HDA, SERVICE, D1)
     assert again == evolve(first, description=FILE, described_at=now)
-    assert register.datasets.get(D1) == again
+    assert register.datasets.get(D1, SERVICE) == again
 
 
 def test_what_can_never_be_is_refused_before_galaxy_is_asked(
     register: RegisterDataset, galaxy: SimulatedGalaxy
 ) -> None:
     with pytest.raises(InvalidValue):
-        register("n" * 256, HDA, D1)
+        register("n" * 256, HDA, SERVICE, D1)
     assert galaxy.calls["describe"] == 0

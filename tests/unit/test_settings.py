@@ -234,6 +234,7 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         name = "two"
         id = "f597429621d6eb2b"
         takes_dataset = false
+        owners = ["lab-a", "lab-b"]
         [poll]
         min_interval = 2
         max_interval = "PT4M"
@@ -261,6 +262,8 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         resource_params={"cores": 4, "queue": "long"},
     )
     assert (second.options, second.takes_dataset) == (InvokeOptions(), False)
+    assert not first.owners
+    assert second.owners == {"lab-a", "lab-b"}
     assert settings.poll.min_interval == timedelta(seconds=2)
     assert settings.poll.max_interval == timedelta(minutes=4)
     assert settings.threads == 3
@@ -359,6 +362,7 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("workflows = 3", "workflows is 3"),
         ("[workflows]\nname = 'a'", "[[workflows]]"),
         ("[[workflows]]\nname = 'a'\nid = 3", "input, takes_dataset, id, "),
+        ("[[workflows]]\nname = 'a'\nowners = []", "[[workflows]] has"),
         ("[poll]\nthreads = -1", "threads"),
         ("[poll]\nthreads = 1.5", "[poll] threads is 1.5; expected a whole number"),
         ("[submit]\npurge = 'yes'", "[submit] purge is 'yes'; expected true or false"),

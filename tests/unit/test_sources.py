@@ -33,6 +33,7 @@ from galaxy_jobs.domain.errors import InvalidSource, InvalidValue
 from galaxy_jobs.domain.model import dataset as model
 from galaxy_jobs.domain.model.dataset import check_schemes
 from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow_input import misfit
 from galaxy_jobs.domain.use_cases import DataPolicy, RegisterDataset
 from galaxy_jobs.domain.use_cases.sources import ResolveSource
@@ -304,7 +305,8 @@ def datasets() -> MemoryDatasets:
 
 def add(datasets: MemoryDatasets, name: str, source: Source) -> Dataset:
     return datasets.add(
-        Dataset(dataset_id=DatasetId(name), name=name, source=source, created_at=NOON)
+        Dataset(dataset_id=DatasetId(name), name=name, source=source, created_at=NOON),
+        SERVICE,
     )
 
 
@@ -331,7 +333,7 @@ def test_references_are_replaced_by_their_data(datasets: MemoryDatasets) -> None
             SourceElement("3", GalaxyData(Src.HDCA, "c")),
         ),
     )
-    assert ResolveSource(datasets)(datasets.get(DatasetId("a"))) == A
+    assert ResolveSource(datasets)(datasets.get(DatasetId("a"), SERVICE)) == A
 
 
 @pytest.mark.parametrize(
@@ -392,11 +394,11 @@ def test_a_collection_of_unknown_datasets_is_registered_unchecked_only(
     register = RegisterDataset(datasets, ManualClock())
     source = CollectionData("list", (SourceElement("x", D["a"]),))
     with pytest.raises(InvalidSource, match="'a', which is not registered"):
-        register("plate", source, DatasetId("plate"))
-    assert not datasets.page(10).items
-    register("plate", source, DatasetId("plate"), check=False)
+        register("plate", source, SERVICE, DatasetId("plate"))
+    assert not datasets.page(SERVICE, 10).items
+    register("plate", source, SERVICE, DatasetId("plate"), check=False)
     add(datasets, "a", A)
-    assert register("plate", source, DatasetId("plate")).source == source
+    assert register("plate", source, SERVICE, DatasetId("plate")).source == source
 
 
 def test_an_address_of_another_scheme_is_not_registered(
@@ -404,12 +406,12 @@ def test_an_address_of_another_scheme_is_not_registered(
 ) -> None:
     s3 = UrlData("s3://bucket/key", "txt")
     with pytest.raises(InvalidValue, match="http, https or ftp"):
-        RegisterDataset(datasets, ManualClock())("x", s3)
+        RegisterDataset(datasets, ManualClock())("x", s3, SERVICE)
     policy = DataPolicy(schemes=["s3"])
-    RegisterDataset(datasets, ManualClock(), policy=policy)("x", s3)
+    RegisterDataset(datasets, ManualClock(), policy=policy)("x", s3, SERVICE)
     with pytest.raises(InvalidValue, match="must be a s3 address"):
         RegisterDataset(datasets, ManualClock(), policy=policy)(
-            "x", evolve(s3, url="http://x.test/a")
+            "x", evolve(s3, url="http://x.test/a"), SERVICE
         )
 
 
@@ -425,7 +427,7 @@ def test_parts_of_a_source_have_limits(datasets: MemoryDatasets) -> None:
     ):
         source = CollectionData("list", (SourceElement("x", data),))
         with pytest.raises(InvalidValue, match=r"element 'x'.* has \d+ characters"):
-            register("plate", source)
+            register("plate", source, SERVICE)
 
 
 # --- inputs -------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from galaxy_jobs.adapters.galaxy import Galaxy, client, translate
 from galaxy_jobs.domain import HistoryId, InvocationState, RunHistories
 from galaxy_jobs.domain.errors import RunnerUnavailable, RunRejected
+from galaxy_jobs.domain.model.viewer import SERVICE
 from tests.support.faults import Killed, When
 from tests.support.world import REQUEST, World
 
@@ -28,7 +29,7 @@ def tags(world: World) -> list[frozenset[str]]:
 
 
 def test_the_first_look_at_a_run_tags_its_history(world: World) -> None:
-    world.submit(REQUEST)
+    world.submit(REQUEST, SERVICE)
     assert world.galaxy.calls["tag"] == 0  # a client waits
     world.settle()
     assert tags(world) == [TAGS]
@@ -39,7 +40,7 @@ def test_the_first_look_at_a_run_tags_its_history(world: World) -> None:
 def test_a_tag_that_galaxy_does_not_take_is_left_out(
     world: World, trouble: RunnerUnavailable | RunRejected
 ) -> None:
-    done = world.submit(REQUEST)
+    done = world.submit(REQUEST, SERVICE)
     world.galaxy.fail_next("tag", trouble)
     world.clock.advance(timedelta(seconds=5))
     sweep = world.poll()
@@ -51,7 +52,7 @@ def test_a_tag_that_galaxy_does_not_take_is_left_out(
 
 
 def test_a_look_is_stored_before_the_history_is_tagged(world: World) -> None:
-    done = world.submit(REQUEST)
+    done = world.submit(REQUEST, SERVICE)
     world.faults.kills("histories.tag", When.BEFORE)
     with pytest.raises(Killed):
         world.round()
@@ -64,14 +65,14 @@ def test_a_look_is_stored_before_the_history_is_tagged(world: World) -> None:
 def test_a_run_that_was_found_again_is_tagged(world: World) -> None:
     world.faults.kills("runner.invoke", When.AFTER)
     with pytest.raises(Killed):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
     world.settle()
     assert tags(world) == [TAGS]
 
 
 def test_a_refusal_of_galaxy_to_tag_at_all_stops_no_poller(world: World) -> None:
     for _ in range(30):
-        world.submit(REQUEST)
+        world.submit(REQUEST, SERVICE)
         world.galaxy.fail_next("tag", RunnerUnavailable("no PUT here"))
     assert world.poll().problem is None
     assert world.galaxy.calls["tag"] == 30

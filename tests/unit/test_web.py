@@ -74,6 +74,7 @@ from galaxy_jobs.domain.errors import (
 from galaxy_jobs.domain.model.datatypes import Datatypes
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import Json
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow import ListedWorkflow
 from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.domain.ports import Page
@@ -383,10 +384,12 @@ def test_the_duration_of_a_job_ends_with_it(world: World) -> None:
     world.api.post(f"/jobs/{id_}/rerun", json={"overwrite": True})
     [end] = [
         change.at
-        for change in world.container.invocations().transitions(InvocationId(id_))
+        for change in world.container.invocations().transitions(
+            InvocationId(id_), SERVICE
+        )
         if change.to_state.is_terminal
     ]
-    start = world.container.invocations().get(InvocationId(id_)).created_at
+    start = world.container.invocations().get(InvocationId(id_), SERVICE).created_at
     for path in ("/", f"/ui/jobs/{id_}"):
         assert f"after {wording.duration(end - start)}" in text_of(world.get(path))
 
@@ -632,7 +635,8 @@ def test_the_form_offers_datasets_with_what_galaxy_knows_of_them(
             created_at=datetime.now(UTC),
             description=described,
             described_at=datetime.now(UTC),
-        )
+        ),
+        SERVICE,
     )
     page = world.get("/ui/submit?workflow_name=Form")
     label = "Plate &lt;1&gt; (list:paired of txt, ok)"
@@ -1326,7 +1330,8 @@ def test_a_picker_offers_the_datasets_that_fit(world: World) -> None:
             name="A Plate",
             source=GalaxyData(Src.HDCA, "c1"),
             created_at=world.clock(),
-        )
+        ),
+        SERVICE,
     )
     plates = WorkflowInput(name="plates", kind=InputKind.COLLECTION)
     world.galaxy.add_workflow("Plates", TEXT, plates)
@@ -1343,7 +1348,8 @@ def test_a_picker_offers_the_datasets_that_fit(world: World) -> None:
             created_at=world.clock(),
             description=DataDescription(state="ok", extensions=("tabular",)),
             described_at=world.clock(),
-        )
+        ),
+        SERVICE,
     )
     fasta = WorkflowInput(name="fasta", kind=InputKind.DATA, formats=("fasta",))
     world.galaxy.add_workflow("Fasta", fasta)
@@ -1353,10 +1359,10 @@ def test_a_picker_offers_the_datasets_that_fit(world: World) -> None:
     )
     data: Any = SimpleNamespace(datatypes=lambda: datatypes)
     find = FindDatasets(world.container.datasets(), data)
-    [fitting, any_] = find([fasta, None], "data")
+    [fitting, any_] = find([fasta, None], SERVICE, "data")
     assert [dataset.dataset_id for dataset in fitting] == ["reads"]
     assert {dataset.dataset_id for dataset in any_} == {"reads", "table"}
-    world.container.datasets().remove(DatasetId("table"))
+    world.container.datasets().remove(DatasetId("table"), SERVICE)
     assert offered() == ["plate", "reads"]
     assert offered(workflow_name="Plates", input="plates") == ["plate"]
     assert offered(workflow_name="Plates", input="text") == ["plate", "reads"]

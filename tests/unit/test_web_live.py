@@ -26,6 +26,7 @@ from galaxy_jobs.adapters.testing.memory import (
 from galaxy_jobs.domain import DatasetId, Invocation, InvocationId, InvocationState
 from galaxy_jobs.domain.errors import JobNotFound, StoreUnavailable
 from galaxy_jobs.domain.model.invocation import Revision
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
 from galaxy_jobs.domain.ports import JobFilter, JobTransition
 from galaxy_jobs.entrypoints.api.events import stream
 from galaxy_jobs.entrypoints.web import live
@@ -50,12 +51,12 @@ class Invocations(MemoryInvocations):
     queries = 0
 
     def revisions(
-        self, invocation_ids: Collection[InvocationId]
+        self, invocation_ids: Collection[InvocationId], viewer: Viewer
     ) -> Mapping[InvocationId, Revision]:
         Invocations.queries += 1
         if Invocations.failure:
             raise Invocations.failure
-        return super().revisions(invocation_ids)
+        return super().revisions(invocation_ids, viewer)
 
 
 class World:
@@ -85,7 +86,7 @@ class World:
 
     def shown(self, name: str) -> str:
         """Return the mark of the page of a job."""
-        job = self.invocations.get(InvocationId(name))
+        job = self.invocations.get(InvocationId(name), SERVICE)
         return live.mark_of({job.invocation_id: job}, self.now)
 
     async def follow(
@@ -96,11 +97,11 @@ class World:
         def read() -> Sequence[Invocation]:
             self.readings += 1
             if name is not None:
-                return [self.invocations.get(InvocationId(name))]
-            return self.invocations.page(wanted, 25).items
+                return [self.invocations.get(InvocationId(name), SERVICE)]
+            return self.invocations.page(wanted, SERVICE, 25).items
 
         def moved_by(change: JobTransition) -> bool:
-            return name is None and wanted.moved_by(change, is_first=True)
+            return name is None and wanted.moved_by(change, SERVICE, is_first=True)
 
         key = name or wanted
         page = live.Page(read, moved_by)
@@ -171,7 +172,7 @@ def test_every_change_of_a_job_that_is_shown_is_one_event(
         await world.rounds()
         assert not waiting.done()
         world.put("inv1", **change)
-        after = world.invocations.get(InvocationId("inv1")).state
+        after = world.invocations.get(InvocationId("inv1"), SERVICE).state
         assert await waiting == (END if after.is_terminal else CHANGE)
         waiting = asyncio.ensure_future(anext(events))
         await world.rounds()
@@ -301,12 +302,12 @@ def test_a_transition_moves_jobs_into_lists_and_out_of_them(
     store = MemoryStore()
     new = evolve(an_invocation(), state=after)
     store.put(None if before is None else evolve(new, state=before), new)
-    (change,) = MemoryTransitionFeed(store).after(0, limit=1)
+    (change,) = MemoryTransitionFeed(store).after(0, SERVICE, limit=1)
     wanted = JobFilter(states=frozenset(states))
-    assert wanted.moved_by(change, is_first=True) is moved[0]
-    assert wanted.moved_by(change, is_first=False) is moved[1]
+    assert wanted.moved_by(change, SERVICE, is_first=True) is moved[0]
+    assert wanted.moved_by(change, SERVICE, is_first=False) is moved[1]
     for other in (
         evolve(wanted, dataset_ids=frozenset([DatasetId("other")])),
         evolve(wanted, workflow_names=frozenset(["other"])),
     ):
-        assert not other.moved_by(change, is_first=True)
+        assert not other.moved_by(change, SERVICE, is_first=True)

@@ -31,6 +31,7 @@ from galaxy_jobs.domain.errors import (
     InvalidValue,
     WorkflowNotAllowed,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.workflow import bind, dataset_target, resolve
 from galaxy_jobs.domain.model.workflow_input import Bound
 
@@ -211,8 +212,8 @@ def test_which_input_takes_it_is_told_where_it_is_certain() -> None:
 
     def told(allowed: AllowedWorkflow, *inputs: WorkflowInput) -> Any:
         allowlist, of = Allowlist((allowed,)), workflow(*inputs)
-        names = [each.name for each in allowlist.dataset_inputs("w", of)]
-        return allowlist.dataset_input("w", of), names
+        names = [each.name for each in allowlist.dataset_inputs("w", SERVICE, of)]
+        return allowlist.dataset_input("w", SERVICE, of), names
 
     assert told(row(), READS) == (READS, ["reads"])
     assert told(row(input="reads"), READS, more) == (READS, ["reads", "more"])
@@ -507,19 +508,19 @@ def test_a_huge_name_is_refused_in_a_sentence_that_can_be_read() -> None:
 
 
 def test_without_a_list_every_workflow_may_be_run() -> None:
-    assert Allowlist().admit("any") == AllowedWorkflow(name="any")
+    assert Allowlist().admit("any", SERVICE) == AllowedWorkflow(name="any")
 
 
 def test_the_row_that_allows_a_workflow_says_how_it_is_run() -> None:
     row = AllowedWorkflow(name="b", input="reads", workflow_id=WorkflowId("w7"))
-    assert Allowlist((AllowedWorkflow(name="a"), row)).admit("b") is row
+    assert Allowlist((AllowedWorkflow(name="a"), row)).admit("b", SERVICE) is row
 
 
 @pytest.mark.parametrize("name", ["c", "A", "a "])
 def test_a_workflow_that_is_not_on_the_list_is_refused(name: str) -> None:
     allowed = Allowlist((AllowedWorkflow(name="b"), AllowedWorkflow(name="a")))
     with pytest.raises(WorkflowNotAllowed, match="'a', 'b'") as caught:
-        allowed.admit(name)
+        allowed.admit(name, SERVICE)
     assert caught.value.name == name
 
 
@@ -527,7 +528,7 @@ def test_a_workflow_that_is_not_on_the_list_is_refused(name: str) -> None:
 @pytest.mark.parametrize("rows", [(), (AllowedWorkflow(name="a"),)])
 def test_an_empty_name_is_refused(name: str, rows: tuple[AllowedWorkflow, ...]) -> None:
     with pytest.raises(InvalidValue, match="workflow_name is empty"):
-        Allowlist(rows).admit(name)
+        Allowlist(rows).admit(name, SERVICE)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import sqlalchemy as sa
@@ -36,6 +36,7 @@ from galaxy_jobs.domain.model.dataset import (
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.submission import SubmissionState
 from galaxy_jobs.domain.model.values import DatasetId
+from galaxy_jobs.domain.model.viewer import Viewer, namespace
 from galaxy_jobs.domain.ports import Cursor, DatasetRepository, Page
 
 
@@ -53,6 +54,7 @@ _COLUMNS = (
     _T.c.created_at,
     sa.cast(_T.c.description, sa.Text).label("description"),
     _T.c.described_at,
+    _T.c.owner,
 )
 _SELECT = sa.select(*_COLUMNS)
 _ADD = (
@@ -61,8 +63,10 @@ _ADD = (
     .returning(_T.c.dataset_id)
 )
 _ONE = _SELECT.where(_T.c.dataset_id == sa.bindparam("id"))
+_only: sa.BindParameter[str | None] = sa.bindparam("only", type_=sa.Text)
+_SEEN = sa.or_(_only.is_(None), _T.c.owner == _only)
 _MANY = _SELECT.where(
-    _T.c.dataset_id == sa.func.any(sa.bindparam("ids", type_=ARRAY(sa.Text)))
+    _T.c.dataset_id == sa.func.any(sa.bindparam("ids", type_=ARRAY(sa.Text))), _SEEN
 )
 _TEXT = sa.cast(_T.c.source, sa.Text)
 _IS_LARGE = sa.and_(
@@ -88,12 +92,9 @@ _FIRST = (
     .order_by(_T.c.created_at.desc(), _T.c.dataset_id.desc())
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_BEYOND = _FIRST.where(
-    sa.tuple_(_T.c.created_at, _T.c.dataset_id)
-    < sa.tuple_(
-        sa.bindparam("created_at", type_=tables.Time),
-        sa.bindparam("id", type_=sa.Text),
-    )
+_BEYOND = sa.tuple_(_T.c.created_at, _T.c.dataset_id) < sa.tuple_(
+    sa.bindparam("created_at", type_=tables.Time),
+    sa.bindparam("id", type_=sa.Text),
 )
 _DESCRIBE = sa.update(_T).where(_T.c.dataset_id == sa.bindparam("id"))
 _RENAME = (
@@ -110,7 +111,7 @@ _LOCK = (
 )
 _REMOVE = sa.delete(_T).where(_T.c.dataset_id == sa.bindparam("id"))
 _JOB = (
-    sa.select(_I.c.invocation_id)
+    sa.select(_I.c.invocation_id, _I.c.owner)
     .where(
         _I.c.dataset_id == sa.bindparam("id"),
         _I.c.state.in_(
@@ -118,7 +119,7 @@ _JOB = (
         ),
     )
     .union_all(
-        sa.select(_A.c.invocation_id)
+        sa.select(_A.c.invocation_id, _I.c.owner)
         .join(_I, _I.c.invocation_id == _A.c.invocation_id)
         .where(
             sa.text("draws <> '{}'"),
@@ -129,7 +130,7 @@ _JOB = (
     .limit(1)
 )
 _SUBMISSION = (
-    sa.select(_S.c.submission_id)
+    sa.select(_S.c.submission_id, _S.c.owner)
     .where(
         _S.c.look_at.isnot(None),
         _S.c.state.not_in(
@@ -163,105 +164,125 @@ class PostgresDatasets(DatasetRepository):
     engine: Engine
     schemes: Collection[str] = URL_SCHEMES
 
-    def add(self, dataset: Dataset) -> Dataset:
+    def add(self, dataset: Dataset, viewer: Viewer) -> Dataset:
+        dataset = dataset.owned_by(viewer)
+
         def work(connection: Connection) -> Dataset:
             while True:
-                if connection.execute(_ADD, dataset_to_row(dataset)).first():
-                    return dataset
-                row = (
-                    connection.execute(_ONE, {"id": dataset.dataset_id})
-                    .mappings()
-                    .first()
-                )
+                id_ = dataset.dataset_id
+                row = _of_viewer(connection, [id_], viewer).get(id_)
                 if row is None:
-                    continue  # removed in between, by another program
-                with suppress(InvalidSource):
-                    stored = dataset_from_row(row, self.schemes)
-                    if stored.same_as(dataset):
-                        return _described(connection, stored, dataset)
-                raise DatasetExists(dataset.dataset_id)
+                    if connection.execute(_ADD, dataset_to_row(dataset)).first():
+                        return dataset
+                    row = _of_viewer(connection, [id_], viewer).get(id_)
+                if row is not None:
+                    with suppress(InvalidSource):
+                        stored = dataset_from_row(row, viewer, self.schemes)
+                        if stored.same_as(dataset):
+                            return _described(connection, stored, dataset)
+                    raise DatasetExists(id_)
+                taken = {"id": dataset.stored_id}
+                if connection.execute(_ONE, taken).first() is not None:
+                    raise DatasetExists(id_)
+                # Removed in between, by another program.
 
         return write(self.engine, work)
 
-    def get(self, dataset_id: DatasetId) -> Dataset:
-        if not storable(dataset_id):
+    def get(self, dataset_id: DatasetId, viewer: Viewer) -> Dataset:
+        datasets = self.get_many([dataset_id], viewer)
+        if dataset_id not in datasets:
             raise DatasetNotFound(dataset_id)
-        row = read(
-            self.engine,
-            lambda c: c.execute(_ONE, {"id": dataset_id}).mappings().first(),
-        )
-        if row is None:
-            raise DatasetNotFound(dataset_id)
-        return dataset_from_row(row, self.schemes)
+        return datasets[dataset_id]
 
     def get_many(
-        self, dataset_ids: Collection[DatasetId]
+        self, dataset_ids: Collection[DatasetId], viewer: Viewer
     ) -> Mapping[DatasetId, Dataset]:
         ids = [dataset_id for dataset_id in dataset_ids if storable(dataset_id)]
         if not ids:
             return {}
-        rows = read(
-            self.engine, lambda c: c.execute(_MANY, {"ids": ids}).mappings().all()
-        )
-        return {row["dataset_id"]: dataset_from_row(row, self.schemes) for row in rows}
+        rows = read(self.engine, lambda c: _of_viewer(c, ids, viewer))
+        return {
+            id_: dataset_from_row(row, viewer, self.schemes)
+            for id_, row in rows.items()
+        }
 
     def page(
-        self, limit: int, after: Cursor | None = None, *, search: str = ""
+        self,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
+        *,
+        search: str = "",
     ) -> Page[Dataset | UnusableDataset]:
         parameters: dict[str, object] = {"limit": limit + 1}
         statement = _FIRST
+        if viewer.only is not None:
+            statement = statement.where(_T.c.owner == viewer.only)
         if after is not None:
             if not storable(after.id):
                 raise InvalidValue("The cursor is malformed.")
             parameters |= {"created_at": after.created_at, "id": after.id}
-            statement = _BEYOND
+            statement = statement.where(_BEYOND)
         if search:
             if not storable(search):
                 return Page((), None)
-            statement = statement.where(_has(search))
+            statement = statement.where(_has(search, viewer))
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
-        items = tuple(self._listed(row) for row in rows[:limit])
+        items = tuple(self._listed(row, viewer) for row in rows[:limit])
         if len(rows) <= limit:
             return Page(items, None)
         last = rows[limit - 1]
         return Page(items, Cursor(last["created_at"], last["dataset_id"]))
 
-    def rename(self, dataset_id: DatasetId, name: str) -> Dataset:
-        parameters = {"id": dataset_id, "new_name": name}
+    def rename(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
         if not storable(dataset_id):
             raise DatasetNotFound(dataset_id)
-        row = write(
-            self.engine, lambda c: c.execute(_RENAME, parameters).mappings().first()
-        )
+
+        def work(connection: Connection) -> Row | None:
+            row = _of_viewer(connection, [dataset_id], viewer).get(dataset_id)
+            if row is None:
+                return None
+            parameters = {"id": row["dataset_id"], "new_name": name}
+            return connection.execute(_RENAME, parameters).mappings().first()
+
+        row = write(self.engine, work)
         if row is None:
             raise DatasetNotFound(dataset_id)
-        return dataset_from_row(row, self.schemes)
+        return dataset_from_row(row, viewer, self.schemes)
 
-    def remove(self, dataset_id: DatasetId) -> None:
-        parameters = {"id": dataset_id, "keys": [dataset_key(dataset_id)]}
-
+    def remove(self, dataset_id: DatasetId, viewer: Viewer) -> None:
         def work(connection: Connection) -> None:
+            row = _of_viewer(connection, [dataset_id], viewer).get(dataset_id)
+            if row is None:
+                raise DatasetNotFound(dataset_id)
+            id_ = row["dataset_id"]
+            parameters = {"id": id_, "keys": [dataset_key(id_)]}
             if not connection.execute(_LOCK, parameters).first():
                 raise DatasetNotFound(dataset_id)
             # In the order in which a submission becomes a job.
-            if submission := connection.scalar(_SUBMISSION, parameters):
-                raise DatasetInUse(dataset_id, f"submission {submission}")
-            if job := connection.scalar(_JOB, parameters):
-                raise DatasetInUse(dataset_id, f"job {job!r}")
+            for kind, statement in (("submission", _SUBMISSION), ("job", _JOB)):
+                if user := connection.execute(statement, parameters).first():
+                    name, owner = user
+                    shown = f"job {name!r}" if kind == "job" else f"{kind} {name}"
+                    another = f"a {kind} of another owner"
+                    raise DatasetInUse(
+                        dataset_id, shown if viewer.sees(owner) else another
+                    )
             connection.execute(_REMOVE, parameters)
 
         if not storable(dataset_id):
             raise DatasetNotFound(dataset_id)
         write(self.engine, work)
 
-    def _listed(self, row: Row) -> Dataset | UnusableDataset:
+    def _listed(self, row: Row, viewer: Viewer) -> Dataset | UnusableDataset:
         try:
-            dataset = dataset_from_row(row, self.schemes)
+            dataset = dataset_from_row(row, viewer, self.schemes)
         except InvalidSource as error:
             return UnusableDataset(
-                dataset_id=row["dataset_id"],
+                dataset_id=viewer.id_of(row["dataset_id"]),
+                owner=row["owner"],
                 name=row["name"] or "",
                 problem=str(error),
                 created_at=row["created_at"],
@@ -269,14 +290,38 @@ class PostgresDatasets(DatasetRepository):
         return dataset.as_listed()
 
 
-def _has(search: str) -> sa.ColumnElement[bool]:
+def _of_viewer(
+    connection: Connection, ids: Sequence[DatasetId], viewer: Viewer
+) -> dict[DatasetId, Row]:
+    """Return the rows of the datasets that a viewer calls so, by these ids."""
+    stored_ids = {id_: viewer.stored_ids(id_) for id_ in ids}
+    wanted = [stored for several in stored_ids.values() for stored in several]
+    parameters = {"ids": wanted, "only": viewer.only}
+    rows = connection.execute(_MANY, parameters).mappings().all()
+    found = {row["dataset_id"]: row for row in rows}
+    return {
+        id_: next(found[stored] for stored in several if stored in found)
+        for id_, several in stored_ids.items()
+        if found.keys() & set(several)
+    }
+
+
+def _has(search: str, viewer: Viewer) -> sa.ColumnElement[bool]:
     """Return the condition that a text is in the id or the name."""
+    id_: sa.ColumnElement[str] = _T.c.dataset_id
+    if viewer.only is not None:
+        prefix = namespace(viewer.only)
+        rest = sa.func.substr(_T.c.dataset_id, len(prefix) + 1)
+        id_ = sa.case(
+            (_T.c.dataset_id.startswith(prefix, autoescape=True), rest),
+            else_=_T.c.dataset_id,
+        )
     escaped = re.sub(r"([%_\\])", r"\\\1", search)
     # As a literal: PostgreSQL would make one plan for all texts, and not use the index.
     pattern: sa.BindParameter[str] = sa.bindparam(
         "pattern", f"%{escaped}%", literal_execute=True
     )
-    return sa.or_(_T.c.dataset_id.ilike(pattern), _T.c.name.ilike(pattern))
+    return sa.or_(id_.ilike(pattern), _T.c.name.ilike(pattern))
 
 
 def _described(connection: Connection, stored: Dataset, dataset: Dataset) -> Dataset:
@@ -285,7 +330,7 @@ def _described(connection: Connection, stored: Dataset, dataset: Dataset) -> Dat
         return stored
     row = dataset_to_row(dataset)
     changes = {key: row[key] for key in ("description", "described_at")}
-    connection.execute(_DESCRIBE.values(changes), {"id": stored.dataset_id})
+    connection.execute(_DESCRIBE.values(changes), {"id": stored.stored_id})
     return evolve(
         stored,
         description=dataset.description,

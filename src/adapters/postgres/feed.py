@@ -20,6 +20,7 @@ from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import read, unavailable
 from galaxy_jobs.adapters.postgres.rows import storable, transition_from_row
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import JobTransition, TransitionFeed
 
 
@@ -27,6 +28,7 @@ _I = tables.invocations
 _T = tables.transitions
 
 _LATEST = sa.select(sa.func.coalesce(sa.func.max(_T.c.id), 0))
+_OWN = _T.c.owner == sa.bindparam("only")
 _AFTER = (
     sa.select(_T, _I.c.dataset_id, _I.c.workflow_name)
     .join(_I, _I.c.invocation_id == _T.c.invocation_id)
@@ -42,13 +44,18 @@ class PostgresTransitionFeed(TransitionFeed):
 
     engine: Engine
 
-    def latest(self) -> int:
-        latest: int = read(self.engine, lambda c: c.scalars(_LATEST).one())
+    def latest(self, viewer: Viewer) -> int:
+        parameters = {} if viewer.only is None else {"only": viewer.only}
+        statement = _LATEST.where(_OWN) if parameters else _LATEST
+        latest: int = read(
+            self.engine, lambda c: c.scalars(statement, parameters).one()
+        )
         return latest
 
     def after(
         self,
         place: int,
+        viewer: Viewer,
         *,
         limit: int,
         dataset_id: DatasetId | None = None,
@@ -56,8 +63,13 @@ class PostgresTransitionFeed(TransitionFeed):
     ) -> Sequence[JobTransition]:
         parameters: dict[str, Any] = {"place": place, "limit": limit}
         statement = _AFTER
+        if viewer.only is not None:
+            parameters["only"] = viewer.only
+            statement = statement.where(_OWN)
         if dataset_id is not None:
-            statement = statement.where(_I.c.dataset_id == dataset_id)
+            statement = statement.where(
+                _I.c.dataset_id.in_(viewer.stored_ids(dataset_id))
+            )
         if invocation_id is not None:
             statement = statement.where(_T.c.invocation_id == invocation_id)
         if not storable(dataset_id or "", invocation_id or ""):
@@ -70,7 +82,8 @@ class PostgresTransitionFeed(TransitionFeed):
                 transition=transition_from_row(row),
                 dataset_id=row["dataset_id"],
                 workflow_name=row["workflow_name"],
-            )
+                owner=row["owner"],
+            ).shown_to(viewer)
             for row in rows
         ]
 

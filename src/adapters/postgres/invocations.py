@@ -32,6 +32,7 @@ from galaxy_jobs.domain.model.invocation import (
     Transition,
 )
 from galaxy_jobs.domain.model.values import LISTED_PARAMETERS_SIZE, InvocationId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Cursor, InvocationRepository, JobFilter, Page
 
 
@@ -82,11 +83,17 @@ _LISTED = joined(
 ENDED = [state.value for state in InvocationState if state.is_terminal]
 
 ONE = SELECT.where(_I.c.invocation_id == sa.bindparam("id"))
-_MANY = SELECT.where(among(_I.c.invocation_id))
+
+_only: sa.BindParameter[str | None] = sa.bindparam("only", type_=sa.Text)
+"""The parameter with :attr:`Viewer.only`."""
+
+_SEEN = sa.or_(_only.is_(None), _I.c.owner == _only)
+_MANY = SELECT.where(among(_I.c.invocation_id), _SEEN)
 _REVISIONS = joined(_I.c.invocation_id, _I.c.version, _I.c.state, _A.c.stale_at).where(
-    among(_I.c.invocation_id)
+    among(_I.c.invocation_id), _SEEN
 )
 _EXISTS = sa.select(sa.exists().where(_I.c.invocation_id == sa.bindparam("id")))
+_IS_SEEN = sa.select(sa.exists().where(_I.c.invocation_id == sa.bindparam("id"), _SEEN))
 _STATES = frozenset(state.value for state in InvocationState)
 _WORKFLOW_NAMES = sa.text(
     """
@@ -104,6 +111,15 @@ _WORKFLOW_NAMES = sa.text(
 )
 """Each name is looked up in an index after the one before, and no row is read twice."""
 
+_OWN_WORKFLOW_NAMES = sa.text(
+    str(_WORKFLOW_NAMES)
+    .replace(
+        "FROM workflow_invocations\n        UNION",
+        "FROM workflow_invocations WHERE owner = :only\n        UNION",
+    )
+    .replace("WHERE workflow_name >", "WHERE owner = :only AND workflow_name >")
+)
+
 _HISTORY = (
     sa.select(_T).where(_T.c.invocation_id == sa.bindparam("id")).order_by(_T.c.id)
 )
@@ -115,30 +131,35 @@ class PostgresInvocations(InvocationRepository):
 
     engine: Engine
 
-    def get(self, invocation_id: InvocationId) -> Invocation:
-        invocations = self.get_many([invocation_id])
+    def get(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
+        invocations = self.get_many([invocation_id], viewer)
         if invocation_id not in invocations:
             raise JobNotFound(invocation_id)
         return invocations[invocation_id]
 
     def get_many(
-        self, invocation_ids: Collection[InvocationId]
+        self, invocation_ids: Collection[InvocationId], viewer: Viewer
     ) -> Mapping[InvocationId, Invocation]:
         ids = [id_ for id_ in invocation_ids if storable(id_)]
         if not ids:
             return {}
+        parameters = {"ids": ids, "only": viewer.only}
         rows = read(
-            self.engine, lambda c: c.execute(_MANY, {"ids": ids}).mappings().all()
+            self.engine, lambda c: c.execute(_MANY, parameters).mappings().all()
         )
-        return {row["invocation_id"]: invocation_from_row(row) for row in rows}
+        return {
+            row["invocation_id"]: invocation_from_row(row).shown_to(viewer)
+            for row in rows
+        }
 
     def revisions(
-        self, invocation_ids: Collection[InvocationId]
+        self, invocation_ids: Collection[InvocationId], viewer: Viewer
     ) -> Mapping[InvocationId, Revision]:
         ids = [id_ for id_ in invocation_ids if storable(id_)]
         if not ids:
             return {}
-        rows = read(self.engine, lambda c: c.execute(_REVISIONS, {"ids": ids}).all())
+        parameters = {"ids": ids, "only": viewer.only}
+        rows = read(self.engine, lambda c: c.execute(_REVISIONS, parameters).all())
         return {
             row.invocation_id: Revision(
                 version=row.version,
@@ -149,9 +170,13 @@ class PostgresInvocations(InvocationRepository):
         }
 
     def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+        self,
+        wanted: JobFilter,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
     ) -> Page[Invocation]:
-        query = page_parameters(wanted, after)
+        query = page_parameters(wanted, viewer, after)
         if query is None:
             return Page((), None)
         parameters, states = query
@@ -160,13 +185,15 @@ class PostgresInvocations(InvocationRepository):
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
-        items = tuple(map(invocation_from_row, rows[:limit]))
+        items = tuple(invocation_from_row(row).shown_to(viewer) for row in rows[:limit])
         if len(rows) <= limit:
             return Page(items, None)
         return Page(items, Cursor(items[-1].created_at, items[-1].invocation_id))
 
-    def counts(self, wanted: JobFilter, most: int) -> Mapping[InvocationState, int]:
-        query = page_parameters(wanted, None)
+    def counts(
+        self, wanted: JobFilter, viewer: Viewer, most: int
+    ) -> Mapping[InvocationState, int]:
+        query = page_parameters(wanted, viewer, None)
         if query is None:
             return {}
         parameters, _ = query
@@ -174,20 +201,25 @@ class PostgresInvocations(InvocationRepository):
         rows = read(self.engine, lambda c: c.execute(statement, parameters).all())
         return {InvocationState(state): min(count, most) for state, count in rows}
 
-    def workflow_names(self, most: int) -> Sequence[str]:
-        return read(
-            self.engine, lambda c: c.scalars(_WORKFLOW_NAMES, {"most": most}).all()
-        )
+    def workflow_names(self, viewer: Viewer, most: int) -> Sequence[str]:
+        parameters: dict[str, Any] = {"most": most}
+        statement = _WORKFLOW_NAMES
+        if viewer.only is not None:
+            parameters["only"] = viewer.only
+            statement = _OWN_WORKFLOW_NAMES
+        return read(self.engine, lambda c: c.scalars(statement, parameters).all())
 
-    def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
+    def transitions(
+        self, invocation_id: InvocationId, viewer: Viewer
+    ) -> Sequence[Transition]:
         if not storable(invocation_id):
             raise JobNotFound(invocation_id)
 
         def work(connection: Connection) -> Sequence[sa.RowMapping]:
-            rows = connection.execute(_HISTORY, {"id": invocation_id}).mappings().all()
-            if not rows and not connection.scalar(_EXISTS, {"id": invocation_id}):
+            parameters = {"id": invocation_id, "only": viewer.only}
+            if not connection.scalar(_IS_SEEN, parameters):
                 raise JobNotFound(invocation_id)
-            return rows
+            return connection.execute(_HISTORY, parameters).mappings().all()
 
         return [transition_from_row(row) for row in read(self.engine, work)]
 
@@ -206,26 +238,29 @@ class PostgresInvocations(InvocationRepository):
 
 
 def page_parameters(
-    wanted: JobFilter, after: Cursor | None
+    wanted: JobFilter, viewer: Viewer, after: Cursor | None
 ) -> tuple[dict[str, Any], frozenset[str]] | None:
     """Return the parameters of the query for a page, and the states to list.
 
     Args:
         wanted: The filter.
+        viewer: Whose jobs.
         after: Where the page begins; None: at the newest.
 
     Returns:
         For :func:`keys_of`. None: no job can match, since PostgreSQL could not hold
-        its names.
+        its names, or those of its owner are not seen.
 
     Raises:
         InvalidValue: The cursor is malformed.
     """
-    if after is not None and not storable(after.id):
-        raise InvalidValue("The cursor is malformed.")
-    parameters: dict[str, Any] = {}
+    parameters = _place(after)
+    owner = wanted.owner if viewer.only is None else viewer.only
+    if wanted.owner not in {None, owner} or not storable(owner or ""):
+        return None
+    datasets = {id_ for given in wanted.dataset_ids for id_ in viewer.stored_ids(given)}
     for name, values in (
-        ("dataset", wanted.dataset_ids),
+        ("dataset", datasets),
         ("workflow", wanted.workflow_names),
     ):
         possible = sorted(filter(storable, values))
@@ -238,11 +273,19 @@ def page_parameters(
     states: frozenset[str] = frozenset()
     if wanted.states:
         states = frozenset(state.value for state in wanted.states)
-    elif parameters:
+    elif wanted.dataset_ids or wanted.workflow_names:
         states = _STATES
-    if after is not None:
-        parameters |= {"created_at": after.created_at, "id": after.id}
+    if owner is not None:
+        parameters["owner"] = owner
     return parameters, states
+
+
+def _place(after: Cursor | None) -> dict[str, Any]:
+    if after is None:
+        return {}
+    if not storable(after.id):
+        raise InvalidValue("The cursor is malformed.")
+    return {"created_at": after.created_at, "id": after.id}
 
 
 @lru_cache(maxsize=1000)
@@ -268,7 +311,7 @@ def keys_of(
         limit: The number of keys at most. It is written out: a plan for any limit
             would read the whole table.
         parameters: The names of the given parameters.
-        states: The states to list; empty: there is no filter at all.
+        states: The states to list; empty: there is no filter but the owner.
     """
     keys = [_I.c.created_at, _I.c.invocation_id]
     newest = [key.desc() for key in keys]
@@ -282,6 +325,8 @@ def keys_of(
                 sa.bindparam("id", type_=sa.Text),
             )
         )
+    if "owner" in parameters:
+        inner = inner.where(_I.c.owner == sa.bindparam("owner"))
     if not states:
         return inner.subquery("page")
     wanted, inner = _of_each(inner, parameters, states)
@@ -329,6 +374,8 @@ def _unnested(name: str, array: sa.ColumnElement[Any]) -> sa.TableValuedAlias:
 @lru_cache(maxsize=100)
 def _counts(most: int, parameters: frozenset[str]) -> sa.Select[Any]:
     found = sa.select(_I.c.state).limit(sa.literal_column(str(most), sa.Integer))
+    if "owner" in parameters:
+        found = found.where(_I.c.owner == sa.bindparam("owner"))
     wanted, found = _of_each(found, parameters, _STATES)
     each = found.lateral("each")
     return (

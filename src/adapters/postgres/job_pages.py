@@ -17,6 +17,7 @@ from galaxy_jobs.adapters.postgres.invocations import (
     page_parameters,
 )
 from galaxy_jobs.adapters.postgres.pool import AsyncReader
+from galaxy_jobs.domain.model.viewer import Viewer, namespace
 from galaxy_jobs.domain.ports import Cursor, JobFilter
 
 
@@ -33,12 +34,17 @@ class PostgresJobPages:
     reader: AsyncReader
 
     async def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+        self,
+        wanted: JobFilter,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
     ) -> tuple[str, str, Cursor | None]:
         """Return what :meth:`InvocationRepository.page` returns, as JSON.
 
         Args:
             wanted: The filter.
+            viewer: Whose jobs.
             limit: The number of jobs at most; 1 or more.
             after: Only older jobs than at this cursor.
 
@@ -51,7 +57,7 @@ class PostgresJobPages:
             InvalidValue: The cursor is malformed.
             StoreUnavailable: The database could not be reached.
         """
-        query = page_parameters(wanted, after)
+        query = page_parameters(wanted, viewer, after)
         if query is None:
             return "", "", None
         parameters, states = query
@@ -60,6 +66,10 @@ class PostgresJobPages:
         assert row is not None
         items, tag, created_at, id_ = row
         following = None if id_ is None else Cursor(created_at, id_)
+        if items and viewer.only is not None:
+            # No text within the JSON can have these quotation marks.
+            for start in ('"dataset_id":"', '"dataset_id": "'):
+                items = items.replace(start + namespace(viewer.only), start)
         return items or "", tag or "", following
 
     async def close(self) -> None:
@@ -117,7 +127,7 @@ LATERAL (
         {_time("i.updated_at")} AS updated_at,
         {_time("coalesce(a.observed_at, i.observed_at)")} AS observed_at,
         coalesce(a.stale_at < now(), false) AS stale,
-        i.attention, {_PROGRESS} AS progress, {_SHOWN_FAILURE} AS failure
+        i.attention, i.owner, {_PROGRESS} AS progress, {_SHOWN_FAILURE} AS failure
 ) AS job
 WHERE place <= {{limit}}
 """  # noqa: S608 - no value of anybody's is in it

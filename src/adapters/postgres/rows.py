@@ -45,7 +45,7 @@ from galaxy_jobs.domain.model.token import Scope, Token
 from galaxy_jobs.domain.model.upload import Upload, UploadState
 from galaxy_jobs.domain.model.user import Session, User
 from galaxy_jobs.domain.model.values import DatasetId, Identity, Json
-from galaxy_jobs.domain.model.viewer import Sees
+from galaxy_jobs.domain.model.viewer import Sees, Viewer
 
 
 Row = Mapping[str, Any] | RowMapping
@@ -78,7 +78,8 @@ def cleaned(value: Any) -> Any:
 def dataset_to_row(dataset: Dataset) -> dict[str, Any]:
     """Return the row of a dataset."""
     return {
-        "dataset_id": dataset.dataset_id,
+        "dataset_id": dataset.stored_id,
+        "owner": dataset.owner,
         "name": dataset.name,
         "source": source_to_json(dataset.source),
         "created_at": dataset.created_at,
@@ -87,22 +88,26 @@ def dataset_to_row(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def dataset_from_row(row: Row, schemes: Collection[str]) -> Dataset:
+def dataset_from_row(row: Row, viewer: Viewer, schemes: Collection[str]) -> Dataset:
     """Return the dataset of a row, which another program may have written.
 
     Args:
         row: With its JSON as text: a number in it may be longer than Python reads.
+        viewer: Who sees it.
         schemes: Those of addresses that are allowed.
 
     Raises:
         InvalidSource: The row is malformed, or has an address that is not allowed.
     """
+    dataset_id = viewer.id_of(row["dataset_id"])
     try:
         source = _source(json.loads(row["source"] or "null"))
         check_schemes(source, schemes)
         return Dataset(
-            dataset_id=row["dataset_id"],
-            name=row["name"] if (row["name"] or "").strip() else row["dataset_id"],
+            dataset_id=dataset_id,
+            stored_id=row["dataset_id"],
+            owner=row["owner"],
+            name=row["name"] if (row["name"] or "").strip() else dataset_id,
             source=source,
             created_at=row["created_at"],
             description=_description(row["description"]),
@@ -110,7 +115,7 @@ def dataset_from_row(row: Row, schemes: Collection[str]) -> Dataset:
         )
     except (InvalidValue, ValueError, RecursionError) as error:
         raise InvalidSource(
-            row["dataset_id"],
+            dataset_id,
             f"another program registered it wrongly. {masked(str(error))} Correct its "
             "row in the table `datasets`.",
         ) from error
@@ -176,6 +181,8 @@ def submission_to_row(submission: Submission) -> dict[str, Any]:
         "invocation_id": submission.invocation_id,
         "fenced": submission.fenced,
         "problem": _problem_to_json(submission.problem),
+        "owner": submission.owner,
+        "private": submission.private,
         "created_at": submission.created_at,
         "updated_at": submission.updated_at,
         "version": submission.version,
@@ -210,6 +217,8 @@ def submission_from_row(row: Row) -> Submission:
         invocation_id=row["invocation_id"],
         fenced=row["fenced"],
         problem=None if problem is None else Problem(**problem),
+        owner=row["owner"],
+        private=row["private"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         version=row["version"],
@@ -256,6 +265,8 @@ def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
         "steps": steps_to_json(invocation.steps),
         "failure": failure_to_json(invocation.failure),
         "attention": cleaned(invocation.attention),
+        "owner": invocation.owner,
+        "private": invocation.private,
         "created_at": invocation.created_at,
         "updated_at": invocation.updated_at,
         "observed_at": invocation.observed_at,
@@ -305,6 +316,8 @@ def invocation_from_row(row: Row) -> Invocation:
         ),
         failure=_failure(row["failure"]),
         attention=row["attention"],
+        owner=row["owner"],
+        private=row["private"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         observed_at=row["observed_at"],

@@ -47,6 +47,7 @@ from galaxy_jobs.domain.model.submission import (
     SubmissionState,
 )
 from galaxy_jobs.domain.model.values import Identity, SubmissionId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import SubmissionRepository
 
 
@@ -119,6 +120,10 @@ _earlier = (
         _I.c.workflow_name == sa.bindparam("workflow"),
         _I.c.invocation_id != sa.bindparam("later"),
         _I.c.superseded_by.is_(None),
+        sa.or_(
+            _I.c.owner.is_not_distinct_from(sa.bindparam("owned_by", type_=sa.Text)),
+            sa.not_(sa.or_(_I.c.private, sa.bindparam("alone", type_=sa.Boolean))),
+        ),
     )
     .order_by(_I.c.invocation_id)
     .with_for_update(of=_I, key_share=True)
@@ -205,7 +210,7 @@ class PostgresSubmissions(SubmissionRepository):
                 if holder is not None:
                     return holder
             if connection.scalar(_DATASET, {"id": dataset_id}) is None:
-                raise DatasetNotFound(dataset_id)
+                raise DatasetNotFound(submission.viewer.id_of(dataset_id))
             connection.execute(
                 sa.insert(_S).values(
                     **submission_to_row(submission),
@@ -218,12 +223,12 @@ class PostgresSubmissions(SubmissionRepository):
 
         return write(self.engine, work)
 
-    def get(self, submission_id: SubmissionId) -> Submission:
+    def get(self, submission_id: SubmissionId, viewer: Viewer) -> Submission:
         row = read(
             self.engine,
             lambda c: c.execute(_ONE, {"id": submission_id}).mappings().first(),
         )
-        if row is None:
+        if row is None or not viewer.sees(row["owner"]):
             raise SubmissionNotFound(submission_id)
         return submission_from_row(row)
 
@@ -390,6 +395,8 @@ def _supersede(connection: Connection, later: Invocation) -> list[Change]:
             "dataset": later.dataset_id,
             "workflow": later.workflow_name,
             "later": later.invocation_id,
+            "owned_by": later.owner,
+            "alone": later.private,
             "at": later.created_at,
         },
     ).mappings()

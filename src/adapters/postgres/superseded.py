@@ -24,7 +24,7 @@ from galaxy_jobs.adapters.postgres.rows import (
 from galaxy_jobs.domain.model.dataset import GalaxyData
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import Identity, InvocationId
-from galaxy_jobs.domain.ports import SupersededRuns
+from galaxy_jobs.domain.ports import DataUser, SupersededRuns
 
 
 _I = tables.invocations
@@ -60,7 +60,7 @@ _DUE = (
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _DATASETS = (
-    sa.select(_D.c.dataset_id)
+    sa.select(_D.c.dataset_id, _D.c.owner)
     .where(
         among(_D.c.source["id"].astext),
         (_D.c.source["src"].astext + ":" + _D.c.source["id"].astext)
@@ -69,7 +69,7 @@ _DATASETS = (
     .order_by(_D.c.dataset_id)
 )
 _COLLECTIONS = sa.text("""
-    SELECT dataset_id FROM datasets
+    SELECT dataset_id, owner FROM datasets
     WHERE source ->> 'src' = 'collection'
         AND jsonb_path_query_array(source, '$.**.id') ?| :ids
         AND EXISTS (
@@ -82,7 +82,8 @@ _COLLECTIONS = sa.text("""
     sa.bindparam("data", type_=ARRAY(sa.Text)),
 )
 _RUNS = (
-    sa.select(_A.c.invocation_id)
+    sa.select(_A.c.invocation_id, _I.c.owner)
+    .join(_I, _I.c.invocation_id == _A.c.invocation_id)
     .where(
         _A.c.galaxy_url == sa.bindparam("url"),
         _A.c.galaxy_user == sa.bindparam("user"),
@@ -134,7 +135,7 @@ class PostgresSupersededRuns(SupersededRuns):
 
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
-    ) -> Sequence[str]:
+    ) -> Sequence[DataUser]:
         data = [source for source in data if storable(source.id)]
         if not data:
             return []
@@ -145,15 +146,16 @@ class PostgresSupersededRuns(SupersededRuns):
             "data": list(map(data_key, data)),
         }
 
-        def work(connection: Connection) -> list[str]:
-            datasets = [
-                *connection.scalars(_DATASETS, parameters),
-                *connection.scalars(_COLLECTIONS, parameters),
-            ]
-            runs = connection.scalars(_RUNS, parameters).all()
+        def work(connection: Connection) -> list[DataUser]:
+            statements = (
+                ("dataset", _DATASETS),
+                ("dataset", _COLLECTIONS),
+                ("job", _RUNS),
+            )
             return [
-                *(f"dataset {dataset_id!r}" for dataset_id in datasets),
-                *(f"job {invocation_id!r}" for invocation_id in runs),
+                DataUser(kind, id_, owner)
+                for kind, statement in statements
+                for id_, owner in connection.execute(statement, parameters)
             ]
 
         return read(self.engine, work)

@@ -57,6 +57,7 @@ datasets = sa.Table(
     sa.Column("created_at", Time, nullable=False, server_default=sa.func.now()),
     sa.Column("description", JSONB(none_as_null=True)),
     sa.Column("described_at", Time),
+    sa.Column("owner", sa.Text),
     sa.CheckConstraint(
         "created_at >= '0001-01-02Z' AND created_at < '9999-12-31Z'",
         name="created_at",
@@ -70,6 +71,13 @@ sa.Index(
     sa.func.jsonb_path_query_array(datasets.c.source, sa.text("'$.**.id'")),
     postgresql_using="gin",
     postgresql_where=sa.text("source ->> 'src' = 'collection'"),
+)
+sa.Index(
+    "ix_datasets_by_owner",
+    datasets.c.owner,
+    datasets.c.created_at,
+    datasets.c.dataset_id,
+    postgresql_where=datasets.c.owner.isnot(None),
 )
 
 submissions = sa.Table(
@@ -106,6 +114,8 @@ submissions = sa.Table(
     sa.Column("workflow_version", sa.BigInteger),
     sa.Column("version_note", sa.Text),
     sa.Column("inputs", JSON(none_as_null=True)),
+    sa.Column("owner", sa.Text),
+    sa.Column("private", sa.Boolean, nullable=False, server_default=sa.false()),
     _one_of("state", SubmissionState),
     sa.CheckConstraint(
         "(state = 'accepted') = (invocation_id IS NOT NULL)", name="invocation_id"
@@ -167,6 +177,10 @@ invocations = sa.Table(
     sa.Column("workflow_version", sa.BigInteger),
     sa.Column("version_note", sa.Text),
     sa.Column("inputs", JSON(none_as_null=True)),
+    # A trigger takes them from the submission where the program of the version before
+    # stores a run.
+    sa.Column("owner", sa.Text),
+    sa.Column("private", sa.Boolean, nullable=False, server_default=sa.false()),
     _one_of("state", InvocationState),
     sa.UniqueConstraint("submission_id"),
     # Changes that keep the state touch no index, if their page has room.
@@ -190,6 +204,14 @@ sa.Index(
     invocations.c.created_at,
     invocations.c.invocation_id,
 )
+for _columns in (("owner",), ("owner", "state"), ("owner", "workflow_name", "state")):
+    sa.Index(
+        f"ix_workflow_invocations_by_{'_'.join(_columns)}",
+        *(invocations.c[name] for name in _columns),
+        invocations.c.created_at,
+        invocations.c.invocation_id,
+        postgresql_where=invocations.c.owner.isnot(None),
+    )
 sa.Index(
     "ix_workflow_invocations_superseded",
     invocations.c.galaxy_url,
@@ -264,10 +286,17 @@ transitions = sa.Table(
     sa.Column("progress", JSONB, nullable=False),
     sa.Column("failure", JSONB(none_as_null=True)),
     sa.Column("blocked", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("owner", sa.Text),  # a trigger takes it from the invocation
     _one_of("from_state", InvocationState),
     _one_of("to_state", InvocationState),
 )
 sa.Index(None, transitions.c.invocation_id, transitions.c.id)
+sa.Index(
+    "ix_invocation_transitions_by_owner",
+    transitions.c.owner,
+    transitions.c.id,
+    postgresql_where=transitions.c.owner.isnot(None),
+)
 
 tokens = sa.Table(
     "tokens",

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import Attribute, Factory, evolve, field, frozen
 from attrs.validators import instance_of, optional
 
 from galaxy_jobs.domain.errors import InvalidValue, listed, quoted, shortened
@@ -21,6 +21,7 @@ from galaxy_jobs.domain.model.values import (
     aware,
     check_length,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer, namespace
 
 
 URL_SCHEMES = ("http", "https", "ftp")
@@ -447,7 +448,9 @@ class Dataset:
     """A dataset that jobs can be run on.
 
     Attributes:
-        dataset_id: The id that clients use, 1 to 255 characters.
+        dataset_id: The id that its viewer uses, 1 to 255 characters.
+        stored_id: Its id in the store; see :mod:`galaxy_jobs.domain.model.viewer`.
+        owner: The owner that registered it, or None.
         name: For people.
         source: Where Galaxy finds it.
         created_at: When it was registered, time-zone aware.
@@ -462,9 +465,31 @@ class Dataset:
     created_at: datetime = field(validator=aware)
     description: DataDescription | None = None
     described_at: datetime | None = field(default=None, validator=aware)
+    owner: str | None = None
+    stored_id: DatasetId = field(
+        default=Factory(lambda self: self.dataset_id, takes_self=True)
+    )
 
     def __attrs_post_init__(self) -> None:
         check_length("dataset_id", self.dataset_id)
+
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer by whose ids its source refers to other datasets."""
+        if self.owner and self.stored_id.startswith(namespace(self.owner)):
+            return Viewer(owner=self.owner, sees_all=False)
+        return SERVICE
+
+    def owned_by(self, viewer: Viewer) -> Dataset:
+        """Return it as a dataset that a viewer registers.
+
+        Raises:
+            InvalidValue: Its id is too long.
+        """
+        stored_id = viewer.stored_ids(self.dataset_id)[0]
+        longest = NAME_LENGTH - len(stored_id) + len(self.dataset_id)
+        check_length("dataset_id", self.dataset_id, longest)
+        return evolve(self, owner=viewer.owner, stored_id=stored_id)
 
     def check_lengths(self) -> None:
         """Check what is only limited when a dataset is registered.
@@ -499,6 +524,7 @@ class UnusableDataset:
     Attributes:
         dataset_id: Its id.
         name: For people; may be its id, or empty.
+        owner: Its owner, or None.
         problem: What is wrong, a sentence for people.
         created_at: When it was registered, time-zone aware.
     """
@@ -507,6 +533,7 @@ class UnusableDataset:
     name: str
     problem: str
     created_at: datetime
+    owner: str | None = None
 
 
 def _check_lengths(what: str, data: Single | DatasetRef) -> None:

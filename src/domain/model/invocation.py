@@ -40,6 +40,7 @@ from galaxy_jobs.domain.model.values import (
     aware,
     json_size,
 )
+from galaxy_jobs.domain.model.viewer import Viewer
 
 
 STALE_AFTER = timedelta(minutes=2)
@@ -295,6 +296,8 @@ class Invocation:
         steps: Its steps.
         failure: Why it failed, or what has failed so far; None if nothing has.
         attention: A sentence for people, where they should look at it; or None.
+        owner: The owner that submitted it, or None.
+        private: Whether the owner sees their own objects only.
         created_at: When Galaxy accepted it.
         updated_at: When any field but `observed_at` and `stale_at` last changed.
         observed_at: When Galaxy last gave an answer about it.
@@ -330,6 +333,8 @@ class Invocation:
     steps: tuple[StepSummary, ...] = ()
     failure: Failure | None = None
     attention: str | None = None
+    owner: str | None = None
+    private: bool = False
     created_at: datetime = field(validator=aware)
     updated_at: datetime = field(validator=aware)
     observed_at: datetime = field(validator=aware)
@@ -389,6 +394,29 @@ class Invocation:
         if json_size(self.parameters) <= LISTED_PARAMETERS_SIZE:
             return evolve(self, inputs=None)
         return evolve(self, inputs=None, parameters={}, parameters_truncated=True)
+
+    def shown_to(self, viewer: Viewer) -> Invocation:
+        """Return it with the ids of datasets as a viewer calls them."""
+        return evolve(
+            self,
+            dataset_id=viewer.id_of(self.dataset_id),
+            parameters=viewer.shown(self.parameters),
+        )
+
+    def supersedes(self, earlier: Invocation) -> bool:
+        """Return whether it supersedes another run if it is to overwrite.
+
+        A run of the same Galaxy, dataset and workflow; of another owner only if neither
+        of the two sees their own objects alone, for a job must not refer to one that
+        its owner does not see.
+        """
+        shared = not (self.private or earlier.private)
+        return (
+            self.identity == earlier.identity
+            and self.dataset_id == earlier.dataset_id
+            and self.workflow_name == earlier.workflow_name
+            and (shared or self.owner == earlier.owner)
+        )
 
     def is_stale(self, now: datetime) -> bool:
         """Return whether what is known of it may be out of date.

@@ -45,6 +45,7 @@ from galaxy_jobs.domain.model.values import (
     check_not_empty,
     json_size,
 )
+from galaxy_jobs.domain.model.viewer import Viewer
 
 
 KEY_LENGTH = 255
@@ -163,6 +164,14 @@ class Request:
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    def shown_to(self, viewer: Viewer) -> Request:
+        """Return a stored request with the ids of datasets as a viewer calls them."""
+        return evolve(
+            self,
+            dataset_id=viewer.id_of(self.dataset_id),
+            parameters=viewer.shown(self.parameters),
+        )
+
     def check_size(self) -> None:
         """Check that it is not too large to be submitted; stored ones may be larger.
 
@@ -260,6 +269,8 @@ class Submission:
         fenced: Whether its history is deleted, or about to be, so that Galaxy
             cancels whatever is invoked into it from then on.
         problem: Why it was rejected, or None.
+        owner: The owner that made it, or None.
+        private: Whether the owner sees their own objects only.
         created_at: When it was recorded.
         updated_at: When it last changed.
         version: The number of changes.
@@ -278,6 +289,8 @@ class Submission:
     invocation_id: InvocationId | None = None
     fenced: bool = False
     problem: Problem | None = None
+    owner: str | None = None
+    private: bool = False
     created_at: datetime = field(validator=aware)
     updated_at: datetime = field(validator=aware)
     version: int = field(default=0, validator=ge(0))
@@ -289,6 +302,11 @@ class Submission:
         return history_name(
             self.submission_id, request.workflow_name, request.dataset_id
         )
+
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer that made it."""
+        return Viewer(owner=self.owner, sees_all=not self.private)
 
     @property
     def open(self) -> bool:
@@ -366,6 +384,8 @@ class Submission:
             workflow_version=self.workflow_version,
             version_note=self.version_note,
             inputs=self.inputs,
+            owner=self.owner,
+            private=self.private,
             created_at=at,
             updated_at=at,
             observed_at=at,

@@ -39,6 +39,7 @@ from galaxy_jobs.domain.model.values import (
     check_length,
     check_not_empty,
 )
+from galaxy_jobs.domain.model.viewer import Viewer
 
 
 UploadId = NewType("UploadId", str)
@@ -167,7 +168,7 @@ class Upload:
         name: The name of the file, and of the dataset.
         size: In bytes; no other size is stored.
         ext: Galaxy's name of its format.
-        dataset_id: The id that the dataset will have.
+        dataset_id: The id that the dataset will have in the store.
         sha256: Of the whole file, in lower case: as the client declared it, and later
             as it was computed. None: not known yet.
         key: The idempotency key that it was opened with, if any.
@@ -195,6 +196,10 @@ class Upload:
     created_at: datetime = field(validator=aware)
     expires_at: datetime = field(validator=aware)
     version: int = 0
+
+    def shown_to(self, viewer: Viewer) -> Upload:
+        """Return it with the id of the dataset as a viewer calls it."""
+        return evolve(self, dataset_id=viewer.id_of(self.dataset_id))
 
     def check_lengths(self) -> None:
         """Check what a client sends.
@@ -258,6 +263,7 @@ class Upload:
             name=self.name,
             source=self.data,
             created_at=now,
+            owner=self.owner,
         )
 
     def same_as(self, other: Upload) -> bool:

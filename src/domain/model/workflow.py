@@ -38,6 +38,7 @@ from galaxy_jobs.domain.model.values import (
     aware,
     check_not_empty,
 )
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.model.workflow_input import (
     Bound,
     WorkflowInput,
@@ -158,6 +159,8 @@ class AllowedWorkflow:
         workflow_id: The id of the stored workflow, whatever its name in Galaxy;
             None: the workflow of that name.
         options: How it is invoked, unless the request has other options.
+        owners: The owners that may run it; empty: all may. It is not on the list for
+            others, those who see all included.
 
     Raises:
         InvalidValue: A text is empty, or there is an *input* that takes no dataset.
@@ -168,6 +171,7 @@ class AllowedWorkflow:
     takes_dataset: bool = True
     workflow_id: WorkflowId | None = field(default=None, validator=_filled)
     options: InvokeOptions = InvokeOptions()
+    owners: frozenset[str] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         if self.input is not None and not self.takes_dataset:
@@ -213,26 +217,36 @@ class Allowlist:
                 f"Workflow {quoted(repeated[0])} is allowed more than once."
             )
 
-    def admit(self, name: str) -> AllowedWorkflow:
+    def rows_for(self, viewer: Viewer) -> tuple[AllowedWorkflow, ...] | None:
+        """Return the rows of what a viewer may run; None: there is no list."""
+        if not self.rows:
+            return None
+        return tuple(row for row in self.rows if viewer.may_run(row.owners))
+
+    def admit(self, name: str, viewer: Viewer) -> AllowedWorkflow:
         """Return the row that allows *name*.
 
         Raises:
-            WorkflowNotAllowed: There is a list and *name* is not on it.
+            WorkflowNotAllowed: There is a list and *name* is not on it for the viewer.
             InvalidValue: *name* is empty.
         """
         check_not_empty("workflow_name", name)
-        if not self.rows:
+        rows = self.rows_for(viewer)
+        if rows is None:
             return AllowedWorkflow(name=name)
-        for row in self.rows:
+        for row in rows:
             if row.name == name:
                 return row
-        raise WorkflowNotAllowed(name, [row.name for row in self.rows])
+        raise WorkflowNotAllowed(name, [row.name for row in rows])
 
-    def dataset_input(self, name: str, workflow: Workflow) -> WorkflowInput | None:
+    def dataset_input(
+        self, name: str, viewer: Viewer, workflow: Workflow
+    ) -> WorkflowInput | None:
         """Return the input that takes the dataset, if no parameter fills any.
 
         Args:
             name: The name that clients use.
+            viewer: Who may run it.
             workflow: As Galaxy declares it.
 
         Returns:
@@ -243,17 +257,20 @@ class Allowlist:
             WorkflowNotAllowed: There is a list and *name* is not on it.
         """
         try:
-            return dataset_target(workflow, {}, allowed=self.admit(name))
+            return dataset_target(workflow, {}, allowed=self.admit(name, viewer))
         except InvalidParameters:
             return None
 
-    def dataset_inputs(self, name: str, workflow: Workflow) -> list[WorkflowInput]:
+    def dataset_inputs(
+        self, name: str, viewer: Viewer, workflow: Workflow
+    ) -> list[WorkflowInput]:
         """Return the inputs that may be named to take the dataset.
 
         Raises:
             WorkflowNotAllowed: There is a list and *name* is not on it.
         """
-        return workflow.data_inputs if self.admit(name).takes_dataset else []
+        takes_dataset = self.admit(name, viewer).takes_dataset
+        return workflow.data_inputs if takes_dataset else []
 
 
 @frozen

@@ -5,7 +5,11 @@ fails when the adapter is built, not when it is first called. Each docstring is
 enough to write another adapter from; the contract suites in
 ``galaxy_jobs.adapters.testing.contracts`` prove it.
 
-Two things hold for all of them and are not repeated at each method.
+Three things hold for all of them and are not repeated at each method.
+
+A method that serves a caller takes a :class:`Viewer`: what they do not see does not
+exist for them. Datasets are named, and shown, as the viewer calls them: see
+:mod:`galaxy_jobs.domain.model.viewer`. The service itself is the viewer `SERVICE`.
 
 The ports to the store (`DatasetRepository`, `SubmissionRepository`,
 `InvocationRepository`, `PollQueue`, `SessionRepository`, `SupersededRuns`,
@@ -49,7 +53,7 @@ from galaxy_jobs.domain.ports.runner import WorkflowRunner
 from galaxy_jobs.domain.ports.sessions import SessionRepository
 from galaxy_jobs.domain.ports.signing_keys import SigningKeys
 from galaxy_jobs.domain.ports.submissions import SubmissionRepository
-from galaxy_jobs.domain.ports.superseded import SupersededRuns
+from galaxy_jobs.domain.ports.superseded import DataUser, SupersededRuns
 from galaxy_jobs.domain.ports.tokens import TokenRepository
 from galaxy_jobs.domain.ports.uploads import UploadRepository
 
@@ -61,6 +65,7 @@ __all__ = [
     "Clock",
     "Cursor",
     "DataCatalog",
+    "DataUser",
     "DatasetRepository",
     "FileStream",
     "IdentityProviders",

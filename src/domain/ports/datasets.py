@@ -8,6 +8,7 @@ from typing import Protocol
 
 from galaxy_jobs.domain.model.dataset import Dataset, UnusableDataset
 from galaxy_jobs.domain.model.values import DatasetId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 
 
@@ -15,20 +16,24 @@ class DatasetRepository(Protocol):
     """The registered datasets. Other programs may add some to the same store."""
 
     @abstractmethod
-    def add(self, dataset: Dataset) -> Dataset:
-        """Store a dataset and return it as it is stored.
+    def add(self, dataset: Dataset, viewer: Viewer) -> Dataset:
+        """Store a dataset of a viewer (:meth:`Dataset.owned_by`) and return it.
 
         Adding the same dataset (by :meth:`Dataset.same_as`) again is no error:
         the first one stays, with its time. It gets the new description if there is
         one.
 
         Raises:
-            DatasetExists: Another dataset has that id.
+            DatasetExists: The viewer calls another dataset so, or, which only somebody
+                who sees all can bring about, another one has its id in the store.
+            InvalidValue: Its id is too long.
         """
 
     @abstractmethod
-    def get(self, dataset_id: DatasetId) -> Dataset:
-        """Return the dataset of that id.
+    def get(self, dataset_id: DatasetId, viewer: Viewer) -> Dataset:
+        """Return the dataset that a viewer calls so.
+
+        Of several, the one whose id is the first of :meth:`Viewer.stored_ids`.
 
         Raises:
             DatasetNotFound: There is none.
@@ -38,9 +43,9 @@ class DatasetRepository(Protocol):
 
     @abstractmethod
     def get_many(
-        self, dataset_ids: Collection[DatasetId]
+        self, dataset_ids: Collection[DatasetId], viewer: Viewer
     ) -> Mapping[DatasetId, Dataset]:
-        """Return those of the datasets that exist, by id.
+        """Return those of the datasets that exist, each as :meth:`get` does, by id.
 
         Raises:
             InvalidSource: Another program has stored one of them wrongly.
@@ -48,7 +53,12 @@ class DatasetRepository(Protocol):
 
     @abstractmethod
     def page(
-        self, limit: int, after: Cursor | None = None, *, search: str = ""
+        self,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
+        *,
+        search: str = "",
     ) -> Page[Dataset | UnusableDataset]:
         """Return at most *limit* datasets after a place, newest first.
 
@@ -57,6 +67,7 @@ class DatasetRepository(Protocol):
         (see :meth:`Dataset.as_listed`).
 
         Args:
+            viewer: Whose datasets.
             limit: The most to return.
             after: The place where the page begins; None: the newest.
             search: Only those with this text in their name or id, in upper or lower
@@ -64,7 +75,7 @@ class DatasetRepository(Protocol):
         """
 
     @abstractmethod
-    def rename(self, dataset_id: DatasetId, name: str) -> Dataset:
+    def rename(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
         """Give a dataset another name, and return it as it is stored.
 
         Raises:
@@ -73,7 +84,7 @@ class DatasetRepository(Protocol):
         """
 
     @abstractmethod
-    def remove(self, dataset_id: DatasetId) -> None:
+    def remove(self, dataset_id: DatasetId, viewer: Viewer) -> None:
         """Remove a dataset, unless it is needed. Its data in the engine stays.
 
         It is needed by a submission that is not settled and by an invocation that has
@@ -83,5 +94,6 @@ class DatasetRepository(Protocol):
 
         Raises:
             DatasetNotFound: There is none.
-            DatasetInUse: It is needed.
+            DatasetInUse: It is needed. It names a job or submission that the viewer
+                sees, or none.
         """

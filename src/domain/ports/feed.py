@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from galaxy_jobs.domain.model.invocation import Transition
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
+from galaxy_jobs.domain.model.viewer import Viewer
 
 
 @frozen(kw_only=True)
@@ -25,11 +26,17 @@ class JobTransition:
         transition: The change of state.
         dataset_id: The dataset that the job runs on.
         workflow_name: The workflow that it runs.
+        owner: Its owner, or None.
     """
 
     transition: Transition
     dataset_id: DatasetId
     workflow_name: str
+    owner: str | None = None
+
+    def shown_to(self, viewer: Viewer) -> JobTransition:
+        """Return it with the id of the dataset as a viewer calls it."""
+        return evolve(self, dataset_id=viewer.id_of(self.dataset_id))
 
 
 class TransitionFeed(Protocol):
@@ -40,13 +47,14 @@ class TransitionFeed(Protocol):
     """
 
     @abstractmethod
-    def latest(self) -> int:
-        """Return the id of the last transition; 0 if there is none."""
+    def latest(self, viewer: Viewer) -> int:
+        """Return the id of the last transition of a viewer's jobs; 0: none."""
 
     @abstractmethod
     def after(
         self,
         place: int,
+        viewer: Viewer,
         *,
         limit: int,
         dataset_id: DatasetId | None = None,
@@ -57,6 +65,7 @@ class TransitionFeed(Protocol):
         Args:
             place: The id of the last transition read; 0: from the beginning.
             limit: The largest number of transitions to return.
+            viewer: Only those of their jobs.
             dataset_id: Only those of jobs on this dataset.
             invocation_id: Only those of this job.
         """

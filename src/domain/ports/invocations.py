@@ -15,6 +15,7 @@ from galaxy_jobs.domain.model.invocation import (
     Transition,
 )
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId, check_length
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports.feed import JobTransition
 from galaxy_jobs.domain.ports.paging import Cursor, Page
 
@@ -32,6 +33,7 @@ class JobFilter:
         dataset_ids: Only jobs on one of these datasets; empty: on any.
         workflow_names: Only jobs of one of these workflows; empty: of any.
         states: Only jobs in one of these states; empty: in any.
+        owner: Only jobs of this owner; None: of any.
 
     Raises:
         InvalidValue: A name or id is too long.
@@ -40,14 +42,21 @@ class JobFilter:
     dataset_ids: frozenset[DatasetId] = field(default=frozenset(), validator=_short)
     workflow_names: frozenset[str] = field(default=frozenset(), validator=_short)
     states: frozenset[InvocationState] = frozenset()
+    owner: str | None = None
 
-    def moved_by(self, change: JobTransition, *, is_first: bool) -> bool:
+    def moved_by(
+        self, change: JobTransition, viewer: Viewer, *, is_first: bool
+    ) -> bool:
         """Whether a transition may add a job to a page of the list, or remove one.
 
         Args:
-            change: The transition.
+            change: The transition, as it is stored.
+            viewer: Who looks at the list.
             is_first: Whether it is the first page, which new jobs are on.
         """
+        if not viewer.sees(change.owner) or self.owner not in {None, change.owner}:
+            return False
+        change = change.shown_to(viewer)
         if self.dataset_ids and change.dataset_id not in self.dataset_ids:
             return False
         if self.workflow_names and change.workflow_name not in self.workflow_names:
@@ -62,7 +71,7 @@ class InvocationRepository(Protocol):
     """The invocations and their transitions."""
 
     @abstractmethod
-    def get(self, invocation_id: InvocationId) -> Invocation:
+    def get(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
         """Return the invocation of that id.
 
         Raises:
@@ -71,13 +80,13 @@ class InvocationRepository(Protocol):
 
     @abstractmethod
     def get_many(
-        self, invocation_ids: Collection[InvocationId]
+        self, invocation_ids: Collection[InvocationId], viewer: Viewer
     ) -> Mapping[InvocationId, Invocation]:
         """Return those of the invocations that exist, by id."""
 
     @abstractmethod
     def revisions(
-        self, invocation_ids: Collection[InvocationId]
+        self, invocation_ids: Collection[InvocationId], viewer: Viewer
     ) -> Mapping[InvocationId, Revision]:
         """Return the revisions of those of the invocations that exist, by id.
 
@@ -86,7 +95,11 @@ class InvocationRepository(Protocol):
 
     @abstractmethod
     def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+        self,
+        wanted: JobFilter,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
     ) -> Page[Invocation]:
         """Return at most *limit* matching jobs after a place, newest first.
 
@@ -95,7 +108,9 @@ class InvocationRepository(Protocol):
         """
 
     @abstractmethod
-    def counts(self, wanted: JobFilter, most: int) -> Mapping[InvocationState, int]:
+    def counts(
+        self, wanted: JobFilter, viewer: Viewer, most: int
+    ) -> Mapping[InvocationState, int]:
         """Return the number of matching jobs in each state, whichever states it names.
 
         Counting stops at *most* for each state, so that it takes no longer with
@@ -103,14 +118,16 @@ class InvocationRepository(Protocol):
         """
 
     @abstractmethod
-    def workflow_names(self, most: int) -> Sequence[str]:
+    def workflow_names(self, viewer: Viewer, most: int) -> Sequence[str]:
         """Return the names of the workflows that jobs run, at most so many, sorted.
 
         The order is the store's own.
         """
 
     @abstractmethod
-    def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
+    def transitions(
+        self, invocation_id: InvocationId, viewer: Viewer
+    ) -> Sequence[Transition]:
         """Return the changes of its state, oldest first; the first is its creation.
 
         Raises:
@@ -120,6 +137,9 @@ class InvocationRepository(Protocol):
     @abstractmethod
     def save(self, before: Invocation, after: Invocation) -> None:
         """Replace *before* by *after*, if *before* is still what is stored.
+
+        What a client has given it, its dataset and parameters included, stays as it is
+        stored, for *before* is as some viewer sees it.
 
         A change of state is recorded as a transition in the same transaction,
         and makes the invocation due for a poll at once, as another attention or a

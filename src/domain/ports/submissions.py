@@ -10,6 +10,7 @@ from typing import Protocol
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import IdempotencyKey, Submission
 from galaxy_jobs.domain.model.values import Identity, SubmissionId
+from galaxy_jobs.domain.model.viewer import Viewer
 
 
 class SubmissionRepository(Protocol):
@@ -17,7 +18,7 @@ class SubmissionRepository(Protocol):
 
     @abstractmethod
     def holder(self, key: IdempotencyKey) -> Submission | None:
-        """Return the submission that holds the key now.
+        """Return the submission that holds the key now; no two callers share a key.
 
         That is the last one opened with it, unless that was rejected, or was
         accepted longer ago than the lifetime of the key. A submission that is not
@@ -47,7 +48,7 @@ class SubmissionRepository(Protocol):
         """
 
     @abstractmethod
-    def get(self, submission_id: SubmissionId) -> Submission:
+    def get(self, submission_id: SubmissionId, viewer: Viewer) -> Submission:
         """Return the submission of that id.
 
         Raises:
@@ -90,9 +91,9 @@ class SubmissionRepository(Protocol):
         of it is a claim of nothing. The store logs it.
 
         If the request has `overwrite`, then in the same transaction, under a lock
-        on the dataset and workflow: every other invocation of that Galaxy, dataset
-        and workflow that is not superseded yet gets this one as its
-        `superseded_by`, for good, and enters :class:`SupersededRuns`; those that
+        on the dataset and workflow: every other invocation that it supersedes (see
+        :meth:`Invocation.supersedes`) and that is not superseded yet gets this one as
+        its `superseded_by`, for good, and enters :class:`SupersededRuns`; those that
         have not ended get a pending cancel (:meth:`Invocation.request_cancel`). Of
         two at once, the second supersedes the first. The cost grows with the number
         of runs that are not superseded yet, not with that of the others.

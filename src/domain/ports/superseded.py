@@ -6,9 +6,26 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from attrs import frozen
+
 from galaxy_jobs.domain.model.dataset import GalaxyData
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import Identity, InvocationId
+
+
+@frozen
+class DataUser:
+    """A user of data in Galaxy.
+
+    Attributes:
+        kind: ``dataset`` or ``job``.
+        id: Its id in the store.
+        owner: Its owner, or None.
+    """
+
+    kind: str
+    id: str
+    owner: str | None = None
 
 
 class SupersededRuns(Protocol):
@@ -29,12 +46,11 @@ class SupersededRuns(Protocol):
     @abstractmethod
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
-    ) -> Sequence[str]:
-        """Return the users of some of that data, in words; empty if it has none.
+    ) -> Sequence[DataUser]:
+        """Return the users of some of that data; empty if it has none.
 
         They are the registered datasets whose source it is, and the invocations that
-        have not ended, or have jobs left, and refer to it in their parameters, such as
-        ``dataset 'd1'`` and ``job 'f2db'``.
+        have not ended, or have jobs left, and refer to it in their parameters.
         """
 
     @abstractmethod

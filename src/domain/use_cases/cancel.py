@@ -6,6 +6,7 @@ from attrs import frozen
 
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository
 from galaxy_jobs.domain.use_cases.saving import save_changed
 
@@ -22,7 +23,7 @@ class CancelJob:
     invocations: InvocationRepository
     clock: Clock
 
-    def __call__(self, invocation_id: InvocationId) -> Invocation:
+    def __call__(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
         """Return the job with a cancel pending, or as it is if cancelled already.
 
         Raises:
@@ -32,6 +33,7 @@ class CancelJob:
         """
         return save_changed(
             self.invocations,
-            self.invocations.get(invocation_id),
+            self.invocations.get(invocation_id, viewer),
+            viewer,
             lambda before: before.request_cancel(self.clock()),
         )

@@ -6,6 +6,7 @@ superseded run alone, and never one whose data is still in use.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from attrs import frozen
@@ -13,8 +14,9 @@ from attrs import frozen
 from galaxy_jobs.domain.errors import RunnerError, RunNotFound, RunRejected
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import history_mark, history_name
-from galaxy_jobs.domain.model.values import HistoryId, Identity
-from galaxy_jobs.domain.ports import RunHistories, SupersededRuns
+from galaxy_jobs.domain.model.values import DatasetId, HistoryId, Identity
+from galaxy_jobs.domain.model.viewer import Viewer
+from galaxy_jobs.domain.ports import DataUser, RunHistories, SupersededRuns
 
 
 @frozen
@@ -66,10 +68,23 @@ class ClearSuperseded:
             # It may have been deleted before a crash, and this not recorded.
             with suppress(RunRejected, RunNotFound):
                 self.histories.undelete(run.history_id)
-            return f"Superseded, but its history is kept: {', '.join(users)} needs it."
+            return self._note(run, users)
         if self.purge:
             self.histories.delete(run.history_id, purge=True)
         return None
+
+    @staticmethod
+    def _note(run: Invocation, users: Sequence[DataUser]) -> str | None:
+        """Return a sentence that names the users which the owner of a run sees."""
+        viewer = Viewer(owner=run.owner, sees_all=not run.private)
+        named = [
+            f"{user.kind} {viewer.id_of(DatasetId(user.id))!r}"
+            for user in users
+            if viewer.sees(user.owner)
+        ]
+        if not named:
+            return None
+        return f"Superseded, but its history is kept: {', '.join(named)} needs it."
 
     def _is_ours(self, run: Invocation, history_id: HistoryId) -> bool:
         """Whether the history still has the name that we gave it.

@@ -32,6 +32,7 @@ from galaxy_jobs.domain.model.dataset import (
     check_schemes,
 )
 from galaxy_jobs.domain.model.values import DatasetId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, DataCatalog, DatasetRepository
 from galaxy_jobs.domain.use_cases.sources import ResolveSource
 
@@ -77,6 +78,7 @@ class RegisterDataset:
         self,
         name: str,
         source: Source,
+        viewer: Viewer,
         dataset_id: DatasetId | None = None,
         *,
         check: bool = True,
@@ -93,6 +95,7 @@ class RegisterDataset:
         Args:
             name: For people.
             source: Where Galaxy finds it.
+            viewer: Who registers it.
             dataset_id: Its id; None: a new one.
             check: Whether Galaxy is asked. It is not where the same dataset was
                 registered with an answer before, nor about data by address, nor about
@@ -103,7 +106,7 @@ class RegisterDataset:
             InvalidValue: An id, name, address or format that is empty or too long, or
                 an address of a scheme that is not allowed.
             InvalidSource: An element of a collection cannot be used.
-            DatasetExists: Another dataset has that id.
+            DatasetExists: As for :meth:`DatasetRepository.add`.
             DataMismatch: Galaxy has no such data, or it is taken for other data.
             DataNotChecked, RunnerRefusedUs: Galaxy could not be asked.
         """
@@ -117,10 +120,11 @@ class RegisterDataset:
         )
         dataset.check_lengths()
         check_schemes(source, self.policy.schemes)
+        dataset = dataset.owned_by(viewer)
         if check and isinstance(source, CollectionData):
             ResolveSource(self.datasets)(dataset)
         if check and isinstance(source, GalaxyData) and self.data is not None:
-            if dataset_id is not None and (known := self._known(dataset)):
+            if dataset_id is not None and (known := self._known(dataset, viewer)):
                 return known
             try:
                 description = _checked(self.data, source, dataset)
@@ -133,16 +137,16 @@ class RegisterDataset:
                 ) from error
             now = self.clock()
             dataset = evolve(dataset, description=description, described_at=now)
-        return self.datasets.add(dataset)
+        return self.datasets.add(dataset, viewer)
 
-    def _known(self, dataset: Dataset) -> Dataset | None:
+    def _known(self, dataset: Dataset, viewer: Viewer) -> Dataset | None:
         """Return the dataset as it is stored with a description, if it is.
 
         Raises:
             DatasetExists: Another one has that id.
         """
         try:
-            stored = self.datasets.get(dataset.dataset_id)
+            stored = self.datasets.get(dataset.dataset_id, viewer)
         except DatasetNotFound:
             return None
         except InvalidSource:
@@ -196,7 +200,7 @@ class RenameDataset:
 
     datasets: DatasetRepository
 
-    def __call__(self, dataset_id: DatasetId, name: str) -> Dataset:
+    def __call__(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
         """Return the dataset with its new name.
 
         Raises:
@@ -204,6 +208,6 @@ class RenameDataset:
             DatasetNotFound: There is no such dataset.
             InvalidSource: Another program has stored it wrongly.
         """
-        renamed = evolve(self.datasets.get(dataset_id), name=name)
+        renamed = evolve(self.datasets.get(dataset_id, viewer), name=name)
         renamed.check_lengths()
-        return self.datasets.rename(dataset_id, name)
+        return self.datasets.rename(dataset_id, viewer, name)

@@ -25,6 +25,7 @@ from galaxy_jobs.domain.model.signing import Signer
 from galaxy_jobs.domain.model.token import Token
 from galaxy_jobs.domain.model.user import User
 from galaxy_jobs.domain.model.values import Identity, InvocationId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import (
     Clock,
     InvocationRepository,
@@ -54,12 +55,13 @@ class FindFile:
     identity: Callable[[], Identity]
 
     def __call__(
-        self, invocation_id: InvocationId, path: Sequence[str]
+        self, invocation_id: InvocationId, viewer: Viewer, path: Sequence[str]
     ) -> tuple[OutputFile, FileVersion]:
         """Return the file and its version.
 
         Args:
             invocation_id: The job.
+            viewer: Who wants it.
             path: The label of an output; of a collection, with the names of its
                 elements down to one.
 
@@ -72,7 +74,7 @@ class FindFile:
                 as another user.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        job = self.invocations.get(invocation_id)
+        job = self.invocations.get(invocation_id, viewer)
         label, *names = path
         outputs = self.files.named(job.id_on(self.identity()), label)
         file = _only(invocation_id, outputs, (label, *names))
@@ -94,12 +96,13 @@ class FindFiles:
     identity: Callable[[], Identity]
 
     def __call__(
-        self, invocation_id: InvocationId, labels: Sequence[str] = ()
+        self, invocation_id: InvocationId, viewer: Viewer, labels: Sequence[str] = ()
     ) -> Sequence[tuple[OutputFile, FileVersion]]:
         """Return the files, each with its size, in the order of the outputs.
 
         Args:
             invocation_id: The job.
+            viewer: Who wants them.
             labels: The labels of the outputs; none: all that have files.
 
         Raises:
@@ -109,7 +112,7 @@ class FindFiles:
             RunnerUnavailable, RunnerRefusedUs: As for :class:`FindFile`, for any of
                 them: what is not whole is not left out.
         """
-        job = self.invocations.get(invocation_id)
+        job = self.invocations.get(invocation_id, viewer)
         run = job.id_on(self.identity())
         if labels:
             outputs: list[Output] = []

@@ -10,6 +10,7 @@ from attrs import frozen
 from galaxy_jobs.domain.errors import RunnerError
 from galaxy_jobs.domain.model.dataset import Dataset
 from galaxy_jobs.domain.model.datatypes import Datatypes
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.model.workflow_input import (
     WorkflowInput,
     described_misfit,
@@ -33,7 +34,7 @@ class FindDatasets:
     data: DataCatalog
 
     def __call__(
-        self, inputs: Sequence[WorkflowInput | None], search: str = ""
+        self, inputs: Sequence[WorkflowInput | None], viewer: Viewer, search: str = ""
     ) -> Sequence[Sequence[Dataset]]:
         """Return the datasets that may go on each input, newest first.
 
@@ -42,11 +43,14 @@ class FindDatasets:
 
         Args:
             inputs: Data inputs; None: one that takes any data.
+            viewer: Whose datasets.
             search: Only those with this text in their name or id, in any case.
         """
         found = [
             dataset
-            for dataset in self.datasets.page(LOOKED_THROUGH, search=search).items
+            for dataset in self.datasets.page(
+                viewer, LOOKED_THROUGH, search=search
+            ).items
             if isinstance(dataset, Dataset)
         ]
         known = cache(self._datatypes)

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.values import DatasetId, check_length
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import (
     DatasetRepository,
     InvocationRepository,
@@ -31,15 +32,18 @@ class FindJobs:
 
     def __call__(
         self,
+        viewer: Viewer,
         dataset: str = "",
         workflow: str = "",
         states: Collection[InvocationState] = (),
+        owner: str = "",
     ) -> JobFilter:
         """Return the filter for jobs that match both texts and one of the states.
 
         A text that is an id or a name stands for that one alone. Any other stands for
         those that it is a part of, at most :data:`MATCHES_LIMIT`: of datasets the
-        newest, by their ids and names. An empty text matches everything.
+        newest, by their ids and names. An empty text matches everything. An owner is
+        named exactly, or `me`.
 
         Raises:
             InvalidValue: A text is too long.
@@ -47,23 +51,26 @@ class FindJobs:
         check_length("dataset_id", dataset)
         check_length("workflow_name", workflow)
         return JobFilter(
-            dataset_ids=frozenset(self._datasets(dataset) if dataset else ()),
-            workflow_names=frozenset(self._workflows(workflow) if workflow else ()),
+            dataset_ids=frozenset(self._datasets(dataset, viewer) if dataset else ()),
+            workflow_names=frozenset(
+                self._workflows(workflow, viewer) if workflow else ()
+            ),
             states=frozenset(states),
+            owner=viewer.owner_called(owner or None),
         )
 
-    def _datasets(self, text: str) -> Sequence[DatasetId]:
-        found = self.datasets.page(MATCHES_LIMIT, search=text).items
+    def _datasets(self, text: str, viewer: Viewer) -> Sequence[DatasetId]:
+        found = self.datasets.page(viewer, MATCHES_LIMIT, search=text).items
         ids = [dataset.dataset_id for dataset in found]
         # Where there is none, jobs can be on one that is gone.
-        return [DatasetId(text)] if not ids or self._is_dataset(text) else ids
+        return [DatasetId(text)] if not ids or self._is_dataset(text, viewer) else ids
 
-    def _is_dataset(self, text: str) -> bool:
+    def _is_dataset(self, text: str, viewer: Viewer) -> bool:
         on_it = JobFilter(dataset_ids=frozenset([DatasetId(text)]))
-        return bool(self.invocations.counts(on_it, 1))
+        return bool(self.invocations.counts(on_it, viewer, 1))
 
-    def _workflows(self, text: str) -> Sequence[str]:
-        names = self.invocations.workflow_names(WORKFLOW_NAMES_LIMIT)
+    def _workflows(self, text: str, viewer: Viewer) -> Sequence[str]:
+        names = self.invocations.workflow_names(viewer, WORKFLOW_NAMES_LIMIT)
         part = text.casefold()
         found = [name for name in names if part in name.casefold()]
         return [text] if not found or text in names else found[:MATCHES_LIMIT]

@@ -17,6 +17,7 @@ from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.report import Output
 from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.model.verdict import judge
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.sweep import report_or_outline
 from galaxy_jobs.domain.use_cases.saving import save_changed
@@ -37,7 +38,7 @@ class JobOutputs:
     identity: Callable[[], Identity]
     clock: Clock
 
-    def __call__(self, invocation_id: InvocationId) -> Sequence[Output]:
+    def __call__(self, invocation_id: InvocationId, viewer: Viewer) -> Sequence[Output]:
         """Return its outputs as Galaxy has them now.
 
         Raises:
@@ -47,14 +48,18 @@ class JobOutputs:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
             StoreUnavailable: What was noticed could not be stored.
         """
-        job = self.invocations.get(invocation_id)
+        job = self.invocations.get(invocation_id, viewer)
         galaxy_id = job.id_on(self.identity())
         outputs = self.runner.outputs(galaxy_id)
-        self._compare(job, galaxy_id, outputs)
+        self._compare(job, viewer, galaxy_id, outputs)
         return outputs
 
     def _compare(
-        self, job: Invocation, galaxy_id: InvocationId, outputs: Sequence[Output]
+        self,
+        job: Invocation,
+        viewer: Viewer,
+        galaxy_id: InvocationId,
+        outputs: Sequence[Output],
     ) -> None:
         at = self.clock()
         deleted = [output.label for output in outputs if output.state in _DELETED]
@@ -66,6 +71,7 @@ class JobOutputs:
             job = save_changed(
                 self.invocations,
                 job,
+                viewer,
                 partial(Invocation.compared, sighting=sighting, at=at),
             )
         # The history of a superseded job is deleted by this service, too.
@@ -75,7 +81,10 @@ class JobOutputs:
             if job.state is InvocationState.COMPLETED:
                 note = f"Changed in Galaxy after the end: deleted {listed(deleted)}."
             save_changed(
-                self.invocations, job, partial(Invocation.noted, attention=note, at=at)
+                self.invocations,
+                job,
+                viewer,
+                partial(Invocation.noted, attention=note, at=at),
             )
 
 

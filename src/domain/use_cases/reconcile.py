@@ -52,6 +52,7 @@ from galaxy_jobs.domain.model.values import (
     SubmissionId,
     positive,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     Clock,
     InvocationRepository,
@@ -280,7 +281,7 @@ class Reconcile:
         if not self._is_ours(submission, history_id):
             return
         self.histories.delete(history_id)
-        stored = self.submissions.get(submission.submission_id)
+        stored = self.submissions.get(submission.submission_id, SERVICE)
         if stored.state is SubmissionState.ACCEPTED:
             self._undelete(history_id)
 
@@ -323,7 +324,7 @@ class Reconcile:
         """
         assert submission.invocation_id is not None
         assert submission.history_id is not None
-        run = self.invocations.get(submission.invocation_id)
+        run = self.invocations.get(submission.invocation_id, SERVICE)
         # If it is superseded, it may be deleted for a reason.
         if run.superseded_by is None and self._is_ours(
             submission, submission.history_id
@@ -359,7 +360,7 @@ class Reconcile:
         if workflow_id is not None and invoked.workflow_id not in {None, workflow_id}:
             return False
         try:
-            plan = self.check.plan(submission.request)
+            plan = self.check.plan(submission.request, SERVICE)
         except (RunnerError, StoreUnavailable):
             raise
         except DomainError:
@@ -374,7 +375,7 @@ class Reconcile:
         After Galaxy was restored from a backup, the history of a later submission may
         have the id that this one's had.
         """
-        recorded = self.invocations.get_many([run]).get(run)
+        recorded = self.invocations.get_many([run], SERVICE).get(run)
         if recorded is None or recorded.identity != submission.identity:
             return False
         assert submission.history_id is not None

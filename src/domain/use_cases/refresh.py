@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import confirmation_time, judge
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
 from galaxy_jobs.domain.use_cases.poll.sweep import (
@@ -32,7 +33,7 @@ class RefreshJob:
     clock: Clock
     policy: PollPolicy
 
-    def __call__(self, invocation_id: InvocationId) -> Invocation:
+    def __call__(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
         """Return the job as Galaxy shows it now.
 
         Raises:
@@ -42,7 +43,7 @@ class RefreshJob:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
             StoreUnavailable: Others were changing it all the time.
         """
-        before = self.invocations.get(invocation_id)
+        before = self.invocations.get(invocation_id, viewer)
         galaxy_id = before.id_on(self.runner.identity())
         at = self.clock()
         report = report_or_outline(self.runner, galaxy_id)
@@ -59,5 +60,5 @@ class RefreshJob:
                 seen = evolve(sighting, state=InvocationState.IN_PROGRESS)
             return job.refreshed(seen, at)
 
-        save_changed(self.invocations, before, refreshed)
-        return self.invocations.get(invocation_id)
+        save_changed(self.invocations, before, viewer, refreshed)
+        return self.invocations.get(invocation_id, viewer)

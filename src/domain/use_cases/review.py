@@ -15,6 +15,7 @@ from galaxy_jobs.domain.errors import (
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import reviews
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.sweep import report_or_outline
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
@@ -33,12 +34,13 @@ class AnswerReview:
     refresh: RefreshJob
 
     def __call__(
-        self, invocation_id: InvocationId, place: str, *, approve: bool
+        self, invocation_id: InvocationId, viewer: Viewer, place: str, *, approve: bool
     ) -> Invocation:
         """Return the job after the answer.
 
         Args:
             invocation_id: The job.
+            viewer: Who answers.
             place: The step, as in :meth:`InvocationReport.places`.
             approve: Whether the job goes on; else it is cancelled.
 
@@ -52,7 +54,7 @@ class AnswerReview:
             RunRejected: Galaxy refused the answer.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        job = self.invocations.get(invocation_id)
+        job = self.invocations.get(invocation_id, viewer)
         if job.state.is_terminal:
             raise AlreadyEnded(invocation_id, job.state.value, "reviewed")
         galaxy_id = job.id_on(self.runner.identity())
@@ -65,5 +67,5 @@ class AnswerReview:
         self.runner.review(galaxy_id, place, approve=approve)
         # The answer counts, even if Galaxy cannot be asked what came of it.
         with suppress(RunnerError):
-            return self.refresh(invocation_id)
-        return self.invocations.get(invocation_id)
+            return self.refresh(invocation_id, viewer)
+        return self.invocations.get(invocation_id, viewer)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from galaxy_jobs.domain.errors import StaleVersion, StoreUnavailable
 from galaxy_jobs.domain.model.invocation import Invocation
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import InvocationRepository
 
 
@@ -16,6 +17,7 @@ ATTEMPTS = 10
 def save_changed(
     invocations: InvocationRepository,
     before: Invocation,
+    viewer: Viewer,
     change: Callable[[Invocation], Invocation],
 ) -> Invocation:
     """Store a change of a job, and return the job as it was stored.
@@ -23,6 +25,7 @@ def save_changed(
     Args:
         invocations: Where it is stored.
         before: The job as it was read.
+        viewer: Who reads it.
         change: Returns the job after the change, or the same object for none.
 
     Raises:
@@ -37,7 +40,7 @@ def save_changed(
         try:
             invocations.save(before, after)
         except StaleVersion:
-            before = invocations.get(before.invocation_id)
+            before = invocations.get(before.invocation_id, viewer)
         else:
             return after
     raise StoreUnavailable(

@@ -30,6 +30,7 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
 )
 from galaxy_jobs.domain.model.values import DatasetId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import DatasetRepository
 
 
@@ -42,7 +43,7 @@ class ResolveSource:
     """
 
     datasets: DatasetRepository
-    hand_over: Callable[[UploadData], UrlData] | None = None
+    hand_over: Callable[[UploadData, Viewer], UrlData] | None = None
 
     def __call__(self, dataset: Dataset) -> Source:
         """Return the source of a dataset as a runner takes it.
@@ -58,17 +59,19 @@ class ResolveSource:
         source = dataset.source
         try:
             if not isinstance(source, CollectionData):
-                return self._single(source)
+                return self._single(source, dataset.viewer)
             assert source.elements is not None, "from a list"
-            known = self._referenced(source)
+            known = self._referenced(source, dataset.viewer)
             budget = iter(range(ELEMENTS_LIMIT))
             ranks = source.collection_type.split(":")
-            elements = self._level(source.elements, ranks[1:], known, budget)
+            elements = self._level(
+                source.elements, ranks[1:], known, budget, dataset.viewer
+            )
             return evolve(source, elements=elements)
         except InvalidValue as error:
             raise InvalidSource(dataset.dataset_id, str(error)) from error
 
-    def _single(self, data: Single) -> Single:
+    def _single(self, data: Single, viewer: Viewer) -> Single:
         """Return data that is no collection of ours, as a runner takes it.
 
         Raises:
@@ -77,11 +80,13 @@ class ResolveSource:
         if not isinstance(data, UploadData) or self.hand_over is None:
             return data
         try:
-            return self.hand_over(data)
+            return self.hand_over(data, viewer)
         except (UploadNotFound, UploadIncomplete) as error:
             raise InvalidValue(str(error)) from error
 
-    def _referenced(self, source: CollectionData) -> Mapping[DatasetId, Source]:
+    def _referenced(
+        self, source: CollectionData, viewer: Viewer
+    ) -> Mapping[DatasetId, Source]:
         """Return the sources of the datasets that a collection refers to.
 
         Those of collections among them are followed as deep as a collection can be.
@@ -97,7 +102,7 @@ class ResolveSource:
             } - known.keys()
             if not wanted:
                 break
-            found = self.datasets.get_many(wanted)
+            found = self.datasets.get_many(wanted, viewer)
             known |= {id_: dataset.source for id_, dataset in found.items()}
             pending = [
                 dataset.source
@@ -112,6 +117,8 @@ class ResolveSource:
         ranks: Sequence[str],
         known: Mapping[DatasetId, Source],
         budget: Iterator[int],
+        viewer: Viewer,
+        *,
         above: str = "",
     ) -> tuple[SourceElement, ...]:
         """Return the elements of a level without references.
@@ -121,6 +128,7 @@ class ResolveSource:
             ranks: The type of what is below.
             known: The sources of datasets.
             budget: Has one item for each dataset that the collection may have.
+            viewer: Whose uploads may be among them.
             above: The names down to the level, each with a slash behind it.
 
         Raises:
@@ -141,13 +149,15 @@ class ResolveSource:
                     )
                 content = content.elements or ()
             if isinstance(content, tuple):
-                return self._level(content, ranks[1:], known, budget, f"{place}/")
+                return self._level(
+                    content, ranks[1:], known, budget, viewer, above=f"{place}/"
+                )
             assert not isinstance(content, DatasetRef)
             if next(budget, None) is None:
                 raise InvalidValue(
                     f"The collection has more than {ELEMENTS_LIMIT} datasets."
                 )
-            return self._single(content)
+            return self._single(content, viewer)
 
         return tuple(evolve(each, content=content_of(each)) for each in elements)
 

@@ -18,6 +18,7 @@ from galaxy_jobs.domain.model.report import (
 )
 from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.model.verdict import Row, row_of, summary
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.sweep import report_or_outline
 
@@ -52,7 +53,9 @@ class JobSteps:
     runner: WorkflowRunner
     identity: Callable[[], Identity]
 
-    def __call__(self, invocation_id: InvocationId) -> Sequence[TimedStep]:
+    def __call__(
+        self, invocation_id: InvocationId, viewer: Viewer
+    ) -> Sequence[TimedStep]:
         """Return its steps in the workflow's order, as Galaxy has them now.
 
         Raises:
@@ -61,7 +64,7 @@ class JobSteps:
                 another user.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        job = self.invocations.get(invocation_id)
+        job = self.invocations.get(invocation_id, viewer)
         report = report_or_outline(self.runner, job.id_on(self.identity()))
         row = row_of(report)
         return [_timed(path, step, row) for path, step in report.walk()]
@@ -105,7 +108,9 @@ class JobLogs:
     runner: WorkflowRunner
     identity: Callable[[], Identity]
 
-    def __call__(self, invocation_id: InvocationId) -> tuple[Sequence[FailedJob], int]:
+    def __call__(
+        self, invocation_id: InvocationId, viewer: Viewer
+    ) -> tuple[Sequence[FailedJob], int]:
         """Return its failed jobs, and the number of those that are left out.
 
         Jobs that never ran since others failed are not among them. At most
@@ -117,7 +122,7 @@ class JobLogs:
                 another user.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        job = self.invocations.get(invocation_id)
+        job = self.invocations.get(invocation_id, viewer)
         report = report_or_outline(self.runner, job.id_on(self.identity()))
         failed = [
             (path, bad)

@@ -77,6 +77,7 @@ from galaxy_jobs.domain.model.values import (
     json_size,
     positive,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
 from galaxy_jobs.domain.model.workflow import (
     Allowlist,
     Workflow,
@@ -124,6 +125,7 @@ class Plan:
     """A request that fits its workflow, ready to be invoked.
 
     Attributes:
+        request: The request as it is stored, with the ids of datasets in the store.
         workflow: As Galaxy declares it now.
         inputs: The value or data of each input; others take their defaults.
         data: What Galaxy knows of the data that it has, by input, as far as it was
@@ -132,6 +134,7 @@ class Plan:
         options: How Galaxy is to carry it out, with the version of the workflow.
     """
 
+    request: Request
     workflow: Workflow
     inputs: Mapping[str, Source | Json]
     data: Mapping[str, DataDescription] = field(factory=dict, hash=False)
@@ -181,9 +184,9 @@ class Check:
     allowlist: Allowlist
     clock: Clock
     data: DataCatalog | None = None
-    hand_over: Callable[[UploadData], UrlData] | None = None
+    hand_over: Callable[[UploadData, Viewer], UrlData] | None = None
 
-    def __call__(self, request: Request) -> Plan:
+    def __call__(self, request: Request, viewer: Viewer) -> Plan:
         """Return the plan that would be invoked.
 
         Galaxy is asked once about each dataset and collection, at most
@@ -196,7 +199,7 @@ class Check:
                 is of another type or format than the input takes.
             DomainError: As for :meth:`plan`.
         """
-        plan = self.plan(request)
+        plan = self.plan(request, viewer)
         inputs = {input_.name: input_ for input_ in plan.workflow.inputs}
         given = {
             name: value
@@ -251,7 +254,7 @@ class Check:
                 break
         return found
 
-    def plan(self, request: Request) -> Plan:
+    def plan(self, request: Request, viewer: Viewer) -> Plan:
         """Return the plan without asking about the state of data.
 
         Raises:
@@ -271,9 +274,9 @@ class Check:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         request.check_size()
-        dataset = self.datasets.get(request.dataset_id)
+        dataset = self.datasets.get(request.dataset_id, viewer)
         resolved = ResolveSource(self.datasets, self.hand_over)
-        allowed = self.allowlist.admit(request.workflow_name)
+        allowed = self.allowlist.admit(request.workflow_name, viewer)
         allowed = allowed.pinned(request.workflow_version)
         workflow = self.catalog.find(allowed)
         if workflow.missing_tools:
@@ -289,12 +292,24 @@ class Check:
         if request.use_cached_job is not None:
             options = evolve(options, use_cached_job=request.use_cached_job)
         bound = binding.inputs
-        ids = {ref.dataset_id for ref in bound.values() if isinstance(ref, DatasetRef)}
-        datasets = self.datasets.get_many(ids)
+        refs = {
+            name: ref.dataset_id
+            for name, ref in bound.items()
+            if isinstance(ref, DatasetRef)
+        }
+        datasets = self.datasets.get_many({*refs.values()}, viewer)
         sources = {id_: resolved(dataset) for id_, dataset in datasets.items()}
         data = resolve(bound, sources)
         _check_kinds(workflow, data)
+        stored = {
+            name: {"dataset_id": datasets[id_].stored_id} for name, id_ in refs.items()
+        }
         return Plan(
+            request=evolve(
+                request,
+                dataset_id=dataset.stored_id,
+                parameters={**request.parameters, **stored},
+            ),
             workflow=workflow,
             inputs={**workflow.empty_inputs, **data},
             dataset_input=binding.dataset_input,
@@ -356,6 +371,7 @@ class Submit:
     def __call__(
         self,
         request: Request,
+        viewer: Viewer,
         key: IdempotencyKey | None = None,
         *,
         earlier: Invocation | None = None,
@@ -364,6 +380,7 @@ class Submit:
 
         Args:
             request: The request.
+            viewer: Who makes it.
             key: A request repeated with its key never runs twice.
             earlier: The invocation that it repeats, or None.
 
@@ -383,12 +400,14 @@ class Submit:
         # Before any request to Galaxy: a replay works while it is down.
         if key is not None and (holder := self.submissions.holder(key)):
             return replay(holder, request)
-        plan = self.check(request)
+        plan = self.check(request, viewer)
         now = self.clock()
         submission = Submission(
             submission_id=SubmissionId(self.new_id()),
             identity=self.identity(),
-            request=request,
+            request=plan.request,
+            owner=viewer.owner,
+            private=not viewer.sees_all,
             workflow_id=plan.workflow.workflow_id,
             workflow_version=plan.workflow.version,
             version_note=version_note(earlier, plan.workflow),
@@ -445,7 +464,8 @@ class Submit:
         except OutcomeUnknown as error:
             raise self._lost(submission, str(error)) from error
         except RunnerError as error:
-            explained = _explained(error, submission.request, plan)
+            asked = submission.request.shown_to(submission.viewer)
+            explained = _explained(error, asked, plan)
             self._reject(submission, explained)
             self._discard(submission.history_id)
             if explained is error:
@@ -474,7 +494,7 @@ class Submit:
         the database is unavailable, and the reconciler will.
         """
         try:
-            stored = self.submissions.get(submission.submission_id)
+            stored = self.submissions.get(submission.submission_id, SERVICE)
         except StoreUnavailable:
             stored = submission
         if stored.state is SubmissionState.ACCEPTED and stored.invocation_id:
@@ -537,6 +557,7 @@ class Rerun:
     def __call__(
         self,
         invocation_id: InvocationId,
+        viewer: Viewer,
         *,
         parameters: Parameters | None = None,
         overwrite: bool | None = None,
@@ -548,6 +569,7 @@ class Rerun:
 
         Args:
             invocation_id: The job to repeat, in any state.
+            viewer: Who repeats it.
             parameters: They replace the earlier ones, name by name; the others
                 stay as they were.
             overwrite: It replaces the earlier choice; None keeps it.
@@ -564,9 +586,9 @@ class Rerun:
             InvalidParameters: Also for a value of the job that has no place any more.
             DomainError: As for :class:`Submit`.
         """
-        earlier = self.invocations.get(invocation_id)
+        earlier = self.invocations.get(invocation_id, viewer)
         if workflow_version == "same":
-            workflow_version = self._same_version(earlier)
+            workflow_version = self._same_version(earlier, viewer)
         kept = {**earlier.parameters}
         if dataset_input is None:
             dataset_input = earlier.dataset_input
@@ -583,14 +605,14 @@ class Rerun:
             workflow_version=workflow_version,
         )
         try:
-            return self.submit(request, key, earlier=earlier)
+            return self.submit(request, viewer, key, earlier=earlier)
         except DatasetInputAmbiguous:
             raise
         except InvalidParameters as error:
             unchanged = kept.keys() - (parameters or {}).keys()
             raise _about_kept(error, unchanged, earlier) from error
 
-    def _same_version(self, earlier: Invocation) -> int:
+    def _same_version(self, earlier: Invocation, viewer: Viewer) -> int:
         """Return the version that a job ran, of the same workflow.
 
         Raises:
@@ -602,7 +624,7 @@ class Rerun:
                 name, None, "The version that the job ran is not known."
             )
         check = self.submit.check
-        found = check.catalog.find(check.allowlist.admit(name))
+        found = check.catalog.find(check.allowlist.admit(name, viewer))
         if found.workflow_id != earlier.workflow_id:
             raise WorkflowVersionNotFound(
                 name,
@@ -691,7 +713,8 @@ def replay(holder: Submission, request: Request) -> Submitted:
         KeyReused: The submission is for another request.
         KeyInProgress: It is for this one, and not settled yet.
     """
-    if holder.request.fingerprint != request.fingerprint:
+    stored = holder.request.shown_to(holder.viewer)
+    if stored.fingerprint != request.fingerprint:
         raise KeyReused
     if holder.invocation_id is None:
         raise KeyInProgress(holder.submission_id)

@@ -50,7 +50,7 @@ from galaxy_jobs.domain.model.upload import (
     store_key,
 )
 from galaxy_jobs.domain.model.values import DatasetId, positive
-from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import (
     Clock,
     DatasetRepository,
@@ -135,13 +135,15 @@ class OpenUpload:
             StorageUnavailable: The store of files cannot be used.
         """
         now, upload_id = self.clock(), UploadId(str(self.new_id()))
+        named = dataset_id or DatasetId(upload_id)
+        stored_id = viewer.stored_ids(named)[0]
         new = Upload(
             upload_id=upload_id,
             owner=viewer.owner,
             name=name,
             size=size,
             ext=ext,
-            dataset_id=dataset_id or DatasetId(upload_id),
+            dataset_id=stored_id,
             sha256=sha256,
             key=key,
             created_at=now,
@@ -157,16 +159,16 @@ class OpenUpload:
         if replayed := upload.upload_id != upload_id:
             asked = evolve(
                 new,
-                dataset_id=dataset_id or upload.dataset_id,
+                dataset_id=stored_id if dataset_id else upload.dataset_id,
                 sha256=sha256 or upload.sha256,
             )
             if not upload.same_as(asked):
                 raise KeyReused
         elif dataset_id is not None:
-            self._check_free(upload)
+            self._check_free(upload, viewer)
         if upload.state is UploadState.OPEN and upload.ref is None:
             upload = self._begin(upload, viewer)
-        return upload, replayed
+        return upload.shown_to(viewer), replayed
 
     def _begin(self, upload: Upload, viewer: Viewer) -> Upload:
         try:
@@ -181,13 +183,14 @@ class OpenUpload:
             return self.uploads.get(upload.upload_id, viewer)
         return begun
 
-    def _check_free(self, upload: Upload) -> None:
+    def _check_free(self, upload: Upload, viewer: Viewer) -> None:
+        dataset_id = viewer.id_of(upload.dataset_id)
         with suppress(DatasetNotFound):
             with suppress(InvalidSource):
-                self.datasets.get(upload.dataset_id)
+                self.datasets.get(dataset_id, viewer)
             with suppress(DomainError):
                 self.uploads.save(upload, upload.aborted())
-            raise DatasetExists(upload.dataset_id)
+            raise DatasetExists(dataset_id)
 
 
 @frozen
@@ -313,7 +316,7 @@ class ShowUpload:
                     parts = [upload.part(number) for number in numbers]
             case _:
                 pass
-        return Received(upload=upload, parts=parts)
+        return Received(upload=upload.shown_to(viewer), parts=parts)
 
 
 @frozen
@@ -343,17 +346,17 @@ class CompleteUpload:
         """
         upload = self.uploads.get(upload_id, viewer)
         if upload.state in {UploadState.COMPLETE, UploadState.VERIFYING}:
-            return upload
+            return upload.shown_to(viewer)
         upload.check_open()
         digest = self._finish(upload)
         try:
-            return self._settle(upload, digest)
+            return self._settle(upload, digest).shown_to(viewer)
         except StaleVersion:
             # Another request or a sweep was faster.
             upload = self.uploads.get(upload_id, viewer)
             if upload.state not in {UploadState.COMPLETE, UploadState.VERIFYING}:
                 upload.check_open()
-            return upload
+            return upload.shown_to(viewer)
 
     def _finish(self, upload: Upload) -> str | None:
         """Put the parts together, and return the SHA-256 if it is known."""
@@ -549,14 +552,14 @@ class HandOver:
     files_url: str
     policy: UploadPolicy = UploadPolicy()
 
-    def __call__(self, data: UploadData) -> UrlData:
+    def __call__(self, data: UploadData, viewer: Viewer) -> UrlData:
         """Return what Galaxy is given for an uploaded file.
 
         Raises:
-            UploadNotFound: There is no such upload.
+            UploadNotFound: There is none that the viewer sees.
             UploadIncomplete: It is not complete.
         """
-        upload = self.uploads.get(UploadId(data.upload_id), SERVICE)
+        upload = self.uploads.get(UploadId(data.upload_id), viewer)
         if upload.state is not UploadState.COMPLETE:
             raise UploadIncomplete(upload.upload_id, upload.missing(()))
         signed = self.load_signer().sign(

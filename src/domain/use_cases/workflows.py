@@ -16,6 +16,7 @@ from galaxy_jobs.domain.errors import (
     WorkflowVersionNotFound,
 )
 from galaxy_jobs.domain.model.values import WorkflowId
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.model.workflow import (
     AllowedWorkflow,
     Allowlist,
@@ -33,7 +34,11 @@ class ListWorkflows:
     allowlist: Allowlist
 
     def __call__(
-        self, search: str = "", limit: int | None = None, after: Cursor | None = None
+        self,
+        viewer: Viewer,
+        search: str = "",
+        limit: int | None = None,
+        after: Cursor | None = None,
     ) -> Page[ListedWorkflow]:
         """Return workflows, each name once, sorted without regard to case.
 
@@ -44,6 +49,7 @@ class ListWorkflows:
         number of workflows.
 
         Args:
+            viewer: Who may run them.
             search: A part of the name, the annotation, a tag or the owner, in any case.
             limit: The most to return; None: all.
             after: The place where the page begins; its `id` is a name.
@@ -52,7 +58,8 @@ class ListWorkflows:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked, and there is
                 no allowlist.
         """
-        rows = self._allowed() if self.allowlist.rows else self._all(search)
+        allowed = self.allowlist.rows_for(viewer)
+        rows = self._all(search) if allowed is None else self._allowed(allowed)
         found = sorted((row for row in rows if row.has(search)), key=_place)
         if after is not None:
             place = _place(ListedWorkflow(name=after.id))
@@ -66,8 +73,7 @@ class ListWorkflows:
             fitting = [workflow for workflow in twins if workflow.has(search)]
             yield _checked((fitting or twins)[0], twins)
 
-    def _allowed(self) -> Iterable[ListedWorkflow]:
-        rows = self.allowlist.rows
+    def _allowed(self, rows: Sequence[AllowedWorkflow]) -> Iterable[ListedWorkflow]:
         try:
             listed = _indexed(self.catalog.listed(), rows)
             if any(_key(row) not in listed for row in rows):
@@ -163,11 +169,14 @@ class ShowWorkflow:
     catalog: WorkflowCatalog
     allowlist: Allowlist
 
-    def __call__(self, name: str, version: int | None = None) -> Workflow:
+    def __call__(
+        self, name: str, viewer: Viewer, version: int | None = None
+    ) -> Workflow:
         """Return the workflow as Galaxy declares it now.
 
         Args:
             name: The name that clients use.
+            viewer: Who may run it.
             version: That version; None: the newest, or that which is configured.
 
         Raises:
@@ -178,4 +187,4 @@ class ShowWorkflow:
                 configured.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        return self.catalog.find(self.allowlist.admit(name).pinned(version))
+        return self.catalog.find(self.allowlist.admit(name, viewer).pinned(version))

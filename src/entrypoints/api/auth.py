@@ -308,6 +308,16 @@ def requires(needed: Scope) -> Guard:
     return guard
 
 
+def sees_all(connection: Connection, _: BaseRouteHandler) -> None:
+    """Let in only callers who see the objects of all owners (a guard)."""
+    if not viewer_of(connection).sees_all:
+        raise Refused(
+            "forbidden",
+            f"{connection.url.path} is about the jobs of all owners; this token sees "
+            "its own only.",
+        )
+
+
 def caller_of(request: Connection) -> Caller:
     """Return who sent a request (also a dependency of routes)."""
     caller: Caller = request.scope.get("user", ANONYMOUS)

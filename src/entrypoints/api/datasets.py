@@ -9,7 +9,7 @@ from litestar import Response, delete, get, patch, post
 from litestar.params import JSONBody
 from msgspec import UnsetType
 
-from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, use_cases
+from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, Viewer, use_cases
 from galaxy_jobs.domain.model.values import check_length
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
@@ -43,6 +43,7 @@ DatasetIdInPath: TypeAlias = Annotated[
 def register_dataset(
     data: JSONBody[schemas.NewDataset],
     register_dataset: Needs[use_cases.RegisterDataset],
+    viewer: Needs[Viewer],
     *,
     checked: Annotated[
         bool, query("true or false", example=False, name="check")
@@ -54,7 +55,9 @@ def register_dataset(
     is not. Registering the same dataset again has no effect.
     """
     source = schemas.source_of(data.source)
-    dataset = register_dataset(data.name, source, data.dataset_id, check=checked)
+    dataset = register_dataset(
+        data.name, source, viewer, data.dataset_id, check=checked
+    )
     return Response(
         schemas.dataset(dataset),
         status_code=201,
@@ -65,6 +68,7 @@ def register_dataset(
 @get("/", sync_to_thread=True, responses=refusals())
 def list_datasets(
     datasets: Needs[DatasetRepository],
+    viewer: Needs[Viewer],
     search: Annotated[
         str,
         parameters.name_query(
@@ -80,7 +84,7 @@ def list_datasets(
     """
     check_length("search", search)
     here = ["datasets", search]
-    page = datasets.page(limit, cursors.read(cursor, here), search=search)
+    page = datasets.page(viewer, limit, cursors.read(cursor, here), search=search)
     return schemas.Datasets(
         items=[schemas.dataset(dataset) for dataset in page.items],
         next_cursor=cursors.write(page.next, here),
@@ -93,13 +97,15 @@ def list_datasets(
     responses=refusals("dataset-not-found", "invalid-source", addressed=True),
 )
 def show_dataset(
-    dataset_id: DatasetIdInPath, datasets: Needs[DatasetRepository]
+    dataset_id: DatasetIdInPath,
+    datasets: Needs[DatasetRepository],
+    viewer: Needs[Viewer],
 ) -> schemas.DatasetJson:
     """Show a dataset.
 
     Its source is shown as it was registered, without credentials.
     """
-    return schemas.dataset(datasets.get(dataset_id))
+    return schemas.dataset(datasets.get(dataset_id, viewer))
 
 
 @patch(
@@ -121,6 +127,7 @@ def change_dataset(
     data: JSONBody[schemas.DatasetChanges],
     rename_dataset: Needs[use_cases.RenameDataset],
     datasets: Needs[DatasetRepository],
+    viewer: Needs[Viewer],
 ) -> schemas.DatasetJson:
     """Change a dataset.
 
@@ -128,8 +135,8 @@ def change_dataset(
     out stays as it is.
     """
     if isinstance(data.name, UnsetType):
-        return schemas.dataset(datasets.get(dataset_id))
-    return schemas.dataset(rename_dataset(dataset_id, data.name))
+        return schemas.dataset(datasets.get(dataset_id, viewer))
+    return schemas.dataset(rename_dataset(dataset_id, viewer, data.name))
 
 
 @delete(
@@ -139,14 +146,16 @@ def change_dataset(
     responses=refusals("dataset-not-found", "dataset-in-use", addressed=True),
 )
 def remove_dataset(
-    dataset_id: DatasetIdInPath, datasets: Needs[DatasetRepository]
+    dataset_id: DatasetIdInPath,
+    datasets: Needs[DatasetRepository],
+    viewer: Needs[Viewer],
 ) -> None:
     """Remove a dataset.
 
     Its data in Galaxy and its jobs stay. A dataset is in use (409) while a job on it,
     or with it in a parameter, has not ended.
     """
-    datasets.remove(dataset_id)
+    datasets.remove(dataset_id, viewer)
 
 
 ROUTES = [

@@ -38,6 +38,7 @@ from galaxy_jobs.entrypoints.api.auth import (
     TokenCache,
     caller_of,
     rate_key,
+    viewer_of,
 )
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import (
@@ -107,7 +108,9 @@ class Downloads:
             Refused: A condition does not hold, or no slot is free.
             DomainError: There is no such file, or Galaxy could not be asked.
         """
-        file, version = await asks_galaxy(self.find_file)(invocation_id, path)
+        file, version = await asks_galaxy(self.find_file)(
+            invocation_id, viewer_of(request), path
+        )
         headers = {
             "Accept-Ranges": "bytes",
             "Content-Disposition": content_disposition(file.file_name),
@@ -363,7 +366,9 @@ async def download_zip(
     left out: if a file is not whole, or was deleted, the zip is refused, and if Galaxy
     breaks off, so is the connection. Nothing is compressed, and the length is known.
     """
-    found = await asks_galaxy(find_files)(invocation_id, labels or ())
+    found = await asks_galaxy(find_files)(
+        invocation_id, viewer_of(request), labels or ()
+    )
     names = zip_names([file for file, _ in found])
     open_file = downloads.files.open
     entries = [

@@ -31,6 +31,7 @@ from galaxy_jobs.domain import (
     DomainError,
     InvocationId,
     JobTransition,
+    Viewer,
     ports,
 )
 from galaxy_jobs.entrypoints.api import schemas
@@ -114,6 +115,7 @@ async def job_events(
     request: Request[Any, Any, Any],
     subscriptions: Needs[Subscriptions],
     invocations: Needs[ports.InvocationRepository],
+    viewer: Needs[Viewer],
     dataset_id: Annotated[
         DatasetId | None, query("a text: only of jobs on this dataset", "reads-1")
     ] = None,
@@ -140,8 +142,11 @@ async def job_events(
     Comments are heartbeats.
     """
     if invocation_id is not None:
-        await asyncio.to_thread(invocations.get, invocation_id)  # 404 if there is none
-    selected = TransitionFilter(dataset_id=dataset_id, invocation_id=invocation_id)
+        # 404 if there is none
+        await asyncio.to_thread(invocations.get, invocation_id, viewer)
+    selected = TransitionFilter(
+        viewer=viewer, dataset_id=dataset_id, invocation_id=invocation_id
+    )
     # A browser reconnects to the same address; its header is newer.
     broadcast = subscriptions.broadcast
     source = transitions(broadcast, selected, resumed or last_event_id)
@@ -215,8 +220,10 @@ async def transitions(
     first = b""
     if last_event_id is None:
         position = broadcast.position
+        if not selected.viewer.sees_all:  # how far the jobs of others are shows nowhere
+            position = await broadcast.last_id(selected.viewer)
         first = _encoded(position, "connected", {"id": position})
-    elif await _exists(last_event_id, broadcast):
+    elif await _exists(last_event_id, broadcast, selected.viewer):
         position = int(last_event_id)
     else:
         position = 0
@@ -228,12 +235,13 @@ async def transitions(
         first = b""
 
 
-async def _exists(event_id: str, broadcast: Broadcast) -> bool:
+async def _exists(event_id: str, broadcast: Broadcast, viewer: Viewer) -> bool:
     if ID.fullmatch(event_id) is None:
         return False
     # Another replica may have sent what this one has not read yet.
     position = int(event_id)
-    return position <= broadcast.position or position <= await broadcast.last_id()
+    read = broadcast.position if viewer.sees_all else 0
+    return position <= read or position <= await broadcast.last_id(viewer)
 
 
 def _encoded(event_id: int, name: str, data: object) -> bytes:
@@ -245,7 +253,7 @@ def _encoded(event_id: int, name: str, data: object) -> bytes:
     )
 
 
-@lru_cache(BATCH_SIZE)  # the same for every client
+@lru_cache(BATCH_SIZE)  # the same for every client that sees it
 def _event(change: JobTransition) -> bytes:
     return _encoded(change.transition.id, "transition", schemas.event(change))
 

@@ -7,7 +7,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from galaxy_jobs.adapters.prometheus import CONTENT_TYPE, Metrics
 from galaxy_jobs.entrypoints.api import schemas
-from galaxy_jobs.entrypoints.api.auth import PUBLIC
+from galaxy_jobs.entrypoints.api.auth import PUBLIC, sees_all
 from galaxy_jobs.entrypoints.api.parameters import Needs
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.readiness import Readiness
@@ -47,7 +47,13 @@ def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
     return Response(ready, status_code=200 if report.ok else 503)
 
 
-@get("/metrics", sync_to_thread=True, media_type=CONTENT_TYPE, responses=refusals())
+@get(
+    "/metrics",
+    sync_to_thread=True,
+    media_type=CONTENT_TYPE,
+    guards=[sees_all],
+    responses=refusals(),
+)
 def metrics(metrics: Needs[Metrics]) -> Response[bytes]:
     """Prometheus metrics.
 

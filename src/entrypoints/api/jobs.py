@@ -15,7 +15,14 @@ from msgspec.structs import asdict
 from galaxy_jobs import domain
 from galaxy_jobs.adapters.broadcast import TransitionFilter
 from galaxy_jobs.adapters.postgres import PostgresJobPages
-from galaxy_jobs.domain import DatasetId, InvocationState, Scope, ports, use_cases
+from galaxy_jobs.domain import (
+    DatasetId,
+    InvocationState,
+    Scope,
+    Viewer,
+    ports,
+    use_cases,
+)
 from galaxy_jobs.domain.use_cases.downloads import MAX_LINK_TTL
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
 from galaxy_jobs.entrypoints.api.auth import Caller, requires, unauthenticated
@@ -79,6 +86,7 @@ def submit_job(
     submit: Needs[use_cases.Submit],
     check: Needs[use_cases.Check],
     caller: Needs[Caller],
+    viewer: Needs[Viewer],
     # The older spelling of POST /jobs/validate, with a response of another shape.
     validate_only: Annotated[
         bool, query("true or false", example=True, include_in_schema=False)
@@ -92,9 +100,9 @@ def submit_job(
     wish = _wish(data)
     checked_key = parameters.idempotency_key(key, caller)  # also where nothing is run
     if validate_only:
-        plan: Any = schemas.plan(data.dataset_id, check(wish))
+        plan: Any = schemas.plan(data.dataset_id, check(wish, viewer))
         return Response(plan, status_code=200)
-    return _created(submit(wish, checked_key))
+    return _created(submit(wish, viewer, checked_key))
 
 
 @post(
@@ -107,13 +115,16 @@ def submit_job(
 )
 @asks_galaxy
 def validate_job(
-    *, data: JSONBody[schemas.NewJob], check: Needs[use_cases.Check]
+    *,
+    data: JSONBody[schemas.NewJob],
+    check: Needs[use_cases.Check],
+    viewer: Needs[Viewer],
 ) -> schemas.PlanJson:
     """Check whether a job could be run.
 
     Takes what `POST /jobs` takes, and runs nothing: the response is the plan.
     """
-    return schemas.plan(data.dataset_id, check(_wish(data)))
+    return schemas.plan(data.dataset_id, check(_wish(data), viewer))
 
 
 def _wish(data: schemas.NewJob) -> domain.Request:
@@ -134,6 +145,7 @@ def rerun_job(
     invocation_id: InvocationIdInPath,
     rerun: Needs[use_cases.Rerun],
     caller: Needs[Caller],
+    viewer: Needs[Viewer],
     data: JSONBody[schemas.NewRun | None] = None,
     key: parameters.KeyHeader = None,
 ) -> Response[schemas.Accepted]:
@@ -145,6 +157,7 @@ def rerun_job(
     return _created(
         rerun(
             invocation_id,
+            viewer,
             parameters=changes.parameters,
             overwrite=changes.overwrite,
             dataset_input=changes.dataset_input,
@@ -167,6 +180,7 @@ def rerun_job(
 async def list_jobs(
     *,
     job_pages: Needs[PostgresJobPages],
+    viewer: Needs[Viewer],
     dataset_id: Annotated[
         DatasetId | None, name_query("a text: only jobs on this dataset", "reads-1")
     ] = None,
@@ -183,6 +197,10 @@ async def list_jobs(
             ["queued", "in_progress"],
             name="state",
         ),
+    ] = None,
+    owner: Annotated[
+        str | None,
+        name_query("the name of an owner, or `me`: only jobs of that owner", "me"),
     ] = None,
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
@@ -204,10 +222,12 @@ async def list_jobs(
         dataset_ids=frozenset(() if dataset_id is None else [dataset_id]),
         workflow_names=frozenset(() if workflow_name is None else [workflow_name]),
         states=frozenset(states or ()),
+        owner=viewer.owner_called(owner),
     )
-    here = ["jobs", dataset_id, workflow_name, sorted(s.value for s in selected.states)]
+    states_listed = sorted(state.value for state in selected.states)
+    here = ["jobs", dataset_id, workflow_name, states_listed, selected.owner]
     after = cursors.read(cursor, here)
-    items, tag, following = await job_pages.page(selected, limit, after)
+    items, tag, following = await job_pages.page(selected, viewer, limit, after)
     body, etag = body_and_etag(items, tag, cursors.write(following, here))
     known = matches(if_none_match, etag)
     content: Any = None if known else body
@@ -227,6 +247,7 @@ async def show_job(
     invocations: Needs[ports.InvocationRepository],
     clock: Needs[ports.Clock],
     caller: Needs[Caller],
+    viewer: Needs[Viewer],
     subscriptions: Needs[Subscriptions],
     wait: Annotated[
         int,
@@ -242,13 +263,13 @@ async def show_job(
     passed; at once where it has ended already. With `until=ended`, other changes of
     its state are not waited for.
     """
-    read = partial(invocations.get, invocation_id)
+    read = partial(invocations.get, invocation_id, viewer)
     if not wait:
         return schemas.job_detail(await asyncio.to_thread(read), clock())
     end = asyncio.get_running_loop().time() + wait
     broadcast = subscriptions.broadcast
     await broadcast.start()
-    selected = TransitionFilter(invocation_id=invocation_id)
+    selected = TransitionFilter(viewer=viewer, invocation_id=invocation_id)
     with subscriptions.open(request, selected) as subscription:
         job = before = await asyncio.to_thread(read)
         while not job.state.is_terminal and (
@@ -269,13 +290,15 @@ async def show_job(
     responses=refusals("job-not-found"),
 )
 def job_history(
-    invocation_id: InvocationIdInPath, invocations: Needs[ports.InvocationRepository]
+    invocation_id: InvocationIdInPath,
+    invocations: Needs[ports.InvocationRepository],
+    viewer: Needs[Viewer],
 ) -> schemas.Transitions:
     """List a job's state changes, oldest first.
 
     The first is its creation; from then on one for each change of its state.
     """
-    transitions = invocations.transitions(invocation_id)
+    transitions = invocations.transitions(invocation_id, viewer)
     return schemas.Transitions(items=list(map(schemas.transition, transitions)))
 
 
@@ -290,6 +313,7 @@ def job_outputs(
     *,
     invocation_id: InvocationIdInPath,
     job_outputs: Needs[use_cases.JobOutputs],
+    viewer: Needs[Viewer],
     first_element: Annotated[
         int, query("a whole number: of collections, the first dataset to list", 0, ge=0)
     ] = 0,
@@ -311,7 +335,7 @@ def job_outputs(
     Galaxy is asked; `gone` means that it no longer knows the job. If they show that a
     job was changed in Galaxy after its end, its `attention` says so from then on.
     """
-    outputs = job_outputs(invocation_id)
+    outputs = job_outputs(invocation_id, viewer)
     link: schemas.Link | None = None
     if seconds is not None:
         link = link_to(links, invocation_id, caller, seconds)
@@ -330,6 +354,7 @@ def job_outputs(
 def cancel_job(
     invocation_id: InvocationIdInPath,
     cancel_job: Needs[use_cases.CancelJob],
+    viewer: Needs[Viewer],
     clock: Needs[ports.Clock],
 ) -> schemas.JobDetailJson:
     """Cancel a job.
@@ -338,7 +363,7 @@ def cancel_job(
     cancelled already has no effect. A job that has failed while some of its Galaxy
     jobs go on stays `failed`, and these are stopped.
     """
-    return schemas.job_detail(cancel_job(invocation_id), clock())
+    return schemas.job_detail(cancel_job(invocation_id, viewer), clock())
 
 
 @post(
@@ -353,13 +378,14 @@ def cancel_job(
 def refresh_job(
     invocation_id: InvocationIdInPath,
     refresh_job: Needs[use_cases.RefreshJob],
+    viewer: Needs[Viewer],
     clock: Needs[ports.Clock],
 ) -> schemas.JobDetailJson:
     """Look at a job in Galaxy again.
 
     A job that has ended is reopened if it was repaired in Galaxy since.
     """
-    return schemas.job_detail(refresh_job(invocation_id), clock())
+    return schemas.job_detail(refresh_job(invocation_id, viewer), clock())
 
 
 @post(
@@ -395,6 +421,7 @@ def review_step(
     ],
     data: JSONBody[schemas.Review],
     answer_review: Needs[use_cases.AnswerReview],
+    viewer: Needs[Viewer],
     clock: Needs[ports.Clock],
 ) -> schemas.JobDetailJson:
     """Answer a review that a job waits for.
@@ -402,7 +429,7 @@ def review_step(
     `attention` names the step. If it is approved, the job goes on; else Galaxy cancels
     the job.
     """
-    job = answer_review(invocation_id, index, approve=data.approve)
+    job = answer_review(invocation_id, viewer, index, approve=data.approve)
     return schemas.job_detail(job, clock())
 
 
@@ -419,12 +446,13 @@ def show_submission(
         ),
     ],
     submissions: Needs[ports.SubmissionRepository],
+    viewer: Needs[Viewer],
 ) -> schemas.SubmissionJson:
     """Show the outcome of a submission.
 
     For where the response to `POST /jobs` was lost, or told no outcome yet.
     """
-    submission = submissions.get(parameters.submission_id_of(submission_id))
+    submission = submissions.get(parameters.submission_id_of(submission_id), viewer)
     problem = submission.problem
     return schemas.SubmissionJson(
         submission_id=str(submission.submission_id),

@@ -88,6 +88,9 @@ WorkflowVersionField: TypeAlias = Annotated[
     int | None, doc("Its version, counting from 0. Null: not known.", 3)
 ]
 GalaxyStateField: TypeAlias = Annotated[str, doc("Galaxy's own word.", "scheduled")]
+OwnerField: TypeAlias = Annotated[
+    str | None, doc("Whose it is: the name of a token. Null: nobody's.", "lab-a")
+]
 ToolField: TypeAlias = Annotated[
     str | None, doc("Galaxy's id of the tool, if it is one.", "sort1/1.2.0")
 ]
@@ -256,6 +259,7 @@ class DatasetJson(View, kw_only=True):
         Time | None,
         doc("When Galaxy told these, at the registration; null: it was not asked."),
     ] = None
+    owner: OwnerField = None
     problem: Annotated[
         str | UnsetType,
         doc("Only in lists: why it cannot be used; another program registered it so."),
@@ -293,6 +297,7 @@ def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
         name=registered.name,
         source=None,
         created_at=registered.created_at,
+        owner=registered.owner,
     )
     if isinstance(registered, UnusableDataset):
         shown.problem = registered.problem
@@ -687,6 +692,7 @@ class JobJson(View, kw_only=True):
     observed_at: Annotated[Time, doc("When Galaxy was last asked.")]
     stale: Annotated[bool, doc("Whether that was suspiciously long ago.")] = False
     attention: Annotated[str | None, doc("A sentence, where somebody should look.")]
+    owner: OwnerField
     progress: ProgressField
     failure: FailureField
 

@@ -141,7 +141,10 @@ def list_uploads(
     Those that are open or being verified: complete ones are datasets.
     """
     return schemas.Uploads(
-        items=[schemas.upload(upload) for upload in uploads.unfinished(viewer, limit)],
+        items=[
+            schemas.upload(upload.shown_to(viewer))
+            for upload in uploads.unfinished(viewer, limit)
+        ],
         next_cursor=None,
     )
 
@@ -191,6 +194,7 @@ async def complete_upload(
     while upload.state is UploadState.VERIFYING and loop.time() < end:
         await asyncio.sleep(WAIT_INTERVAL)
         upload = await asyncio.to_thread(uploads.get, upload_id, viewer)
+    upload = upload.shown_to(viewer)
     if upload.state is UploadState.VERIFYING:
         return Response(schemas.completed(upload), status_code=202)
     if upload.state is not UploadState.COMPLETE:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from litestar import get
 
-from galaxy_jobs.domain import Allowlist, use_cases
+from galaxy_jobs.domain import Allowlist, Viewer, use_cases
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas, workflow_schema
 from galaxy_jobs.entrypoints.api.parameters import Needs, path
 from galaxy_jobs.entrypoints.api.problems import refusals
@@ -17,6 +17,7 @@ from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 @asks_galaxy
 def list_workflows(
     list_workflows: Needs[use_cases.ListWorkflows],
+    viewer: Needs[Viewer],
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
 ) -> schemas.Workflows:
@@ -26,7 +27,7 @@ def list_workflows(
     requested once a minute at most, and no workflow by itself.
     """
     here = ["workflows"]
-    page = list_workflows(limit=limit, after=cursors.read(cursor, here))
+    page = list_workflows(viewer, limit=limit, after=cursors.read(cursor, here))
     return schemas.Workflows(
         items=[
             schemas.view(schemas.ListedWorkflowJson, workflow)
@@ -56,14 +57,15 @@ def show_workflow(
     ],
     show_workflow: Needs[use_cases.ShowWorkflow],
     allowlist: Needs[Allowlist],
+    viewer: Needs[Viewer],
 ) -> schemas.WorkflowJson:
     """Show a workflow and its inputs.
 
     As Galaxy declares them now; `parameters` is their JSON Schema.
     """
-    workflow = show_workflow(name)
-    allowed = allowlist.admit(name)
-    target = allowlist.dataset_input(name, workflow)
+    workflow = show_workflow(name, viewer)
+    allowed = allowlist.admit(name, viewer)
+    target = allowlist.dataset_input(name, viewer, workflow)
     return schemas.WorkflowJson(
         name=workflow.name,
         workflow_id=workflow.workflow_id,
@@ -72,7 +74,7 @@ def show_workflow(
         annotation=workflow.annotation,
         dataset_input=target.name if target else None,
         dataset_inputs=[
-            input_.name for input_ in allowlist.dataset_inputs(name, workflow)
+            input_.name for input_ in allowlist.dataset_inputs(name, viewer, workflow)
         ],
         missing_tools=list(workflow.missing_tools),
         run_time_parameters=list(workflow.run_time_parameters),

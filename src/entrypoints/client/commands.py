@@ -175,6 +175,7 @@ def list_jobs(
     dataset: str | None = None,
     workflow: str | None = None,
     state: tuple[State, ...] = (),
+    owner: str | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     json: AsJson = False,
@@ -185,8 +186,14 @@ def list_jobs(
         dataset: Only those on this dataset.
         workflow: Only those of this workflow.
         state: Only those in this state; may be repeated.
+        owner: Only those of this owner; "me" is your token.
     """
-    only = {"dataset_id": dataset, "workflow_name": workflow, "state": state}
+    only = {
+        "dataset_id": dataset,
+        "workflow_name": workflow,
+        "state": state,
+        "owner": owner,
+    }
     answer = _api().get("jobs", **only, limit=limit, cursor=cursor)
     return _show_page(answer, json, job_views.jobs, "There are no such jobs.")
 

@@ -21,7 +21,8 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 
 
 def jobs(items: list[Job]) -> Table:
-    """Return the table of a list of jobs."""
+    """Return the table of a list of jobs, with their owners if any has one."""
+    owned = any(job.get("owner") for job in items)
     rows = [
         (
             job["invocation_id"],
@@ -29,12 +30,14 @@ def jobs(items: list[Job]) -> Table:
             f"{job['progress']['ok']}/{job['progress']['total']}",
             job["workflow_name"],
             job["dataset_id"],
+            *((job.get("owner") or "",) if owned else ()),
             output.ago(job["created_at"]),
         )
         for job in items
     ]
-    columns = ("job", "state", ">ok", "workflow", "dataset", "submitted")
-    return output.table(*columns, rows=rows, cut="workflow dataset")
+    owner = ("owner",) if owned else ()
+    columns = ("job", "state", ">ok", "workflow", "dataset", *owner, "submitted")
+    return output.table(*columns, rows=rows, cut="workflow dataset owner")
 
 
 def outputs(items: list[Mapping[str, Any]]) -> Table:

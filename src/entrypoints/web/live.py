@@ -32,7 +32,7 @@ from galaxy_jobs.adapters.broadcast import (
     Subscription,
     TransitionFilter,
 )
-from galaxy_jobs.domain import Invocation, InvocationId, ports
+from galaxy_jobs.domain import SERVICE, Invocation, InvocationId, ports
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.model.invocation import Revision
 from galaxy_jobs.domain.ports import JobTransition
@@ -134,7 +134,7 @@ class LivePages:
         """Have a subscription woken for a page while the block runs.
 
         Args:
-            key: The key of the page.
+            key: The key of the page, in which its viewer is.
             page: Is followed unless there is one of that key.
             subscribed: Opens the subscription.
         """
@@ -177,7 +177,7 @@ class LivePages:
 
     async def _watch(self, position: int) -> None:
         now = asyncio.get_running_loop().time
-        with self.broadcast.subscribe(TransitionFilter()) as subscription:
+        with self.broadcast.subscribe(TransitionFilter(viewer=SERVICE)) as subscription:
             while self._pages:
                 await subscription.wait(now() + self.read_interval)
                 if subscription.ended:
@@ -194,13 +194,15 @@ class LivePages:
 
     async def _read(self, position: int) -> int:
         """Read what may have changed after a position, and return the next one."""
-        changes, position = await self.broadcast.after(position, TransitionFilter())
+        changes, position = await self.broadcast.after(
+            position, TransitionFilter(viewer=SERVICE)
+        )
         pages = tuple(self._pages.values())
         for page in pages:
             if any(map(page.moved_by, changes)):
                 await page.refresh(self.clock)
         ids = {id_ for page in pages for id_ in page.jobs}
-        revisions = await asyncio.to_thread(self.invocations.revisions, ids)
+        revisions = await asyncio.to_thread(self.invocations.revisions, ids, SERVICE)
         now = self.clock()
         for page in pages:
             for count, subscription in enumerate(page.update(revisions, now), 1):

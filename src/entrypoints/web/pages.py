@@ -13,7 +13,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect, Stream
 
 from galaxy_jobs import domain
-from galaxy_jobs.domain import InvocationId, JobFilter, ports
+from galaxy_jobs.domain import InvocationId, JobFilter, Viewer, ports
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     FindJobs,
@@ -41,8 +41,8 @@ COUNT_LIMIT = 1000
 OFFERED = 200
 """How many datasets, the newest, and workflows a filter offers; others can be typed."""
 
-Typed: TypeAlias = tuple[str, str, Collection[domain.InvocationState]]
-"""What was typed and chosen to filter jobs: dataset, workflow and states."""
+Typed: TypeAlias = tuple[str, str, Collection[domain.InvocationState], str]
+"""What was typed and chosen to filter jobs: dataset, workflow, states and owner."""
 
 StateFilter: TypeAlias = Annotated[
     list[domain.InvocationState] | None,
@@ -57,17 +57,19 @@ def get_jobs_page(
     invocations: Needs[ports.InvocationRepository],
     datasets: Needs[ports.DatasetRepository],
     find_jobs: Needs[FindJobs],
+    viewer: Needs[Viewer],
     clock: Needs[ports.Clock],
     dataset_id: Text = None,
     workflow_name: Text = None,
     states: StateFilter = None,
+    owner: Text = None,
     cursor: CursorText = None,
 ) -> Response[str]:
     """Show the jobs, newest first."""
-    typed = (dataset_id or "", workflow_name or "", states or ())
-    wanted = find_jobs(*typed)
-    jobs, next_cursor = _listed(invocations, wanted, typed, cursor)
-    counts = invocations.counts(wanted, COUNT_LIMIT + 1)
+    typed = (dataset_id or "", workflow_name or "", states or (), owner or "")
+    wanted = find_jobs(viewer, *typed)
+    jobs, next_cursor = _listed(invocations, viewer, wanted, typed, cursor)
+    counts = invocations.counts(wanted, viewer, COUNT_LIMIT + 1)
     now = clock()
     return page(
         request,
@@ -77,12 +79,14 @@ def get_jobs_page(
         filters=wanted,
         dataset_id=dataset_id or "",
         workflow_name=workflow_name or "",
+        owner=owner or "",
+        owns=viewer.owner is not None,
         chosen={state.value for state in wanted.states},
         counts={state.value: counts.get(state, 0) for state in domain.InvocationState},
         count_limit=COUNT_LIMIT,
         matches_limit=MATCHES_LIMIT,
-        workflow_names=invocations.workflow_names(OFFERED),
-        datasets=datasets.page(OFFERED).items,
+        workflow_names=invocations.workflow_names(viewer, OFFERED),
+        datasets=datasets.page(viewer, OFFERED).items,
         query=partial(_query, typed),
         cursor=cursor,
         next_cursor=next_cursor,
@@ -97,11 +101,12 @@ def get_job_page(
     request: AnyRequest,
     invocation_id: FromPath[str],
     invocations: Needs[ports.InvocationRepository],
+    viewer: Needs[Viewer],
     clock: Needs[ports.Clock],
     local_galaxies: Needs[Collection[str]],
 ) -> Response[str]:
     """Show a job."""
-    job = invocations.get(InvocationId(invocation_id))
+    job = invocations.get(InvocationId(invocation_id), viewer)
     now = clock()
     active = not job.state.is_terminal
     # A script that has missed the end is to load the whole page.
@@ -113,7 +118,7 @@ def get_job_page(
         now=now,
         job=job,
         active=active,
-        history=invocations.transitions(job.invocation_id),
+        history=invocations.transitions(job.invocation_id, viewer),
         has_client=job.identity.url not in local_galaxies,
         mark=live.mark_of({job.invocation_id: job}, now),
     )
@@ -127,29 +132,31 @@ async def get_events(
     live_pages: Needs[live.LivePages],
     invocations: Needs[ports.InvocationRepository],
     find_jobs: Needs[FindJobs],
+    viewer: Needs[Viewer],
     invocation_id: FromPath[str | None] = None,
     dataset_id: Text = None,
     workflow_name: Text = None,
     states: StateFilter = None,
+    owner: Text = None,
     cursor: CursorText = None,
     mark: Annotated[
         str, QueryParameter(description="the mark of what the page shows")
     ] = "",
 ) -> Stream:
     """Stream an event whenever a page is out of date, and one at the end of its job."""
-    typed = (dataset_id or "", workflow_name or "", states or ())
-    wanted = await asyncio.to_thread(find_jobs, *typed)
+    typed = (dataset_id or "", workflow_name or "", states or (), owner or "")
+    wanted = await asyncio.to_thread(find_jobs, viewer, *typed)
     job_id = InvocationId(invocation_id) if invocation_id else None
 
     def read() -> Sequence[domain.Invocation]:
         if job_id is not None:
-            return [invocations.get(job_id)]
-        return _listed(invocations, wanted, typed, cursor)[0]
+            return [invocations.get(job_id, viewer)]
+        return _listed(invocations, viewer, wanted, typed, cursor)[0]
 
     def moved_by(change: domain.JobTransition) -> bool:
-        return job_id is None and wanted.moved_by(change, is_first=not cursor)
+        return job_id is None and wanted.moved_by(change, viewer, is_first=not cursor)
 
-    key = job_id or (wanted, cursor or None)
+    key = (viewer, job_id or (wanted, cursor or None))
     followed = live_pages.follow(
         key, live.Page(read, moved_by), subscriptions.open(request, None)
     )
@@ -160,12 +167,15 @@ async def get_events(
 @get("/ui/jobs/{invocation_id:str}/outputs")
 @asks_galaxy
 def get_outputs_page(
-    request: AnyRequest, invocation_id: FromPath[str], job_outputs: Needs[JobOutputs]
+    request: AnyRequest,
+    invocation_id: FromPath[str],
+    job_outputs: Needs[JobOutputs],
+    viewer: Needs[Viewer],
 ) -> Response[str]:
     """Show the outputs of a job, as Galaxy lists them now."""
     shown: dict[str, Any] = {"outputs": [], "message": None}
     try:
-        shown["outputs"] = job_outputs(InvocationId(invocation_id))
+        shown["outputs"] = job_outputs(InvocationId(invocation_id), viewer)
     except domain.DomainError as error:
         if not render.is_htmx(request):
             raise
@@ -179,11 +189,12 @@ def get_steps_page(
     request: AnyRequest,
     invocation_id: FromPath[str],
     job_steps: Needs[JobSteps],
+    viewer: Needs[Viewer],
     clock: Needs[ports.Clock],
 ) -> Response[Any]:
     """Show the steps of a job with their times, as Galaxy has them now."""
     try:
-        steps = job_steps(InvocationId(invocation_id))
+        steps = job_steps(InvocationId(invocation_id), viewer)
     except domain.DomainError:
         if not render.is_htmx(request):
             raise
@@ -196,12 +207,15 @@ def get_steps_page(
 @get("/ui/jobs/{invocation_id:str}/logs")
 @asks_galaxy
 def get_logs_page(
-    request: AnyRequest, invocation_id: FromPath[str], job_logs: Needs[JobLogs]
+    request: AnyRequest,
+    invocation_id: FromPath[str],
+    job_logs: Needs[JobLogs],
+    viewer: Needs[Viewer],
 ) -> Response[str]:
     """Show the logs of the failed jobs of a job, as Galaxy has them now."""
     shown: dict[str, Any] = {"logs": [], "more": 0, "message": None}
     try:
-        shown["logs"], shown["more"] = job_logs(InvocationId(invocation_id))
+        shown["logs"], shown["more"] = job_logs(InvocationId(invocation_id), viewer)
     except domain.DomainError as error:
         if not render.is_htmx(request):
             raise
@@ -214,9 +228,10 @@ def get_submission_page(
     request: AnyRequest,
     submission_id: FromPath[str],
     submissions: Needs[ports.SubmissionRepository],
+    viewer: Needs[Viewer],
 ) -> Response[Any]:
     """Show a submission, or redirect to its job."""
-    submission = submissions.get(submission_id_of(submission_id))
+    submission = submissions.get(submission_id_of(submission_id), viewer)
     if render.is_htmx(request) and not submission.open:
         return Response(None, headers={"HX-Refresh": "true"})
     if submission.invocation_id is not None:
@@ -230,10 +245,12 @@ def get_submission_page(
     sync_to_thread=True,
 )
 def post_cancel_form(
-    invocation_id: FromPath[str], cancel_job: Needs[CancelJob]
+    invocation_id: FromPath[str],
+    cancel_job: Needs[CancelJob],
+    viewer: Needs[Viewer],
 ) -> Redirect:
     """Cancel a job."""
-    return to_job(cancel_job(InvocationId(invocation_id)).invocation_id)
+    return to_job(cancel_job(InvocationId(invocation_id), viewer).invocation_id)
 
 
 def to_job(invocation_id: str) -> Redirect:
@@ -243,20 +260,24 @@ def to_job(invocation_id: str) -> Redirect:
 
 def _listed(
     invocations: ports.InvocationRepository,
+    viewer: Viewer,
     wanted: JobFilter,
     typed: Typed,
     cursor: str | None,
 ) -> tuple[Sequence[domain.Invocation], str | None]:
     """Return a page of the jobs that match, and the cursor of the next page."""
-    dataset, workflow, states = typed
-    list_ = ["page", dataset, workflow, sorted({state.value for state in states})]
-    jobs = invocations.page(wanted, PAGE_SIZE, cursors.read(cursor or None, list_))
+    dataset, workflow, states, owner = typed
+    values = sorted({state.value for state in states})
+    list_ = ["page", dataset, workflow, values, owner]
+    jobs = invocations.page(
+        wanted, viewer, PAGE_SIZE, cursors.read(cursor or None, list_)
+    )
     return jobs.items, cursors.write(jobs.next, list_)
 
 
 def _query(typed: Typed, toggled: str | None = None, **more: str | None) -> str:
     """Return the query of a list's address; a state is added or taken away."""
-    dataset_id, workflow_name, chosen = typed
+    dataset_id, workflow_name, chosen, owner = typed
     states = {state.value for state in chosen}
     fields = {
         "dataset_id": dataset_id,
@@ -264,6 +285,7 @@ def _query(typed: Typed, toggled: str | None = None, **more: str | None) -> str:
         "state": [
             name for name in render.STATES if (name in states) != (name == toggled)
         ],
+        "owner": owner,
         **more,
     }
     given = {name: value for name, value in fields.items() if value}

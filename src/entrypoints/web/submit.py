@@ -132,15 +132,17 @@ class Forms:
     allowlist: Needs[domain.Allowlist]
     invocations: Needs[ports.InvocationRepository]
     find_datasets: Needs[use_cases.FindDatasets]
+    viewer: Needs[domain.Viewer]
 
     def first(self, name: str, version: int | None = None, **given: Any) -> SubmitForm:
         """Return the form to run a workflow."""
-        workflow = self.show_workflow(name, version)
-        target = self.allowlist.dataset_input(name, workflow)
+        workflow = self.show_workflow(name, self.viewer, version)
+        target = self.allowlist.dataset_input(name, self.viewer, workflow)
         form = SubmitForm(
             workflow=workflow, dataset_input=target.name if target else None, **given
         )
-        names = [i.name for i in self.allowlist.dataset_inputs(name, workflow)]
+        inputs = self.allowlist.dataset_inputs(name, self.viewer, workflow)
+        names = [input_.name for input_ in inputs]
         if target is None or (
             form.earlier and names != [form.chosen_input or target.name]
         ):
@@ -151,7 +153,7 @@ class Forms:
         self, invocation_id: str, version: str | None, form: Form | None = None
     ) -> SubmitForm:
         """Return the form to run a job again, in its own *version* if it is same."""
-        job = self.invocations.get(InvocationId(invocation_id))
+        job = self.invocations.get(InvocationId(invocation_id), self.viewer)
         same = version == "same"
         return self.first(
             job.workflow_name,
@@ -174,6 +176,7 @@ class Forms:
             input_.name: input_ for input_ in form.workflow.data_inputs
         }
         data[None] = data.get(form.dataset_input)
+        datasets = self.find_datasets([*data.values()], self.viewer)
         return page(
             request,
             "submit.html",
@@ -183,7 +186,7 @@ class Forms:
             message=explain(error) if error else "",
             more=error.more if isinstance(error, errors.InvalidParameters) else 0,
             problems=form.problems(error),
-            datasets=dict(zip(data, self.find_datasets([*data.values()]), strict=True)),
+            datasets=dict(zip(data, datasets, strict=True)),
         )
 
     def run(
@@ -210,6 +213,7 @@ def get_submit_page(
     request: AnyRequest,
     list_workflows: Needs[use_cases.ListWorkflows],
     forms: Needs[Forms],
+    viewer: Needs[domain.Viewer],
     workflow_name: Text = None,
     dataset_id: Text = None,
     search: Text = None,
@@ -218,7 +222,7 @@ def get_submit_page(
     dataset_id = dataset_id or ""
     if workflow_name:
         return forms.page(request, forms.first(workflow_name, dataset_id=dataset_id))
-    found = list_workflows(search or "").items
+    found = list_workflows(viewer, search or "").items
     return page(
         request,
         "workflows.html",
@@ -236,6 +240,7 @@ def get_datasets(
     request: AnyRequest,
     show_workflow: Needs[use_cases.ShowWorkflow],
     find_datasets: Needs[use_cases.FindDatasets],
+    viewer: Needs[domain.Viewer],
     workflow_name: Text = None,
     input_name: Annotated[
         str | None, QueryParameter(name="input", description="a text")
@@ -245,9 +250,9 @@ def get_datasets(
     """Show the datasets that an input can take, as the options of its field."""
     found: domain.WorkflowInput | None = None
     if workflow_name and input_name:
-        inputs = show_workflow(workflow_name).data_inputs
+        inputs = show_workflow(workflow_name, viewer).data_inputs
         found = next((i for i in inputs if i.name == input_name), None)
-    [datasets] = find_datasets([found], search or "")
+    [datasets] = find_datasets([found], viewer, search or "")
     return page(request, "datasets.html", datasets=datasets)
 
 
@@ -260,6 +265,7 @@ def post_submit_form(
     forms: Needs[Forms],
     submit: Needs[use_cases.Submit],
     caller: Needs[Caller],
+    viewer: Needs[domain.Viewer],
 ) -> Response[Any]:
     """Run a workflow, or show what is wrong beside each field."""
     filled = forms.first(
@@ -275,7 +281,9 @@ def post_submit_form(
         dataset_input=filled.chosen_input,
     )
     return forms.run(
-        request, filled, lambda: submit(job, idempotency_key(filled.key, caller))
+        request,
+        filled,
+        lambda: submit(job, viewer, idempotency_key(filled.key, caller)),
     )
 
 
@@ -302,6 +310,7 @@ def post_rerun_form(
     forms: Needs[Forms],
     rerun: Needs[use_cases.Rerun],
     caller: Needs[Caller],
+    viewer: Needs[domain.Viewer],
 ) -> Response[Any]:
     """Run a job again, or show what is wrong beside each field."""
     filled = forms.again(invocation_id, form.get("workflow_version"), form)
@@ -310,6 +319,7 @@ def post_rerun_form(
         filled,
         lambda: rerun(
             InvocationId(invocation_id),
+            viewer,
             parameters=filled.parameters,
             overwrite=filled.overwrite,
             dataset_input=filled.chosen_input,

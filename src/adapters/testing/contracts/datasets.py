@@ -44,6 +44,7 @@ from galaxy_jobs.domain.model.submission import Submission
 from galaxy_jobs.domain.model.values import (
     DatasetId,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     Cursor,
     Page,
@@ -104,22 +105,23 @@ class DatasetRepositoryContract:
         self, repositories: Repositories, source: Source
     ) -> None:
         dataset = a_dataset(UNICODE, UNICODE, source)
-        assert repositories.datasets.add(dataset) == dataset
-        assert repositories.datasets.get(dataset.dataset_id) == dataset
-        assert repositories.datasets.get_many([dataset.dataset_id]) == {
+        assert repositories.datasets.add(dataset, SERVICE) == dataset
+        assert repositories.datasets.get(dataset.dataset_id, SERVICE) == dataset
+        assert repositories.datasets.get_many([dataset.dataset_id], SERVICE) == {
             UNICODE: dataset
         }
-        assert repositories.datasets.page(10) == Page((dataset,), None)
+        assert repositories.datasets.page(SERVICE, 10) == Page((dataset,), None)
 
     def test_keeps_collections_and_lists_them_without_elements(
         self, repositories: Repositories
     ) -> None:
         for n, source in enumerate((PAIRS, CollectionData("list", (), True), MANY)):
             dataset = a_dataset(f"d{n}", source=source)
-            assert repositories.datasets.add(dataset) == dataset
-            assert repositories.datasets.get(dataset.dataset_id) == dataset
+            assert repositories.datasets.add(dataset, SERVICE) == dataset
+            assert repositories.datasets.get(dataset.dataset_id, SERVICE) == dataset
             listed = {
-                item.dataset_id: item for item in repositories.datasets.page(10).items
+                item.dataset_id: item
+                for item in repositories.datasets.page(SERVICE, 10).items
             }
             assert listed[dataset.dataset_id] == evolve(
                 dataset, source=source.without_elements()
@@ -133,17 +135,17 @@ class DatasetRepositoryContract:
         at = datetime(
             2026, 3, 29, 2, 30, 0, 123457, tzinfo=timezone(timedelta(hours=5.75))
         )
-        repositories.datasets.add(a_dataset(at=at))
-        stored = repositories.datasets.get(DatasetId("d1"))
+        repositories.datasets.add(a_dataset(at=at), SERVICE)
+        stored = repositories.datasets.get(DatasetId("d1"), SERVICE)
         assert stored.created_at == at
         assert stored.created_at.utcoffset() is not None
 
     def test_the_same_one_again_changes_nothing(
         self, repositories: Repositories
     ) -> None:
-        first = repositories.datasets.add(a_dataset())
-        assert repositories.datasets.add(a_dataset(at=LATER)) == first
-        assert repositories.datasets.get(first.dataset_id).created_at == NOON
+        first = repositories.datasets.add(a_dataset(), SERVICE)
+        assert repositories.datasets.add(a_dataset(at=LATER), SERVICE) == first
+        assert repositories.datasets.get(first.dataset_id, SERVICE).created_at == NOON
 
     @pytest.mark.parametrize(
         "other",
@@ -157,19 +159,21 @@ class DatasetRepositoryContract:
     def test_another_one_of_the_same_id_is_refused(
         self, repositories: Repositories, other: Dataset
     ) -> None:
-        first = repositories.datasets.add(a_dataset())
+        first = repositories.datasets.add(a_dataset(), SERVICE)
         with pytest.raises(DatasetExists, match="'d1'"):
-            repositories.datasets.add(other)
-        assert repositories.datasets.get(first.dataset_id) == first
+            repositories.datasets.add(other, SERVICE)
+        assert repositories.datasets.get(first.dataset_id, SERVICE) == first
 
     @pytest.mark.parametrize("name", ["none", "", "a\0b", "\ud800", "x" * 300])
     def test_misses_by_name(self, repositories: Repositories, name: str) -> None:
         repositories.register()
         with pytest.raises(DatasetNotFound):
-            repositories.datasets.get(DatasetId(name))
-        existing = repositories.datasets.get_many([DatasetId(name), DatasetId("d1")])
+            repositories.datasets.get(DatasetId(name), SERVICE)
+        existing = repositories.datasets.get_many(
+            [DatasetId(name), DatasetId("d1")], SERVICE
+        )
         assert set(existing) == {"d1"}
-        assert repositories.datasets.get_many([]) == {}
+        assert repositories.datasets.get_many([], SERVICE) == {}
 
     @pytest.mark.parametrize("bad", ["a\0b", "a\ud800"])
     def test_refuses_texts_that_cannot_be_stored(
@@ -187,19 +191,21 @@ class DatasetRepositoryContract:
             ),
         ):
             with pytest.raises(InvalidValue):
-                repositories.datasets.add(dataset)
-        assert repositories.datasets.page(10).items == ()
+                repositories.datasets.add(dataset, SERVICE)
+        assert repositories.datasets.page(SERVICE, 10).items == ()
 
     def test_of_several_added_at_once_one_stays(
         self, repositories: Repositories
     ) -> None:
         answers = at_once(
             *(
-                lambda n=n: repositories.datasets.add(a_dataset(name=f"n{n % 2}"))
+                lambda n=n: repositories.datasets.add(
+                    a_dataset(name=f"n{n % 2}"), SERVICE
+                )
                 for n in range(CROWD)
             )
         )
-        stored = repositories.datasets.get(DatasetId("d1"))
+        stored = repositories.datasets.get(DatasetId("d1"), SERVICE)
         assert answers.count(stored) == CROWD // 2
         refused = [answer for answer in answers if isinstance(answer, DatasetExists)]
         assert len(refused) == CROWD // 2
@@ -211,9 +217,9 @@ class DatasetRepositoryContract:
         # Three moments, two of each; the last page is full for some limits.
         for n in (3, 0, 5, 2, 4, 1):
             repositories.datasets.add(
-                a_dataset(f"d{n}", at=NOON + timedelta(microseconds=n // 2))
+                a_dataset(f"d{n}", at=NOON + timedelta(microseconds=n // 2)), SERVICE
             )
-        pages = walk(repositories.datasets.page, limit)
+        pages = walk(partial(repositories.datasets.page, SERVICE), limit)
         assert [len(page) for page in pages[:-1]] == [limit] * (len(pages) - 1)
         assert pages[-1]
         listed = [dataset for page in pages for dataset in page]
@@ -227,10 +233,10 @@ class DatasetRepositoryContract:
         self, repositories: Repositories
     ) -> None:
         for n in range(4):
-            repositories.datasets.add(a_dataset(f"d{n}", at=NOON + n * MINUTE))
-        first = repositories.datasets.page(2)
-        repositories.datasets.add(a_dataset("new", at=NOON + HOUR))
-        second = repositories.datasets.page(2, first.next)
+            repositories.datasets.add(a_dataset(f"d{n}", at=NOON + n * MINUTE), SERVICE)
+        first = repositories.datasets.page(SERVICE, 2)
+        repositories.datasets.add(a_dataset("new", at=NOON + HOUR), SERVICE)
+        second = repositories.datasets.page(SERVICE, 2, first.next)
         assert [dataset.dataset_id for dataset in first.items] == ["d3", "d2"]
         assert [dataset.dataset_id for dataset in second.items] == ["d1", "d0"]
         assert second.next is None
@@ -239,23 +245,23 @@ class DatasetRepositoryContract:
         self, repositories: Repositories
     ) -> None:
         described = evolve(a_dataset(), description=LIST, described_at=LATER)
-        assert repositories.datasets.add(described) == described
-        assert repositories.datasets.get(DatasetId("d1")) == described
-        assert repositories.datasets.page(1).items == (described,)
+        assert repositories.datasets.add(described, SERVICE) == described
+        assert repositories.datasets.get(DatasetId("d1"), SERVICE) == described
+        assert repositories.datasets.page(SERVICE, 1).items == (described,)
         # Nothing is forgotten by one who has not asked.
-        assert repositories.datasets.add(a_dataset()) == described
-        assert repositories.datasets.get(DatasetId("d1")) == described
+        assert repositories.datasets.add(a_dataset(), SERVICE) == described
+        assert repositories.datasets.get(DatasetId("d1"), SERVICE) == described
 
     def test_the_same_one_gets_a_new_description(
         self, repositories: Repositories
     ) -> None:
-        repositories.datasets.add(a_dataset())
+        repositories.datasets.add(a_dataset(), SERVICE)
         again = evolve(
             a_dataset(at=LATER), description=LIST, described_at=LATER + MINUTE
         )
-        stored = repositories.datasets.add(again)
+        stored = repositories.datasets.add(again, SERVICE)
         assert stored == evolve(again, created_at=NOON)
-        assert repositories.datasets.get(DatasetId("d1")) == stored
+        assert repositories.datasets.get(DatasetId("d1"), SERVICE) == stored
 
     @pytest.mark.parametrize(
         ("search", "found"),
@@ -279,29 +285,31 @@ class DatasetRepositoryContract:
         for n, (id_, name) in enumerate(
             {"Sample_1": "Reads", "d2": "more reads", "d3": "at 50% \\o"}.items()
         ):
-            repositories.datasets.add(a_dataset(id_, name, at=NOON + n * MINUTE))
-        pages = walk(partial(repositories.datasets.page, search=search), 1)
+            repositories.datasets.add(
+                a_dataset(id_, name, at=NOON + n * MINUTE), SERVICE
+            )
+        pages = walk(partial(repositories.datasets.page, SERVICE, search=search), 1)
         listed = [dataset.dataset_id for page in pages for dataset in page]
         assert listed == found
 
     def test_renames(self, repositories: Repositories) -> None:
-        first = repositories.datasets.add(a_dataset())
-        renamed = repositories.datasets.rename(first.dataset_id, UNICODE)
+        first = repositories.datasets.add(a_dataset(), SERVICE)
+        renamed = repositories.datasets.rename(first.dataset_id, SERVICE, UNICODE)
         assert renamed == evolve(first, name=UNICODE)
-        assert repositories.datasets.get(first.dataset_id) == renamed
+        assert repositories.datasets.get(first.dataset_id, SERVICE) == renamed
         with pytest.raises(InvalidValue):
-            repositories.datasets.rename(first.dataset_id, "a\0b")
+            repositories.datasets.rename(first.dataset_id, SERVICE, "a\0b")
         for missing in ("none", "a\0b"):
             with pytest.raises(DatasetNotFound):
-                repositories.datasets.rename(DatasetId(missing), "name")
+                repositories.datasets.rename(DatasetId(missing), SERVICE, "name")
 
     def test_removes_what_nothing_needs(self, repositories: Repositories) -> None:
         repositories.register()
-        repositories.datasets.remove(DatasetId("d1"))
+        repositories.datasets.remove(DatasetId("d1"), SERVICE)
         for missing in ("d1", "a\0b"):
             with pytest.raises(DatasetNotFound):
-                repositories.datasets.remove(DatasetId(missing))
-        assert repositories.datasets.page(10).items == ()
+                repositories.datasets.remove(DatasetId(missing), SERVICE)
+        assert repositories.datasets.page(SERVICE, 10).items == ()
 
     @pytest.mark.parametrize(
         "needed",
@@ -318,24 +326,24 @@ class DatasetRepositoryContract:
             repositories.register(id_)
         submission = repositories.begun(evolve(needed))
         with pytest.raises(DatasetInUse, match=str(submission.submission_id)):
-            repositories.datasets.remove(DatasetId("d9"))
+            repositories.datasets.remove(DatasetId("d9"), SERVICE)
         run = a_run(submission, "run1")
         accepted = submission.accepted(run.invocation_id, NOON)
         repositories.submissions.accept(submission, accepted, run)
         with pytest.raises(DatasetInUse, match="run1"):
-            repositories.datasets.remove(DatasetId("d9"))
-        repositories.datasets.remove(DatasetId("d8"))
+            repositories.datasets.remove(DatasetId("d9"), SERVICE)
+        repositories.datasets.remove(DatasetId("d8"), SERVICE)
         repositories.moved(run, InvocationState.COMPLETED)
-        repositories.datasets.remove(DatasetId("d9"))
+        repositories.datasets.remove(DatasetId("d9"), SERVICE)
         with pytest.raises(DatasetNotFound):
-            repositories.datasets.get(DatasetId("d9"))
+            repositories.datasets.get(DatasetId("d9"), SERVICE)
 
     def test_of_a_submission_and_a_removal_at_once_one_happens(
         self, repositories: Repositories
     ) -> None:
         for n in range(10):
             id_ = DatasetId(f"d{n}")
-            repositories.datasets.add(a_dataset(id_))
+            repositories.datasets.add(a_dataset(id_), SERVICE)
             opened, removed = at_once(
                 partial(
                     repositories.submissions.open,
@@ -343,16 +351,16 @@ class DatasetRepositoryContract:
                     deadline=HOUR,
                     key_lifetime=HOUR,
                 ),
-                partial(repositories.datasets.remove, id_),
+                partial(repositories.datasets.remove, id_, SERVICE),
             )
             refused = isinstance(opened, DatasetNotFound)
             assert refused is not isinstance(removed, DatasetInUse), (opened, removed)
 
     def test_an_empty_list_is_one_empty_page(self, repositories: Repositories) -> None:
-        assert repositories.datasets.page(10) == Page((), None)
+        assert repositories.datasets.page(SERVICE, 10) == Page((), None)
 
     def test_a_cursor_that_cannot_be_is_refused(
         self, repositories: Repositories
     ) -> None:
         with pytest.raises(InvalidValue):
-            repositories.datasets.page(10, Cursor(NOON, "a\0b"))
+            repositories.datasets.page(SERVICE, 10, Cursor(NOON, "a\0b"))

@@ -21,6 +21,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     sighting,
 )
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
+from galaxy_jobs.domain.model.viewer import SERVICE
 
 
 MOMENT = timedelta(milliseconds=20)
@@ -30,35 +31,40 @@ class TransitionFeedContract:
     """Subclass it, and give a fixture ``repositories``."""
 
     def test_there_is_nothing_at_first(self, repositories: Repositories) -> None:
-        assert repositories.feed.latest() == 0
-        assert list(repositories.feed.after(0, limit=10)) == []
+        assert repositories.feed.latest(SERVICE) == 0
+        assert list(repositories.feed.after(0, SERVICE, limit=10)) == []
 
     def test_tells_what_changed_and_of_which_job(
         self, repositories: Repositories
     ) -> None:
         run = repositories.accepted("inv1", a_submission("d1", UNICODE))
         repositories.invocations.save(run, run.seen(sighting(S.FAILED), LATER))
-        entries = repositories.feed.after(0, limit=10)
+        entries = repositories.feed.after(0, SERVICE, limit=10)
         assert [entry.transition for entry in entries] == list(
-            repositories.invocations.transitions(run.invocation_id)
+            repositories.invocations.transitions(run.invocation_id, SERVICE)
         )
         assert [entry.transition.to_state for entry in entries] == [S.QUEUED, S.FAILED]
         assert {entry.dataset_id for entry in entries} == {"d1"}
         assert {entry.workflow_name for entry in entries} == {UNICODE}
-        assert repositories.feed.latest() == entries[-1].transition.id
+        assert repositories.feed.latest(SERVICE) == entries[-1].transition.id
 
     def test_goes_on_from_any_id_a_few_at_a_time(
         self, repositories: Repositories
     ) -> None:
         for n in range(3):
             repositories.moved(repositories.accepted(f"inv{n}"), S.IN_PROGRESS)
-        everything = list(repositories.feed.after(0, limit=100))
+        everything = list(repositories.feed.after(0, SERVICE, limit=100))
         ids = [entry.transition.id for entry in everything]
         assert len(ids) == 2 * 3
         assert all(a < b for a, b in pairwise(ids))
         for n, id_ in enumerate([0, *ids]):
-            assert list(repositories.feed.after(id_, limit=100)) == everything[n:]
-            assert list(repositories.feed.after(id_, limit=2)) == everything[n : n + 2]
+            assert (
+                list(repositories.feed.after(id_, SERVICE, limit=100)) == everything[n:]
+            )
+            assert (
+                list(repositories.feed.after(id_, SERVICE, limit=2))
+                == everything[n : n + 2]
+            )
 
     @pytest.mark.parametrize("dataset", [None, "d1", "d2", "none", "a\0b", "\ud800"])
     @pytest.mark.parametrize("job", [None, "inv0", "inv1", "none", "a\0b"])
@@ -71,13 +77,14 @@ class TransitionFeedContract:
             )
         entries = repositories.feed.after(
             0,
+            SERVICE,
             limit=100,
             dataset_id=None if dataset is None else DatasetId(dataset),
             invocation_id=None if job is None else InvocationId(job),
         )
         expected = [
             entry
-            for entry in repositories.feed.after(0, limit=100)
+            for entry in repositories.feed.after(0, SERVICE, limit=100)
             if dataset in {None, entry.dataset_id}
             and job in {None, entry.transition.invocation_id}
         ]
@@ -88,17 +95,17 @@ class TransitionFeedContract:
     ) -> None:
         """Read on and on while many write: what was read is all there is."""
         runs = [repositories.accepted(f"inv{n}") for n in range(12)]
-        start = repositories.feed.latest()
+        start = repositories.feed.latest(SERVICE)
         over = threading.Event()
 
         def read() -> list[int]:
             place, ids = start, []
             while True:
                 last_round = over.is_set()
-                for entry in repositories.feed.after(place, limit=3):
+                for entry in repositories.feed.after(place, SERVICE, limit=3):
                     place = entry.transition.id
                     ids.append(place)
-                if last_round and place == repositories.feed.latest():
+                if last_round and place == repositories.feed.latest(SERVICE):
                     return ids
 
         with ThreadPoolExecutor(1) as pool:
@@ -117,7 +124,8 @@ class TransitionFeedContract:
             ids = reading.result(timeout=60)
         assert len(ids) == 3 * len(runs)
         assert ids == [
-            entry.transition.id for entry in repositories.feed.after(start, limit=100)
+            entry.transition.id
+            for entry in repositories.feed.after(start, SERVICE, limit=100)
         ]
 
     def test_a_watcher_is_woken_at_once(self, repositories: Repositories) -> None:
@@ -126,7 +134,7 @@ class TransitionFeedContract:
         for n in range(3):
             repositories.accepted(f"inv{n}", at=NOON)
             next(watch)  # an hour has not passed
-            assert len(repositories.feed.after(0, limit=10)) == n + 1
+            assert len(repositories.feed.after(0, SERVICE, limit=10)) == n + 1
 
     def test_who_watches_comes_back_now_and_then(
         self, repositories: Repositories

@@ -39,6 +39,7 @@ from galaxy_jobs.domain.model.values import (
     DatasetId,
     InvocationId,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     Cursor,
     JobFilter,
@@ -59,20 +60,22 @@ class InvocationRepositoryContract:
         run = repositories.accepted("inv1")
         ghost = evolve(run, invocation_id=InvocationId(name))
         with pytest.raises(JobNotFound):
-            repositories.invocations.get(ghost.invocation_id)
+            repositories.invocations.get(ghost.invocation_id, SERVICE)
         with pytest.raises(JobNotFound):
-            repositories.invocations.transitions(ghost.invocation_id)
+            repositories.invocations.transitions(ghost.invocation_id, SERVICE)
         with pytest.raises(JobNotFound):
             repositories.invocations.save(ghost, ghost.request_cancel(LATER))
         existing = repositories.invocations.get_many(
-            [ghost.invocation_id, InvocationId("inv1")]
+            [ghost.invocation_id, InvocationId("inv1")], SERVICE
         )
         assert existing == {"inv1": run}
-        assert repositories.invocations.get_many([]) == {}
+        assert repositories.invocations.get_many([], SERVICE) == {}
         ids = [ghost.invocation_id, InvocationId("inv1"), InvocationId("a\0b")]
-        stored = repositories.invocations.get(InvocationId("inv1"))
-        assert repositories.invocations.revisions(ids) == {"inv1": stored.revision}
-        assert repositories.invocations.revisions([]) == {}
+        stored = repositories.invocations.get(InvocationId("inv1"), SERVICE)
+        assert repositories.invocations.revisions(ids, SERVICE) == {
+            "inv1": stored.revision
+        }
+        assert repositories.invocations.revisions([], SERVICE) == {}
 
     @pytest.mark.parametrize("state", InvocationState)
     def test_saves_all_that_was_seen(
@@ -86,12 +89,14 @@ class InvocationRepositoryContract:
         step = StepSummary(index=0, label="a", tool=None, state="failed", jobs=jobs)
         after = before.seen(sighting(state, steps=(step,)), at)
         repositories.invocations.save(before, after)
-        stored = repositories.invocations.get(before.invocation_id)
+        stored = repositories.invocations.get(before.invocation_id, SERVICE)
         assert stored == after
-        assert repositories.invocations.page(JobFilter(), 10).items == (after,)
-        revisions = repositories.invocations.revisions([before.invocation_id])
+        assert repositories.invocations.page(JobFilter(), SERVICE, 10).items == (after,)
+        revisions = repositories.invocations.revisions([before.invocation_id], SERVICE)
         assert revisions == {"inv1": stored.revision}
-        _, *changes = repositories.invocations.transitions(before.invocation_id)
+        _, *changes = repositories.invocations.transitions(
+            before.invocation_id, SERVICE
+        )
         assert len(changes) == (state is not S.QUEUED)
         for change in changes:
             assert (change.from_state, change.to_state) == (S.QUEUED, state)
@@ -106,12 +111,12 @@ class InvocationRepositoryContract:
             submission = a_submission(parameters=parameters)
             at = NOON - number * MINUTE
             run = repositories.accepted(f"inv{number}", submission, at)
-            stored = repositories.invocations.get(run.invocation_id)
+            stored = repositories.invocations.get(run.invocation_id, SERVICE)
             assert (stored.parameters, stored.parameters_truncated) == (
                 parameters,
                 False,
             )
-        items = repositories.invocations.page(JobFilter(), 10).items
+        items = repositories.invocations.page(JobFilter(), SERVICE, 10).items
         assert [(job.parameters, job.parameters_truncated) for job in items] == [
             (small, False),
             ({}, True),
@@ -133,7 +138,7 @@ class InvocationRepositoryContract:
             LATER,
         )
         repositories.invocations.save(before, after)
-        stored = repositories.invocations.get(before.invocation_id)
+        stored = repositories.invocations.get(before.invocation_id, SERVICE)
         assert stored.failure is not None
         assert stored.failure.stderr == "a\ufffd?b"
         assert stored.failure.path == ("a\ufffd",)
@@ -149,8 +154,8 @@ class InvocationRepositoryContract:
             repositories.invocations.save(
                 before, before.seen(sighting(S.FAILED), LATER)
             )
-        assert repositories.invocations.get(before.invocation_id) == after
-        changes = repositories.invocations.transitions(before.invocation_id)
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == after
+        changes = repositories.invocations.transitions(before.invocation_id, SERVICE)
         assert [change.to_state for change in changes] == [S.QUEUED, S.CANCELLING]
 
     def test_of_several_saved_at_once_one_is_stored(
@@ -169,8 +174,8 @@ class InvocationRepositoryContract:
         stale = [answer for answer in answers if isinstance(answer, StaleVersion)]
         assert len(stale) == len(afters) - 1
         winner = afters[answers.index(None)]
-        assert repositories.invocations.get(before.invocation_id) == winner
-        changes = repositories.invocations.transitions(before.invocation_id)
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == winner
+        changes = repositories.invocations.transitions(before.invocation_id, SERVICE)
         assert [change.to_state for change in changes] == [S.QUEUED, winner.state]
 
     def test_a_change_without_a_change_of_state_is_no_transition(
@@ -181,7 +186,7 @@ class InvocationRepositoryContract:
             after = run.seen(sighting(S.IN_PROGRESS, f"x{n}"), LATER)
             repositories.invocations.save(run, after)
             run = after
-        changes = repositories.invocations.transitions(run.invocation_id)
+        changes = repositories.invocations.transitions(run.invocation_id, SERVICE)
         assert [change.to_state for change in changes] == [S.QUEUED, S.IN_PROGRESS]
 
     def test_transitions_are_numbered_as_they_come(
@@ -189,13 +194,15 @@ class InvocationRepositoryContract:
     ) -> None:
         runs = [repositories.accepted(f"inv{n}") for n in range(2)]
         for run in (*runs, *reversed(runs)):
-            stored = repositories.invocations.get(run.invocation_id)
+            stored = repositories.invocations.get(run.invocation_id, SERVICE)
             seen = S.IN_PROGRESS if stored.state is S.QUEUED else S.COMPLETED
             repositories.moved(run, seen)
         ids = {
             (change.invocation_id, change.to_state): change.id
             for run in runs
-            for change in repositories.invocations.transitions(run.invocation_id)
+            for change in repositories.invocations.transitions(
+                run.invocation_id, SERVICE
+            )
         }
         assert sorted(ids, key=ids.__getitem__) == [
             ("inv0", S.QUEUED),
@@ -214,7 +221,7 @@ class InvocationRepositoryContract:
         (claim,) = repositories.claim()
         repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
         assert repositories.claimed() == []
-        run = repositories.invocations.get(run.invocation_id)
+        run = repositories.invocations.get(run.invocation_id, SERVICE)
         repositories.invocations.save(run, run.request_cancel(LATER))
         (claim,) = repositories.claim()
         assert claim.cancelling
@@ -226,7 +233,7 @@ class InvocationRepositoryContract:
         run = repositories.accepted("inv1")
         (claim,) = repositories.claim()
         repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
-        run = repositories.invocations.get(run.invocation_id)
+        run = repositories.invocations.get(run.invocation_id, SERVICE)
         after = run.seen(sighting(S.QUEUED, attention=attention), LATER)
         repositories.invocations.save(run, after)
         assert repositories.claimed() == (["inv1"] if attention else [])
@@ -249,8 +256,10 @@ class InvocationRepositoryContract:
         before = repositories.moved(repositories.accepted("inv1", submission), end)
         after = before.refreshed(sighting(state), LATER)
         repositories.invocations.save(before, after)
-        assert repositories.invocations.get(before.invocation_id) == after
-        _, _, *changes = repositories.invocations.transitions(before.invocation_id)
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == after
+        _, _, *changes = repositories.invocations.transitions(
+            before.invocation_id, SERVICE
+        )
         assert len(changes) == (after.state is not end)
         for change in changes:
             assert (change.from_state, change.to_state) == (end, after.state)
@@ -269,7 +278,7 @@ class InvocationRepositoryContract:
         after = before.refreshed(sighting(S.IN_PROGRESS), LATER)
         repositories.invocations.save(before, after)
         repositories.accepted("inv2", a_submission(overwrite=True))
-        stored = repositories.invocations.get(before.invocation_id)
+        stored = repositories.invocations.get(before.invocation_id, SERVICE)
         assert (stored.state, stored.superseded_by) == (S.CANCELLING, "inv2")
 
     # --- lists ----------------------------------------------------------------
@@ -300,7 +309,9 @@ class InvocationRepositoryContract:
             states=frozenset(states),
         )
         pages = walk(
-            lambda limit, after: repositories.invocations.page(wanted, limit, after),
+            lambda limit, after: repositories.invocations.page(
+                wanted, SERVICE, limit, after
+            ),
             limit,
         )
         assert all(len(page) == limit for page in pages[:-1])
@@ -346,7 +357,7 @@ class InvocationRepositoryContract:
                 if not datasets or job.dataset_id in datasets
                 if not workflows or job.workflow_name in workflows
             ]
-            pages = walk(partial(repositories.invocations.page, wanted), 2)
+            pages = walk(partial(repositories.invocations.page, wanted, SERVICE), 2)
             assert [
                 (job.invocation_id, job.state) for page in pages for job in page
             ] == [
@@ -355,12 +366,16 @@ class InvocationRepositoryContract:
                 if not states or state in states
             ]
             for most in (100, 2):
-                counts = repositories.invocations.counts(wanted, most)
+                counts = repositories.invocations.counts(wanted, SERVICE, most)
                 for state in (S.QUEUED, S.FAILED):
                     count = sum(state is its for _, its in matching)
                     assert counts.get(state, 0) == min(count, most)
-        assert list(repositories.invocations.workflow_names(10)) == ["v", "w", "x"]
-        assert list(repositories.invocations.workflow_names(2)) == ["v", "w"]
+        assert list(repositories.invocations.workflow_names(SERVICE, 10)) == [
+            "v",
+            "w",
+            "x",
+        ]
+        assert list(repositories.invocations.workflow_names(SERVICE, 2)) == ["v", "w"]
 
     @pytest.mark.parametrize(
         "wanted", [JobFilter(), JobFilter(workflow_names=frozenset("w"))]
@@ -370,9 +385,9 @@ class InvocationRepositoryContract:
     ) -> None:
         for n in range(4):
             repositories.accepted(f"inv{n}", at=NOON + n * MINUTE)
-        first = repositories.invocations.page(wanted, 2)
+        first = repositories.invocations.page(wanted, SERVICE, 2)
         repositories.accepted("new", at=NOON + HOUR)
-        second = repositories.invocations.page(wanted, 2, first.next)
+        second = repositories.invocations.page(wanted, SERVICE, 2, first.next)
         assert [job.invocation_id for job in first.items] == ["inv3", "inv2"]
         assert [job.invocation_id for job in second.items] == ["inv1", "inv0"]
         assert second.next is None
@@ -385,7 +400,7 @@ class InvocationRepositoryContract:
             repositories.accepted(name)
         pages = walk(
             lambda limit, after: repositories.invocations.page(
-                JobFilter(), limit, after
+                JobFilter(), SERVICE, limit, after
             ),
             2,
         )
@@ -399,12 +414,14 @@ class InvocationRepositoryContract:
         repositories.accepted("inv1")
         (claim,) = repositories.claim()
         repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
-        (listed,) = repositories.invocations.page(JobFilter(), 1).items
+        (listed,) = repositories.invocations.page(JobFilter(), SERVICE, 1).items
         assert listed.observed_at > NOON - DAY
-        assert listed == repositories.invocations.get(listed.invocation_id)
+        assert listed == repositories.invocations.get(listed.invocation_id, SERVICE)
 
     def test_a_cursor_that_cannot_be_is_refused(
         self, repositories: Repositories
     ) -> None:
         with pytest.raises(InvalidValue):
-            repositories.invocations.page(JobFilter(), 10, Cursor(NOON, "a\0b"))
+            repositories.invocations.page(
+                JobFilter(), SERVICE, 10, Cursor(NOON, "a\0b")
+            )

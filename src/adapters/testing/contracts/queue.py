@@ -39,6 +39,7 @@ from galaxy_jobs.domain.model.invocation import (
 from galaxy_jobs.domain.model.values import (
     InvocationId,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     Claim,
     Look,
@@ -191,7 +192,7 @@ class PollQueueContract:
         for name in ("old", "inv1", "young"):
             repositories.accepted(name)
             repositories.pass_time(MINUTE)
-        before = repositories.invocations.get(InvocationId("inv1"))
+        before = repositories.invocations.get(InvocationId("inv1"), SERVICE)
         repositories.invocations.save(before, before.request_cancel(before.created_at))
         claims = repositories.claim()
         assert [claim.invocation_id for claim in claims] == ["inv1", "old", "young"]
@@ -238,10 +239,13 @@ class PollQueueContract:
         (claim,) = repositories.claim()
         look = Look(claim=claim, answered=True, summary="s", next_in=HOUR, stale_in=DAY)
         assert repositories.written([look]) == 0
-        after = repositories.invocations.get(before.invocation_id)
+        after = repositories.invocations.get(before.invocation_id, SERVICE)
         assert evolve(after, observed_at=NOON) == before
         assert after.stale_at == after.observed_at + DAY
-        assert len(repositories.invocations.transitions(before.invocation_id)) == 1
+        assert (
+            len(repositories.invocations.transitions(before.invocation_id, SERVICE))
+            == 1
+        )
 
     def test_it_is_due_when_the_look_said(self, repositories: Repositories) -> None:
         repositories.accepted("inv1")
@@ -260,7 +264,7 @@ class PollQueueContract:
             (claim,) = repositories.claim()
             assert claim.failures == n
             repositories.queue.write_back([Look(claim=claim)])
-        stored = repositories.invocations.get(before.invocation_id)
+        stored = repositories.invocations.get(before.invocation_id, SERVICE)
         assert stored == before
         assert stored.stale_at == before.stale_at
         (claim,) = repositories.claim()
@@ -287,7 +291,7 @@ class PollQueueContract:
         (claim,) = repositories.claim()
         assert (claim.misses, claim.failures) == (3, 1)
         assert about(3 * HOUR, claim.missing_for)
-        assert repositories.invocations.get(before.invocation_id) == before
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == before
         repositories.queue.write_back([Look(claim=claim, answered=True)])
         (claim,) = repositories.claim()
         assert (claim.misses, claim.failures, claim.missing_for) == (0, 0, None)
@@ -356,8 +360,10 @@ class PollQueueContract:
         after = before.seen(sighting(state), LATER)
         look = Look(claim=claim, before=before, after=after, answered=True, full=True)
         assert repositories.written([look]) == 1
-        assert repositories.invocations.get(before.invocation_id) == after
-        _, *changes = repositories.invocations.transitions(before.invocation_id)
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == after
+        _, *changes = repositories.invocations.transitions(
+            before.invocation_id, SERVICE
+        )
         assert [
             (change.from_state, change.to_state, change.at) for change in changes
         ] == ([] if state is S.QUEUED else [(S.QUEUED, state, LATER)])
@@ -387,20 +393,20 @@ class PollQueueContract:
             after = before.seen(seen, LATER)
             look = Look(claim=claim, before=before, after=after, answered=True)
             assert repositories.written([look]) == 1
-            before = repositories.invocations.get(before.invocation_id)
+            before = repositories.invocations.get(before.invocation_id, SERVICE)
             assert before == after
         assert repositories.claim() == []
-        changes = repositories.invocations.transitions(before.invocation_id)
+        changes = repositories.invocations.transitions(before.invocation_id, SERVICE)
         assert [change.to_state for change in changes] == [S.QUEUED, S.FAILED]
 
     def test_its_jobs_can_be_stopped(self, repositories: Repositories) -> None:
         before = repositories.with_jobs_left("inv1")
         (claim,) = repositories.claim()
         repositories.queue.write_back([Look(claim=claim, answered=True, next_in=DAY)])
-        before = repositories.invocations.get(before.invocation_id)
+        before = repositories.invocations.get(before.invocation_id, SERVICE)
         stopped = before.request_cancel(LATER)
         repositories.invocations.save(before, stopped)
-        before = repositories.invocations.get(before.invocation_id)
+        before = repositories.invocations.get(before.invocation_id, SERVICE)
         assert before == stopped
         assert before.stopping
         assert before.request_cancel(LATER) is before
@@ -412,7 +418,7 @@ class PollQueueContract:
         after = before.seen(sighting(S.CANCELLED, "cancelled"), LATER)
         look = Look(claim=claim, before=before, after=after, answered=True)
         assert repositories.written([look]) == 1
-        assert repositories.invocations.get(before.invocation_id) == after
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == after
         assert not after.stopping
         assert repositories.claim() == []
 
@@ -431,7 +437,7 @@ class PollQueueContract:
     ) -> None:
         left = repositories.with_jobs_left("inv1")
         repositories.accepted("inv2", a_submission(overwrite=True))
-        stored = repositories.invocations.get(left.invocation_id)
+        stored = repositories.invocations.get(left.invocation_id, SERVICE)
         assert (stored.state, stored.stopping) == (S.FAILED, True)
         assert stored.superseded_by == "inv2"
         assert stored.version == left.version + 1
@@ -444,7 +450,7 @@ class PollQueueContract:
         look = Look(claim=claim, before=before, after=before.lost(LATER), missing=True)
         assert repositories.written([look]) == 1
         assert repositories.claim() == []
-        after = repositories.invocations.get(before.invocation_id)
+        after = repositories.invocations.get(before.invocation_id, SERVICE)
         assert after.failure == before.failure
         assert (after.progress.running, after.progress.failed) == (0, 1)
 
@@ -454,7 +460,7 @@ class PollQueueContract:
         after = before.lost(LATER)
         look = Look(claim=claim, before=before, after=after, missing=True)
         assert repositories.written([look]) == 1
-        assert repositories.invocations.get(before.invocation_id) == after
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == after
         assert repositories.claim() == []
         assert repositories.overdue() is None
 
@@ -493,7 +499,7 @@ class PollQueueContract:
         ]
         assert repositories.written(looks) == 2  # noqa: PLR2004
         for name, run in {**runs, **seen}.items():
-            stored = repositories.invocations.get(InvocationId(name))
+            stored = repositories.invocations.get(InvocationId(name), SERVICE)
             assert evolve(stored, observed_at=NOON) == evolve(run, observed_at=NOON)
         assert repositories.claimed() == ["unasked"]
         repositories.pass_time(DAY + MINUTE)
@@ -536,11 +542,11 @@ class PollQueueContract:
         assert "SELECT" not in reason
         assert "UPDATE" not in reason
         odd_one = runs[place]
-        assert repositories.invocations.get(odd_one.invocation_id) == odd_one
+        assert repositories.invocations.get(odd_one.invocation_id, SERVICE) == odd_one
         for look in looks:
             if look.after is not None and look.before != odd_one:
                 id_ = look.claim.invocation_id
-                assert repositories.invocations.get(id_).state is S.IN_PROGRESS
+                assert repositories.invocations.get(id_, SERVICE).state is S.IN_PROGRESS
         assert repositories.claim() == [], "its claim is not given back"
         failed = Look(claim=looks[place].claim, next_in=MINUTE)
         assert repositories.written([failed]) == 0
@@ -577,7 +583,7 @@ class PollQueueContract:
             Look(claim=late, missing=True),
         ):
             assert repositories.written([look]) == 0
-        assert repositories.invocations.get(before.invocation_id) == before
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == before
         assert repositories.claim() == [], "the holder's lease is not touched"
         repositories.queue.write_back([Look(claim=holder, answered=True)])
         (again,) = repositories.claim()
@@ -611,8 +617,8 @@ class PollQueueContract:
             next_in=DAY,
         )
         assert repositories.written([look]) == 0
-        assert repositories.invocations.get(before.invocation_id) == cancelled
-        changes = repositories.invocations.transitions(before.invocation_id)
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == cancelled
+        changes = repositories.invocations.transitions(before.invocation_id, SERVICE)
         assert [change.to_state for change in changes] == [S.QUEUED, S.CANCELLING]
         (claim,) = repositories.claim()
         assert claim.cancelling
@@ -636,7 +642,7 @@ class PollQueueContract:
             next_in=DAY,
         )
         assert repositories.written([look]) == 0
-        assert repositories.invocations.get(before.invocation_id) == saved
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == saved
         (claim,) = repositories.claim()
         assert claim.summary is None
 
@@ -660,7 +666,7 @@ class PollQueueContract:
         after = before.seen(sighting(S.IN_PROGRESS), LATER)
         look = Look(claim=claim, before=before, after=after, answered=True)
         assert repositories.written([look, Look(claim=claim)]) == 0
-        assert repositories.invocations.get(before.invocation_id) == ended
+        assert repositories.invocations.get(before.invocation_id, SERVICE) == ended
         assert repositories.claim() == []
 
     def test_of_a_poll_and_a_cancel_at_once_neither_is_lost(
@@ -679,10 +685,12 @@ class PollQueueContract:
                     before.request_cancel(LATER),
                 ),
             )
-            stored = repositories.invocations.get(before.invocation_id)
+            stored = repositories.invocations.get(before.invocation_id, SERVICE)
             states = [
                 change.to_state
-                for change in repositories.invocations.transitions(before.invocation_id)
+                for change in repositories.invocations.transitions(
+                    before.invocation_id, SERVICE
+                )
             ]
             if saved is None:
                 assert (written, stored.state) == (0, S.CANCELLING)

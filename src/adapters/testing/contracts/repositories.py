@@ -41,6 +41,7 @@ from galaxy_jobs.domain.model.values import (
     Parameters,
     SubmissionId,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     Backlog,
     Claim,
@@ -112,7 +113,7 @@ class Repositories:
 
     def register(self, dataset_id: str = "d1") -> Dataset:
         """Register a dataset, if it is not there."""
-        return self.datasets.add(a_dataset(dataset_id))
+        return self.datasets.add(a_dataset(dataset_id), SERVICE)
 
     def opened(self, submission: Submission, deadline: timedelta = HOUR) -> Submission:
         """Open a submission that is to be stored."""
@@ -141,10 +142,10 @@ class Repositories:
     def moved(self, run: Invocation, *states: InvocationState) -> Invocation:
         """Have a run seen in one state after the other, without the queue."""
         for state in states:
-            before = self.invocations.get(run.invocation_id)
+            before = self.invocations.get(run.invocation_id, SERVICE)
             after = before.seen(Sighting(state=state, galaxy_state="x"), LATER)
             self.invocations.save(before, after)
-        return self.invocations.get(run.invocation_id)
+        return self.invocations.get(run.invocation_id, SERVICE)
 
     def with_jobs_left(
         self, name: str, submission: Submission | None = None
@@ -154,7 +155,7 @@ class Repositories:
         progress = Progress(total=2, ok=1, running=1)
         after = before.seen(sighting(S.FAILED, "failed", progress=progress), LATER)
         self.invocations.save(before, after)
-        return self.invocations.get(before.invocation_id)
+        return self.invocations.get(before.invocation_id, SERVICE)
 
     def claim(self, limit: int = 100, lease: timedelta = HOUR) -> Sequence[Claim]:
         """Claim what is due here."""

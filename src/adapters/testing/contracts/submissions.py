@@ -52,6 +52,7 @@ from galaxy_jobs.domain.model.values import (
     Parameters,
     SubmissionId,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     JobFilter,
     Look,
@@ -90,7 +91,7 @@ class SubmissionRepositoryContract:
             updated_at=LATER,
         )
         repositories.opened(submission)
-        stored = repositories.submissions.get(submission.submission_id)
+        stored = repositories.submissions.get(submission.submission_id, SERVICE)
         assert stored == submission
         assert stored.request.fingerprint == submission.request.fingerprint, (
             "a repeated request would be taken for another"
@@ -99,7 +100,7 @@ class SubmissionRepositoryContract:
     def test_keeps_large_parameters(self, repositories: Repositories) -> None:
         parameters = {f"p{n}": "ü" * 1000 for n in range(500)}
         submission = repositories.opened(a_submission(parameters=parameters))
-        stored = repositories.submissions.get(submission.submission_id)
+        stored = repositories.submissions.get(submission.submission_id, SERVICE)
         assert stored.request.parameters == parameters
 
     def test_a_dataset_that_is_not_registered_is_refused(
@@ -109,7 +110,7 @@ class SubmissionRepositoryContract:
         with pytest.raises(DatasetNotFound, match="'none'"):
             repositories.submissions.open(submission, deadline=HOUR, key_lifetime=DAY)
         with pytest.raises(SubmissionNotFound):
-            repositories.submissions.get(submission.submission_id)
+            repositories.submissions.get(submission.submission_id, SERVICE)
         assert repositories.submissions.holder(IdempotencyKey("", "k")) is None
 
     @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ class SubmissionRepositoryContract:
         with pytest.raises(InvalidValue):
             repositories.submissions.open(submission, deadline=HOUR, key_lifetime=DAY)
         with pytest.raises(SubmissionNotFound):
-            repositories.submissions.get(submission.submission_id)
+            repositories.submissions.get(submission.submission_id, SERVICE)
 
     @pytest.mark.parametrize("bad", ["a\0b", "\ud800"])
     def test_keys_that_cannot_be_stored_are_refused(
@@ -152,7 +153,7 @@ class SubmissionRepositoryContract:
         )
         for before, after in [(first, second), (second, third), (third, fourth)]:
             repositories.submissions.save(before, after, look_in=None)
-            assert repositories.submissions.get(first.submission_id) == after
+            assert repositories.submissions.get(first.submission_id, SERVICE) == after
 
     def test_stores_a_problem_whatever_galaxy_said(
         self, repositories: Repositories
@@ -160,7 +161,7 @@ class SubmissionRepositoryContract:
         before = repositories.opened(a_submission())
         after = before.rejected(Problem("galaxy-rejected", "a\0b"), LATER)
         repositories.submissions.save(before, after, look_in=None)
-        stored = repositories.submissions.get(before.submission_id)
+        stored = repositories.submissions.get(before.submission_id, SERVICE)
         assert stored.problem is not None
         assert stored.problem.detail == "a\ufffdb"
 
@@ -170,7 +171,7 @@ class SubmissionRepositoryContract:
         repositories.submissions.save(before, after, look_in=None)
         with pytest.raises(StaleVersion):
             repositories.submissions.save(before, before.lost(LATER), look_in=None)
-        assert repositories.submissions.get(before.submission_id) == after
+        assert repositories.submissions.get(before.submission_id, SERVICE) == after
 
     def test_cannot_save_what_was_never_opened(
         self, repositories: Repositories
@@ -179,7 +180,7 @@ class SubmissionRepositoryContract:
         with pytest.raises(SubmissionNotFound):
             repositories.submissions.save(ghost, ghost.lost(NOON), look_in=None)
         with pytest.raises(SubmissionNotFound):
-            repositories.submissions.get(ghost.submission_id)
+            repositories.submissions.get(ghost.submission_id, SERVICE)
 
     def test_of_several_saved_at_once_one_is_stored(
         self, repositories: Repositories
@@ -199,7 +200,7 @@ class SubmissionRepositoryContract:
         assert answers.count(None) == 1
         stale = [answer for answer in answers if isinstance(answer, StaleVersion)]
         assert len(stale) == CROWD - 1
-        stored = repositories.submissions.get(before.submission_id)
+        stored = repositories.submissions.get(before.submission_id, SERVICE)
         assert stored == afters[answers.index(None)]
 
     # --- keys -----------------------------------------------------------------
@@ -215,7 +216,7 @@ class SubmissionRepositoryContract:
         holder = repositories.submissions.open(second, deadline=HOUR, key_lifetime=DAY)
         assert holder == first
         with pytest.raises(SubmissionNotFound):
-            repositories.submissions.get(second.submission_id)
+            repositories.submissions.get(second.submission_id, SERVICE)
 
     @pytest.mark.parametrize("other", [("", "K"), ("t", "k"), ("", "k ")])
     def test_keys_of_others_are_other_keys(
@@ -391,11 +392,11 @@ class SubmissionRepositoryContract:
         run = a_run(before, "inv1")
         after = before.accepted(run.invocation_id, LATER)
         assert repositories.submissions.accept(before, after, run) == run
-        assert repositories.submissions.get(before.submission_id) == after
-        stored = repositories.invocations.get(run.invocation_id)
+        assert repositories.submissions.get(before.submission_id, SERVICE) == after
+        stored = repositories.invocations.get(run.invocation_id, SERVICE)
         assert stored == run
         assert stored.stale_at == run.stale_at
-        (creation,) = repositories.invocations.transitions(run.invocation_id)
+        (creation,) = repositories.invocations.transitions(run.invocation_id, SERVICE)
         assert (creation.from_state, creation.to_state) == (None, S.QUEUED)
         assert (creation.at, creation.galaxy_state) == (NOON, "new")
         assert creation.progress == Progress()
@@ -412,9 +413,9 @@ class SubmissionRepositoryContract:
             repositories.submissions.accept(
                 before, before.accepted(run.invocation_id, LATER), run
             )
-        assert repositories.submissions.get(before.submission_id) == rejected
+        assert repositories.submissions.get(before.submission_id, SERVICE) == rejected
         with pytest.raises(JobNotFound):
-            repositories.invocations.get(run.invocation_id)
+            repositories.invocations.get(run.invocation_id, SERVICE)
         assert repositories.claimed() == []
 
     def test_a_stale_overwrite_supersedes_nothing(
@@ -429,7 +430,7 @@ class SubmissionRepositoryContract:
             repositories.submissions.accept(
                 before, before.accepted(run.invocation_id, LATER), run
             )
-        assert repositories.invocations.get(earlier.invocation_id) == earlier
+        assert repositories.invocations.get(earlier.invocation_id, SERVICE) == earlier
 
     def test_of_several_acceptances_at_once_one_is_stored(
         self, repositories: Repositories
@@ -449,8 +450,10 @@ class SubmissionRepositoryContract:
         assert [answer for answer in answers if isinstance(answer, StaleVersion)] == [
             answer for answer in answers if not isinstance(answer, Invocation)
         ]
-        assert repositories.invocations.page(JobFilter(), 10).items == tuple(stored)
-        kept = repositories.submissions.get(before.submission_id)
+        assert repositories.invocations.page(JobFilter(), SERVICE, 10).items == tuple(
+            stored
+        )
+        kept = repositories.submissions.get(before.submission_id, SERVICE)
         assert kept.invocation_id == stored[0].invocation_id
 
     # --- ids that are given out again -----------------------------------------
@@ -463,10 +466,10 @@ class SubmissionRepositoryContract:
 
     def _apart(self, repositories: Repositories, run: Invocation) -> Invocation:
         """Return an earlier run as it is stored by now, found by its submission."""
-        submission = repositories.submissions.get(run.submission_id)
+        submission = repositories.submissions.get(run.submission_id, SERVICE)
         assert submission.invocation_id is not None
         assert submission.invocation_id != run.invocation_id
-        earlier = repositories.invocations.get(submission.invocation_id)
+        earlier = repositories.invocations.get(submission.invocation_id, SERVICE)
         assert earlier.submission_id == run.submission_id
         return earlier
 
@@ -477,11 +480,16 @@ class SubmissionRepositoryContract:
         later = self._again(repositories)
         assert later.dataset_id == "d2"
         assert later.version > before.version, "or an ETag would mean two things"
-        assert repositories.invocations.get(InvocationId("inv1")) == later
-        (creation,) = repositories.invocations.transitions(InvocationId("inv1"))
+        assert repositories.invocations.get(InvocationId("inv1"), SERVICE) == later
+        (creation,) = repositories.invocations.transitions(
+            InvocationId("inv1"), SERVICE
+        )
         assert (creation.from_state, creation.to_state) == (None, S.QUEUED)
         assert repositories.claimed() == ["inv1"]
-        assert repositories.submissions.get(later.submission_id).invocation_id == "inv1"
+        assert (
+            repositories.submissions.get(later.submission_id, SERVICE).invocation_id
+            == "inv1"
+        )
 
     def test_the_earlier_run_of_that_galaxy_is_gone(
         self, repositories: Repositories
@@ -495,8 +503,11 @@ class SubmissionRepositoryContract:
         assert earlier.failure.reason == "gone"
         assert (earlier.galaxy_id, earlier.galaxy_state) == (None, "gone")
         assert (earlier.dataset_id, earlier.created_at) == ("d1", before.created_at)
-        assert repositories.invocations.page(JobFilter(), 10).items == (later, earlier)
-        changes = repositories.invocations.transitions(earlier.invocation_id)
+        assert repositories.invocations.page(JobFilter(), SERVICE, 10).items == (
+            later,
+            earlier,
+        )
+        changes = repositories.invocations.transitions(earlier.invocation_id, SERVICE)
         states = [change.to_state for change in changes]
         assert states == [S.QUEUED, S.IN_PROGRESS, S.FAILED]
         holder = repositories.submissions.holder(IdempotencyKey("", "k"))
@@ -504,7 +515,7 @@ class SubmissionRepositoryContract:
         assert holder.invocation_id == earlier.invocation_id, "its own run, or none"
         heard = [
             (change.transition.invocation_id, change.dataset_id)
-            for change in repositories.feed.after(0, limit=10)
+            for change in repositories.feed.after(0, SERVICE, limit=10)
         ]
         assert sorted(heard) == sorted(
             [("inv1", "d2"), *[(earlier.invocation_id, "d1")] * 3]
@@ -561,9 +572,9 @@ class SubmissionRepositoryContract:
         after = earlier.seen(sighting(S.COMPLETED), LATER)
         look = Look(claim=claim, before=earlier, after=after, answered=True)
         assert repositories.written([look]) == 1
-        done = repositories.invocations.get(earlier.invocation_id)
+        done = repositories.invocations.get(earlier.invocation_id, SERVICE)
         assert done.state is S.COMPLETED
-        assert repositories.invocations.get(InvocationId("inv1")) == later
+        assert repositories.invocations.get(InvocationId("inv1"), SERVICE) == later
 
     def test_galaxies_that_give_out_the_same_ids_by_turns(
         self, repositories: Repositories
@@ -573,7 +584,7 @@ class SubmissionRepositoryContract:
             for identity in (HERE, THERE, HERE, THERE)
         ]
         first, second, third = (self._apart(repositories, run) for run in runs[:3])
-        assert repositories.invocations.get(InvocationId("inv1")) == runs[3]
+        assert repositories.invocations.get(InvocationId("inv1"), SERVICE) == runs[3]
         assert {first.galaxy_id, second.galaxy_id} == {None}, "gone"
         assert (third.galaxy_id, third.state) == ("inv1", S.QUEUED), "goes on there"
         keys = {run.invocation_id for run in (first, second, third, runs[3])}
@@ -595,7 +606,7 @@ class SubmissionRepositoryContract:
         ]
         for look in looks:
             assert repositories.written([look]) == 0
-        assert repositories.invocations.get(InvocationId("inv1")) == later
+        assert repositories.invocations.get(InvocationId("inv1"), SERVICE) == later
         repositories.pass_time(2 * HOUR)
         assert repositories.claimed() == ["inv1"]
 
@@ -612,7 +623,7 @@ class SubmissionRepositoryContract:
         later = self._again(repositories, a_submission())
         earlier = self._apart(repositories, before)
         for run, name in ((superseded, "superseded_by"), (repeated, "rerun_of")):
-            stored = repositories.invocations.get(run.invocation_id)
+            stored = repositories.invocations.get(run.invocation_id, SERVICE)
             assert getattr(stored, name) == earlier.invocation_id
             assert stored.version > run.version
         repositories.moved(later, S.COMPLETED)
@@ -630,7 +641,7 @@ class SubmissionRepositoryContract:
         earlier = self._apart(repositories, before)
         assert later.rerun_of == earlier.invocation_id
         assert earlier.superseded_by == "inv1"
-        assert repositories.invocations.get(InvocationId("inv1")) == later
+        assert repositories.invocations.get(InvocationId("inv1"), SERVICE) == later
 
     def test_a_history_dealt_with_late_is_not_that_of_the_later_run(
         self, repositories: Repositories
@@ -638,7 +649,7 @@ class SubmissionRepositoryContract:
         repositories.moved(repositories.accepted("inv1"), S.COMPLETED)
         later = self._again(repositories)
         repositories.superseded.done(InvocationId("inv1"), "kept")
-        assert repositories.invocations.get(InvocationId("inv1")) == later
+        assert repositories.invocations.get(InvocationId("inv1"), SERVICE) == later
 
     def test_of_several_runs_with_one_id_at_once_all_are_stored(
         self, repositories: Repositories
@@ -655,7 +666,7 @@ class SubmissionRepositoryContract:
         )
         accepted = [answer for answer in answers if isinstance(answer, Invocation)]
         assert [run.invocation_id for run in accepted] == ["inv1"] * CROWD
-        jobs = repositories.invocations.page(JobFilter(), 100).items
+        jobs = repositories.invocations.page(JobFilter(), SERVICE, 100).items
         assert {job.submission_id for job in jobs} == {
             run.submission_id for run in runs
         }
@@ -688,21 +699,21 @@ class SubmissionRepositoryContract:
         assert later.superseded_by is None
         for name, run in before.items():
             ended = name in {"completed", "failed", "cancelled"}
-            assert repositories.invocations.get(InvocationId(name)) == evolve(
+            assert repositories.invocations.get(InvocationId(name), SERVICE) == evolve(
                 run,
                 superseded_by=later.invocation_id,
                 state=run.state if ended else S.CANCELLING,
                 version=run.version + 1,
                 updated_at=LATER,
             )
-            changes = repositories.invocations.transitions(InvocationId(name))
+            changes = repositories.invocations.transitions(InvocationId(name), SERVICE)
             cancels = [
                 (change.to_state, change.at)
                 for change in changes[1 + len(states[name]) :]
             ]
             asked = name in {"queued", "running"}
             assert cancels == ([(S.CANCELLING, LATER)] if asked else [])
-        assert repositories.invocations.get(InvocationId("later")) == later
+        assert repositories.invocations.get(InvocationId("later"), SERVICE) == later
 
     def test_what_is_superseded_while_it_runs_is_due_at_once(
         self, repositories: Repositories
@@ -727,14 +738,14 @@ class SubmissionRepositoryContract:
         ]
         self._overwrite(repositories, "later")
         for run in others:
-            assert repositories.invocations.get(run.invocation_id) == run
+            assert repositories.invocations.get(run.invocation_id, SERVICE) == run
 
     def test_a_run_that_does_not_say_overwrite_supersedes_nothing(
         self, repositories: Repositories
     ) -> None:
         first = repositories.accepted("inv1")
         repositories.accepted("inv2")
-        assert repositories.invocations.get(first.invocation_id) == first
+        assert repositories.invocations.get(first.invocation_id, SERVICE) == first
 
     def test_what_a_completed_run_has_superseded_stays_so(
         self, repositories: Repositories
@@ -743,7 +754,9 @@ class SubmissionRepositoryContract:
         repositories.moved(self._overwrite(repositories, "second"), S.COMPLETED)
         self._overwrite(repositories, "third", LATER + MINUTE)
         successors = {
-            name: repositories.invocations.get(InvocationId(name)).superseded_by
+            name: repositories.invocations.get(
+                InvocationId(name), SERVICE
+            ).superseded_by
             for name in ("first", "second", "third")
         }
         assert successors == {"first": "second", "second": "third", "third": None}
@@ -756,12 +769,14 @@ class SubmissionRepositoryContract:
         repositories.moved(self._overwrite(repositories, "second"), end)
         self._overwrite(repositories, "third", LATER + MINUTE)
         successors = {
-            name: repositories.invocations.get(InvocationId(name)).superseded_by
+            name: repositories.invocations.get(
+                InvocationId(name), SERVICE
+            ).superseded_by
             for name in ("first", "second", "third")
         }
         assert successors == {"first": "second", "second": "third", "third": None}
         # What is superseded already is not touched.
-        first = repositories.invocations.get(InvocationId("first"))
+        first = repositories.invocations.get(InvocationId("first"), SERVICE)
         assert first.updated_at == LATER
 
     def test_of_overwrites_at_once_each_but_one_is_superseded(
@@ -780,7 +795,7 @@ class SubmissionRepositoryContract:
         )
         assert answers == runs
         ids = [run.invocation_id for run in (earlier, *runs)]
-        stored = dict(repositories.invocations.get_many(ids))
+        stored = dict(repositories.invocations.get_many(ids, SERVICE))
         # Each superseded the one before it, in whatever order.
         run = stored.pop(earlier.invocation_id)
         while run.superseded_by is not None:

@@ -34,7 +34,8 @@ from galaxy_jobs.domain.model.invocation import (
     InvocationState,
 )
 from galaxy_jobs.domain.model.values import InvocationId
-from galaxy_jobs.domain.ports import Look
+from galaxy_jobs.domain.model.viewer import SERVICE
+from galaxy_jobs.domain.ports import DataUser, Look
 
 
 ENDS = [S.COMPLETED, S.FAILED, S.CANCELLED, None]
@@ -51,7 +52,7 @@ class SupersededRunsContract:
     def _due(self, repositories: Repositories, limit: int = 10) -> list[str]:
         due = repositories.superseded.due(HERE, limit=limit)
         for run in due:
-            assert run == repositories.invocations.get(run.invocation_id)
+            assert run == repositories.invocations.get(run.invocation_id, SERVICE)
         return [run.invocation_id for run in due]
 
     def _rerun(
@@ -90,7 +91,7 @@ class SupersededRunsContract:
         (claim,) = [
             claim for claim in repositories.claim() if claim.invocation_id == "first"
         ]
-        before = repositories.invocations.get(first.invocation_id)
+        before = repositories.invocations.get(first.invocation_id, SERVICE)
         after = before.seen(sighting(S.CANCELLED), LATER)
         look = Look(claim=claim, before=before, after=after, answered=True)
         assert repositories.written([look]) == 1
@@ -102,7 +103,7 @@ class SupersededRunsContract:
         y = GalaxyData(Src.HDA, "y")
         parameters = {"x": {"src": "hda", "id": "y"}}
         run = repositories.with_jobs_left("inv1", a_submission(parameters=parameters))
-        assert repositories.superseded.users_of(HERE, [y]) == ["job 'inv1'"]
+        assert repositories.superseded.users_of(HERE, [y]) == [DataUser("job", "inv1")]
         repositories.moved(run, S.FAILED)
         assert repositories.superseded.users_of(HERE, [y]) == []
 
@@ -140,7 +141,7 @@ class SupersededRunsContract:
                 submission = a_submission(f"d{n}", overwrite=overwrite)
                 repositories.accepted(name, submission)
             for name, _, end in runs:
-                run = repositories.invocations.get(InvocationId(name))
+                run = repositories.invocations.get(InvocationId(name), SERVICE)
                 repositories.moved(run, *([end] if end else []))
             for m, (name, _, end) in enumerate(runs):
                 later = [k for k in range(m + 1, len(runs)) if runs[k][1]]
@@ -181,12 +182,12 @@ class SupersededRunsContract:
         noted = first.seen(sighting(S.FAILED, attention="noted before"), LATER)
         repositories.invocations.save(first, noted)
         repositories.moved(self._rerun(repositories, "second"), S.COMPLETED)
-        before = repositories.invocations.get(first.invocation_id)
+        before = repositories.invocations.get(first.invocation_id, SERVICE)
         assert before.attention == "noted before"
         repositories.superseded.done(before.invocation_id, attention)
         repositories.superseded.done(before.invocation_id, "again")
         assert self._due(repositories) == []
-        after = repositories.invocations.get(before.invocation_id)
+        after = repositories.invocations.get(before.invocation_id, SERVICE)
         if attention is None:
             assert after == before
         else:
@@ -203,13 +204,15 @@ class SupersededRunsContract:
 
     def test_says_who_needs_data(self, repositories: Repositories) -> None:
         v, w, x, y, z = (GalaxyData(Src.HDA, id_) for id_ in "vwxyz")
-        repositories.datasets.add(a_dataset("d x", source=x))
-        repositories.datasets.add(a_dataset("d url", source=UrlData("ftp://x", "y")))
+        repositories.datasets.add(a_dataset("d x", source=x), SERVICE)
+        repositories.datasets.add(
+            a_dataset("d url", source=UrlData("ftp://x", "y")), SERVICE
+        )
         elements = tuple(
             SourceElement(data.id, (SourceElement("in", data),)) for data in (y, w)
         )
         plate = a_dataset("plate", source=CollectionData("list:list", elements))
-        repositories.datasets.add(plate)
+        repositories.datasets.add(plate, SERVICE)
         repositories.accepted(
             "nested", a_submission(parameters={"a": [{"src": "hda", "id": "y"}]})
         )
@@ -227,15 +230,20 @@ class SupersededRunsContract:
         users_of = repositories.superseded.users_of
         assert users_of(HERE, []) == []
         assert users_of(HERE, [z]) == []
-        assert users_of(HERE, [x, z]) == ["dataset 'd x'"]
-        jobs = ["job 'direct'", "job 'nested'"]
-        assert users_of(HERE, [y]) == ["dataset 'plate'", *jobs]
-        assert users_of(HERE, [w, v]) == ["dataset 'plate'"]
+        assert users_of(HERE, [x, z]) == [DataUser("dataset", "d x")]
+        jobs = [DataUser("job", "direct"), DataUser("job", "nested")]
+        assert users_of(HERE, [y]) == [DataUser("dataset", "plate"), *jobs]
+        assert users_of(HERE, [w, v]) == [DataUser("dataset", "plate")]
         assert users_of(HERE, [v, GalaxyData(Src.HDCA, "w")]) == []
-        assert users_of(HERE, [x, y]) == ["dataset 'd x'", *users_of(HERE, [y])]
-        assert users_of(HERE, [GalaxyData(Src.HDCA, "x")]) == ["job 'direct'"]
+        assert users_of(HERE, [x, y]) == [
+            DataUser("dataset", "d x"),
+            *users_of(HERE, [y]),
+        ]
+        assert users_of(HERE, [GalaxyData(Src.HDCA, "x")]) == [
+            DataUser("job", "direct")
+        ]
         assert users_of(HERE, [GalaxyData(Src.LDDA, "x")]) == []
-        assert users_of(THERE, [y]) == ["dataset 'plate'"]
+        assert users_of(THERE, [y]) == [DataUser("dataset", "plate")]
         assert users_of(HERE, [GalaxyData(Src.HDA, "a\0b"), z]) == []
 
     def test_what_has_ended_needs_nothing(self, repositories: Repositories) -> None:
@@ -243,6 +251,6 @@ class SupersededRunsContract:
         run = repositories.accepted(
             "inv1", a_submission(parameters={"a": {"src": "hda", "id": "y"}})
         )
-        assert repositories.superseded.users_of(HERE, [y]) == ["job 'inv1'"]
+        assert repositories.superseded.users_of(HERE, [y]) == [DataUser("job", "inv1")]
         repositories.moved(run, S.COMPLETED)
         assert repositories.superseded.users_of(HERE, [y]) == []

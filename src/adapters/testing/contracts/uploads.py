@@ -186,7 +186,7 @@ class UploadRepositoryContract:
         dataset = complete.dataset(LATER)
         repositories.uploads.complete(upload, complete, dataset)
         assert repositories.uploads.get(upload.upload_id, ALICE) == complete
-        stored = repositories.datasets.get(upload.dataset_id)
+        stored = repositories.datasets.get(upload.dataset_id, SERVICE)
         assert (stored.source, stored.name) == (upload.data, NAME)
         with pytest.raises(StaleVersion):
             repositories.uploads.complete(upload, complete, dataset)
@@ -195,7 +195,7 @@ class UploadRepositoryContract:
         self, repositories: Repositories
     ) -> None:
         upload = self.added(repositories, an_upload())
-        repositories.datasets.add(a_dataset(upload.dataset_id))
+        repositories.datasets.add(a_dataset(upload.dataset_id), SERVICE)
         complete = upload.verified(None)
         with pytest.raises(DatasetExists):
             repositories.uploads.complete(upload, complete, complete.dataset(LATER))
@@ -206,7 +206,7 @@ class UploadRepositoryContract:
         with pytest.raises(StaleVersion):
             repositories.uploads.complete(other, complete, complete.dataset(LATER))
         with pytest.raises(DatasetNotFound):
-            repositories.datasets.get(other.dataset_id)
+            repositories.datasets.get(other.dataset_id, SERVICE)
 
     def test_an_open_one_expires_and_cannot_be_completed(
         self, repositories: Repositories

@@ -68,6 +68,7 @@ from galaxy_jobs.domain.ports import (
     Clock,
     Cursor,
     DatasetRepository,
+    DataUser,
     InvocationRepository,
     JobFilter,
     JobTransition,
@@ -216,66 +217,94 @@ class MemoryDatasets(DatasetRepository):
 
     store: MemoryStore
 
-    def add(self, dataset: Dataset) -> Dataset:
+    def add(self, dataset: Dataset, viewer: Viewer) -> Dataset:
+        dataset = dataset.owned_by(viewer)
         _refuse_unstorable(source_to_json(dataset.source))
         _refuse_unstorable([dataset.dataset_id, dataset.name])
         with self.store.lock:
-            stored = self.store.datasets.setdefault(dataset.dataset_id, dataset)
-            if not stored.same_as(dataset):
+            stored = self.get_many([dataset.dataset_id], viewer).get(dataset.dataset_id)
+            if stored is None:
+                if dataset.stored_id in self.store.datasets:
+                    raise DatasetExists(dataset.dataset_id)
+                stored = self.store.datasets[dataset.stored_id] = dataset
+            elif not stored.same_as(dataset):
                 raise DatasetExists(dataset.dataset_id)
-            if dataset.description is not None:
-                stored = self.store.datasets[dataset.dataset_id] = evolve(
+            elif dataset.description is not None:
+                stored = self.store.datasets[stored.stored_id] = evolve(
                     stored,
                     description=dataset.description,
                     described_at=dataset.described_at,
                 )
             return stored
 
-    def get(self, dataset_id: DatasetId) -> Dataset:
-        with self.store.lock:
-            try:
-                return self.store.datasets[dataset_id]
-            except KeyError:
-                raise DatasetNotFound(dataset_id) from None
+    def get(self, dataset_id: DatasetId, viewer: Viewer) -> Dataset:
+        try:
+            return self.get_many([dataset_id], viewer)[dataset_id]
+        except KeyError:
+            raise DatasetNotFound(dataset_id) from None
 
     def get_many(
-        self, dataset_ids: Collection[DatasetId]
+        self, dataset_ids: Collection[DatasetId], viewer: Viewer
     ) -> Mapping[DatasetId, Dataset]:
         with self.store.lock:
-            known = self.store.datasets
-            return {id_: known[id_] for id_ in dataset_ids if id_ in known}
+            known = self._of(viewer)
+            found = {
+                id_: [known[key] for key in viewer.stored_ids(id_) if key in known]
+                for id_ in dataset_ids
+            }
+        return {id_: datasets[0] for id_, datasets in found.items() if datasets}
+
+    def _of(self, viewer: Viewer) -> dict[DatasetId, Dataset]:
+        """Return the datasets that a viewer sees, by their ids in the store."""
+        return {
+            key: evolve(dataset, dataset_id=viewer.id_of(key))
+            for key, dataset in self.store.datasets.items()
+            if viewer.sees(dataset.owner)
+        }
 
     def page(
-        self, limit: int, after: Cursor | None = None, *, search: str = ""
+        self,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
+        *,
+        search: str = "",
     ) -> Page[Dataset | UnusableDataset]:
         text = search.lower()
         with self.store.lock:
             datasets: dict[Cursor, Dataset | UnusableDataset] = {
-                Cursor(dataset.created_at, dataset.dataset_id): dataset.as_listed()
-                for dataset in self.store.datasets.values()
+                Cursor(dataset.created_at, dataset.stored_id): dataset.as_listed()
+                for dataset in self._of(viewer).values()
                 if text in dataset.name.lower() or text in dataset.dataset_id.lower()
             }
         return _page(datasets, limit, after)
 
-    def rename(self, dataset_id: DatasetId, name: str) -> Dataset:
+    def rename(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
         _refuse_unstorable(name)
         with self.store.lock:
-            renamed = evolve(self.get(dataset_id), name=name)
-            self.store.datasets[dataset_id] = renamed
+            renamed = evolve(self.get(dataset_id, viewer), name=name)
+            self.store.datasets[renamed.stored_id] = renamed
             return renamed
 
-    def remove(self, dataset_id: DatasetId) -> None:
+    def remove(self, dataset_id: DatasetId, viewer: Viewer) -> None:
         with self.store.lock:
-            self.get(dataset_id)
+            key = self.get(dataset_id, viewer).stored_id
             for opened in self.store.submissions.values():
                 submission = opened.submission
-                if submission.open and _needs(submission.request, dataset_id):
+                if submission.open and _needs(submission.request, key):
                     user = f"submission {submission.submission_id}"
-                    raise DatasetInUse(dataset_id, user)
+                    seen = viewer.sees(submission.owner)
+                    raise DatasetInUse(
+                        dataset_id, user if seen else "a submission of another owner"
+                    )
             for job in self.store.invocations.values():
-                if not job.state.is_terminal and _needs(job, dataset_id):
-                    raise DatasetInUse(dataset_id, f"job {job.invocation_id!r}")
-            del self.store.datasets[dataset_id]
+                if not job.state.is_terminal and _needs(job, key):
+                    user = f"job {job.invocation_id!r}"
+                    seen = viewer.sees(job.owner)
+                    raise DatasetInUse(
+                        dataset_id, user if seen else "a job of another owner"
+                    )
+            del self.store.datasets[key]
 
 
 @frozen
@@ -318,7 +347,7 @@ class MemorySubmissions(SubmissionRepository):
             if key is not None and (holder := self.holder(key)):
                 return holder
             if request.dataset_id not in self.store.datasets:
-                raise DatasetNotFound(request.dataset_id)
+                raise DatasetNotFound(submission.viewer.id_of(request.dataset_id))
             self.store.submissions[submission.submission_id] = _Opened(
                 submission=submission,
                 key_lifetime=key_lifetime,
@@ -326,9 +355,12 @@ class MemorySubmissions(SubmissionRepository):
             )
             return None
 
-    def get(self, submission_id: SubmissionId) -> Submission:
+    def get(self, submission_id: SubmissionId, viewer: Viewer) -> Submission:
         with self.store.lock:
-            return self._opened(submission_id).submission
+            submission = self._opened(submission_id).submission
+        if not viewer.sees(submission.owner):
+            raise SubmissionNotFound(submission_id)
+        return submission
 
     def save(
         self, before: Submission, after: Submission, *, look_in: timedelta | None
@@ -428,9 +460,7 @@ class MemorySubmissions(SubmissionRepository):
         for before in list(self.store.invocations.values()):
             if (
                 before.invocation_id == later.invocation_id
-                or before.identity != later.identity
-                or before.dataset_id != later.dataset_id
-                or before.workflow_name != later.workflow_name
+                or not later.supersedes(before)
                 or before.superseded_by is not None
             ):
                 continue
@@ -452,52 +482,70 @@ class MemoryInvocations(InvocationRepository):
 
     store: MemoryStore
 
-    def get(self, invocation_id: InvocationId) -> Invocation:
-        with self.store.lock:
-            try:
-                return self.store.invocations[invocation_id]
-            except KeyError:
-                raise JobNotFound(invocation_id) from None
+    def get(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
+        try:
+            return self.get_many([invocation_id], viewer)[invocation_id]
+        except KeyError:
+            raise JobNotFound(invocation_id) from None
 
     def get_many(
-        self, invocation_ids: Collection[InvocationId]
+        self, invocation_ids: Collection[InvocationId], viewer: Viewer
     ) -> Mapping[InvocationId, Invocation]:
         with self.store.lock:
             known = self.store.invocations
-            return {id_: known[id_] for id_ in invocation_ids if id_ in known}
+            return {
+                id_: known[id_].shown_to(viewer)
+                for id_ in invocation_ids
+                if id_ in known and viewer.sees(known[id_].owner)
+            }
 
     def revisions(
-        self, invocation_ids: Collection[InvocationId]
+        self, invocation_ids: Collection[InvocationId], viewer: Viewer
     ) -> Mapping[InvocationId, Revision]:
-        existing = self.get_many(invocation_ids)
+        existing = self.get_many(invocation_ids, viewer)
         return {id_: invocation.revision for id_, invocation in existing.items()}
 
     def page(
-        self, wanted: JobFilter, limit: int, after: Cursor | None = None
+        self,
+        wanted: JobFilter,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
     ) -> Page[Invocation]:
         with self.store.lock:
             jobs = {
                 Cursor(job.created_at, job.invocation_id): job.listed()
-                for job in self.store.invocations.values()
+                for job in self._of(viewer)
                 if _is_wanted(wanted, job)
                 and (not wanted.states or job.state in wanted.states)
             }
         return _page(jobs, limit, after)
 
-    def counts(self, wanted: JobFilter, most: int) -> Mapping[InvocationState, int]:
+    def _of(self, viewer: Viewer) -> list[Invocation]:
+        return [
+            job.shown_to(viewer)
+            for job in self.store.invocations.values()
+            if viewer.sees(job.owner)
+        ]
+
+    def counts(
+        self, wanted: JobFilter, viewer: Viewer, most: int
+    ) -> Mapping[InvocationState, int]:
         with self.store.lock:
-            jobs = self.store.invocations.values()
+            jobs = self._of(viewer)
             counts = Counter(job.state for job in jobs if _is_wanted(wanted, job))
         return {state: min(count, most) for state, count in counts.items()}
 
-    def workflow_names(self, most: int) -> Sequence[str]:
+    def workflow_names(self, viewer: Viewer, most: int) -> Sequence[str]:
         with self.store.lock:
-            names = {job.workflow_name for job in self.store.invocations.values()}
+            names = {job.workflow_name for job in self._of(viewer)}
         return sorted(names)[:most]
 
-    def transitions(self, invocation_id: InvocationId) -> Sequence[Transition]:
+    def transitions(
+        self, invocation_id: InvocationId, viewer: Viewer
+    ) -> Sequence[Transition]:
         with self.store.lock:
-            self.get(invocation_id)
+            self.get(invocation_id, viewer)
             return [
                 transition
                 for transition in self.store.transitions
@@ -506,8 +554,15 @@ class MemoryInvocations(InvocationRepository):
 
     def save(self, before: Invocation, after: Invocation) -> None:
         with self.store.lock:
-            if self.get(before.invocation_id).version != before.version:
+            stored = self.store.invocations.get(before.invocation_id)
+            if stored is None:
+                raise JobNotFound(before.invocation_id)
+            if stored.version != before.version:
                 raise StaleVersion(f"Job {before.invocation_id!r}", before.version)
+            # As it is stored, and not as somebody sees it.
+            after = evolve(
+                after, dataset_id=stored.dataset_id, parameters=stored.parameters
+            )
             self.store.put(before, after)
             self.store.follow(before, after)
 
@@ -518,13 +573,22 @@ class MemoryTransitionFeed(TransitionFeed):
 
     store: MemoryStore
 
-    def latest(self) -> int:
+    def latest(self, viewer: Viewer) -> int:
         with self.store.lock:
-            return len(self.store.transitions)
+            if viewer.sees_all:
+                return len(self.store.transitions)
+            jobs = self.store.invocations
+            own = [
+                transition.id
+                for transition in self.store.transitions
+                if viewer.sees(jobs[transition.invocation_id].owner)
+            ]
+            return max(own, default=0)
 
     def after(
         self,
         place: int,
+        viewer: Viewer,
         *,
         limit: int,
         dataset_id: DatasetId | None = None,
@@ -540,15 +604,17 @@ class MemoryTransitionFeed(TransitionFeed):
                     transition=transition,
                     dataset_id=job.dataset_id,
                     workflow_name=job.workflow_name,
-                )
+                    owner=job.owner,
+                ).shown_to(viewer)
                 for transition, job in entries
-                if dataset_id in {None, job.dataset_id}
+                if viewer.sees(job.owner)
+                and dataset_id in {None, viewer.id_of(job.dataset_id)}
                 and invocation_id in {None, job.invocation_id}
             ][:limit]
 
     def watch(self, at_least_every: timedelta) -> Iterator[None]:
         while True:
-            known = self.latest()
+            known = len(self.store.transitions)
             yield
             with self.store.changed:
                 self.store.changed.wait_for(
@@ -735,24 +801,24 @@ class MemorySupersededRuns(SupersededRuns):
 
     def users_of(
         self, identity: Identity, data: Collection[GalaxyData]
-    ) -> Sequence[str]:
+    ) -> Sequence[DataUser]:
         wanted = set(data)
         with self.store.lock:
             datasets = sorted(
-                dataset.dataset_id
+                (dataset.stored_id, dataset.owner)
                 for dataset in self.store.datasets.values()
                 if any(data in wanted for _, data in leaves_of(dataset.source))
             )
             runs = sorted(
-                run.invocation_id
+                (run.invocation_id, run.owner)
                 for run in self.store.invocations.values()
                 if run.identity == identity
                 and run.is_followed
                 and wanted.intersection(_named(run.parameters))
             )
         return [
-            *(f"dataset {id_!r}" for id_ in datasets),
-            *(f"job {id_!r}" for id_ in runs),
+            *(DataUser("dataset", *dataset) for dataset in datasets),
+            *(DataUser("job", *run) for run in runs),
         ]
 
     def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
@@ -973,8 +1039,11 @@ class MemoryUploads(UploadRepository):
 def _is_wanted(wanted: JobFilter, job: Invocation) -> bool:
     """Return whether a job matches all of a filter but its states."""
     on = not wanted.dataset_ids or job.dataset_id in wanted.dataset_ids
-    return on and (
-        not wanted.workflow_names or job.workflow_name in wanted.workflow_names
+    of = wanted.owner in {None, job.owner}
+    return (
+        on
+        and of
+        and (not wanted.workflow_names or job.workflow_name in wanted.workflow_names)
     )
 
 

@@ -55,6 +55,7 @@ from galaxy_jobs.domain.model.report import (
 )
 from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.model.verdict import confirmation_time, culprit, judge
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     Claim,
     Clock,
@@ -500,7 +501,8 @@ class Poll:
                 answer.claim.invocation_id
                 for answer in answers
                 if answer.sighting or answer.missing
-            ]
+            ],
+            SERVICE,
         )
         # A 404 counts only from the Galaxy, and as the user, that had the run.
         reliable = not any(
