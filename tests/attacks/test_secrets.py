@@ -42,6 +42,7 @@ def homes(tmp_path: Path) -> Iterator[list[Path]]:
         shutil.rmtree(EmbeddedPostgres(home).folder, ignore_errors=True)
 
 
+@pytest.mark.usefixtures("homes")  # under root, doctor starts a database elsewhere
 def test_an_env_file_with_addresses_of_others(attack: Attack, tmp_path: Path) -> None:
     with eavesdropper() as thief:
         url = f"http://127.0.0.1:{thief.port}"
