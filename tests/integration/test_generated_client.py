@@ -59,8 +59,13 @@ def test_a_generated_client_is_typed_and_submits_lists_waits_and_cancels(
         service.dataset("reads-1")
         token = service.container.create_token()("portal", Scope.SUBMIT).text
         schema = document(service.url, tmp_path)
+        # A type that the generator does not know by itself.
+        types = {"application/zip": "application/octet-stream"}
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({"content_type_overrides": types}))
         generate = ("openapi-python-client", "generate", "--meta", "none")
-        run(tmp_path, *generate, "--path", schema, "--fail-on-warning")
+        options = ("--path", schema, "--config", config, "--fail-on-warning")
+        run(tmp_path, *generate, *options)
         package = tmp_path / "galaxy_jobs_client"
         # Not the generator's own client.py: its comments for mypy get lost.
         typed = (package / "api", package / "models")
