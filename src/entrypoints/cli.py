@@ -212,6 +212,49 @@ def galaxy(
     return 0
 
 
+@app.command
+def store(
+    action: Literal["start", "stop", "status", "remove"],
+    /,
+    *,
+    port: Port | None = None,
+) -> int:
+    """Start, stop or remove a local store of files, or show its status.
+
+    It is SeaweedFS, which speaks S3: for trying out `[storage]`.
+
+    Args:
+        action: One of these. `start` prints its key, as lines that `export` takes, and
+            what to write into GALAXY_JOBS_CONFIG; `remove` deletes all its data.
+        port: The port to start it on; by default that of before, or the first one
+            from 8333 that is free.
+    """
+    from galaxy_jobs.adapters.embedded.store import LocalStore
+    from galaxy_jobs.entrypoints import settings
+
+    local = LocalStore(settings.load().home / "store")
+    if action == "start":
+        access = local.start(lambda stage: output.note(f"{stage} …"), port)
+        output.note(
+            f'[storage]\nendpoint = "{access.endpoint}"\nbucket = "{access.bucket}"'
+        )
+        output.line(
+            f"AWS_ACCESS_KEY_ID={access.key_id}\nAWS_SECRET_ACCESS_KEY={access.secret}"
+        )
+        return 0
+    if action == "status":
+        running = local.running
+        state = f"running at {local.access.endpoint}" if running else "not running"
+        output.line(f"SeaweedFS: {state}")
+        return 0 if running else 1
+    if action == "stop":
+        local.stop()
+    else:
+        local.remove()
+    output.line("stopped" if action == "stop" else "removed")
+    return 0
+
+
 app.command(
     "galaxy_jobs.entrypoints.tokens_cli:app",
     name="token",

@@ -24,13 +24,14 @@ from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.oidc import OidcProviders
 from galaxy_jobs.adapters.prometheus import Metrics
 from galaxy_jobs.adapters.storage.folder import FolderStore
+from galaxy_jobs.adapters.storage.s3 import S3Store
 from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbeat
 from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.readiness import Readiness
-from galaxy_jobs.entrypoints.settings import HttpTable, Settings
+from galaxy_jobs.entrypoints.settings import HttpTable, Settings, StorageTable
 from galaxy_jobs.entrypoints.web.live import LivePages
 
 
@@ -101,6 +102,20 @@ def _galaxy(settings: Settings, metrics: Metrics) -> Galaxy:
         )
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_API_KEY: {error}") from None
+
+
+def _store(
+    table: StorageTable, folder: FolderStore, clock: ports.Clock
+) -> ports.ObjectStore:
+    if table.bucket is None:
+        return folder
+    return S3Store(
+        endpoint=table.endpoint,
+        public_endpoint=table.public_endpoint,
+        region=table.region,
+        bucket=table.bucket,
+        clock=clock,
+    )
 
 
 class Container(containers.DeclarativeContainer):
@@ -197,7 +212,9 @@ class Container(containers.DeclarativeContainer):
     folder_store: Provider[FolderStore] = Singleton(
         FolderStore, settings.provided.uploads_folder, load_signer, clock
     )
-    object_store: Provider[ports.ObjectStore] = folder_store.provided
+    object_store: Provider[ports.ObjectStore] = Singleton(
+        _store, settings.provided.storage, folder_store, clock
+    )
     open_upload = Singleton(
         use_cases.OpenUpload, uploads, datasets, object_store, clock, upload_policy
     )

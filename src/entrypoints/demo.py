@@ -22,8 +22,8 @@ from subprocess import DEVNULL, Popen, TimeoutExpired
 from typing import Any
 
 from galaxy_jobs.adapters.embedded import samples
-from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy, free_port
-from galaxy_jobs.adapters.embedded.system import tail
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.system import free_port, tail
 from galaxy_jobs.entrypoints import environment, wording
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import attrs
 import msgspec
 from attrs import field, frozen
+from attrs.validators import optional
 
 from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
@@ -125,6 +126,26 @@ class DataTable:
 
 
 @frozen(kw_only=True)
+class StorageTable:
+    """The ``[storage]`` table: where uploaded files are kept.
+
+    Attributes:
+        bucket: On a server that speaks S3; its credentials are those that botocore
+            finds, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. None: in a
+            folder of this machine.
+        endpoint: The address of that server; None: Amazon's.
+        public_endpoint: The address at which clients and Galaxy reach it, if that is
+            another one.
+        region: Of the bucket.
+    """
+
+    bucket: str | None = None
+    endpoint: str | None = field(default=None, validator=optional(_address))
+    public_endpoint: str | None = field(default=None, validator=optional(_address))
+    region: str = "us-east-1"
+
+
+@frozen(kw_only=True)
 class _Threads:
     threads: int = field(default=8, validator=positive)
 
@@ -153,6 +174,7 @@ _EXPECTED: Mapping[Any, str] = {
     int: "a whole number",
     float: "a number",
     str: "a text",
+    str | None: "a text",
     bool: "true or false",
     timedelta: "a number of seconds",
     list[str]: "a list of texts, such as ['https://app.example.org']",
@@ -255,6 +277,7 @@ class Settings:
     data: DataTable = field(factory=DataTable)
     sources: DataPolicy = field(factory=DataPolicy)
     uploads: UploadPolicy = field(factory=UploadPolicy)
+    storage: StorageTable = field(factory=StorageTable)
 
     @property
     def uploads_folder(self) -> Path:
@@ -292,6 +315,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
             file, "submit", SubmitPolicy, ReconcilePolicy, _Cleanup, deadline=deadline
         )
         (http,) = _table(file, "http", HttpTable)
+        (storage,) = _table(file, "storage", StorageTable)
         data, sources, uploads = _table(
             file, "data", DataTable, DataPolicy, UploadPolicy
         )
@@ -314,6 +338,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         data=data,
         sources=sources,
         uploads=uploads,
+        storage=storage,
     )
 
 

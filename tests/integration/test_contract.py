@@ -10,7 +10,7 @@ import pytest
 from tests.support.http_contract import HttpContract, Opened
 from tests.support.http_world import IMPATIENT, World, furnished, over_sockets
 from tests.support.owner_walk import OwnerWalk
-from tests.support.upload_contract import UploadContract
+from tests.support.upload_contract import OwnAddresses, UploadContract
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ class TestOverSockets(HttpContract):
     pass
 
 
-class TestUploadsOverSockets(UploadContract):
+class TestUploadsOverSockets(UploadContract, OwnAddresses):
     pass
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from galaxy_jobs.adapters.embedded import galaxy_package
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
-from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy, free_port
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.galaxy_package import (
     RECIPE,
     RELEASES,
@@ -29,6 +29,7 @@ from galaxy_jobs.adapters.embedded.samples import (
     import_workflow,
     upload_text,
 )
+from galaxy_jobs.adapters.embedded.system import free_port
 from tests.support.galaxy import port_for
 from tests.support.service import service
 from tests.support.truth import has_ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -21,7 +22,10 @@ from tests.support.http_contract import problem
 from tests.support.http_world import World
 
 
-CONTENT = os.urandom(2 * MIB + 17)
+PART = 5 * MIB
+"""The size of parts: no store of the S3 kind takes smaller ones, but for the last."""
+
+CONTENT = os.urandom(2 * PART + 17)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -87,9 +91,9 @@ class UploadContract:
 
     @pytest.fixture(autouse=True)
     def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Parts of a MiB, so that a file of three is small."""
-        monkeypatch.setattr(model, "PART_SIZE", MIB)
-        monkeypatch.setattr(use_cases, "PART_SIZE", MIB)
+        """Make a file of three parts small."""
+        monkeypatch.setattr(model, "PART_SIZE", PART)
+        monkeypatch.setattr(use_cases, "PART_SIZE", PART)
 
     @pytest.fixture(autouse=True)
     def nothing_open(self, world: World) -> Iterator[None]:
@@ -105,18 +109,18 @@ class UploadContract:
     ) -> None:
         upload = opened(world, dataset_id=f"reads {uuid4()}")
         assert (upload["state"], upload["size"]) == ("open", len(CONTENT))
-        assert (upload["part_size"], upload["parts"], upload["put"]) == (MIB, 3, None)
+        assert (upload["part_size"], upload["parts"], upload["put"]) == (PART, 3, None)
         path = f"/uploads/{upload['upload_id']}"
         assert world.get("/uploads")["items"][0]["upload_id"] == upload["upload_id"]
         third, first = signed(world, upload, 3, 1)
-        assert (third["number"], third["offset"], third["size"]) == (3, 2 * MIB, 17)
+        assert (third["number"], third["offset"], third["size"]) == (3, 2 * PART, 17)
         assert first["method"] == "PUT"
         for part in (third, first):
             answer = sent(world, part, slice_of(part))
             assert answer.status_code == 200
             assert answer.headers["etag"]
         shown = world.get(path)
-        assert shown["received"] == {"bytes": MIB + 17, "parts": 2}
+        assert shown["received"] == {"bytes": PART + 17, "parts": 2}
         assert shown["missing"] == [2]
         answer = completed(world, upload)
         assert problem(answer, 409, "upload-incomplete")["missing"] == [2]
@@ -167,7 +171,9 @@ class UploadContract:
         assert parts.path.startswith(f"/data/{upload['upload_id']}/a%20b")
         assert (data.ext, data.name, data.sha256) == ("fastq", "a b'ü%.txt", SHA256)
         url = f"{parts.path}?{parts.query}"
-        answer = world.api.get(url, follow_redirects=True)
+        answer = world.api.get(url, follow_redirects=False)
+        if answer.status_code == 302:
+            answer = httpx.get(answer.headers["location"])
         assert answer.status_code == 200
         assert answer.content == CONTENT
         assert answer.headers["content-type"] == "application/octet-stream"
@@ -253,42 +259,11 @@ class UploadContract:
 
     def test_a_part_with_another_checksum_is_refused(self, world: World) -> None:
         upload = opened(world)
-        digest = hashlib.sha256(CONTENT[2 * MIB :]).hexdigest()
+        digest = hashlib.sha256(CONTENT[2 * PART :]).hexdigest()
         (part,) = signed(world, upload, 3, sha256={"3": digest})
         assert not sent(world, part, b"x" * 17).is_success
         assert world.get(f"/uploads/{upload['upload_id']}")["missing"] == [1, 2, 3]
         assert sent(world, part, slice_of(part)).status_code == 200
-
-    @pytest.mark.parametrize(
-        "query",
-        [
-            {"expires": "99999999999"},
-            {"offset": "0"},
-            {"size": "18"},
-            {"signature": "0" * 64},
-            {"signature": None},
-            {"key": "00000000"},
-            {"sha256": "0" * 64},
-        ],
-        ids=repr,
-    )
-    def test_an_altered_address_is_refused(
-        self, world: World, query: dict[str, str | None]
-    ) -> None:
-        upload = opened(world)
-        (part,) = signed(world, upload, 3)
-        url = altered(part["url"], **query)
-        assert sent(world, part, slice_of(part), url).status_code == 403
-
-    def test_an_address_of_one_part_takes_no_other(self, world: World) -> None:
-        upload, other = opened(world), opened(world)
-        (part,) = signed(world, upload, 3)
-        for url in (
-            part["url"].replace("/parts/3", "/parts/2"),
-            part["url"].replace(upload["upload_id"], other["upload_id"]),
-            part["url"].replace("/parts/3", "/parts/x"),
-        ):
-            assert sent(world, part, slice_of(part), url).status_code in {403, 404}
 
     def test_parts_that_it_does_not_have_are_not_signed(self, world: World) -> None:
         upload = opened(world)
@@ -305,6 +280,10 @@ class UploadContract:
         upload = opened(world)
         stored(world, upload, CONTENT[::-1])
         stored(world, upload)
+        if world.get(f"/uploads/{upload['upload_id']}")["missing"]:
+            # It cannot tell which is the later one of two in the same second.
+            time.sleep(1.1)
+            stored(world, upload)
         completed(world, upload)
         swept(world)
         assert completed(world, upload).json()["sha256"] == SHA256
@@ -369,3 +348,43 @@ class UploadContract:
         kept = world.container.uploads().get(upload["upload_id"], SERVICE)
         assert not kept.stored
         assert not store.parts(key, kept.ref or "")
+
+
+class OwnAddresses:
+    """The addresses of parts that the service itself takes."""
+
+    @pytest.fixture(autouse=True)
+    def small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make a file of three parts small."""
+        monkeypatch.setattr(model, "PART_SIZE", PART)
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            {"expires": "99999999999"},
+            {"offset": "0"},
+            {"size": "18"},
+            {"signature": "0" * 64},
+            {"signature": None},
+            {"key": "00000000"},
+            {"sha256": "0" * 64},
+        ],
+        ids=repr,
+    )
+    def test_an_altered_address_is_refused(
+        self, world: World, query: dict[str, str | None]
+    ) -> None:
+        upload = opened(world)
+        (part,) = signed(world, upload, 3)
+        url = altered(part["url"], **query)
+        assert sent(world, part, slice_of(part), url).status_code == 403
+
+    def test_an_address_of_one_part_takes_no_other(self, world: World) -> None:
+        upload, other = opened(world), opened(world)
+        (part,) = signed(world, upload, 3)
+        for url in (
+            part["url"].replace("/parts/3", "/parts/2"),
+            part["url"].replace(upload["upload_id"], other["upload_id"]),
+            part["url"].replace("/parts/3", "/parts/x"),
+        ):
+            assert sent(world, part, slice_of(part), url).status_code in {403, 404}

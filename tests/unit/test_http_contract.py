@@ -17,7 +17,7 @@ from tests.support.build import HERE, NOON
 from tests.support.http_contract import HttpContract, Opened, percent_encoded
 from tests.support.http_world import IMPATIENT, World, furnished, in_memory
 from tests.support.owner_walk import OwnerWalk
-from tests.support.upload_contract import UploadContract
+from tests.support.upload_contract import OwnAddresses, UploadContract
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ class TestInMemory(HttpContract):
     pass
 
 
-class TestUploadsInMemory(UploadContract):
+class TestUploadsInMemory(UploadContract, OwnAddresses):
     pass
 
 

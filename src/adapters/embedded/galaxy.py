@@ -21,7 +21,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Collection, Iterator
@@ -40,17 +39,20 @@ from galaxy_jobs.adapters.embedded.galaxy_package import (
 )
 from galaxy_jobs.adapters.embedded.samples import call
 from galaxy_jobs.adapters.embedded.system import (
+    HOST,
     Progress,
     absolute,
-    is_alive,
+    free_port,
+    is_free,
+    kill_marked,
     locked,
+    marked_processes,
     need_proc,
-    process_ids,
     tail,
+    write_private,
 )
 
 
-HOST = "127.0.0.1"
 DEFAULT_PORT = 8085
 DEFAULT_USER = "demo"
 
@@ -236,19 +238,7 @@ class LocalGalaxy:
         Raises:
             EmbeddedError: A process of it cannot be ended.
         """
-        deadline = time.monotonic() + STOP_TIMEOUT
-        killed: set[int] = set()
-        # Repeatedly: a process may have started another one before it was killed. One
-        # that is ending has lost its environment, and still holds the port.
-        while (alive := self.processes()) or any(map(is_alive, killed)):
-            if time.monotonic() > deadline:
-                pids = ", ".join(map(str, alive | killed))
-                raise EmbeddedError(f"Galaxy's processes {pids} cannot be killed.")
-            for pid in alive:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            killed |= alive
-            time.sleep(0.02)
+        kill_marked(self._path_marker, STOP_TIMEOUT)
 
     def status(self) -> Status:
         """Return its status, without waiting."""
@@ -274,17 +264,7 @@ class LocalGalaxy:
 
     def processes(self) -> set[int]:
         """Return the ids of its processes: server, task processes and jobs."""
-        marker = os.fsencode(self._path_marker)
-        pids = set()
-        for pid in process_ids():
-            # Another user's are not readable, and a zombie has none.
-            with contextlib.suppress(OSError):
-                environment = Path(f"/proc/{pid}/environ").read_bytes()
-                for variable in environment.split(b"\0"):
-                    name, _, value = variable.partition(b"=")
-                    if name == b"PATH" and marker in value.split(b":"):
-                        pids.add(pid)
-        return pids
+        return marked_processes(self._path_marker)
 
     def server(self) -> int | None:
         """Return the id of the server's process; None if it is not alive."""
@@ -325,9 +305,9 @@ class LocalGalaxy:
         state = self._state()
         # Its clients know the address, so a short wait for the port is worthwhile.
         deadline = time.monotonic() + PORT_TIMEOUT
-        while not _is_free(state.port) and time.monotonic() < deadline:
+        while not is_free(state.port) and time.monotonic() < deadline:
             time.sleep(0.05)
-        if not _is_free(state.port):
+        if not is_free(state.port):
             free = free_port(state.port)
             progress(f"port {state.port} is taken: using {free}")
             state = evolve(state, port=free)
@@ -373,7 +353,7 @@ class LocalGalaxy:
             "ID_SECRET": state.id_secret,
         }.items():
             text = text.replace(f"@{name}@", value)
-        _write_private(self._config, text)
+        write_private(self._config, text)
 
     def _wait(self, progress: Progress) -> None:
         began = reported = time.monotonic()
@@ -443,7 +423,7 @@ class LocalGalaxy:
             ) from error
 
     def _save(self, state: _State) -> None:
-        _write_private(self._state_file, json.dumps(asdict(state), indent=1))
+        write_private(self._state_file, json.dumps(asdict(state), indent=1))
 
     def _key_of(self, name: str) -> str:
         request = partial(call, self.url, self._state().admin_key)
@@ -464,39 +444,3 @@ class LocalGalaxy:
         details = request("GET", f"{path}/detailed")
         key: str = details["key"] if details else request("POST", path)
         return key
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as sock:
-        # As the server does: connections in TIME_WAIT do not matter.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def free_port(taken: int) -> int:
-    """Return the next free port above *taken*.
-
-    Not one of the kernel's choice: it chooses from the range for outgoing connections,
-    and the port might be in use at the next start.
-
-    Raises:
-        EmbeddedError: A thousand ports are taken.
-    """
-    for port in range(taken + 1, taken + 1000):
-        if _is_free(port):
-            return port
-    raise EmbeddedError(f"No port from {taken} to {taken + 999} is free for Galaxy.")
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace the file *path* atomically, readable by its owner only."""
-    partial_file = path.with_name(f"{path.name}.new")
-    partial_file.unlink(missing_ok=True)
-    descriptor = os.open(partial_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-        file.write(text)
-    partial_file.replace(path)

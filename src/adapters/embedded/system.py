@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
@@ -20,6 +22,9 @@ from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 Progress = Callable[[str], None]
 """Called with short phrases about the progress of a long action."""
 
+
+HOST = "127.0.0.1"
+"""The address that embedded servers listen on."""
 
 LOCK_POLL_INTERVAL = 0.05
 """Seconds between two attempts to take a lock within a time."""
@@ -127,3 +132,79 @@ def tail(path: Path, lines: int = 3, start: int = 0, separator: str = " | ") -> 
     except OSError:
         return ""
     return separator.join(text.strip().splitlines()[-lines:])
+
+
+def marked_processes(marker: str) -> set[int]:
+    """Return the ids of the processes that have an entry *marker* in their PATH.
+
+    PATH, since a server passes it to what it starts, and hardly any other variable.
+    """
+    wanted = os.fsencode(marker)
+    pids = set()
+    for pid in process_ids():
+        # Another user's are not readable, and a zombie has none.
+        with suppress(OSError):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            for variable in environment.split(b"\0"):
+                name, _, value = variable.partition(b"=")
+                if name == b"PATH" and wanted in value.split(b":"):
+                    pids.add(pid)
+    return pids
+
+
+def kill_marked(marker: str, timeout: float) -> None:
+    """Kill the processes of :func:`marked_processes`, as a power cut would.
+
+    Raises:
+        EmbeddedError: One is still alive after so many seconds.
+    """
+    deadline = time.monotonic() + timeout
+    killed: set[int] = set()
+    # Repeatedly: a process may have started another one before it was killed. One
+    # that is ending has lost its environment, and still holds the port.
+    while (alive := marked_processes(marker)) or any(map(is_alive, killed)):
+        if time.monotonic() > deadline:
+            pids = ", ".join(map(str, alive | killed))
+            raise EmbeddedError(f"The processes {pids} cannot be killed.")
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= alive
+        time.sleep(0.02)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on a port."""
+    with socket.socket() as sock:
+        # As the server does: connections in TIME_WAIT do not matter.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def free_port(taken: int) -> int:
+    """Return the next free port above *taken*.
+
+    Not one of the kernel's choice: it chooses from the range for outgoing connections,
+    and the port might be in use at the next start.
+
+    Raises:
+        EmbeddedError: A thousand ports are taken.
+    """
+    for port in range(taken + 1, taken + 1000):
+        if is_free(port):
+            return port
+    raise EmbeddedError(f"No port from {taken} to {taken + 999} is free.")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file *path* atomically, readable by its owner only."""
+    partial_file = path.with_name(f"{path.name}.new")
+    partial_file.unlink(missing_ok=True)
+    descriptor = os.open(partial_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        file.write(text)
+    partial_file.replace(path)

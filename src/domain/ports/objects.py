@@ -32,10 +32,11 @@ class ObjectStore(Protocol):
     """A store of files, each by its key, that are put together from parts.
 
     Clients send parts to signed addresses, and the sizes are part of the signature: a
-    store takes nothing else. A part that is sent again replaces the one before. Until
-    :meth:`finish`, no file can be read under the key. Every method may be called from
-    several threads and processes at once, and may raise :class:`StorageUnavailable`:
-    the store could not be reached, is full, or refuses us.
+    store takes nothing else. A part that is sent again replaces the one before; a store
+    that cannot tell which of the two is the later one has neither, so that it has to be
+    sent once more. Until :meth:`finish`, no file can be read under the key. Every
+    method may be called from several threads and processes at once, and may raise
+    :class:`StorageUnavailable`: the store could not be reached, is full, or refuses us.
     """
 
     @abstractmethod

@@ -1,0 +1,119 @@
+"""Files on a real SeaweedFS, held to the contract of every store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+import requests
+
+from galaxy_jobs.adapters.clock import SystemClock
+from galaxy_jobs.adapters.embedded.store import LocalStore, StoreAccess
+from galaxy_jobs.adapters.storage.s3 import S3Store
+from galaxy_jobs.adapters.testing.contracts.objects import (
+    HOUR,
+    LAST,
+    PART,
+    SIZE,
+    ObjectStoreContract,
+    Requests,
+)
+from galaxy_jobs.domain import StoredPart
+from galaxy_jobs.domain.errors import StorageUnavailable
+from tests.support.http_world import IMPATIENT, World, furnished, in_memory
+from tests.support.upload_contract import UploadContract
+
+
+@pytest.fixture(scope="module")
+def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreAccess]:
+    local = LocalStore(tmp_path_factory.mktemp("store"), port=18333)
+    try:
+        yield local.start()
+    finally:
+        local.remove()
+        assert not local.processes()
+
+
+def s3(access: StoreAccess, **changes: str) -> S3Store:
+    """Return the adapter of a store."""
+    given = {
+        "endpoint": access.endpoint,
+        "region": access.region,
+        "bucket": access.bucket,
+        "secret": access.secret,
+        "public_endpoint": None,
+        **changes,
+    }
+    return S3Store(
+        endpoint=given["endpoint"],
+        public_endpoint=given["public_endpoint"],
+        region=str(given["region"]),
+        bucket=str(given["bucket"]),
+        clock=SystemClock(),
+        keys=(access.key_id, str(given["secret"])),
+    )
+
+
+def over_http(
+    method: str,
+    url: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    answer = requests.request(method, url, data=body, headers=headers, timeout=30)
+    return answer.status_code, answer.content
+
+
+class TestSeaweedFS(ObjectStoreContract):
+    @pytest.fixture
+    def store(self, access: StoreAccess) -> S3Store:
+        return s3(access)
+
+    @pytest.fixture
+    def send(self) -> Requests:
+        return over_http
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"secret": "wrong"}, {"bucket": "none"}, {"endpoint": "http://127.0.0.1:9"}],
+    ids=repr,
+)
+def test_a_store_that_cannot_be_used_is_one_error(
+    access: StoreAccess, wrong: dict[str, str]
+) -> None:
+    store = s3(access, **wrong)
+    for call in (
+        lambda: store.begin("uploads/x", SIZE),
+        lambda: store.discard("uploads/x"),
+        store.check,
+    ):
+        with pytest.raises(StorageUnavailable) as caught:
+            call()
+        assert access.key_id not in str(caught.value)
+
+
+def test_addresses_are_those_that_clients_reach(access: StoreAccess) -> None:
+    store = s3(access, public_endpoint="https://files.example.org")
+    ref = store.begin("uploads/x", SIZE)
+    part = StoredPart(2, len(LAST))
+    signed = store.sign_part("uploads/x", ref, part, offset=PART, lifetime=HOUR)
+    assert signed.url.startswith("https://files.example.org/galaxy-jobs/uploads/x?")
+    read = store.sign_read("uploads/x", "a.txt", HOUR)
+    assert read is not None
+    assert read.startswith("https://files.example.org/")
+    store.discard("uploads/x")
+
+
+def test_the_clock_of_a_store_is_compared(access: StoreAccess) -> None:
+    assert abs(s3(access).check().total_seconds()) < 5
+
+
+@pytest.fixture(scope="module")
+def world(access: StoreAccess) -> Iterator[World]:
+    with in_memory(**IMPATIENT, object_store=s3(access)) as made:
+        yield furnished(made)
+
+
+class TestUploads(UploadContract):
+    pass
