@@ -355,6 +355,63 @@ def _register(
     return 0
 
 
+def upload(
+    *files: Path,
+    ext: str,
+    dataset: str | None = None,
+    collection: str | None = None,
+    name: str | None = None,
+    json: AsJson = False,
+) -> int:
+    """Upload files; each becomes a dataset.
+
+    An upload that was interrupted is resumed by the same command.
+
+    Args:
+        files: The files.
+        ext: Galaxy's name of their format, such as fastqsanger.gz.
+        dataset: The id of the dataset for jobs to use, or of the collection; made up if
+            not given.
+        collection: Make the files one dataset: a list, a pair (paired) or a list of
+            pairs (list:paired). Pairs are told by _1 and _2, or _R1 and _R2, in names.
+        name: The name of the collection, for people.
+    """
+    from galaxy_jobs.entrypoints.client import uploading
+
+    if not files:
+        raise Usage("Give at least one FILE.")
+    if dataset is not None and len(files) > 1 and collection is None:
+        raise Usage("--dataset names one dataset: give one FILE, or --collection.")
+    if (name is not None) != (collection is not None):
+        raise Usage("--collection and --name go together.")
+    if collection is not None:  # names that do not fit, before anything is sent
+        uploading.collection(collection, [(path.name, "") for path in files])
+    api, registered = _api(), []
+    total = sum(path.stat().st_size for path in files if path.is_file())
+    with uploading.progress(total) as advance:
+        for path in files:
+            id_ = dataset if collection is None else None
+            uploaded = uploading.upload(
+                api, path, ext=ext, dataset_id=id_, advance=advance
+            )
+            registered.append((path.name, uploaded))
+    if collection is None:
+        for _, shown in registered:
+            if json:
+                output.document(shown)
+            else:
+                output.line(job_views.registered(shown))
+        return 0
+    members = [(file, shown["dataset_id"]) for file, shown in registered]
+    source = {
+        "src": "collection",
+        "collection_type": collection,
+        "elements": uploading.collection(collection, members),
+    }
+    body = {"name": name, "source": source}
+    return _register([("", body)], dataset, check=True, as_json=json)
+
+
 @datasets.command(name="list")
 def list_datasets(
     *,
@@ -424,6 +481,7 @@ def register(app: cyclopts.App) -> None:
         app.command(command, group=GROUP)
     for command in (outputs, history):
         app.command(command, group=GROUP)
+    app.command(upload, group=GROUP)
     app.command(list_jobs, name="list", group=GROUP)
     app.command(datasets)
     app.command(workflows)

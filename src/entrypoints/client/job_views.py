@@ -130,6 +130,8 @@ def _source(source: Mapping[str, Any]) -> str:
     if source["src"] == "collection":
         count = source["count"]
         return f"{count} element{'' if count == 1 else 's'}"
+    if source["src"] == "upload":
+        return "uploaded"
     return source.get("url") or f"{source['src']}:{source['id']}"
 
 

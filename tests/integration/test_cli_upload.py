@@ -1,0 +1,150 @@
+"""The command `upload`, against a real service over sockets."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from galaxy_jobs.adapters.storage.folder import PartWriter
+from galaxy_jobs.domain.model import upload as model
+from galaxy_jobs.domain.model.upload import MIB
+from galaxy_jobs.domain.use_cases import uploads as use_cases
+from tests.support.client import Client
+from tests.support.http_world import IMPATIENT, World, over_sockets
+from tests.support.wait import until
+
+
+@pytest.fixture(scope="module")
+def world(module_database_url: str) -> Iterator[World]:
+    with over_sockets(module_database_url, **IMPATIENT) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def gj(world: World, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client.of(world.site.url, tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "PART_SIZE", MIB)
+    monkeypatch.setattr(use_cases, "PART_SIZE", MIB)
+
+
+@contextmanager
+def sweeping(world: World) -> Iterator[None]:
+    """Verify files while the block runs, as a poller does."""
+    ended = threading.Event()
+
+    def sweep() -> None:
+        while not ended.wait(0.1):
+            world.container.sweep_uploads()()
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def a_file(tmp_path: Path, name: str = "reads.fastq", size: int = 5 * MIB + 3) -> Path:
+    path = tmp_path / name
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+def content(world: World, dataset_id: str) -> bytes:
+    upload_id = world.get(f"/datasets/{dataset_id}")["source"]["upload_id"]
+    with world.container.object_store().read(f"uploads/{upload_id}") as pieces:
+        return b"".join(pieces)
+
+
+def test_a_file_is_uploaded_and_is_a_dataset(
+    world: World, gj: Client, tmp_path: Path
+) -> None:
+    path = a_file(tmp_path)
+    command = ("upload", str(path), "--ext", "fastq", "--dataset", "whole")
+    with sweeping(world):
+        done = gj(*command)
+    assert "Dataset whole is registered" in done.stdout
+    assert content(world, "whole") == path.read_bytes()
+    assert "uploaded" in gj("datasets", "list").stdout
+    assert "uploaded" in gj("datasets", "show", "whole").stdout
+    # What is complete is not sent again.
+    assert gj.json(*command)["dataset_id"] == "whole"
+
+
+def test_an_upload_that_is_killed_sends_no_finished_part_again(
+    world: World, gj: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = a_file(tmp_path, size=9 * MIB + 3)
+    finished: list[int] = []
+    go_on = threading.Event()
+    finish = PartWriter.finish
+
+    def slow(writer: PartWriter) -> str:
+        if len(finished) >= 3 and not go_on.wait(60):
+            raise AssertionError("nobody went on")
+        digest = finish(writer)
+        finished.append(writer.part.number)
+        return digest
+
+    monkeypatch.setattr(PartWriter, "finish", slow)
+    command = ("upload", str(path), "--ext", "fastq", "--dataset", "killed")
+    client = gj.start(*command)
+    try:
+        until(lambda: len(finished) >= 3)
+    finally:
+        client.kill()
+        client.communicate()
+    go_on.set()
+    until(lambda: not world.get("/uploads")["items"] or len(finished) >= 3)
+    time.sleep(0.5)  # what had arrived whole is stored
+    with sweeping(world):
+        gj(*command)
+    assert sorted(finished) == list(range(1, 11))
+    assert content(world, "killed") == path.read_bytes()
+
+
+def test_a_wrong_file_is_an_error_of_one_line(gj: Client, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    for arguments, code in (
+        ([str(tmp_path / "none"), "--ext", "txt"], 2),
+        ([str(empty), "--ext", "txt"], 1),
+        ([str(empty), str(empty), "--ext", "txt", "--dataset", "d"], 2),
+        ([str(empty), "--ext", "txt", "--collection", "list"], 2),
+        ([str(empty), "--ext", "txt", "--collection", "paired", "--name", "n"], 2),
+        (["--ext", "txt"], 2),
+    ):
+        done = gj("upload", *arguments, code=code)
+        assert done.stderr.startswith("galaxy-jobs: ")
+
+
+def test_pairs_become_a_collection(world: World, gj: Client, tmp_path: Path) -> None:
+    names = [f"{sample}_R{n}.fastq" for sample in ("s1", "s2") for n in (2, 1)]
+    paths = [str(a_file(tmp_path, name, 5)) for name in names]
+    command = ("--ext", "fastq", "--collection", "list:paired", "--name", "Plate")
+    gj("upload", *paths, *command, "--dataset", "plate")
+    source = world.get("/datasets/plate")["source"]
+    assert source["collection_type"] == "list:paired"
+    pairs = {
+        sample["name"]: [element["name"] for element in sample["elements"]]
+        for sample in source["elements"]
+    }
+    assert pairs == {sample: ["forward", "reverse"] for sample in ("s1", "s2")}
+    ids = [
+        element["dataset_id"]
+        for sample in source["elements"]
+        for element in sample["elements"]
+    ]
+    shown = [world.get(f"/datasets/{id_}")["name"] for id_ in ids]
+    assert shown == sorted(names)
