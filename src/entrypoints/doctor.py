@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 from rich.table import Table
@@ -31,11 +32,19 @@ from galaxy_jobs.domain.errors import (
     IssuerUnavailable,
     RunnerError,
     RunnerRefusedUs,
+    StorageUnavailable,
     StoreUnavailable,
     listed,
 )
 from galaxy_jobs.domain.model.workflow import dataset_target
-from galaxy_jobs.domain.ports import Backlog, Clock, IdentityProviders, PollQueue
+from galaxy_jobs.domain.ports import (
+    Backlog,
+    Clock,
+    IdentityProviders,
+    ObjectStore,
+    PollQueue,
+)
+from galaxy_jobs.entrypoints.api.host_and_origin import is_loopback
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.container import opened
 from galaxy_jobs.entrypoints.environment import BadSetting
@@ -94,6 +103,8 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
     "workflows": ("key",),
     "jobs of others": ("key", "migrations"),
     "poller": ("key", "migrations"),
+    "storage": (),
+    "public address": ("settings",),
     "issuers": (),
 }
 """Every check, in the order of the findings, with the checks that it rests on."""
@@ -122,6 +133,14 @@ OTHER_GALAXY = (
 OTHER_ISSUER = (
     "Correct its address in [[oidc]] of GALAXY_JOBS_CONFIG, or wait until it answers."
 )
+OTHER_STORAGE = (
+    "Correct [storage] in GALAXY_JOBS_CONFIG and the credentials in the environment; "
+    "without it, files are kept below GALAXY_JOBS_HOME."
+)
+PUBLIC_URL = (
+    "Set  public_url  in [data] of GALAXY_JOBS_CONFIG to an address of this service "
+    "that Galaxy reaches; it fetches uploaded files from there."
+)
 UNTESTED = "Read what older releases lack in README, and try a job first."
 OTHER_HOME = "Set GALAXY_JOBS_HOME to a folder of yours, or DATABASE_URL to a server."
 NEW_KEY = (
@@ -139,6 +158,7 @@ class Doctor:
     queue: Callable[[], PollQueue]
     galaxy: Callable[[], Galaxy]
     providers: IdentityProviders
+    store: Callable[[], ObjectStore]
     clock: Clock
     _identity: Identity | None = field(default=None, init=False)
 
@@ -160,7 +180,13 @@ class Doctor:
                 return
         try:
             yield from getattr(self, f"_{check.replace(' ', '_')}")()
-        except (BadSetting, EmbeddedError, RunnerError, StoreUnavailable) as error:
+        except (
+            BadSetting,
+            EmbeddedError,
+            RunnerError,
+            StorageUnavailable,
+            StoreUnavailable,
+        ) as error:
             yield FAIL, str(error), self._remedy(check, error)
 
     def _remedy(self, check: str, error: Exception) -> str:
@@ -177,6 +203,8 @@ class Doctor:
                 return NEW_KEY
             case "galaxy", _:
                 return OTHER_GALAXY
+            case "storage", _:
+                return OTHER_STORAGE
             case _:
                 return "galaxy-jobs doctor  (again, a little later)"
 
@@ -326,6 +354,22 @@ class Doctor:
         else:
             yield OK, f"{active}, polled in time."
 
+    def _storage(self) -> Iterator[Outcome]:
+        store = self.store()
+        own_clock = store.now() is not None
+        yield OK, "Uploaded files can be kept."
+        if own_clock:  # addresses are signed by ours, and verified by that one
+            yield self._skew("The store", store.now)
+
+    def _public_address(self) -> Iterator[Outcome]:
+        url, (galaxy, _) = self.settings.data.public_url, self.settings.galaxy()
+        here, there = (urlsplit(text).hostname or "" for text in (url, galaxy))
+        if is_loopback(here) and not is_loopback(there):
+            message = f"Uploads are offered at {url}, which {there} cannot reach."
+            yield WARN, message, PUBLIC_URL
+        else:
+            yield OK, f"Galaxy is told to fetch uploads at {url}."
+
     def _issuers(self) -> Iterator[Outcome]:
         for issuer in self.providers.issuers:
             try:
@@ -434,6 +478,7 @@ def _findings(stack: ExitStack) -> Iterator[Finding]:
         parts.queue,
         parts.galaxy,
         parts.identity_providers(),
+        parts.object_store,
         parts.clock(),
     )
     yield from doctor()

@@ -326,6 +326,7 @@ def doctor(sound: SetUp, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doctor]:
             queue=container.queue,
             galaxy=container.galaxy,
             providers=container.identity_providers(),
+            store=container.object_store,
             clock=lambda: datetime.now(UTC),
         )
 

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from types import TracebackType
@@ -183,6 +183,13 @@ class FolderStore(ObjectStore):
                     shutil.rmtree(discarded)
                 with suppress(FileNotFoundError):
                     folder.rename(discarded)
+
+    def now(self) -> datetime | None:
+        with _translated():
+            self.root.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise StorageUnavailable(f"{self.root} cannot be written to.")
+        return None
 
     def _folder(self, key: str) -> Path:
         folder = self.root / key

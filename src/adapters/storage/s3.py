@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
@@ -162,20 +162,14 @@ class S3Store(ObjectStore):
         with _translated(missing_is=None):
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
-    def check(self) -> timedelta:
-        """Return how far the server's clock is ahead of ours, if the bucket is there.
-
-        Raises:
-            StorageUnavailable: The server cannot be reached, refuses our key, or has no
-                such bucket.
-        """
+    def now(self) -> datetime | None:
         with _translated():
             answer = self._client.head_bucket(Bucket=self.bucket)
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         try:
-            return parsedate_to_datetime(date) - self.clock()
+            return parsedate_to_datetime(date)
         except ValueError:
-            return timedelta(0)
+            return None
 
     # --- requests -------------------------------------------------------------------
 

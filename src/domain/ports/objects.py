@@ -119,3 +119,12 @@ class ObjectStore(Protocol):
     @abstractmethod
     def discard(self, key: str) -> None:
         """Remove a file, and all that was begun under its key; none is no error."""
+
+    @abstractmethod
+    def now(self) -> datetime | None:
+        """Return the time by the store's own clock; None: it has none of its own.
+
+        Raises:
+            StorageUnavailable: Also where the place that is configured does not exist
+                there, or may not be written to.
+        """

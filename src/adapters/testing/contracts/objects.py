@@ -153,6 +153,10 @@ class ObjectStoreContract:
             for altered in (_with(url, "x"), url.replace(key, f"{key}x")):
                 assert send("GET", altered)[0] == FORBIDDEN
 
+    def test_it_can_be_used(self, store: ObjectStore) -> None:
+        now = store.now()
+        assert now is None or now.utcoffset() is not None
+
     # --- what is refused ------------------------------------------------------------
 
     def test_nothing_but_the_signed_size_is_stored(
