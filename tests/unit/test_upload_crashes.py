@@ -175,14 +175,14 @@ def killed(world: World, work: Callable[[Process], None], step: int) -> None:
 
 def check_whole(world: World) -> None:
     """Assert that the dataset is there, and its file whole."""
-    dataset = world.datasets.get(ID)
+    dataset = world.datasets.get(ID, SERVICE)
     with world.store.read(f"uploads/{dataset.source.upload_id}") as pieces:  # type: ignore[union-attr]
         assert b"".join(pieces) == CONTENT
 
 
 def is_registered(world: World) -> bool:
     try:
-        world.datasets.get(ID)
+        world.datasets.get(ID, SERVICE)
     except DatasetNotFound:
         return False
     return True
