@@ -60,7 +60,19 @@ class Recorder:
 
     def keep(self, name: str, path: str, key: str | None = None, **params: Any) -> Any:
         """Record the answer under a name, and return it."""
-        answer = self.ask(path, key, **params)
+        return self._keep(name, path, self.ask(path, key, **params))
+
+    def send(self, name: str, path: str, body: object) -> Any:
+        """Record the answer to a POST under a name, and return it."""
+        answer = requests.post(
+            f"{self.lab.url}/api/{path}",
+            json=body,
+            headers={"x-api-key": self.lab.key},
+            timeout=60,
+        )
+        return self._keep(name, path, answer)
+
+    def _keep(self, name: str, path: str, answer: requests.Response) -> Any:
         content = answer.json()
         written = json.dumps(
             {"asked": path, "status": answer.status_code, "answer": content}, indent=1

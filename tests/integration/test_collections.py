@@ -26,7 +26,7 @@ from tests.support.workflows import collection, data, tool, workflow
 
 SETTINGS = """
 [submit]
-deadline = 2
+deadline = 8
 fence_wait = 0.5
 lease = 1
 retry_in = 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -393,3 +394,72 @@ def test_an_element_that_could_not_be_fetched_is_named_with_its_address(
 def test_what_failed_and_is_no_input_is_no_reason(server: HostileGalaxy) -> None:
     inputs = {"input1": {"src": "hda", "id": "e9"}}
     assert show_paused_job(server, inputs, misc_info=HASH) == SENTENCE
+
+
+# --- as real Galaxies answer --------------------------------------------------------
+
+RECORDED = Path(__file__).with_name("recorded")
+RELEASES = sorted(path.parent.name for path in RECORDED.glob("*/made_fetch.json"))
+
+
+def played(release: str, name: str) -> Any:
+    """Return an answer of a Galaxy; see ``record_collections.py``."""
+    return json.loads((RECORDED / release / f"{name}.json").read_text())["answer"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_collection_is_made_as_real_galaxies_answer(
+    server: HostileGalaxy, release: str
+) -> None:
+    fetched, made = (
+        played(release, f"made_{what}") for what in ("fetch", "collection")
+    )
+    server.garbage["fetch"] = http(json.dumps(fetched))
+    server.garbage["make"] = http(json.dumps(made))
+    plate = CollectionData(
+        "list:paired", (pair("s1", address(1), HDA), pair("s2", address(2), HDA))
+    )
+    invoke(server, text=plate)
+    ids = [
+        inner["id"]
+        for outer in server.made[-1]["element_identifiers"]
+        for inner in outer["element_identifiers"]
+    ]
+    first, second = (output["id"] for output in fetched["outputs"])
+    assert ids == [first, "a1", second, "a1"]
+    (invoked,) = server.invoked
+    assert invoked["inputs"]["text"] == {"src": "hdca", "id": made["id"]}
+    # Galaxy has put them where they were to be.
+    shown = [
+        inner["object"]["id"]
+        for outer in made["elements"]
+        for inner in outer["object"]["elements"]
+    ]
+    assert [shown[0], shown[2]] == [first, second]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize(
+    ("what", "place", "reason"),
+    [
+        ("wrong", "'s1/forward'", "Failed to validate"),
+        ("absent", "'s2/forward'", "404"),
+    ],
+)
+def test_what_real_galaxies_could_not_fetch_is_named(
+    server: HostileGalaxy, release: str, what: str, place: str, reason: str
+) -> None:
+    job, output = (played(release, f"made_{kind}_{what}") for kind in ("job", "output"))
+    server.garbage[f"details {job['id']}"] = http(json.dumps(job))
+    server.garbage[f"dataset {output['id']}"] = http(json.dumps(output))
+    server.garbage["datasets"] = http(json.dumps(played(release, "made_failed")))
+    message = adapter(server).details(job["id"]).message
+    shown = str(Failure(reason="job-failed", message=message).message)
+    assert place in shown
+    assert f"/{what}.txt?sig=***" in shown
+    assert reason in shown
+    assert "secret" not in shown
+
+
+def test_several_releases_are_recorded() -> None:
+    assert set(RELEASES) >= {"24.2", "26.1"}
