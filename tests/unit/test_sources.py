@@ -33,7 +33,7 @@ from galaxy_jobs.domain.errors import InvalidSource, InvalidValue
 from galaxy_jobs.domain.model import dataset as model
 from galaxy_jobs.domain.model.dataset import check_schemes
 from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
-from galaxy_jobs.domain.model.viewer import SERVICE
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
 from galaxy_jobs.domain.model.workflow_input import misfit
 from galaxy_jobs.domain.use_cases import DataPolicy, RegisterDataset
 from galaxy_jobs.domain.use_cases.sources import ResolveSource
@@ -383,6 +383,21 @@ def test_references_to_references_have_a_limit(
     ten = (*nine, SourceElement("9", ref))
     with pytest.raises(InvalidSource, match="more than 999 datasets"):
         ResolveSource(datasets)(add(datasets, "10", CollectionData("list:list", ten)))
+
+
+def test_a_collection_takes_no_data_of_other_owners(datasets: MemoryDatasets) -> None:
+    ann, bob = (Viewer(owner=name, sees_all=False) for name in ("ann", "bob"))
+    register = RegisterDataset(datasets, ManualClock())
+    register("mine", A, ann, DatasetId("a"))
+    source = CollectionData("list", (SourceElement("x", D["a"]),))
+    plate = register("plate", source, ann, DatasetId("plate"))
+    resolved = ResolveSource(datasets)(plate)
+    assert resolved == CollectionData("list", (SourceElement("x", A),))
+    with pytest.raises(InvalidSource, match="'a', which is not registered"):
+        register("plate", source, bob, DatasetId("plate"))
+    unchecked = register("plate", source, bob, DatasetId("plate"), check=False)
+    with pytest.raises(InvalidSource, match="'a', which is not registered"):
+        ResolveSource(datasets)(unchecked)
 
 
 # --- registering --------------------------------------------------------------------
