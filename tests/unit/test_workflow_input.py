@@ -108,7 +108,8 @@ def test_what_is_nested_too_deeply_is_quoted_in_short() -> None:
         (an_input("color"), "red", "a color such as '#ff0000', got \"red\"."),
         (an_input("color"), "#123", "a color such as '#ff0000', got \"#123\"."),
         (an_input("color"), "#00ff00\n", r'got "#00ff00\n".'),
-        (an_input("directory_uri"), 1, "the address of a directory, got 1."),
+        (an_input("directory_uri"), 1, "the address of a directory such as"),
+        (an_input("directory_uri"), "results", "'gxfiles://a/b', got \"results\"."),
         (an_input("text", multiple=True), [], "a text, got []."),
         (
             an_input("text", patterns=(SAMPLE,)),

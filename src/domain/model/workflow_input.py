@@ -37,6 +37,9 @@ MAX_FLOAT = 1.7976931348623157e308
 
 COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
+DIRECTORY = re.compile(r"^$|://")
+"""Found in addresses of directories, and in the empty text, which is none."""
+
 MATCH_STEPS = 10**7
 """Steps that the search for a regular expression may take, or the value is not
 checked: expressions come from the authors of workflows."""
@@ -311,8 +314,10 @@ def _value(input_: WorkflowInput, value: Json) -> Json:
 
 def _has_kind(kind: InputKind, value: Json) -> bool:
     match kind:
-        case InputKind.TEXT | InputKind.DIRECTORY:
+        case InputKind.TEXT:
             return isinstance(value, str)
+        case InputKind.DIRECTORY:
+            return isinstance(value, str) and bool(DIRECTORY.search(value))
         case InputKind.COLOR:
             return isinstance(value, str) and bool(COLOR.fullmatch(value))
         case InputKind.BOOLEAN:
@@ -377,7 +382,7 @@ def expected(input_: WorkflowInput) -> str:
         case InputKind.COLOR:
             return "a color such as '#ff0000'"
         case InputKind.DIRECTORY:
-            return "the address of a directory" + _form(input_)
+            return "the address of a directory such as 'gxfiles://a/b'" + _form(input_)
         case InputKind.TEXT:
             return "a text" + _form(input_)
         case InputKind.OTHER:

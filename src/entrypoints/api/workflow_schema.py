@@ -10,7 +10,12 @@ from typing import Any
 
 from galaxy_jobs.domain import AllowedWorkflow, InputKind, Workflow, WorkflowInput
 from galaxy_jobs.domain.model.values import PARAMETERS_SIZE
-from galaxy_jobs.domain.model.workflow_input import COLOR, MAX_INTEGER, Pattern
+from galaxy_jobs.domain.model.workflow_input import (
+    COLOR,
+    DIRECTORY,
+    MAX_INTEGER,
+    Pattern,
+)
 
 
 Schema = dict[str, Any]
@@ -163,7 +168,11 @@ _TYPES: dict[InputKind, Schema] = {
         "pattern": f"^{COLOR.pattern}$",
         "maxLength": len("#rrggbb"),
     },
-    InputKind.DIRECTORY: {"type": "string", "format": "directory-uri"},
+    InputKind.DIRECTORY: {
+        "type": "string",
+        "format": "directory-uri",
+        "pattern": DIRECTORY.pattern,
+    },
     InputKind.INTEGER: {
         "type": "integer",
         "minimum": -MAX_INTEGER,

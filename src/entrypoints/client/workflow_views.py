@@ -176,6 +176,7 @@ _EXAMPLES = {
     "collection": "DATASET",
     "color": "#1f6feb",
     "data": "DATASET",
+    "directory-uri": "gxfiles://a/b",
 }
 
 
