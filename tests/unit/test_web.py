@@ -1289,8 +1289,10 @@ def test_an_optional_boolean_has_three_values(default: Json) -> None:
         assert a_form(input_, sent=Form({"p.b": text})).parameters == {"b": value}
     unset = {} if default is None else {"b": None}
     assert a_form(input_, sent=Form({"p.b": ""})).parameters == unset
-    required = evolve(input_, optional=False)
-    assert a_form(required).fields[0].kind == "check"
+    [field] = a_form(evolve(input_, optional=False)).fields
+    # Without a default, a box would answer for people.
+    assert field.kind == ("select" if default is None else "check")
+    assert field.required is (default is None)
 
 
 def test_a_field_shows_labels_suggestions_and_the_authors_sentences(
@@ -1386,6 +1388,33 @@ def test_lists_are_typed_line_by_line_or_ticked() -> None:
     ]
     assert [field.texts for field in fields] == [["1\n2\nx"], ["a", "c"]]
     assert [field.kind for field in fields] == ["lines", "several"]
+
+
+@pytest.mark.parametrize("options", [("a", "b"), ()])
+@pytest.mark.parametrize(
+    ("default", "sent", "parameters"),
+    [
+        (["a"], [], {"l": []}),
+        (["a"], ["b"], {"l": ["b"]}),
+        (None, [], {}),
+    ],
+)
+def test_a_list_that_is_emptied_is_not_its_default(
+    options: tuple[str, ...], default: Json, sent: list[str], parameters: dict[str, Any]
+) -> None:
+    input_ = WorkflowInput(
+        name="l",
+        kind=InputKind.TEXT,
+        multiple=True,
+        options=options,
+        optional=True,
+        default=default,
+    )
+    # A hidden field of boxes, or a field without lines, is the empty text.
+    fields = ["", *sent] if options or not sent else sent
+    form = Form([("p.l", text) for text in fields])
+    assert a_form(input_, sent=form).parameters == parameters
+    assert a_form(input_, sent=Form({})).parameters == {}
 
 
 @pytest.mark.parametrize("value", ["5", "true", '{"a": 1}', 6, False, [1, "x"], 0])

@@ -119,7 +119,8 @@ class Field:
         match self.input.kind:
             case InputKind.BOOLEAN:
                 # A box is ticked or not: a third answer, neither, needs a list.
-                return "select" if self.input.optional else "check"
+                is_open = self.input.optional or self.input.default is None
+                return "select" if is_open else "check"
             case InputKind.INTEGER | InputKind.FLOAT:
                 return "number"
             case InputKind.COLOR if self.input.required or self.input.default:
@@ -178,6 +179,12 @@ class Field:
             values = [*self.value]
         texts = [*map(text_of, values)]
         return ["\n".join(texts)] if self.kind == "lines" else texts
+
+    @property
+    def is_emptied(self) -> bool:
+        """Whether nothing was left of a list that has a default."""
+        given = self.form.getall(self.name, []) if self.form else []
+        return self.several and self.input.default is not None and given == [""]
 
     @property
     def takes(self) -> str:

@@ -69,7 +69,8 @@ class SubmitForm:
     def parameters(self) -> domain.Parameters:
         """The parameters in the form.
 
-        A field that was left empty gives none, so that the workflow's default holds.
+        A field that was left empty gives none, so that the workflow's default holds;
+        a list that has a default and was emptied is empty.
         Where the earlier job was given something, the default is given explicitly: a
         rerun keeps what is not named.
         """
@@ -79,6 +80,8 @@ class SubmitForm:
             name, input_ = field.input.name, field.input
             if values := field.values():
                 parameters[name] = values if field.several else values[-1]
+            elif field.is_emptied:
+                parameters[name] = []
             elif name in given and name != self.chosen_input:
                 parameters[name] = None if input_.kind.is_data else input_.default
         return parameters
