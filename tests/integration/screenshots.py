@@ -1,7 +1,10 @@
 """Takes pictures of the pages: ``python -m tests.integration.screenshots [FOLDER]``.
 
-That of the list becomes README's (``docs/status-page.png``); all of them go to the
-folder, if it is given, to be looked at.
+Those in the documentation are replaced; all of them go to the folder, if it is given,
+to be looked at.
+
+The list in ``docs/form-picker.png`` is not part of the page: it was taken of a browser
+with a window.
 """
 
 from __future__ import annotations
@@ -45,7 +48,12 @@ from tests.support.page import Site, seen, site, steps
 
 
 ROOT = Path(__file__).parents[2]
-SHOWN = ROOT / "docs/status-page.png"
+SHOWN = {
+    "list": "status-page.png",
+    "form-inputs": "form-inputs.png",
+    "form-refused-field": "form-refused.png",
+}
+"""The pictures in the documentation, and their files there."""
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -344,9 +352,9 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
     job = {name: f"/ui/jobs/{id_}" for name, id_ in jobs.items()}
     form = "/ui/submit?workflow_name=variant-calling"
     data_form = "/ui/submit?workflow_name=differential-expression"
-    wide, phone = (1120, 760), (390, 844)
+    wide, phone, laptop = (1120, 760), (390, 844), (1366, 768)
     for name, path, size, scheme, whole in (
-        ("list", "/", wide, "light", False),
+        ("list", "/", laptop, "light", False),
         ("list-dark", "/", wide, "dark", True),
         ("list-phone", "/", phone, "light", False),
         ("running", job["running"], wide, "light", True),
@@ -358,11 +366,13 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         ("completed", job["completed"], wide, "light", True),
         ("form", form, wide, "light", True),
         ("form-data", data_form, wide, "light", True),
+        ("form-inputs", data_form, (720, 900), "light", False),
         ("form-data-phone", data_form, phone, "dark", True),
         ("list-tablet", "/", (768, 1024), "dark", False),
         ("failed-tablet", job["failed"], (768, 1024), "light", True),
         ("form-phone", form, phone, "dark", True),
         ("form-refused", data_form, wide, "light", True),
+        ("form-refused-field", data_form, (720, 900), "light", False),
         ("form-refused-phone", data_form, phone, "dark", True),
         ("selected-phone", "/", phone, "dark", False),
         ("workflows", "/ui/submit", wide, "light", False),
@@ -374,7 +384,7 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         context = chrome.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if scheme == "dark" else "light",
-            device_scale_factor=1 if size is wide else 2,
+            device_scale_factor=1 if size[0] > phone[0] else 2,
         )
         page = context.new_page()
         page.goto(there.url + path)
@@ -393,7 +403,11 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         if "selected" in name:
             for box in page.locator(".select").all()[:3]:
                 box.check()
-        page.screenshot(path=folder / f"{name}.png", full_page=whole)
+        path_ = folder / f"{name}.png"
+        if name == "form-refused-field":
+            page.locator("fieldset", has=page.locator(".error")).screenshot(path=path_)
+        else:
+            page.screenshot(path=path_, full_page=whole)
         context.close()
 
 
@@ -420,8 +434,8 @@ def main() -> None:
             browser() as chrome,
         ):
             take(there, chrome, folder)
-        SHOWN.parent.mkdir(exist_ok=True)
-        shutil.copy(folder / "list.png", SHOWN)
+        for name, file in SHOWN.items():
+            shutil.copy(folder / f"{name}.png", ROOT / "docs" / file)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from galaxy_jobs.domain import (
     Submission,
     SubmissionId,
 )
+from galaxy_jobs.domain.model.invocation import STALE_AFTER
 from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
@@ -128,7 +129,10 @@ class Site:
             submission.accepted(id_, at), history_id=HistoryId(uuid4().hex[:16])
         )
         store = self.container.submissions()
-        store.accept(submission, after, after.invocation(id_, at))
+        # A poller would look at it from time to time.
+        seen_since = datetime.now(UTC) - at
+        invocation = after.invocation(id_, at, seen_since + STALE_AFTER)
+        store.accept(submission, after, invocation)
 
     def see(
         self, id_: InvocationId, sighting: Sighting, at: datetime | None = None
