@@ -60,6 +60,7 @@ LONGEST_FILES = (
     "test_web.py",
     "test_slow_looks.py",
     "test_declared_inputs.py",
+    "test_surfaces.py",
     "test_cli.py",
     "test_openapi.py",
     "test_end_to_end.py",

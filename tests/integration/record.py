@@ -1,17 +1,20 @@
 """Record what Galaxy answers, for the unit tests that read it.
 
-    GALAXY=24.2 python -m tests.integration.record [declarations]
+    GALAXY=24.2 python -m tests.integration.record [declarations | values]
 
 A real Galaxy is started (the one the integration tests use), every scenario is run
 in it, and what the adapter would ask is asked and written down as it comes, one
-file an answer. Only where this machine keeps its files is left out.
+file an answer. Only where this machine keeps its files is left out. With
+``declarations``, only what workflows declare and what becomes of values is recorded;
+with ``values``, only what becomes of those that were not recorded before.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from attrs import define
 
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from tests.support import declared
+from tests.support import declared, surfaces
 from tests.support.galaxy import GALAXY, Lab
 from tests.support.ids import absent_id
 from tests.support.truth import SETTLED, has_ended
@@ -256,25 +259,44 @@ def record_declarations(recorder: Recorder) -> None:
     recorder.keep("datatypes", "datatypes/mapping")
 
 
-def record_values(recorder: Recorder) -> None:
-    """Record what becomes of every value that is sent for every kind of parameter."""
+def record_values(recorder: Recorder, known: Sequence[dict[str, Any]]) -> None:
+    """Record what becomes of every value that is sent for every kind of parameter.
+
+    Args:
+        recorder: Asks a Galaxy.
+        known: What was recorded before, and stays.
+    """
+    before = {(row["label"], _sent(row)): row for row in known}
     rows: list[dict[str, Any]] = []
+    runs: list[tuple[dict[str, Any], str]] = []
+    is_driven = recorder.folder.name == surfaces.RELEASE
+    passed_on = surfaces.passed_on() if is_driven else {}
     for label in declared.PARAMETERS:
-        stored = recorder.lab.add(declared.one_kind(label))
         good, bad = declared.CELLS.get(label, ([], []))
-        sent = [*good, *bad, declared.LEFT_OUT, None]
-        for value in {json.dumps(value): value for value in sent}.values():
-            row, inputs = {"label": label}, {}
+        sent = [*good, *bad, declared.LEFT_OUT, None, *passed_on.get(label, [])]
+        stored = ""
+        for value in {surfaces.shown(value): value for value in sent}.values():
+            if row := before.get((label, surfaces.shown(value))):
+                rows.append(row)
+                continue
+            rows.append(row := {"label": label})
             if value != declared.LEFT_OUT:
-                row["sent"] = inputs[label] = value
+                row["sent"] = value
+            stored = stored or recorder.lab.add(declared.one_kind(label))
+            inputs = {label: value} if "sent" in row else {}
             try:
-                run = recorder.invoke(stored, **inputs)
+                runs.append((row, recorder.invoke(stored, **inputs)))
             except EmbeddedError as error:
-                rows.append({**row, "refused": str(error)})
-            else:
-                rows.append(row | declared.came_of(recorder.lab, run, label))
+                message = re.search(r'"err_msg":("(?:\\.|[^"])*")', str(error))
+                row["refused"] = json.loads(message[1]) if message else str(error)
+    for row, run in runs:
+        row.update(declared.came_of(recorder.lab, run, row["label"]))
     lines = ",\n".join(f" {json.dumps(row)}" for row in rows)
     (recorder.folder / "values.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def _sent(row: dict[str, Any]) -> str:
+    return surfaces.shown(row.get("sent", declared.LEFT_OUT))
 
 
 def jobs(shown: dict[str, Any]) -> list[dict[str, Any]]:
@@ -310,10 +332,13 @@ def main() -> None:
     try:
         lab = Lab(galaxy.url, galaxy.user_key(f"record-{uuid4().hex[:8]}"))
         recorder = Recorder(lab, galaxy.home, folder)
-        if "declarations" not in sys.argv:
+        only = sys.argv[1] if len(sys.argv) > 1 else ""
+        if not only:
             record(recorder, galaxy)
-        record_declarations(recorder)
-        record_values(recorder)
+        if only != "values":
+            record_declarations(recorder)
+        known = surfaces.recorded(folder, "values") if only == "values" else []
+        record_values(recorder, known)
     finally:
         if not ran_before:
             galaxy.stop()

@@ -10,15 +10,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from attrs import define
+from playwright.sync_api import Page
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
-from tests.support import declared
+from tests.support import declared, surfaces
+from tests.support.browser import browser
+from tests.support.client import Client
 from tests.support.declared import CELLS, CHANGED_AT_IMPORT, LEFT_OUT
+from tests.support.filling import fill, options
 from tests.support.galaxy import Lab
 from tests.support.service import Service, service
+from tests.support.tab import opened
 from tests.support.workflows import collection, data, parameter, tool, workflow
 
 
@@ -88,6 +94,63 @@ def test_whatever_is_accepted_reaches_the_tool_as_it_was_meant(
             assert cell.received in (meant, LEFT_OUT), cell
             assert type(cell.received) is type(meant) or cell.received == LEFT_OUT, cell
             assert cell.reached == declared.reaching(cell.label, meant), cell
+
+
+SAMPLES: list[tuple[str, str, Any]] = [
+    # surface, label, value
+    ("command line", "text", 5),
+    ("command line", "text, optional default", LEFT_OUT),
+    ("command line", "restricted", "exact"),
+    ("command line", "integer", 3.0),
+    ("command line", "boolean, optional", None),
+    ("command line", "color", "#ABCDEF"),
+    ("form", "text", ""),
+    ("form", "text, optional", None),
+    ("form", "text, optional default", ""),
+    ("form", "restricted", LEFT_OUT),
+    ("form", "integer, default", None),
+    ("form", "float", 2.5),
+    ("form", "boolean, required", True),
+    ("form", "color", "#ABCDEF"),
+]
+
+
+def test_what_is_typed_reaches_the_tool_as_it_was_meant(
+    jobs: Service, lab: Lab
+) -> None:
+    """A sample of what the other surfaces send to the core; see test_surfaces.py."""
+    dataset = jobs.dataset("hda", lab.text)
+    names = {label: f"typed: {label}" for _, label, _ in SAMPLES}
+    for label, name in names.items():
+        lab.add(declared.one_kind(label) | {"name": name})
+    gj = Client.of(jobs.url, jobs.folder)
+    runs = []
+    with browser() as chrome, opened(chrome, jobs.url) as tab:
+        for surface, label, value in SAMPLES:
+            if surface == "form":
+                query = {"workflow_name": names[label], "dataset_id": dataset}
+                tab.page.goto(f"{jobs.url}/ui/submit?{urlencode(query)}")
+                run = sent_in_a_form(tab.page, label, value)
+            else:
+                words = ("submit", dataset, names[label], *options(label, value))
+                run = gj.json(*words)["invocation_id"]
+            runs.append(run)
+    answers = surfaces.answers()
+    for (surface, label, value), run in zip(SAMPLES, runs, strict=True):
+        passed_on = answers[label, surfaces.shown(value)][surface].galaxy
+        meant = declared.reaching(label, declared.expected(label, passed_on))
+        found = declared.came_of(lab, run, label)
+        assert found["outcome"] == "ok", (surface, label, value)
+        assert json.dumps(found["reached"]) == json.dumps(meant), (surface, label)
+
+
+def sent_in_a_form(page: Page, label: str, value: Any) -> str:
+    """Fill in a field, submit the job, and return its id."""
+    if value != LEFT_OUT:
+        fill(page, label, value)
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_url("**/ui/jobs/*")
+    return page.url.rpartition("/")[2]
 
 
 def send(jobs: Service, dataset: str, label: str, value: Any) -> Cell:

@@ -356,9 +356,24 @@ def expected(label: str, value: Any) -> Any:
     return int(value) if label.startswith("integer") else value
 
 
+SANITIZED = str.maketrans(
+    {
+        "[": "__ob__",
+        "]": "__cb__",
+        "{": "__oc__",
+        "}": "__cc__",
+        "'": "__sq__",
+        '"': "__dq__",
+    }
+)
+"""What Galaxy replaces in the texts that it hands to tools."""
+
+
 def reaching(label: str, meant: Any) -> Any:
     """Return the value that the tool gets for a value."""
     name = PARAMETERS[label][0]
+    if name in {"word", "note"} and isinstance(meant, str):
+        return meant.translate(SANITIZED)
     if name == "parts":
         return meant if isinstance(meant, list) else [] if meant is None else [meant]
     if name == "flag":  # the tool's own is not optional

@@ -17,6 +17,7 @@ from galaxy_jobs.entrypoints.api.problems import ADDRESSED, STATUS
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import SETTINGS, Settings
+from tests.support import surfaces
 from tests.support.scenario_table import scenarios
 
 
@@ -106,6 +107,7 @@ PAGES: Mapping[Path, Mapping[str, Callable[[], str]]] = {
     ROOT / "docs/http.md": {"routes": routes, "errors": errors},
     ROOT / "docs/states.md": {"verdict": verdict},
     ROOT / "docs/scenarios.md": {"scenarios": scenarios},
+    ROOT / "docs/inputs.md": {"inputs": surfaces.table},
 }
 """The tables of each page, by their names."""
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from galaxy_jobs.adapters.galaxy import declarations
-from galaxy_jobs.domain import GalaxyData, InputKind, Json, Src, Workflow, WorkflowId
+from galaxy_jobs.domain import GalaxyData, Json, Src, Workflow
 from galaxy_jobs.domain.errors import InvalidParameters
 from galaxy_jobs.domain.model.workflow import bind
-from galaxy_jobs.domain.model.workflow_input import WorkflowInput
+from tests.support import surfaces
 from tests.support.declared import (
     CELLS,
     CHANGED_AT_IMPORT,
@@ -24,28 +23,10 @@ from tests.support.declared import (
     expected,
     reaching,
 )
+from tests.support.surfaces import recorded, shown, workflows
 
 
-RECORDED = sorted(Path(__file__).with_name("recorded").iterdir())
-READS = WorkflowInput(name="reads", kind=InputKind.DATA)
-
-
-def recorded(folder: Path, name: str) -> Any:
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def workflows(folder: Path) -> dict[str, Workflow]:
-    """Return a workflow with each input, as that release declares it."""
-    export = recorded(folder, "export_every_kind")["answer"]
-    form = recorded(folder, "run_form_every_kind")["answer"]
-    read = declarations.workflow("w", WorkflowId("w"), export)
-    read = declarations.with_form(read, export, form)
-    return {
-        input_.name: Workflow(
-            workflow_id=WorkflowId("w"), name="w", inputs=(READS, input_)
-        )
-        for input_ in read.inputs
-    }
+FOLDERS = sorted(surfaces.RECORDED.iterdir())
 
 
 def sent(workflow: Workflow, label: str, value: Json) -> Any:
@@ -60,7 +41,7 @@ def sent(workflow: Workflow, label: str, value: Json) -> Any:
     return {**workflow.empty_inputs, **bound.inputs}.get(label, LEFT_OUT)
 
 
-@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_nothing_that_is_accepted_failed_on_a_real_galaxy(folder: Path) -> None:
     outcomes = {
         (row["label"], json.dumps(row.get("sent", LEFT_OUT))): row
@@ -87,7 +68,7 @@ def test_nothing_that_is_accepted_failed_on_a_real_galaxy(folder: Path) -> None:
     assert proven > 50
 
 
-@pytest.mark.parametrize("folder", RECORDED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_what_would_fail_in_a_job_is_refused(folder: Path) -> None:
     """Values that Galaxy took, and that failed."""
     inputs = workflows(folder)
@@ -105,3 +86,32 @@ def test_what_would_fail_in_a_job_is_refused(folder: Path) -> None:
             continue
         # What is passed on is something else than what failed.
         assert json.dumps(passed) != json.dumps(value), row
+
+
+def test_each_surface_says_of_a_value_what_the_domain_says() -> None:
+    inputs = workflows(surfaces.RECORDED / surfaces.RELEASE)
+    cells = surfaces.answers()
+    assert [*cells] == [(label, shown(value)) for label, value in surfaces.cells()]
+    for (label, value), answers in cells.items():
+        for surface, answer in answers.items():
+            if answer.inexpressible is not None:
+                continue
+            refusal, passed_on = None, None
+            try:
+                passed_on = sent(inputs[label], label, answer.sent)
+            except InvalidParameters as error:
+                refusal = error.problems[label]
+            assert answer.refusal == refusal, (surface, label, value)
+            if refusal is None:
+                assert shown(answer.galaxy) == shown(passed_on), (surface, label, value)
+
+
+def test_nothing_that_a_surface_let_pass_failed_on_a_real_galaxy() -> None:
+    became = surfaces.outcomes()
+    for (label, value), answers in surfaces.answers().items():
+        for surface, answer in answers.items():
+            if answer.is_accepted:
+                row = became[label, shown(answer.galaxy)]
+                assert row.get("outcome") == "ok", (surface, label, value, row)
+                meant = reaching(label, expected(label, answer.galaxy))
+                assert row["reached"] == meant, (surface, label, value, row)
