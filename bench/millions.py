@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeAlias
 
 from bench.galaxy import recorded
@@ -18,9 +19,12 @@ from bench.store import Store, postgres, store
 from bench.table import Row
 from galaxy_jobs.adapters.postgres import PostgresInvocations, PostgresPollQueue
 from galaxy_jobs.domain.model.invocation import Invocation, Sighting
+from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.values import Identity
-from galaxy_jobs.domain.model.viewer import SERVICE
+from galaxy_jobs.domain.model.viewer import SERVICE, Sees
 from galaxy_jobs.domain.ports import Claim, Look
+from galaxy_jobs.entrypoints.container import Container
+from galaxy_jobs.entrypoints.settings import Settings
 
 
 GALAXY = "http://galaxy.test"
@@ -71,6 +75,7 @@ def rows() -> Iterator[Row]:
                 ours / theirs <= 1.5,
             )
         yield from lists(tiny.url, large.url)
+        yield from own_list(large.url)
 
 
 def lists(few: str, many: str) -> Iterator[Row]:
@@ -91,6 +96,28 @@ def lists(few: str, many: str) -> Iterator[Row]:
                 "ratio <= 1.5",
                 ours / theirs <= 1.5,
             )
+
+
+def own_list(url: str) -> Iterator[Row]:
+    """Compare the list of one of ten owners with the list of all."""
+    container = Container(
+        settings=Settings(database_url=url, home=Path("/nonexistent"))
+    )
+    create = container.create_token()
+    own = create("lab-1", Scope.READ, sees=Sees.OWN).text
+    container.database().close()
+    with serving(url) as (service, token, _):
+        page = f"{service}/jobs?limit=50"
+        found = [(load(page, own, 2)[1], load(page, token, 2)[1]) for _ in range(TURNS)]
+    ours, theirs = (statistics.median(one) for one in zip(*found, strict=True))
+    yield Row(
+        "GET /jobs?limit=50 for an own token, p95, ms, against a token that sees all",
+        ours,
+        theirs,
+        ours / theirs,
+        "ratio <= 1.2",
+        ours / theirs <= 1.2,
+    )
 
 
 def measured(one: Store, *, changes: bool) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,7 @@ LEFT JOIN active_invocations a ON a.invocation_id = i.invocation_id,
 LATERAL (
   SELECT i.invocation_id, i.dataset_id, i.workflow_name, i.state, i.galaxy_state,
     i.parameters, false AS parameters_truncated, i.overwrite, i.rerun_of,
-    i.superseded_by,
+    i.superseded_by, i.workflow_id, i.workflow_version, i.version_note, i.owner,
     replace(to_char(i.created_at AT TIME ZONE 'UTC',
       'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z') AS created_at,
     replace(to_char(i.updated_at AT TIME ZONE 'UTC',

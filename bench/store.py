@@ -154,7 +154,7 @@ _RUNS = """
 INSERT INTO workflow_invocations (
     invocation_id, submission_id, galaxy_url, galaxy_user, history_id, dataset_id,
     workflow_name, parameters, overwrite, state, galaxy_state, progress, steps,
-    created_at, updated_at, observed_at, version
+    created_at, updated_at, observed_at, version, owner, private
 )
 SELECT lpad(to_hex(n), 16, '0'), CAST(lpad(to_hex(n), 32, '0') AS uuid), :url, :user,
     lpad(to_hex(n), 16, 'f'), 'd' || n % 200, 'workflow ' || n % 20, '{}', false,
@@ -164,7 +164,7 @@ SELECT lpad(to_hex(n), 16, '0'), CAST(lpad(to_hex(n), 32, '0') AS uuid), :url, :
       {"index": 1, "label": "sort", "tool": "sort", "state": "running",
        "jobs": {"running": 1}}]',
     now() - (:quiet + n / 100000.0) * interval '1 hour',
-    now() - :quiet * interval '1 hour', now(), 1
+    now() - :quiet * interval '1 hour', now(), 1, 'lab-' || n % 10, true
 FROM generate_series(CAST(:a AS bigint), CAST(:b AS bigint)) AS n
 """
 

@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from attrs import evolve
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.postgres import (
@@ -26,6 +27,8 @@ from galaxy_jobs.adapters.postgres import (
     PostgresInvocations,
     PostgresPollQueue,
     PostgresSubmissions,
+    PostgresTokens,
+    PostgresTransitionFeed,
     SchemaBehind,
     SchemaConflict,
     SchemaState,
@@ -44,7 +47,9 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
 )
 from galaxy_jobs.domain import Identity, InvocationId, JobFilter
 from galaxy_jobs.domain.errors import StoreUnavailable
-from galaxy_jobs.domain.model.viewer import SERVICE
+from galaxy_jobs.domain.model.token import Scope, digest_of
+from galaxy_jobs.domain.model.viewer import SERVICE, Sees, Viewer
+from galaxy_jobs.domain.use_cases import CreateToken
 
 
 @pytest.fixture
@@ -107,8 +112,50 @@ def test_other_programs_find_the_tables_they_were_promised(
         )
         connection.execute(
             "SELECT invocation_id, dataset_id, workflow_name, state, galaxy_state,"
-            " progress, failure, created_at, updated_at, observed_at FROM invocations"
+            " progress, failure, created_at, updated_at, observed_at, owner"
+            " FROM invocations"
         )
+
+
+def test_a_run_that_the_version_before_adopts_has_the_owner_of_its_submission(
+    engine: Engine,
+) -> None:
+    migrate(engine)
+    viewer = Viewer(owner="lab-a", sees_all=False)
+    dataset = PostgresDatasets(engine).add(a_dataset("d"), viewer)
+    submission = evolve(a_submission(dataset.stored_id), owner="lab-a", private=True)
+    PostgresSubmissions(engine).open(
+        submission, deadline=timedelta(1), key_lifetime=timedelta(1)
+    )
+    with engine.begin() as connection:
+        # Without the columns that it does not know.
+        connection.execute(
+            sa.text(ACCEPT.replace("gen_random_uuid()", ":submission")),
+            {"id": "inv1", "submission": submission.submission_id},
+        )
+        connection.execute(sa.text(ACCEPT), {"id": "inv2"})
+    invocations = PostgresInvocations(engine)
+    [job] = invocations.page(JobFilter(), viewer, 9).items
+    assert (job.invocation_id, job.owner, job.private) == ("inv1", "lab-a", True)
+    [change] = PostgresTransitionFeed(engine).after(0, viewer, limit=9)
+    assert change.transition.invocation_id == "inv1"
+    other = invocations.get(InvocationId("inv2"), SERVICE)
+    assert (other.owner, other.private) == (None, False)
+
+
+def test_the_version_before_lets_no_token_in_that_sees_its_own_only(
+    engine: Engine,
+) -> None:
+    migrate(engine)
+    create = CreateToken(PostgresTokens(engine), lambda: LATER)
+    texts = {sees: create(sees.value, Scope.SUBMIT, sees=sees).text for sees in Sees}
+    create("operator", Scope.ADMIN)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text("SELECT name, scope, digest FROM tokens"))
+        stored = {name: (scope, digest) for name, scope, digest in rows}
+    assert stored["all"] == ("submit", digest_of(texts[Sees.ALL]))
+    assert stored["own"][1] != digest_of(texts[Sees.OWN])
+    assert stored["operator"][0] == "submit"
 
 
 SEARCH_INDEX = "SELECT to_regclass('ix_datasets_search') IS NOT NULL"

@@ -13,7 +13,7 @@ INSERT INTO workflow_invocations (
     invocation_id, submission_id, galaxy_url, galaxy_user, history_id, dataset_id,
     workflow_name, parameters, overwrite, rerun_of, superseded_by, state,
     galaxy_state, progress, steps, failure, attention, created_at, updated_at,
-    observed_at, version)
+    observed_at, version, owner)
 SELECT left(md5(n::text), 16), gen_random_uuid(), 'https://galaxy.test', 'user1',
     left(md5('h' || n), 16),
     CASE WHEN n %% greatest(%(rows)s / %(one)s, 1) = 0 THEN 'dataset 0'
@@ -31,7 +31,7 @@ SELECT left(md5(n::text), 16), gen_random_uuid(), 'https://galaxy.test', 'user1'
         "step_index": 2, "path": ["sort"], "tool": "sort1/1.2.0", "exit_code": 1,
         "stderr": "sort: write failed: No space left", "message": null}'::jsonb
     END,
-    NULL, at, at + interval '3 min', at + interval '4 min', 3
+    NULL, at, at + interval '3 min', at + interval '4 min', 3, 'lab ' || n %% 3
 FROM generate_series(1, %(rows)s) n,
     LATERAL (SELECT now() - n * interval '7 s' AS at) times
 """

@@ -90,6 +90,7 @@ from galaxy_jobs.entrypoints.web.render import ASSETS
 from galaxy_jobs.entrypoints.web.submit import SubmitForm
 from tests.support.api import StandIn, a_token, an_api, forgetful
 from tests.support.build import an_invocation
+from tests.support.wait import until
 
 
 ROOT = "http://127.0.0.1:8000"
@@ -233,6 +234,35 @@ def test_filters_combine_and_can_be_taken_back(world: World) -> None:
     assert '"/?dataset_id=reads"' in page  # the chip of the state leaves it out
     assert '"/?dataset_id=reads&amp;state=queued&amp;state=failed"' in page
     assert 'name="state" value="failed"' in page  # the form keeps it
+
+
+def test_jobs_have_an_owner_where_there_are_tokens(world: World) -> None:
+    anybody = world.submit()
+    assert "Owner" not in text_of(world.get("/"))
+    create = world.container.create_token()
+    create("first", Scope.READ)  # it takes a second until tokens are needed
+    until(lambda: world.api.get("/jobs").status_code == 401, every=0.2)
+    shown = {}
+    for name in ("lab-a", "lab-b"):
+        token = create(name, Scope.SUBMIT).text
+        world.api.headers["Authorization"] = f"Bearer {token}"
+        shown[name] = world.submit()
+    page = world.get("/")
+    assert {id_ for id_ in (anybody, *shown.values()) if id_ in page} == {
+        anybody,
+        *shown.values(),
+    }
+    assert f'by <a id="by-{shown["lab-a"]}" href="/?owner=lab-a">lab-a</a>' in page
+    assert '<option value="me"></option>' in page
+    for owner, id_ in (("me", shown["lab-b"]), ("lab-a", shown["lab-a"])):
+        filtered = world.get(f"/?owner={owner}&state=queued")
+        assert id_ in filtered
+        assert filtered.count('class="job queued"') == 1
+        assert f'name="owner" value="{owner}"' in filtered
+        assert f'"/?owner={owner}"' in filtered  # the chip of the state leaves it out
+    assert 'by <a href="/?owner=lab-a">lab-a</a>' in world.get(
+        f"/ui/jobs/{shown['lab-a']}"
+    )
 
 
 def test_filters_match_parts_of_names_in_any_case(world: World) -> None:
