@@ -50,10 +50,12 @@ def rows() -> Iterator[Row]:
 
 
 @contextmanager
-def serving(database: str) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
+def serving(
+    database: str, *issuers: str
+) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
     """Run the service, and give its address and a token."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.http_server", database],
+        [sys.executable, "-m", "bench.http_server", database, *issuers],
         stdout=subprocess.PIPE,
         text=True,
         cwd=HERE.parent,

@@ -1,4 +1,6 @@
-"""The service as it is served, with one more route: ``DATABASE_URL`` is the argument.
+"""The service as it is served, with one more route.
+
+The arguments are ``DATABASE_URL``, and the identity provider that is trusted, if any.
 
 ``/raw`` is the limit to compare with: psycopg by itself, one statement that has
 PostgreSQL make the whole page, from the same application behind the same door.
@@ -14,9 +16,10 @@ from uuid import uuid4
 
 import psycopg
 from litestar import MediaType, Response, get
+from tests.support.issuer import AUDIENCE
 
 from galaxy_jobs.adapters.http_server import run_server
-from galaxy_jobs.domain.model.token import Scope
+from galaxy_jobs.domain import Issuer, Scope, Sees
 from galaxy_jobs.entrypoints import logs
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import opened
@@ -47,6 +50,15 @@ def main() -> None:
         database_url=sys.argv[1],
         home=Path("/nonexistent"),
         http=HttpTable(rate=1e9, burst=1e9),
+        issuers=[
+            Issuer(
+                issuer=issuer,
+                audience=AUDIENCE,
+                scopes={"jobs:submit": Scope.SUBMIT},
+                sees=Sees.ALL,
+            )
+            for issuer in sys.argv[2:]
+        ],
     )
     with opened(settings) as container:
         token = container.create_token()(f"bench {uuid4()}", Scope.SUBMIT).text

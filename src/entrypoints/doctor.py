@@ -371,6 +371,8 @@ class Doctor:
             yield OK, f"Galaxy is told to fetch uploads at {url}."
 
     def _issuers(self) -> Iterator[Outcome]:
+        if not self.providers.issuers:
+            yield OK, "No identity provider is trusted."
         for issuer in self.providers.issuers:
             try:
                 keys = many(self.providers.key_count(issuer), "key")

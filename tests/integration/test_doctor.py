@@ -19,7 +19,6 @@ from attrs import frozen
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.galaxy import About, Galaxy
-from galaxy_jobs.adapters.oidc import OidcProviders
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
 from galaxy_jobs.domain import AllowedWorkflow
 from galaxy_jobs.domain.errors import WorkflowVersionNotFound
@@ -29,7 +28,6 @@ from galaxy_jobs.entrypoints.doctor import CHECKS, Doctor, Finding, Verdict
 from galaxy_jobs.entrypoints.settings import load
 from tests.support import workflows
 from tests.support.galaxy import Lab
-from tests.support.issuer import local_issuer
 from tests.support.service import Service
 from tests.support.terminal import Terminal
 from tests.support.wait import until
@@ -417,16 +415,3 @@ def test_people_are_told_line_by_line_with_the_remedies(sound: SetUp) -> None:
     assert done.returncode == 0
     assert "All is well." in done.stdout
     assert "\x1b" not in done.stdout
-
-
-def test_identity_providers_that_are_trusted(doctor: Doctor) -> None:
-    assert "issuers" not in by_check(doctor)
-    with local_issuer() as good, local_issuer() as bad:
-        bad.said["issuer"] = "https://login.example.org"
-        trusted = (good.issuer(), bad.issuer())
-        doctor.providers = OidcProviders(trusted, lambda: datetime.now(UTC))
-        found = [finding for finding in doctor() if finding.check == "issuers"]
-    assert [finding.verdict for finding in found] == [Verdict.OK, Verdict.FAIL]
-    assert found[0].message == f"{good.url} answers, with 1 key."
-    assert "names itself otherwise" in found[1].message
-    assert "[[oidc]]" in (found[1].remedy or "")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_jobs.adapters.oidc import OidcProviders, asking, metadata, providers
-from galaxy_jobs.domain import Scope, Sees, User, Viewer
+from galaxy_jobs.domain import Issuer, Scope, Sees, User, Viewer
 from galaxy_jobs.domain.errors import (
     BadToken,
     InvalidValue,
@@ -30,6 +31,9 @@ from galaxy_jobs.domain.errors import (
     NoPermission,
     SignInRefused,
 )
+from galaxy_jobs.entrypoints.container import opened
+from galaxy_jobs.entrypoints.doctor import CHECKS, Doctor, Finding, Verdict
+from galaxy_jobs.entrypoints.settings import Settings
 from tests.support.issuer import (
     AUDIENCE,
     CLIENT,
@@ -704,3 +708,31 @@ def test_an_issuer_needs_an_address_that_nobody_can_tamper_with(
 def test_its_issuers_and_keys_are_known(trust: Trust) -> None:
     assert list(trust.providers.issuers) == [trust.issuer.url]
     assert trust.providers.key_count(trust.issuer.url) == 1
+
+
+def test_the_doctor_asks_each_provider(trust: Trust) -> None:
+    def found(*trusted: Issuer) -> list[Finding]:
+        settings = Settings(home=Path("/nowhere"), issuers=trusted)
+        with opened(settings) as parts:
+            doctor = Doctor(
+                settings,
+                None,
+                parts.engine,
+                parts.queue,
+                parts.galaxy,
+                parts.identity_providers(),
+                parts.clock(),
+            )
+            outcomes = doctor._outcomes("issuers", CHECKS["issuers"], {})
+            return [Finding("issuers", *outcome) for outcome in outcomes]
+
+    (none,) = found()
+    assert (none.verdict, none.remedy) == (Verdict.OK, None)
+    with local_issuer() as bad:
+        bad.said["issuer"] = "https://login.example.org"
+        good, wrong = found(trust.issuer.issuer(), bad.issuer())
+    assert good.verdict is Verdict.OK
+    assert good.message == f"{trust.issuer.url} answers, with 1 key."
+    assert wrong.verdict is Verdict.FAIL
+    assert "names itself otherwise" in wrong.message
+    assert "[[oidc]]" in (wrong.remedy or "")

@@ -139,7 +139,7 @@ class TokenCache:
             BadToken: There is none in force.
             NoPermission, IssuerUnavailable: As :class:`Authenticate` does.
         """
-        if not may_be_valid(text):
+        if not self.knows(text) and not may_be_valid(text):
             raise BadToken
         token: Token | User = await self._verify(text)
         return token
