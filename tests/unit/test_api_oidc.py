@@ -51,6 +51,7 @@ class Door:
     submit: StandIn
     clock: Clock
     sessions: MemorySessions
+    cache: TokenCache
 
     def get(self, path: str, **headers: str) -> Response:
         return self.api.get(path, headers=headers, follow_redirects=False)
@@ -105,15 +106,16 @@ def door() -> Iterator[Door]:
     with local_issuer() as issuer:
         providers = OidcProviders((issuer.issuer(client_id=CLIENT),), clock)
         known = authenticate(tokens, providers, sessions, clock)
+        cache = TokenCache(known, token_ttl=0, exist_ttl=0)
         with an_api(
             tokens=tokens,
             sessions=sessions,
             identity_providers=providers,
-            token_cache=TokenCache(known, token_ttl=0, exist_ttl=0),
+            token_cache=cache,
             list_jobs=StandIn(NO_JOBS),
             submit=submit,
         ) as api:
-            yield Door(api, issuer, submit, clock, sessions)
+            yield Door(api, issuer, submit, clock, sessions, cache)
 
 
 def test_every_request_needs_a_token_though_none_was_ever_created(door: Door) -> None:
@@ -225,13 +227,29 @@ def test_a_session_ends_by_signing_out_and_by_itself(door: Door) -> None:
     out = door.send("/sign-out")
     assert (out.status_code, out.headers["location"]) == (303, "/sign-in")
     assert door.get("/jobs", Cookie=f"{COOKIE}={text}").status_code == 401
-    text = door.sign_in()
+    door.sign_in()
     door.clock.now += SESSION_LIFETIME - timedelta(seconds=1)
     assert door.get("/jobs").status_code == 200
     door.clock.now += timedelta(seconds=1)
     assert door.get("/jobs").status_code == 401
-    for other in (text[:-1] + "A", f"gjt{text[3:]}", text.partition("_")[0]):
+
+
+def test_signing_out_is_not_kept_waiting_by_what_is_remembered(door: Door) -> None:
+    door.cache.token_ttl = 60
+    door.cache.__attrs_post_init__()
+    text = door.sign_in()
+    assert door.get("/jobs").status_code == 200
+    door.send("/sign-out")
+    assert door.get("/jobs", Cookie=f"{COOKIE}={text}").status_code == 401
+
+
+def test_the_id_of_a_session_is_not_enough(door: Door) -> None:
+    text = door.sign_in()
+    door.api.cookies.clear()
+    last = "B" if text.endswith("A") else "A"
+    for other in (text[:-1] + last, f"gjt{text[3:]}", text[:20]):
         assert door.get("/jobs", Cookie=f"{COOKIE}={other}").status_code == 401
+    assert door.get("/jobs", Cookie=f"{COOKIE}={text}").status_code == 200
 
 
 def test_a_session_goes_on_while_the_provider_is_away(door: Door) -> None:

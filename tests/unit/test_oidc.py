@@ -391,7 +391,7 @@ MISBEHAVIOURS: dict[str, Any] = {
     "sends no JSON": answer(b"<html>"),
     "sends another kind": answer(b"[]"),
     "nests": answer(b"[" * 100_000),
-    "sends 10 MB": answer(b" " * 10_000_000),
+    "sends 10 MB": None,  # around the right document
     "breaks off": break_off,
     "compresses": compressed,
     "hangs": hang,
@@ -406,13 +406,20 @@ def test_a_provider_that_misbehaves_lets_nobody_in_and_throws_nobody_out(
 ) -> None:
     monkeypatch.setattr(asking, "TIMEOUT", 0.05)
     trust.verify()
-    trust.issuer.answers[path] = MISBEHAVIOURS[name]
+    trust.issuer.keys.append(public(rsa_key("new"), "new"))
+    document = {
+        DISCOVERY: trust.issuer.document(),
+        "/jwks": {"keys": trust.issuer.keys},
+    }
+    trust.issuer.answers[path] = MISBEHAVIOURS[name] or answer(
+        json.dumps(document[path]).encode() + b" " * 10_000_000
+    )
     trust.pass_time(601)
     began = time.monotonic()
     with pytest.raises(IssuerUnavailable, match=trust.issuer.url) as refusal:
         trust.verify(key=rsa_key("new"), key_id="new")
     assert time.monotonic() - began < 2
-    assert "elsewhere" not in trust.issuer.asked
+    assert "/elsewhere" not in trust.issuer.asked
     assert "Traceback" not in str(refusal.value)
     assert trust.verify(sub="someone else").name == "Ada L."
     # It is asked again, but not at once.
@@ -421,7 +428,6 @@ def test_a_provider_that_misbehaves_lets_nobody_in_and_throws_nobody_out(
         trust.verify(key=rsa_key("new"), key_id="new")
     assert trust.issuer.asked[path] == before
     del trust.issuer.answers[path]
-    trust.issuer.keys.append(public(rsa_key("new"), "new"))
     trust.pass_time(31)
     trust.verify(key=rsa_key("new"), key_id="new")
 
@@ -442,6 +448,18 @@ def test_a_provider_that_lies_about_itself_is_not_trusted(
     trust.issuer.said |= said
     with pytest.raises(IssuerUnavailable):
         trust.verify()
+
+
+def test_no_more_is_read_than_a_document_may_have(trust: Trust) -> None:
+    document = json.dumps(trust.issuer.document()).encode()
+    limit = asking.MAX_DOCUMENT
+    for size in (limit, limit + 1):
+        trust.issuer.answers[DISCOVERY] = answer(document.ljust(size))
+        if size == limit:
+            asking.ask(trust.issuer.url, f"{trust.issuer.url}{DISCOVERY}")
+        else:
+            with pytest.raises(IssuerUnavailable, match="exceeds 256 KiB"):
+                asking.ask(trust.issuer.url, f"{trust.issuer.url}{DISCOVERY}")
 
 
 def test_who_is_known_does_not_wait_while_a_provider_hangs(trust: Trust) -> None:
@@ -586,6 +604,7 @@ def test_a_response_to_another_request_is_refused(
         {"sub": "someone else"},
         {"iss": "https://other.example.org"},
         {"exp": NOW - 3600},
+        {"exp": None},
         {"key": rsa_key("other")},
     ],
 )
