@@ -32,10 +32,10 @@ def rows() -> Iterator[Row]:
         fill(one.url, 100)
         hour = int(time.time()) + 3600
         with serving(one.url, issuer.url) as (url, own, process):
-            texts = {"theirs": issuer.token(exp=hour), "own": own}
-            costs: dict[str, list[float]] = {name: [] for name in texts}
+            tokens = {"theirs": issuer.token(exp=hour), "own": own}
+            costs: dict[str, list[float]] = {name: [] for name in tokens}
             for _ in range(TURNS):
-                for name, text in texts.items():
+                for name, text in tokens.items():
                     before = _seconds(process.pid)
                     rate, _ = load(url + LIST, text)
                     spent = _seconds(process.pid) - before
