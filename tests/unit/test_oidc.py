@@ -740,6 +740,7 @@ def test_the_doctor_asks_each_provider(trust: Trust) -> None:
                 parts.queue,
                 parts.galaxy,
                 parts.identity_providers(),
+                parts.object_store,
                 parts.clock(),
             )
             outcomes = doctor._outcomes("issuers", CHECKS["issuers"], {})
