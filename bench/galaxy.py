@@ -36,6 +36,7 @@ RECORDED = max(
 """The answers of the release that tests run on, or of the next older one."""
 KEY = "bench"
 PLACEHOLDER = "@invocation@"
+HISTORY = "@history@"
 
 
 def id_of(number: int) -> str:
@@ -49,9 +50,10 @@ def recorded(name: str) -> Any:
 
 
 def run(name: str) -> str:
-    """Return how a run was shown, with a placeholder for its id."""
+    """Return how a run was shown, with placeholders for its id and its history's."""
     shown = recorded(name)
-    return json.dumps(shown).replace(shown["id"], PLACEHOLDER)
+    text = json.dumps(shown).replace(shown["id"], PLACEHOLDER)
+    return text.replace(shown["history_id"], HISTORY)
 
 
 def summary(shown: str) -> str:
@@ -120,8 +122,9 @@ class Simulated:
                     said = {"err_msg": "Invocation not found", "err_code": 404001}
                     return 404, json.dumps(said).encode(), self.latency
                 shown = self.done if id_ in self.moved else self.running
-                body = shown.replace(PLACEHOLDER, id_).encode()
-                return 200, body, self.latency
+                history = f"{int(id_, 16):x}".rjust(16, "f")  # as in the store
+                body = shown.replace(PLACEHOLDER, id_).replace(HISTORY, history)
+                return 200, body.encode(), self.latency
             case ["bench", *rest]:
                 return 200, self.control(rest, query), 0
             case _:

@@ -231,6 +231,7 @@ SWEEP_COUNTERS: Mapping[str, str] = {
     "ended": "Jobs that were seen to end.",
     "failed": "Jobs that could not be asked about.",
     "missing": "Jobs that Galaxy does not know.",
+    "given_again": "Jobs whose id Galaxy has given to another run: was it restored?",
     "unstorable": "Jobs and submissions whose news could not be stored: alert on this.",
     "adopted": "Lost submissions whose run was found.",
     "rejected": "Lost submissions that turned out to have no run.",

@@ -111,7 +111,6 @@ def a_report(
         invocation_id=InvocationId(f"inv{next(_numbers)}"),
         state=state,
         steps=tuple(evolve(step, index=i) for i, step in enumerate(steps)),
-        history_id=HistoryId("his1"),
         messages=tuple(messages),
         reasons=tuple(reasons),
         quiet_for=quiet_for,

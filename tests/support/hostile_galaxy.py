@@ -147,6 +147,7 @@ class HostileGalaxy:
         requests: The number of requests of each kind.
         runs: The runs in each history.
         names: The names of the histories.
+        histories: The history of each run.
         actions: The answers to reviews, by the ids of a run and its step.
         made: The bodies of the requests to fetch data and to make collections.
         invoked: The bodies of those to invoke.
@@ -159,6 +160,7 @@ class HostileGalaxy:
     requests: Counter[str] = field(factory=Counter)
     runs: dict[str, list[str]] = field(factory=lambda: defaultdict(list))
     names: dict[str, str] = field(factory=dict)
+    histories: dict[str, str] = field(factory=dict)
     actions: dict[str, Any] = field(factory=dict)
     made: list[dict[str, Any]] = field(factory=list)
     invoked: list[dict[str, Any]] = field(factory=list)
@@ -228,7 +230,9 @@ class HostileGalaxy:
             case "POST", "workflows", _, "invocations":
                 id_ = f"{next(self._ids):016x}"
                 self.invoked.append(json.loads(body))
-                self.runs[json.loads(body)["history"].removeprefix("hist_id=")] += [id_]
+                history = json.loads(body)["history"].removeprefix("hist_id=")
+                self.runs[history] += [id_]
+                self.histories[id_] = history
                 return "invoke", {"id": id_, "state": "new"}
             case "POST", "tools", "fetch":
                 made = json.loads(body)
@@ -274,7 +278,9 @@ class HostileGalaxy:
             step = {**steps[-1], "job_id": None, "implicit_collection_jobs_id": id_}
             steps = [{**step, "jobs": self._jobs(id_) if full else []}]
         # Not the data that was recorded: runs are given other data here.
-        return {**shown, "steps": steps, "id": id_, "inputs": {}}
+        history = self.histories.get(id_, shown["history_id"])
+        own = {"id": id_, "history_id": history}
+        return {**shown, **own, "steps": steps, "inputs": {}}
 
     def _jobs(self, run: str, states: list[str] | None = None) -> list[dict[str, Any]]:
         counts = self.mapped[run].items()

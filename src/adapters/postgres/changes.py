@@ -8,7 +8,8 @@ in this order, so that there is no deadlock:
 3. rows of ``workflow_invocations``, by their ids; where one gets another key, also its
    transitions and its submission, which has been accepted long since;
 4. rows of ``active_invocations``, by their ids;
-5. the lock on transitions, which an insert takes and all other inserts wait for: the
+5. rows of ``sweep_totals``;
+6. the lock on transitions, which an insert takes and all other inserts wait for: the
    very last statement before the commit.
 """
 
@@ -82,6 +83,7 @@ _new = unnested(
     attention=sa.Text(),
     updated_at=tables.Time,
     observed_at=tables.Time,
+    galaxy_id=sa.Text(),
 )
 _REPLACE = (
     sa.update(_I)
@@ -96,6 +98,7 @@ _REPLACE = (
         attention=_new.c.attention,
         updated_at=_new.c.updated_at,
         observed_at=_new.c.observed_at,
+        galaxy_id=_new.c.galaxy_id,
     )
     .where(_I.c.invocation_id == _new.c.invocation_id, _I.c.version == _new.c.before)
     .returning(_I.c.invocation_id)
@@ -173,6 +176,7 @@ def replace(connection: Connection, changes: Sequence[Change]) -> set[Invocation
             "attention": cleaned(after.attention),
             "updated_at": after.updated_at,
             "observed_at": after.observed_at,
+            "galaxy_id": galaxy_id_to_column(after),
         }
         for before, after in changes
         if before is not None

@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy import Connection, Engine
-from sqlalchemy.dialects.postgresql import insert
 
-from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres import tables, totals
 from galaxy_jobs.adapters.postgres.changes import (
     among,
     arrays,
@@ -162,21 +161,6 @@ _NOTE = (
 )
 
 _T = tables.sweep_totals
-_count = unnested("count", which=sa.Text(), total=sa.Double())
-_given = insert(_T).from_select(
-    ["galaxy_url", "galaxy_user", "name", "total"],
-    # Always in this order, so that there is no deadlock.
-    sa.select(
-        sa.bindparam("url", type_=sa.Text),
-        sa.bindparam("user", type_=sa.Text),
-        _count.c.which,
-        _count.c.total,
-    ).order_by(_count.c.which),
-)
-_TALLY = _given.on_conflict_do_update(
-    index_elements=["galaxy_url", "galaxy_user", "name"],
-    set_={"total": _T.c.total + _given.excluded.total},
-)
 _TOTALS = sa.select(_T)
 _BACKLOG = sa.select(
     _A.c.galaxy_url,
@@ -252,18 +236,14 @@ class PostgresPollQueue(PollQueue):
         return Stored(changes=changes)
 
     def tally(self, identity: Identity, counts: Mapping[str, float]) -> None:
-        parameters: dict[str, Any] = {"url": identity.url, "user": identity.user_id}
-        rows = [{"which": name, "total": float(n)} for name, n in counts.items() if n]
-        if rows:
-            parameters |= arrays("count", rows)
-            write(self.engine, lambda c: c.execute(_TALLY, parameters))
+        write(self.engine, lambda c: totals.add(c, identity, counts))
 
     def backlog(self) -> Mapping[Identity, Backlog]:
-        rows, totals = read(
+        rows, sums_of = read(
             self.engine, lambda c: (c.execute(_BACKLOG).all(), c.execute(_TOTALS).all())
         )
         sums: dict[Identity, dict[str, float]] = {}
-        for row in totals:
+        for row in sums_of:
             identity = Identity(row.galaxy_url, row.galaxy_user)
             sums.setdefault(identity, {})[row.name] = row.total
         active = {Identity(row.galaxy_url, row.galaxy_user): row for row in rows}

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres import tables, totals
 from galaxy_jobs.adapters.postgres.changes import (
     Change,
     enter,
@@ -253,6 +253,11 @@ class PostgresSubmissions(SubmissionRepository):
             _replace(connection, before, after, None)
             stored, apart = _store(connection, invocation)
             earlier = _supersede(connection, stored) if stored.overwrite else []
+            again = sum(
+                before.galaxy_id is not None and run.galaxy_id is None
+                for before, run in apart
+            )
+            totals.add(connection, stored.identity, {"given_again": again})
             record(connection, [(None, stored), *apart, *earlier])
             return stored, [run for _, run in apart]
 

@@ -228,6 +228,8 @@ class Sighting:
     attention: str | None = None
 
 
+REPLACED = "Galaxy does not have the run any more: it has given its id to another one."
+
 CHANGED_AFTER_END = "Changed in Galaxy after the end: refresh the job to see how."
 
 _AFTER_FAILURE = frozenset(
@@ -268,7 +270,7 @@ class Invocation:
     Attributes:
         invocation_id: The key: Galaxy's id, or that with a suffix if the id was given
             to a later run (see :meth:`set_apart`).
-        galaxy_id: Galaxy's id; None if this Galaxy has given it to a later run.
+        galaxy_id: Galaxy's id; None if this Galaxy has given it to another run.
         submission_id: The submission it came from.
         identity: The Galaxy it runs on.
         history_id: The Galaxy history created for it, or None.
@@ -461,19 +463,13 @@ class Invocation:
         Args:
             later: The run that Galaxy has given the same id to; not stored yet.
         """
-        after, at = self, later.created_at
+        at = later.created_at
         if self.identity == later.identity:
-            if self.is_followed:
-                after = self.lost(at)
             after = evolve(
-                after,
+                self.replaced(at),
                 invocation_id=InvocationId(
-                    f"{self.galaxy_id},{self.submission_id.hex[:8]}"
+                    f"{later.galaxy_id},{self.submission_id.hex[:8]}"
                 ),
-                galaxy_id=None,
-                galaxy_state="gone",
-                attention="Galaxy does not have this run any more: it has given its "
-                f"id, {self.galaxy_id}, to another one.",
             )
         else:
             after = evolve(self, invocation_id=self.key_aside)
@@ -485,6 +481,35 @@ class Invocation:
             version=max(after.version, later.version),
         )
         return after, later
+
+    def may_be_in(self, history_id: HistoryId | None) -> bool:
+        """Return whether a run in a history can be its run.
+
+        Args:
+            history_id: The history; None: not known.
+        """
+        return history_id is None or self.history_id in {None, history_id}
+
+    def replaced(self, at: datetime) -> Invocation:
+        """Return this invocation after its Galaxy has given its id to another run.
+
+        It is gone there: one that had not ended has failed; of one that had, the state
+        stays. Its key stays, too.
+
+        Args:
+            at: When that was noticed; time-zone aware.
+        """
+        if self.galaxy_id is None:
+            return self
+        return evolve(
+            self.lost(at) if self.is_followed else self,
+            galaxy_id=None,
+            galaxy_state="gone",
+            attention="Galaxy does not have this run any more: it has given its id, "
+            f"{self.galaxy_id}, to another one.",
+            version=self.version + 1,
+            updated_at=at,
+        )
 
     def id_on(self, identity: Identity) -> InvocationId:
         """Return the id by which a Galaxy can be asked about it.
@@ -498,10 +523,7 @@ class Invocation:
                 "The job ran on another Galaxy, or as another user of it."
             )
         if self.galaxy_id is None:
-            raise RunNotFound(
-                "Galaxy does not have the run any more: it has given its id to "
-                "another one."
-            )
+            raise RunNotFound(REPLACED)
         return self.galaxy_id
 
     def seen(self, sighting: Sighting, at: datetime) -> Invocation:

@@ -12,7 +12,7 @@ from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
 from galaxy_jobs.domain.use_cases.poll.sweep import (
     details_of_culprit,
-    report_or_outline,
+    own_report,
 )
 from galaxy_jobs.domain.use_cases.saving import save_changed
 
@@ -46,7 +46,7 @@ class RefreshJob:
         before = self.invocations.get(invocation_id, viewer)
         galaxy_id = before.id_on(self.runner.identity())
         at = self.clock()
-        report = report_or_outline(self.runner, galaxy_id)
+        report = own_report(self.runner, before, galaxy_id)
         sighting = judge(report, details_of_culprit(self.runner, report))
         uncertain = sighting.state.is_terminal and bool(
             confirmation_time(

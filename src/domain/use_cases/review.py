@@ -17,7 +17,7 @@ from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import reviews
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import InvocationRepository, WorkflowRunner
-from galaxy_jobs.domain.use_cases.poll.sweep import report_or_outline
+from galaxy_jobs.domain.use_cases.poll.sweep import own_report
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
 
 
@@ -58,7 +58,7 @@ class AnswerReview:
         if job.state.is_terminal:
             raise AlreadyEnded(invocation_id, job.state.value, "reviewed")
         galaxy_id = job.id_on(self.runner.identity())
-        report = report_or_outline(self.runner, galaxy_id)
+        report = own_report(self.runner, job, galaxy_id)
         if place not in dict(report.places()):
             raise StepNotFound(invocation_id, place)
         waiting = dict(reviews(report))

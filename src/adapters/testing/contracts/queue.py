@@ -87,6 +87,27 @@ class PollQueueContract:
         assert about(5 * MINUTE, claim.unlooked_for)
         assert (claim.missing_for, claim.misses, claim.failures) == (None, 0, 0)
 
+    def test_a_run_whose_id_is_another_ones_now_is_stored_as_gone(
+        self, repositories: Repositories
+    ) -> None:
+        run = repositories.accepted("inv1")
+        (claim,) = repositories.claim()
+        gone = run.replaced(LATER)
+        look = Look(claim=claim, before=run, after=gone)
+        assert repositories.queue.write_back([look]).changes == 1
+        stored = repositories.invocations.get(run.invocation_id, SERVICE)
+        assert (stored.galaxy_id, stored.galaxy_state) == (None, "gone")
+        assert stored.attention == gone.attention
+        repositories.pass_time(DAY)
+        assert repositories.claim() == []
+        later = repositories.accepted("inv1", a_submission("d2"), LATER)
+        submission = repositories.submissions.get(run.submission_id, SERVICE)
+        assert submission.invocation_id is not None
+        earlier = repositories.invocations.get(submission.invocation_id, SERVICE)
+        assert (earlier.galaxy_id, earlier.state) == (None, S.FAILED)
+        assert earlier.invocation_id == f"inv1,{run.submission_id.hex[:8]}"
+        assert later.version > stored.version, "or an ETag would mean two things"
+
     def test_a_claim_is_leased_and_comes_back(self, repositories: Repositories) -> None:
         repositories.accepted("inv1")
         (first,) = repositories.claim(lease=HOUR)

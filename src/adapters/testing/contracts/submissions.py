@@ -502,6 +502,7 @@ class SubmissionRepositoryContract:
         assert earlier.failure is not None
         assert earlier.failure.reason == "gone"
         assert (earlier.galaxy_id, earlier.galaxy_state) == (None, "gone")
+        assert repositories.queue.backlog()[HERE].totals == {"given_again": 1}
         assert (earlier.dataset_id, earlier.created_at) == ("d1", before.created_at)
         assert repositories.invocations.page(JobFilter(), SERVICE, 10).items == (
             later,
@@ -563,6 +564,7 @@ class SubmissionRepositoryContract:
             updated_at=LATER,
         )
         assert earlier.galaxy_id == "inv1"
+        assert not repositories.queue.backlog()[HERE].totals
         assert repositories.claimed() == [later.invocation_id]
         (claim,) = repositories.queue.claim(THERE, limit=10, lease=HOUR)
         assert (claim.invocation_id, claim.galaxy_id) == (

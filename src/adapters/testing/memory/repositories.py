@@ -425,6 +425,9 @@ class MemorySubmissions(SubmissionRepository):
         """Store a run under another key; return the later one that gets its key."""
         store = self.store
         run, later = earlier.set_apart(later)
+        if earlier.galaxy_id is not None and run.galaxy_id is None:
+            totals = store.totals.setdefault(later.identity, {})
+            totals["given_again"] = totals.get("given_again", 0) + 1
         old, new = earlier.invocation_id, run.invocation_id
         del store.invocations[old]
         if (active := store.active.pop(old, None)) and run.is_followed:

@@ -32,6 +32,7 @@ class Sweep:
         ended: Changes to a final state.
         failed: Invocations that could not be asked about, or not be cancelled.
         missing: Invocations that Galaxy answers it does not have.
+        given_again: Invocations whose id Galaxy has given to another run.
         unstorable: Invocations whose news could not be stored, and the reasons.
         reconciled: The outcomes of submissions that were left open.
         cleared: Histories of superseded runs that were dealt with.
@@ -52,6 +53,7 @@ class Sweep:
     ended: int = 0
     failed: int = 0
     missing: int = 0
+    given_again: int = 0
     unstorable: Mapping[InvocationId, str] = field(
         factory=dict[InvocationId, str], hash=False
     )
@@ -90,6 +92,7 @@ class Sweep:
             "ended": self.ended,
             "failed": self.failed,
             "missing": self.missing,
+            "given_again": self.given_again,
             "unstorable": len(self.unstorable) + len(self.reconciled.unstorable),
             "adopted": self.reconciled.adopted,
             "rejected": self.reconciled.rejected,

@@ -42,6 +42,7 @@ from galaxy_jobs.domain.errors import (
     shortened,
 )
 from galaxy_jobs.domain.model.invocation import (
+    REPLACED,
     Invocation,
     InvocationState,
     Sighting,
@@ -53,7 +54,7 @@ from galaxy_jobs.domain.model.report import (
     JobDetails,
     JobsSummary,
 )
-from galaxy_jobs.domain.model.values import Identity, InvocationId
+from galaxy_jobs.domain.model.values import HistoryId, Identity, InvocationId
 from galaxy_jobs.domain.model.verdict import confirmation_time, culprit, judge
 from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
@@ -166,6 +167,7 @@ class _Answer:
     Attributes:
         confirm_in: The time after which a second look confirms an end, or zero.
         jobs: The number of jobs that a bulk answer must count to be trusted.
+        history_id: The history of what was looked at; None: not known.
     """
 
     claim: Claim
@@ -174,6 +176,7 @@ class _Answer:
     error: RunnerError | None = None
     confirm_in: timedelta = timedelta(0)
     jobs: float = 0
+    history_id: HistoryId | None = None
 
 
 @frozen
@@ -430,6 +433,7 @@ class Poll:
             ended=sum(map(_is_end, looks)),
             failed=len(errors),
             missing=sum(look.missing for look in looks),
+            given_again=sum(map(_is_replaced, looks)),
             failure=errors[-1] if errors else None,
             unstorable=stored.unstorable,
         )
@@ -504,15 +508,25 @@ class Poll:
             ],
             SERVICE,
         )
+        replaced = {
+            answer.claim.invocation_id
+            for answer in answers
+            if (before := invocations.get(answer.claim.invocation_id))
+            and not before.may_be_in(answer.history_id)
+        }
         # A 404 counts only from the Galaxy, and as the user, that had the run.
-        reliable = not any(
-            answer.missing for answer in answers
+        reliable = (
+            not replaced and not any(answer.missing for answer in answers)
         ) or self._has_same_identity(batch.identity)
         looks = []
         for answer in answers:
             before = invocations.get(answer.claim.invocation_id)
             summary = batch.summaries.get(answer.claim.galaxy_id)
-            if answer.sighting is not None and before is not None:
+            if before is not None and answer.claim.invocation_id in replaced:
+                look = self._failed(answer.claim)
+                if reliable:
+                    look = self._replaced(answer.claim, before, batch.at)
+            elif answer.sighting is not None and before is not None:
                 look = self._seen(answer, answer.sighting, before, batch.at)
                 # The bulk answer came first: if anything moved in between, the
                 # next one will differ, and nothing is missed.
@@ -571,17 +585,33 @@ class Poll:
         confirm_in = confirmation_time(
             report, policy.confirm_after, policy.blocked_after
         )
-        if claim.cancelling and _needs_cancel(report, sighting):
+        if (
+            claim.cancelling
+            and _needs_cancel(report, sighting)
+            and self._is_own(claim, report)
+        ):
             if report.state is GalaxyState.READY:
                 # Whatever its jobs show, it ends by the cancel.
                 sighting = evolve(sighting, state=InvocationState.CANCELLING)
             try:
                 self.runner.cancel(claim.galaxy_id)
             except RunnerError as error:  # the sighting holds all the same
-                return _Answer(claim, sighting, error=error)
+                return _Answer(
+                    claim, sighting, error=error, history_id=report.history_id
+                )
         return _Answer(
-            claim, sighting, confirm_in=confirm_in, jobs=_jobs_to_count(report)
+            claim,
+            sighting,
+            confirm_in=confirm_in,
+            jobs=_jobs_to_count(report),
+            history_id=report.history_id,
         )
+
+    def _is_own(self, claim: Claim, report: InvocationReport) -> bool:
+        """Whether what Galaxy shows is our run, and not another one with its id."""
+        found = self.invocations.get_many([claim.invocation_id], SERVICE)
+        job = found.get(claim.invocation_id)
+        return job is not None and job.may_be_in(report.history_id)
 
     def _report(self, claim: Claim) -> InvocationReport:
         if claim.invocation_id not in self.slow:
@@ -678,6 +708,17 @@ class Poll:
             next_in=self._next_in(claim.missing_for or timedelta(0)),
         )
 
+    def _replaced(self, claim: Claim, before: Invocation, at: datetime) -> Look:
+        """Another run has its id; more than one answer has to say so."""
+        certain = claim.misses + 1 >= self.policy.gone_misses
+        return Look(
+            claim=claim,
+            before=before,
+            after=before.replaced(at) if certain else None,
+            missing=True,
+            next_in=self._next_in(claim.missing_for or timedelta(0)),
+        )
+
     def _next_in(self, quiet_for: timedelta) -> timedelta:
         return self.policy.interval(quiet_for, self.random())
 
@@ -706,6 +747,10 @@ def _is_end(look: Look) -> bool:
     return after.state.is_terminal
 
 
+def _is_replaced(look: Look) -> bool:
+    return look.after is not None and look.after.galaxy_id is None
+
+
 def _kept(error: RunnerError) -> RunnerError:
     """Return an error that is kept for a while, without its tracebacks.
 
@@ -732,6 +777,21 @@ def report_or_outline(
         return runner.report(invocation_id)
     except ReportUnavailable:
         return runner.outline(invocation_id)
+
+
+def own_report(
+    runner: WorkflowRunner, job: Invocation, galaxy_id: InvocationId
+) -> InvocationReport:
+    """Return a report, or an outline where the jobs cannot be listed, on a job.
+
+    Raises:
+        RunNotFound: The engine has no such invocation, or the id is another run's now.
+        RunnerUnavailable, RunnerRefusedUs: The engine could not be asked.
+    """
+    report = report_or_outline(runner, galaxy_id)
+    if not job.may_be_in(report.history_id):
+        raise RunNotFound(REPLACED)
+    return report
 
 
 def details_of_culprit(
