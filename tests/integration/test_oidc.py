@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from galaxy_jobs.adapters.oidc import OidcProviders
 from galaxy_jobs.domain import InvocationState
@@ -79,7 +79,9 @@ def test_a_browser_signs_in_at_the_provider_and_out_here(
     chrome: Browser, there: Site, provider: IdentityProvider
 ) -> None:
     there.dataset("reads")
-    id_ = there.job("sort", "reads", seen(InvocationState.IN_PROGRESS, running=2))
+    running = seen(InvocationState.IN_PROGRESS, running=2)
+    id_ = there.job("sort", "reads", running, owner=f"{provider.url}|ada")
+    other = there.job("align", "reads", running, owner=f"{provider.url}|bob")
     with opened(chrome, there.url) as tab:
         page = tab.page
         page.goto(f"{there.url}/ui/jobs/{id_}")
@@ -94,9 +96,17 @@ def test_a_browser_signs_in_at_the_provider_and_out_here(
         session = cookies["galaxy_jobs_token"]
         assert session["httpOnly"]
         assert session["sameSite"] == "Lax"
-        page.goto(there.url)
+        expect(page.locator(f"#bar-{id_}-running")).to_be_attached()
+        page.goto(f"{there.url}/?owner=me")
+        expect(page.get_by_text("sort", exact=True)).to_be_visible()
         page.screenshot(path=PICTURES / "signed-in.png")
         assert tab.troubles == []
+        # What others have does not exist for her.
+        page.goto(there.url)
+        expect(page.get_by_text("align", exact=True)).to_have_count(0)
+        page.goto(f"{there.url}/ui/jobs/{other}")
+        expect(page.get_by_role("heading")).to_contain_text("not found")
+        tab.troubles.clear()  # the console shows the 404
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_url("**/sign-in")
     # The session has ended, whoever may still have its text.

@@ -19,11 +19,8 @@ from tests.support.npm import node_modules
 
 SOURCE = Path(__file__).parent / "oidc_provider"
 AUDIENCE = "https://jobs.example.org"
-SCOPES = {
-    "jobs:read": Scope.READ,
-    "jobs:submit": Scope.SUBMIT,
-    "jobs:admin": Scope.ADMIN,
-}
+SCOPES = {"jobs:read": Scope.READ, "jobs:submit": Scope.SUBMIT}
+"""What the provider gives to everybody who asks."""
 
 
 @frozen

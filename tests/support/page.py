@@ -93,6 +93,7 @@ class Site:
         each: timedelta = timedelta(seconds=20),
         parameters: Mapping[str, Any] | None = None,
         invocation_id: str | None = None,
+        owner: str | None = None,
         **more: Any,
     ) -> InvocationId:
         """Record a job that was accepted then, and what was seen of it since."""
@@ -103,19 +104,22 @@ class Site:
             parameters=parameters or {},
             **more,
         )
-        submission = self.submission(request, now)
+        submission = self.submission(request, now, owner)
         id_ = InvocationId(invocation_id or uuid4().hex[:16])
         self.accept(submission, id_, now)
         for number, sighting in enumerate(sightings, 1):
             self.see(id_, sighting, now + number * each)
         return id_
 
-    def submission(self, request: Request, at: datetime) -> Submission:
+    def submission(
+        self, request: Request, at: datetime, owner: str | None = None
+    ) -> Submission:
         """Record a submission whose outcome is not known."""
         submission = Submission(
             submission_id=SubmissionId(uuid4()),
             identity=WHO,
             request=request,
+            owner=owner,
             created_at=at,
             updated_at=at,
         )

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { Provider } from "oidc-provider";
 
 const audience = "https://jobs.example.org";
-const scopes = "jobs:read jobs:submit jobs:admin";
+const scopes = "jobs:read jobs:submit";
 
 const server = createServer();
 await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
