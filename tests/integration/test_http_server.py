@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from galaxy_jobs.adapters import http_server as http_server_module
 from tests.support import http_server
 from tests.support.wait import until
 
@@ -294,6 +295,55 @@ def test_a_request_that_never_ends_is_not_waited_for() -> None:
     finally:
         server.process.kill()
         server.process.communicate()
+
+
+def test_a_long_body_may_take_longer_if_it_goes_on() -> None:
+    server = Server(client_timeout=2)
+    step = http_server_module.BODY_STEP
+
+    def echoed(pause: float, size: int) -> bool:
+        """Send a body of four pieces, and return whether it is answered."""
+        with socket.create_connection((parts.hostname, parts.port), 20) as line:
+            head = f"Host: localhost\r\nContent-Length: {4 * size}\r\n\r\n"
+            line.sendall(f"POST /echo HTTP/1.1\r\n{head}".encode())
+            with suppress(ConnectionError):
+                for _ in range(4):
+                    time.sleep(pause)
+                    line.sendall(b"x" * size)
+                return received(line, b"200 OK")
+        return False
+
+    try:
+        parts = urlsplit(server.says())
+        assert echoed(0.7, step)
+        assert not echoed(0.7, 10)
+    finally:
+        server.process.kill()
+        server.process.communicate()
+
+
+def test_a_long_body_may_come_in_many_packets_but_not_in_tiny_ones(
+    server: Server,
+) -> None:
+    parts = urlsplit(server.says())
+
+    def answer(chunk: int, number: int) -> bytes:
+        with socket.create_connection((parts.hostname, parts.port), 60) as line:
+            line.sendall(
+                b"POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n"
+            )
+            with suppress(ConnectionError):
+                piece = f"{chunk:x}\r\n".encode() + b"x" * chunk + b"\r\n"
+                for _ in range(number // 100):
+                    line.sendall(piece * 100)
+                line.sendall(b"0\r\n\r\n")
+            with suppress(ConnectionError):
+                return line.recv(100)
+        return b""
+
+    assert answer(600, 10_500).startswith(b"HTTP/1.1 200")
+    assert not answer(1, 10_500).startswith(b"HTTP/1.1 200")
 
 
 def test_clients_that_are_gone_or_refused_leave_no_error_behind(server: Server) -> None:
