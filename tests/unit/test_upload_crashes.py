@@ -248,3 +248,26 @@ def test_an_abort_that_dies_leaves_nothing(tmp_path: Path) -> None:
         world.process().sweep()
         assert world.left() == []
         assert not is_registered(world)
+
+
+def test_a_file_is_removed_once_no_dataset_has_it(tmp_path: Path) -> None:
+    counted = World(tmp_path / "counted")
+
+    def begin(world: World) -> None:
+        world.process().whole()
+        world.datasets.remove(ID, SERVICE)
+        world.process().sweep()
+        assert len(world.left()) == 1  # not at once
+        world.clock.advance(DAY)
+
+    begin(counted)
+    process = counted.process()
+    process.sweep()
+    assert counted.left() == []
+    for step in range(1, process.count[0] + 1):
+        world = World(tmp_path / str(step))
+        begin(world)
+        killed(world, Process.sweep, step)
+        world.clock.advance(timedelta(minutes=2))
+        world.process().sweep()
+        assert world.left() == []

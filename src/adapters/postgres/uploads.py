@@ -25,7 +25,12 @@ from galaxy_jobs.domain.errors import (
     UploadNotFound,
 )
 from galaxy_jobs.domain.model.dataset import Dataset
-from galaxy_jobs.domain.model.upload import Upload, UploadId, UploadState
+from galaxy_jobs.domain.model.upload import (
+    USE_INTERVAL,
+    Upload,
+    UploadId,
+    UploadState,
+)
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import UploadRepository
 
@@ -100,6 +105,17 @@ _DUE = (
     .order_by(_T.c.look_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
+)
+_used = sa.bindparam("upload_id", type_=sa.Text)
+_USED_BY_ITS_OWN = sa.select(
+    sa.exists().where(
+        _D.c.dataset_id == sa.bindparam("dataset_id"),
+        _D.c.source["upload_id"].astext == _used,
+    )
+)
+# All datasets are read, for the few whose own dataset is gone.
+_USED_BY_ANY = sa.select(
+    sa.exists().where(sa.func.strpos(sa.cast(_D.c.source, sa.Text), _used) > 0)
 )
 _lease = sa.func.now() + sa.bindparam("lease", type_=sa.Interval)
 _CLAIM = (
@@ -181,6 +197,14 @@ class PostgresUploads(UploadRepository):
         parameters = {"id": upload_id, "lease": lease}
         write(self.engine, lambda c: c.execute(_RENEW, parameters))
 
+    def is_used(self, upload: Upload) -> bool:
+        parameters = {"upload_id": upload.upload_id, "dataset_id": upload.dataset_id}
+        own, any_ = _USED_BY_ITS_OWN, _USED_BY_ANY
+        return bool(
+            read(self.engine, lambda c: c.scalar(own, parameters))
+            or read(self.engine, lambda c: c.scalar(any_, parameters))
+        )
+
 
 def _seen_by(viewer: Viewer) -> list[sa.ColumnElement[bool]]:
     return [] if viewer.only is None else [_T.c.owner == viewer.only]
@@ -196,7 +220,7 @@ def _save(connection: Connection, before: Upload, after: Upload) -> None:
         case UploadState.OPEN:
             look_at: Any = _T.c.expires_at
         case UploadState.COMPLETE:
-            look_at = None
+            look_at = sa.func.now() + sa.literal(USE_INTERVAL, sa.Interval)
         case _:
             nothing_left = after.state is not UploadState.VERIFYING and not after.stored
             look_at = None if nothing_left else sa.func.now()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, NewType
@@ -47,6 +47,9 @@ UploadId = NewType("UploadId", str)
 
 MIB = 2**20
 
+USE_INTERVAL = timedelta(days=1)
+"""The time after which it is looked whether datasets still have a file."""
+
 PART_SIZE = 64 * MIB
 """The size of parts, unless there would be more than :data:`MAX_PARTS`; in bytes."""
 
@@ -66,7 +69,7 @@ class UploadState(Enum):
     VERIFYING = "verifying"  #: all of it is stored; its SHA-256 is computed
     COMPLETE = "complete"  #: it is a dataset
     FAILED = "failed"  #: it is not what was declared
-    ABORTED = "aborted"  #: it was given up by its client
+    ABORTED = "aborted"  #: it was given up by its client, or its dataset is removed
     EXPIRED = "expired"  #: it was not completed in time
 
 
@@ -79,6 +82,7 @@ class UploadEvent(Enum):
     MISMATCH = "mismatch"  #: it is not, or its dataset cannot be registered
     ABORT = "abort"  #: its client asks for it
     TIMEOUT = "timeout"  #: the time for it is over
+    UNUSED = "unused"  #: no dataset has it any more
 
 
 _S = UploadState
@@ -103,7 +107,7 @@ TRANSITIONS: Mapping[UploadState, Mapping[UploadEvent, UploadState]] = MappingPr
         _S.ABORTED: {_E.ABORT: _S.ABORTED},
         _S.FAILED: {_E.ABORT: _S.FAILED},
         _S.EXPIRED: {_E.ABORT: _S.EXPIRED},
-        _S.COMPLETE: {},
+        _S.COMPLETE: {_E.UNUSED: _S.ABORTED},
     }
 )
 """The state after each event; an event that is not in its row is refused."""
@@ -373,6 +377,10 @@ class Upload:
     def expired(self) -> Upload:
         """Return it given up since its time is over."""
         return self._after(_E.TIMEOUT)
+
+    def unused(self) -> Upload:
+        """Return it given up since no dataset has it any more."""
+        return self._after(_E.UNUSED)
 
     def discarded(self) -> Upload:
         """Return it with nothing left of it in the store."""

@@ -75,11 +75,16 @@ class UploadRepository(Protocol):
     def claim(self, limit: int, lease: timedelta) -> Sequence[Upload]:
         """Lease uploads that need work, those due for longest first.
 
-        These are the ones being verified, those that have expired, and those that
-        failed or were given up while the store may still hold something of them. An
-        upload is not claimed again before its lease is over.
+        These are the ones being verified, those that have expired, those that failed or
+        were given up while the store may still hold something of them, and
+        :data:`USE_INTERVAL` after the last change those that are complete. An upload is
+        not claimed again before its lease is over.
         """
 
     @abstractmethod
     def renew(self, upload_id: UploadId, lease: timedelta) -> None:
         """Lease an upload that was claimed for longer, from now on."""
+
+    @abstractmethod
+    def is_used(self, upload: Upload) -> bool:
+        """Return whether any dataset has the file, also within a collection."""

@@ -42,6 +42,7 @@ from galaxy_jobs.domain.model.signing import Signer
 from galaxy_jobs.domain.model.submission import IdempotencyKey
 from galaxy_jobs.domain.model.upload import (
     PART_SIZE,
+    USE_INTERVAL,
     PartRequest,
     StoredPart,
     Upload,
@@ -466,6 +467,13 @@ class SweepUploads:
             if upload.state is UploadState.COMPLETE:
                 return evolve(swept, verified=swept.verified + 1)
             swept = evolve(swept, failed=swept.failed + 1)
+        if upload.state is UploadState.COMPLETE:
+            if self.uploads.is_used(upload):
+                self.uploads.renew(upload.upload_id, USE_INTERVAL)
+                return swept
+            unused = upload.unused()
+            self.uploads.save(upload, unused)
+            upload = unused
         discard(self.uploads, self.store, upload)
         return evolve(swept, removed=swept.removed + 1)
 

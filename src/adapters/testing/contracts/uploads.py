@@ -26,6 +26,7 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
     UploadNotFound,
 )
+from galaxy_jobs.domain.model.dataset import CollectionData, SourceElement
 from galaxy_jobs.domain.model.submission import IdempotencyKey
 from galaxy_jobs.domain.model.upload import Upload, UploadId, UploadState
 from galaxy_jobs.domain.model.values import DatasetId
@@ -273,3 +274,25 @@ class UploadRepositoryContract:
         claims = at_once(*[lambda: repositories.uploads.claim(1, DAY)] * CROWD)
         ids = [one.upload_id for claim in claims for one in claim]  # type: ignore[union-attr]
         assert sorted(ids) == [f"u{n}" for n in range(CROWD)]
+
+    def test_a_complete_one_is_looked_at_again_and_is_used_by_its_dataset(
+        self, repositories: Repositories
+    ) -> None:
+        uploads, datasets = repositories.uploads, repositories.datasets
+        first, second = (self.added(repositories, an_upload(f"u{n}")) for n in (1, 2))
+        for upload in (first, second):
+            complete = upload.verified(None)
+            uploads.complete(upload, complete, complete.dataset(LATER))
+        assert not uploads.claim(10, HOUR)
+        repositories.pass_time(DAY)
+        claimed = {one.upload_id: one for one in uploads.claim(10, HOUR)}
+        assert set(claimed) == {"u1", "u2"}
+        assert all(uploads.is_used(one) for one in claimed.values())
+        element = SourceElement("a", second.data)
+        datasets.add(
+            a_dataset("set", source=CollectionData("list", (element,))), SERVICE
+        )
+        for upload in (first, second):
+            datasets.remove(upload.dataset_id, SERVICE)
+        assert not uploads.is_used(claimed[first.upload_id])
+        assert uploads.is_used(claimed[second.upload_id])

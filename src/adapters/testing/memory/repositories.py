@@ -52,7 +52,12 @@ from galaxy_jobs.domain.model.submission import (
     Submission,
 )
 from galaxy_jobs.domain.model.token import Token, TokenId
-from galaxy_jobs.domain.model.upload import Upload, UploadId, UploadState
+from galaxy_jobs.domain.model.upload import (
+    USE_INTERVAL,
+    Upload,
+    UploadId,
+    UploadState,
+)
 from galaxy_jobs.domain.model.user import Session
 from galaxy_jobs.domain.model.values import (
     DatasetId,
@@ -994,7 +999,9 @@ class MemoryUploads(UploadRepository):
             store.uploads[id_] = evolve(after, expires_at=stored.expires_at)
             if after.state is UploadState.OPEN:
                 store.upload_looks[id_] = stored.expires_at
-            elif after.state is UploadState.COMPLETE or not after.stored:
+            elif after.state is UploadState.COMPLETE:
+                store.upload_looks[id_] = store.now() + USE_INTERVAL
+            elif not after.stored:
                 store.upload_looks.pop(id_, None)
             else:
                 store.upload_looks[id_] = store.now()
@@ -1020,6 +1027,14 @@ class MemoryUploads(UploadRepository):
         with self.store.lock:
             if upload_id in self.store.upload_looks:
                 self.store.upload_looks[upload_id] = self.store.now() + lease
+
+    def is_used(self, upload: Upload) -> bool:
+        with self.store.lock:
+            return any(
+                content == upload.data
+                for dataset in self.store.datasets.values()
+                for _, content in leaves_of(dataset.source)
+            )
 
     def _now(self, upload: Upload) -> Upload:
         """Return an upload as it is shown now."""
