@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import requests
@@ -128,6 +130,36 @@ def test_the_elements_of_a_collection_are_downloaded(jobs: Service, lab: Lab) ->
     failed = jobs.request("GET", f"{outputs}/each_out/text%201")
     assert failed.status_code == 409
     assert failed.json()["type"].endswith("output-not-ready")
+
+
+def test_a_zip_has_all_outputs_and_no_log_has_a_link(
+    jobs: Service, job: dict[str, Any]
+) -> None:
+    path = f"/jobs/{job['invocation_id']}/outputs"
+    answer = jobs.request("GET", f"{path}.zip")
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    with ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        files = {info.filename: archive.read(info) for info in archive.infolist()}
+    assert files == {"count_out.txt": b"200000\n", "sort_out.txt": LINES.encode()}
+    count, _ = jobs.get(f"{path}?links=60")["items"]
+    assert jobs.request("GET", count["url"]).content == b"200000\n"
+    assert jobs.request("GET", f"{count['url']}A").status_code == 403
+    link = count["url"].partition("link=")[2]
+    for command in jobs.commands:
+        assert link[:40] not in command.log.read_text()
+
+
+def test_a_purged_output_is_gone(jobs: Service, lab: Lab) -> None:
+    ended = jobs.wait(jobs.submit(jobs.dataset("hda", lab.text), "success"))
+    outputs = f"/jobs/{ended['invocation_id']}/outputs"
+    (item,) = jobs.get(outputs)["items"]
+    path = f"histories/{ended['history_id']}/contents/datasets/{item['id']}"
+    lab.call("DELETE", f"{path}?purge=true")
+    answer = jobs.request("GET", f"{outputs}/sort_out")
+    assert answer.status_code == 410, answer.text
+    assert answer.json()["type"].endswith("results-deleted")
+    assert jobs.request("GET", f"{outputs}.zip").status_code == 410
 
 
 class TestFiles(OutputFilesContract):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
@@ -17,7 +18,9 @@ from attrs import evolve
 
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import Scope
+from galaxy_jobs.domain.errors import RunnerUnavailable
 from galaxy_jobs.entrypoints.settings import HttpTable
+from tests.support.client import Client
 from tests.support.http_world import IMPATIENT, LINES, World, furnished, over_sockets
 from tests.support.wait import until
 
@@ -147,3 +150,116 @@ def empty_world(database_url: str) -> Iterator[World]:
     with over_sockets(database_url, **IMPATIENT) as made:
         made.container.token_cache().watch_interval = 0.05
         yield furnished(made)
+
+
+# --- the command -------------------------------------------------------------------
+
+
+@pytest.fixture
+def gj(world: World, tmp_path: Path) -> Client:
+    return Client.of(world.site.url, tmp_path)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_the_outputs_of_a_job_are_saved_as_in_its_zip(
+    world: World, gj: Client, tmp_path: Path
+) -> None:
+    world.galaxy.file_contents["o1"] = b"0123456789"
+    world.ended(id_ := world.submit(workflow_name="plates"))
+    done = gj("download", id_, "-o", "new/folder")
+    assert files_in(tmp_path / "new/folder") == {
+        "lines.txt": b"0123456789",
+        "plates/1_a/x.txt": b"p1",
+        "plates/1_a/y": b"p2",
+        "plates/1_a/X (2).txt": b"p3",
+    }
+    assert "new/folder/lines.txt" in done.stdout.splitlines()
+    again = gj("download", id_, "-o", "new/folder")
+    assert "new/folder/lines.txt (was there)" in again.stdout.splitlines()
+    gj("download", id_, "--label", "lines", "-o", "some")
+    assert files_in(tmp_path / "some") == {"lines.txt": b"0123456789"}
+    refused = gj("download", id_, "--label", "none", code=1)
+    assert "no output 'none'" in refused.stderr
+    gj("download", "none", code=1)
+    (item,) = gj.json("download", id_, "--label", "lines", "-o", "some")["items"]
+    assert item == {"path": ["lines"], "file": "some/lines.txt", "was_there": True}
+
+
+def test_no_other_file_is_overwritten(world: World, gj: Client, tmp_path: Path) -> None:
+    world.galaxy.file_contents["o1"] = b"0123456789"
+    world.ended(id_ := world.submit(workflow_name="plates"))
+    (tmp_path / "lines.txt").write_text("mine")
+    refused = gj("download", id_, "--label", "lines", code=1)
+    assert "--force" in refused.stderr
+    assert files_in(tmp_path) == {"lines.txt": b"mine"}
+    gj("download", id_, "--label", "lines", "--force")
+    assert files_in(tmp_path) == {"lines.txt": b"0123456789"}
+
+
+def test_what_was_interrupted_is_resumed(
+    world: World, gj: Client, path: str, tmp_path: Path
+) -> None:
+    content = b"0123456789abcdef" * (SIZE // 16)
+    world.galaxy.file_contents["o1"] = content
+    id_ = path.split("/")[2]
+    started = gj.start("download", id_, "--label", "lines")
+
+    def part() -> Path | None:
+        parts = [*tmp_path.glob(".lines.txt.*.part")]
+        return parts[0] if parts and parts[0].stat().st_size > 2**20 else None
+
+    until(part)
+    started.kill()
+    started.communicate()
+    left = part()
+    assert left is not None
+    kept = left.stat().st_size
+    if kept == SIZE:  # it was faster
+        os.truncate(left, SIZE // 2)
+        kept = SIZE // 2
+    before = world.galaxy.calls["read"]
+    gj("download", id_, "--label", "lines")
+    assert files_in(tmp_path) == {"lines.txt": content}
+    assert world.galaxy.calls["read"] - before <= (SIZE - kept) // 2**18 + 2
+
+
+def test_what_is_of_another_version_is_not_gone_on_with(
+    world: World, gj: Client, path: str, tmp_path: Path
+) -> None:
+    etag = requests.head(world.site.url + path, timeout=30).headers["ETag"].strip('"')
+    world.galaxy.file_contents["o1"] = content = b"x" * SIZE
+    (tmp_path / f".lines.txt.{quote(etag, '')}.part").write_bytes(b"old" * 1000)
+    gj("download", path.split("/")[2], "--label", "lines")
+    assert files_in(tmp_path) == {"lines.txt": content}
+
+
+def test_a_download_that_breaks_off_goes_on_by_itself(
+    world: World, gj: Client, path: str, tmp_path: Path
+) -> None:
+    world.galaxy.fail_next("open", RunnerUnavailable("Galaxy is down."))
+    refused = gj("download", path.split("/")[2], "--label", "lines", code=1)
+    assert "Galaxy is down" in refused.stderr
+    assert files_in(tmp_path) == {}
+    before = world.galaxy.calls["read"]
+    started = gj.start("download", path.split("/")[2], "--label", "lines")
+    until(lambda: world.galaxy.calls["read"] > before + 4)
+    world.galaxy.fail_next("read", RunnerUnavailable("Galaxy is down."))
+    out, _ = started.communicate(timeout=60)
+    assert started.returncode == 0, out
+    assert (tmp_path / "lines.txt").stat().st_size == SIZE
+
+
+def test_an_output_that_is_not_whole_is_named(
+    world: World, gj: Client, tmp_path: Path
+) -> None:
+    world.ended(id_ := world.submit(workflow_name="sorts"))
+    done = gj("download", id_, "--label", "both", "--label", "running", code=1)
+    assert "running: Output not ready." in done.stderr
+    assert files_in(tmp_path) == {"both (2)": b"two", "both/x_y": b"4"}

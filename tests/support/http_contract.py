@@ -119,7 +119,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> Any:
 
 def element(name: str, *elements: Any, **known: Any) -> dict[str, Any]:
     """Return an element of a collection as it is shown."""
-    fields = dict.fromkeys(("id", "state", "extension", "size"))
+    fields = dict.fromkeys(("id", "state", "extension", "size", "file"))
     return {"name": name, **fields, **known, "elements": list(elements)}
 
 
@@ -1004,6 +1004,7 @@ class HttpContract:
                         "state": "ok",
                         "hidden": False,
                         "value": None,
+                        "file": "lines.txt",
                         "elements": [],
                         "element_count": 0,
                     },
@@ -1017,11 +1018,20 @@ class HttpContract:
                         "state": "error",
                         "hidden": False,
                         "value": None,
+                        "file": None,
                         "elements": [
                             element(
                                 "plate-1",
-                                element("a", id="o3", state="ok", size=3),
-                                element("b", id="o4", state="error"),
+                                element(
+                                    "a",
+                                    id="o3",
+                                    state="ok",
+                                    size=3,
+                                    file="parts/plate-1/a",
+                                ),
+                                element(
+                                    "b", id="o4", state="error", file="parts/plate-1/b"
+                                ),
                             )
                         ],
                         "element_count": 2,
@@ -1194,7 +1204,9 @@ class HttpContract:
         (score,) = (item for item in items if item["src"] == "value")
         assert (score["id"], score["value"]) == (None, {"q": 0.5})
         (both,) = (item for item in items if item["element_count"])
-        assert both["elements"] == [element("x/y", id="s4", state="ok")]
+        assert both["elements"] == [
+            element("x/y", id="s4", state="ok", file="both/x_y")
+        ]
         items = world.get(f"/jobs/{id_}/outputs?first_element=1")["items"]
         assert all(item["elements"] == [] for item in items)
 

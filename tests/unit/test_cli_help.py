@@ -33,7 +33,17 @@ def helped(chain: tuple[str, ...]) -> list[str]:
 
 
 CLIENTS = {
-    *("submit", "list", "show", "watch", "cancel", "rerun", "outputs", "history"),
+    *(
+        "submit",
+        "list",
+        "show",
+        "watch",
+        "cancel",
+        "rerun",
+        "outputs",
+        "download",
+        "history",
+    ),
     *("refresh", "review"),
     *("datasets add", "datasets list", "datasets show"),
     *("datasets rename", "datasets remove"),

@@ -475,9 +475,16 @@ def test_outputs_are_fetched_separately_and_errors_stay_in_their_place(
     page = world.get(f"/ui/jobs/{id_}")
     assert world.galaxy.calls["outputs"] == calls
     assert f'hx-get="/ui/jobs/{id_}/outputs"' in page
-    text = text_of(world.get(f"/ui/jobs/{id_}/outputs"))
+    outputs = f"/ui/jobs/{id_}/outputs"
+    text = text_of(world.get(outputs))
     assert "lines Lines hda o1 txt 2.0 kB" in text
-    assert "parts hdca o2 error parts/plate-1/b hda o4 error" in text
+    assert "parts hdca o2 error plate-1 b hda o4 error" in text
+    (link,) = re.findall(r'href="(/jobs/[^"]*)" download', world.get(outputs))
+    assert link == f"/jobs/{id_}/outputs/lines"
+    world.galaxy.file_contents["o1"] = b"x" * 2048
+    answer = world.api.get(link)
+    assert answer.content == b"x" * 2048
+    assert answer.headers["content-disposition"].startswith("attachment")
     world.galaxy.outage = RunnerUnavailable("Galaxy cannot be reached.")
     htmx = {"HX-Request": "true"}
     answer = world.api.get(f"/ui/jobs/{id_}/outputs", headers=htmx)

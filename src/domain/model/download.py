@@ -80,8 +80,15 @@ def file_name(name: str, extension: str | None = None) -> str:
 
 
 def zip_names(files: Sequence[OutputFile]) -> list[str]:
-    """Return the path of each file in a zip; no two are equal, in any case."""
-    taken: set[str] = set()
+    """Return the path of each file in a zip.
+
+    No two are equal, whatever the case of letters, and none is that of a folder.
+    """
+    taken = {
+        "/".join(file.folders[: depth + 1]).lower()
+        for file in files
+        for depth in range(len(file.folders))
+    }
     names = []
     for file in files:
         *folders, own = (*file.folders, file.own_name)

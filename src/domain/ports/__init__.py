@@ -18,6 +18,9 @@ may be called from several threads and processes at once, and may raise
 :class:`StoreUnavailable`: the store could not be reached, or broke off, and a write may
 or may not have happened. Durations handed in are measured by the store's own clock.
 
+`OutputFiles`, which reads the files of the engine's datasets, is needed to serve
+downloads alone.
+
 The ports to the engine that runs workflows, be it Galaxy, a simulation of it or
 an engine of your own (`WorkflowCatalog`, `WorkflowRunner`, `RunHistories`): three
 small ones, since their users differ. The catalogue is asked when a job is

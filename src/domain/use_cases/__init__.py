@@ -16,6 +16,7 @@ from galaxy_jobs.domain.use_cases.downloads import (
     FindFile,
     FindFiles,
     Links,
+    file_names,
     whole_file,
 )
 from galaxy_jobs.domain.use_cases.find_datasets import FindDatasets
@@ -140,6 +141,7 @@ __all__ = [
     "TimedStep",
     "UploadPolicy",
     "WhoAmI",
+    "file_names",
     "one_by_one",
     "version_note",
     "whole_file",

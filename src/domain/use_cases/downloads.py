@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode
@@ -19,7 +19,7 @@ from galaxy_jobs.domain.errors import (
     ResultsDeleted,
 )
 from galaxy_jobs.domain.model.dataset import DELETED, PURGED
-from galaxy_jobs.domain.model.download import FileVersion, OutputFile
+from galaxy_jobs.domain.model.download import FileVersion, OutputFile, zip_names
 from galaxy_jobs.domain.model.report import VALUE, Element, Output
 from galaxy_jobs.domain.model.signing import Signer
 from galaxy_jobs.domain.model.token import Token
@@ -218,6 +218,24 @@ def files_of(output: Output) -> Iterator[OutputFile]:
     _check((output.label,), output.state)
     if output.src == "hda":
         yield _file((output.label,), output)
+
+
+def file_names(outputs: Sequence[Output]) -> Mapping[tuple[str, ...], str]:
+    """Return the path of each file in a zip of these outputs, whole or not.
+
+    The keys are the paths of :class:`OutputFile`.
+    """
+    files = []
+    for output in outputs:
+        if output.src == "hda":
+            files.append(_file((output.label,), output))
+        files += [
+            _file((output.label, *element.path), element)
+            for element in output.elements
+            if element.id is not None
+        ]
+    names = zip_names(files)
+    return {file.path: name for file, name in zip(files, names, strict=True)}
 
 
 def whole_file(output: Output, element: Element | None = None) -> OutputFile | None:

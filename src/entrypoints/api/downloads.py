@@ -63,6 +63,8 @@ _HEADERS = {
     "Cache-Control": "private, no-cache",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "sandbox",
+    # A proxy that keeps what a client does not read would fill its disk.
+    "X-Accel-Buffering": "no",
 }
 
 _REFUSALS = (
@@ -442,6 +444,12 @@ def verify_link(links: use_cases.Links, connection: Connection) -> str:
     return maker_id
 
 
+def file_path(invocation_id: InvocationId, file: OutputFile) -> str:
+    """Return the path of the route that downloads a file."""
+    parts = ("jobs", invocation_id, "outputs", *file.path)
+    return f"/{'/'.join(quote(part, '') for part in parts)}"
+
+
 def link_to(
     links: use_cases.Links, invocation_id: InvocationId, caller: Caller, seconds: int
 ) -> Callable[[OutputFile], str]:
@@ -450,8 +458,7 @@ def link_to(
     def link(file: OutputFile) -> str:
         ttl = timedelta(seconds=seconds)
         signed = links.sign(invocation_id, file, caller.token, ttl)
-        parts = ("jobs", invocation_id, "outputs", *file.path)
-        return f"/{'/'.join(quote(part, '') for part in parts)}?{LINK}={signed}"
+        return f"{file_path(invocation_id, file)}?{LINK}={signed}"
 
     return link
 

@@ -339,9 +339,7 @@ def job_outputs(
     link: schemas.Link | None = None
     if seconds is not None:
         link = link_to(links, invocation_id, caller, seconds)
-    return schemas.Outputs(
-        items=[schemas.output(output, first_element, link) for output in outputs]
-    )
+    return schemas.Outputs(items=schemas.outputs(outputs, first_element, link))
 
 
 @post(

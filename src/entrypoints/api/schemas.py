@@ -6,7 +6,7 @@ the domain by itself. Times are UTC and end in Z.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -763,6 +763,15 @@ LinkField: TypeAlias = Annotated[
 ]
 
 
+FileField: TypeAlias = Annotated[
+    str | None,
+    doc(
+        "Its path in a zip of all outputs, safe for any file system. Null: no file.",
+        "plates/plate-1/sample-07.txt",
+    ),
+]
+
+
 class ElementJson(View):
     """A dataset of a collection, or a collection in it."""
 
@@ -773,6 +782,7 @@ class ElementJson(View):
     state: Annotated[str | None, doc("Galaxy's word for its state.", "error")]
     extension: Annotated[str | None, doc("Galaxy's name of the format.", "txt")]
     size: Annotated[int | None, doc("In bytes.", 37)]
+    file: FileField
     elements: Annotated[list[ElementJson], doc("Of a collection: what is in it.")]
     url: LinkField = UNSET
 
@@ -799,6 +809,7 @@ class OutputJson(View):
     ]
     hidden: Annotated[bool, doc("Whether Galaxy hides it in the history.")]
     value: Annotated[Any, doc("Of a value, what it is.", None)]
+    file: FileField
     elements: Annotated[
         list[ElementJson],
         doc(
@@ -823,8 +834,20 @@ Link: TypeAlias = Callable[[domain.OutputFile], str]
 """Returns the link to a file."""
 
 
-def output(made: domain.Output, first_element: int, link: Link | None) -> OutputJson:
-    """Return an output of a job; of a large collection, from one element on."""
+def outputs(
+    made: Sequence[domain.Output], first_element: int, link: Link | None
+) -> list[OutputJson]:
+    """Return the outputs of a job; of large collections, from one element on."""
+    names = use_cases.file_names(made)
+    return [_output(output, names, first_element, link) for output in made]
+
+
+def _output(
+    made: domain.Output,
+    names: Mapping[tuple[str, ...], str],
+    first_element: int,
+    link: Link | None,
+) -> OutputJson:
     shown = OutputJson(
         label=made.label,
         src=made.src,
@@ -835,6 +858,7 @@ def output(made: domain.Output, first_element: int, link: Link | None) -> Output
         state=made.state,
         hidden=made.hidden,
         value=made.value,
+        file=names.get((made.label,)) if made.src == "hda" else None,
         elements=[],
         element_count=len(made.elements),
     )
@@ -854,6 +878,7 @@ def output(made: domain.Output, first_element: int, link: Link | None) -> Output
             state=element.state,
             extension=element.extension,
             size=element.size,
+            file=names.get((made.label, *element.path)),
         )
         if link and (file := use_cases.whole_file(made, element)) is not None:
             dataset.url = link(file)
@@ -862,7 +887,7 @@ def output(made: domain.Output, first_element: int, link: Link | None) -> Output
 
 
 def _element(name: str, **known: Any) -> ElementJson:
-    fields = dict.fromkeys(("id", "state", "extension", "size"))
+    fields = dict.fromkeys(("id", "state", "extension", "size", "file"))
     return ElementJson(name=name, elements=[], **{**fields, **known})
 
 

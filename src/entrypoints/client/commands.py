@@ -258,7 +258,34 @@ def review(
 def outputs(job: Id, /, *, json: AsJson = False) -> int:
     """List a job's outputs."""
     answer = _api().get("jobs", job, "outputs")
-    return _show_page(answer, json, job_views.outputs, "It has no labelled outputs.")
+    return _show_page(answer, json, job_views.outputs, "It has no outputs.")
+
+
+def download(
+    job: Id,
+    /,
+    *,
+    label: tuple[str, ...] = (),
+    output: Annotated[Path, Parameter(name=["-o", "--output"])] = Path(),
+    force: bool = False,
+    json: AsJson = False,
+) -> int:
+    """Download the outputs of a job, each file whole or not at all.
+
+    What was interrupted is resumed by the same command. Exits with 1 if an output is
+    not whole, or was deleted.
+
+    Args:
+        label: Only this output; may be repeated.
+        output: The folder to save them in; made if it is missing.
+        force: Replace other files of these names.
+    """
+    from galaxy_jobs.entrypoints.client import downloading
+
+    with _hint_for("JOB", job):
+        return downloading.download(
+            _api(), job, label, output, force=force, as_json=json
+        )
 
 
 def history(job: Id, /, *, json: AsJson = False) -> int:
@@ -482,6 +509,7 @@ def register(app: cyclopts.App) -> None:
     for command in (outputs, history):
         app.command(command, group=GROUP)
     app.command(upload, group=GROUP)
+    app.command(download, group=GROUP)
     app.command(list_jobs, name="list", group=GROUP)
     app.command(datasets)
     app.command(workflows)

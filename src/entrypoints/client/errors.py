@@ -29,6 +29,7 @@ HINTS: Mapping[str, str] = {
     "galaxy-unavailable": _DOCTOR,
     "database-unavailable": _DOCTOR,
     "already-ended": "Run it again: galaxy-jobs rerun JOB",
+    "output-not-found": "See its outputs: galaxy-jobs outputs JOB",
     "no-review": "See whether it waits for one: galaxy-jobs show JOB",
     "step-not-found": "See its steps: galaxy-jobs show JOB",
     "idempotency-key-reused": "Choose another --key, or leave it out.",

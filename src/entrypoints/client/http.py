@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from http import HTTPStatus
 from ssl import SSLCertVerificationError
@@ -99,32 +99,14 @@ class Api:
         self, method: str, target: str, body: object = None, key: str | None = None
     ) -> Answer:
         """Send one request, and return its answer."""
-        headers = {"Accept": JSON, "User-Agent": "galaxy-jobs"}
+        headers = {"Accept": JSON}
         if body is not None:
             headers["Content-Type"] = JSON
         if key is not None:
             headers["Idempotency-Key"] = key
-        if self.service.token is not None:
-            headers["Authorization"] = f"Bearer {self.service.token}"
-        try:
-            with self._connections.request(
-                method,
-                self.service.url + target,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=self.timeout,
-                # Nor are redirects followed: the token would go with them.
-                retries=False,
-                preload_content=False,
-            ) as response:
-                content = response.read(MAX_BODY)
-        except exceptions.HTTPError as error:
-            sent = not any(isinstance(e, NEVER_SENT) for e in (error, *error.args))
-            raise self._unreachable(_reason(error), sent=sent) from error
-        except UnicodeEncodeError as error:
-            raise Usage(f"{error.object!r} cannot be sent as a header.") from None
-        if response.status >= 300:  # noqa: PLR2004 - not a success
-            self._refuse(response, content)
+        encoded = None if body is None else json.dumps(body).encode()
+        with self._opened(method, target, headers, encoded) as response:
+            content = response.read(MAX_BODY)
         if response.status == HTTPStatus.NO_CONTENT:
             return Answer(None, response.headers)
         kind = response.headers.get("Content-Type", "no media type")
@@ -134,6 +116,45 @@ class Api:
             return Answer(json.loads(content), response.headers)
         except ValueError:
             raise self._unreachable("its answer is no JSON") from None
+
+    @contextmanager
+    def stream(
+        self, method: str, *parts: str, **headers: str
+    ) -> Iterator[BaseHTTPResponse]:
+        """Send a request for a file, with more headers; yield its answer, unread."""
+        with self._opened(method, _target(parts, {}), headers) as response:
+            yield response
+
+    @contextmanager
+    def _opened(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Iterator[BaseHTTPResponse]:
+        headers = {"User-Agent": "galaxy-jobs", **headers}
+        if self.service.token is not None:
+            headers["Authorization"] = f"Bearer {self.service.token}"
+        try:
+            with self._connections.request(
+                method,
+                self.service.url + target,
+                body=body,
+                headers=headers,
+                timeout=self.timeout,
+                # Nor are redirects followed: the token would go with them.
+                retries=False,
+                preload_content=False,
+            ) as response:
+                if response.status >= 300:  # noqa: PLR2004 - not a success
+                    self._refuse(response, response.read(MAX_BODY))
+                yield response
+        except exceptions.HTTPError as error:
+            sent = not any(isinstance(e, NEVER_SENT) for e in (error, *error.args))
+            raise self._unreachable(_reason(error), sent=sent) from error
+        except UnicodeEncodeError as error:
+            raise Usage(f"{error.object!r} cannot be sent as a header.") from None
 
     def _refuse(self, response: BaseHTTPResponse, body: bytes) -> NoReturn:
         retry_after = None

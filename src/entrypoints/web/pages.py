@@ -14,6 +14,7 @@ from litestar.response import Redirect, Stream
 
 from galaxy_jobs import domain
 from galaxy_jobs.domain import InvocationId, JobFilter, Viewer, ports
+from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
 from galaxy_jobs.domain.use_cases import (
     CancelJob,
     FindJobs,
@@ -22,8 +23,9 @@ from galaxy_jobs.domain.use_cases import (
     JobSteps,
 )
 from galaxy_jobs.domain.use_cases.find_jobs import MATCHES_LIMIT
-from galaxy_jobs.entrypoints.api import cursors
+from galaxy_jobs.entrypoints.api import cursors, schemas
 from galaxy_jobs.entrypoints.api.auth import requires
+from galaxy_jobs.entrypoints.api.downloads import file_path
 from galaxy_jobs.entrypoints.api.events import Subscriptions, stream
 from galaxy_jobs.entrypoints.api.parameters import CursorText, Needs, submission_id_of
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
@@ -175,12 +177,21 @@ def get_outputs_page(
     """Show the outputs of a job, as Galaxy lists them now."""
     shown: dict[str, Any] = {"outputs": [], "message": None}
     try:
-        shown["outputs"] = job_outputs(InvocationId(invocation_id), viewer)
+        link = partial(file_path, InvocationId(invocation_id))
+        made = job_outputs(InvocationId(invocation_id), viewer)
+        shown["outputs"] = schemas.outputs(made, 0, link)
     except domain.DomainError as error:
         if not render.is_htmx(request):
             raise
         shown["message"] = explain(error)  # within the page of the job
-    return page(request, "outputs.html", invocation_id=invocation_id, **shown)
+    return page(
+        request,
+        "outputs.html",
+        invocation_id=invocation_id,
+        zip=f"/jobs/{render.segment(invocation_id)}/outputs.zip",
+        limit=ELEMENTS_LIMIT,
+        **shown,
+    )
 
 
 @get("/ui/jobs/{invocation_id:str}/steps")
