@@ -23,6 +23,7 @@ from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.viewer import Sees
 from galaxy_jobs.domain.model.workflow import Allowlist
 from galaxy_jobs.entrypoints.settings import HttpTable
+from tests.support import upload_contract
 from tests.support.http_world import World, furnished
 from tests.support.wait import until
 
@@ -281,6 +282,25 @@ class OwnerWalk:
         found = lab.world.get(f"/jobs?limit=1&cursor={cursor}")
         mine = {job["invocation_id"] for job in lab.world.get("/jobs")["items"]}
         assert {job["invocation_id"] for job in found["items"]} <= mine
+
+    def test_a_file_becomes_a_dataset_of_its_owner(
+        self, labs: tuple[Lab, Callable[[], Lab]]
+    ) -> None:
+        lab, appear = labs
+        other = appear()
+        for owner, world in (("lab-a", lab.world), ("lab-b", other.world)):
+            for dataset_id in ("from-file", None):
+                more = {} if dataset_id is None else {"dataset_id": dataset_id}
+                upload = upload_contract.opened(world, b"abc", **more)
+                upload_contract.stored(world, upload, b"abc")
+                answer = upload_contract.completed(world, upload, wait=30)
+                assert answer.status_code == 200, answer.text
+                dataset = answer.json()["dataset"]
+                shown = dataset_id or upload["upload_id"]
+                assert (dataset["dataset_id"], dataset["owner"]) == (shown, owner)
+                assert world.get(f"/datasets/{shown}")["source"] == dataset["source"]
+            again = {**FILE, "dataset_id": "from-file"}
+            assert world.ask("POST", "/uploads", again).status_code == 409
 
     def test_who_sees_all_sees_whose_each_is(
         self, labs: tuple[Lab, Callable[[], Lab]]
