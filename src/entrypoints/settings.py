@@ -95,7 +95,7 @@ class HttpTable:
     streams: int = field(default=4000, validator=positive)
     streams_each: int = field(default=2000, validator=positive)
     downloads: int = field(default=400, validator=positive)
-    downloads_each: int = field(default=200, validator=positive)
+    downloads_each: int = field(default=300, validator=positive)
     shutdown: float = field(default=20, validator=_whole)
     allow_origins: list[str] = field(factory=list, validator=_origins)
 
