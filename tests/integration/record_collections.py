@@ -32,7 +32,7 @@ def record_collections(recorder: Recorder, address: str) -> None:
     fetched = recorder.send(
         "made_fetch",
         "tools/fetch",
-        {"history_id": history, "targets": [target], "validate_hashes": True},
+        {"history_id": history, "targets": [target]},
     )
     made = recorder.send(
         "made_collection",

@@ -16,7 +16,8 @@ import pytest
 import requests
 from attrs import frozen
 
-from tests.support.galaxy import Lab
+from galaxy_jobs.adapters.galaxy import releases
+from tests.support.galaxy import GALAXY, Lab
 from tests.support.proxy import Fate, Proxy
 from tests.support.service import Service, service
 from tests.support.truth import Truth
@@ -241,6 +242,8 @@ def test_what_cannot_be_fetched_fails_the_job_with_its_place_and_address(
     polled: World, path: str, digest: str | None, reason: str, name: str
 ) -> None:
     world = polled
+    if digest and releases.CHECKSUMS.affects(GALAXY.release):
+        pytest.skip("this release compares no checksums")
     dataset_id = world.register(
         "list",
         {"name": "good", "source": world.address("/good.txt")},

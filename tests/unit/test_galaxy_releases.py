@@ -8,6 +8,7 @@ from galaxy_jobs.adapters.embedded.galaxy_package import RELEASES
 from galaxy_jobs.adapters.galaxy import releases
 from galaxy_jobs.adapters.galaxy.releases import (
     ADDRESSES,
+    CHECKSUMS,
     COMPLETED,
     LIMITS,
     OBJECT_STORES,
@@ -22,7 +23,7 @@ LATER = [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]
 @pytest.mark.parametrize(
     ("version", "gaps"),
     [
-        ("24.1.4", [ADDRESSES, LIMITS, OBJECT_STORES, *LATER]),
+        ("24.1.4", [ADDRESSES, CHECKSUMS, LIMITS, OBJECT_STORES, *LATER]),
         ("24.2", [OBJECT_STORES, *LATER]),
         ("25.0.4", [OBJECT_STORES, *LATER]),
         ("25.1.3", LATER),

@@ -365,13 +365,18 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         """Have what a run cannot be given as it is made in its history."""
         values = list(inputs.values())
         by_address = any(isinstance(value, UrlData) for value in values)
-        addresses = by_address and releases.ADDRESSES.affects(self.about().version)
-        if not addresses and not any(isinstance(v, CollectionData) for v in values):
+        collections = any(isinstance(value, CollectionData) for value in values)
+        if not by_address and not collections:
+            return inputs
+        version = self.about().version
+        addresses = by_address and releases.ADDRESSES.affects(version)
+        if not addresses and not collections:
             return inputs
         assert self._client.timeout is not None
         with self._client.domain_errors(_rejected):
             limit = MAKING_TIMEOUTS * self._client.timeout
-            maker = Maker(self._client, history_id, limit)
+            checksums = not releases.CHECKSUMS.affects(version)
+            maker = Maker(self._client, history_id, limit, checksums)
             return maker.made(inputs, addresses=addresses)
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:

@@ -45,6 +45,11 @@ ADDRESSES = Gap(
     "Galaxy is asked to fetch it into the history of the run first. If it cannot, the "
     "jobs that need it fail.",
 )
+CHECKSUMS = Gap(
+    "24.2",
+    "checksums of data that is fetched",
+    "Galaxy does not compare them: what was cut off counts as the whole.",
+)
 LIMITS = Gap(
     "24.2",
     "limits of parameters, and texts with several values, in imported workflows",
@@ -73,7 +78,15 @@ PICK_VALUE = Gap(
     "A workflow with one cannot be imported into Galaxy.",
 )
 
-GAPS = (ADDRESSES, LIMITS, OBJECT_STORES, COMPLETED, SUB_WORKFLOWS, PICK_VALUE)
+GAPS = (
+    ADDRESSES,
+    CHECKSUMS,
+    LIMITS,
+    OBJECT_STORES,
+    COMPLETED,
+    SUB_WORKFLOWS,
+    PICK_VALUE,
+)
 """All of them."""
 
 
