@@ -181,7 +181,15 @@ def clean_environment() -> dict[str, str]:
     """
     # GALAXY_CONFIG_OVERRIDE_... would change a Galaxy that is not the one meant.
     # PYTHONDONTWRITEBYTECODE would have each start compile a million lines.
-    prefixes = ("GALAXY_", "DATABASE_", "PG", "PYTHON", "VIRTUAL_ENV", "CONDA_")
+    prefixes = (
+        "GALAXY_",
+        "DATABASE_",
+        "OIDC_",
+        "PG",
+        "PYTHON",
+        "VIRTUAL_ENV",
+        "CONDA_",
+    )
     return {
         name: value
         for name, value in os.environ.items()
