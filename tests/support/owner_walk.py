@@ -257,6 +257,8 @@ class OwnerWalk:
         before = answers()
         tag = lab.ask("GET", "/jobs").headers["etag"]
         assert before["/metrics"][0] == 403
+        assert "sort" in before["/workflows"][1]
+        assert "only-lab" not in before["/workflows"][1] + before["/ui/submit"][1]
         assert '"items":[]' in before["/jobs?owner=lab-b"][1]
         other = appear()
         after = answers()
