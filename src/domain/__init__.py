@@ -13,6 +13,7 @@ Model, verdict and ports are imported from here; use cases from
 
 from galaxy_jobs.domain import ports
 from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain.model.audit import Action, AuditEntry, Kind
 from galaxy_jobs.domain.model.dataset import (
     CollectionData,
     DataDescription,
@@ -100,8 +101,10 @@ from galaxy_jobs.domain.ports import *  # noqa: F403 - whatever ports there are
 
 __all__ = [
     "SERVICE",
+    "Action",
     "AllowedWorkflow",
     "Allowlist",
+    "AuditEntry",
     "CollectionData",
     "DataDescription",
     "Dataset",
@@ -132,6 +135,7 @@ __all__ = [
     "JobState",
     "JobsSummary",
     "Json",
+    "Kind",
     "ListedWorkflow",
     "NamedStep",
     "Output",

@@ -262,6 +262,13 @@ app.command(
 )
 
 
+app.command(
+    "galaxy_jobs.entrypoints.audit_cli:audit",
+    name="audit",
+    help="List who did what, newest first.",
+)
+
+
 @app.command
 def doctor(*, json: bool = False) -> int:
     """Check the set-up, and print a remedy for each problem.

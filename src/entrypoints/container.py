@@ -28,6 +28,7 @@ from galaxy_jobs.adapters.storage.s3 import S3Store
 from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbeat
 from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
+from galaxy_jobs.entrypoints import logs
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.readiness import Readiness
@@ -147,6 +148,7 @@ class Container(containers.DeclarativeContainer):
     invocations: Provider[ports.InvocationRepository] = Singleton(
         postgres.PostgresInvocations, engine
     )
+    audit_log: Provider[ports.AuditLog] = Singleton(postgres.PostgresAuditLog, engine)
     queue: Provider[ports.PollQueue] = Singleton(postgres.PostgresPollQueue, engine)
     superseded: Provider[ports.SupersededRuns] = Singleton(
         postgres.PostgresSupersededRuns, engine
@@ -188,9 +190,15 @@ class Container(containers.DeclarativeContainer):
 
     whoami = Singleton(use_cases.WhoAmI, runner, clock)
     readiness: Provider[Readiness] = Singleton(Readiness, engine, whoami)
-    create_token = Singleton(use_cases.CreateToken, tokens, clock)
+    record = Singleton(
+        use_cases.Record,
+        audit_log,
+        failed=providers.Object(logs.not_recorded),
+        request_id=providers.Object(logs.request_id),
+    )
+    create_token = Singleton(use_cases.CreateToken, tokens, clock, record=record)
     list_tokens = Singleton(use_cases.ListTokens, tokens)
-    revoke_token = Singleton(use_cases.RevokeToken, tokens, clock)
+    revoke_token = Singleton(use_cases.RevokeToken, tokens, clock, record)
     sessions: Provider[ports.SessionRepository] = Singleton(
         postgres.PostgresSessions, engine
     )
@@ -203,7 +211,7 @@ class Container(containers.DeclarativeContainer):
     authenticate = Singleton(
         use_cases.Authenticate, tokens, sessions, identity_providers, clock
     )
-    sign_in = Singleton(use_cases.SignIn, identity_providers, sessions)
+    sign_in = Singleton(use_cases.SignIn, identity_providers, sessions, record=record)
     sign_out = Singleton(use_cases.SignOut, sessions)
     token_cache: Provider[TokenCache] = Singleton(TokenCache, authenticate)
     load_signer = Singleton(
@@ -242,8 +250,10 @@ class Container(containers.DeclarativeContainer):
         clock,
         data_catalog,
         policy=settings.provided.sources,
+        record=record,
     )
-    rename_dataset = Singleton(use_cases.RenameDataset, datasets)
+    rename_dataset = Singleton(use_cases.RenameDataset, datasets, record)
+    remove_dataset = Singleton(use_cases.RemoveDataset, datasets, record)
     list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
     show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
     check = Singleton(
@@ -259,6 +269,7 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
         policy=submit_policy,
         stale_after=poll_policy.provided.stale_after,
+        record=record,
     )
     rerun = Singleton(use_cases.Rerun, invocations, submit)
     find_datasets = Singleton(use_cases.FindDatasets, datasets, data_catalog)
@@ -271,15 +282,18 @@ class Container(containers.DeclarativeContainer):
     links = Singleton(use_cases.Links, load_signer, clock)
     job_steps = Singleton(use_cases.JobSteps, invocations, runner, whoami)
     job_logs = Singleton(use_cases.JobLogs, invocations, runner, whoami)
-    cancel_job = Singleton(use_cases.CancelJob, invocations, clock)
+    cancel_job = Singleton(use_cases.CancelJob, invocations, clock, record)
     refresh_job = Singleton(
         use_cases.RefreshJob,
         invocations,
         runner,
         clock,
         poll_policy,
+        record,
     )
-    answer_review = Singleton(use_cases.AnswerReview, invocations, runner, refresh_job)
+    answer_review = Singleton(
+        use_cases.AnswerReview, invocations, runner, refresh_job, record
+    )
     reconcile = Singleton(
         use_cases.Reconcile,
         check=check,

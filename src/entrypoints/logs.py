@@ -9,6 +9,7 @@ from traceback import walk_tb
 
 import structlog
 
+from galaxy_jobs.domain.model.audit import AuditEntry
 from galaxy_jobs.entrypoints.client import output
 
 
@@ -67,3 +68,21 @@ def _visible(
         name: output.visible(value) if isinstance(value, str) else value
         for name, value in event.items()
     }
+
+
+def not_recorded(entry: AuditEntry, error: Exception) -> None:
+    """Log what was done and could not be recorded: the log is its record."""
+    structlog.get_logger().error(
+        "not recorded",
+        problem=str(error),
+        owner=entry.owner,
+        action=entry.action.value,
+        object_kind=entry.kind.value,
+        object_id=entry.object_id,
+    )
+
+
+def request_id() -> str | None:
+    """Return the id of the request that this thread serves; None: it serves none."""
+    id_: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return id_

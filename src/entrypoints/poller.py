@@ -83,6 +83,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
             with _progress_bar(container) as progress:
                 sweep, seconds = _sweep(container, progress=progress)
             _sweep_uploads(container)
+            _prune(container)
     except (BadSetting, DomainError, EmbeddedError):
         raise
     except Exception as error:  # noqa: BLE001 - cron gets one line of it
@@ -116,13 +117,15 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
         pause, failures, next_report = 0.0, 0, 0.0
         while not signals.wait(pause):
             began = time.monotonic()
-            if began >= next_report:
+            if reports := began >= next_report:
                 next_report = began + REPORT_INTERVAL
                 log.info("polling", every=every, galaxy=url, database=database)
             try:
                 while steps:
                     steps[0]()
                     steps.popleft()
+                if reports:
+                    _prune(container)
                 rest = _log_sweep(container, every)
                 failures = 0
             except BadSetting:
@@ -167,6 +170,11 @@ def _preparations(
 
     # Galaxy is not asked yet: wrong settings show before anything is waited for.
     return [container.galaxy, serve_metrics, partial(prepare_database, container)]
+
+
+def _prune(container: Container) -> None:
+    """Remove a part of what is older than it is kept."""
+    container.audit_log().prune(container.settings().retention.audit)
 
 
 def _problem(error: Exception) -> str:

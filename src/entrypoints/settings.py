@@ -73,6 +73,17 @@ def _whole(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
         raise InvalidValue(f"{attribute.name} must be 1 or more, got {value:g}.")
 
 
+def _days(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not 1 <= value <= MAX_DAYS:
+        raise InvalidValue(
+            f"{attribute.name} must be from 1 to {MAX_DAYS}, got {value:g}."
+        )
+
+
+MAX_DAYS = 36_500
+"""The longest time for which anything can be kept, a century."""
+
+
 @frozen(kw_only=True)
 class HttpTable:
     """The ``[http]`` table; limits are each process's own.
@@ -143,6 +154,22 @@ class StorageTable:
     endpoint: str | None = field(default=None, validator=optional(_address))
     public_endpoint: str | None = field(default=None, validator=optional(_address))
     region: str = "us-east-1"
+
+
+@frozen(kw_only=True)
+class RetentionTable:
+    """The ``[retention]`` table.
+
+    Attributes:
+        audit_days: Days for which the record of who did what is kept.
+    """
+
+    audit_days: float = field(default=365, validator=_days)
+
+    @property
+    def audit(self) -> timedelta:
+        """For how long the record of who did what is kept."""
+        return timedelta(days=self.audit_days)
 
 
 @frozen(kw_only=True)
@@ -284,6 +311,8 @@ class Settings:
         """The folder that uploads are kept in."""
         return self.home / "storage"
 
+    retention: RetentionTable = field(factory=RetentionTable)
+
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
 
@@ -319,6 +348,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         data, sources, uploads = _table(
             file, "data", DataTable, DataPolicy, UploadPolicy
         )
+        (retention,) = _table(file, "retention", RetentionTable)
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_JOBS_CONFIG ({settings.config}): {error}") from None
     if file:
@@ -339,6 +369,7 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
         sources=sources,
         uploads=uploads,
         storage=storage,
+        retention=retention,
     )
 
 

@@ -11,9 +11,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
 from galaxy_jobs.adapters.postgres import (
+    PostgresAuditLog,
     PostgresDatasets,
     PostgresInvocations,
     PostgresPollQueue,
@@ -28,6 +30,7 @@ from galaxy_jobs.adapters.postgres import (
 )
 from galaxy_jobs.adapters.postgres.datasets import LISTED_SOURCE_SIZE
 from galaxy_jobs.adapters.postgres.tables import metadata
+from galaxy_jobs.adapters.testing.contracts.audit import AuditLogContract, an_entry
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
 from galaxy_jobs.adapters.testing.contracts.invocations import (
@@ -71,6 +74,7 @@ TIMES = {
     "tokens": ("expires_at",),
     "sessions": ("expires_at",),
     "uploads": ("expires_at", "look_at"),
+    "audit": ("at",),
 }
 
 
@@ -99,6 +103,7 @@ def in_postgres(engine: Engine) -> Repositories:
     def pass_time(by: timedelta) -> None:
         """Make everything that is stored so much older."""
         with engine.begin() as connection:
+            connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
             for table, columns in TIMES.items():
                 older = ", ".join(f"{column} = {column} - :by" for column in columns)
                 connection.execute(sa.text(f"UPDATE {table} SET {older}"), {"by": by})
@@ -113,6 +118,7 @@ def in_postgres(engine: Engine) -> Repositories:
         sessions=PostgresSessions(engine),
         signing_keys=PostgresSigningKeys(engine),
         uploads=PostgresUploads(engine),
+        audit=PostgresAuditLog(engine),
         feed=PostgresTransitionFeed(engine),
         pass_time=pass_time,
     )
@@ -253,6 +259,38 @@ class TestSigningKeys(InPostgres, SigningKeysContract):
 
 class TestUploads(InPostgres, UploadRepositoryContract):
     pass
+
+
+class TestAuditLog(InPostgres, AuditLogContract):
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE audit SET owner = 'somebody else'",
+            "DELETE FROM audit",
+            "TRUNCATE audit",
+            "SELECT set_config('galaxy_jobs.pruning', 'on', true); DELETE FROM audit",
+        ],
+    )
+    def test_entries_can_neither_be_changed_nor_removed(
+        self, repositories: Repositories, engine: Engine, statement: str
+    ) -> None:
+        repositories.audit.record(an_entry())
+        with engine.connect() as connection:
+            *before, last = map(sa.text, statement.split(";"))
+            for earlier in before:
+                connection.execute(earlier)
+            with pytest.raises(DBAPIError, match="only ever appended to"):
+                connection.execute(last)
+        assert repositories.audit.entries()
+
+    def test_old_entries_are_removed_by_pruning_alone(
+        self, repositories: Repositories, engine: Engine
+    ) -> None:
+        repositories.audit.record(an_entry())
+        repositories.pass_time(timedelta(days=400))
+        with engine.connect() as connection, pytest.raises(DBAPIError, match="only"):
+            connection.execute(sa.text("DELETE FROM audit"))
+        assert repositories.audit.prune(timedelta(days=365)) == 1
 
 
 class TestTransitionFeed(InPostgres, TransitionFeedContract):

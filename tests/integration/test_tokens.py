@@ -73,6 +73,25 @@ def test_a_token_from_its_making_to_its_end(ours: Service) -> None:
         assert text[21:] not in logged
 
 
+def test_the_audit_lists_who_did_what(ours: Service) -> None:
+    assert ours.run("audit").stdout == "Nothing is recorded.\n"
+    made(ours, "dashboard", "read")
+    assert ours.run("token", "revoke", "dashboard").returncode == 0
+    revoked, created = json.loads(ours.run("audit", "--json").stdout)
+    assert (created["action"], revoked["action"]) == ("create", "revoke")
+    assert created["object_kind"] == "token"
+    assert created["object_id"] == revoked["object_id"]
+    assert created["at"].endswith("Z")
+    shown = ours.run("audit", "--action", "revoke", "--limit", "5").stdout
+    assert "revoke token" in shown
+    assert "create" not in shown
+    for nothing in (("--owner", "web"), ("--since", "2999-01-01")):
+        assert ours.run("audit", *nothing).stdout == "Nothing is recorded.\n"
+    assert "create token" in ours.run("audit", "--since", "2026-01-01T00:00:00").stdout
+    assert ours.run("audit", "--action", "none").returncode == 2
+    assert ours.run("poll", "--once").returncode == 1  # Galaxy is away
+
+
 def test_a_token_is_never_made_in_a_new_database_by_mistake(
     tmp_path: Path,
 ) -> None:

@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 
 from galaxy_jobs.adapters.oidc import OidcProviders
 from galaxy_jobs.adapters.testing.memory import (
+    MemoryAuditLog,
     MemorySessions,
     MemoryStore,
     MemoryTokens,
@@ -101,6 +102,7 @@ def an_api(**instead: Any) -> Iterator[TestClient[Litestar]]:
         "allowlist": Allowlist(),
         "poll_policy": PollPolicy(),
         "tokens": MemoryTokens(MemoryStore()),
+        "audit_log": MemoryAuditLog(MemoryStore()),
         "sessions": MemorySessions(MemoryStore()),
         "identity_providers": OidcProviders((), lambda: NOON),
         "http": HttpTable(),

@@ -20,6 +20,7 @@ from litestar.testing import TestClient
 
 from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.testing.memory import (
+    MemoryAuditLog,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
@@ -239,6 +240,7 @@ def in_memory(**instead: Any) -> Iterator[World]:
         "sessions": MemorySessions(store),
         "feed": MemoryTransitionFeed(store),
         "signing_keys": MemorySigningKeys(store),
+        "audit_log": MemoryAuditLog(store),
         "uploads": MemoryUploads(store),
         "galaxy": galaxy,
         "readiness": lambda: Ready(database=True, migrations="current", galaxy=None),

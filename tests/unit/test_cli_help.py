@@ -51,7 +51,7 @@ CLIENTS = {
 }
 
 LOCAL = {
-    *("serve", "poll", "migrate", "doctor", "galaxy", "demo", "completion"),
+    *("serve", "poll", "migrate", "doctor", "galaxy", "demo", "completion", "audit"),
     *("token create", "token list", "token revoke"),
 }
 

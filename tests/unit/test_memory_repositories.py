@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from galaxy_jobs.adapters.testing.contracts.audit import AuditLogContract
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
 from galaxy_jobs.adapters.testing.contracts.invocations import (
@@ -25,6 +26,7 @@ from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContrac
 from galaxy_jobs.adapters.testing.contracts.uploads import UploadRepositoryContract
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
+    MemoryAuditLog,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
@@ -53,6 +55,7 @@ def in_memory() -> Repositories:
         sessions=MemorySessions(store),
         signing_keys=MemorySigningKeys(store),
         uploads=MemoryUploads(store),
+        audit=MemoryAuditLog(store),
         feed=MemoryTransitionFeed(store),
         pass_time=clock.advance,
     )
@@ -104,6 +107,10 @@ class TestSigningKeys(InMemory, SigningKeysContract):
 
 
 class TestUploads(InMemory, UploadRepositoryContract):
+    pass
+
+
+class TestAuditLog(InMemory, AuditLogContract):
     pass
 
 

@@ -19,6 +19,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
 )
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
+    MemoryAuditLog,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
@@ -118,6 +119,7 @@ class Rig:
             sessions=MemorySessions(self.store),
             signing_keys=MemorySigningKeys(self.store),
             uploads=MemoryUploads(self.store),
+            audit=MemoryAuditLog(self.store),
             feed=MemoryTransitionFeed(self.store),
             pass_time=self.clock.advance,
         )

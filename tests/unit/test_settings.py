@@ -308,7 +308,7 @@ def test_names_of_the_version_before_are_taken(
 def test_what_the_file_leaves_out_is_the_policies_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config(tmp_path, "[poll]\n[submit]\n[http]\n", monkeypatch)
+    config(tmp_path, "[poll]\n[submit]\n[http]\n[retention]\n", monkeypatch)
     settings = load()
     assert settings == Settings(home=settings.home, config=settings.config)
 
@@ -369,6 +369,9 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("[submit]\ndeadline = 0", "deadline"),
         ("[submit]\nlook_again = 'x'", "[submit] look_again"),
         ("[http]\nrate = 0", "rate"),
+        ("[retention]\naudit_days = 0.5", "audit_days must be from 1 to 36500"),
+        ("[retention]\naudit_days = inf", "audit_days"),
+        ("[retention]\nother = 1", "other"),
         ("[http]\nburst = 0.5", "burst"),
         ("[http]\nstreams = -1", "streams"),
         ("[http]\nallow_origins = 1", "[http] allow_origins is 1; expected a list"),

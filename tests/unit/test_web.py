@@ -29,6 +29,7 @@ from litestar.testing import TestClient
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
+    MemoryAuditLog,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
@@ -179,6 +180,7 @@ def world() -> Iterator[World]:
         "queue": MemoryPollQueue(store),
         "superseded": MemorySupersededRuns(store),
         "tokens": MemoryTokens(store),
+        "audit_log": MemoryAuditLog(store),
         "feed": MemoryTransitionFeed(store),
         "galaxy": galaxy,
     }.items():

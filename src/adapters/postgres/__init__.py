@@ -4,6 +4,7 @@ They use SQLAlchemy Core and explicit rows: mapped classes would not fit the fro
 objects of the domain.
 """
 
+from galaxy_jobs.adapters.postgres.audit import PostgresAuditLog
 from galaxy_jobs.adapters.postgres.datasets import PostgresDatasets
 from galaxy_jobs.adapters.postgres.engine import clock, make_engine, where
 from galaxy_jobs.adapters.postgres.feed import PostgresTransitionFeed
@@ -31,6 +32,7 @@ from galaxy_jobs.adapters.postgres.uploads import PostgresUploads
 __all__ = [
     "CHANNEL",
     "AsyncReader",
+    "PostgresAuditLog",
     "PostgresDatasets",
     "PostgresInvocations",
     "PostgresJobPages",

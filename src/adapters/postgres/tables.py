@@ -389,6 +389,21 @@ sa.Index(
     ),
 )
 
+# Triggers forbid to change or remove rows, but for old ones.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("at", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("owner", sa.Text),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("object_kind", sa.Text, nullable=False),
+    sa.Column("object_id", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text),
+)
+sa.Index(None, audit.c.at)
+sa.Index(None, audit.c.owner, audit.c.id)
+
 sweep_totals = sa.Table(
     "sweep_totals",
     metadata,

@@ -13,8 +13,8 @@ exist for them. Datasets are named, and shown, as the viewer calls them: see
 
 The ports to the store (`DatasetRepository`, `SubmissionRepository`,
 `InvocationRepository`, `PollQueue`, `SessionRepository`, `SupersededRuns`,
-`TokenRepository`, `SigningKeys`, `UploadRepository`): every method is one transaction,
-may be called from several threads and processes at once, and may raise
+`TokenRepository`, `SigningKeys`, `UploadRepository`, `AuditLog`): every method is one
+transaction, may be called from several threads and processes at once, and may raise
 :class:`StoreUnavailable`: the store could not be reached, or broke off, and a write may
 or may not have happened. Durations handed in are measured by the store's own clock.
 
@@ -33,6 +33,7 @@ method may be called from several threads at once, and may raise
 429, a 5xx, an unreadable answer) and :class:`RunnerRefusedUs` (our key is bad).
 """
 
+from galaxy_jobs.domain.ports.audit import MIN_AUDIT_AGE, AuditLog
 from galaxy_jobs.domain.ports.catalog import WorkflowCatalog
 from galaxy_jobs.domain.ports.clock import Clock
 from galaxy_jobs.domain.ports.data import DataCatalog
@@ -63,6 +64,8 @@ from galaxy_jobs.domain.ports.uploads import UploadRepository
 
 __all__ = [
     "MAY_BE_LATE",
+    "MIN_AUDIT_AGE",
+    "AuditLog",
     "Backlog",
     "Claim",
     "Clock",

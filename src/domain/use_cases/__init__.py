@@ -5,11 +5,13 @@ and is called with the request. A delivery (HTTP, command line, cron) adds no ru
 of its own, and nothing here logs: values and counts are returned.
 """
 
+from galaxy_jobs.domain.use_cases.audit import Record
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.datasets import (
     DataPolicy,
     RegisterDataset,
+    RemoveDataset,
     RenameDataset,
 )
 from galaxy_jobs.domain.use_cases.downloads import (
@@ -121,8 +123,10 @@ __all__ = [
     "Reconcile",
     "ReconcilePolicy",
     "Reconciled",
+    "Record",
     "RefreshJob",
     "RegisterDataset",
+    "RemoveDataset",
     "RenameDataset",
     "Rerun",
     "RevokeToken",

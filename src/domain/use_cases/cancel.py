@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository
+from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
 from galaxy_jobs.domain.use_cases.saving import save_changed
 
 
@@ -22,6 +24,7 @@ class CancelJob:
 
     invocations: InvocationRepository
     clock: Clock
+    record: Recorder = no_record
 
     def __call__(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
         """Return the job with a cancel pending, or as it is if cancelled already.
@@ -31,9 +34,11 @@ class CancelJob:
             AlreadyEnded: It has completed, or failed with every job settled.
             StoreUnavailable: Others were changing it all the time.
         """
-        return save_changed(
+        job = save_changed(
             self.invocations,
             self.invocations.get(invocation_id, viewer),
             viewer,
             lambda before: before.request_cancel(self.clock()),
         )
+        self.record(viewer, Action.CANCEL, Kind.JOB, invocation_id)
+        return job

@@ -20,6 +20,7 @@ from galaxy_jobs.domain.errors import (
     RunnerUnavailable,
     quoted,
 )
+from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.dataset import (
     URL_SCHEMES,
     CollectionData,
@@ -34,6 +35,7 @@ from galaxy_jobs.domain.model.dataset import (
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, DataCatalog, DatasetRepository
+from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
 from galaxy_jobs.domain.use_cases.sources import ResolveSource
 
 
@@ -73,6 +75,7 @@ class RegisterDataset:
     data: DataCatalog | None = None
     new_id: Callable[[], UUID] = uuid4
     policy: DataPolicy = DataPolicy()
+    record: Recorder = no_record
 
     def __call__(
         self,
@@ -137,7 +140,9 @@ class RegisterDataset:
                 ) from error
             now = self.clock()
             dataset = evolve(dataset, description=description, described_at=now)
-        return self.datasets.add(dataset, viewer)
+        stored = self.datasets.add(dataset, viewer)
+        self.record(viewer, Action.REGISTER, Kind.DATASET, stored.dataset_id)
+        return stored
 
     def _known(self, dataset: Dataset, viewer: Viewer) -> Dataset | None:
         """Return the dataset as it is stored with a description, if it is.
@@ -199,6 +204,7 @@ class RenameDataset:
     """Gives a dataset another name."""
 
     datasets: DatasetRepository
+    record: Recorder = no_record
 
     def __call__(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
         """Return the dataset with its new name.
@@ -210,4 +216,24 @@ class RenameDataset:
         """
         renamed = evolve(self.datasets.get(dataset_id, viewer), name=name)
         renamed.check_lengths()
-        return self.datasets.rename(dataset_id, viewer, name)
+        renamed = self.datasets.rename(dataset_id, viewer, name)
+        self.record(viewer, Action.RENAME, Kind.DATASET, dataset_id)
+        return renamed
+
+
+@frozen
+class RemoveDataset:
+    """Removes a dataset; its data and its jobs stay."""
+
+    datasets: DatasetRepository
+    record: Recorder = no_record
+
+    def __call__(self, dataset_id: DatasetId, viewer: Viewer) -> None:
+        """Remove it.
+
+        Raises:
+            DatasetNotFound: There is no such dataset.
+            DatasetInUse: A job that has not ended uses it.
+        """
+        self.datasets.remove(dataset_id, viewer)
+        self.record(viewer, Action.DELETE, Kind.DATASET, dataset_id)

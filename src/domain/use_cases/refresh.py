@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
+from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import confirmation_time, judge
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
+from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
 from galaxy_jobs.domain.use_cases.poll.schedule import PollPolicy
 from galaxy_jobs.domain.use_cases.poll.sweep import (
     details_of_culprit,
@@ -32,6 +34,7 @@ class RefreshJob:
     runner: WorkflowRunner
     clock: Clock
     policy: PollPolicy
+    record: Recorder = no_record
 
     def __call__(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
         """Return the job as Galaxy shows it now.
@@ -61,4 +64,5 @@ class RefreshJob:
             return job.refreshed(seen, at)
 
         save_changed(self.invocations, before, viewer, refreshed)
+        self.record(viewer, Action.REFRESH, Kind.JOB, invocation_id)
         return self.invocations.get(invocation_id, viewer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from galaxy_jobs.domain.errors import (
     AlreadyEnded,
@@ -12,11 +12,13 @@ from galaxy_jobs.domain.errors import (
     RunnerError,
     StepNotFound,
 )
+from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.verdict import reviews
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import InvocationRepository, WorkflowRunner
+from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
 from galaxy_jobs.domain.use_cases.poll.sweep import own_report
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
 
@@ -32,6 +34,7 @@ class AnswerReview:
     invocations: InvocationRepository
     runner: WorkflowRunner
     refresh: RefreshJob
+    record: Recorder = no_record
 
     def __call__(
         self, invocation_id: InvocationId, viewer: Viewer, place: str, *, approve: bool
@@ -65,7 +68,8 @@ class AnswerReview:
         if place not in waiting or job.state is InvocationState.CANCELLING:
             raise NoReview(invocation_id, place, list(waiting))
         self.runner.review(galaxy_id, place, approve=approve)
+        self.record(viewer, Action.REVIEW, Kind.JOB, invocation_id)
         # The answer counts, even if Galaxy cannot be asked what came of it.
         with suppress(RunnerError):
-            return self.refresh(invocation_id, viewer)
+            return evolve(self.refresh, record=no_record)(invocation_id, viewer)
         return self.invocations.get(invocation_id, viewer)

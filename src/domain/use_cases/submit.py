@@ -41,6 +41,7 @@ from galaxy_jobs.domain.errors import (
     quoted,
     shortened,
 )
+from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.dataset import (
     CollectionData,
     DataDescription,
@@ -98,6 +99,7 @@ from galaxy_jobs.domain.ports import (
     WorkflowCatalog,
     WorkflowRunner,
 )
+from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
 from galaxy_jobs.domain.use_cases.sources import ResolveSource
 
 
@@ -356,6 +358,7 @@ class Submit:
 
     Attributes:
         stale_after: How long a run may wait for its first look.
+        record: Records it, if it was accepted or that is not known.
     """
 
     check: Check
@@ -367,6 +370,7 @@ class Submit:
     policy: SubmitPolicy = SubmitPolicy()
     stale_after: timedelta = STALE_AFTER
     new_id: Callable[[], UUID] = uuid4
+    record: Recorder = no_record
 
     def __call__(
         self,
@@ -425,7 +429,15 @@ class Submit:
         if holder is not None:
             return replay(holder, request)
         submission = self._create_history(submission, deadline)
-        return self._invoke(submission, plan)
+        action = Action.SUBMIT if earlier is None else Action.RERUN
+        try:
+            submitted = self._invoke(submission, plan)
+        except OutcomeUnknown:
+            id_ = str(submission.submission_id)
+            self.record(viewer, action, Kind.SUBMISSION, id_)
+            raise
+        self.record(viewer, action, Kind.JOB, submitted.invocation_id)
+        return submitted
 
     def _deadline(self, plan: Plan) -> timedelta:
         values = plan.inputs.values()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from attrs import field, frozen
 
 from galaxy_jobs.domain.errors import BadLink, BadToken, InvalidValue, TokenNotFound
+from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.token import (
     ENTROPY,
     SESSION,
@@ -21,13 +22,14 @@ from galaxy_jobs.domain.model.token import (
     text_of,
 )
 from galaxy_jobs.domain.model.user import Session, User
-from galaxy_jobs.domain.model.viewer import Sees
+from galaxy_jobs.domain.model.viewer import SERVICE, Sees
 from galaxy_jobs.domain.ports import (
     Clock,
     IdentityProviders,
     SessionRepository,
     TokenRepository,
 )
+from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
 
 
 MAX_LIFETIME = timedelta(days=36_500)
@@ -57,6 +59,7 @@ class CreateToken:
     tokens: TokenRepository
     clock: Clock
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    record: Recorder = no_record
 
     def __call__(
         self,
@@ -98,7 +101,9 @@ class CreateToken:
             digest=digest_of(text),
             created_at=self.clock(),
         )
-        return NewToken(self.tokens.add(token, lifetime), text)
+        stored = self.tokens.add(token, lifetime)
+        self.record(SERVICE, Action.CREATE, Kind.TOKEN, token_id)
+        return NewToken(stored, text)
 
 
 @frozen
@@ -118,6 +123,7 @@ class RevokeToken:
 
     tokens: TokenRepository
     clock: Clock
+    record: Recorder = no_record
 
     def __call__(self, name_or_id: str) -> Token:
         """Revoke a token; one that is revoked already stays as it is.
@@ -132,7 +138,9 @@ class RevokeToken:
             if token.token_id == name_or_id or (
                 token.name == name_or_id and token.revoked_at is None
             ):
-                return self.tokens.revoke(token.token_id, self.clock())
+                revoked = self.tokens.revoke(token.token_id, self.clock())
+                self.record(SERVICE, Action.REVOKE, Kind.TOKEN, token.token_id)
+                return revoked
         raise TokenNotFound(name_or_id)
 
 
@@ -247,6 +255,7 @@ class SignIn:
     providers: IdentityProviders
     sessions: SessionRepository
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    record: Recorder = no_record
 
     def __call__(
         self, issuer: str, secret: str, redirect_uri: str, response: Mapping[str, str]
@@ -262,6 +271,7 @@ class SignIn:
         assert session_id is not None
         session = Session(session_id=session_id, digest=digest_of(text), user=user)
         self.sessions.add(session, SESSION_LIFETIME)
+        self.record(user.viewer, Action.SIGN_IN, Kind.SESSION, session_id)
         return text
 
 

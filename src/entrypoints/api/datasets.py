@@ -147,7 +147,7 @@ def change_dataset(
 )
 def remove_dataset(
     dataset_id: DatasetIdInPath,
-    datasets: Needs[DatasetRepository],
+    remove_dataset: Needs[use_cases.RemoveDataset],
     viewer: Needs[Viewer],
 ) -> None:
     """Remove a dataset.
@@ -155,7 +155,7 @@ def remove_dataset(
     Its data in Galaxy and its jobs stay. A dataset is in use (409) while a job on it,
     or with it in a parameter, has not ended.
     """
-    datasets.remove(dataset_id, viewer)
+    remove_dataset(dataset_id, viewer)
 
 
 ROUTES = [

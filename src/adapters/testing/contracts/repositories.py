@@ -43,6 +43,7 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
+    AuditLog,
     Backlog,
     Claim,
     Cursor,
@@ -101,6 +102,7 @@ class Repositories:
     sessions: SessionRepository
     signing_keys: SigningKeys
     uploads: UploadRepository
+    audit: AuditLog
     feed: TransitionFeed
     pass_time: Callable[[timedelta], object]
 

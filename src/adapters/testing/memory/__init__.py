@@ -17,6 +17,7 @@ from galaxy_jobs.adapters.testing.memory.galaxy import (
 )
 from galaxy_jobs.adapters.testing.memory.repositories import (
     ManualClock,
+    MemoryAuditLog,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
@@ -37,6 +38,7 @@ __all__ = [
     "SUCCESS",
     "TEXT",
     "ManualClock",
+    "MemoryAuditLog",
     "MemoryDatasets",
     "MemoryInvocations",
     "MemoryPollQueue",

@@ -29,6 +29,7 @@ from galaxy_jobs.domain.errors import (
     TokenNotFound,
     UploadNotFound,
 )
+from galaxy_jobs.domain.model.audit import Action, AuditEntry
 from galaxy_jobs.domain.model.dataset import (
     Dataset,
     GalaxyData,
@@ -68,6 +69,8 @@ from galaxy_jobs.domain.model.values import (
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import (
     MAY_BE_LATE,
+    MIN_AUDIT_AGE,
+    AuditLog,
     Backlog,
     Claim,
     Clock,
@@ -164,6 +167,7 @@ class MemoryStore:
     uploads: dict[UploadId, Upload] = field(factory=dict, init=False)
     upload_looks: dict[UploadId, datetime] = field(factory=dict, init=False)
     signing_keys: list[SigningKey] = field(factory=list, init=False, repr=False)
+    audit: list[AuditEntry] = field(factory=list, init=False)
 
     def put(self, before: Invocation | None, after: Invocation) -> None:
         """Store an invocation, and its change of state as a transition."""
@@ -1052,6 +1056,44 @@ class MemoryUploads(UploadRepository):
             or not (ended or self._now(stored).state is stored.state)
         ):
             raise StaleVersion(f"Upload {before.upload_id}", before.version)
+
+
+@frozen
+class MemoryAuditLog(AuditLog):
+    """Entries in a list."""
+
+    store: MemoryStore
+
+    def record(self, entry: AuditEntry) -> None:
+        for text in (entry.owner, entry.object_id, entry.request_id):
+            if text is not None and not _is_storable(text):
+                raise InvalidValue("There is a text that cannot be stored.")
+        with self.store.lock:
+            self.store.audit.append(evolve(entry, at=self.store.now()))
+
+    def entries(
+        self,
+        *,
+        owner: str | None = None,
+        action: Action | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> Sequence[AuditEntry]:
+        with self.store.lock:
+            return [
+                entry
+                for entry in reversed(self.store.audit)
+                if owner in {None, entry.owner}
+                and action in {None, entry.action}
+                and (since is None or (entry.at is not None and entry.at >= since))
+            ][:limit]
+
+    def prune(self, age: timedelta, *, limit: int = 10_000) -> int:
+        with self.store.lock:
+            until = self.store.now() - max(age, MIN_AUDIT_AGE)
+            old = [entry for entry in self.store.audit if entry.at and entry.at < until]
+            del self.store.audit[: min(len(old), limit)]
+            return min(len(old), limit)
 
 
 def _is_wanted(wanted: JobFilter, job: Invocation) -> bool:
