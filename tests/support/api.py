@@ -58,6 +58,7 @@ USE_CASES = (
     "broadcast",
     "find_datasets",
     "job_outputs",
+    "links",
     "list_workflows",
     "readiness",
     "register_dataset",
