@@ -127,7 +127,7 @@ def test_a_part_that_does_not_come_is_given_up(
     assert stream.read()
     with (
         closing(stream),
-        pytest.raises(RunnerUnavailable, match="not answered"),
+        pytest.raises(RunnerUnavailable, match="answer"),
     ):
         stream.read()
 
