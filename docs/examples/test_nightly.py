@@ -12,6 +12,7 @@ from dependency_injector import providers
 from galaxy_jobs.adapters.testing.memory import (
     FAILURE,
     ManualClock,
+    MemoryAuditLog,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
@@ -45,6 +46,7 @@ def container(galaxy: SimulatedGalaxy, clock: ManualClock) -> Iterator[Container
     container.datasets.override(providers.Object(MemoryDatasets(store)))
     container.submissions.override(providers.Object(MemorySubmissions(store)))
     container.invocations.override(providers.Object(MemoryInvocations(store)))
+    container.audit_log.override(providers.Object(MemoryAuditLog(store)))
     container.queue.override(providers.Object(MemoryPollQueue(store)))
     container.superseded.override(providers.Object(MemorySupersededRuns(store)))
     yield container

@@ -77,6 +77,7 @@ class RunHistories(Protocol):
             RunRejected: It was purged, or the engine does not allow it.
             RunNotFound: Galaxy has no such history.
         """
+        del history_id, tags  # with a body, it need not be overridden
 
     @abstractmethod
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
