@@ -293,6 +293,7 @@ def test_filters_match_parts_of_names_in_any_case(world: World) -> None:
     assert '<option value="sort and count">' in page
     assert '<option value="reads-2">Data reads-2 (ok)</option>' in page
     world.get("/?workflow_name=" + "x" * 256, 400)
+    world.get("/?owner=" + "x" * 256, 400)
 
 
 def test_each_state_has_the_number_of_its_jobs(

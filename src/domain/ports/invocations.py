@@ -25,6 +25,11 @@ def _short(_: object, attribute: Attribute[Any], values: Collection[str]) -> Non
         check_length(attribute.name, value)
 
 
+def _short_or_none(_: object, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None:
+        check_length(attribute.name, value)
+
+
 @frozen(kw_only=True)
 class JobFilter:
     """A filter of jobs: those that match every field that is given.
@@ -42,7 +47,7 @@ class JobFilter:
     dataset_ids: frozenset[DatasetId] = field(default=frozenset(), validator=_short)
     workflow_names: frozenset[str] = field(default=frozenset(), validator=_short)
     states: frozenset[InvocationState] = frozenset()
-    owner: str | None = None
+    owner: str | None = field(default=None, validator=_short_or_none)
 
     def moved_by(
         self, change: JobTransition, viewer: Viewer, *, is_first: bool
