@@ -15,12 +15,12 @@ from typing import Any, NoReturn, cast
 
 import psycopg
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.galaxy import About, Galaxy
 from galaxy_jobs.adapters.postgres.migrations import REVISIONS, VERSION_TABLE
-from galaxy_jobs.domain import AllowedWorkflow
+from galaxy_jobs.domain import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.errors import WorkflowVersionNotFound
 from galaxy_jobs.domain.ports import Backlog, PollQueue
 from galaxy_jobs.entrypoints.container import opened
@@ -340,6 +340,8 @@ def test_a_version_that_a_workflow_does_not_have(
         raise WorkflowVersionNotFound(wanted.name, 7, "The newest is version 0.")
 
     monkeypatch.setattr(Galaxy, "find", find)
+    allowlist = Allowlist((AllowedWorkflow(name="success"),))
+    doctor.settings = evolve(doctor.settings, allowlist=allowlist)
     found = by_check(doctor)["workflows"]
     assert found.verdict is Verdict.FAIL
     assert "no version 7" in found.message
