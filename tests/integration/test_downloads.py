@@ -23,6 +23,7 @@ from galaxy_jobs.domain.ports import OutputFiles
 from tests.support.galaxy import Lab
 from tests.support.ids import absent_id
 from tests.support.service import Service, service
+from tests.support.wait import until
 
 
 LINES = "".join(f"line {number:06}\n" for number in range(200_000))
@@ -156,6 +157,8 @@ def test_a_purged_output_is_gone(jobs: Service, lab: Lab) -> None:
     (item,) = jobs.get(outputs)["items"]
     path = f"histories/{ended['history_id']}/contents/datasets/{item['id']}"
     lab.call("DELETE", f"{path}?purge=true")
+    # Galaxy deletes the file some time later.
+    until(lambda: jobs.request("GET", f"{outputs}/sort_out").status_code != 200)
     answer = jobs.request("GET", f"{outputs}/sort_out")
     assert answer.status_code == 410, answer.text
     assert answer.json()["type"].endswith("results-deleted")

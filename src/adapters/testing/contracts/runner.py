@@ -658,9 +658,12 @@ class LikeGalaxyContract(_Contract):
         self._ended(engine, scene, run)
         engine.cancel(run)
 
+        # Galaxy may find it completed before it comes to the cancel.
+        settled = {GalaxyState.CANCELLED, GalaxyState.COMPLETED}
+
         def stopped() -> InvocationReport | None:
             report = engine.report(run)
-            return report if report.state is GalaxyState.CANCELLED else None
+            return report if report.state in settled else None
 
         report = self._until(scene, stopped)
         assert judge(report).state is InvocationState.COMPLETED
