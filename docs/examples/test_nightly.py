@@ -16,9 +16,11 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
+    MemorySigningKeys,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryUploads,
     SimulatedGalaxy,
 )
 from galaxy_jobs.domain import SERVICE, InvocationState
@@ -49,6 +51,8 @@ def container(galaxy: SimulatedGalaxy, clock: ManualClock) -> Iterator[Container
     container.audit_log.override(providers.Object(MemoryAuditLog(store)))
     container.queue.override(providers.Object(MemoryPollQueue(store)))
     container.superseded.override(providers.Object(MemorySupersededRuns(store)))
+    container.uploads.override(providers.Object(MemoryUploads(store)))
+    container.signing_keys.override(providers.Object(MemorySigningKeys(store)))
     yield container
     container.shutdown_resources()
 

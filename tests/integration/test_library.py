@@ -114,6 +114,7 @@ def test_a_service_that_embeds_the_use_cases_is_tested_without_any_server(
 ) -> None:
     told = run(serving, "-m", "pytest", "-W", "error", "test_nightly.py", cwd=examples)
     assert "2 passed" in told
+    assert not (examples / "unused").exists(), "a database was started"
 
 
 def test_a_service_that_embeds_the_use_cases_runs_a_workflow_on_a_real_galaxy(
