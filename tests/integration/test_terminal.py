@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from galaxy_jobs.entrypoints.cli import app
 from tests.support.client import Client
 from tests.support.hostile import HOSTILE, hostile_server, raw_controls
 from tests.support.service import service
@@ -24,7 +25,13 @@ COMMANDS: list[tuple[str, ...]] = [
     ("show", "j"),
     ("watch", "j"),
     ("cancel", "j"),
+    ("refresh", "j"),
+    ("review", "j", "0", "--approve"),
     ("outputs", "j"),
+    ("download", "j"),
+    ("download", "short"),
+    ("download", "refused"),
+    ("upload", "reads.txt", "--ext", "txt"),
     ("history", "j"),
     ("rerun", "j"),
     ("submit", "d", "w", "--wait"),
@@ -41,8 +48,17 @@ USAGE = [
     ("list", "--state", TYPED),
     (TYPED,),
     ("show", TYPED),
-    ("datasets", "add", "d", "--hda", "1", TYPED),
+    ("datasets", "add", "d", "--collection", "list", TYPED),
+    ("datasets", "remove", TYPED),
+    ("datasets", "add", "d", "--collection", "list", f"a={TYPED}"),
     ("submit", "d", "w", "-p", TYPED),
+    ("download", "j", "--label", TYPED),
+    ("upload", TYPED, "--ext", "txt"),
+    ("audit", "--action", TYPED),
+    ("serve", "--port", TYPED),
+    ("demo", "--port", TYPED),
+    *((name, TYPED) for name in ("database", "galaxy", "store", "completion")),
+    ("migrate", TYPED),
     ("token", "create", TYPED, "--scope", "read"),
     ("token", "revoke", TYPED),
 ]
@@ -54,6 +70,7 @@ def hostile(
     module_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("service")
+    (folder / "reads.txt").write_text("reads")
     with (
         hostile_server() as url,
         service(folder, database=module_database_url, galaxy=url, key="k") as ours,
@@ -76,6 +93,22 @@ def all_written(client: Client, commands: list[tuple[str, ...]]) -> dict[str, st
         return {
             " ".join(command): text
             for command, text in zip(commands, texts, strict=True)
+        }
+
+
+def _commands(words: tuple[str, ...]) -> list[str]:
+    return list(app[words[0]] if words else app)
+
+
+def test_every_command_is_among_them() -> None:
+    tried = [*COMMANDS, *USAGE, *LOCAL]
+    for words in ((), ("datasets",), ("workflows",)):
+        names = {name for name in _commands(words) if not name.startswith("-")}
+        depth = len(words)
+        assert names <= {
+            command[depth]
+            for command in tried
+            if command[:depth] == words and len(command) > depth
         }
 
 

@@ -93,11 +93,19 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
         "collection_type": f"list{HOSTILE}",
         "described_at": MOMENT,
     }
-    output = {
+    output: dict[str, Any] = {
         **{name: f"{name}{HOSTILE}" for name in ("label", "src", "id", "name")},
         **{name: f"{name}{HOSTILE}" for name in ("extension", "state")},
         "size": 1,
+        "file": f"file{HOSTILE}",
+        "element_count": 1,
     }
+    element: dict[str, Any] = {
+        "name": f"element{HOSTILE}",
+        "file": None,
+        "elements": [],
+    }
+    output["elements"] = [output | element]
     change = {
         **{name: f"{name}{HOSTILE}" for name in ("to_state", "galaxy_state")},
         "at": MOMENT,
@@ -110,6 +118,7 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
         "dataset_input": f"input{HOSTILE}",
         "dataset_inputs": [f"input{HOSTILE}"],
         "missing_tools": [f"tool{HOSTILE}"],
+        "problem": f"problem{HOSTILE}",
         "run_time_parameters": [f"parameter{HOSTILE}"],
         "parameters": {
             "properties": {
@@ -143,15 +152,19 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
                 "detail": f"detail{HOSTILE}\nmore{HOSTILE}",
                 "status": 422,
             }
+        case ["jobs", "short", "outputs"]:
+            return 200, _page({**output, "file": "\x1b;\x9b;\u202e;"})
         case ["jobs", _, "outputs"]:
             return 200, _page(output)
+        case ["jobs", _, "outputs", _]:
+            return 200, "what is in the file"
         case ["jobs", _, "history"]:
             return 200, _page(change)
         case ["jobs", _, "cancel"]:
             return 202, {**job("cancelling"), "state": f"cancelling{HOSTILE}"}
         case ["jobs", _, "rerun"]:
             return 201, {**job("queued"), "state": f"queued{HOSTILE}"}
-        case ["jobs", _]:
+        case ["jobs", _] | ["jobs", _, "refresh"] | ["jobs", _, "steps", *_]:
             return 200, job("failed")
         case ["jobs"]:
             return 200, {**_page(job("failed")), **job("failed")}
@@ -159,6 +172,14 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
             return 200, {**_page(dataset), **dataset}
         case ["datasets", _]:
             return 200, dataset
+        case ["uploads", *_]:
+            return 200, {
+                "upload_id": f"id{HOSTILE}",
+                "dataset_id": f"dataset{HOSTILE}",
+                "state": "complete",
+                "sha256": None,
+                "dataset": dataset,
+            }
         case ["workflows"]:
             return 200, _page(workflow)
         case ["workflows", _]:

@@ -414,7 +414,7 @@ def upload(
     if collection is not None:  # names that do not fit, before anything is sent
         uploading.collection(collection, [(path.name, "") for path in files])
     api, registered = _api(), []
-    total = sum(path.stat().st_size for path in files if path.is_file())
+    total = sum(map(uploading.size, files))
     with uploading.progress(total) as advance:
         for path in files:
             id_ = dataset if collection is None else None

@@ -248,7 +248,7 @@ def _files(item: Mapping[str, Any], folder: Path) -> Iterator[Wanted]:
         stack += reversed(inner)
         if (file := shown["file"]) is not None:
             place = PurePosixPath(file)
-            if place.is_absolute() or ".." in place.parts:
+            if place.is_absolute() or ".." in place.parts or "\0" in file:
                 raise CommandFailed(f"The service gives {file!r} for a file.")
             yield Wanted(path, folder / place)
 

@@ -164,6 +164,14 @@ def progress(total: int) -> Iterator[Advance]:
         yield lambda size: bar.advance(task, size)
 
 
+def size(path: Path) -> int:
+    """Return the size of a file; 0 if it cannot be read, as :func:`upload` will say."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # such as a name that is too long
+        return 0
+
+
 def _key(api: Api, path: Path, body: Mapping[str, Any]) -> str:
     stat = path.stat()
     made_of = [api.service.url, str(path.resolve()), stat.st_mtime_ns, body]
