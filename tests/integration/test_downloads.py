@@ -158,7 +158,7 @@ def test_a_purged_output_is_gone(jobs: Service, lab: Lab) -> None:
     path = f"histories/{ended['history_id']}/contents/datasets/{item['id']}"
     lab.call("DELETE", f"{path}?purge=true")
     # Galaxy deletes the file some time later.
-    until(lambda: jobs.request("GET", f"{outputs}/sort_out").status_code != 200)
+    until(lambda: jobs.request("GET", f"{outputs}/sort_out").status_code == 410)
     answer = jobs.request("GET", f"{outputs}/sort_out")
     assert answer.status_code == 410, answer.text
     assert answer.json()["type"].endswith("results-deleted")
