@@ -536,7 +536,14 @@ def delete_history(when: str | None, *, purge: bool = False) -> Callable[[Run], 
         else:
             run.end()
         history = run.shown()["history_id"]
+        output = run.output_of(run.job_of("sort")) if purge and not when else None
         run.galaxy("DELETE", f"histories/{history}?purge={str(purge).lower()}")
+        if output:  # Galaxy purges it some time later
+            until(
+                lambda: run.galaxy("GET", f"datasets/{output}")["purged"],
+                LIMIT,
+                every=0.3,
+            )
 
     return act
 
