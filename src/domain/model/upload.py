@@ -144,6 +144,16 @@ def sha256(_: object, attribute: Attribute[Any], value: str | None) -> None:
         )
 
 
+def part_number(text: str) -> int | None:
+    """Return the number of a part that a text spells in digits; None: it spells none.
+
+    Whether an upload has that part is for :meth:`Upload.part` to decide.
+    """
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_PARTS)):
+        return int(text)
+    return None
+
+
 def store_key(upload_id: UploadId) -> str:
     """Return the key of an upload in the store."""
     return f"uploads/{upload_id}"

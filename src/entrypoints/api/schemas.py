@@ -27,7 +27,12 @@ from galaxy_jobs.domain.errors import InvalidValue, quoted
 from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH, UnusableDataset
 from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
 from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
-from galaxy_jobs.domain.model.upload import PartRequest, Upload, UploadState
+from galaxy_jobs.domain.model.upload import (
+    PartRequest,
+    Upload,
+    UploadState,
+    part_number,
+)
 from galaxy_jobs.domain.model.values import NAME_LENGTH
 
 
@@ -495,13 +500,15 @@ def by_number(sha256: dict[str, str]) -> dict[int, str]:
     Raises:
         InvalidValue: One is not given for a number.
     """
-    for number in sha256:
-        if not (number.isascii() and number.isdecimal() and len(number) < 6):  # noqa: PLR2004 - 10,000 parts
+    checksums = {}
+    for text, checksum in sha256.items():
+        if (number := part_number(text)) is None:
             raise InvalidValue(
-                f"sha256 has a checksum for {quoted(number)}; expected the number of "
+                f"sha256 has a checksum for {quoted(text)}; expected the number of "
                 "a part."
             )
-    return {int(number): text for number, text in sha256.items()}
+        checksums[number] = checksum
+    return checksums
 
 
 class NewJob(Body):

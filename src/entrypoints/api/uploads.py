@@ -16,7 +16,12 @@ from litestar.response import Redirect, Stream
 from galaxy_jobs.adapters.storage.folder import FolderStore
 from galaxy_jobs.domain import Scope, ports, use_cases
 from galaxy_jobs.domain.errors import BadLink, ObjectNotFound
-from galaxy_jobs.domain.model.upload import UploadId, UploadState, store_key
+from galaxy_jobs.domain.model.upload import (
+    UploadId,
+    UploadState,
+    part_number,
+    store_key,
+)
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.entrypoints.api import parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, Caller, requires
@@ -255,12 +260,12 @@ async def store_part(
     with ExitStack() as stack:
 
         def begin() -> Any:
-            if not (number.isascii() and number.isdecimal() and len(number) < 6):  # noqa: PLR2004 - 10,000 parts
+            if (part := part_number(number)) is None:
                 raise BadLink
             return stack.enter_context(
                 folder_store.receive(
                     store_key(upload_id),
-                    int(number),
+                    part,
                     signed,
                     int(length) if length.isascii() and length.isdecimal() else None,
                 )
