@@ -263,6 +263,10 @@ class LocalRunner(WorkflowCatalog, WorkflowRunner, RunHistories):
         histories = list(self._histories.items())
         return {id_: one.name for id_, one in histories if mark in one.name}
 
+    def name_of(self, history_id: HistoryId) -> str | None:
+        history = self._histories.get(history_id)
+        return history.name if history else None
+
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         runs = list(self._runs.values())
         return [run.id for run in runs if run.history_id == history_id]

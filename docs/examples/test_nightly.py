@@ -20,6 +20,7 @@ from galaxy_jobs.adapters.testing.memory import (
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTagChanges,
     MemoryUploads,
     SimulatedGalaxy,
 )
@@ -51,6 +52,7 @@ def container(galaxy: SimulatedGalaxy, clock: ManualClock) -> Iterator[Container
     container.audit_log.override(providers.Object(MemoryAuditLog(store)))
     container.queue.override(providers.Object(MemoryPollQueue(store)))
     container.superseded.override(providers.Object(MemorySupersededRuns(store)))
+    container.tag_changes.override(providers.Object(MemoryTagChanges(store)))
     container.uploads.override(providers.Object(MemoryUploads(store)))
     container.signing_keys.override(providers.Object(MemorySigningKeys(store)))
     yield container

@@ -27,10 +27,12 @@ from galaxy_jobs.domain import (
     DatasetId,
     InvocationId,
     JobTransition,
+    Label,
     TransitionFeed,
     Viewer,
 )
 from galaxy_jobs.domain.errors import StoreUnavailable
+from galaxy_jobs.domain.model.labels import has_all
 
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ class TransitionFilter:
     viewer: Viewer
     dataset_id: DatasetId | None = None
     invocation_id: InvocationId | None = None
+    labels: frozenset[Label] = frozenset()
 
     def matches(self, transition: JobTransition) -> bool:
         """Whether a transition is selected."""
@@ -63,7 +66,8 @@ class TransitionFilter:
         invocation_id = transition.transition.invocation_id
         dataset_id = self.viewer.id_of(transition.dataset_id)
         fits = self.dataset_id in {None, dataset_id}
-        return fits and self.invocation_id in {None, invocation_id}
+        fits = fits and self.invocation_id in {None, invocation_id}
+        return fits and has_all(transition.labels, self.labels)
 
 
 @define(eq=False)
@@ -182,6 +186,7 @@ class Broadcast:
                 limit=BATCH_SIZE,
                 dataset_id=selected.dataset_id,
                 invocation_id=selected.invocation_id,
+                labels=selected.labels,
             )
             last = stored[-1].transition.id if stored else 0
             # All up to `before` were visible when the database was asked.

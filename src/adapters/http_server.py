@@ -8,13 +8,17 @@ short, those that wait for their clients are closed, the longest waiting first.
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import select
 import socket
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import (
@@ -50,6 +54,23 @@ PART_SIZE = 512
 RECEIVE_BUFFER = 64 * 1024
 """Bytes of a connection that the kernel keeps, and that are parsed without a pause."""
 
+DIRECT_SIZE = 1024 * 1024
+"""Bytes of a body that are read from its socket and passed on at once."""
+
+DIRECT_TURN = 0.25
+"""Seconds for which a thread reads one body; then others that wait have theirs."""
+
+DIRECT_PAUSE = 5
+"""Milliseconds for which a thread waits for a client that sends or reads fast."""
+
+DIRECT_BODY = "galaxy_jobs.direct_body"
+"""The ASGI extension that has the :class:`DirectBody` of a PUT."""
+
+SEND_TURN = 0.02
+"""Seconds for which a thread sends one answer."""
+
+DIRECT_ANSWER = "galaxy_jobs.direct_answer"
+"""The ASGI extension that has the :class:`DirectAnswer` to a GET."""
 
 MAX_DESCRIPTORS = 65_536
 """The soft limit of descriptors that is set, if the hard one allows."""
@@ -59,8 +80,19 @@ OTHER_DESCRIPTORS = 128
 are being closed."""
 
 
+Read: TypeAlias = Callable[[], bytes]
+"""Returns the next bytes of something; none at its end."""
+
+
 class CannotListen(Exception):
     """An address is in use, or is not one of this machine."""
+
+
+class ClientDisconnected(Exception):
+    """The client left before all of its request had arrived."""
+
+    def __init__(self) -> None:
+        super().__init__("The client disconnected.")
 
 
 def allow_connections() -> int:
@@ -101,12 +133,16 @@ class Connection(HttpToolsProtocol):
     _head_size = 0
     _in_head = False
     _parts = 0
-    _body_size = 0
+    _direct: DirectBody | None = None
     _unparsed = 0
     """Bytes since the parser last finished a head, a part of a body, or a request."""
 
+    body_size = 0
+    """Bytes of the body that have arrived."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        set_receive_buffer(transport, RECEIVE_BUFFER)
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._start_deadline()
         if len(self.connections) > self.server_state.max_connections:
@@ -143,7 +179,7 @@ class Connection(HttpToolsProtocol):
         if len(self._unanswered) > QUEUE_LIMIT:
             raise ValueError("too many requests wait on this connection")
         self._head_size, self._in_head = 0, True
-        self._parts = self._body_size = 0
+        self._parts = self.body_size = 0
         self._start_deadline()
         super().on_message_begin()
 
@@ -160,16 +196,25 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._unparsed = False, 0
         super().on_headers_complete()
         self._unanswered.append(self.cycle)
+        self._direct = None
+        if self.scope["method"] == "PUT":
+            self._direct = DirectBody(self, self.cycle)
+            self.scope["extensions"] = {DIRECT_BODY: {"body": self._direct}}
+        elif self.scope["method"] == "GET":
+            answer = DirectAnswer(self, self.cycle)
+            self.scope["extensions"] = {DIRECT_ANSWER: {"answer": answer}}
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
         self._parts += 1
-        steps = self._body_size // BODY_STEP
-        self._body_size += len(body)
-        if self._parts > PARTS_LIMIT + self._body_size // PART_SIZE:
+        steps = self.body_size // BODY_STEP
+        self.body_size += len(body)
+        if self._parts > PARTS_LIMIT + self.body_size // PART_SIZE:
             raise ValueError("the body comes in too many parts")
-        if self._body_size // BODY_STEP > steps:
+        if self.body_size // BODY_STEP > steps:
             self._start_deadline()
+        if self._direct is not None and self._direct.is_read:
+            return
         if self.parser.get_method() != b"GET":  # means nothing there (RFC 9110, 9.3.1)
             super().on_body(body)
 
@@ -199,6 +244,8 @@ class Connection(HttpToolsProtocol):
         for cycle in self._unanswered:
             cycle.disconnected = True
             cycle.message_event.set()
+        if self._direct is not None:
+            self._direct.stop()
 
     def _start_deadline(self) -> None:
         self._stop_deadline()
@@ -211,6 +258,223 @@ class Connection(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
             self.server_state.waiting.pop(self, None)
+
+
+class DirectBody:
+    """The body of a request, read by threads from the socket itself.
+
+    Uvicorn copies each byte four times in the event loop, which keeps everybody else
+    waiting while a large file is sent. Here the parser is only told how many bytes have
+    come: its limits and deadlines hold as for other bodies, and the connection can be
+    used further.
+    """
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection, self._cycle = connection, cycle
+        self._waiter: asyncio.Future[None] | None = None
+        self._unparsed = 0
+        self.is_read = False
+
+    async def read(
+        self,
+        length: int,
+        sink: Callable[[memoryview], object],
+        run: Callable[..., Awaitable[Any]],
+    ) -> None:
+        """Pass on all of it, in pieces of at most :data:`DIRECT_SIZE` bytes.
+
+        Args:
+            length: Of the body, in bytes, as it was declared.
+            sink: Is called with each piece, which is reused afterwards.
+            run: Runs calls in threads.
+
+        Raises:
+            ClientDisconnected: The client has left, or was cut off.
+        """
+        connection, cycle = self._connection, self._cycle
+        connection.flow.pause_reading()
+        if cycle.waiting_for_100_continue:
+            connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        begun, cycle.body = cycle.body, bytearray()
+        if begun:
+            await run(sink, memoryview(begun))
+        buffer = memoryview(bytearray(DIRECT_SIZE))
+        self.is_read = True
+        set_receive_buffer(connection.transport, DIRECT_SIZE)
+        with _socket_of(connection) as raw:
+            while cycle.more_body:
+                if cycle.disconnected or connection.transport.is_closing():
+                    raise ClientDisconnected
+                wanted = length - connection.body_size
+                try:
+                    if not await run(self._pass_on, raw, buffer, wanted, sink):
+                        await self._readable(raw)
+                finally:
+                    self._parse()
+        self.is_read = False
+
+    def stop(self) -> None:
+        """Wake up who waits for the client: it is gone."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _pass_on(
+        self,
+        raw: socket.socket,
+        buffer: memoryview,
+        wanted: int,
+        sink: Callable[[memoryview], object],
+    ) -> int:
+        """Pass on what has arrived, and what follows at once; return its size."""
+        end = time.monotonic() + DIRECT_TURN
+        while self._unparsed < wanted and time.monotonic() < end:
+            try:
+                size = raw.recv_into(buffer[: wanted - self._unparsed])
+            except BlockingIOError:
+                if self._unparsed >= RECEIVE_BUFFER and _is_ready(raw, select.POLLIN):
+                    continue
+                break
+            except OSError:
+                raise ClientDisconnected from None
+            if not size:
+                raise ClientDisconnected
+            self._unparsed += size
+            sink(buffer[:size])
+        return self._unparsed
+
+    def _parse(self) -> None:
+        """Tell the parser how many bytes have come."""
+        while self._unparsed and not self._cycle.disconnected:
+            size = min(self._unparsed, len(_PLACEHOLDER))
+            self._unparsed -= size
+            self._connection.data_received(_PLACEHOLDER[:size])
+
+    async def _readable(self, raw: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        loop.add_reader(raw.fileno(), self.stop)
+        try:
+            await waiter
+        finally:
+            loop.remove_reader(raw.fileno())
+
+
+_PLACEHOLDER = bytes(RECEIVE_BUFFER)
+"""What the parser gets instead of bytes that were read past it."""
+
+
+class DirectAnswer:
+    """The body of an answer, sent by threads to the socket itself.
+
+    In the event loop, each part would keep everybody else waiting, and be copied once
+    more where the client does not take it at once.
+
+    Attributes:
+        sent: Bytes that were sent here.
+    """
+
+    def __init__(self, connection: Connection, cycle: RequestResponseCycle) -> None:
+        self._connection, self._cycle = connection, cycle
+        self.sent = 0
+
+    async def send(self, read: Read, run: Callable[[Read], Awaitable[bytes]]) -> bytes:
+        """Send what is read, for a while, once its beginning was sent by the server.
+
+        Args:
+            read: Returns the next bytes of the body; none at the end.
+            run: Runs calls in threads.
+
+        Returns:
+            Bytes that were read and not sent, since the client is slow, or others have
+            their turn: the server has to send them next. None at the end.
+        """
+        transport, cycle = self._connection.transport, self._cycle
+        if not transport.is_closing():
+            # The server pauses until all it was given is on its way.
+            transport.set_write_buffer_limits(high=0)
+            await cycle.flow.drain()
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return await run(read)
+        before = self.sent
+        # Closed by the one that takes it: the number of a socket that is closed while
+        # another thread uses it might be that of another client by then.
+        unused = [_socket_of(self._connection)]
+        try:
+            return await run(partial(self._send, unused, read))
+        finally:
+            cycle.expected_content_length -= self.sent - before
+            with suppress(IndexError):  # no thread has begun
+                unused.pop().close()
+
+    def _send(self, unused: list[socket.socket], read: Read) -> bytes:
+        end = time.monotonic() + SEND_TURN
+        with unused.pop() as raw:
+            while chunk := read():
+                if time.monotonic() > end:
+                    return chunk
+                if left := self._unsent(raw, memoryview(chunk)):
+                    return bytes(left)
+        return b""
+
+    def _unsent(self, raw: socket.socket, left: memoryview) -> memoryview:
+        """Send what the client takes at once; return the rest."""
+        while left:
+            try:
+                size = raw.send(left)
+            except BlockingIOError:
+                if not _is_ready(raw, select.POLLOUT):
+                    break
+            except OSError:  # the event loop notices it, too
+                break
+            else:
+                self.sent += size
+                left = left[size:]
+        return left
+
+
+def _socket_of(connection: Connection) -> socket.socket:
+    """Return the socket of a connection, to be closed by itself."""
+    descriptor = connection.transport.get_extra_info("socket").fileno()
+    return socket.socket(fileno=os.dup(descriptor))
+
+
+def _is_ready(raw: socket.socket, event: int) -> bool:
+    poll = select.poll()
+    poll.register(raw, event)
+    return bool(poll.poll(DIRECT_PAUSE))
+
+
+def set_receive_buffer(transport: asyncio.BaseTransport, size: int) -> None:
+    """Set the bytes that the kernel keeps of what has arrived.
+
+    Of a connection and not of the listener: from the size that this has, the kernel
+    computes the largest that a connection can ever announce.
+    """
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+def direct_body(scope: Mapping[str, Any]) -> DirectBody | None:
+    """Return how the body of a request can be read past the event loop, if it can."""
+    extension: Mapping[str, DirectBody] = scope.get("extensions", {}).get(
+        DIRECT_BODY, {}
+    )
+    return extension.get("body")
+
+
+async def send_directly(
+    scope: Mapping[str, Any], read: Read, run: Callable[[Read], Awaitable[bytes]]
+) -> bytes:
+    """Send a part of an answer past the event loop, if the server can.
+
+    As :meth:`DirectAnswer.send`; otherwise nothing is sent and the next bytes returned.
+    """
+    extension: Mapping[str, DirectAnswer] = scope.get("extensions", {}).get(
+        DIRECT_ANSWER, {}
+    )
+    answer = extension.get("answer")
+    return await (run(read) if answer is None else answer.send(read, run))
 
 
 class Server(uvicorn.Server):
@@ -283,9 +547,8 @@ def run_server(
         reason = (error.strerror or "").partition(" (")[0]
         raise CannotListen(f"cannot listen on {_url(host, port)}: {reason}") from None
     with listener, suppress(SystemExit):  # uvicorn's way to say: it did not start
-        # Connections inherit these.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            # Connections inherit it.
             listener.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, client_timeout * 1000
             )

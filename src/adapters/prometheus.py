@@ -32,7 +32,7 @@ from prometheus_client.registry import Collector
 
 from galaxy_jobs.domain.errors import DomainError, StoreUnavailable
 from galaxy_jobs.domain.model.values import Identity
-from galaxy_jobs.domain.ports import Backlog
+from galaxy_jobs.domain.ports import Backlog, DeliveryBacklog
 
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.partition("; charset")[0]
@@ -64,11 +64,16 @@ class Metrics:
 
     Args:
         backlog: Returns the backlog of each user of Galaxy.
+        deliveries: Returns the deliveries to webhooks.
     """
 
-    def __init__(self, backlog: Callable[[], Mapping[Identity, Backlog]]) -> None:
+    def __init__(
+        self,
+        backlog: Callable[[], Mapping[Identity, Backlog]],
+        deliveries: Callable[[], DeliveryBacklog] = DeliveryBacklog,
+    ) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Polling(backlog))
+        self._registry.register(_Polling(backlog, deliveries))
         self.answered = _Requests(self._registry, "http", "Requests answered.")
         self.asked_galaxy = _Requests(
             self._registry,
@@ -174,6 +179,7 @@ class _Polling(Collector):
     """The backlog and the totals of polling, read at each scrape."""
 
     backlog: Callable[[], Mapping[Identity, Backlog]]
+    deliveries: Callable[[], DeliveryBacklog]
 
     def describe(self) -> Iterator[Metric]:
         """Return nothing: else the registry would read the database at once."""
@@ -183,7 +189,7 @@ class _Polling(Collector):
         """Yield the metrics; only that the database is away, if it is."""
         up = "galaxy_jobs_database_up", "Whether the database answers."
         try:
-            backlogs = self.backlog()
+            backlogs, deliveries = self.backlog(), self.deliveries()
         except StoreUnavailable:
             yield GaugeMetricFamily(*up, value=0)
             return
@@ -193,13 +199,23 @@ class _Polling(Collector):
             for identity, backlog in backlogs.items():
                 gauge.add_metric([identity.url, identity.user_id], value(backlog))
             yield gauge
-        for total, meaning in SWEEP_COUNTERS.items():
+        for total, meaning in {**SWEEP_COUNTERS, **CLEANING_COUNTERS}.items():
             name = f"galaxy_jobs_sweep_{total}".replace("_sweep_sweeps", "_sweeps")
             counter = CounterMetricFamily(name, meaning, labels=["galaxy", "user"])
             for identity, backlog in backlogs.items():
                 count = backlog.totals.get(total, 0)
                 counter.add_metric([identity.url, identity.user_id], count)
             yield counter
+        name = "galaxy_jobs_deliveries"
+        pending, overdue = deliveries.pending, deliveries.overdue.total_seconds()
+        yield GaugeMetricFamily(f"{name}_pending", "Events to be sent.", pending)
+        yield GaugeMetricFamily(
+            f"{name}_overdue_seconds", "Time for which the first is due.", overdue
+        )
+        ended = CounterMetricFamily(name, "Events that were sent.", labels=["outcome"])
+        ended.add_metric(["delivered"], deliveries.delivered)
+        ended.add_metric(["dead"], deliveries.dead)
+        yield ended
 
 
 GAUGES: Mapping[str, tuple[str, Callable[[Backlog], float]]] = {
@@ -238,5 +254,14 @@ SWEEP_COUNTERS: Mapping[str, str] = {
     "open": "Looks at submissions that left them open.",
     "cleared": "Histories of superseded runs that were deleted or purged.",
 }
+
+CLEANING_COUNTERS: Mapping[str, str] = {
+    "results_deleted": "Jobs whose results were deleted after the time they are kept.",
+    "results_in_use": "Looks at results that something needs, which are kept.",
+    "intermediates_deleted": "Jobs of which all but the outputs was deleted.",
+    "not_deleted": "Attempts to delete something in Galaxy that failed.",
+    "pruned": "Jobs that were removed.",
+}
+"""The totals of :meth:`Cleaned.counts`."""
 """The totals of sweeps (see :class:`Backlog`) that are counters; a test compares them
 with :meth:`Sweep.counts`."""

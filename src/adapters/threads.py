@@ -1,21 +1,23 @@
-"""Threads for the poller: several requests to Galaxy at once, and the heartbeat."""
+"""Threads for the poller: requests to Galaxy at once, the heartbeat, and deliveries."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain.model.webhook import Webhook, WebhookId
 
 
 M_ARENA_MAX = -8
@@ -24,6 +26,15 @@ M_ARENA_MAX = -8
 MAX_ARENAS = 2
 """Memory pools that all threads share. By default each new thread gets one of its own,
 and keeps what is free in it from the others: memory grows for hours."""
+
+DELIVERY_INTERVAL = 1.0
+"""Seconds between two looks for deliveries that are due."""
+
+MAX_THREADS = 256
+"""Threads that deliver events at most."""
+
+MAX_REST = 15.0
+"""Seconds until items of batches are tried again after several failures, at most."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,6 +153,90 @@ class ThreadPipelines:
             future.result()
 
 
+@define
+class BatchWorker:
+    """Invokes the items of batches in threads of its own, until it is stopped.
+
+    While nothing may be begun, each thread asks again after *interval*, and after a
+    longer one each time that Galaxy or the database could not be asked; once
+    :meth:`wake` is called, at once.
+
+    Attributes:
+        invoke_next: Invokes the next item that may be begun; returns whether there was
+            one.
+        threads: How many threads there are.
+        interval: In seconds.
+        failed: Called with each error, in the thread.
+    """
+
+    invoke_next: Callable[[], bool]
+    threads: int
+    interval: float = 1.0
+    failed: Callable[[Exception], object] = lambda _: None
+    _woken: threading.Condition = field(factory=threading.Condition, init=False)
+    _stopped: bool = field(default=False, init=False)
+    _running: list[threading.Thread] = field(factory=list, init=False)
+
+    def start(self) -> None:
+        """Start the threads; they end with the process, or once it is stopped."""
+        for _ in range(self.threads):
+            thread = threading.Thread(target=self._run, name="batches", daemon=True)
+            self._running.append(thread)
+            thread.start()
+
+    def wake(self) -> None:
+        """Have the threads that wait look for items now."""
+        with self._woken:
+            self._woken.notify_all()
+
+    def stop(self) -> None:
+        """Begin no more items; those under way go on."""
+        self._stopped = True
+        self.wake()
+
+    def join(self) -> None:
+        """Wait until the items under way are recorded, once it is stopped."""
+        for thread in self._running:
+            thread.join()
+
+    def run_out(self, seconds: float) -> None:
+        """Invoke items in threads until none may be begun, for so long at most.
+
+        An error ends its thread: the item waits, or the reconciler settles it. An
+        unexpected one is passed to *failed*.
+        """
+        deadline = time.monotonic() + seconds
+
+        def run() -> None:
+            try:
+                while time.monotonic() < deadline and self.invoke_next():
+                    pass
+            except DomainError:
+                pass
+            except Exception as error:  # noqa: BLE001 - the other threads go on
+                self.failed(error)
+
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="batches") as pool:
+            for future in [pool.submit(run) for _ in range(self.threads)]:
+                future.result()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopped:
+            try:
+                if self.invoke_next():
+                    failures = 0
+                    continue
+                rest = self.interval
+            except Exception as error:  # noqa: BLE001 - the next item may go well
+                self.failed(error)
+                rest = min(self.interval * 2.0**failures, MAX_REST)
+                failures = min(failures + 1, 10)
+            with self._woken:
+                if not self._stopped:
+                    self._woken.wait(rest)
+
+
 @contextmanager
 def heartbeat(
     beat: Callable[[], None], *, every: timedelta, at_most: timedelta
@@ -165,3 +260,64 @@ def heartbeat(
     finally:
         ended.set()
         thread.join()
+
+
+@define(eq=False)
+class DeliveryThreads:
+    """Delivers to many receivers at once, to each by a few threads of its own.
+
+    So a receiver that hangs holds up no other, and nothing else.
+
+    Attributes:
+        due: Returns the webhooks that there is something to deliver to.
+        deliver: Delivers a batch to one, and returns whether to go on at once.
+        each: Threads of one receiver; one that is in trouble has a single one.
+    """
+
+    due: Callable[[], Sequence[Webhook]]
+    deliver: Callable[[Webhook], bool]
+    each: int = 4
+    _busy: Counter[WebhookId] = field(factory=Counter, init=False)
+    _changed: threading.Condition = field(factory=threading.Condition, init=False)
+
+    def run(self, *, until: float = math.inf, until_idle: bool = False) -> None:
+        """Deliver what is due.
+
+        Args:
+            until: When to stop, on the monotonic clock.
+            until_idle: Whether to stop once nothing is due, too.
+
+        Raises:
+            StoreUnavailable: The database could not be reached.
+        """
+        while time.monotonic() < until:
+            due = self.due()
+            for webhook in due:
+                self._begin(webhook)
+            with self._changed:
+                if until_idle and not due and not self._busy.total():
+                    return
+                # A thread that has ended may have left something.
+                self._changed.wait(DELIVERY_INTERVAL)
+
+    def _begin(self, webhook: Webhook) -> None:
+        id_ = webhook.webhook_id
+        threads = 1 if webhook.failures else self.each
+        with self._changed:
+            missing = min(threads - self._busy[id_], MAX_THREADS - self._busy.total())
+            self._busy[id_] += max(missing, 0)
+        for _ in range(missing):
+            threading.Thread(
+                target=self._work, args=(webhook,), name="delivery", daemon=True
+            ).start()
+
+    def _work(self, webhook: Webhook) -> None:
+        try:
+            # Until nothing is left, or it fails: another look shows what is due then.
+            with suppress(DomainError):
+                while self.deliver(webhook):
+                    pass
+        finally:
+            with self._changed:
+                self._busy[webhook.webhook_id] -= 1
+                self._changed.notify()

@@ -14,6 +14,7 @@ Model, verdict and ports are imported from here; use cases from
 from galaxy_jobs.domain import ports
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.audit import Action, AuditEntry, Kind
+from galaxy_jobs.domain.model.batch import Batch, BatchItem, BatchRequest
 from galaxy_jobs.domain.model.dataset import (
     CollectionData,
     DataDescription,
@@ -25,6 +26,7 @@ from galaxy_jobs.domain.model.dataset import (
     Src,
     UnusableDataset,
     UploadData,
+    UploadedFile,
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
@@ -41,6 +43,7 @@ from galaxy_jobs.domain.model.invocation import (
     Transition,
 )
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
+from galaxy_jobs.domain.model.labels import Label, Labels
 from galaxy_jobs.domain.model.report import (
     Element,
     GalaxyState,
@@ -54,6 +57,7 @@ from galaxy_jobs.domain.model.report import (
     Output,
     StepReport,
 )
+from galaxy_jobs.domain.model.retention import Kept, RetentionPolicy, RetentionRule
 from galaxy_jobs.domain.model.signing import Signer, SigningKey
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
@@ -73,6 +77,7 @@ from galaxy_jobs.domain.model.upload import (
 )
 from galaxy_jobs.domain.model.user import Issuer, Session, User
 from galaxy_jobs.domain.model.values import (
+    BatchId,
     DatasetId,
     HistoryId,
     Identity,
@@ -85,6 +90,16 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.model.verdict import culprit, judge
 from galaxy_jobs.domain.model.viewer import SERVICE, Sees, Viewer
+from galaxy_jobs.domain.model.webhook import (
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    EventType,
+    Webhook,
+    WebhookId,
+    WebhookPolicy,
+    WebhookState,
+)
 from galaxy_jobs.domain.model.workflow import (
     AllowedWorkflow,
     Allowlist,
@@ -105,15 +120,23 @@ __all__ = [
     "AllowedWorkflow",
     "Allowlist",
     "AuditEntry",
+    "Batch",
+    "BatchId",
+    "BatchItem",
+    "BatchRequest",
     "CollectionData",
     "DataDescription",
     "Dataset",
     "DatasetId",
     "DatasetRef",
     "Datatypes",
+    "Delivery",
+    "DeliveryId",
+    "DeliveryState",
     "DomainError",
     "Element",
     "Event",
+    "EventType",
     "Failure",
     "FileVersion",
     "GalaxyData",
@@ -135,7 +158,10 @@ __all__ = [
     "JobState",
     "JobsSummary",
     "Json",
+    "Kept",
     "Kind",
+    "Label",
+    "Labels",
     "ListedWorkflow",
     "NamedStep",
     "Output",
@@ -146,6 +172,8 @@ __all__ = [
     "Problem",
     "Progress",
     "Request",
+    "RetentionPolicy",
+    "RetentionRule",
     "Revision",
     "Scope",
     "Sees",
@@ -171,9 +199,14 @@ __all__ = [
     "UploadData",
     "UploadId",
     "UploadState",
+    "UploadedFile",
     "UrlData",
     "User",
     "Viewer",
+    "Webhook",
+    "WebhookId",
+    "WebhookPolicy",
+    "WebhookState",
     "Workflow",
     "WorkflowId",
     "WorkflowInput",

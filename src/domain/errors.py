@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import ClassVar
 from uuid import UUID
@@ -22,6 +23,9 @@ from uuid import UUID
 
 LISTED = 20
 """The number of names or problems that a message lists at most."""
+
+LISTED_ITEMS = 100
+"""The number of items of a batch that a refusal names at most."""
 
 QUOTED_LENGTH = 255
 """The number of characters of a text that a message quotes at most."""
@@ -129,6 +133,68 @@ class SubmissionNotFound(DomainError):
     def __init__(self, submission_id: UUID) -> None:
         super().__init__(f"There is no submission {str(submission_id)!r}.")
         self.submission_id = submission_id
+
+
+class BatchNotFound(DomainError):
+    """No batch is recorded under that id."""
+
+    code = "batch-not-found"
+
+    def __init__(self, batch_id: UUID) -> None:
+        super().__init__(f"There is no batch {str(batch_id)!r}.")
+        self.batch_id = batch_id
+
+
+class InvalidItems(DomainError):
+    """Items of a batch cannot run, so that none of it is recorded.
+
+    Attributes:
+        errors: What is wrong with each, by their places, counting from 0. No more than
+            :data:`LISTED_ITEMS` of them.
+        more: The number of further items that cannot run.
+    """
+
+    code = "invalid-items"
+
+    def __init__(self, errors: Mapping[int, DomainError], size: int) -> None:
+        self.errors = dict(islice(errors.items(), LISTED_ITEMS))
+        self.more = len(errors) - len(self.errors)
+        super().__init__(
+            f"{len(errors)} of {size} items cannot run, so nothing was recorded. The "
+            f"first is item {min(errors)}: {self.errors[min(errors)]}"
+        )
+
+    def extra(self) -> Mapping[str, object]:
+        items = [
+            {
+                "item": place,
+                "code": error.code,
+                "detail": shortened(str(error), SENTENCE_LENGTH),
+            }
+            for place, error in self.errors.items()
+        ]
+        more = {"more_items": self.more} if self.more else {}
+        return {"items": items, **more}
+
+
+class BatchEnded(DomainError):
+    """The batch has ended, with nothing left to cancel."""
+
+    code = "already-ended"
+
+    def __init__(self, batch_id: UUID) -> None:
+        super().__init__(f"Batch {str(batch_id)!r} has ended; nothing is left of it.")
+        self.batch_id = batch_id
+
+
+class NothingFailed(DomainError):
+    """No item of the batch has failed, so that there is none to run again."""
+
+    code = "nothing-failed"
+
+    def __init__(self, batch_id: UUID) -> None:
+        super().__init__(f"Nothing of batch {str(batch_id)!r} has failed so far.")
+        self.batch_id = batch_id
 
 
 class DatasetExists(DomainError):
@@ -359,12 +425,46 @@ class OutputNotReady(DomainError):
 
 
 class ResultsDeleted(DomainError):
-    """The output was deleted in the engine."""
+    """The output was deleted in the engine, or all results of the job were."""
 
     code = "results-deleted"
 
-    def __init__(self, path: Sequence[str]) -> None:
-        super().__init__(f"Output {quoted('/'.join(path))} was deleted in Galaxy.")
+    def __init__(self, path: Sequence[str] = (), when: datetime | None = None) -> None:
+        what = f"Output {quoted('/'.join(path))} was" if path else "The results were"
+        where = f"on {when:%Y-%m-%d}" if when else "in Galaxy"
+        super().__init__(f"{what} deleted {where}.")
+
+
+class NotEnded(DomainError):
+    """The job has not ended, or some of its jobs in the engine have not."""
+
+    code = "not-ended"
+
+    def __init__(self, invocation_id: str, state: str) -> None:
+        super().__init__(
+            f"Job {quoted(invocation_id)} is {state}, and has not ended in Galaxy; its "
+            "results can be deleted after that."
+        )
+        self.state = state
+
+
+class ResultsInUse(DomainError):
+    """The results are kept: something needs them, or the history is somebody's own.
+
+    Attributes:
+        users: What needs them, as far as the owner of the job sees it: kinds and ids.
+    """
+
+    code = "results-in-use"
+
+    def __init__(
+        self, invocation_id: str, detail: str, users: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(f"The results of job {quoted(invocation_id)} stay: {detail}")
+        self.users = tuple(users)
+
+    def extra(self) -> Mapping[str, object]:
+        return {"used_by": [{"kind": kind, "id": id_} for kind, id_ in self.users]}
 
 
 class NoReview(DomainError):
@@ -571,6 +671,59 @@ class StorageUnavailable(DomainError):
     code = "storage-unavailable"
 
 
+# --- runs begun in Galaxy -----------------------------------------------------
+
+
+class JobExists(DomainError):
+    """A run is followed already, in another way."""
+
+    code = "job-exists"
+
+    def __init__(self, invocation_id: str, how: str) -> None:
+        super().__init__(f"Invocation {quoted(invocation_id)} is known already, {how}.")
+        self.invocation_id = invocation_id
+
+
+class RunMismatch(DomainError):
+    """A run is of another workflow."""
+
+    code = "workflow-mismatch"
+
+    def __init__(
+        self, invocation_id: str, workflow_name: str, actual: str | None
+    ) -> None:
+        what = "another workflow" if actual is None else f"workflow {quoted(actual)}"
+        super().__init__(
+            f"Invocation {quoted(invocation_id)} runs {what}, not "
+            f"{quoted(workflow_name)}."
+        )
+
+
+# --- webhooks -----------------------------------------------------------------
+
+
+class WebhookNotFound(DomainError):
+    """There is no webhook by that id, or it is another owner's."""
+
+    code = "webhook-not-found"
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"There is no webhook {quoted(webhook_id)}.")
+        self.webhook_id = webhook_id
+
+
+class ReceiverNotAllowed(DomainError):
+    """Events may not be sent to an address."""
+
+    code = "receiver-not-allowed"
+
+
+class ReceiverUnavailable(DomainError):
+    """The receiver of a webhook did not answer as it has to."""
+
+    code = "receiver-unavailable"
+
+
 # --- idempotency keys ---------------------------------------------------------
 
 
@@ -759,6 +912,27 @@ class OutcomeUnknown(RunnerError):
         if self.submission_id is None:
             return {}
         return {"submission_id": str(self.submission_id)}
+
+
+class TooManyJobs(DomainError):
+    """More jobs match a filter than a request allows; nothing was changed.
+
+    Attributes:
+        at_most: The number that was allowed.
+    """
+
+    code = "too-many-jobs"
+
+    def __init__(self, at_most: int, detail: str | None = None) -> None:
+        super().__init__(
+            detail
+            or f"More than {at_most} jobs match; nothing was changed. Narrow the "
+            "filter, or allow more."
+        )
+        self.at_most = at_most
+
+    def extra(self) -> Mapping[str, object]:
+        return {"at_most": self.at_most}
 
 
 class StoreUnavailable(DomainError):

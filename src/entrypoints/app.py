@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from inspect import signature
 from typing import Any
 
+from attrs import evolve
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
@@ -14,19 +16,22 @@ from litestar.middleware import DefineMiddleware
 from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.entrypoints.api import (
     asgi,
+    batches,
     datasets,
     downloads,
     events,
     health,
     jobs,
     uploads,
+    webhooks,
     workflows,
 )
 from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of, viewer_of
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
+from galaxy_jobs.entrypoints.api.job_filters import job_filter
 from galaxy_jobs.entrypoints.api.limits import Rate, StreamSlots
 from galaxy_jobs.entrypoints.api.openapi import HEADERS, openapi_config
-from galaxy_jobs.entrypoints.api.parameters import refuse_unknown
+from galaxy_jobs.entrypoints.api.parameters import idempotency_key, refuse_unknown
 from galaxy_jobs.entrypoints.api.threads import executors
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.web import routes as pages
@@ -64,33 +69,44 @@ def create_app(container: Container) -> Litestar:
         # Their connections belong to the event loop that ends now.
         await container.job_pages().close()
 
+    # Routers and not single routes: of two threaded handlers on one path,
+    # Litestar 2.25 breaks the first unless a router has put them together.
+    routers = [
+        jobs.ROUTES,
+        events.ROUTES,
+        downloads.ROUTES,
+        batches.ROUTES,
+        jobs.SUBMISSIONS,
+        datasets.ROUTES,
+        uploads.ROUTES,
+        uploads.DATA,
+        webhooks.ROUTES,
+        workflows.ROUTES,
+        health.ROUTES,
+        pages.router(),
+    ]
+    dependencies = {
+        **{name: _use(provider) for name, provider in container.providers.items()},
+        # Submissions are counted by their outcome, wherever they come from.
+        "submit": _use(lambda: metrics.submitting(container.submit())),
+        "rerun": _use(lambda: metrics.submitting(container.rerun())),
+        "rerun_jobs": _use(
+            lambda: evolve(
+                container.rerun_jobs(),
+                rerun=metrics.submitting(container.rerun()),
+            )
+        ),
+        "caller": Provide(caller_of, sync_to_thread=False),
+        "idempotency_key": Provide(idempotency_key, sync_to_thread=False),
+        "viewer": Provide(viewer_of, sync_to_thread=False),
+        "selected": Provide(job_filter, sync_to_thread=False),
+        "conditions": Provide(downloads.Conditions, sync_to_thread=False),
+        "downloads": _use(make_downloads),
+        "subscriptions": _use(lambda: subscriptions),
+    }
     service = asgi.Service(
-        # Routers and not single routes: of two threaded handlers on one path,
-        # Litestar 2.25 breaks the first unless a router has put them together.
-        route_handlers=[
-            Router(
-                "/jobs",
-                route_handlers=[*jobs.ROUTES, *events.ROUTES, *downloads.ROUTES],
-                tags=["jobs"],
-            ),
-            Router("/submissions", route_handlers=jobs.SUBMISSIONS, tags=["jobs"]),
-            Router("/datasets", route_handlers=datasets.ROUTES, tags=["datasets"]),
-            Router("/uploads", route_handlers=uploads.ROUTES, tags=["uploads"]),
-            Router("/data", route_handlers=uploads.DATA),
-            Router("/workflows", route_handlers=workflows.ROUTES, tags=["workflows"]),
-            Router("/", route_handlers=health.ROUTES, tags=["health"]),
-            pages.router(),
-        ],
-        dependencies={
-            **{name: _use(provider) for name, provider in container.providers.items()},
-            # Submissions are counted by their outcome, wherever they come from.
-            "submit": _use(lambda: metrics.submitting(container.submit())),
-            "rerun": _use(lambda: metrics.submitting(container.rerun())),
-            "caller": Provide(caller_of, sync_to_thread=False),
-            "viewer": Provide(viewer_of, sync_to_thread=False),
-            "downloads": _use(make_downloads),
-            "subscriptions": _use(lambda: subscriptions),
-        },
+        route_handlers=routers,
+        dependencies=_named(routers, dependencies),
         middleware=[
             DefineMiddleware(
                 Authentication,
@@ -119,6 +135,29 @@ def create_app(container: Container) -> Litestar:
     )
     service.metrics = metrics
     return service
+
+
+def _named(
+    routers: Sequence[Router], dependencies: Mapping[str, Provide]
+) -> dict[str, Provide]:
+    """Return those that routes name: Litestar compares all, pair by pair and route."""
+    provided = [each for router in routers for each in router.dependencies.values()]
+    unread: list[Any] = [
+        *(
+            handler.fn
+            for router in routers
+            for methods in router.route_handler_method_map.values()
+            for handler in methods.values()
+        ),
+        *(each.dependency for each in provided if isinstance(each, Provide)),
+    ]
+    found: dict[str, Provide] = {}
+    while unread:
+        for name in signature(unread.pop()).parameters.keys() & dependencies.keys():
+            if name not in found:
+                found[name] = dependencies[name]
+                unread.append(found[name].dependency)
+    return found
 
 
 def _use(make: Callable[[], Any]) -> Provide:

@@ -54,18 +54,19 @@ def audit(
     if as_json:
         output.document(items)
     elif items:
-        rows = [
-            (
-                item["at"] or "",
-                item["owner"] or "-",
-                f"{item['action']} {item['object_kind']}",
-                item["object_id"] or "",
-                item["request_id"] or "-",
-            )
-            for item in items
-        ]
-        columns = ("at", "owner", "action", "object", "request")
-        output.show(output.table(*columns, rows=rows, cut="owner object request"))
+        output.show(_table(items))
     else:
         output.line("Nothing is recorded.")
     return 0
+
+
+_table = output.listing(
+    {
+        "at": "at",
+        "owner": lambda item: item["owner"] or "-",
+        "action": lambda item: f"{item['action']} {item['object_kind']}",
+        "object": "object_id",
+        "request": lambda item: item["request_id"] or "-",
+    },
+    cut="owner object request",
+)

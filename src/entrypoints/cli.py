@@ -17,7 +17,7 @@ import cyclopts
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from galaxy_jobs.entrypoints.client import commands, output
+from galaxy_jobs.entrypoints.client import commands, output, webhooks
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
 from galaxy_jobs.entrypoints.environment import BadSetting
 
@@ -36,6 +36,7 @@ app = cyclopts.App(
 )
 app["--help"].group = app["--version"].group = ABOUT
 commands.register(app)
+app.command(webhooks.app)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -270,17 +271,19 @@ app.command(
 
 
 @app.command
-def doctor(*, json: bool = False) -> int:
+def doctor(*, json: bool = False, uploads: bool = False) -> int:
     """Check the set-up, and print a remedy for each problem.
 
     Exits with 0 if no check fails, with 1 if one does.
 
     Args:
         json: Print the findings as JSON.
+        uploads: Have Galaxy fetch a small file as it fetches uploads, while `serve`
+            runs: into a history that is purged afterwards.
     """
     from galaxy_jobs.entrypoints import doctor
 
-    return doctor.run(as_json=json)
+    return doctor.run(as_json=json, try_uploads=uploads)
 
 
 @app.command(group=ABOUT)

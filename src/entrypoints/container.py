@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from inspect import signature
+from typing import Any, ClassVar
 
 from attrs import define, field
 from dependency_injector import containers, providers
@@ -20,19 +23,31 @@ from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
+from galaxy_jobs.adapters.event_sender import HttpEventSender
 from galaxy_jobs.adapters.galaxy import Galaxy
 from galaxy_jobs.adapters.oidc import OidcProviders
 from galaxy_jobs.adapters.prometheus import Metrics
 from galaxy_jobs.adapters.storage.folder import FolderStore
 from galaxy_jobs.adapters.storage.s3 import S3Store
-from galaxy_jobs.adapters.threads import ThreadMapper, ThreadPipelines, heartbeat
+from galaxy_jobs.adapters.threads import (
+    BatchWorker,
+    DeliveryThreads,
+    ThreadMapper,
+    ThreadPipelines,
+    heartbeat,
+)
 from galaxy_jobs.domain import Allowlist, ports, use_cases
 from galaxy_jobs.domain.errors import InvalidValue, StoreUnavailable
 from galaxy_jobs.entrypoints import logs
 from galaxy_jobs.entrypoints.api.auth import TokenCache
 from galaxy_jobs.entrypoints.environment import BadSetting
 from galaxy_jobs.entrypoints.readiness import Readiness
-from galaxy_jobs.entrypoints.settings import HttpTable, Settings, StorageTable
+from galaxy_jobs.entrypoints.settings import (
+    SERVED_URL,
+    HttpTable,
+    Settings,
+    StorageTable,
+)
 from galaxy_jobs.entrypoints.web.live import LivePages
 
 
@@ -99,7 +114,11 @@ def _galaxy(settings: Settings, metrics: Metrics) -> Galaxy:
     url, key = settings.galaxy()
     try:
         return Galaxy(
-            url, key, timeout=settings.galaxy_timeout, observer=metrics.asked_galaxy
+            url,
+            key,
+            timeout=settings.galaxy_timeout,
+            private=settings.private,
+            observer=metrics.asked_galaxy,
         )
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_API_KEY: {error}") from None
@@ -123,7 +142,8 @@ class Container(containers.DeclarativeContainer):
     """Everything, wired. :func:`opened` makes one and lets go of it at the end.
 
     A provider is called for what it provides: ``container.submit()`` is a
-    :class:`Submit`, to be called with a request. Any of them can be overridden.
+    :class:`Submit`, to be called with a request. Any of them can be overridden. What
+    a singleton is not given here, it gets from the provider of its parameter's name.
     """
 
     settings: Dependency[Settings] = Dependency(instance_of=Settings)
@@ -132,198 +152,184 @@ class Container(containers.DeclarativeContainer):
     poll_policy: Provider[use_cases.PollPolicy] = settings.provided.poll
     submit_policy: Provider[use_cases.SubmitPolicy] = settings.provided.submit
     upload_policy: Provider[use_cases.UploadPolicy] = settings.provided.uploads
+    stale_after: Provider[timedelta] = poll_policy.provided.stale_after
     http: Provider[HttpTable] = settings.provided.http
+    # Overridden by what is served, unless it is set.
+    public_url: Provider[str] = Callable(
+        lambda data: data.public_url or SERVED_URL, settings.provided.data
+    )
 
     embedded: Provider[EmbeddedPostgres] = Singleton(
         EmbeddedPostgres, settings.provided.home
     )
-    database: Provider[Database] = Singleton(Database, settings, embedded)
+    database: Provider[Database] = Singleton(Database)
     engine: Provider[Engine] = Singleton(Database.engine, database)
     datasets: Provider[ports.DatasetRepository] = Singleton(
-        postgres.PostgresDatasets, engine, settings.provided.sources.schemes
+        postgres.PostgresDatasets, schemes=settings.provided.sources.schemes
     )
     submissions: Provider[ports.SubmissionRepository] = Singleton(
-        postgres.PostgresSubmissions, engine
+        postgres.PostgresSubmissions
     )
+    batches: Provider[ports.BatchRepository] = Singleton(postgres.PostgresBatches)
     invocations: Provider[ports.InvocationRepository] = Singleton(
-        postgres.PostgresInvocations, engine
+        postgres.PostgresInvocations
     )
-    audit_log: Provider[ports.AuditLog] = Singleton(postgres.PostgresAuditLog, engine)
-    queue: Provider[ports.PollQueue] = Singleton(postgres.PostgresPollQueue, engine)
+    audit_log: Provider[ports.AuditLog] = Singleton(postgres.PostgresAuditLog)
+    queue: Provider[ports.PollQueue] = Singleton(postgres.PostgresPollQueue)
     superseded: Provider[ports.SupersededRuns] = Singleton(
-        postgres.PostgresSupersededRuns, engine
+        postgres.PostgresSupersededRuns
     )
-    tokens: Provider[ports.TokenRepository] = Singleton(postgres.PostgresTokens, engine)
-    signing_keys: Provider[ports.SigningKeys] = Singleton(
-        postgres.PostgresSigningKeys, engine
-    )
-    uploads: Provider[ports.UploadRepository] = Singleton(
-        postgres.PostgresUploads, engine
-    )
+    retention: Provider[ports.Retention] = Singleton(postgres.PostgresRetention)
+    tag_changes: Provider[ports.TagChanges] = Singleton(postgres.PostgresTagChanges)
+    tokens: Provider[ports.TokenRepository] = Singleton(postgres.PostgresTokens)
+    signing_keys: Provider[ports.SigningKeys] = Singleton(postgres.PostgresSigningKeys)
+    uploads: Provider[ports.UploadRepository] = Singleton(postgres.PostgresUploads)
+    webhooks: Provider[ports.WebhookRepository] = Singleton(postgres.PostgresWebhooks)
     # Closed by the application, in its event loop.
     job_pages: Provider[postgres.PostgresJobPages] = Singleton(
         postgres.PostgresJobPages, Singleton(postgres.AsyncReader, engine.provider)
     )
-    feed: Provider[ports.TransitionFeed] = Singleton(
-        postgres.PostgresTransitionFeed, engine
-    )
-    broadcast: Provider[Broadcast] = Singleton(Broadcast, feed)
-    live_pages: Provider[LivePages] = Singleton(
-        LivePages, broadcast, invocations, clock
-    )
+    feed: Provider[ports.TransitionFeed] = Singleton(postgres.PostgresTransitionFeed)
+    broadcast: Provider[Broadcast] = Singleton(Broadcast)
+    live_pages: Provider[LivePages] = Singleton(LivePages)
 
     # The queue itself would bring the database up before anybody asks it.
     metrics: Provider[Metrics] = Singleton(
-        Metrics, queue.provided.backlog.call().provider
+        Metrics,
+        queue.provided.backlog.call().provider,
+        webhooks.provided.backlog.call().provider,
     )
-    galaxy: Provider[Galaxy] = Singleton(_galaxy, settings, metrics)
+    galaxy: Provider[Galaxy] = Singleton(_galaxy)
     # Of which there are no pages to link to.
     local_galaxies: Provider[Collection[str]] = Callable(
         LocalGalaxy.addresses, settings.provided.home
     )
-    # One adapter fills five ports; each can be replaced by itself.
+    # One adapter fills all of these; each can be replaced by itself.
     runner: Provider[ports.WorkflowRunner] = galaxy.provided
     catalog: Provider[ports.WorkflowCatalog] = galaxy.provided
     data_catalog: Provider[ports.DataCatalog] = galaxy.provided
     histories: Provider[ports.RunHistories] = galaxy.provided
     output_files: Provider[ports.OutputFiles] = galaxy.provided
+    exports: Provider[ports.RunExports] = galaxy.provided
 
-    whoami = Singleton(use_cases.WhoAmI, runner, clock)
-    readiness: Provider[Readiness] = Singleton(Readiness, engine, whoami)
+    whoami = Singleton(use_cases.WhoAmI)
+    readiness: Provider[Readiness] = Singleton(Readiness)
     record = Singleton(
         use_cases.Record,
-        audit_log,
+        log=audit_log,
         failed=providers.Object(logs.not_recorded),
         request_id=providers.Object(logs.request_id),
     )
-    create_token = Singleton(use_cases.CreateToken, tokens, clock, record=record)
-    list_tokens = Singleton(use_cases.ListTokens, tokens)
-    revoke_token = Singleton(use_cases.RevokeToken, tokens, clock, record)
-    sessions: Provider[ports.SessionRepository] = Singleton(
-        postgres.PostgresSessions, engine
+    event_sender: Provider[ports.EventSender] = Singleton(
+        HttpEventSender, settings.provided.webhooks
     )
+    manage_webhooks = Singleton(use_cases.ManageWebhooks, sender=event_sender)
+    deliver_events = Singleton(use_cases.DeliverEvents, sender=event_sender)
+    delivery_threads: Provider[DeliveryThreads] = Singleton(
+        DeliveryThreads, deliver_events.provided.due, deliver_events
+    )
+    create_token = Singleton(use_cases.CreateToken)
+    list_tokens = Singleton(use_cases.ListTokens)
+    revoke_token = Singleton(use_cases.RevokeToken)
+    sessions: Provider[ports.SessionRepository] = Singleton(postgres.PostgresSessions)
     identity_providers: Provider[ports.IdentityProviders] = Singleton(
         OidcProviders,
-        settings.provided.issuers,
-        clock,
-        settings.provided.client_secret,
+        trusted=settings.provided.issuers,
+        client_secret=settings.provided.client_secret,
     )
-    authenticate = Singleton(
-        use_cases.Authenticate, tokens, sessions, identity_providers, clock
-    )
-    sign_in = Singleton(use_cases.SignIn, identity_providers, sessions, record=record)
-    sign_out = Singleton(use_cases.SignOut, sessions)
-    token_cache: Provider[TokenCache] = Singleton(TokenCache, authenticate)
+    authenticate = Singleton(use_cases.Authenticate, providers=identity_providers)
+    sign_in = Singleton(use_cases.SignIn, providers=identity_providers)
+    sign_out = Singleton(use_cases.SignOut)
+    token_cache: Provider[TokenCache] = Singleton(TokenCache)
     load_signer = Singleton(
         use_cases.LoadSigner, signing_keys, settings.provided.data.signing_keys
     )
     folder_store: Provider[FolderStore] = Singleton(
-        FolderStore, settings.provided.uploads_folder, load_signer, clock
+        FolderStore, settings.provided.uploads_folder, load_signer
     )
     object_store: Provider[ports.ObjectStore] = Singleton(
-        _store, settings.provided.storage, folder_store, clock
+        _store, settings.provided.storage, folder_store
     )
-    open_upload = Singleton(
-        use_cases.OpenUpload, uploads, datasets, object_store, clock, upload_policy
-    )
-    sign_parts = Singleton(use_cases.SignParts, uploads, object_store, upload_policy)
-    show_upload = Singleton(use_cases.ShowUpload, uploads, object_store)
-    complete_upload = Singleton(
-        use_cases.CompleteUpload, uploads, object_store, clock, upload_policy
-    )
-    abort_upload = Singleton(use_cases.AbortUpload, uploads, object_store)
-    sweep_uploads = Singleton(
-        use_cases.SweepUploads, uploads, object_store, clock, upload_policy
-    )
+    _stored: ClassVar = {"store": object_store, "policy": upload_policy}
+    open_upload = Singleton(use_cases.OpenUpload, **_stored)
+    sign_parts = Singleton(use_cases.SignParts, **_stored)
+    show_upload = Singleton(use_cases.ShowUpload, store=object_store)
+    complete_upload = Singleton(use_cases.CompleteUpload, **_stored)
+    abort_upload = Singleton(use_cases.AbortUpload, store=object_store)
+    sweep_uploads = Singleton(use_cases.SweepUploads, **_stored)
+    prune_uploads = Singleton(use_cases.PruneUploads, **_stored)
     hand_over = Singleton(
         use_cases.HandOver,
-        uploads,
-        object_store,
-        load_signer,
-        clock,
-        settings.provided.data.files_url,
-        upload_policy,
+        **_stored,
+        public_url=public_url.provider,
+        push=settings.provided.data.pushes,
     )
     register_dataset = Singleton(
-        use_cases.RegisterDataset,
-        datasets,
-        clock,
-        data_catalog,
-        policy=settings.provided.sources,
-        record=record,
+        use_cases.RegisterDataset, data=data_catalog, policy=settings.provided.sources
     )
-    rename_dataset = Singleton(use_cases.RenameDataset, datasets, record)
-    remove_dataset = Singleton(use_cases.RemoveDataset, datasets, record)
-    list_workflows = Singleton(use_cases.ListWorkflows, catalog, allowlist)
-    show_workflow = Singleton(use_cases.ShowWorkflow, catalog, allowlist)
-    check = Singleton(
-        use_cases.Check, datasets, catalog, allowlist, clock, data_catalog, hand_over
+    rename_dataset = Singleton(use_cases.RenameDataset)
+    remove_dataset = Singleton(use_cases.RemoveDataset)
+    list_workflows = Singleton(use_cases.ListWorkflows)
+    show_workflow = Singleton(use_cases.ShowWorkflow)
+    check = Singleton(use_cases.Check, data=data_catalog)
+    submit = Singleton(use_cases.Submit, identity=whoami, policy=submit_policy)
+    adopt_run = Singleton(use_cases.AdoptRun, identity=whoami, policy=submit_policy)
+    rerun = Singleton(use_cases.Rerun)
+    invoke_next = Singleton(use_cases.InvokeNext)
+    batch_worker: Provider[BatchWorker] = Singleton(
+        BatchWorker,
+        threads=submit_policy.provided.at_once,
+        failed=providers.Object(logs.items_left),
     )
-    submit = Singleton(
-        use_cases.Submit,
-        check=check,
-        submissions=submissions,
-        runner=runner,
-        histories=histories,
-        identity=whoami,
-        clock=clock,
-        policy=submit_policy,
-        stale_after=poll_policy.provided.stale_after,
-        record=record,
-    )
-    rerun = Singleton(use_cases.Rerun, invocations, submit)
-    find_datasets = Singleton(use_cases.FindDatasets, datasets, data_catalog)
-    find_jobs = Singleton(use_cases.FindJobs, invocations, datasets)
-    job_outputs = Singleton(use_cases.JobOutputs, invocations, runner, whoami, clock)
-    find_file = Singleton(use_cases.FindFile, invocations, output_files, whoami)
-    find_files = Singleton(
-        use_cases.FindFiles, invocations, runner, output_files, whoami
-    )
-    links = Singleton(use_cases.Links, load_signer, clock)
-    job_steps = Singleton(use_cases.JobSteps, invocations, runner, whoami)
-    job_logs = Singleton(use_cases.JobLogs, invocations, runner, whoami)
-    cancel_job = Singleton(use_cases.CancelJob, invocations, clock, record)
-    refresh_job = Singleton(
-        use_cases.RefreshJob,
-        invocations,
-        runner,
-        clock,
-        poll_policy,
-        record,
-    )
-    answer_review = Singleton(
-        use_cases.AnswerReview, invocations, runner, refresh_job, record
-    )
-    reconcile = Singleton(
-        use_cases.Reconcile,
-        check=check,
-        submissions=submissions,
-        invocations=invocations,
-        runner=runner,
-        histories=histories,
-        clock=clock,
-        policy=settings.provided.reconcile,
-        stale_after=poll_policy.provided.stale_after,
-    )
+    create_batch = Singleton(use_cases.CreateBatch, created=batch_worker.provided.wake)
+    cancel_batch = Singleton(use_cases.CancelBatch)
+    rerun_batch = Singleton(use_cases.RerunBatch, create=create_batch)
+    find_datasets = Singleton(use_cases.FindDatasets, data=data_catalog)
+    find_jobs = Singleton(use_cases.FindJobs)
+    job_outputs = Singleton(use_cases.JobOutputs, identity=whoami)
+    find_file = Singleton(use_cases.FindFile, files=output_files, identity=whoami)
+    find_files = Singleton(use_cases.FindFiles, files=output_files, identity=whoami)
+    find_crate = Singleton(use_cases.FindCrate, identity=whoami)
+    links = Singleton(use_cases.Links)
+    job_steps = Singleton(use_cases.JobSteps, identity=whoami)
+    job_logs = Singleton(use_cases.JobLogs, identity=whoami)
+    cancel_job = Singleton(use_cases.CancelJob)
+    cancel_jobs = Singleton(use_cases.CancelJobs)
+    rerun_jobs = Singleton(use_cases.RerunJobs)
+    label_job = Singleton(use_cases.LabelJob)
+    refresh_job = Singleton(use_cases.RefreshJob, policy=poll_policy)
+    answer_review = Singleton(use_cases.AnswerReview, refresh=refresh_job)
+    reconcile = Singleton(use_cases.Reconcile, policy=settings.provided.reconcile)
+    data_users = Singleton(use_cases.DataUsers)
     clear = Singleton(
-        use_cases.ClearSuperseded, superseded, histories, settings.provided.purge
+        use_cases.ClearSuperseded, users=data_users, purge=settings.provided.purge
     )
+    cleaner = Singleton(use_cases.Cleaner, users=data_users)
+    delete_results = Singleton(use_cases.DeleteResults, identity=whoami)
+    clean = Singleton(use_cases.Clean, identity=whoami, policy=settings.provided.kept)
+    update_tags = Singleton(use_cases.UpdateTags, tag_changes)
     poll = Singleton(
         use_cases.Poll,
-        queue=queue,
-        invocations=invocations,
-        runner=runner,
-        reconcile=reconcile,
-        clear=clear,
-        clock=clock,
         policy=poll_policy,
         mapper=providers.Resource(
             ThreadMapper.open, settings.provided.threads, use_cases.SLOW_LOOKS
         ),
         pipelines=providers.Resource(ThreadPipelines.open),
         heartbeat=providers.Object(heartbeat),
-        histories=histories,
     )
+
+
+def _connect(singleton: Singleton[Any]) -> None:
+    """Give a singleton, for each parameter that it was not given, its namesake."""
+    names = list(signature(singleton.cls).parameters)[len(singleton.args) :]
+    others = {name: Container.providers.get(name) for name in names}
+    given = singleton.kwargs
+    singleton.add_kwargs(**{k: v for k, v in others.items() if v and k not in given})
+
+
+for _provider in Container.providers.values():
+    if isinstance(_provider, Singleton):
+        _connect(_provider)
 
 
 @contextmanager

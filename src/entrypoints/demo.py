@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from itertools import count
 from math import inf
 from pathlib import Path
@@ -96,14 +95,16 @@ def _run(
     job = api.post("jobs", body=body).data
     report("", f"-> {json.dumps(job)}")
 
-    def check(deadline: float = inf) -> None:
+    deadline = time.monotonic() + JOB_TIMEOUT
+
+    def check() -> None:
         if serve.poll() is not None or poll.poll() is not None:
             raise CommandFailed(f"a process of the service ended; see {logs}")
         if time.monotonic() > deadline:
             raise CommandFailed(f"the job has not ended after {JOB_TIMEOUT:.0f} s")
 
-    check_job = partial(check, time.monotonic() + JOB_TIMEOUT)
-    job = _watch(changes(api, job["invocation_id"], check_job))
+    job = _watch(changes(api, job["invocation_id"], check))
+    deadline = inf
     output.line(json.dumps(job, indent=2))
     if job["state"] != "completed":
         raise CommandFailed(f"the job is {job['state']}, not completed")
@@ -124,7 +125,7 @@ def _galaxy(
     stack: ExitStack, settings: Settings, port: int | None
 ) -> tuple[str, str, bool]:
     """Return the address of a Galaxy, a key, and whether it was started for this."""
-    if _is_configured(settings):
+    if settings.galaxy_url and settings.galaxy_api_key:
         url, key = settings.galaxy()
         report("Galaxy", f"{url} (as configured)")
         return url, key, False
@@ -134,10 +135,6 @@ def _galaxy(
     access = galaxy.start(lambda stage: report("Galaxy", stage), port)
     report("Galaxy", f"{access.url} is up")
     return access.url, access.key, ours
-
-
-def _is_configured(settings: Settings) -> bool:
-    return bool(settings.galaxy_url and settings.galaxy_api_key)
 
 
 def _dataset(api: Api, url: str, key: str) -> str:
@@ -184,7 +181,7 @@ def _next_commands(
     if (activate := Path(sys.prefix, "bin", "activate")).exists():
         yield f". {shlex.quote(str(activate))}"
     yield f"export GALAXY_JOBS_HOME={shlex.quote(str(settings.home))}"
-    if not _is_configured(settings):
+    if not (settings.galaxy_url and settings.galaxy_api_key):
         # The address and a key, for `doctor`, `serve` and `poll`.
         yield "export $(galaxy-jobs galaxy start)"
     if address != environment.Service().url:

@@ -9,6 +9,7 @@ from traceback import walk_tb
 
 import structlog
 
+from galaxy_jobs.domain.errors import DomainError
 from galaxy_jobs.domain.model.audit import AuditEntry
 from galaxy_jobs.entrypoints.client import output
 
@@ -80,6 +81,12 @@ def not_recorded(entry: AuditEntry, error: Exception) -> None:
         object_kind=entry.kind.value,
         object_id=entry.object_id,
     )
+
+
+def items_left(error: Exception) -> None:
+    """Log why items of batches could not be begun, or be recorded, for now."""
+    problem = str(error) if isinstance(error, DomainError) else unexpected(error)
+    structlog.get_logger().warning("items of batches are left", problem=problem)
 
 
 def request_id() -> str | None:

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -39,6 +39,15 @@ log = structlog.get_logger()
 
 MAX_PAUSE = 15.0
 """Seconds until the next attempt after several that failed, at most."""
+
+DELIVERY_TIME = 30.0
+"""Seconds for which a single sweep delivers events, at most."""
+
+MAX_INVOKING = 60.0
+"""Seconds for which a single sweep begins items of batches, at most."""
+
+CLEANING_TIME = timedelta(seconds=60)
+"""For how long what is not kept any longer is deleted in one go."""
 
 REPORT_INTERVAL = 3600.0
 """Seconds between two reports of a poller that has nothing to do."""
@@ -83,6 +92,13 @@ def sweep_once(metrics_port: int | None = None) -> int:
             with _progress_bar(container) as progress:
                 sweep, seconds = _sweep(container, progress=progress)
             _sweep_uploads(container)
+            container.delivery_threads().run(
+                until=time.monotonic() + DELIVERY_TIME, until_idle=True
+            )
+            # Else Galaxy could not be asked about these, either.
+            if sweep.problem is None:
+                container.batch_worker().run_out(MAX_INVOKING)
+                _clean(container)
             _prune(container)
     except (BadSetting, DomainError, EmbeddedError):
         raise
@@ -109,10 +125,18 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     with ExitStack() as stack:
         container = stack.enter_context(opened(settings.load()))
         steps = deque(_preparations(stack, container, metrics_port))
-        # Beside the sweeps: a large file is read for minutes.
-        threading.Thread(
-            target=_keep_sweeping_uploads, args=(container, every), daemon=True
-        ).start()
+        # Beside the sweeps, once all is prepared: a large file is read for minutes,
+        # receivers hang, and to purge a history may take long.
+        for work in (
+            partial(_sweep_uploads, container),
+            partial(_clean, container),
+            container.delivery_threads().run,
+        ):
+            thread = threading.Thread(
+                target=_keep_repeating, args=(work, every), daemon=True
+            )
+            steps.append(thread.start)
+        steps.append(lambda: container.batch_worker().start())
         url, database = container.settings().galaxy()[0], container.database().where()
         pause, failures, next_report = 0.0, 0, 0.0
         while not signals.wait(pause):
@@ -136,26 +160,40 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
                 log.warning("sweep failed", problem=_problem(error), rest=rest)
             pause = max(rest, every - (time.monotonic() - began))
         # Slow looks that no sweep waits for: their leases expire.
+        container.batch_worker().stop()
         container.galaxy().stop()
+        container.batch_worker().join()
     log.info("stopped")
     return 0
 
 
-def _keep_sweeping_uploads(container: Container, every: float) -> None:
+def _keep_repeating(work: Callable[[], object], every: float) -> None:
     while True:
         time.sleep(every)
         # Whatever goes wrong, such as a database that is down, may be right later.
         with suppress(Exception):
-            _sweep_uploads(container)
+            work()
+
+
+def _clean(container: Container) -> None:
+    """Delete a part of what is not kept any longer."""
+    cleaned = container.clean()(CLEANING_TIME)
+    _report("cleaned", cleaned.counts(), "not all could be deleted", cleaned.problem)
 
 
 def _sweep_uploads(container: Container) -> None:
     swept = container.sweep_uploads()()
-    fields = {k: n for k, n in attrs.asdict(swept).items() if n and k != "problem"}
-    if fields:
-        log.info("swept uploads", **fields)
-    if swept.problem is not None:
-        log.warning("uploads are left", problem=str(swept.problem))
+    counts = attrs.asdict(swept, filter=lambda field, _: field.name != "problem")
+    _report("swept uploads", counts, "uploads are left", swept.problem)
+
+
+def _report(
+    done: str, counts: Mapping[str, int], left: str, problem: object | None
+) -> None:
+    if fields := {name: count for name, count in counts.items() if count}:
+        log.info(done, **fields)
+    if problem is not None:
+        log.warning(left, problem=str(problem))
 
 
 def _preparations(
@@ -174,7 +212,12 @@ def _preparations(
 
 def _prune(container: Container) -> None:
     """Remove a part of what is older than it is kept."""
-    container.audit_log().prune(container.settings().retention.audit)
+    settings = container.settings()
+    container.audit_log().prune(settings.retention.audit)
+    # Of these there can be more than one call removes.
+    while container.webhooks().prune(timedelta(days=settings.webhooks.keep_days)):
+        pass
+    container.prune_uploads()()
 
 
 def _problem(error: Exception) -> str:
@@ -215,11 +258,12 @@ def _sweep(
 @contextmanager
 def _progress_bar(container: Container) -> Iterator[Callable[[Sweep], None]]:
     """Show the progress of a sweep, on a terminal alone."""
-    console = output.Screen(stderr=True)
-    backlogs = container.queue().backlog() if console.is_terminal else {}
-    due = sum(backlog.due for backlog in backlogs.values())
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not due) as bar:
+    bar = output.progress_bar(*columns)
+    backlogs = {} if bar.disable else container.queue().backlog()
+    due = sum(backlog.due for backlog in backlogs.values())
+    bar.disable = not due
+    with bar:
         task = bar.add_task("asking Galaxy", total=due)
         yield lambda sweep: bar.update(
             task, completed=sweep.asked + sweep.failed + sweep.missing

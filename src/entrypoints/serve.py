@@ -10,6 +10,7 @@ from functools import partial
 
 import attrs
 import structlog
+from dependency_injector.providers import Object
 
 from galaxy_jobs.adapters.http_server import (
     CannotListen,
@@ -62,18 +63,13 @@ def serve(host: str, port: int) -> int:
             )
         # In the background: reads are served without Galaxy, too.
         threading.Thread(target=_greet, args=(container,), daemon=True).start()
+        container.batch_worker().start()
         try:
             started = run_server(
                 create_app(container),
                 host,
                 port,
-                on_ready=lambda url: log.info(
-                    "serving",
-                    url=url,
-                    docs=f"{_local(url)}/docs",
-                    database=container.database().where(),
-                    connections=connections,
-                ),
+                on_ready=partial(_ready, container, connections),
                 on_stop=partial(_stop, container),
                 shutdown_timeout=ANSWERING * container.http().shutdown,
                 max_connections=connections,
@@ -83,11 +79,26 @@ def serve(host: str, port: int) -> int:
                 f"{error}. Choose another --host or --port; 0 takes a free port."
             )
             return 1
+        container.batch_worker().join()
         return 0 if started else 1
+
+
+def _ready(container: Container, connections: int, url: str) -> None:
+    local = _local(url)
+    if container.settings().data.public_url is None:
+        container.public_url.override(Object(local))
+    log.info(
+        "serving",
+        url=url,
+        docs=f"{local}/docs",
+        database=container.database().where(),
+        connections=connections,
+    )
 
 
 def _stop(container: Container) -> None:
     """End what would not end by itself, now and in the time to stop."""
+    container.batch_worker().stop()
     container.broadcast().stop()
     seconds = container.http().shutdown
     for delay, end in (

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
 import msgspec
@@ -21,12 +21,15 @@ from attrs import field, frozen
 from attrs.validators import optional
 
 from galaxy_jobs.domain.errors import InvalidValue
+from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.invoke_options import InvokeOptions
+from galaxy_jobs.domain.model.retention import RetentionPolicy
 from galaxy_jobs.domain.model.signing import SigningKey
 from galaxy_jobs.domain.model.token import Scope
 from galaxy_jobs.domain.model.user import Issuer
 from galaxy_jobs.domain.model.values import WorkflowId, positive
 from galaxy_jobs.domain.model.viewer import Sees
+from galaxy_jobs.domain.model.webhook import WebhookPolicy
 from galaxy_jobs.domain.model.workflow import AllowedWorkflow, Allowlist
 from galaxy_jobs.domain.use_cases import (
     DataPolicy,
@@ -73,8 +76,8 @@ def _whole(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
         raise InvalidValue(f"{attribute.name} must be 1 or more, got {value:g}.")
 
 
-def _days(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not 1 <= value <= MAX_DAYS:
+def _days(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None and not 1 <= value <= MAX_DAYS:
         raise InvalidValue(
             f"{attribute.name} must be from 1 to {MAX_DAYS}, got {value:g}."
         )
@@ -111,24 +114,34 @@ class HttpTable:
     allow_origins: list[str] = field(factory=list, validator=_origins)
 
 
+HandingOver: TypeAlias = Literal["fetch", "push"]
+
+SERVED_URL = "http://127.0.0.1:8000"
+"""Where the service is unless ``serve`` is given a host or a port."""
+
+
 @frozen(kw_only=True)
 class DataTable:
     """The ``[data]`` table.
 
     Attributes:
-        public_url: The address at which Galaxy reaches this service.
+        public_url: The address at which Galaxy reaches this service. None: the one that
+            ``serve`` serves at.
+        hand_over: ``fetch``: Galaxy fetches uploaded files from there; ``push``: they
+            are sent to it, for one that cannot reach this service.
         keys: Texts of 32 bytes or more that addresses are signed with; the first one
             signs, the others are those of before. None: one that is kept in the
             database.
     """
 
-    public_url: str = field(default="http://127.0.0.1:8000", validator=_address)
+    public_url: str | None = field(default=None, validator=optional(_address))
+    hand_over: HandingOver = "fetch"
     keys: list[str] = field(factory=list, repr=False, validator=_signing)
 
     @property
-    def files_url(self) -> str:
-        """The address below which Galaxy fetches uploaded files."""
-        return f"{self.public_url.rstrip('/')}/data"
+    def pushes(self) -> bool:
+        """Whether uploaded files are sent to Galaxy."""
+        return self.hand_over == "push"
 
     @property
     def signing_keys(self) -> Sequence[SigningKey]:
@@ -158,28 +171,54 @@ class StorageTable:
 
 @frozen(kw_only=True)
 class RetentionTable:
-    """The ``[retention]`` table.
+    """The ``[retention]`` table. Days count from the end of a job; None: for ever.
 
     Attributes:
         audit_days: Days for which the record of who did what is kept.
+        results_days: Days for which results are kept.
+        results_days_completed: Those of completed jobs, if other ones.
+        results_days_failed: Those of failed jobs, if other ones.
+        results_days_cancelled: Those of cancelled jobs, if other ones.
+        intermediates: ``keep``, or ``delete when completed``: whether what is no
+            workflow output is kept.
+        jobs_days: Days for which jobs are kept.
     """
 
     audit_days: float = field(default=365, validator=_days)
+    results_days: float | None = field(default=None, validator=_days)
+    results_days_completed: float | None = field(default=None, validator=_days)
+    results_days_failed: float | None = field(default=None, validator=_days)
+    results_days_cancelled: float | None = field(default=None, validator=_days)
+    intermediates: Literal["keep", "delete when completed"] = "keep"
+    jobs_days: float | None = field(default=None, validator=_days)
 
     @property
     def audit(self) -> timedelta:
         """For how long the record of who did what is kept."""
         return timedelta(days=self.audit_days)
 
+    def policy(self, by_workflow: Mapping[str, float]) -> RetentionPolicy:
+        """Return the policy, with the days of single workflows.
 
-@frozen(kw_only=True)
-class _Threads:
-    threads: int = field(default=8, validator=positive)
+        Raises:
+            InvalidValue: Jobs would be removed before their results.
+        """
+        days: dict[InvocationState, float | None] = {
+            InvocationState.COMPLETED: self.results_days_completed,
+            InvocationState.FAILED: self.results_days_failed,
+            InvocationState.CANCELLED: self.results_days_cancelled,
+        }
+        return RetentionPolicy(
+            results=_timedelta(self.results_days),
+            by_state={k: timedelta(days=n) for k, n in days.items() if n is not None},
+            by_workflow={k: timedelta(days=n) for k, n in by_workflow.items()},
+            delete_intermediates=self.intermediates != "keep",
+            jobs=_timedelta(self.jobs_days),
+        )
 
 
-@frozen(kw_only=True)
-class _Cleanup:
-    purge: bool = False
+def _timedelta(days: float | None) -> timedelta | None:
+    return None if days is None else timedelta(days=days)
 
 
 LIBPQ_SECRETS = ("PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE")
@@ -200,10 +239,13 @@ _SECRETS = frozenset({"keys"})
 _EXPECTED: Mapping[Any, str] = {
     int: "a whole number",
     float: "a number",
+    float | None: "a number",
+    Literal["keep", "delete when completed"]: "'keep' or 'delete when completed'",
     str: "a text",
     str | None: "a text",
     bool: "true or false",
     timedelta: "a number of seconds",
+    HandingOver: "'fetch' or 'push'",
     list[str]: "a list of texts, such as ['https://app.example.org']",
 }
 
@@ -296,9 +338,10 @@ class Settings:
     allowlist: Allowlist = field(factory=Allowlist)
     issuers: Sequence[Issuer] = ()  #: the identity providers that are trusted
     poll: PollPolicy = field(factory=PollPolicy)
-    threads: int = _Threads().threads  #: requests to Galaxy at once
+    threads: int = field(default=8, validator=positive)  #: requests to Galaxy at once
     submit: SubmitPolicy = field(factory=SubmitPolicy)
     reconcile: ReconcilePolicy = field(factory=ReconcilePolicy)
+    private: bool = False  #: results can be read by our user on Galaxy alone
     purge: bool = False  #: superseded histories are purged, not only deleted
     http: HttpTable = field(factory=HttpTable)
     data: DataTable = field(factory=DataTable)
@@ -312,6 +355,8 @@ class Settings:
         return self.home / "storage"
 
     retention: RetentionTable = field(factory=RetentionTable)
+    webhooks: WebhookPolicy = field(factory=WebhookPolicy)
+    kept: RetentionPolicy = field(factory=RetentionPolicy)  #: after the end of jobs
 
     def galaxy(self) -> tuple[str, str]:
         """Return Galaxy's address and our key.
@@ -337,39 +382,22 @@ def load(env_file: Path | None = Path(".env")) -> Settings:
     # A submission is left alone for longer than its two requests may take.
     deadline = 2 * settings.galaxy_timeout + 60
     try:
-        allowlist = _allowlist(file.pop("workflows", []))
+        allowlist, days = _allowlist(file.pop("workflows", []))
         issuers = _issuers(file.pop("oidc", []), settings.client_secret)
-        poll, pool = _table(file, "poll", PollPolicy, _Threads)
-        submit, reconcile, cleanup = _table(
-            file, "submit", SubmitPolicy, ReconcilePolicy, _Cleanup, deadline=deadline
-        )
-        (http,) = _table(file, "http", HttpTable)
-        (storage,) = _table(file, "storage", StorageTable)
-        data, sources, uploads = _table(
-            file, "data", DataTable, DataPolicy, UploadPolicy
-        )
-        (retention,) = _table(file, "retention", RetentionTable)
+        for section in _TABLES:
+            defaults = {"deadline": deadline} if section == "submit" else {}
+            table = file.pop(section, {})
+            settings = _with_table(settings, section, table, defaults)
+        kept = settings.retention.policy(days)
     except InvalidValue as error:
         raise BadSetting(f"GALAXY_JOBS_CONFIG ({settings.config}): {error}") from None
     if file:
         raise BadSetting(
             f"GALAXY_JOBS_CONFIG ({settings.config}): there is no {min(file)!r}."
         )
+    reconcile = attrs.evolve(settings.reconcile, grace=settings.submit.deadline)
     return attrs.evolve(
-        settings,
-        allowlist=allowlist,
-        issuers=issuers,
-        poll=poll,
-        threads=pool.threads,
-        submit=submit,
-        reconcile=attrs.evolve(reconcile, grace=submit.deadline),
-        purge=cleanup.purge,
-        http=http,
-        data=data,
-        sources=sources,
-        uploads=uploads,
-        storage=storage,
-        retention=retention,
+        settings, allowlist=allowlist, issuers=issuers, reconcile=reconcile, kept=kept
     )
 
 
@@ -399,15 +427,18 @@ class _Workflow(
     preferred_intermediate_object_store_id: str | None = None
     resource_params: dict[str, bool | int | float | str] = {}
     owners: Annotated[frozenset[str], msgspec.Meta(min_length=1)] | None = None
+    results_days: Annotated[float, msgspec.Meta(ge=1, le=MAX_DAYS)] | None = None
 
 
 _OPTIONS = [attribute.name for attribute in attrs.fields(InvokeOptions)]
 
 
-def _allowlist(rows: Any) -> Allowlist:
+def _allowlist(rows: Any) -> tuple[Allowlist, Mapping[str, float]]:
+    """Return the allowlist, and for how many days results of workflows are kept."""
     if not isinstance(rows, list):
         raise InvalidValue(f"workflows is {rows!r}; expected [[workflows]] tables.")
     allowed = []
+    days: dict[str, float] = {}
     for row in rows:
         try:
             workflow = msgspec.convert(row, _Workflow)
@@ -418,9 +449,11 @@ def _allowlist(rows: Any) -> Allowlist:
             ) from None
         values = msgspec.structs.asdict(workflow)
         values["owners"] = workflow.owners or frozenset()
+        if (kept_for := values.pop("results_days")) is not None:
+            days[workflow.name] = kept_for
         options = {name: values.pop(name) for name in _OPTIONS}
         allowed.append(AllowedWorkflow(**values, options=InvokeOptions(**options)))
-    return Allowlist(tuple(allowed))
+    return Allowlist(tuple(allowed)), days
 
 
 class _Issuer(msgspec.Struct, forbid_unknown_fields=True):
@@ -462,19 +495,38 @@ def _issuers(rows: Any, client_secret: str | None) -> Sequence[Issuer]:
     return tuple(issuers)
 
 
-def _table(
-    file: dict[str, Any], section: str, *classes: type[Any], **defaults: Any
-) -> list[Any]:
-    """Return an instance of each class, made from one table of the file."""
-    table = file.pop(section, {})
+_TABLES: Mapping[str, Sequence[str]] = {
+    "poll": ["poll", "threads"],
+    "submit": ["submit", "reconcile", "purge"],
+    "galaxy": ["private"],
+    "http": ["http"],
+    "storage": ["storage"],
+    "data": ["data", "sources", "uploads"],
+    "retention": ["retention"],
+    "webhooks": ["webhooks"],
+}
+"""The fields of :class:`Settings` that each table of the file sets: a policy has a name
+in the table for each of its own fields."""
+
+
+def _with_table(
+    settings: Settings, section: str, table: Any, defaults: Mapping[str, object]
+) -> Settings:
+    """Return the settings with those that stand in one table of the file."""
     if not isinstance(table, dict):
         raise InvalidValue(f"[{section}] is {table!r}; expected a table.")
-    fields = [attrs.fields(attrs.resolve_types(cls)) for cls in classes]
-    types = {field.name: field.type for own in fields for field in own}
+    fields_of_settings = attrs.fields_dict(attrs.resolve_types(Settings))
+    wanted = [fields_of_settings[name] for name in _TABLES[section]]
+    fields = {
+        field.name: attrs.fields(attrs.resolve_types(field.type))
+        for field in wanted
+        if field.type is not None and attrs.has(field.type)
+    }
+    types = {f.name: f.type for own in [wanted, *fields.values()] for f in own}
     values: dict[str, Any] = {}
     for key, value in {**defaults, **table}.items():
         name = _NAMES.get(key, key)
-        if name not in types or name in values:
+        if name not in types or name in fields or name in values:
             raise InvalidValue(f"[{section}] has no {key!r}, or has it twice.")
         try:
             values[name] = msgspec.convert(value, types[name], strict=False)
@@ -484,10 +536,10 @@ def _table(
                 f"[{section}] {key} is {shown}; expected {_EXPECTED[types[name]]}."
             ) from None
     try:
-        return [
-            cls(**{f.name: values[f.name] for f in own if f.name in values})
-            for cls, own in zip(classes, fields, strict=True)
-        ]
+        for policy, own in fields.items():
+            given = {f.name: values.pop(f.name) for f in own if f.name in values}
+            values[policy] = types[policy](**given)
+        return attrs.evolve(settings, **values)
     except InvalidValue as error:
         raise InvalidValue(f"[{section}] {error}") from None
 

@@ -76,9 +76,7 @@ def list_(*, as_json: AsJson = False) -> int:
     if as_json:
         output.document([_fields(token) for token in tokens])
     elif tokens:
-        rows = [(token.token_id, token.name, _summary(token)) for token in tokens]
-        columns = ("token", "name", "scope, and since when")
-        output.show(output.table(*columns, rows=rows, cut="name"))
+        output.show(_table(tokens))
     else:
         output.line(f"There are no tokens in {where}: a service on it is open to all.")
     return 0
@@ -136,6 +134,16 @@ def _summary(token: Token) -> str:
         end = f"expires {_time(token.expires_at)}"
     sees = f"{token.scope.value}, sees {token.sees.value}"
     return f"{sees}, created {_time(token.created_at)}, {end}"
+
+
+_table = output.listing(
+    {
+        "token": lambda token: token.token_id,
+        "name": lambda token: token.name,
+        "scope, and since when": _summary,
+    },
+    cut="name",
+)
 
 
 def _time(at: datetime | None) -> str | None:

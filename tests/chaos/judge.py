@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,15 +47,16 @@ class Verdict:
     doubled: list[str] = field(factory=list)
     stuck: list[str] = field(factory=list)
     wrong: list[str] = field(factory=list)
+    undelivered: list[str] = field(factory=list)
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.doubled or self.stuck or self.wrong)
+        return not self.sentences()
 
     def sentences(self) -> list[str]:
         return [
             f"{kind}: {one}"
-            for kind in ("lost", "doubled", "stuck", "wrong")
+            for kind in ("lost", "doubled", "stuck", "wrong", "undelivered")
             for one in getattr(self, kind)
         ]
 
@@ -90,9 +91,11 @@ def undecided(truth: Truth) -> int:
     """Return how much is still under way, by our own account."""
     ((count,),) = truth.rows(
         "SELECT (SELECT count(*) FROM submissions"
-        "        WHERE state IN ('submitting', 'unknown') OR look_at IS NOT NULL)"
+        "        WHERE state IN ('waiting', 'submitting', 'unknown')"
+        "        OR look_at IS NOT NULL)"
         " + (SELECT count(*) FROM workflow_invocations"
         "    WHERE state NOT IN ('completed', 'failed', 'cancelled'))"
+        " + (SELECT count(*) FROM webhook_deliveries WHERE state = 'pending')"
     )
     dealt_with = truth.rows(
         "SELECT invocation_id FROM workflow_invocations"
@@ -120,7 +123,10 @@ def _replaced(truth: Truth) -> set[str]:
 
 
 def judge(
-    wishes: Sequence[Wish], truth: Truth, told_of: Callable[[str], Mapping[str, Any]]
+    wishes: Sequence[Wish],
+    truth: Truth,
+    told_of: Callable[[str], Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
 ) -> Verdict:
     """Compare what clients were told, what we recorded and what Galaxy ran.
 
@@ -128,6 +134,7 @@ def judge(
         wishes: With what their clients were told.
         truth: Galaxy and the database.
         told_of: Asks the API what became of a submission.
+        events: What the receiver of a webhook has accepted, each once, in order.
     """
     verdict = Verdict()
     ran: dict[str, list[Run]] = defaultdict(list)
@@ -147,11 +154,16 @@ def judge(
     _judge_states(verdict, wishes, truth, everything)
     _judge_order(verdict, truth)
     _judge_transitions(verdict, truth)
+    _judge_events(verdict, truth, events)
     for id_, state in truth.rows(
         "SELECT submission_id::text, state FROM submissions"
-        " WHERE state IN ('submitting', 'unknown')"
+        " WHERE state IN ('waiting', 'submitting', 'unknown')"
     ):
         verdict.stuck.append(f"submission {id_} is {state}")
+    for (id_,) in truth.rows(
+        "SELECT batch_id::text FROM batches WHERE ended_at IS NULL"
+    ):
+        verdict.stuck.append(f"batch {id_} has not ended")
     return verdict
 
 
@@ -243,6 +255,30 @@ def _judge_transitions(verdict: Verdict, truth: Truth) -> None:
     ):
         if last != state or number != 1:
             verdict.wrong.append(f"{id_} is {state}; its transitions end in {last}")
+
+
+def _judge_events(
+    verdict: Verdict, truth: Truth, events: Iterable[Mapping[str, Any]]
+) -> None:
+    """Each transition, and each end of a batch, has arrived as one event, in order."""
+    expected = defaultdict(list)
+    for subject, type_ in truth.rows(
+        "SELECT invocation_id, 'job.' || to_state FROM invocation_transitions"
+        " ORDER BY id"
+    ) + truth.rows(
+        "SELECT batch_id::text, 'batch.ended' FROM batches WHERE ended_at IS NOT NULL"
+    ):
+        expected[subject].append(type_)
+    arrived = defaultdict(list)
+    for event in events:
+        if event["type"] != "job.attention":
+            arrived[event["subject"]].append(event["type"])
+    for subject in expected.keys() | arrived.keys():
+        wanted, got = expected[subject], arrived[subject]
+        missing = Counter(wanted) - Counter(got)
+        verdict.undelivered += [f"{type_} of {subject}" for type_ in missing.elements()]
+        if not missing and wanted != got:
+            verdict.wrong.append(f"{subject}: {got} arrived, {wanted} happened")
 
 
 def _histories(truth: Truth) -> list[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.embedded.samples import call, upload_text
 from tests.chaos import unsafe
 from tests.chaos.clients import QUICK, SLEEPS, Clients
+from tests.chaos.events import FAILURES, Events
 from tests.chaos.judge import Verdict, judge, runs, undecided
 from tests.support import workflows
 from tests.support.proxy import Fate, Passing, Proxy
@@ -42,10 +44,15 @@ look_again = 6
 min_interval = 0.3
 max_interval = 2
 lease = 3
+[webhooks]
+allow_http = true
+allowed_networks = ["127.0.0.0/8"]
 """
 GALAXY_TIMEOUT = 4.0
 LET_GO = "&options=-c%20idle_in_transaction_session_timeout%3D2000"
 SETTLED_WITHIN = 240.0
+DELIVER_EACH = 10
+"""So many looks are between two times that deliveries are made due."""
 
 EVERY_FAULT = frozenset(
     {
@@ -60,6 +67,7 @@ EVERY_FAULT = frozenset(
         "hold after",
         "hold before",
         "pause",
+        *FAILURES,
     }
 )
 
@@ -227,6 +235,7 @@ class Outcome:
     kills: int
     faults: Counter[str]
     verdict: Verdict
+    deliveries: int
 
     def __str__(self) -> str:
         verdict = self.verdict
@@ -234,7 +243,8 @@ class Outcome:
             f"submissions={self.submissions} kills={self.kills}"
             f" faults={self.faults.total()} lost={len(verdict.lost)}"
             f" doubled={len(verdict.doubled)} stuck={len(verdict.stuck)}"
-            f" wrong={len(verdict.wrong)}"
+            f" wrong={len(verdict.wrong)} deliveries={self.deliveries}"
+            f" undelivered={len(verdict.undelivered)}"
         )
 
 
@@ -252,7 +262,12 @@ def run(plan: Plan, url: str, key: str) -> Outcome:
     """
     text = prepare(url, key)
     weather = Weather(random.Random(f"{plan.seed} weather"))
-    with scene(plan, url, key, weather) as (server, processes, truth):
+    events = Events(random.Random(f"{plan.seed} receiver"), weather.faults)
+    with (
+        events.receiving() as address,
+        scene(plan, url, key, weather) as (server, processes, truth),
+    ):
+        events.secret = processes.jobs.post("/webhooks", {"url": address})["secret"]
         datasets = [processes.jobs.dataset("hda", text) for _ in range(12)]
         clients = Clients(
             urls=lambda: list(processes.urls),
@@ -260,6 +275,7 @@ def run(plan: Plan, url: str, key: str) -> Outcome:
             seed=plan.seed,
             wanted=plan.submissions,
             go_on=lambda: processes.kills < plan.kills,
+            batches=not plan.unsafe,
         )
         killer = Killer(
             processes,
@@ -282,10 +298,12 @@ def run(plan: Plan, url: str, key: str) -> Outcome:
                 )
             killing.result()
             clients.result()
-        weather.fair = True
+        weather.fair = events.fair = True
         settle(truth)
         say(f"[{time.monotonic() - began:5.0f} s] settled")
-        verdict = judge(clients.wishes, truth, processes.told_of)
+        verdict = judge(
+            clients.wishes, truth, processes.told_of, list(events.accepted.values())
+        )
     kinds = ", ".join(f"{n} x {kind}" for kind, n in sorted(weather.faults.items()))
     say(f"faults: {kinds}")
     for sentence in verdict.sentences():
@@ -295,6 +313,7 @@ def run(plan: Plan, url: str, key: str) -> Outcome:
         kills=processes.kills,
         faults=weather.faults,
         verdict=verdict,
+        deliveries=len(events.accepted),
     )
 
 
@@ -360,6 +379,7 @@ def settle(truth: Truth) -> None:
     What still is after a while, the judge finds stuck.
     """
     deadline = time.monotonic() + SETTLED_WITHIN
+    looks = count(1)
     while time.monotonic() < deadline:
         at_work = undecided(truth) or any(
             one.state in {"new", "ready", "scheduled", "cancelling"}
@@ -367,4 +387,18 @@ def settle(truth: Truth) -> None:
         )
         if not at_work:
             return
+        if next(looks) % DELIVER_EACH == 0:
+            deliver_now(truth)
         time.sleep(0.5)
+
+
+def deliver_now(truth: Truth) -> None:
+    """Have what is not delivered sent now, whenever it would have been.
+
+    What a killed poller had claimed would be due only after a minute.
+    """
+    truth.rows(
+        "WITH due AS (UPDATE webhook_deliveries SET next_attempt_at = now()"
+        "  WHERE state = 'pending')"
+        " UPDATE webhooks SET rests_until = now() RETURNING 1"
+    )

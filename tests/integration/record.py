@@ -1,12 +1,13 @@
 """Record what Galaxy answers, for the unit tests that read it.
 
-    GALAXY=24.2 python -m tests.integration.record [declarations | values]
+    GALAXY=24.2 python -m tests.integration.record [declarations | values | outputs]
 
 A real Galaxy is started (the one the integration tests use), every scenario is run
 in it, and what the adapter would ask is asked and written down as it comes, one
 file an answer. Only where this machine keeps its files is left out. With
 ``declarations``, only what workflows declare and what becomes of values is recorded;
-with ``values``, only what becomes of those that were not recorded before.
+with ``values``, only what becomes of those that were not recorded before; with
+``outputs``, only a run with outputs of each kind.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tests.support.wait import until
 from tests.support.workflows import (
     collection,
     data,
+    odd_outputs,
     parameter,
     tool,
     workflow,
@@ -176,6 +178,18 @@ def record(recorder: Recorder, galaxy: LocalGalaxy) -> None:
     recorder.keep("refused_absent", f"invocations/{absent_id(galaxy)}")
     recorder.keep("refused_malformed", "invocations/nonsense")
     recorder.keep("refused_wrong_key", "users/current", key="wrong")
+
+
+def record_outputs(recorder: Recorder) -> None:
+    """Record a run with outputs of each kind, and its workflow."""
+    stored = recorder.lab.add(odd_outputs())
+    run = recorder.invoke(stored, text={"src": "hda", "id": recorder.lab.text})
+    until(partial(has_ended, recorder.show, run), LIMIT, every=0.1)
+    shown = recorder.keep_run("run_odd_outputs", run)
+    version = f"workflows/{shown['workflow_id']}"
+    recorder.keep("workflow_odd_outputs", version, instance="true")
+    path = f"workflows/{stored}/download"
+    recorder.keep("export_odd_outputs", path, style="ga", version=0)
 
 
 def record_reviews(
@@ -335,6 +349,10 @@ def main() -> None:
         only = sys.argv[1] if len(sys.argv) > 1 else ""
         if not only:
             record(recorder, galaxy)
+        if only in {"", "outputs"}:
+            record_outputs(recorder)
+        if only == "outputs":
+            return
         if only != "values":
             record_declarations(recorder)
         known = surfaces.recorded(folder, "values") if only == "values" else []

@@ -10,8 +10,8 @@ from __future__ import annotations
 from uuid import uuid4
 
 from tests.integration.record import FOLDER, LIMIT, Recorder
-from tests.integration.test_collections import files
 from tests.support.galaxy import GALAXY, Lab
+from tests.support.plates import files
 from tests.support.wait import until
 from tests.support.workflows import data, tool, workflow
 

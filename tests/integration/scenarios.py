@@ -797,7 +797,7 @@ SCENARIOS: Sequence[Scenario] = (
             tool("sort", "text", output="result"),
             tool("count", "text", output="result"),
         ],
-        expect=completed(2, outputs={"result": "ok"}),
+        expect=completed(2, outputs={"output1 (Step 2)": "ok", "result": "ok"}),
     ),
     # --- conditions ---
     Scenario(

@@ -19,13 +19,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from attrs import evolve
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, FilePayload
 
 from galaxy_jobs.adapters.embedded.postgres import EmbeddedPostgres
 from galaxy_jobs.adapters.postgres import make_engine, migrate
 from galaxy_jobs.domain import (
+    BatchId,
     Dataset,
     DatasetId,
+    Element,
     Failure,
     GalaxyData,
     InputKind,
@@ -34,6 +36,8 @@ from galaxy_jobs.domain import (
     JobDetails,
     JobState,
     Output,
+    Problem,
+    Sighting,
     Src,
     WorkflowInput,
 )
@@ -52,6 +56,9 @@ SHOWN = {
     "list": "status-page.png",
     "form-inputs": "form-inputs.png",
     "form-refused-field": "form-refused.png",
+    "upload-pairs": "upload-pairs.png",
+    "outputs-nested": "outputs.png",
+    "batch": "batch.png",
 }
 """The pictures in the documentation, and their files there."""
 
@@ -129,6 +136,34 @@ def output(label: str, name: str, extension: str, size: int) -> Output:
         extension=extension,
         size=size,
         state="ok",
+    )
+
+
+def nested() -> Output:
+    """Make what Galaxy says of a collection of collections."""
+    names = [
+        (f"plate-{plate}", f"sample-{sample:02}", read)
+        for plate, samples in ((7, (1, 2)), (8, (1,)))
+        for sample in samples
+        for read in ("forward", "reverse")
+    ]
+    return Output(
+        label="trimmed reads",
+        src="hdca",
+        id="c94e1f0a5b27d863",
+        name="Trimmed reads",
+        state="ok",
+        elements=tuple(
+            Element(
+                name="/".join(path),
+                path=path,
+                id=f"bbd44e69cb8906{number:02x}",
+                state="ok",
+                extension="fastqsanger.gz",
+                size=48_213_077 + 3_911_003 * number,
+            )
+            for number, path in enumerate(names)
+        ),
     )
 
 
@@ -346,12 +381,37 @@ def furnish(there: Site) -> dict[str, InvocationId]:
     return {"running": following, "failed": failed, "completed": completed}
 
 
+def furnish_batch(there: Site) -> BatchId:
+    """Put a plate of samples on the pages, as one batch."""
+    reads = WorkflowInput(name="reads", kind=InputKind.DATA)
+    there.galaxy.add_workflow("quality-report", reads)
+    samples = [f"plate-7-{row}{column:02}" for row in "ABCD" for column in range(1, 13)]
+    for sample in samples:
+        there.dataset(sample, f"Reads of {sample}")
+    message = "The file ends in the middle of a record."
+    failure = Failure(reason="job-failed", step="fastqc", message=message)
+    good = seen(InvocationState.COMPLETED, ok=3)
+    fails = seen(InvocationState.FAILED, ok=1, failed=2, failure=failure)
+    busy = seen(InvocationState.IN_PROGRESS, ok=1, running=1, waiting=1)
+    refused = Problem("galaxy-rejected", "Galaxy refused it: the dataset is deleted.")
+    outcomes: list[Sighting | Problem]
+    outcomes = [good, good, fails, *[good] * 6, refused, *[good] * 12, *[busy] * 4]
+    return there.batch(
+        "quality-report",
+        samples,
+        *outcomes,
+        ago=19 * MINUTE,
+        labels={"project": "plate-7"},
+    )
+
+
 def take(there: Site, chrome: Browser, folder: Path) -> None:
     """Take all pictures."""
     jobs = furnish(there)
     job = {name: f"/ui/jobs/{id_}" for name, id_ in jobs.items()}
     form = "/ui/submit?workflow_name=variant-calling"
     data_form = "/ui/submit?workflow_name=differential-expression"
+    batch_id = None
     wide, phone, laptop = (1120, 760), (390, 844), (1366, 768)
     for name, path, size, scheme, whole in (
         ("list", "/", laptop, "light", False),
@@ -364,6 +424,8 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         ("failed-dark", job["failed"], wide, "dark", False),
         ("failed-phone", job["failed"], phone, "light", True),
         ("completed", job["completed"], wide, "light", True),
+        ("completed-phone", job["completed"], phone, "dark", True),
+        ("outputs-nested", job["completed"], (900, 760), "light", True),
         ("form", form, wide, "light", True),
         ("form-data", data_form, wide, "light", True),
         ("form-inputs", data_form, (720, 900), "light", False),
@@ -376,18 +438,29 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
         ("form-refused-phone", data_form, phone, "dark", True),
         ("selected-phone", "/", phone, "dark", False),
         ("workflows", "/ui/submit", wide, "light", False),
+        ("upload-pairs", "/ui/upload", (900, 760), "light", True),
+        ("upload-pairs-phone", "/ui/upload", phone, "dark", True),
         ("docs", "/docs", wide, "light", False),
         ("docs-operation", "/docs#submit_job", wide, "dark", False),
         ("docs-phone", "/docs", phone, "light", False),
         ("docs-operation-phone", "/docs#submit_job", phone, "light", False),
+        ("batches", "/ui/batches", wide, "light", False),
+        ("batches-phone", "/ui/batches", phone, "dark", False),
+        ("batch", "/ui/batches/{batch_id}", wide, "light", False),
+        ("batch-dark", "/ui/batches/{batch_id}", wide, "dark", True),
+        ("batch-phone", "/ui/batches/{batch_id}", phone, "light", True),
+        ("batch-jobs", "/?batch_id={batch_id}", wide, "light", False),
     ):
+        # Its jobs would hide the others in the pictures before.
+        if "batch" in name and batch_id is None:
+            batch_id = furnish_batch(there)
         context = chrome.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme="dark" if scheme == "dark" else "light",
             device_scale_factor=1 if size[0] > phone[0] else 2,
         )
         page = context.new_page()
-        page.goto(there.url + path)
+        page.goto(there.url + path.format(batch_id=batch_id))
         page.wait_for_load_state("load")
         if path.startswith("/ui/jobs"):
             page.wait_for_selector("#outputs:not([hx-get])")
@@ -400,12 +473,28 @@ def take(there: Site, chrome: Browser, folder: Path) -> None:
             page.get_by_label("adapter", exact=True).fill("not bases")
             page.get_by_role("button", name="Run", exact=True).click()
             page.wait_for_selector(".error")
+        if "upload" in name:
+            names = [
+                f"SRR788904{n}_R{read}.fastq.gz" for n in (1, 2) for read in (1, 2)
+            ]
+            page.set_input_files(
+                "#files",
+                [
+                    FilePayload(name=name, mimeType="", buffer=name.encode() * 10_000)
+                    for name in [*names, "SRR7889043_R1.fastq.gz"]
+                ],
+            )
+            page.get_by_label("list of pairs").check()
+            page.locator("#name").fill("Plate 7, treated")
+            page.wait_for_selector(".sample-head button:visible")
         if "selected" in name:
             for box in page.locator(".select").all()[:3]:
                 box.check()
         path_ = folder / f"{name}.png"
         if name == "form-refused-field":
             page.locator("fieldset", has=page.locator(".error")).screenshot(path=path_)
+        elif name == "outputs-nested":
+            page.locator("section", has=page.locator("#outputs")).screenshot(path=path_)
         else:
             page.screenshot(path=path_, full_page=whole)
         context.close()
@@ -420,6 +509,7 @@ def main() -> None:
         outputs = StandIn(
             [
                 output("report", "MultiQC report", "html", 1843120),
+                nested(),
                 output("variants", "Variants", "vcf", 48213),
             ]
         )

@@ -17,6 +17,7 @@ def test_under_kills_and_faults_nothing_is_lost_doubled_stuck_or_wrong(
     assert outcome.submissions >= 15
     assert outcome.kills >= 5
     assert outcome.faults.total() > 5
+    assert outcome.deliveries > 2 * outcome.submissions
 
 
 def test_without_the_safeguard_runs_are_lost(galaxy: LocalGalaxy) -> None:

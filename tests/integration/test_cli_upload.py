@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,24 +36,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(use_cases, "PART_SIZE", MIB)
 
 
-@contextmanager
-def sweeping(world: World) -> Iterator[None]:
-    """Verify files while the block runs, as a poller does."""
-    ended = threading.Event()
-
-    def sweep() -> None:
-        while not ended.wait(0.1):
-            world.container.sweep_uploads()()
-
-    thread = threading.Thread(target=sweep)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 def a_file(tmp_path: Path, name: str = "reads.fastq", size: int = 5 * MIB + 3) -> Path:
     path = tmp_path / name
     path.write_bytes(os.urandom(size))
@@ -72,7 +53,7 @@ def test_a_file_is_uploaded_and_is_a_dataset(
 ) -> None:
     path = a_file(tmp_path)
     command = ("upload", str(path), "--ext", "fastq", "--dataset", "whole")
-    with sweeping(world):
+    with world.site.sweeping():
         done = gj(*command)
     assert "Dataset whole is registered" in done.stdout
     assert content(world, "whole") == path.read_bytes()
@@ -90,12 +71,11 @@ def test_an_upload_that_is_killed_sends_no_finished_part_again(
     go_on = threading.Event()
     finish = PartWriter.finish
 
-    def slow(writer: PartWriter) -> str:
+    def slow(writer: PartWriter) -> None:
         if len(finished) >= 3 and not go_on.wait(60):
             raise AssertionError("nobody went on")
-        digest = finish(writer)
+        finish(writer)
         finished.append(writer.part.number)
-        return digest
 
     monkeypatch.setattr(PartWriter, "finish", slow)
     command = ("upload", str(path), "--ext", "fastq", "--dataset", "killed")
@@ -108,7 +88,7 @@ def test_an_upload_that_is_killed_sends_no_finished_part_again(
     go_on.set()
     until(lambda: not world.get("/uploads")["items"] or len(finished) >= 3)
     time.sleep(0.5)  # what had arrived whole is stored
-    with sweeping(world):
+    with world.site.sweeping():
         gj(*command)
     assert sorted(finished) == list(range(1, 11))
     assert content(world, "killed") == path.read_bytes()
@@ -127,6 +107,50 @@ def test_a_wrong_file_is_an_error_of_one_line(gj: Client, tmp_path: Path) -> Non
     ):
         done = gj("upload", *arguments, code=code)
         assert done.stderr.startswith("galaxy-jobs: ")
+
+
+def test_a_sheet_of_files_goes_on_and_doubles_nothing(
+    world: World, gj: Client, tmp_path: Path
+) -> None:
+    names = [f"{sample}_{read}.fastq" for sample in ("x1", "x2") for read in (1, 2)]
+    first, *others = (a_file(tmp_path, name, 2 * MIB + 1) for name in names)
+    others[1].unlink()
+    sheet = tmp_path / "samples.tsv"
+    sheet.write_text(
+        "name\tforward\treverse\n"
+        f"x1\t{first}\t{others[0]}\nx2\t{others[1]}\t{others[2]}\n"
+    )
+    command = ("datasets", "add", "Plate", "--sheet", str(sheet))
+    problem = gj(*command, code=2).stderr
+    assert f"{sheet}, line 3, column forward: There is no file" in problem
+    others[1].touch()
+    with world.site.sweeping():
+        problem = gj(*command, code=1).stderr
+        assert f"{sheet}, line 3, column forward: it is not uploaded" in problem
+        assert "has 1 byte or more" in problem
+        others[1].write_bytes(b"reads")
+        plate = gj.json(*command)
+        assert gj.json(*command) == plate
+    registered = [item["name"] for item in world.get("/datasets")["items"]]
+    assert [registered.count(name) for name in (*names, "Plate")] == [1] * 5
+    source = world.get(f"/datasets/{plate['dataset_id']}")["source"]
+    ends = [
+        end["dataset_id"] for pair in source["elements"] for end in pair["elements"]
+    ]
+    for id_, path in zip(ends, (first, *others), strict=True):
+        assert content(world, id_) == path.read_bytes()
+
+
+def test_files_of_a_sheet_are_datasets_with_its_names(
+    world: World, gj: Client, tmp_path: Path
+) -> None:
+    path = a_file(tmp_path, "y.bam", 5)
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text(f"name,url,id\nSample Y,{path},y\n")
+    for _ in range(2):
+        shown = gj.json("datasets", "add", "--sheet", str(sheet))
+        assert (shown["name"], shown["dataset_id"]) == ("Sample Y", "y")
+    assert content(world, "y") == path.read_bytes()
 
 
 def test_pairs_become_a_collection(world: World, gj: Client, tmp_path: Path) -> None:

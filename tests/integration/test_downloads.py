@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zipfile import ZipFile
 
 import pytest
@@ -20,10 +22,12 @@ from galaxy_jobs.adapters.testing.contracts.output_files import (
     OutputFilesContract,
 )
 from galaxy_jobs.domain.ports import OutputFiles
+from tests.support.client import Client
 from tests.support.galaxy import Lab
 from tests.support.ids import absent_id
 from tests.support.service import Service, service
 from tests.support.wait import until
+from tests.support.workflows import odd_outputs
 
 
 LINES = "".join(f"line {number:06}\n" for number in range(200_000))
@@ -151,18 +155,65 @@ def test_a_zip_has_all_outputs_and_no_log_has_a_link(
         assert link[:40] not in command.log.read_text()
 
 
-def test_a_purged_output_is_gone(jobs: Service, lab: Lab) -> None:
-    ended = jobs.wait(jobs.submit(jobs.dataset("hda", lab.text), "success"))
+def test_a_crate_of_a_job_has_its_metadata_and_outputs(
+    jobs: Service, job: dict[str, Any], tmp_path: Path
+) -> None:
+    path = f"/jobs/{job['invocation_id']}/ro-crate"
+    assert jobs.request("GET", path).status_code == 202
+    until(lambda: jobs.request("HEAD", path).status_code == 200)
+    answer = jobs.request("GET", path)
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    with ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        described = json.loads(archive.read("ro-crate-metadata.json"))
+        contents = {archive.read(name) for name in archive.namelist()}
+    assert described["@graph"]
+    assert LINES.encode() in contents
+    started = Client.of(jobs.url, tmp_path)
+    started("download", job["invocation_id"], "--ro-crate")
+    (saved,) = tmp_path.glob("*.rocrate.zip")
+    assert saved.read_bytes() == answer.content
+
+
+def test_each_output_is_shown_for_what_it_is(jobs: Service, lab: Lab) -> None:
+    lab.add(odd_outputs())
+    ended = jobs.wait(jobs.submit(jobs.dataset("hda", lab.text), "odd outputs"))
+    assert (ended["state"], ended["progress"]["ok"]) == ("completed", 6)
     outputs = f"/jobs/{ended['invocation_id']}/outputs"
-    (item,) = jobs.get(outputs)["items"]
-    path = f"histories/{ended['history_id']}/contents/datasets/{item['id']}"
+
+    def shown() -> dict[str, Any]:
+        return {item["label"]: item for item in jobs.get(outputs)["items"]}
+
+    sorted_, counted = b"banana\napple\ncherry\n", b"3\n"
+    contents = {
+        "aside": sorted_,
+        "gone": sorted_,
+        "output1 (Step 2)": sorted_,
+        "output1 (Step 4)": sorted_,
+        "result": counted,
+    }
+    items = shown()
+    assert items.keys() == contents.keys()
+    assert {item["state"] for item in items.values()} == {"ok"}
+    assert [name for name in items if items[name]["hidden"]] == ["aside"]
+    for label, content in contents.items():
+        assert jobs.request("GET", f"{outputs}/{quote(label)}").content == content
+    with ZipFile(BytesIO(jobs.request("GET", f"{outputs}.zip").content)) as archive:
+        files = {info.filename: archive.read(info) for info in archive.infolist()}
+    assert files == {
+        f"{label.replace(' ', '_')}.txt": content for label, content in contents.items()
+    }
+    path = f"histories/{ended['history_id']}/contents/datasets/{items['gone']['id']}"
     lab.call("DELETE", f"{path}?purge=true")
     # Galaxy deletes the file some time later.
-    until(lambda: jobs.request("GET", f"{outputs}/sort_out").status_code == 410)
-    answer = jobs.request("GET", f"{outputs}/sort_out")
+    until(lambda: shown()["gone"]["state"] == "purged")
+    answer = jobs.request("GET", f"{outputs}/gone")
     assert answer.status_code == 410, answer.text
     assert answer.json()["type"].endswith("results-deleted")
     assert jobs.request("GET", f"{outputs}.zip").status_code == 410
+    rest = jobs.request("GET", f"{outputs}.zip?label=result&label=aside")
+    with ZipFile(BytesIO(rest.content)) as archive:
+        assert archive.namelist() == ["result.txt", "aside.txt"]
 
 
 class TestFiles(OutputFilesContract):

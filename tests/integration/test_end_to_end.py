@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bioblend.galaxy import GalaxyInstance
 
 from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.embedded.samples import upload_text
@@ -300,6 +301,56 @@ def test_a_limit_of_a_parameter_where_galaxy_keeps_it(
         jobs.request("POST", f"/jobs/{job}/cancel")
     else:
         assert "sleep_s" in refusal(jobs, 422, body)["parameters"]
+
+
+def test_a_batch_runs_to_its_end(jobs: Service, text: str) -> None:
+    labels = [{"sample": f"s{number}"} for number in range(12)]
+    body = {
+        "workflow_name": "success",
+        "labels": {"plate": "p7"},
+        "items": [{"dataset_id": text, "labels": own} for own in labels],
+    }
+    key = {"Idempotency_Key": "plate p7"}
+    created = jobs.post("/batches", body, **key)
+    path = f"/batches/{created['batch_id']}"
+    batch = until(lambda: (one := jobs.get(path))["ended_at"] and one, 120, every=0.3)
+    assert (batch["size"], batch["counts"]) == (12, {"completed": 12})
+    items = jobs.get(f"{path}/items")["items"]
+    recorded = [item["submission_id"] for item in created["items"]]
+    assert [item["submission_id"] for item in items] == recorded
+    ran = [jobs.job(item["invocation_id"]) for item in items]
+    assert [job["labels"] for job in ran] == [{"plate": "p7", **own} for own in labels]
+    assert all(job["progress"]["ok"] == 1 for job in ran)
+    assert len({job["history_id"] for job in ran}) == 12
+    assert jobs.post("/batches", body, **key) == created
+    assert len(jobs.get("/jobs?label=plate:p7")["items"]) == 12
+
+
+def test_a_run_that_bioblend_started_is_followed_to_its_end(
+    jobs: Service, lab: Lab, text: str
+) -> None:
+    galaxy = GalaxyInstance(lab.url, key=lab.key)
+    (workflow,) = galaxy.workflows.get_workflows(name="two steps")
+    run = galaxy.workflows.invoke_workflow(
+        workflow["id"],
+        inputs={"text": {"src": "hda", "id": lab.text}},
+        params=None,
+        inputs_by="name",
+        history_name="By hand",
+    )
+    adopt = {"invocation_id": run["id"], "dataset_id": text}
+    other = jobs.request("POST", "/jobs/adopt", {**adopt, "workflow_name": "no jobs"})
+    assert other.status_code == 422, other.text
+    assert other.json()["type"].endswith("workflow-mismatch")
+    assert jobs.request("GET", f"/jobs/{run['id']}").status_code == 404
+    adopted = jobs.post("/jobs/adopt", adopt)
+    assert adopted["invocation_id"] == run["id"]
+    job = jobs.wait(run["id"])
+    assert (job["state"], job["progress"]["ok"]) == ("completed", 2)
+    assert (job["workflow_name"], job["dataset_id"]) == ("two steps", text)
+    assert job["history_id"] == run["history_id"]
+    assert jobs.post("/jobs/adopt", adopt)["state"] == "completed"
+    assert not galaxy.histories.show_history(run["history_id"])["deleted"]
 
 
 def test_an_unknown_workflow(jobs: Service, text: str) -> None:

@@ -70,11 +70,22 @@ def test_an_event_for_each_change_of_what_was_asked_for(
     assert everything.headers["content-type"].startswith("text/event-stream")
     assert everything.headers["cache-control"] == "no-store"
     on_d1 = listen(streams, a_service.url, "?dataset_id=d1")
-    jobs.accept("inv1", "d1")
-    jobs.accept("inv2", "d2")
+    labelled = listen(streams, a_service.url, "?label=plate:7&label=well:a:1")
+    jobs.accept("inv1", "d1", plate="7")
+    jobs.accept("inv2", "d2", plate="7", well="a:1")
     of_inv2 = listen(streams, a_service.url, "?invocation_id=inv2&dataset_id=d2")
     jobs.move("inv2", S.IN_PROGRESS)
     jobs.move("inv1", S.FAILED)
+    assert told(labelled, 2) == [("inv2", "queued"), ("inv2", "in_progress")]
+    missed = listen(streams, a_service.url, "?label=plate:7", last_id="0")
+    assert [job for job, _ in told(missed, 4)] == ["inv1", "inv2", "inv2", "inv1"]
+    for query in ("label=plate", "label=plate:7&label=plate:8"):
+        refused = a_service.request("GET", f"/jobs/events?{query}")
+        assert (
+            refused.status_code
+            == a_service.request("GET", f"/jobs?{query}").status_code
+        )
+        assert refused.json()["type"].endswith(":malformed-request"), refused.text
     assert told(everything, 4) == [
         ("inv1", "queued"),
         ("inv2", "queued"),
@@ -91,6 +102,7 @@ def test_an_event_for_each_change_of_what_was_asked_for(
         "invocation_id": "inv1",
         "dataset_id": "d1",
         "workflow_name": "w",
+        "labels": {"plate": "7"},
     }
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from threading import Event
+from typing import Any, cast
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -297,7 +303,8 @@ def test_a_request_that_never_ends_is_not_waited_for() -> None:
         server.process.communicate()
 
 
-def test_a_long_body_may_take_longer_if_it_goes_on() -> None:
+@pytest.mark.parametrize("target", ["POST /echo", "PUT /direct"])
+def test_a_long_body_may_take_longer_if_it_goes_on(target: str) -> None:
     server = Server(client_timeout=2)
     step = http_server_module.BODY_STEP
 
@@ -305,7 +312,7 @@ def test_a_long_body_may_take_longer_if_it_goes_on() -> None:
         """Send a body of four pieces, and return whether it is answered."""
         with socket.create_connection((parts.hostname, parts.port), 20) as line:
             head = f"Host: localhost\r\nContent-Length: {4 * size}\r\n\r\n"
-            line.sendall(f"POST /echo HTTP/1.1\r\n{head}".encode())
+            line.sendall(f"{target} HTTP/1.1\r\n{head}".encode())
             with suppress(ConnectionError):
                 for _ in range(4):
                     time.sleep(pause)
@@ -362,3 +369,202 @@ def test_clients_that_are_gone_or_refused_leave_no_error_behind(server: Server) 
     server.process.send_signal(signal.SIGTERM)
     code, _, err = server.ended()
     assert (code, "Traceback" in err) == (0, False)
+
+
+# --- bodies that are read past the event loop ---------------------------------------
+
+
+def put(body: bytes, *more: str) -> bytes:
+    head = ["PUT /direct HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*head, *more, "", ""]).encode() + body
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[socket.socket]:
+    parts = urlsplit(server.says())
+    with socket.create_connection((parts.hostname, parts.port), 20) as line:
+        yield line
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 65_536, 5 * 2**20 + 3])
+def test_a_body_is_read_past_the_event_loop_and_the_connection_used_further(
+    server: Server, size: int
+) -> None:
+    body = os.urandom(size)
+    digest = hashlib.sha256(body).hexdigest().encode()
+    with connected(server) as line:
+        for _ in range(2):
+            line.sendall(put(body) + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            got = b""
+            while b"here" not in got:
+                got += line.recv(1000)
+            assert digest in got
+
+
+def test_a_body_that_comes_bit_by_bit_is_read_past_the_event_loop(
+    server: Server,
+) -> None:
+    body = os.urandom(300_000)
+    request = put(body, "Expect: 100-continue")
+    with connected(server) as line:
+        head = len(request) - len(body)
+        line.sendall(request[:head])
+        assert received(line, b"100 Continue")
+        for at in range(head, len(request), 30_000):
+            line.sendall(request[at : at + 30_000])
+            time.sleep(0.02)
+        assert received(line, hashlib.sha256(body).hexdigest().encode())
+
+
+def test_what_fails_amid_a_body_is_answered_and_the_connection_used_further(
+    server: Server,
+) -> None:
+    body = b"fail" + bytes(5 * 2**20)
+    with connected(server) as line:
+        for _ in range(2):
+            line.sendall(put(body))
+            assert received(line, b"500 Internal")
+            line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert received(line, b"here")
+
+
+@pytest.mark.parametrize("sent", [0, 5, 3 * 2**20])
+def test_a_client_that_leaves_amid_a_body_is_noticed(server: Server, sent: int) -> None:
+    request = put(bytes(5 * 2**20))
+    with connected(server) as line:
+        line.sendall(request[: len(request) - 5 * 2**20 + sent])
+        time.sleep(0.1)
+    assert server.says() == "disconnected"
+
+
+def test_a_client_that_always_sends_more_keeps_a_thread_for_a_moment_only() -> None:
+    size, nothing = 2**30, cast("Any", None)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.sendall(b"x")
+        body = http_server_module.DirectBody(nothing, nothing)
+        read = body._pass_on(
+            ours, memoryview(bytearray(1)), size, lambda _: theirs.sendall(b"x")
+        )
+    assert 1 < read < size
+
+
+def test_a_body_may_announce_its_whole_buffer(server: Server) -> None:
+    with connected(server) as line:
+        scale = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[6] & 15
+    assert 65_535 << scale >= http_server_module.DIRECT_SIZE
+
+
+# --- what is sent past the event loop ---
+
+
+def get(line: socket.socket, size: int, pause: float = 0) -> bytes:
+    """Fetch a file, with a pause before each part, and return its body."""
+    line.sendall(f"GET /file?size={size} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += line.recv(1)
+    body = bytearray()
+    while (left := size - len(body)) and (part := line.recv(min(left, 2**20))):
+        body += part
+        time.sleep(pause)
+    return bytes(body)
+
+
+def test_an_answer_is_sent_past_the_event_loop_and_the_connection_used_further(
+    server: Server,
+) -> None:
+    size = 20 * 2**20 + 3
+    with connected(server) as line:
+        for _ in range(2):
+            assert get(line, size) == http_server.content(size)
+            assert 0 < int(server.says()) < size
+        line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert received(line, b"here")
+
+
+def test_a_client_that_reads_slowly_gets_all_of_it(server: Server) -> None:
+    size = 20 * 2**20 + 3
+    with connected(server) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        assert get(line, size, 0.003) == http_server.content(size)
+
+
+def test_a_client_that_leaves_ends_what_is_sent(server: Server) -> None:
+    size = 2**26
+    with connected(server) as line:
+        line.sendall(f"GET /file?size={size} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert received(line, b"200 OK")
+    assert server.says() == "left"
+
+
+@contextmanager
+def answering() -> Iterator[tuple[http_server_module.DirectAnswer, socket.socket]]:
+    """Give what sends an answer, and where it arrives; the server's end is closed."""
+    ours, theirs = socket.socketpair()
+    transport = mock.Mock(get_extra_info=lambda _: ours, is_closing=lambda: False)
+    transport.get_write_buffer_size.return_value = 0
+    cycle = mock.Mock(disconnected=False, expected_content_length=9)
+    cycle.flow.drain = mock.AsyncMock()
+    theirs.settimeout(20)
+    with ours, theirs:
+        yield (
+            http_server_module.DirectAnswer(mock.Mock(transport=transport), cycle),
+            theirs,
+        )
+
+
+async def cancelled(coroutine: Coroutine[Any, Any, bytes], begun: Event) -> None:
+    task = asyncio.create_task(coroutine)
+    while not begun.is_set():  # noqa: ASYNC110 - it is set by a thread
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def test_an_answer_that_is_cancelled_before_its_turn_leaves_no_socket() -> None:
+    waiting, queued = [], Event()
+
+    async def run(call: Callable[[], bytes]) -> bytes:
+        waiting.append(call)
+        queued.set()
+        return await asyncio.Future()
+
+    with answering() as (answer, theirs):
+        asyncio.run(cancelled(answer.send(lambda: b"never", run), queued))
+        answer._connection.transport.get_extra_info("socket").close()
+        assert waiting
+        assert theirs.recv(9) == b"", "no other copy of the socket is open"
+
+
+def test_an_answer_that_is_cancelled_keeps_its_socket_while_a_thread_sends() -> None:
+    reading, go_on = Event(), Event()
+    pieces = [b"late", b""]
+
+    def read() -> bytes:
+        reading.set()
+        assert go_on.wait(20)
+        return pieces.pop(0)
+
+    async def run() -> None:
+        await cancelled(answer.send(read, asyncio.to_thread), reading)
+        answer._connection.transport.get_extra_info("socket").close()
+        go_on.set()
+
+    with answering() as (answer, theirs):
+        asyncio.run(run())
+        assert theirs.recv(9) == b"late"
+        assert theirs.recv(9) == b""
+
+
+def test_nothing_is_sent_past_the_event_loop_once_the_connection_is_closed() -> None:
+    with answering() as (answer, theirs):
+        transport = cast("Any", answer._connection.transport)
+        transport.is_closing = lambda: True
+        for method in ("set_write_buffer_limits", "get_write_buffer_size"):
+            getattr(transport, method).side_effect = RuntimeError("closed, says uvloop")
+        assert asyncio.run(answer.send(lambda: b"next", asyncio.to_thread)) == b"next"
+        transport.get_extra_info("socket").close()
+        assert theirs.recv(9) == b""

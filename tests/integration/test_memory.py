@@ -1,4 +1,4 @@
-"""The memory of a process with many threads."""
+"""The memory of a process: its threads, and what it imports."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def test_threads_share_their_memory() -> None:
 
     assert arenas("unlimited") > 2
     assert arenas("limited") <= 2
+
+
+def test_a_service_imports_nothing_large_that_it_may_never_use() -> None:
+    code = "import galaxy_jobs.entrypoints.serve, sys; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    imported = set(subprocess.check_output(command, text=True).split())
+    large = {"alembic", "boto3", "botocore", "cryptography", "jwt"}
+    assert "bioblend" in imported
+    assert not imported & large

@@ -112,18 +112,25 @@ def test_other_programs_find_the_tables_they_were_promised(
         )
         connection.execute(
             "SELECT invocation_id, dataset_id, workflow_name, state, galaxy_state,"
-            " progress, failure, created_at, updated_at, observed_at, owner"
+            " progress, failure, created_at, updated_at, observed_at, owner, labels"
             " FROM invocations"
         )
 
 
-def test_a_run_that_the_version_before_adopts_has_the_owner_of_its_submission(
+def test_a_run_that_the_version_before_adopts_has_what_its_submission_has(
     engine: Engine,
 ) -> None:
     migrate(engine)
     viewer = Viewer(owner="lab-a", sees_all=False)
     dataset = PostgresDatasets(engine).add(a_dataset("d"), viewer)
-    submission = evolve(a_submission(dataset.stored_id), owner="lab-a", private=True)
+    labels = {"project": "plate-7"}
+    submission = a_submission(dataset.stored_id)
+    submission = evolve(
+        submission,
+        owner="lab-a",
+        private=True,
+        request=evolve(submission.request, labels=labels),
+    )
     PostgresSubmissions(engine).open(
         submission, deadline=timedelta(1), key_lifetime=timedelta(1)
     )
@@ -137,10 +144,11 @@ def test_a_run_that_the_version_before_adopts_has_the_owner_of_its_submission(
     invocations = PostgresInvocations(engine)
     [job] = invocations.page(JobFilter(), viewer, 9).items
     assert (job.invocation_id, job.owner, job.private) == ("inv1", "lab-a", True)
+    assert job.labels == labels
     [change] = PostgresTransitionFeed(engine).after(0, viewer, limit=9)
     assert change.transition.invocation_id == "inv1"
     other = invocations.get(InvocationId("inv2"), SERVICE)
-    assert (other.owner, other.private) == (None, False)
+    assert (other.owner, other.private, other.labels) == (None, False, {})
 
 
 def test_the_version_before_lets_no_token_in_that_sees_its_own_only(

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT
 from galaxy_jobs.domain import InputKind, InvocationState, WorkflowInput
 from galaxy_jobs.domain.model.token import Scope
@@ -37,6 +39,9 @@ CONFIG = """
 "query.wait" = 0
 """
 
+EXAMPLES = settings().max_examples // 6
+"""For each operation, beside those of the phases before; the long profile has many."""
+
 
 def test_every_answer_is_documented(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
@@ -53,7 +58,7 @@ def test_every_answer_is_documented(database_url: str, tmp_path: Path) -> None:
                 *("--checks", "all"),
                 # What the schema allows can be impossible all the same: a 422.
                 *("--exclude-checks", "positive_data_acceptance"),
-                *("--max-examples", "20"),
+                *("--max-examples", str(EXAMPLES)),
                 # One at a time: CPython 3.11 can lose count in ast.parse in threads.
                 *("--workers", "1"),
                 *("--request-timeout", "30"),
@@ -68,6 +73,6 @@ def test_every_answer_is_documented(database_url: str, tmp_path: Path) -> None:
             check=False,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=24 * EXAMPLES,
         )
     assert done.returncode == 0, done.stdout + done.stderr

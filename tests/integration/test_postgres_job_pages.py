@@ -127,6 +127,7 @@ INVOCATIONS = st.builds(
     overwrite=st.booleans(),
     rerun_of=st.none() | TEXT.map(InvocationId),
     superseded_by=st.none() | TEXT.map(InvocationId),
+    labels=st.dictionaries(TEXT, TEXT, max_size=3),
     state=st.sampled_from(InvocationState),
     galaxy_state=TEXT,
     # Where a job is blocked, it has failed.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from attrs import evolve
 from hypothesis import given
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -16,21 +18,31 @@ from structlog.testing import capture_logs
 
 from galaxy_jobs.adapters.postgres import (
     PostgresAuditLog,
+    PostgresBatches,
     PostgresDatasets,
     PostgresInvocations,
     PostgresPollQueue,
+    PostgresRetention,
     PostgresSessions,
     PostgresSigningKeys,
     PostgresSubmissions,
     PostgresSupersededRuns,
+    PostgresTagChanges,
     PostgresTokens,
     PostgresTransitionFeed,
     PostgresUploads,
+    PostgresWebhooks,
     make_engine,
 )
 from galaxy_jobs.adapters.postgres.datasets import LISTED_SOURCE_SIZE
 from galaxy_jobs.adapters.postgres.tables import metadata
 from galaxy_jobs.adapters.testing.contracts.audit import AuditLogContract, an_entry
+from galaxy_jobs.adapters.testing.contracts.batches import (
+    BatchRepositoryContract,
+    a_batch,
+    record,
+    run,
+)
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
 from galaxy_jobs.adapters.testing.contracts.invocations import (
@@ -40,28 +52,44 @@ from galaxy_jobs.adapters.testing.contracts.owners import OwnersContract
 from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
 from galaxy_jobs.adapters.testing.contracts.repositories import (
     HERE,
+    LATER,
+    NOON,
     THERE,
     Repositories,
     a_submission,
 )
+from galaxy_jobs.adapters.testing.contracts.retention import RetentionContract
 from galaxy_jobs.adapters.testing.contracts.sessions import SessionRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.signing_keys import SigningKeysContract
 from galaxy_jobs.adapters.testing.contracts.submissions import (
     SubmissionRepositoryContract,
 )
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
+from galaxy_jobs.adapters.testing.contracts.tag_changes import TagChangesContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.uploads import UploadRepositoryContract
-from galaxy_jobs.domain import CollectionData, Dataset, DatasetId, UrlData
+from galaxy_jobs.adapters.testing.contracts.webhooks import WebhookRepositoryContract
+from galaxy_jobs.domain import (
+    CollectionData,
+    Dataset,
+    DatasetId,
+    InvocationState,
+    JobFilter,
+    UrlData,
+)
 from galaxy_jobs.domain.errors import InvalidSource
 from galaxy_jobs.domain.model.dataset import UnusableDataset
+from galaxy_jobs.domain.model.labels import Label
 from galaxy_jobs.domain.model.viewer import SERVICE
+from tests.support.job_lists import SearchedJobFilters
 from tests.support.sightings import SIGHTINGS, store_between_others
+from tests.support.wait import until
 
 
 # What the store's own clock is compared with.
 TIMES = {
     "submissions": ("look_at", "key_expires_at"),
+    "batches": ("ended_at",),
     "active_invocations": (
         "accepted_at",
         "next_poll_at",
@@ -75,6 +103,10 @@ TIMES = {
     "sessions": ("expires_at",),
     "uploads": ("expires_at", "look_at"),
     "audit": ("at",),
+    "webhooks": ("rests_until",),
+    "webhook_deliveries": ("next_attempt_at", "retried_since", "ended_at"),
+    "deletions": ("look_at",),
+    "tag_changes": ("look_at",),
 }
 
 
@@ -111,14 +143,18 @@ def in_postgres(engine: Engine) -> Repositories:
     return Repositories(
         datasets=PostgresDatasets(engine),
         submissions=PostgresSubmissions(engine),
+        batches=PostgresBatches(engine),
         invocations=PostgresInvocations(engine),
         queue=PostgresPollQueue(engine),
         superseded=PostgresSupersededRuns(engine),
+        retention=PostgresRetention(engine),
+        tag_changes=PostgresTagChanges(engine),
         tokens=PostgresTokens(engine),
         sessions=PostgresSessions(engine),
         signing_keys=PostgresSigningKeys(engine),
         uploads=PostgresUploads(engine),
         audit=PostgresAuditLog(engine),
+        webhooks=PostgresWebhooks(engine),
         feed=PostgresTransitionFeed(engine),
         pass_time=pass_time,
     )
@@ -226,8 +262,76 @@ class TestSubmissions(InPostgres, SubmissionRepositoryContract):
     pass
 
 
+class TestBatches(InPostgres, BatchRepositoryContract):
+    def test_a_cancel_waits_for_what_is_accepted_and_the_next_item_does_not(
+        self, repositories: Repositories, engine: Engine
+    ) -> None:
+        batch_id, _ = record(repositories, a_batch())
+        item = self.begun(repositories)
+
+        def blocked() -> int:
+            with engine.connect() as connection:
+                waiting = connection.scalar(
+                    sa.text(
+                        "SELECT count(*) FROM pg_stat_activity WHERE"
+                        " wait_event_type = 'Lock' AND datname = current_database()"
+                    )
+                )
+            return waiting or 0
+
+        with ThreadPoolExecutor(2) as pool:
+            with engine.begin() as others:
+                # Its last statement before the commit.
+                others.execute(
+                    sa.text("LOCK TABLE invocation_transitions IN SHARE MODE")
+                )
+                accepted = pool.submit(run, repositories, item)
+                until(lambda: blocked() == 1)
+                self.begun(repositories)
+                cancelled = pool.submit(
+                    repositories.batches.cancel, batch_id, SERVICE, LATER
+                )
+                until(lambda: blocked() == 2)
+            job = accepted.result(60)
+            cancelled.result(60)
+        stored = repositories.invocations.get(job.invocation_id, SERVICE)
+        assert stored.state is InvocationState.CANCELLING
+
+
 class TestInvocations(InPostgres, InvocationRepositoryContract):
     pass
+
+
+class TestJobFilters(InPostgres, SearchedJobFilters):
+    pass
+
+
+class TestJobFiltersOfFewLooks(InPostgres, SearchedJobFilters):
+    """Pages end before they are full, and together they have everything."""
+
+    exact = False
+
+    @pytest.fixture
+    def repositories(self, engine: Engine) -> Repositories:
+        return evolve(
+            in_postgres(engine), invocations=PostgresInvocations(engine, looks=30)
+        )
+
+
+def test_the_rarest_of_several_labels_is_looked_up(engine: Engine) -> None:
+    repositories = in_postgres(engine)
+    for n in range(12):
+        before = repositories.accepted(f"inv{n:02}", at=NOON + timedelta(seconds=n))
+        rare = {"z": "rare"} if n == 1 else {}
+        after = before.labelled({"a": "often", **rare}, NOON)
+        repositories.invocations.save(before, after)
+    labels = frozenset(map(Label.parse, ["a:often", "z:rare"]))
+    few = PostgresInvocations(engine, looks=6)
+    page = few.page(JobFilter(labels=labels), SERVICE, 10)
+    assert [job.invocation_id for job in page.items] == ["inv01"]
+    assert page.next is None
+    counts = few.counts(JobFilter(labels=labels), SERVICE, 10)
+    assert counts == {InvocationState.QUEUED: 1}
 
 
 class TestPollQueue(InPostgres, PollQueueContract):
@@ -239,6 +343,14 @@ def test_what_galaxy_says_keeps_no_other_from_being_stored(
     migrated: Engine, fields: dict[str, Any]
 ) -> None:
     store_between_others(in_postgres(migrated), fields)
+
+
+class TestTagChanges(InPostgres, TagChangesContract):
+    pass
+
+
+class TestRetention(InPostgres, RetentionContract):
+    pass
 
 
 class TestSupersededRuns(InPostgres, SupersededRunsContract):
@@ -258,6 +370,10 @@ class TestSigningKeys(InPostgres, SigningKeysContract):
 
 
 class TestUploads(InPostgres, UploadRepositoryContract):
+    pass
+
+
+class TestWebhooks(InPostgres, WebhookRepositoryContract):
     pass
 
 

@@ -62,7 +62,7 @@ def test_the_sessions_are_what_happens_beside_a_demo(
     finally:
         # Under root its data do not lie there.
         shutil.rmtree(EmbeddedPostgres(tmp_path).folder, ignore_errors=True)
-    assert len(session.known) == 6, "an id of the data and of each job, besides"
+    assert len(session.known) == 7, "an id of the data, each job and the batch, besides"
 
 
 def of_language(*languages: str) -> list[Block]:

@@ -1,16 +1,20 @@
-"""Files on a real SeaweedFS, held to the contract of every store."""
+"""Files on SeaweedFS and on Swift, held to the contract of every store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import requests
+from attrs import evolve
 
 from galaxy_jobs.adapters.clock import SystemClock
+from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.store import LocalStore, StoreAccess
 from galaxy_jobs.adapters.storage.s3 import S3Store
+from galaxy_jobs.adapters.storage.trial import preflight
 from galaxy_jobs.adapters.testing.contracts.objects import (
     HOUR,
     LAST,
@@ -22,12 +26,20 @@ from galaxy_jobs.adapters.testing.contracts.objects import (
 from galaxy_jobs.domain import StoredPart
 from galaxy_jobs.domain.errors import StorageUnavailable
 from tests.support.http_world import IMPATIENT, World, furnished, in_memory
-from tests.support.upload_contract import UploadContract
+from tests.support.swift import swift
+from tests.support.upload_contract import UploadContract, completed, opened, sent
 
 
-@pytest.fixture(scope="module")
-def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreAccess]:
-    local = LocalStore(tmp_path_factory.mktemp("store"), port=18333)
+@pytest.fixture(scope="module", params=["seaweedfs", "swift"])
+def access(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StoreAccess]:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "swift":
+        with swift(folder) as started:
+            yield started
+        return
+    local = LocalStore(folder, port=18333)
     try:
         yield local.start()
     finally:
@@ -65,7 +77,7 @@ def over_http(
     return answer.status_code, answer.content
 
 
-class TestSeaweedFS(ObjectStoreContract):
+class TestS3Store(ObjectStoreContract):
     @pytest.fixture
     def store(self, access: StoreAccess) -> S3Store:
         return s3(access)
@@ -112,6 +124,44 @@ def test_the_clock_of_a_store_is_compared(access: StoreAccess) -> None:
     assert abs((now - datetime.now(UTC)).total_seconds()) < 5
 
 
+def test_another_one_can_run_beside_it(access: StoreAccess, tmp_path: Path) -> None:
+    other = LocalStore(tmp_path / "store", port=18333)
+    try:
+        assert other.start().endpoint != access.endpoint
+    finally:
+        other.remove()
+
+
+def test_one_that_cannot_start_is_an_error_that_says_why(tmp_path: Path) -> None:
+    local = LocalStore(tmp_path, port=18333)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/filerldb2").touch()
+    try:
+        with pytest.raises(EmbeddedError, match=r"starting: failed .*leveldb2"):
+            local.start()
+    finally:
+        local.stop()
+
+
+def test_a_clock_that_is_wrong_is_told_from_a_wrong_key(
+    access: StoreAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fast() -> datetime:
+        return datetime.now(UTC) + timedelta(hours=1)
+
+    monkeypatch.setattr("botocore.auth.get_current_datetime", fast)
+    store = evolve(s3(access), clock=fast)
+    now = store.now()
+    assert now is not None
+    assert abs((now - datetime.now(UTC)).total_seconds()) < 5
+    with pytest.raises(StorageUnavailable, match="403"):
+        store.begin("uploads/x", SIZE)
+
+
+def test_pages_of_any_origin_may_send_parts(access: StoreAccess) -> None:
+    assert preflight(s3(access), "https://app.example.org") is None
+
+
 @pytest.fixture(scope="module")
 def world(access: StoreAccess) -> Iterator[World]:
     with in_memory(**IMPATIENT, object_store=s3(access)) as made:
@@ -119,4 +169,16 @@ def world(access: StoreAccess) -> Iterator[World]:
 
 
 class TestUploads(UploadContract):
-    pass
+    def test_a_complete_one_takes_no_other_part(self, world: World) -> None:
+        upload = opened(world, b"small")
+        sent(world, upload["put"], b"small")
+        assert completed(world, upload).status_code == 200
+        answer = sent(world, upload["put"], b"other")
+        store, key = world.container.object_store(), f"uploads/{upload['upload_id']}"
+        if not answer.is_success:
+            with store.read(key) as pieces:
+                assert b"".join(pieces) == b"small"
+            return
+        # Swift takes it, and has no file any more: nobody gets other bytes.
+        with pytest.raises(StorageUnavailable), store.read(key) as pieces:
+            assert b"".join(pieces) != b"other"

@@ -28,13 +28,28 @@ COMMANDS: list[tuple[str, ...]] = [
     ("refresh", "j"),
     ("review", "j", "0", "--approve"),
     ("outputs", "j"),
+    ("clean", "--older-than", "1d", "--yes"),
+    ("clean", "--older-than", "1d", "--dry-run"),
     ("download", "j"),
     ("download", "short"),
     ("download", "refused"),
+    ("download", "refused", "--ro-crate"),
     ("upload", "reads.txt", "--ext", "txt"),
     ("history", "j"),
     ("rerun", "j"),
     ("submit", "d", "w", "--wait"),
+    ("submit-many", "w", "--dataset", "d"),
+    ("batches", "list"),
+    ("batches", "show", "b"),
+    ("batches", "cancel", "b"),
+    ("batches", "rerun", "b"),
+    ("webhook", "add", "https://example.org/"),
+    ("webhook", "list"),
+    ("webhook", "test", "w"),
+    ("webhook", "rotate", "w"),
+    ("webhook", "deliveries", "w"),
+    ("webhook", "replay", "w"),
+    ("adopt", "j", "d"),
     ("datasets", "list"),
     ("datasets", "show", "d"),
     ("datasets", "add", "d", "--hda", "1"),
@@ -50,6 +65,8 @@ USAGE = [
     ("show", TYPED),
     ("datasets", "add", "d", "--collection", "list", TYPED),
     ("datasets", "remove", TYPED),
+    ("webhook", "add", TYPED, "--label", TYPED),
+    ("webhook", "remove", TYPED),
     ("datasets", "add", "d", "--collection", "list", f"a={TYPED}"),
     ("submit", "d", "w", "-p", TYPED),
     ("download", "j", "--label", TYPED),
@@ -102,7 +119,7 @@ def _commands(words: tuple[str, ...]) -> list[str]:
 
 def test_every_command_is_among_them() -> None:
     tried = [*COMMANDS, *USAGE, *LOCAL]
-    for words in ((), ("datasets",), ("workflows",)):
+    for words in ((), ("datasets",), ("workflows",), ("webhook",), ("batches",)):
         names = {name for name in _commands(words) if not name.startswith("-")}
         depth = len(words)
         assert names <= {

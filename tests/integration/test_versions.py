@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.galaxy.releases import OBJECT_STORES
 from tests.support.galaxy import Lab
 from tests.support.service import Service, service
+from tests.support.wait import until
 from tests.support.workflows import data, parameter, tool, workflow
 
 
@@ -240,17 +240,36 @@ def test_the_list_marks_what_cannot_be_run(
     assert "no version 9" in " ".join(doctor.split())
 
 
-def test_the_history_is_tagged(jobs: Service, lab: Lab, tmp_path: Path) -> None:
+def test_the_history_is_tagged_and_tagged_again_when_labels_change(
+    jobs: Service, lab: Lab
+) -> None:
     body = {
         "dataset_id": "reads 1, lane=2",
         "name": "reads",
         "source": {"src": "hda", "id": lab.text},
     }
     dataset_id = jobs.post("/datasets", body)["dataset_id"]
-    job = jobs.wait(jobs.submit(dataset_id, HIDDEN), "completed")
-    shown = lab.call("GET", f"histories/{job['history_id']}?keys=name,tags")
-    assert shown["tags"] == ["dataset:reads_1_lane=2"]
+    labels = {"project": "p 1", "plate": "7", "checked": ""}
+    job = jobs.wait(jobs.submit(dataset_id, HIDDEN, labels=labels), "completed")
+    history = f"histories/{job['history_id']}"
+
+    def tags() -> set[str]:
+        return set(lab.call("GET", f"{history}?keys=tags")["tags"])
+
+    shown = lab.call("GET", f"{history}?keys=name")
     assert shown["name"].startswith(f"{HIDDEN} on reads 1, lane=2 (galaxy-jobs ")
+    ours = {"dataset:reads_1_lane=2", "project:p_1", "plate:7", "checked"}
+    assert tags() == ours
+    lab.call("PUT", history, {"tags": [*ours, "mine", "name:theirs"]})
+    theirs = tags() - ours
+    patch = {"project": "p 2", "plate": None, "lane": "ä/b:c, d"}
+    path = f"/jobs/{job['invocation_id']}"
+    merge = "application/merge-patch+json"
+    assert jobs.request("PATCH", path, {"labels": patch}, Content_Type=merge).ok
+    kept = {"dataset:reads_1_lane=2", "checked"}
+    new = {"project:p_2", "lane:ä/b:c_d"}
+    until(lambda: tags() == kept | theirs | new)
+    assert len(theirs) == 2
 
 
 @pytest.mark.parametrize("name", ["stored nowhere", "results nowhere"])

@@ -75,6 +75,8 @@ READS = {
         "transitions": "job_history",
         "counts": "job_counts",
         "workflow_names": "workflow_names",
+        "labels": "job_labels",
+        "get_many": "jobs_by_id",
     },
     "submissions": {"get": "show_submission"},
     "datasets": {"get": "show_dataset", "page": "list_datasets"},
@@ -82,7 +84,13 @@ READS = {
 """What stands in for each method of a repository, by the name that tests give it."""
 
 
-EMPTY = {"job_counts": {}, "workflow_names": [], "list_datasets": Page((), None)}
+EMPTY = {
+    "job_counts": {},
+    "workflow_names": [],
+    "job_labels": [],
+    "jobs_by_id": {},
+    "list_datasets": Page((), None),
+}
 """What those answer that are not named."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -123,12 +123,14 @@ class Lab:
     Attributes:
         url: Galaxy's address.
         key: The user's key.
+        scenarios: The names of those that are imported; all by default.
         text: A text dataset (``hda``).
         texts: A list of three texts (``hdca``), one of which says ``poison``.
     """
 
     url: str
     key: str
+    scenarios: Collection[str] = field(factory=workflows.scenarios, kw_only=True)
     text: str = field(init=False)
     texts: str = field(init=False)
 
@@ -153,8 +155,9 @@ class Lab:
                 "element_identifiers": members,
             },
         )["id"]
-        for workflow in workflows.scenarios().values():
-            self._import(workflow)
+        imported = workflows.scenarios()
+        for name in self.scenarios:
+            self._import(imported[name])
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Ask Galaxy's API."""

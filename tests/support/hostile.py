@@ -73,6 +73,10 @@ def job(state: str) -> dict[str, Any]:
         "history_id": f"history{HOSTILE}",
         "dataset_input": f"input{HOSTILE}",
         "use_cached_job": None,
+        "results": "kept",
+        "results_deleted_at": None,
+        "intermediates_deleted_at": None,
+        "labels": {f"label{HOSTILE}": f"value{HOSTILE}"},
         "workflow_id": f"id{HOSTILE}",
         "workflow_version": 3,
         "version_note": f"note{HOSTILE}",
@@ -160,7 +164,7 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
             return 200, "what is in the file"
         case ["jobs", _, "history"]:
             return 200, _page(change)
-        case ["jobs", _, "cancel"]:
+        case ["jobs", _, "cancel"] | ["jobs", "adopt"]:
             return 202, {**job("cancelling"), "state": f"cancelling{HOSTILE}"}
         case ["jobs", _, "rerun"]:
             return 201, {**job("queued"), "state": f"queued{HOSTILE}"}
@@ -180,6 +184,57 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
                 "sha256": None,
                 "dataset": dataset,
             }
+        case ["webhooks", _, "replay"]:
+            return 202, {"replayed": f"3{HOSTILE}"}
+        case ["webhooks", _, "deliveries" | "test" as last]:
+            delivery = {
+                "delivery_id": f"id{HOSTILE}",
+                "type": f"type{HOSTILE}",
+                "subject": f"job{HOSTILE}",
+                "state": f"state{HOSTILE}",
+                "attempts": f"1{HOSTILE}",
+                "problem": f"problem{HOSTILE}",
+            }
+            return 200, delivery if last == "test" else _page(delivery)
+        case ["webhooks", *_]:
+            webhook = {
+                "webhook_id": f"id{HOSTILE}",
+                "url": f"url{HOSTILE}",
+                "state": f"state{HOSTILE}",
+                "events": [f"event{HOSTILE}"],
+                "labels": {f"key{HOSTILE}": f"value{HOSTILE}"},
+                "workflow_names": [f"name{HOSTILE}"],
+                "secret": f"secret{HOSTILE}",
+            }
+            return 200, {**_page(webhook), **webhook}
+        case ["jobs", _, "results"]:
+            return 409, {
+                "type": "urn:galaxy-jobs:problem:results-in-use",
+                "title": f"title{HOSTILE}",
+                "detail": f"detail{HOSTILE}",
+            }
+        case ["batches", *_]:
+            batch = {
+                "batch_id": f"id{HOSTILE}",
+                "workflow_name": f"name{HOSTILE}",
+                "size": 1,
+                "counts": {f"state{HOSTILE}": 1},
+                "parameters": {f"n{HOSTILE}": f"value{HOSTILE}"},
+                "labels": {f"key{HOSTILE}": f"value{HOSTILE}"},
+                "rerun_of": f"id{HOSTILE}",
+                "created_at": MOMENT,
+                "cancelled_at": MOMENT,
+                "ended_at": MOMENT,
+                "failures": [
+                    {
+                        "dataset_id": f"dataset{HOSTILE}",
+                        "state": f"state{HOSTILE}",
+                        "problem": {"detail": f"detail{HOSTILE}"},
+                        "failure": None,
+                    }
+                ],
+            }
+            return 200, {**_page(batch), **batch}
         case ["workflows"]:
             return 200, _page(workflow)
         case ["workflows", _]:

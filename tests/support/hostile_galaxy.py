@@ -151,7 +151,8 @@ class HostileGalaxy:
         actions: The answers to reviews, by the ids of a run and its step.
         made: The bodies of the requests to fetch data and to make collections.
         invoked: The bodies of those to invoke.
-        files: The files of datasets, by id.
+        files: The files of datasets, and those that were sent, by id.
+        permissions: The roles in the default permissions of the user.
     """
 
     garbage: dict[str, Garbage] = field(factory=dict)
@@ -165,6 +166,9 @@ class HostileGalaxy:
     made: list[dict[str, Any]] = field(factory=list)
     invoked: list[dict[str, Any]] = field(factory=list)
     files: dict[str, bytes] = field(factory=dict)
+    permissions: dict[str, list[int]] = field(
+        factory=lambda: {"DATASET_MANAGE_PERMISSIONS": [2], "DATASET_ACCESS": []}
+    )
     url: str = ""
     _ids: Iterator[int] = field(factory=lambda: count(2**40), init=False)
     _running: dict[str, Any] = field(factory=lambda: recorded("run_slow"), init=False)
@@ -180,6 +184,18 @@ class HostileGalaxy:
                 return "version", {"version_major": "26.1"}
             case "GET", "users", "current":
                 return "identity", recorded("user")
+            case "GET", "users", _, "permissions", "inputs":
+                own = [recorded("user")["email"], 2]
+                return "permissions", {
+                    "inputs": [
+                        {"name": name, "options": [own, ["others", 3]], "value": value}
+                        for name, value in self.permissions.items()
+                    ]
+                }
+            case "PUT", "users", _, "permissions", "inputs":
+                if "permit" not in self.garbage:
+                    self.permissions.update(json.loads(body))
+                return "permit", {"message": "Permissions have been saved."}
             case "GET", "workflows" if "show_hidden" in query:
                 return "hidden workflows", []
             case "GET", "workflows":
@@ -234,6 +250,14 @@ class HostileGalaxy:
                 self.runs[history] += [id_]
                 self.histories[id_] = history
                 return "invoke", {"id": id_, "state": "new"}
+            case "POST", "upload", "resumable_upload":
+                id_ = f"{next(self._ids):x}"
+                self.files[id_] = b""
+                location = f"http://elsewhere.test/prefix/api/upload/{id_}"
+                return "begin file", http("", 201, Location=location)
+            case "PATCH", "upload", "resumable_upload", id_:
+                self.files[id_] += body
+                return "part of file", http("", 204)
             case "POST", "tools", "fetch":
                 made = json.loads(body)
                 self.made.append(made)
@@ -247,6 +271,13 @@ class HostileGalaxy:
                 ids = self.runs[query["history_id"][0]]
                 page = ids[::-1] if query.get("offset", ["0"]) == ["0"] else []
                 return "runs", [{"id": id_} for id_ in page]
+            case "POST", "invocations", _, "prepare_store_download":
+                made = f"00000000-0000-4000-8000-{next(self._ids):012x}"
+                return "export", {"storage_request_id": made}
+            case "GET", "short_term_storage", id_, "ready":
+                return "ready", id_ in self.files
+            case "GET", "short_term_storage", id_:
+                return "file export", self.files.get(id_)
             case "GET", "invocations", id_:
                 return "report", self._shown(id_, full="step_details" in query)
             case "PUT", "invocations", run, "steps", id_:
@@ -328,7 +359,8 @@ class HostileGalaxy:
         if "step_details" in target:
             garbage = self.garbage.get(f"full {id_}") or garbage
         if garbage is None:
-            write(http(json.dumps(content)))
+            written = isinstance(content, bytes)
+            write(content if written else http(json.dumps(content)))
         elif isinstance(garbage, bytes):
             write(garbage)
         else:
@@ -378,7 +410,7 @@ def hostile_galaxy(**garbage: Garbage) -> Iterator[HostileGalaxy]:
                     return
             self.close_connection = True
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - http.server's
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = respond  # noqa: N815
 
         def log_message(self, *_: object) -> None: ...
 

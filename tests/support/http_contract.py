@@ -80,10 +80,13 @@ LISTED = [
     "overwrite",
     "rerun_of",
     "superseded_by",
+    "labels",
     "created_at",
     "updated_at",
     "observed_at",
     "stale",
+    "results",
+    "results_deleted_at",
     "attention",
     "owner",
     "progress",
@@ -94,6 +97,7 @@ JOB = [
     "dataset_input",
     "use_cached_job",
     "request",
+    "intermediates_deleted_at",
     "steps",
     "history_id",
 ]
@@ -803,6 +807,201 @@ class HttpContract:
             "galaxy_message": "no",
         }
 
+    # --- labels -----------------------------------------------------------------------
+
+    def test_labels_are_shown_changed_and_inherited(self, world: World) -> None:
+        labels = {"project": "plate-7", "a/b.c-d_e": "x:y 日本"}
+        id_ = world.submit(labels=labels)
+        job = world.get(f"/jobs/{id_}")
+        assert job["labels"] == labels
+        listed = world.get("/jobs?limit=1")["items"][0]
+        assert (listed["invocation_id"], listed["labels"]) == (id_, labels)
+        before = world.ask("GET", "/jobs?limit=1").headers["etag"]
+        patches: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
+            ({}, labels),
+            ({"labels": {}}, labels),
+            ({"labels": {"project": None, "none": None}}, {"a/b.c-d_e": "x:y 日本"}),
+            ({"labels": {"a/b.c-d_e": "", "n": "1"}}, {"a/b.c-d_e": "", "n": "1"}),
+            ({"labels": None}, {}),
+            ({"labels": {"kept": "yes"}}, {"kept": "yes"}),
+        )
+        for patch, after in patches:
+            answer = world.ask("PATCH", f"/jobs/{id_}", patch)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["labels"] == after
+            assert world.get(f"/jobs/{id_}")["labels"] == after
+        assert world.ask("GET", "/jobs?limit=1").headers["etag"] != before
+        again = world.ask("POST", f"/jobs/{id_}/rerun", idempotency_key="labels")
+        rerun = world.get(again.headers["location"])
+        assert rerun["labels"] == {"kept": "yes"}
+        # Repeated after a change, it is still known.
+        world.ask("PATCH", f"/jobs/{id_}", {"labels": {"kept": "no"}})
+        repeated = world.ask("POST", f"/jobs/{id_}/rerun", idempotency_key="labels")
+        assert repeated.headers["idempotent-replayed"] == "true"
+        assert repeated.json() == again.json()
+
+    def test_wrong_labels_are_refused(self, world: World) -> None:
+        id_ = world.submit(labels={"k": "v"})
+        many = {f"k{n}": "v" for n in range(33)}
+        wrong: object
+        for wrong in (
+            [],
+            "a",
+            1,
+            {"a": 1},
+            {"a": ["b"]},
+            {"a": {}},
+            {"": "b"},
+            {"a b": "c"},
+            {"ä": "c"},
+            {"a\x1b": "c"},
+            {"a" * 64: "b"},
+            {"a": "b" * 256},
+            {"a": "b\u0000"},
+            {"a": "b\n"},
+            many,
+        ):
+            wish: object = {**SORT, "labels": wrong}
+            problem(world.ask("POST", "/jobs", wish), 400, "malformed-request")
+            answer = world.ask("PATCH", f"/jobs/{id_}", {"labels": wrong})
+            problem(answer, 400, "malformed-request")
+        for body in ({**SORT, "labels": None}, {**SORT, "labels": {"a": None}}):
+            problem(world.ask("POST", "/jobs", body), 400, "malformed-request")
+        answer = world.ask("PATCH", f"/jobs/{id_}", {"state": "failed"})
+        problem(answer, 400, "malformed-request")
+        for kind in ("application/json", "text/plain", "application/json-patch+json"):
+            answer = world.ask("PATCH", f"/jobs/{id_}", {}, content_type=kind)
+            problem(answer, 415, "unsupported-media-type")
+        answer = world.ask("PATCH", "/jobs/none", {"labels": {"a": "b"}})
+        problem(answer, 404, "job-not-found")
+        assert world.get(f"/jobs/{id_}")["labels"] == {"k": "v"}
+
+    def test_lists_are_filtered_by_labels_times_and_a_text(self, world: World) -> None:
+        mark = uuid4().hex
+        dataset = f"searched {mark}"
+        world.site.dataset(dataset, f"Sample of {mark[:20]} MAI")
+        ids = []
+        for n in range(5):
+            labels = {"mark": mark, "even": str(n % 2 == 0), "n": f"no. {n}"}
+            ago = timedelta(hours=5 - n)
+            ids.append(world.site.job(f"w{n % 3}", dataset, ago=ago, labels=labels))
+        made = [world.get(f"/jobs/{id_}")["created_at"] for id_ in ids]
+        for query, found in (
+            (f"label=mark:{mark}", "43210"),
+            (f"label=mark:{mark}&label=even:True", "420"),
+            (f"label=mark:{mark}&label=even:true", ""),
+            (f"label=mark:{mark}&state=failed", ""),
+            (f"label=mark:{mark}&state=queued&workflow_name=w0", "30"),
+            (f"label=mark:{mark}&dataset_id={quote(dataset)}&label=n:no.%203", "3"),
+            (f"label=mark:{mark}&owner=none", ""),
+            (f"label=mark:{mark}&created_after={made[1]}", "4321"),
+            (f"label=mark:{mark}&created_before={made[1]}", "0"),
+            (f"dataset_id={quote(dataset)}&created_after={made[3]}", "43"),
+            (f"search={mark}", "43210"),
+            (f"search={mark[:20].upper()}%20mai", "43210"),
+            (f"search=NO.%203&label=mark:{mark}", "3"),
+            (f"search=W1&dataset_id={quote(dataset)}", "41"),
+            (f"search={ids[2][:14]}", "2"),
+            (f"search={ids[2][1:]}", ""),
+            ("search=%25%5C_none", ""),
+        ):
+            listed: list[str] = []
+            cursor = ""
+            while True:
+                page = world.get(f"/jobs?limit=2&{query}{cursor}")
+                listed += [job["invocation_id"] for job in page["items"]]
+                if page["next_cursor"] is None:
+                    break
+                cursor = f"&cursor={page['next_cursor']}"
+            assert listed == [ids[int(n)] for n in found], query
+        page = world.get(f"/jobs?limit=2&label=mark:{mark}")
+        other = f"/jobs?limit=2&label=even:True&cursor={page['next_cursor']}"
+        problem(world.ask("GET", other), 400, "malformed-request")
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "label=a",
+            "label=:a",
+            "label=a%20b:c",
+            "label=a:%0A",
+            "label=a:1&label=a:2",
+            "created_after=2026-01-02",
+            "created_after=2026-01-02T00:00:00",
+            "created_after=1767312000",
+            "created_before=yesterday",
+            "created_after=2026-01-02T00:00:00Z&created_before=2026-01-02T00:00:00Z",
+            "created_after=2026-01-02T00:00:00Z&created_after=2026-01-03T00:00:00Z",
+            "search=" + "x" * 256,
+            "&".join(f"label=k{n}:v" for n in range(33)),
+        ],
+    )
+    def test_a_filter_that_cannot_be_is_refused(self, world: World, query: str) -> None:
+        problem(world.ask("GET", f"/jobs?{query}"), 400, "malformed-request")
+
+    # --- many jobs --------------------------------------------------------------------
+
+    def test_many_jobs_are_cancelled_or_run_again(self, world: World) -> None:
+        mark = uuid4().hex
+        ids = [world.submit(labels={"many": mark}) for _ in range(3)][::-1]
+        query = f"label=many:{mark}"
+        for name in ("cancel", "rerun"):
+            for at_most, dry_run in ((2, "false"), (2, "true")):
+                path = f"/jobs/{name}?{query}&at_most={at_most}&dry_run={dry_run}"
+                refused = problem(world.ask("POST", path), 409, "too-many-jobs")
+                assert refused["at_most"] == at_most
+            answer = world.ask("POST", f"/jobs/{name}?{query}&at_most=3&dry_run=true")
+            assert answer.status_code == 200, answer.text
+            shown = answer.json()
+            assert [shown[each] for each in ("dry_run", "matching", "done")] == [
+                True,
+                3,
+                0,
+            ]
+            assert shown["items"][0] == {
+                "invocation_id": ids[0],
+                "dataset_id": "reads",
+                "workflow_name": "sort",
+                "state": "queued",
+                "done": False,
+                "new_invocation_id": None,
+                "problem": None,
+            }
+            for wrong in (
+                query,
+                f"{query}&at_most=0",
+                f"{query}&at_most=1001",
+                f"{query}&at_most=x",
+                f"{query}&at_most=3&dry_run=2",
+                f"{query}&at_most=3&limit=2",
+                f"{query}&at_most=3&label=many:x",
+            ):
+                answer = world.ask("POST", f"/jobs/{name}?{wrong}")
+                problem(answer, 400, "malformed-request")
+            nothing = world.ask("POST", f"/jobs/{name}?label=many:none&at_most=1")
+            assert nothing.json() == {
+                "dry_run": False,
+                "matching": 0,
+                "done": 0,
+                "items": [],
+            }
+        path = f"/jobs/rerun?{query}&at_most=3"
+        body = {"parameters": {"n": 4}}
+        first, again = (
+            world.ask("POST", path, body, idempotency_key=mark).json() for _ in range(2)
+        )
+        assert first == again
+        made = [item["new_invocation_id"] for item in first["items"]]
+        assert [world.get(f"/jobs/{id_}")["rerun_of"] for id_ in made] == ids
+        assert world.get(f"/jobs/{made[0]}")["parameters"] == body["parameters"]
+        answer = world.ask("POST", path, {"parameter": {}})
+        problem(answer, 400, "malformed-request")
+        cancelled = world.ask("POST", f"/jobs/cancel?{query}&at_most=6").json()
+        assert (cancelled["matching"], cancelled["done"]) == (6, 6)
+        assert {item["state"] for item in cancelled["items"]} == {"cancelling"}
+        for id_ in ids:
+            world.ended(id_)
+
     # --- jobs, looked at ------------------------------------------------------------
 
     def test_a_job_has_every_field_in_order_and_its_history_every_change(
@@ -849,6 +1048,7 @@ class HttpContract:
             parameters=parameters,
             overwrite=True,
             rerun_of=earlier,
+            labels={"project": "plate-7"},
         )
         later = world.site.job("w", dataset, overwrite=True)
         stored = world.container.invocations().get(id_, SERVICE)
@@ -867,10 +1067,13 @@ class HttpContract:
             "overwrite": True,
             "rerun_of": earlier,
             "superseded_by": later,
+            "labels": {"project": "plate-7"},
             "created_at": as_text(stored.created_at),
             "updated_at": as_text(stored.updated_at),
             "observed_at": as_text(stored.observed_at),
             "stale": False,
+            "results": "kept",
+            "results_deleted_at": None,
             "attention": "A note for people.",
             "owner": None,
             "progress": {**counts, "blocked": 2},
@@ -891,6 +1094,7 @@ class HttpContract:
             "dataset_input": None,
             "use_cached_job": None,
             "request": None,
+            "intermediates_deleted_at": None,
             "steps": [
                 {"index": 0, "label": "input", "tool": None, "state": "ok", "jobs": {}},
                 {
@@ -1240,6 +1444,37 @@ class HttpContract:
         assert unzipped(some) == {"lines.txt": b"0123456789"}
         assert 'filename="lines.zip"' in some.headers["content-disposition"]
 
+    def test_a_crate_is_made_once_for_all_who_ask(self, world: World) -> None:
+        id_ = world.submit()
+        path = f"/jobs/{id_}/ro-crate"
+        problem(world.ask("GET", path), 409, "output-not-ready")
+        world.ended(id_)
+        begun = world.galaxy.calls["begin_export"]
+        world.galaxy.fail_next("begin_export", RunnerUnavailable("Galaxy is down."))
+        problem(world.ask("GET", path), 503, "galaxy-unavailable")
+        for method in ("GET", "HEAD", "GET"):
+            answer = world.ask(method, path)
+            assert (answer.status_code, answer.content) == (202, b"")
+            assert answer.headers["retry-after"] == "2"
+        assert world.galaxy.calls["begin_export"] == begun + 2
+        world.galaxy.file_contents[f"export of {id_}"] = b"a crate"
+        answer = world.ask("GET", path)
+        assert (answer.status_code, answer.content) == (200, b"a crate")
+        assert answer.headers["content-type"] == "application/zip"
+        assert answer.headers["content-length"] == "7"
+        assert answer.headers["content-disposition"].startswith(
+            f'attachment; filename="{id_}.rocrate.zip"'
+        )
+        assert world.ask("HEAD", path).headers["content-length"] == "7"
+        rest = {"Range": "bytes=2-", "If-Range": answer.headers["etag"]}
+        part = world.ask("GET", path, **rest)
+        assert (part.status_code, part.content) == (206, b"crate")
+        world.galaxy.fail_next("find_export", RunRejected("It could not be made."))
+        problem(world.ask("GET", path), 422, "galaxy-rejected")
+        assert world.ask("GET", path).status_code == 200
+        assert world.galaxy.calls["begin_export"] == begun + 3
+        problem(world.ask("GET", "/jobs/none/ro-crate"), 404, "job-not-found")
+
     @pytest.mark.parametrize(
         ("workflow", "query", "status", "code"),
         [
@@ -1291,6 +1526,48 @@ class HttpContract:
         for seconds in ("0", "604801", "-1", "x"):
             answer = world.ask("GET", f"{outputs}?links={seconds}")
             problem(answer, 400, "malformed-request")
+
+    def test_a_signed_link_opens_an_output_of_any_label(self, world: World) -> None:
+        world.ended(id_ := world.submit(workflow_name="sorts"))
+        items = world.get(f"/jobs/{id_}/outputs?links=60")["items"]
+        urls = [
+            shown["url"]
+            for item in items
+            for shown in (item, *item["elements"])
+            if "url" in shown
+        ]
+        assert urls[0].startswith(f"/jobs/{id_}/outputs/a%2Fb%20%22c%22%0A%C3%A4?link=")
+        anyone = world.with_token("")
+        for url, content in zip(urls, (b"one", b"two", b"4", b""), strict=False):
+            answer, head = anyone.ask("GET", url), anyone.ask("HEAD", url)
+            assert (answer.status_code, answer.content) == (200, content), url
+            assert (head.status_code, head.content) == (200, b"")
+            for name in ("content-disposition", "content-length"):
+                assert head.headers[name] == answer.headers[name]
+            assert answer.headers["content-disposition"].isprintable()
+            if content:
+                assert anyone.ask("GET", url, Range="bytes=0-0").status_code == 206
+        # Another text that means the same to a reader of paths is not what was signed.
+        slashes = urls[0].replace("a%2Fb", "a/b")
+        assert anyone.ask("GET", slashes).status_code == 403
+
+    def test_a_link_that_has_expired_opens_nothing(self, world: World) -> None:
+        world.ended(id_ := world.submit())
+        links = world.container.links()
+        earlier = evolve(links, clock=lambda: links.clock() - timedelta(hours=1))
+        job, file = (
+            InvocationId(id_),
+            domain.OutputFile(dataset_id="o1", path=("lines",)),
+        )
+        path = f"/jobs/{id_}/outputs/lines?link="
+        for ttl, status in ((3601 + 60, 200), (3599, 403)):
+            link = earlier.sign(job, file, None, timedelta(seconds=ttl))
+            for method in ("GET", "HEAD"):
+                answer = world.ask(method, path + link)
+                assert answer.status_code == status, (method, ttl)
+            part = world.ask("GET", path + link, Range="bytes=0-0")
+            assert part.status_code == (206 if status == 200 else 403)
+        problem(part, 403, "forbidden")
 
     def test_links_end_with_the_token_that_made_them(self, opened: Opened) -> None:
         with opened() as bare:
@@ -1495,6 +1772,47 @@ class HttpContract:
         problem(world.ask("POST", f"/jobs/{id_}/refresh"), 404, "gone")
         assert world.get(f"/jobs/{id_}")["state"] == "completed"
 
+    def test_results_are_deleted_and_the_job_stays(self, world: World) -> None:
+        id_ = world.submit(workflow_name="purges")
+        path = f"/jobs/{id_}/results"
+        document = problem(world.ask("DELETE", path), 409, "not-ended")
+        assert "has not ended" in document["detail"]
+        ended = world.ended(id_)
+        assert (ended["results"], ended["results_deleted_at"]) == ("kept", None)
+        world.site.dataset("purged")
+        document = problem(world.ask("DELETE", path), 409, "results-in-use")
+        assert document["used_by"] == [{"kind": "dataset", "id": "purged"}]
+        assert "dataset 'purged' needs them" in document["detail"]
+        world.container.datasets().remove(DatasetId("purged"), SERVICE)
+        for _ in range(2):
+            answer = world.ask("DELETE", path)
+            assert (answer.status_code, list(answer.json())) == (200, JOB)
+            assert answer.json()["results"] == "deleted"
+        history = world.galaxy.histories[ended["history_id"]]
+        assert (history.deleted, history.purged) == (True, True)
+        job = world.get(f"/jobs/{id_}")
+        assert (job["state"], job["results"]) == ("completed", "deleted")
+        listed = {job["invocation_id"]: job for job in world.get("/jobs")["items"]}
+        assert listed[id_]["results_deleted_at"] == job["results_deleted_at"]
+        for what in ("outputs", "outputs/lines", "outputs.zip", "outputs?links=60"):
+            answer = world.ask("GET", f"/jobs/{id_}/{what}")
+            problem(answer, 410, "results-deleted")
+        world.galaxy.forget(InvocationId(id_))
+        answer = world.ask("POST", f"/jobs/{id_}/refresh")
+        assert (answer.status_code, answer.json()) == (200, job)
+        again = world.ask("POST", f"/jobs/{id_}/rerun")
+        assert again.status_code == 201
+        problem(world.ask("DELETE", "/jobs/none/results"), 404, "job-not-found")
+
+    def test_a_deletion_that_galaxy_refuses_is_ended_later(self, world: World) -> None:
+        world.ended(id_ := world.submit(workflow_name="purges"))
+        path = f"/jobs/{id_}/results"
+        world.galaxy.fail_next("delete", RunnerUnavailable("Galaxy is down."))
+        problem(world.ask("DELETE", path), 503, "galaxy-unavailable")
+        assert world.get(f"/jobs/{id_}")["results"] == "kept"
+        assert world.container.clean()(timedelta(minutes=1)).results_deleted == 1
+        assert world.get(f"/jobs/{id_}")["results"] == "deleted"
+
     def test_a_review_is_approved(self, world: World) -> None:
         id_ = world.submit(workflow_name="reviewed")
         self._until_it_waits(world, id_)
@@ -1574,6 +1892,149 @@ class HttpContract:
         assert world.get(f"/jobs/{id_}")["superseded_by"] == superseded_by
         assert replay.headers["idempotent-replayed"] == "true"
         assert replay.json() == first.json()
+
+    # --- batches ------------------------------------------------------------------
+
+    def test_a_batch_is_recorded_at_once_and_begun_later(self, world: World) -> None:
+        body = {
+            "workflow_name": "sort",
+            "parameters": {"n": 2},
+            "labels": {"plate": "7", "by": "me"},
+            "items": [
+                {"dataset_id": "reads"},
+                {
+                    "dataset_id": "other",
+                    "parameters": {"n": 3},
+                    "labels": {"by": "you"},
+                },
+                {"dataset_id": "reads"},
+            ],
+        }
+        answer = world.ask("POST", "/batches", body, idempotency_key="k")
+        assert answer.status_code == 201, answer.text
+        batch = answer.json()
+        path = f"/batches/{batch['batch_id']}"
+        assert answer.headers["location"] == path
+        assert set(batch) == {"batch_id", "items"}
+        names = [item["dataset_id"] for item in batch["items"]]
+        assert names == ["reads", "other", "reads"]
+        again = world.ask("POST", "/batches", body, idempotency_key="k")
+        assert again.json() == batch
+        assert again.headers["idempotent-replayed"] == "true"
+        reused = {**body, "parameters": {}}
+        answer = world.ask("POST", "/batches", reused, idempotency_key="k")
+        problem(answer, 422, "idempotency-key-reused")
+        ids = [item["submission_id"] for item in batch["items"]]
+        submission = world.get(f"/submissions/{ids[0]}")
+        assert (submission["state"], submission["problem"]) == ("waiting", None)
+        shown = world.get(path)
+        assert shown["counts"] == {"waiting": 3}
+        assert (shown["size"], shown["ended_at"]) == (3, None)
+        assert shown["labels"] == body["labels"]
+        assert (
+            world.get("/batches?limit=1")["items"][0]["batch_id"] == batch["batch_id"]
+        )
+        while world.container.invoke_next()():
+            pass
+        page = world.get(f"{path}/items?limit=2")
+        assert [item["submission_id"] for item in page["items"]] == ids[:2]
+        assert [item["state"] for item in page["items"]] == ["queued"] * 2
+        rest = world.get(f"{path}/items?cursor={page['next_cursor']}")
+        assert [item["position"] for item in rest["items"]] == [2]
+        assert rest["next_cursor"] is None
+        jobs = [
+            world.get(f"/jobs/{item['invocation_id']}")
+            for item in [*page["items"], *rest["items"]]
+        ]
+        assert [job["parameters"] for job in jobs] == [{"n": 2}, {"n": 3}, {"n": 2}]
+        assert jobs[1]["labels"] == {"plate": "7", "by": "you"}
+        for job in jobs:
+            assert world.ended(job["invocation_id"])["state"] == "completed"
+        shown = world.get(path)
+        assert (shown["counts"], shown["failures"]) == ({"completed": 3}, [])
+        assert TIME.fullmatch(shown["ended_at"])
+        problem(world.ask("POST", f"{path}/rerun"), 409, "nothing-failed")
+        problem(world.ask("POST", f"{path}/cancel"), 409, "already-ended")
+
+    @pytest.mark.parametrize("number", [0, 1001])
+    def test_a_batch_has_1_to_1000_items(self, world: World, number: int) -> None:
+        items = [{"dataset_id": "reads"}] * number
+        answer = world.ask(
+            "POST", "/batches", {"workflow_name": "sort", "items": items}
+        )
+        assert str(number) in problem(answer, 400, "malformed-request")["detail"]
+
+    def test_a_batch_names_all_items_that_cannot_run(self, world: World) -> None:
+        items: list[Any] = [{"dataset_id": "reads"}] * 300
+        items[1] = {"dataset_id": "gone"}
+        items[2] = {"dataset_id": "reads", "parameters": {"n": "two"}}
+        items[3] = {"dataset_id": "reads", "labels": {"a b": "c"}}
+        before = world.get("/batches")
+        body = {"workflow_name": "sort", "items": items}
+        document = problem(world.ask("POST", "/batches", body), 422, "invalid-items")
+        assert [(item["item"], item["code"]) for item in document["items"]] == [
+            (1, "dataset-not-found"),
+            (2, "invalid-parameters"),
+            (3, "malformed-request"),
+        ]
+        assert "'gone'" in document["items"][0]["detail"]
+        body = {"workflow_name": "sort", "items": [{"dataset_id": "x"}] * 1000}
+        document = problem(world.ask("POST", "/batches", body), 422, "invalid-items")
+        assert (len(document["items"]), document["more_items"]) == (100, 900)
+        answer = world.ask("POST", "/batches", {**body, "workflow_name": "none"})
+        problem(answer, 422, "workflow-not-found")
+        assert world.get("/batches") == before
+
+    def test_a_cancelled_batch_begins_nothing_more(self, world: World) -> None:
+        items = [{"dataset_id": "reads"}] * 2
+        body = {"workflow_name": "sort", "items": items}
+        path = f"/batches/{world.ask('POST', '/batches', body).json()['batch_id']}"
+        world.container.invoke_next()()
+        answer = world.ask("POST", f"{path}/cancel")
+        assert answer.status_code == 202
+        assert answer.json()["counts"] == {"cancelling": 1, "rejected": 1}
+        assert not world.container.invoke_next()()
+        last = world.get(f"{path}/items")["items"][1]
+        assert last["problem"]["type"] == "urn:galaxy-jobs:problem:cancelled"
+
+        def ended_at() -> Any:
+            world.sweep()
+            return world.get(path)["ended_at"]
+
+        until(ended_at)
+        assert world.ask("POST", f"{path}/cancel").status_code == 202
+        problem(world.ask("POST", f"{path}/rerun"), 409, "nothing-failed")
+
+    def test_what_failed_of_a_batch_is_run_again(self, world: World) -> None:
+        items = [{"dataset_id": "reads"}, {"dataset_id": "other"}]
+        body = {"workflow_name": "fails", "items": items, "labels": {"plate": "7"}}
+        first = world.ask("POST", "/batches", body).json()["batch_id"]
+        while world.container.invoke_next()():
+            pass
+        failed = world.get(f"/batches/{first}/items")["items"]
+        for item in failed:
+            assert world.ended(item["invocation_id"])["state"] == "failed"
+        failures = world.get(f"/batches/{first}")["failures"]
+        assert failures[0]["failure"]["exit_code"] == 2
+        answer = world.ask("POST", f"/batches/{first}/rerun", idempotency_key="r")
+        assert answer.status_code == 201, answer.text
+        again = answer.json()
+        assert [item["dataset_id"] for item in again["items"]] == ["reads", "other"]
+        shown = world.get(f"/batches/{again['batch_id']}")
+        assert shown["rerun_of"] == first
+        assert shown["labels"] == {"plate": "7"}
+        while world.container.invoke_next()():
+            pass
+        item = world.get(f"/batches/{again['batch_id']}/items")["items"][0]
+        job = world.get(f"/jobs/{item['invocation_id']}")
+        assert job["rerun_of"] == failed[0]["invocation_id"]
+        assert job["labels"] == {"plate": "7"}
+
+    @pytest.mark.parametrize("id_", ["none", "0" * 32, "\u00e4"])
+    def test_404_where_there_is_no_batch(self, world: World, id_: str) -> None:
+        for method, path in (("GET", ""), ("GET", "/items"), ("POST", "/cancel")):
+            answer = world.ask(method, f"/batches/{quote(id_)}{path}")
+            problem(answer, 404, "batch-not-found")
 
     # --- datasets and workflows -----------------------------------------------------
 
@@ -1997,7 +2458,8 @@ class HttpContract:
         assert "/jobs" in document["paths"]
         page = world.ask("GET", "/docs")
         assert page.headers["content-type"].startswith("text/html")
-        assert "https://" not in page.text  # nothing comes from elsewhere
+        # Nothing comes from elsewhere: an address stands in an example alone.
+        assert not re.search(r'=["\']?https?://', page.text)
 
     def test_every_route_is_documented_with_its_refusals(self, world: World) -> None:
         document = world.ask("GET", "/schema/openapi.json").json()
@@ -2010,18 +2472,30 @@ class HttpContract:
         assert set(operations) == {
             "POST /jobs",
             "POST /jobs/validate",
+            "POST /jobs/adopt",
             "GET /jobs",
             "GET /jobs/events",
             "GET /jobs/{invocation_id}",
+            "PATCH /jobs/{invocation_id}",
             "GET /jobs/{invocation_id}/history",
             "GET /jobs/{invocation_id}/outputs",
             "GET /jobs/{invocation_id}/outputs.zip",
+            "GET /jobs/{invocation_id}/ro-crate",
             "GET /jobs/{invocation_id}/outputs/{label}",
             "GET /jobs/{invocation_id}/outputs/{label}/{element}",
+            "POST /jobs/cancel",
+            "POST /jobs/rerun",
             "POST /jobs/{invocation_id}/cancel",
             "POST /jobs/{invocation_id}/refresh",
+            "DELETE /jobs/{invocation_id}/results",
             "POST /jobs/{invocation_id}/rerun",
             "POST /jobs/{invocation_id}/steps/{index}/review",
+            "POST /batches",
+            "GET /batches",
+            "GET /batches/{batch_id}",
+            "GET /batches/{batch_id}/items",
+            "POST /batches/{batch_id}/cancel",
+            "POST /batches/{batch_id}/rerun",
             "GET /submissions/{submission_id}",
             "POST /datasets",
             "GET /datasets",
@@ -2034,6 +2508,13 @@ class HttpContract:
             "POST /uploads/{upload_id}/parts",
             "POST /uploads/{upload_id}/complete",
             "DELETE /uploads/{upload_id}",
+            "POST /webhooks",
+            "GET /webhooks",
+            "DELETE /webhooks/{webhook_id}",
+            "POST /webhooks/{webhook_id}/test",
+            "POST /webhooks/{webhook_id}/rotate",
+            "GET /webhooks/{webhook_id}/deliveries",
+            "POST /webhooks/{webhook_id}/replay",
             "GET /workflows",
             "GET /workflows/{name}",
             "GET /health/live",

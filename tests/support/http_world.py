@@ -14,24 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 from dependency_injector import providers
 from litestar.testing import TestClient
 
 from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.testing.memory import (
     MemoryAuditLog,
+    MemoryBatches,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
+    MemoryRetention,
     MemorySessions,
     MemorySigningKeys,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTagChanges,
     MemoryTokens,
     MemoryTransitionFeed,
     MemoryUploads,
+    MemoryWebhooks,
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import FAILURE, REVIEWED, TEXT
@@ -140,6 +144,8 @@ class World:
         sent = {name.replace("_", "-"): text for name, text in headers.items()}
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
+        if method == "PATCH":
+            sent.setdefault("content-type", "application/merge-patch+json")
         return self.api.request(method, path, json=body, headers=sent)
 
     def get(self, path: str) -> Any:
@@ -185,6 +191,7 @@ def furnished(world: World) -> World:
     galaxy.add_workflow("strict", TEXT, N, MODE, MORE)
     galaxy.add_workflow("fails", TEXT, plan=FAILURE, details={"sort": DETAILS})
     galaxy.add_workflow("reviewed", TEXT, plan=REVIEWED)
+    galaxy.add_workflow("purges", TEXT, outputs=[evolve(LINES, id="hda-purged")])
     galaxy.add_workflow("twice")
     galaxy.add_workflow("twice")
     galaxy.add_workflow("QC / count")
@@ -232,16 +239,20 @@ def in_memory(**instead: Any) -> Iterator[World]:
         "clock": clock,
         "datasets": MemoryDatasets(store),
         "submissions": MemorySubmissions(store),
+        "batches": MemoryBatches(store),
         "invocations": invocations,
         "job_pages": ComposedJobPages(invocations.page, clock),
         "queue": MemoryPollQueue(store),
         "superseded": MemorySupersededRuns(store),
+        "retention": MemoryRetention(store),
+        "tag_changes": MemoryTagChanges(store),
         "tokens": MemoryTokens(store),
         "sessions": MemorySessions(store),
         "feed": MemoryTransitionFeed(store),
         "signing_keys": MemorySigningKeys(store),
         "audit_log": MemoryAuditLog(store),
         "uploads": MemoryUploads(store),
+        "webhooks": MemoryWebhooks(store),
         "galaxy": galaxy,
         "readiness": lambda: Ready(database=True, migrations="current", galaxy=None),
         **instead,

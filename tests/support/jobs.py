@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Engine
 
 from galaxy_jobs.adapters.postgres import (
@@ -34,10 +34,11 @@ class Jobs:
 
     engine: Engine
 
-    def accept(self, name: str, dataset: str = "d1") -> None:
+    def accept(self, name: str, dataset: str = "d1", **labels: str) -> None:
         PostgresDatasets(self.engine).add(a_dataset(dataset), SERVICE)
         submissions = PostgresSubmissions(self.engine)
         opened = a_submission(dataset)
+        opened = evolve(opened, request=evolve(opened.request, labels=labels))
         submissions.open(opened, deadline=HOUR, key_lifetime=HOUR)
         begun = opened.with_history(HistoryId("his"), NOON)
         submissions.save(opened, begun, look_in=HOUR)

@@ -42,6 +42,7 @@ NEVER = {
     "invocation_id": "0" * 16,
     "submission_id": str(UUID(int=0)),
     "upload_id": str(UUID(int=1)),
+    "batch_id": str(UUID(int=2)),
     "dataset_id": "never-b",
     "name": "only-lab-x",
 }
@@ -62,9 +63,22 @@ BODIES: Mapping[str, list[dict[str, Any]]] = {
             "parameters": {"mode": "fast", "more": {"dataset_id": "{dataset_id}"}},
         },
     ],
+    "POST /batches": [
+        {"items": [{"dataset_id": "{dataset_id}"}], "workflow_name": "sort"},
+        {"items": [{"dataset_id": "reads"}], "workflow_name": "{name}"},
+    ],
+    "POST /jobs/adopt": [
+        {"invocation_id": "{invocation_id}", "dataset_id": "reads"},
+        {
+            "invocation_id": "{invocation_id}",
+            "dataset_id": "reads",
+            "workflow_name": "sort",
+        },
+    ],
     "POST /jobs/{invocation_id}/rerun": [{"overwrite": True}],
     "POST /jobs/{invocation_id}/steps/{index}/review": [{"approve": True}],
     "PATCH /datasets/{dataset_id}": [{"name": "mine"}],
+    "PATCH /jobs/{invocation_id}": [{"labels": {"a": "b"}}],
     "POST /uploads/{upload_id}/parts": [{"numbers": [1]}],
     "POST /uploads": [{**FILE, "dataset_id": "{dataset_id}"}],
     "POST /datasets": [
@@ -80,7 +94,10 @@ BODIES = {**BODIES, "POST /jobs/validate": BODIES["POST /jobs"]}
 BY_ID = frozenset(
     {
         "DELETE /datasets/{dataset_id}",
+        "DELETE /jobs/{invocation_id}/results",
         "DELETE /uploads/{upload_id}",
+        "GET /batches/{batch_id}",
+        "GET /batches/{batch_id}/items",
         "GET /datasets/{dataset_id}",
         "GET /jobs/{invocation_id}",
         "GET /jobs/{invocation_id}/history",
@@ -88,10 +105,15 @@ BY_ID = frozenset(
         "GET /jobs/{invocation_id}/outputs/{label}",
         "GET /jobs/{invocation_id}/outputs/{label}/{element}",
         "GET /jobs/{invocation_id}/outputs.zip",
+        "GET /jobs/{invocation_id}/ro-crate",
         "GET /submissions/{submission_id}",
         "GET /uploads/{upload_id}",
         "GET /workflows/{name}",
         "PATCH /datasets/{dataset_id}",
+        "POST /batches/{batch_id}/cancel",
+        "POST /batches/{batch_id}/rerun",
+        "PATCH /jobs/{invocation_id}",
+        "POST /jobs/adopt",
         "POST /jobs/{invocation_id}/cancel",
         "POST /jobs/{invocation_id}/refresh",
         "POST /jobs/{invocation_id}/rerun",
@@ -113,9 +135,13 @@ LISTS: Mapping[str, tuple[str, ...]] = {
         "/jobs?dataset_id=lab-b::reads",
         "/jobs?workflow_name=sort",
         "/jobs?state=queued&state=failed",
+        "/jobs?label=project:b",
+        "/jobs?search=b",
+        "/jobs?search=their",
     ),
     # Without the id of a job it stays open: see the tests of events.
     "GET /jobs/events": ("/jobs/events?invocation_id={invocation_id}",),
+    "GET /batches": ("/batches", "/batches?limit=1"),
     "GET /datasets": ("/datasets", "/datasets?search=b", "/datasets?search=reads"),
     "GET /uploads": ("/uploads",),
     "GET /workflows": ("/workflows", "/workflows?limit=1"),
@@ -125,7 +151,29 @@ LISTS: Mapping[str, tuple[str, ...]] = {
 }
 """The other operations that change nothing, with what is asked of them."""
 
-CHANGES = ("POST /jobs/validate", "POST /jobs", "POST /uploads", "POST /datasets")
+ADMIN = frozenset(
+    {
+        "DELETE /webhooks/{webhook_id}",
+        "GET /webhooks",
+        "GET /webhooks/{webhook_id}/deliveries",
+        "POST /webhooks",
+        "POST /webhooks/{webhook_id}/replay",
+        "POST /webhooks/{webhook_id}/rotate",
+        "POST /webhooks/{webhook_id}/test",
+    }
+)
+"""The operations for the scope `admin`, which sees all: owners get none of them."""
+
+MANY = ("POST /jobs/cancel", "POST /jobs/rerun")
+"""The operations on all jobs that match."""
+
+CHANGES = (
+    "POST /jobs/validate",
+    "POST /jobs",
+    "POST /batches",
+    "POST /uploads",
+    "POST /datasets",
+)
 """The operations that make something, or check it; the last two take any free id."""
 
 PAGES = (
@@ -134,6 +182,11 @@ PAGES = (
     "/?owner=lab-b",
     "/?dataset_id=b",
     "/?workflow_name=only",
+    "/?batch_id={batch_id}",
+    "/ui/batches",
+    "/ui/batches/{batch_id}",
+    "/ui/many/cancel",
+    "/ui/many/rerun",
     "/ui/submit",
     "/ui/submit?workflow_name=sort&dataset_id={dataset_id}",
     "/ui/submit?workflow_name={name}",
@@ -142,6 +195,7 @@ PAGES = (
     "/ui/jobs/{invocation_id}/events",
     "/ui/jobs/{invocation_id}/logs",
     "/ui/jobs/{invocation_id}/outputs",
+    "/ui/jobs/{invocation_id}/ro-crate",
     "/ui/jobs/{invocation_id}/rerun",
     "/ui/jobs/{invocation_id}/steps",
     "/ui/submissions/{submission_id}",
@@ -211,7 +265,16 @@ class OwnerWalk:
             for method in methods
             if method in {"get", "post", "put", "patch", "delete"}
         }
-        assert operations == BY_ID | LISTS.keys() | {*CHANGES}
+        assert operations == BY_ID | LISTS.keys() | {*CHANGES, *MANY} | ADMIN
+
+    def test_what_administers_is_refused(
+        self, labs: tuple[Lab, Callable[[], Lab]]
+    ) -> None:
+        lab, _ = labs
+        for operation in sorted(ADMIN):
+            method, path = operation.split()
+            answer = lab.ask(method, path.replace("{webhook_id}", "any"), {})
+            assert answer.status_code == 403, operation
 
     def test_what_the_other_has_is_answered_as_what_never_was(
         self, labs: tuple[Lab, Callable[[], Lab]]
@@ -228,12 +291,30 @@ class OwnerWalk:
                 never, theirs = (seen(answer, ids) for answer, ids in answers)
                 assert theirs == never, operation
                 status = 422 if operation in CHANGES else 404
-                assert never[0] == (201 if operation in CHANGES[2:] else status)
+                assert never[0] == (201 if operation in CHANGES[3:] else status)
         # It is as it was.
         for name in ("invocation_id", "submission_id", "dataset_id", "upload_id"):
             kind = {"invocation_id": "jobs"}.get(name, name.replace("_id", "s"))
             shown = other.world.get(f"/{kind}/{other.ids[name]}")
             assert shown["state"] in {"queued", "accepted", "ok", "open"}
+        batch = other.world.get(f"/batches/{other.ids['batch_id']}")
+        assert batch["counts"] == {"waiting": 1}
+
+    def test_many_are_those_of_the_owner(
+        self, labs: tuple[Lab, Callable[[], Lab]]
+    ) -> None:
+        lab, appear = labs
+        other = appear()
+        for operation in MANY:
+            method, path = operation.split()
+            for query in ("", "&owner=lab-b", "&search=b", "&state=queued"):
+                answer = lab.ask(method, f"{path}?at_most=99&dry_run=true{query}")
+                assert answer.status_code == 200, answer.text
+                assert other.ids["invocation_id"] not in answer.text
+        answer = lab.ask("POST", "/jobs/cancel?at_most=99")
+        assert answer.json()["done"] == answer.json()["matching"]
+        shown = other.world.get(f"/jobs/{other.ids['invocation_id']}")
+        assert shown["state"] == "queued"
 
     def test_nothing_differs_with_what_the_other_has(
         self, labs: tuple[Lab, Callable[[], Lab]]
@@ -266,7 +347,7 @@ class OwnerWalk:
             assert after[path] == before[path], path
         assert lab.ask("GET", "/jobs", if_none_match=tag).status_code == 304
         shown = "".join(text for _, text in after.values())
-        for name in ("invocation_id", "submission_id", "dataset_id", "upload_id"):
+        for name in other.ids.keys() - {"name"}:
             assert other.ids[name] not in shown
 
     def test_keys_and_cursors_of_the_other_are_of_no_use(
@@ -373,6 +454,10 @@ def two_labs(opened: Opened) -> Iterator[tuple[Lab, Callable[[], Lab]]]:
             upload = lab.ask("POST", "/uploads", {**FILE, "dataset_id": "file"})
             assert upload.status_code == 201, upload.text
             assert upload.json()["dataset_id"] == "file"
+            items = [{"dataset_id": "reads"}]
+            many = {"workflow_name": "sort", "items": items, "labels": {"lab": name}}
+            batch = lab.ask("POST", "/batches", many, idempotency_key=key)
+            assert batch.status_code == 201, batch.text
             shown = lab.get(f"/jobs/{ids[-1]}")
             assert (shown["dataset_id"], shown["owner"]) == ("reads", name)
             assert shown["parameters"] == job["parameters"]
@@ -384,6 +469,7 @@ def two_labs(opened: Opened) -> Iterator[tuple[Lab, Callable[[], Lab]]]:
                     "submission_id": submission_of(world, ids[-1]),
                     "dataset_id": datasets[-1],
                     "upload_id": upload.json()["upload_id"],
+                    "batch_id": batch.json()["batch_id"],
                     "name": "only-lab-b" if name == "lab-b" else "sort",
                 },
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,9 +20,11 @@ import uvicorn
 from attrs import evolve, frozen
 from dependency_injector import providers
 
-from galaxy_jobs.adapters.http_server import Server
+from galaxy_jobs.adapters.http_server import Connection, Server
 from galaxy_jobs.adapters.testing.memory import SimulatedGalaxy
 from galaxy_jobs.domain import (
+    BatchId,
+    BatchRequest,
     Dataset,
     DatasetId,
     GalaxyData,
@@ -31,6 +33,7 @@ from galaxy_jobs.domain import (
     Invocation,
     InvocationId,
     InvocationState,
+    Problem,
     Progress,
     Request,
     Sighting,
@@ -111,6 +114,40 @@ class Site:
             self.see(id_, sighting, now + number * each)
         return id_
 
+    def batch(
+        self,
+        workflow: str,
+        dataset_ids: Sequence[str],
+        *found: Sighting | Problem,
+        ago: timedelta,
+        labels: Mapping[str, str],
+    ) -> BatchId:
+        """Record a batch, and what was found of its first items."""
+        at, day = datetime.now(UTC) - ago, timedelta(days=1)
+        create = self.container.create_batch()
+        request = BatchRequest.of(
+            [(DatasetId(id_), {}, {}) for id_ in dataset_ids],
+            workflow_name=workflow,
+            parameters={},
+            labels=labels,
+        )
+        recorded = evolve(create, submit=evolve(create.submit, clock=lambda: at))(
+            request, SERVICE
+        )
+        for outcome in found:
+            item = self.container.batches().begin(
+                WHO, at=at, at_once=1000, max_active=0, deadline=day
+            )
+            assert item is not None
+            if isinstance(outcome, Problem):
+                rejected = item.rejected(outcome, at)
+                self.container.submissions().save(item, rejected, look_in=None)
+                continue
+            id_ = InvocationId(uuid4().hex[:16])
+            self.accept(item, id_, at)
+            self.see(id_, outcome, at + ago / 2)
+        return recorded.batch.batch_id
+
     def submission(
         self, request: Request, at: datetime, owner: str | None = None
     ) -> Submission:
@@ -126,6 +163,23 @@ class Site:
         day = timedelta(days=1)
         self.container.submissions().open(submission, deadline=day, key_lifetime=day)
         return submission
+
+    @contextmanager
+    def sweeping(self) -> Iterator[None]:
+        """Verify files while the block runs, as a poller does."""
+        ended = threading.Event()
+
+        def sweep() -> None:
+            while not ended.wait(0.1):
+                self.container.sweep_uploads()()
+
+        thread = threading.Thread(target=sweep)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def accept(self, submission: Submission, id_: InvocationId, at: datetime) -> None:
         """Record that Galaxy accepted it."""
@@ -191,7 +245,11 @@ def site(database_url: str, **instead: Any) -> Iterator[Site]:
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(
         uvicorn.Config(
-            create_app(container), lifespan="on", log_config=None, ws="none"
+            create_app(container),
+            http=Connection,
+            lifespan="on",
+            log_config=None,
+            ws="none",
         ),
         on_ready=lambda: None,
         on_stop=container.broadcast().stop,

@@ -49,26 +49,27 @@ def template_database(postgres_url: str) -> str:
 @pytest.fixture
 def database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     """The URL of a new database with the schema; it is dropped afterwards."""
-    with _database(postgres_url, template_database) as url:
+    with new_database(postgres_url, template_database) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def module_database_url(postgres_url: str, template_database: str) -> Iterator[str]:
     """The same, for all tests of a module together."""
-    with _database(postgres_url, template_database) as url:
+    with new_database(postgres_url, template_database) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database_url(postgres_url: str) -> Iterator[str]:
     """The URL of a new database without the schema; it is dropped afterwards."""
-    with _database(postgres_url, "template1") as url:
+    with new_database(postgres_url, "template1") as url:
         yield url
 
 
 @contextmanager
-def _database(postgres_url: str, template: str) -> Iterator[str]:
+def new_database(postgres_url: str, template: str) -> Iterator[str]:
+    """Make a database from a template; it is dropped at the end of the block."""
     name = f"test_{uuid4().hex}"
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
         sql.Identifier(name), sql.Identifier(template)

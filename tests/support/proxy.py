@@ -11,7 +11,7 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,8 +21,14 @@ from urllib.parse import urlsplit
 from attrs import define, field, frozen
 
 
+HTML, JSON = {"Content-Type": "text/html"}, {"Content-Type": "application/json"}
+
 Stage = Literal["before", "after"]
 """Before Galaxy has the request; after Galaxy has answered it."""
+
+
+HOP_HEADERS = {"host", "connection"}
+"""Headers that each server is sent its own ones of."""
 
 
 class Fate(Enum):
@@ -115,16 +121,18 @@ class _Server(ThreadingHTTPServer):
 
 @define(eq=False, repr=False)
 class Proxy:
-    """Passes requests on to Galaxy.
+    """Passes requests on to Galaxy, or to another server.
 
     Attributes:
-        upstream: Galaxy's address.
+        upstream: Its address.
+        keeps_host: Whether the server is told at which address it was asked.
         whim: Asked for the fate of whatever no gate holds; may sleep to delay it.
         seen: Everything that passed, in order.
     """
 
     upstream: str
     whim: Callable[[Passing], Fate] = field(default=lambda _: Fate.PASS)
+    keeps_host: bool = False
     seen: list[Passing] = field(factory=list, init=False)
     _gates: list[Gate] = field(factory=list, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
@@ -180,32 +188,37 @@ class Proxy:
                 if self._ended(proxy.fate(before)):
                     return
                 try:
-                    status, kind, answer = self._ask(body)
+                    status, headers, answer = self._ask(body)
                 except OSError:  # Galaxy is not there
                     self._ended(Fate.ERROR)
                     return
                 after = Passing(self.command, self.path, "after", status, answer)
                 if self._ended(proxy.fate(after)):
                     return
-                self._answer(status, kind, answer)
+                self._answer(status, answer, headers)
 
             do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _pass  # noqa: N815
 
-            def _ask(self, body: bytes) -> tuple[int, str, bytes]:
+            def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
                 target = urlsplit(proxy.upstream)
                 connection = http.client.HTTPConnection(
                     str(target.hostname), target.port, timeout=120
                 )
                 try:
+                    dropped = {"connection"} if proxy.keeps_host else HOP_HEADERS
                     kept = {
                         name: text
                         for name, text in self.headers.items()
-                        if name.lower() not in {"host", "connection"}
+                        if name.lower() not in dropped
                     }
                     connection.request(self.command, self.path, body or None, kept)
                     response = connection.getresponse()
-                    kind = response.getheader("Content-Type", "application/json")
-                    return response.status, kind, response.read()
+                    headers = {
+                        name: text
+                        for name in ("Content-Type", "Location")
+                        if (text := response.getheader(name)) is not None
+                    }
+                    return response.status, headers, response.read()
                 finally:
                     connection.close()
 
@@ -214,20 +227,23 @@ class Proxy:
                     self.close_connection = True
                     return True
                 if fate is Fate.ERROR:
-                    self._answer(502, "text/html", b"<html>Bad Gateway</html>")
+                    self._answer(502, b"<html>Bad Gateway</html>")
                     return True
                 if fate is Fate.BUSY:
-                    self._answer(429, "text/html", b"<html>Slow down</html>")
+                    self._answer(429, b"<html>Slow down</html>")
                     return True
                 if fate is Fate.ABSENT:
-                    self._answer(404, "application/json", b'{"err_msg": "not here"}')
+                    self._answer(404, b'{"err_msg": "not here"}', JSON)
                     return True
                 return False
 
-            def _answer(self, status: int, kind: str, body: bytes) -> None:
+            def _answer(
+                self, status: int, body: bytes, headers: Mapping[str, str] = HTML
+            ) -> None:
                 try:
                     self.send_response(status)
-                    self.send_header("Content-Type", kind)
+                    for name, text in headers.items():
+                        self.send_header(name, text)
                     self.send_header("Content-Length", str(len(body)))
                     self.end_headers()
                     self.wfile.write(body)

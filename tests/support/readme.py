@@ -4,7 +4,7 @@ A ``console`` block holds lines that begin with ``$``, each followed by what it
 printed. What cannot be the same twice is taken for what it is: ids, times and
 ports stand for those of this run, ``…`` stands for anything, how much white space
 there is between two words does not matter, nor does through which counts of jobs a
-run came to its end.
+run came to its end. At ``^C``, a command is interrupted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from signal import SIGINT
 
 from attrs import define, field, frozen
 
@@ -87,25 +88,34 @@ class Session:
             AssertionError: One prints something else.
         """
         for command, shown in block.commands():
-            printed = self.run(command)
-            self.compare(shown, printed, command)
+            before, ctrl_c, after = shown.partition("^C\n")
+            lines = before.count("\n") if ctrl_c else None
+            printed = self.run(command, lines)
+            self.compare(before + after, printed, command)
 
-    def run(self, command: str) -> str:
-        """Run one command, with this run's ids in it; return what it printed."""
+    def run(self, command: str, lines: int | None = None) -> str:
+        """Run one command, with this run's ids in it; return what it printed.
+
+        Args:
+            command: The command.
+            lines: The number of lines after which it is interrupted; None: it is not.
+        """
         for shown_id, real in self.known.items():
             command = command.replace(shown_id, real)
-        done = subprocess.run(
-            ["bash", "-c", command],
-            check=False,
+        with subprocess.Popen(
+            ["timeout", "--foreground", "120", "bash", "-c", command],
             env={**os.environ, **self.env},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
-        )
-        return done.stdout
+        ) as process:
+            assert process.stdout is not None
+            printed = [process.stdout.readline() for _ in range(lines or 0)]
+            if lines is not None:
+                process.send_signal(SIGINT)
+            return "".join([*printed, process.stdout.read()])
 
     def compare(self, shown: str, printed: str, command: str) -> None:
         """Hold what was printed to what is shown, and learn the ids in it.

@@ -155,13 +155,18 @@ class Service:
         self, method: str, path: str, body: object = None, **headers: str
     ) -> requests.Response:
         """Ask the API."""
-        return requests.request(
-            method,
-            self.url + path,
-            json=body,
-            headers={name.replace("_", "-"): text for name, text in headers.items()},
-            timeout=120,
-        )
+        with requests.Session() as session:
+            # It would read all variables, which pytest changes while threads ask.
+            session.trust_env = False
+            return session.request(
+                method,
+                self.url + path,
+                json=body,
+                headers={
+                    name.replace("_", "-"): text for name, text in headers.items()
+                },
+                timeout=120,
+            )
 
     def get(self, path: str) -> Any:
         answer = self.request("GET", path)
@@ -196,7 +201,7 @@ class Service:
         return self.get(f"/jobs/{invocation_id}")
 
     def wait(
-        self, invocation_id: str, *states: str, timeout: float = 60
+        self, invocation_id: str, *states: str, timeout: float = 120
     ) -> dict[str, Any]:
         """Wait until a job is in one of the states; none given: has ended."""
         wanted = set(states) or ENDED

@@ -327,8 +327,13 @@ class UploadContract:
         assert completed(world, upload).status_code == 200
         answer = world.ask("DELETE", f"/uploads/{upload['upload_id']}")
         problem(answer, 409, "already-ended")
-        assert not sent(world, upload["put"], b"other").is_success
         assert completed(world, upload).status_code == 200
+
+    def test_a_complete_one_takes_no_other_part(self, world: World) -> None:
+        upload = opened(world, b"small")
+        sent(world, upload["put"], b"small")
+        assert completed(world, upload).status_code == 200
+        assert not sent(world, upload["put"], b"other").is_success
 
     def test_there_is_none_by_another_id(self, world: World) -> None:
         for id_ in ("none", "%00", str(uuid4())):

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 def until(
     condition: Callable[[], T | None],
-    timeout: float = 20.0,
+    timeout: float = 60.0,
     *,
     every: float = 0.02,
 ) -> T:

@@ -259,5 +259,32 @@ def scenarios() -> dict[str, dict[str, Any]]:
     return {name: workflow(name, *steps) for name, steps in made.items()}
 
 
+def odd_outputs() -> dict[str, Any]:
+    """Return a workflow with outputs of each kind, and a step that makes none.
+
+    Two have one label, one has none, and one is hidden.
+    """
+    made = workflow(
+        "odd outputs",
+        data("text"),
+        tool("first", "text", output="result"),
+        tool("second", "text", operation="count", output="result"),
+        tool("third", "text", output=None),
+        tool("fourth", "text", output="aside"),
+        tool("fifth", "text", output="gone"),
+        tool("sixth", "text", output=None),
+    )
+    steps = made["steps"]
+    steps["3"]["workflow_outputs"] = [{"output_name": "output1", "label": None}]
+    steps["4"]["post_job_actions"] = {
+        "HideDatasetActionoutput1": {
+            "action_type": "HideDatasetAction",
+            "output_name": "output1",
+            "action_arguments": {},
+        }
+    }
+    return made
+
+
 def _in_range(least: int, most: int) -> dict[str, Any]:
     return {"type": "in_range", "min": least, "max": most}

@@ -14,12 +14,14 @@ from attrs import field, frozen
 
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
+    MemoryBatches,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTagChanges,
     SimulatedGalaxy,
 )
 from galaxy_jobs.adapters.testing.memory.galaxy import TEXT, SimulatedRun
@@ -44,13 +46,18 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.use_cases import (
+    CancelBatch,
     CancelJob,
     Check,
     ClearSuperseded,
+    CreateBatch,
+    DataUsers,
+    InvokeNext,
     Poll,
     Reconcile,
     Rerun,
     Submit,
+    UpdateTags,
 )
 from tests.support.faults import Faults
 
@@ -77,6 +84,10 @@ class World:
     reconcile: Reconcile
     poll: Poll
     cancel: CancelJob
+    batches: MemoryBatches
+    create_batch: CreateBatch
+    invoke_next: InvokeNext
+    cancel_batch: CancelBatch
     wiped: set[SubmissionId] = field(factory=set, init=False)
 
     @classmethod
@@ -111,6 +122,8 @@ class World:
             clock=clock,
             new_id=lambda: UUID(int=next(numbers)),
         )
+        superseded = faults.around("superseded", MemorySupersededRuns(store))
+        batches = faults.around("batches", MemoryBatches(store))
         reconcile = Reconcile(
             check=submit.check,
             submissions=submissions,
@@ -134,13 +147,28 @@ class World:
                 runner=runner,
                 reconcile=reconcile,
                 clear=ClearSuperseded(
-                    faults.around("superseded", MemorySupersededRuns(store)), histories
+                    superseded,
+                    histories,
+                    invocations,
+                    DataUsers(superseded, histories, clock),
+                    clock,
                 ),
                 clock=clock,
                 random=lambda: 0.5,
                 histories=histories,
+                update_tags=UpdateTags(
+                    faults.around("tag_changes", MemoryTagChanges(store)),
+                    histories,
+                    clock,
+                ),
             ),
             cancel=CancelJob(invocations, clock),
+            batches=batches,
+            create_batch=CreateBatch(
+                batches=batches, submit=submit, new_id=lambda: UUID(int=next(numbers))
+            ),
+            invoke_next=InvokeNext(batches, submit),
+            cancel_batch=CancelBatch(batches, clock),
         )
 
     # --- time ---

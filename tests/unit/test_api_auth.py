@@ -336,11 +336,26 @@ def test_nor_may_who_does_not_say_where_it_comes_from(door: Door) -> None:
 
 
 def test_by_cookie_nothing_is_changed_but_through_a_form(door: Door) -> None:
-    for path in ("/jobs", "/jobs/1/cancel", "/datasets"):
-        answer = door.post(path, JOB, **from_our_page(door.write))
+    ours = from_our_page(door.write)
+    theirs = {**ours, "Origin": "https://evil.example"}
+    for path, sent in (
+        ("/jobs", ours),
+        ("/jobs/1/cancel", ours),
+        ("/datasets", theirs),
+        ("/uploads", theirs),
+        ("/uploads", by_cookie(door.write)),
+        ("/uploads", {**ours, "Sec-Fetch-Site": "cross-site"}),
+    ):
+        answer = door.post(path, JOB, **sent)
         assert answer.status_code == 403
         assert code_of(answer) == "forbidden"
     assert door.submit.calls == []
+
+
+@pytest.mark.parametrize("path", ["/datasets", "/uploads"])
+def test_by_cookie_the_script_of_our_page_may_upload(door: Door, path: str) -> None:
+    assert door.post(path, {}, **from_our_page(door.write)).status_code == 400
+    assert door.post(path, {}, **from_our_page(door.read)).status_code == 403
 
 
 def test_a_browser_behind_a_proxy_says_itself_where_a_request_is_from(

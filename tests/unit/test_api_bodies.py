@@ -100,7 +100,7 @@ def test_a_source_is_told_apart_by_its_src(
             (
                 "unknown field `dataset`; its fields are: dataset_id, "
                 "workflow_name, overwrite, dataset_input, workflow_version, "
-                "use_cached_job, parameters."
+                "use_cached_job, parameters, labels."
             ),
         ),
     ],

@@ -244,6 +244,9 @@ def test_our_own_faults_are_logged_and_not_told(error: Exception) -> None:
         ("GET", "/jobs?limit=0", 400, "malformed-request"),
         ("GET", "/jobs?limit=201", 400, "malformed-request"),
         ("GET", "/jobs?limit=many", 400, "malformed-request"),
+        ("GET", "/jobs?batch_id=null", 400, "malformed-request"),
+        ("GET", "/jobs/inv1/outputs?links=null", 400, "malformed-request"),
+        ("GET", "/jobs/inv1/outputs?links=1e2", 400, "malformed-request"),
         ("GET", "/jobs?state=done", 400, "malformed-request"),
         ("GET", "/jobs?cursor=forged", 400, "malformed-request"),
         ("GET", "/jobs?dataset_id=%00", 400, "malformed-request"),
@@ -278,7 +281,7 @@ def test_a_parameter_is_named_with_what_was_read_and_what_is_expected() -> None:
     assert "'queued', 'done'; expected one of queued, in_progress," in state["detail"]
     assert state["field"] == "state"
     assert (
-        "Unknown query parameter 'datset_id'; known: cursor, dataset_id, "
+        "Unknown query parameter 'datset_id'; known: batch_id, created_after, "
         in (unknown["detail"])
     )
 

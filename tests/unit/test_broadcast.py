@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from galaxy_jobs.adapters.broadcast import Broadcast, Subscription, TransitionFilter
 from galaxy_jobs.adapters.testing.memory import MemoryStore, MemoryTransitionFeed
-from galaxy_jobs.domain import DatasetId, InvocationId, InvocationState
+from galaxy_jobs.domain import DatasetId, InvocationId, InvocationState, Label
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.model.viewer import SERVICE, Viewer, namespace
 from galaxy_jobs.domain.ports import JobTransition
@@ -39,6 +39,7 @@ class Feed(MemoryTransitionFeed):
         limit: int,
         dataset_id: DatasetId | None = None,
         invocation_id: InvocationId | None = None,
+        labels: Collection[Label] = (),
     ) -> Sequence[JobTransition]:
         if Feed.broken:
             raise StoreUnavailable("away")
@@ -48,6 +49,7 @@ class Feed(MemoryTransitionFeed):
             limit=limit,
             dataset_id=dataset_id,
             invocation_id=invocation_id,
+            labels=labels,
         )
 
 
@@ -65,6 +67,7 @@ class World:
             before,
             invocation_id=InvocationId(f"inv{job}"),
             dataset_id=DatasetId(f"{namespace(owner) if owner else ''}d{dataset}"),
+            labels={"job": str(job)},
             owner=owner,
             state=InvocationState.IN_PROGRESS,
         )
@@ -131,6 +134,7 @@ def test_who_waits_is_woken_by_what_it_wants_alone() -> None:
         viewer=st.just(SERVICE),
         dataset_id=st.sampled_from([None, DatasetId("d0"), DatasetId("d1")]),
         invocation_id=st.sampled_from([None, InvocationId("inv0")]),
+        labels=st.frozensets(st.sampled_from([Label("job", "0"), Label("job", "1")])),
     ),
 )
 def test_from_any_place_each_is_told_once_and_in_order(
@@ -154,6 +158,7 @@ def test_from_any_place_each_is_told_once_and_in_order(
                 limit=100,
                 dataset_id=wanted.dataset_id,
                 invocation_id=wanted.invocation_id,
+                labels=wanted.labels,
             )
         ]
 

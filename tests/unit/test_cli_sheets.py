@@ -73,7 +73,7 @@ def test_elements_stand_in_the_order_in_which_they_are_typed() -> None:
             "'name/b=d2' lies in an element that has data itself",
         ),
         ([f"a={URL}"], "The format of an address is missing"),
-        (["a=./1.fq"], "'./1.fq' is a file of this computer"),
+        (["a=./1.fq"], "There is no file './1.fq'"),
     ],
 )
 def test_an_element_that_cannot_be_read_is_quoted(
@@ -89,14 +89,17 @@ def test_whatever_is_typed_is_read_or_refused(typed: list[str]) -> None:
         assert collection("list", typed, "txt")["elements"]
 
 
-def test_a_file_that_is_here_is_no_dataset(
+def test_a_file_that_is_here_is_uploaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert data("reads.fq", None) == {"dataset_id": "reads.fq"}
     (tmp_path / "reads.fq").touch()
-    with pytest.raises(Usage, match=r"'reads\.fq' is a file of this computer"):
-        data("reads.fq", None)
+    assert data("reads.fq", None) == {"file": Path("reads.fq"), "ext": "fastqsanger"}
+    assert data("./reads.fq", "bam")["ext"] == "bam"
+    (tmp_path / "reads").touch()
+    with pytest.raises(Usage, match="The name of reads does not show its format"):
+        data("reads", None)
 
 
 # --- --sheet ------------------------------------------------------------------------
@@ -176,8 +179,14 @@ def test_single_files_become_a_list_or_one_dataset_each(written: Written) -> Non
         ("name,url\na,hda:1\nb\n", "line 3: url is empty"),
         ("name,url\na,hda:1,c\n", "line 2: 3 cells in 2 columns"),
         ("name,url\na,hda:1\n\na,hda:2\n", "line 4: 'a' stands in line 2, too"),
-        (f"name,url\na,{URL}\n", "line 2: The format of an address is missing"),
-        ("name,url\na,reads/1.fq\n", "line 2: 'reads/1.fq' is a file"),
+        (
+            f"name,url\na,{URL}\n",
+            "line 2, column url: The format of an address is missing",
+        ),
+        (
+            "name,url\na,reads/1.fq\n",
+            "line 2, column url: There is no file 'reads/1.fq'",
+        ),
         ("name,url\na,d1\n", "line 2: its data is a registered dataset already"),
         ('name,url\n"a,hda:1\n', "line 2: unexpected end of data"),
     ],

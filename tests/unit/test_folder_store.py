@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -112,6 +114,25 @@ class TestOnlyFolders(InFolder):
         store.finish(self.key, ref, SIZE)
         with store.read(self.key) as pieces:
             assert b"".join(pieces) == CONTENT
+
+    def test_the_sha256_of_a_part_is_computed_only_if_it_is_of_use(
+        self, store: FolderStore
+    ) -> None:
+        ref = store.begin(self.key, SIZE)
+        digest = hashlib.sha256(LAST).hexdigest()
+        stored = []
+        for offset, sha256 in ((PART, None), (PART, digest), (0, None)):
+            part = StoredPart(1, len(LAST))
+            url = store.sign_part(
+                self.key, ref, part, offset=offset, sha256=sha256, lifetime=HOUR
+            ).url
+            query = dict(parse_qsl(urlsplit(url).query))
+            with store.receive(self.key, 1, query, len(LAST)) as writer:
+                writer.write(LAST)
+                writer.finish()
+            marker = store.root / self.key / "part-00001"
+            stored.append(json.loads(marker.read_text())["sha256"])
+        assert stored == [None, digest, digest]
 
     def test_of_two_that_store_one_part_at_once_one_is_refused(
         self, store: FolderStore

@@ -25,6 +25,11 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.download import FileVersion
 from galaxy_jobs.domain.ports import OutputFiles
+from galaxy_jobs.domain.ports.output_files import (
+    BEGINNING,
+    CHUNK_SIZE,
+    MAX_CHUNK_SIZE,
+)
 from tests.support.hostile_galaxy import (
     ANSWERS,
     KEY,
@@ -130,6 +135,18 @@ def test_a_part_that_does_not_come_is_given_up(
         pytest.raises(RunnerUnavailable, match="answer"),
     ):
         stream.read()
+
+
+def test_the_parts_of_a_file_grow_behind_its_beginning(
+    server: HostileGalaxy, galaxy: Galaxy
+) -> None:
+    server.files[ID] = content = CONTENT * (BEGINNING // len(CONTENT) + 4)
+    stream = galaxy.open(ID, galaxy.version(ID))
+    sizes = [len(part) for part in read(stream)]
+    assert sum(sizes) == len(content)
+    at_first = BEGINNING // CHUNK_SIZE
+    assert set(sizes[:at_first]) == {CHUNK_SIZE}
+    assert set(sizes[at_first:-1]) == {MAX_CHUNK_SIZE}
 
 
 def test_a_range_that_a_proxy_drops_is_read_all_the_same(

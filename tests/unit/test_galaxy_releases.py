@@ -13,6 +13,7 @@ from galaxy_jobs.adapters.galaxy.releases import (
     LIMITS,
     OBJECT_STORES,
     PICK_VALUE,
+    PRIVACY,
     SUB_WORKFLOWS,
 )
 
@@ -23,9 +24,9 @@ LATER = [COMPLETED, SUB_WORKFLOWS, PICK_VALUE]
 @pytest.mark.parametrize(
     ("version", "gaps"),
     [
-        ("24.1.4", [ADDRESSES, CHECKSUMS, LIMITS, OBJECT_STORES, *LATER]),
-        ("24.2", [OBJECT_STORES, *LATER]),
-        ("25.0.4", [OBJECT_STORES, *LATER]),
+        ("24.1.4", [ADDRESSES, CHECKSUMS, LIMITS, OBJECT_STORES, PRIVACY, *LATER]),
+        ("24.2", [OBJECT_STORES, PRIVACY, *LATER]),
+        ("25.0.4", [OBJECT_STORES, PRIVACY, *LATER]),
         ("25.1.3", LATER),
         ("26.0", [PICK_VALUE]),
         ("26.0.2", [PICK_VALUE]),

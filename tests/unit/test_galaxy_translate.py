@@ -29,6 +29,7 @@ from galaxy_jobs.domain import (
     UrlData,
     judge,
 )
+from galaxy_jobs.domain.use_cases.downloads import whole_file
 
 
 VERSIONS = sorted(Path(__file__).with_name("recorded").iterdir())
@@ -410,6 +411,44 @@ def test_outputs() -> None:
     assert translate.output("x", "hda", "i", {}) == Output(label="x", src="hda", id="i")
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize(
+    ("name", "state", "is_whole"),
+    [
+        ("ok", "ok", True),
+        ("error", "error", False),
+        ("uploading", None, False),
+        ("deleted", "deleted", False),
+        ("purged", "purged", False),
+    ],
+)
+def test_an_output_is_downloaded_if_it_is_whole(
+    name: str, state: str | None, *, is_whole: bool, hidden: bool
+) -> None:
+    file = VERSIONS[-1] / f"data_{name}.json"  # recorded of the newest alone
+    content = json.loads(file.read_text())["answer"] | {"visible": not hidden}
+    output = translate.output("x", "hda", content["id"], content)
+    assert output.state == state or state is None
+    assert output.hidden is hidden
+    assert (whole_file(output) is not None) is is_whole
+
+
+def test_outputs_without_labels_and_values_are_shown() -> None:
+    """In the shape of `WorkflowInvocation.to_dict` of Galaxy 26.1."""
+    shown = recorded("run_success")
+    (made,) = shown["outputs"].values()
+    values = {"score": 0.5, "mode": "fast", "none": None, "parts": ["a", 1]}
+    shown |= {"outputs": {"output1 (Step 2)": made}, "output_values": values}
+    shown["output_collections"] = {"output1 (Step 2)": made}
+    assert list(translate.outputs_of(shown)) == [
+        ("output1 (Step 2)", "hda", made["id"]),
+        ("output1 (Step 2)", "hdca", made["id"]),
+    ]
+    outputs = list(translate.values_of(shown))
+    assert {output.label: output.value for output in outputs} == values
+    assert all(whole_file(output) is None for output in outputs)
+
+
 @pytest.mark.parametrize("content", [None, {}, "list"])
 def test_a_bulk_answer_that_is_no_list_is_unreadable(content: object) -> None:
     with pytest.raises(Unreadable):
@@ -636,3 +675,13 @@ def test_states_of_jobs_are_those_of_galaxy() -> None:
         "new", "resubmitted", "upload", "waiting", "queued", "running", "ok", "error",
         "failed", "paused", "deleting", "deleted", "stop", "stopped", "skipped",
     }  # fmt: skip
+
+
+def test_elements_of_a_collection_may_be_in_several_histories() -> None:
+    path = Path(__file__).parent / "recorded" / "26.1" / "made_collection.json"
+    shown = json.loads(path.read_text())["answer"]
+    found = translate.histories_of_elements(shown)
+    assert set(found.values()) > {shown["history_id"]}
+    assert set(found) == {element.id for element in translate.elements(shown)}
+    bare = {"elements": [{"object": {"id": "f2db41e1fa331b3e"}}, {"object": None}]}
+    assert translate.histories_of_elements(bare) == {"f2db41e1fa331b3e": None}

@@ -6,7 +6,12 @@ import pytest
 from attrs import evolve, frozen
 
 from galaxy_jobs.adapters.testing.contracts.data import DataCatalogContract, DataScene
+from galaxy_jobs.adapters.testing.contracts.exports import (
+    ExportScene,
+    RunExportsContract,
+)
 from galaxy_jobs.adapters.testing.contracts.output_files import (
+    CONTENT,
     FileScene,
     OutputFilesContract,
 )
@@ -41,6 +46,7 @@ from galaxy_jobs.domain import (
     JobState,
     Output,
     OutputFiles,
+    RunExports,
     Src,
     WorkflowId,
     judge,
@@ -199,6 +205,34 @@ class TestFiles(Simulated, OutputFilesContract):
     @pytest.fixture
     def file_scene(self, galaxy: SimulatedGalaxy) -> FileScene:
         return SimulatedFiles(galaxy)
+
+
+@frozen
+class SimulatedExports(ExportScene):
+    galaxy: SimulatedGalaxy
+
+    @property
+    def absent(self) -> InvocationId:
+        return InvocationId("absent")
+
+    def run(self) -> InvocationId:
+        return invoke(self.galaxy, self.galaxy.create("h"))
+
+    def make(self, export_id: str) -> None:
+        self.galaxy.file_contents[export_id] = CONTENT
+
+    def remove(self, export_id: str) -> None:
+        del self.galaxy.file_contents[export_id]
+
+
+class TestExports(Simulated, RunExportsContract):
+    @pytest.fixture
+    def exports(self, galaxy: SimulatedGalaxy) -> RunExports:
+        return galaxy
+
+    @pytest.fixture
+    def export_scene(self, galaxy: SimulatedGalaxy) -> ExportScene:
+        return SimulatedExports(galaxy)
 
 
 @pytest.fixture

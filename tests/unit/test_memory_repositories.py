@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 from galaxy_jobs.adapters.testing.contracts.audit import AuditLogContract
+from galaxy_jobs.adapters.testing.contracts.batches import BatchRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.datasets import DatasetRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.feed import TransitionFeedContract
 from galaxy_jobs.adapters.testing.contracts.invocations import (
@@ -16,29 +17,37 @@ from galaxy_jobs.adapters.testing.contracts.invocations import (
 from galaxy_jobs.adapters.testing.contracts.owners import OwnersContract
 from galaxy_jobs.adapters.testing.contracts.queue import PollQueueContract
 from galaxy_jobs.adapters.testing.contracts.repositories import Repositories
+from galaxy_jobs.adapters.testing.contracts.retention import RetentionContract
 from galaxy_jobs.adapters.testing.contracts.sessions import SessionRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.signing_keys import SigningKeysContract
 from galaxy_jobs.adapters.testing.contracts.submissions import (
     SubmissionRepositoryContract,
 )
 from galaxy_jobs.adapters.testing.contracts.superseded import SupersededRunsContract
+from galaxy_jobs.adapters.testing.contracts.tag_changes import TagChangesContract
 from galaxy_jobs.adapters.testing.contracts.tokens import TokenRepositoryContract
 from galaxy_jobs.adapters.testing.contracts.uploads import UploadRepositoryContract
+from galaxy_jobs.adapters.testing.contracts.webhooks import WebhookRepositoryContract
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryAuditLog,
+    MemoryBatches,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
+    MemoryRetention,
     MemorySessions,
     MemorySigningKeys,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTagChanges,
     MemoryTokens,
     MemoryTransitionFeed,
     MemoryUploads,
+    MemoryWebhooks,
 )
+from tests.support.job_lists import SearchedJobFilters
 from tests.support.sightings import SIGHTINGS, store_between_others
 
 
@@ -48,14 +57,18 @@ def in_memory() -> Repositories:
     return Repositories(
         datasets=MemoryDatasets(store),
         submissions=MemorySubmissions(store),
+        batches=MemoryBatches(store),
         invocations=MemoryInvocations(store),
         queue=MemoryPollQueue(store),
         superseded=MemorySupersededRuns(store),
+        retention=MemoryRetention(store),
+        tag_changes=MemoryTagChanges(store),
         tokens=MemoryTokens(store),
         sessions=MemorySessions(store),
         signing_keys=MemorySigningKeys(store),
         uploads=MemoryUploads(store),
         audit=MemoryAuditLog(store),
+        webhooks=MemoryWebhooks(store),
         feed=MemoryTransitionFeed(store),
         pass_time=clock.advance,
     )
@@ -75,7 +88,15 @@ class TestSubmissions(InMemory, SubmissionRepositoryContract):
     pass
 
 
+class TestBatches(InMemory, BatchRepositoryContract):
+    pass
+
+
 class TestInvocations(InMemory, InvocationRepositoryContract):
+    pass
+
+
+class TestJobFilters(InMemory, SearchedJobFilters):
     pass
 
 
@@ -88,6 +109,14 @@ def test_what_galaxy_says_keeps_no_other_from_being_stored(
     fields: dict[str, Any],
 ) -> None:
     store_between_others(in_memory(), fields)
+
+
+class TestTagChanges(InMemory, TagChangesContract):
+    pass
+
+
+class TestRetention(InMemory, RetentionContract):
+    pass
 
 
 class TestSupersededRuns(InMemory, SupersededRunsContract):
@@ -107,6 +136,10 @@ class TestSigningKeys(InMemory, SigningKeysContract):
 
 
 class TestUploads(InMemory, UploadRepositoryContract):
+    pass
+
+
+class TestWebhooks(InMemory, WebhookRepositoryContract):
     pass
 
 

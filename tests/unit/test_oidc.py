@@ -733,17 +733,7 @@ def test_the_doctor_asks_each_provider(trust: Trust) -> None:
     def found(*trusted: Issuer) -> list[Finding]:
         settings = Settings(home=Path("/nowhere"), issuers=trusted)
         with opened(settings) as parts:
-            doctor = Doctor(
-                settings,
-                None,
-                parts.engine,
-                parts.queue,
-                parts.galaxy,
-                parts.identity_providers(),
-                parts.object_store,
-                parts.clock(),
-            )
-            outcomes = doctor._outcomes("issuers", CHECKS["issuers"], {})
+            outcomes = Doctor(parts)._outcomes("issuers", CHECKS["issuers"], {})
             return [Finding("issuers", *outcome) for outcome in outcomes]
 
     (none,) = found()

@@ -74,7 +74,7 @@ def test_what_is_no_control_stays_as_it_is() -> None:
         lambda: sys.stdout.write(HOSTILE),
         lambda: sys.stderr.writelines([HOSTILE]),
         lambda: output.show(HOSTILE, Text(HOSTILE)),
-        lambda: output.show(output.table("a", rows=[(HOSTILE,)])),
+        lambda: output.show(output.listing({"a": "a"})([{"a": HOSTILE}])),
         lambda: output.show(output.fields(("a", HOSTILE), ("b", Text(HOSTILE)))),
         lambda: output.line(HOSTILE),
         lambda: output.document({HOSTILE: [HOSTILE]}),

@@ -95,6 +95,34 @@ def test_what_was_superseded_is_cleared_once_the_later_one_has_completed(
     assert world.job(first).state is InvocationState.COMPLETED, "it did complete"
 
 
+@pytest.mark.parametrize("purge", [True, False])
+def test_results_that_are_purged_are_shown_as_deleted(
+    world: World,
+    purge: bool,  # noqa: FBT001
+) -> None:
+    clear = evolve(world.poll.clear, purge=purge)
+    world = evolve(world, poll=evolve(world.poll, clear=clear))
+    first = world.submit(REQUEST, SERVICE).invocation_id
+    world.settle()
+    world.submit(OVERWRITE, SERVICE)
+    world.settle()
+    assert deleted(world, first)
+    after = world.job(first)
+    assert after.results == ("deleted" if purge else "kept")
+    assert (after.results_deleted_at is not None) == purge
+    assert after.state is InvocationState.COMPLETED
+
+
+def test_the_history_of_an_adopted_one_is_kept(world: World) -> None:
+    first = world.submit(REQUEST, SERVICE).invocation_id
+    world.settle()
+    run = world.job(first)
+    world.store.invocations[first] = evolve(run, adopted=True)
+    world.submit(OVERWRITE, SERVICE)
+    world.settle()
+    assert not deleted(world, first)
+
+
 def test_a_running_one_is_stopped_first(world: World) -> None:
     first = world.submit(REQUEST, SERVICE).invocation_id
     world.galaxy.tick()

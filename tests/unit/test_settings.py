@@ -9,7 +9,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from galaxy_jobs.domain import InvokeOptions, Issuer, Scope, Sees
+from galaxy_jobs.domain import InvocationState, InvokeOptions, Issuer, Scope, Sees
+from galaxy_jobs.domain.model.retention import RetentionPolicy
 from galaxy_jobs.domain.use_cases import PollPolicy
 from galaxy_jobs.entrypoints.environment import BadSetting, Service, read
 from galaxy_jobs.entrypoints.settings import LIBPQ_SECRETS, SETTINGS, Settings, load
@@ -235,6 +236,12 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
         id = "f597429621d6eb2b"
         takes_dataset = false
         owners = ["lab-a", "lab-b"]
+        results_days = 7
+        [retention]
+        results_days = 90
+        results_days_failed = 14
+        intermediates = "delete when completed"
+        jobs_days = 400
         [poll]
         min_interval = 2
         max_interval = "PT4M"
@@ -269,6 +276,13 @@ def test_the_file_holds_the_allowlist_and_how_to_poll(
     assert settings.threads == 3
     assert settings.submit.key_lifetime == timedelta(minutes=1)
     assert settings.http.rate == 50
+    assert settings.kept == RetentionPolicy(
+        results=timedelta(days=90),
+        by_state={InvocationState.FAILED: timedelta(days=14)},
+        by_workflow={"two": timedelta(days=7)},
+        delete_intermediates=True,
+        jobs=timedelta(days=400),
+    )
     assert settings.http.allow_origins[0] == "https://app.example.org"
 
 
@@ -372,6 +386,11 @@ def test_nobody_is_given_up_who_may_still_be_waiting_for_galaxy(
         ("[retention]\naudit_days = 0.5", "audit_days must be from 1 to 36500"),
         ("[retention]\naudit_days = inf", "audit_days"),
         ("[retention]\nother = 1", "other"),
+        ("[retention]\nresults_days = 0", "results_days must be from 1 to 36500"),
+        ("[retention]\nresults_days_failed = 'x'", "'x'; expected a number"),
+        ("[retention]\nintermediates = 'drop'", "'keep' or 'delete when completed'"),
+        ("[retention]\njobs_days = 9\nresults_days = 10", "must be kept until"),
+        ("[[workflows]]\nname = 'a'\nresults_days = 0.5", "[[workflows]] has"),
         ("[http]\nburst = 0.5", "burst"),
         ("[http]\nstreams = -1", "streams"),
         ("[http]\nallow_origins = 1", "[http] allow_origins is 1; expected a list"),

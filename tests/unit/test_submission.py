@@ -35,12 +35,16 @@ from galaxy_jobs.domain.model.submission import (
     history_mark,
     history_name,
 )
-from galaxy_jobs.domain.model.values import PARAMETERS_SIZE, json_size
+from galaxy_jobs.domain.model.values import PARAMETERS_SIZE, BatchId, json_size
 from tests.support.build import LATER, NOON, a_submission
 
 
 # Said again here on purpose: the table must not be its own witness.
-OPEN = {SubmissionState.SUBMITTING, SubmissionState.UNKNOWN}
+OPEN = {
+    SubmissionState.WAITING,
+    SubmissionState.SUBMITTING,
+    SubmissionState.UNKNOWN,
+}
 ACCEPTED = SubmissionState.ACCEPTED
 PROBLEM = Problem("galaxy-unavailable", "It did not answer.")
 
@@ -55,10 +59,22 @@ def happen(event: SubmissionEvent, to: Submission, run: str = "inv1") -> Submiss
             return to.accepted(InvocationId(run), LATER)
         case SubmissionEvent.NO_RUN:
             return to.rejected(PROBLEM, LATER)
+        case SubmissionEvent.BEGUN:
+            return to.begun(LATER)
+        case SubmissionEvent.PUT_OFF:
+            item = evolve(to, batch_id=BatchId(UUID(int=9)))
+            return evolve(item.not_invoked(PROBLEM, LATER), batch_id=None)
 
 
 def expected(before: SubmissionState, event: SubmissionEvent) -> SubmissionState | None:
     """What becomes of it, in the words of the design; None: it is refused."""
+    waiting, submitting = SubmissionState.WAITING, SubmissionState.SUBMITTING
+    if event is SubmissionEvent.BEGUN:
+        return submitting if before is waiting else None
+    if event is SubmissionEvent.PUT_OFF:
+        return waiting if before is submitting else None
+    if before is waiting and event is not SubmissionEvent.NO_RUN:
+        return None  # nobody has begun it
     if before is ACCEPTED:
         return None  # a run is a fact, and there is one only
     if event is SubmissionEvent.RUN_FOUND:

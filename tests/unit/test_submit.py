@@ -48,7 +48,6 @@ CALLS = [
     "submissions.holder",
     "datasets.get",
     "catalog.find",
-    "datasets.get_many",
     "data.describe",
     "runner.identity",
     "submissions.open",

@@ -30,12 +30,15 @@ from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
 from galaxy_jobs.adapters.testing.memory import (
     ManualClock,
     MemoryAuditLog,
+    MemoryBatches,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
+    MemoryRetention,
     MemoryStore,
     MemorySubmissions,
     MemorySupersededRuns,
+    MemoryTagChanges,
     MemoryTokens,
     MemoryTransitionFeed,
     SimulatedGalaxy,
@@ -85,7 +88,7 @@ from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
 from galaxy_jobs.entrypoints.settings import Settings
-from galaxy_jobs.entrypoints.web import forms, pages, render
+from galaxy_jobs.entrypoints.web import batches, forms, pages, render
 from galaxy_jobs.entrypoints.web.forms import Field, Form
 from galaxy_jobs.entrypoints.web.render import ASSETS
 from galaxy_jobs.entrypoints.web.submit import SubmitForm
@@ -149,6 +152,15 @@ class World:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["invocation_id"])
 
+    def batch(self, *items: dict[str, Any], begin: bool = True, **fields: Any) -> str:
+        """Submit a batch, begin its items if wanted, and return its id."""
+        body = {"workflow_name": "Sort", "items": items, **fields}
+        answer = self.api.post("/batches", json=body)
+        assert answer.status_code == 201, answer.text
+        while begin and self.container.invoke_next()():
+            pass
+        return str(answer.json()["batch_id"])
+
     def register(self, id_: str) -> None:
         source = {"src": "hda", "id": "1"}
         body = {"dataset_id": id_, "name": f"Data {id_}"[:255], "source": source}
@@ -178,7 +190,10 @@ def world() -> Iterator[World]:
         "submissions": MemorySubmissions(store),
         "invocations": MemoryInvocations(store),
         "queue": MemoryPollQueue(store),
+        "batches": MemoryBatches(store),
         "superseded": MemorySupersededRuns(store),
+        "tag_changes": MemoryTagChanges(store),
+        "retention": MemoryRetention(store),
         "tokens": MemoryTokens(store),
         "audit_log": MemoryAuditLog(store),
         "feed": MemoryTransitionFeed(store),
@@ -236,6 +251,87 @@ def test_filters_combine_and_can_be_taken_back(world: World) -> None:
     assert '"/?dataset_id=reads"' in page  # the chip of the state leaves it out
     assert '"/?dataset_id=reads&amp;state=queued&amp;state=failed"' in page
     assert 'name="state" value="failed"' in page  # the form keeps it
+
+
+def test_labels_lead_to_the_jobs_that_have_them(world: World) -> None:
+    labelled = world.submit(labels={"plate": "<7> & 8"})
+    other = world.submit()
+    query = "label=plate:%3C7%3E%20%26%208"
+    page = world.get(f"/?{query}")
+    assert labelled in page
+    assert other not in page
+    assert 'name="label" value="plate:&lt;7&gt; &amp; 8"' in page  # the form keeps it
+    assert 'aria-current="true">plate:&lt;7&gt; &amp; 8' in page
+    assert "plate: &lt;7&gt; &amp; 8" in world.get(f"/ui/jobs/{labelled}")
+    found = world.get("/?search=%3C7%3E")
+    assert labelled in found
+    assert other not in found
+    assert other not in world.get(f"/?{query}&search=nothing")
+    world.get("/?label=plate", 400)
+    assert '<option value="plate:&lt;7&gt; &amp; 8">' in page  # suggested
+    assert labelled in world.get(f"/?label=&{query}")  # nothing more was typed
+    found = world.get(f"/?search={labelled}&state=failed")
+    assert "No matching jobs" in found
+    assert "The job with this id" in found
+    assert f'href="/ui/jobs/{labelled}"' in found
+
+
+def test_labels_of_a_job_are_changed_by_a_form(world: World) -> None:
+    id_ = world.submit(labels={"plate": "<7>"})
+    page = world.get(f"/ui/jobs/{id_}")
+    world.api.patch(
+        f"/jobs/{id_}",
+        content='{"labels": {"meanwhile": "1"}}',
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    answer = world.send(
+        f"/ui/jobs/{id_}/labels", page, labels="checked:\r\nproject:a: b\r\n\r\n"
+    )
+    assert answer.headers["location"] == f"/ui/jobs/{id_}"
+    assert world.api.get(f"/jobs/{id_}").json()["labels"] == {
+        "checked": "",
+        "meanwhile": "1",
+        "project": "a: b",
+    }
+    assert world.send(f"/ui/jobs/{id_}/labels", page, labels="plate").status_code == 400
+    assert world.send("/ui/jobs/nothing/labels", page, labels="").status_code == 404
+
+
+def test_all_jobs_that_match_are_cancelled_after_a_confirmation(world: World) -> None:
+    ids = [world.submit(labels={"plate": "7"}) for _ in range(3)]
+    other = world.submit()
+    listed = world.get("/?label=plate:7")
+    (link,) = re.findall(r'href="(/ui/many/cancel[^"]*)"', listed)
+    link = unescape(link)
+    page = world.get(link)
+    assert "Cancel 3 jobs?" in text_of(page)
+    late = world.submit(labels={"plate": "7"})
+    answer = world.send(link, page)
+    assert (answer.status_code, "More than 3 jobs" in answer.text) == (409, True)
+    page = world.get(link)
+    answer = world.send(link, page)
+    assert "4 of 4 jobs cancelled" in text_of(answer.text)
+    for id_ in [*ids, late]:
+        assert world.api.get(f"/jobs/{id_}").json()["state"] == "cancelling"
+    assert world.api.get(f"/jobs/{other}").json()["state"] == "queued"
+    for typed in ("", "x", "9" * 5000, "-1"):
+        assert world.send(link, page, at_most=typed).status_code == 400
+    world.sweep(9)
+    assert "No matching jobs" in world.get(link)
+    world.get("/ui/many/delete", 404)
+
+
+def test_all_jobs_that_match_run_again_once(world: World) -> None:
+    for _ in range(2):
+        world.submit(labels={"plate": "7"})
+    (link,) = re.findall(r'href="(/ui/many/rerun[^"]*)"', world.get("/?label=plate:7"))
+    link = unescape(link)
+    page = world.get(link)
+    assert "Run 2 jobs again?" in text_of(page)
+    for _ in range(2):  # the form is sent twice
+        answer = world.send(link, page)
+        assert "2 of 2 jobs run again" in text_of(answer.text)
+    assert world.get("/?label=plate:7").count('class="job ') == 4
 
 
 def test_jobs_have_an_owner_where_there_are_tokens(world: World) -> None:
@@ -496,6 +592,42 @@ def test_outputs_are_fetched_separately_and_errors_stay_in_their_place(
     world.get(f"/ui/jobs/{id_}/outputs", 503)
 
 
+def test_all_outputs_are_offered_as_a_zip_once_they_are_whole(world: World) -> None:
+    lines = Output(label="lines", src="hda", id="o1", state="ok")
+    score = Output(label="score", src="value", value=0.5)
+    for number, (more, offered) in enumerate(
+        (
+            ([], False),
+            ([score], False),
+            ([evolve(lines, label="more", state="empty"), score], True),
+            ([evolve(lines, label="more", state="running")], False),
+            ([evolve(lines, label="more", state="deleted")], False),
+        )
+    ):
+        world.galaxy.add_workflow(f"Zip {number}", outputs=[lines, *more])
+        id_ = world.submit(workflow_name=f"Zip {number}")
+        world.sweep(9)
+        page = world.get(f"/ui/jobs/{id_}/outputs")
+        assert (f'href="/jobs/{id_}/outputs.zip" download' in page) is offered
+
+
+def test_the_crate_of_a_job_is_waited_for_on_a_page(world: World) -> None:
+    id_ = world.submit()
+    link = f'href="/ui/jobs/{id_}/ro-crate"'
+    assert link not in world.get(f"/ui/jobs/{id_}")
+    world.sweep(9)
+    assert link in world.get(f"/ui/jobs/{id_}")
+    answer = world.api.get(f"/ui/jobs/{id_}/ro-crate")
+    assert (answer.status_code, answer.headers["refresh"]) == (200, "2")
+    assert "begins by itself" in answer.text
+    world.galaxy.file_contents[f"export of {id_}"] = b"a crate"
+    answer = world.api.get(f"/ui/jobs/{id_}/ro-crate", follow_redirects=False)
+    crate = f"/jobs/{id_}/ro-crate"
+    assert (answer.status_code, answer.headers["location"]) == (303, crate)
+    assert world.api.get(crate).content == b"a crate"
+    world.get("/ui/jobs/none/ro-crate", 404)
+
+
 class NestedRun(SimulatedGalaxy):
     """A run of which each job takes a minute, and those of a sub-workflow fail."""
 
@@ -607,6 +739,22 @@ def test_cancelling_leads_back_to_the_job(world: World) -> None:
     assert "Cancelling" in text_of(world.get(f"/ui/jobs/{id_}"))
     world.sweep(9)
     assert world.api.get(f"/jobs/{id_}").json()["state"] == "cancelled"
+
+
+def test_results_are_deleted_after_a_question(world: World) -> None:
+    id_ = world.submit()
+    path = f"/ui/jobs/{id_}"
+    assert "Delete results" not in text_of(world.get(path))
+    world.sweep(9)
+    page = world.get(path)
+    assert "for good, with everything in it" in text_of(page)
+    answer = world.send(f"{path}/delete-results", page)
+    assert (answer.status_code, answer.headers["location"]) == (303, path)
+    page = world.get(path)
+    assert "The results were deleted" in text_of(page)
+    assert "Delete results" not in text_of(page)
+    assert "Run again" in text_of(page)
+    assert 'hx-trigger="load" hx-select="#outputs"' not in page
 
 
 def test_jobs_that_were_stopped_are_not_called_failed() -> None:
@@ -1114,6 +1262,144 @@ class Lost:
         raise StoreUnavailable("The database cannot be reached.")
 
 
+# --- batches ---
+
+
+READS = {"dataset_id": "reads"}
+
+
+def test_an_empty_list_of_batches_explains_how_to_submit_one(world: World) -> None:
+    page = world.get("/ui/batches")
+    assert "galaxy-jobs submit-many" in text_of(page)
+    assert 'href="/ui/batches" aria-current="page"' in page
+    assert 'href="/ui/batches"' in world.get("/")
+
+
+def test_each_batch_is_a_line_with_the_number_of_items_in_each_state(
+    world: World,
+) -> None:
+    first = world.batch(READS, READS, labels={"plate": "<7>"})
+    world.sweep(9)
+    second = world.batch(READS, begin=False)
+    page = world.get("/ui/batches")
+    assert page.index(second) < page.index(first)
+    text = text_of(page)
+    assert "2 completed" in text
+    assert "1 waiting" in text
+    assert "plate: <7>" in text
+    assert 'aria-label="2 of 2 items completed"' in page
+    assert f'href="/ui/batches/{first}"' in page
+
+
+def test_older_batches_are_a_page_further(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "PAGE_SIZE", 2)
+    ids = []
+    for _ in range(3):
+        world.clock.advance(timedelta(seconds=1))
+        ids.append(world.batch(READS, begin=False))
+    page = world.get("/ui/batches")
+    assert [id_ in page for id_ in ids] == [False, True, True]
+    older = re.findall(r'rel="next" href="(.*?)"', page)[0]
+    page = world.get(unescape(older))
+    assert [id_ in page for id_ in ids] == [True, False, False]
+    assert "Older batches" not in page
+
+
+def test_a_batch_opens_into_its_failures_its_items_and_its_jobs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "PAGE_SIZE", 2)
+    details = JobDetails(tool="sort1", exit_code=2, message="No <such> key")
+    world.galaxy.add_workflow("Bad", plan=FAILURE, details={"sort": details})
+    id_ = world.batch(READS, READS, READS, workflow_name="Bad")
+    other = world.submit()
+    world.sweep(9)
+    page = world.get(f"/ui/batches/{id_}")
+    text = text_of(page)
+    assert "3 failed" in text
+    assert text.index("Failures") < text.index("Items")
+    assert text.count("No <such> key") == 3 + 2  # two items on the page
+    jobs = unescape(re.findall(r'href="(/\?batch_id=[^"]*state=failed)"', page)[0])
+    listed = world.get(jobs)
+    assert listed.count('class="job failed"') == 3
+    assert other not in listed
+    assert f'name="batch_id" value="{id_}"' in listed  # the form keeps it
+    assert "/?state=failed" in listed  # its chip takes it away
+    following = re.findall(r'rel="next" href="(.*?)"', page)[0]
+    page = world.get(unescape(following))
+    assert re.findall(r'class="number">(\d)</span> <a', page) == ["3"]
+    assert "There are no more." in world.get(f"/ui/batches/{id_}?after=1000")
+    world.get(f"/ui/batches/{id_}?after=1001", 400)
+    world.get(f"/ui/batches/{id_}?after=x", 400)
+
+
+def test_an_item_without_a_job_leads_to_its_submission(world: World) -> None:
+    id_ = world.batch(READS, begin=False)
+    page = world.get(f"/ui/batches/{id_}")
+    (link,) = re.findall(r'href="(/ui/submissions/[^"]*)"', page)
+    text = text_of(world.get(link))
+    assert "has not been sent to Galaxy yet" in text
+    world.galaxy.workflows.clear()
+    while world.container.invoke_next()():
+        pass
+    assert "1 rejected" in text_of(world.get(f"/ui/batches/{id_}"))
+    assert "no workflow" in text_of(world.get(f"/ui/batches/{id_}"))
+    assert "The job was not run" in text_of(world.get(link))
+
+
+def test_a_batch_is_cancelled_by_a_form_that_asks_first(world: World) -> None:
+    id_ = world.batch(READS, READS, begin=False)
+    url = f"/ui/batches/{id_}"
+    page = world.get(url)
+    assert "Stop this batch" in page
+    assert f'action="{url}/rerun"' not in page  # nothing has failed
+    assert f'hx-get="{url}?after=-1"' in page  # it is kept up to date
+    answer = world.send(f"{url}/cancel", page)
+    assert (answer.status_code, answer.headers["location"]) == (303, url)
+    page = world.get(url)
+    assert "2 rejected" in text_of(page)
+    assert "Stop this batch" not in page
+    assert f'action="{url}/rerun"' not in page  # what was cancelled has not failed
+    assert "hx-get" not in page
+    htmx = {"HX-Request": "true", "HX-Target": "live"}
+    assert world.api.get(url, headers=htmx).headers["hx-refresh"] == "true"
+    assert world.send(f"{url}/cancel", page).status_code == 303  # once more
+
+
+def test_what_has_failed_of_a_batch_is_run_again_once(world: World) -> None:
+    world.galaxy.add_workflow("Bad", plan=FAILURE)
+    id_ = world.batch(READS, READS, workflow_name="Bad")
+    world.sweep(9)
+    url = f"/ui/batches/{id_}"
+    page = world.get(url)
+    assert "Stop this batch" not in page
+    answer = world.send(f"{url}/rerun", page)
+    again = answer.headers["location"]
+    assert answer.status_code == 303
+    assert again != url
+    assert f'href="{url}"' in world.get(again)  # rerun of
+    assert "2 items" in text_of(world.get(again))
+    # Sent twice, it runs once.
+    assert world.send(f"{url}/rerun", page).headers["location"] == again
+    assert "rerun" in text_of(world.get("/ui/batches"))
+    answer = world.send(f"{again}/rerun", page)
+    assert answer.status_code == 409
+
+
+def test_who_may_only_read_has_no_buttons_on_a_batch(world: World) -> None:
+    id_ = world.batch(READS, begin=False)
+    token = world.container.create_token()("reader", Scope.READ).text
+    until(lambda: world.api.get("/jobs").status_code == 401, every=0.2)
+    world.api.headers["Authorization"] = f"Bearer {token}"
+    url = f"/ui/batches/{id_}"
+    page = world.get(url)
+    assert "<form" not in page.partition("<main")[2]
+    for action in ("cancel", "rerun"):
+        assert world.send(f"{url}/{action}", page).status_code == 403
+
+
 # --- what is wrong with an address ---
 
 
@@ -1125,6 +1411,10 @@ class Lost:
         ("/ui/submit?workflow_name=Nope", 404, "no workflow named 'Nope'"),
         ("/?state=asleep", 400, "expected one of queued,"),
         ("/?cursor=xyz", 400, "Bad cursor"),
+        ("/ui/batches/nonsense", 404, "There is no batch 'nonsense'."),
+        (f"/ui/batches/{UUID(int=0)}", 404, "There is no batch"),
+        ("/ui/batches?cursor=xyz", 400, "Bad cursor"),
+        ("/?batch_id=xyz", 404, "There is no batch 'xyz'."),
         ("/?page=2", 400, "Unknown query parameter 'page'"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -209,6 +210,9 @@ class LocalStore:
                     "-s3",
                     f"-s3.port={s3}",
                     f"-s3.port.grpc={s3_grpc}",
+                    # Servers of tables, on ports that a second store would want, too.
+                    "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
                     f"-s3.config={identities}",
                     "-s3.autoCreateBucket=false",
                     "-s3.allowedOrigins=*",
@@ -229,8 +233,12 @@ class LocalStore:
         deadline = time.monotonic() + START_TIMEOUT
         while not self.running:
             if not self.processes():
+                # Its last words are those before the traces of its threads.
+                log = self.log.read_text(encoding="utf-8", errors="replace")
+                fatal = re.search(r"^F\d+ \S+ \S+ (.*)", log, re.MULTILINE)
                 raise EmbeddedError(
-                    f"SeaweedFS ended while starting: {tail(self.log)}. See {self.log}."
+                    "SeaweedFS ended while starting: "
+                    f"{fatal[1] if fatal else tail(self.log)}. See {self.log}."
                 )
             if time.monotonic() > deadline:
                 raise EmbeddedError(

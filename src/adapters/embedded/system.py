@@ -29,6 +29,12 @@ HOST = "127.0.0.1"
 LOCK_POLL_INTERVAL = 0.05
 """Seconds between two attempts to take a lock within a time."""
 
+ENVIRONMENT = slice(47, 49)
+"""Its begin and its end, among the fields of ``/proc/PID/stat`` after the name."""
+
+EXEC_TIMEOUT = 5.0
+"""Seconds to wait for a process that becomes another program."""
+
 
 @contextmanager
 def locked(
@@ -144,12 +150,33 @@ def marked_processes(marker: str) -> set[int]:
     for pid in process_ids():
         # Another user's are not readable, and a zombie has none.
         with suppress(OSError):
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            for variable in environment.split(b"\0"):
+            for variable in _environment(pid).split(b"\0"):
                 name, _, value = variable.partition(b"=")
                 if name == b"PATH" and wanted in value.split(b":"):
                     pids.add(pid)
     return pids
+
+
+def _environment(pid: int) -> bytes:
+    """Return the environment of a process.
+
+    For a moment, a process that becomes another program shows none, and that of the new
+    one is nowhere yet.
+
+    Raises:
+        OSError: It is not readable, or the process has no program: it has ended, or is
+            the kernel's own.
+    """
+    files = Path(f"/proc/{pid}")
+    deadline = time.monotonic() + EXEC_TIMEOUT
+    while not (environment := (files / "environ").read_bytes()):
+        os.readlink(files / "exe")  # noqa: PTH115
+        stat = (files / "stat").read_text(encoding="utf-8", errors="replace")
+        begin, end = stat.rpartition(")")[2].split()[ENVIRONMENT]
+        if begin == end != "0" or time.monotonic() > deadline:
+            break
+        time.sleep(0.001)
+    return environment
 
 
 def kill_marked(marker: str, timeout: float) -> None:

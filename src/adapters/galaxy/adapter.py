@@ -7,17 +7,24 @@ the one decision made here is the meaning of a refusal for each request.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from attrs import evolve, frozen
 
-from galaxy_jobs.adapters.galaxy import files, outlines, releases, translate
+from galaxy_jobs.adapters.galaxy import (
+    exports,
+    files,
+    outlines,
+    privacy,
+    releases,
+    translate,
+)
 from galaxy_jobs.adapters.galaxy.bulk import Bulk
 from galaxy_jobs.adapters.galaxy.client import (
     MAX_REQUESTS,
@@ -43,14 +50,17 @@ from galaxy_jobs.adapters.galaxy.pauses import (
     failed_input,
     with_blocked,
 )
+from galaxy_jobs.adapters.galaxy.quota import DiskUsage, disk_usage
 from galaxy_jobs.adapters.galaxy.replaced import replacement, with_replacements
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
+from galaxy_jobs.adapters.galaxy.trial import Trial
 from galaxy_jobs.domain.errors import (
     DataNotFound,
     InvalidValue,
     OutcomeUnknown,
     ReportUnavailable,
     RunnerRefusedUs,
+    RunnerUnavailable,
     RunNotFound,
     RunRejected,
     WorkflowNotFound,
@@ -62,6 +72,7 @@ from galaxy_jobs.domain.model.dataset import (
     GalaxyData,
     Source,
     Src,
+    UploadData,
     UrlData,
 )
 from galaxy_jobs.domain.model.datatypes import Datatypes
@@ -94,6 +105,7 @@ from galaxy_jobs.domain.ports import (
     DataCatalog,
     FileStream,
     OutputFiles,
+    RunExports,
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,
@@ -113,7 +125,9 @@ class About:
     now: datetime | None
 
 
-class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputFiles):
+class Galaxy(
+    WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputFiles, RunExports
+):
     """A Galaxy server, through BioBlend.
 
     Nothing is sent before a method is called. Safe with any number of threads,
@@ -123,6 +137,8 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         url: Its address.
         key: The API key of the user to act as.
         timeout: Deadline of each request in seconds, all of it included.
+        private: Whether only our user may read the data of the histories it makes. It
+            is made our user's default in Galaxy.
         max_requests: Requests under way at once, over all threads.
         max_answer_bytes: Limit for the body of one answer.
         observer: Called after each request.
@@ -141,6 +157,7 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         key: str,
         timeout: float = 30.0,
         *,
+        private: bool = False,
         max_requests: int = MAX_REQUESTS,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         observer: RequestObserver = lambda *_: None,
@@ -154,8 +171,10 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
             max_answer_bytes=max_answer_bytes,
             observer=observer,
         )
+        self._private = private
         self._names = Names(self._client, monotonic)
         self._plans: dict[str, Plan] = {}
+        self._shared_labels: dict[str, SharedLabels] = {}
         self._declarations = Declarations(self._client, monotonic)
         self._not_shown: set[WorkflowId] = set()
         self._monotonic = monotonic
@@ -172,6 +191,24 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
     def __repr__(self) -> str:
         return repr(self._client)
 
+    def is_private(self) -> bool:
+        """Whether only our user may read the data of the histories it makes.
+
+        Raises:
+            RunnerUnavailable, RunnerRefusedUs: There was no usable answer.
+        """
+        with self._client.domain_errors(Refused.unexpected):
+            return privacy.is_private(self._client)
+
+    def disk_usage(self) -> DiskUsage:
+        """Return how much of the disk our user has, and how much is in our histories.
+
+        Raises:
+            RunnerUnavailable, RunnerRefusedUs: There was no usable answer.
+        """
+        with self._client.domain_errors(Refused.unexpected):
+            return disk_usage(self._client)
+
     def about(self) -> About:
         """Return the server's version and clock, for diagnosis.
 
@@ -182,6 +219,10 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
             answer = self._client.make_get_request(f"{self._client.url}/version")
             version = translate.version(answer.json())
         return About(version, date(answer.headers.get("Date", "")))
+
+    def trial(self) -> Trial:
+        """Return what tries to hand files over, for diagnosis."""
+        return Trial(self._client)
 
     # --- the catalogue of workflows ---
 
@@ -365,12 +406,12 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         """Have what a run cannot be given as it is made in its history."""
         values = list(inputs.values())
         by_address = any(isinstance(value, UrlData) for value in values)
-        collections = any(isinstance(value, CollectionData) for value in values)
-        if not by_address and not collections:
+        made = any(isinstance(value, CollectionData | UploadData) for value in values)
+        if not by_address and not made:
             return inputs
         version = self.about().version
         addresses = by_address and releases.ADDRESSES.affects(version)
-        if not addresses and not collections:
+        if not addresses and not made:
             return inputs
         assert self._client.timeout is not None
         with self._client.domain_errors(_rejected):
@@ -504,27 +545,39 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         return evolve(report, steps=(*report.steps, missing))
 
     def _plan(self, shown: Mapping[str, Any]) -> Plan | None:
-        """Return the steps of an invocation's workflow; None if Galaxy has an error.
+        """Return the steps of an invocation's workflow; None if Galaxy has an error."""
+        return self._of_version(self._plans, shown, translate.plan)
 
-        The id in the answer is that of a version, which never changes.
+    def _of_version(
+        self, kept: dict[str, T], shown: Any, read: Callable[[Mapping[str, Any]], T]
+    ) -> T | None:
+        """Return what is read of an invocation's workflow; None if Galaxy has an error.
+
+        The id in the answer is that of a version, which never changes: Galaxy is asked
+        once for each.
+
+        Args:
+            kept: What was read before.
+            shown: The invocation.
+            read: Reads it from the version as Galaxy shows it.
         """
         id_ = translate.id_of(shown, "workflow_id")
-        if id_ not in self._plans:
+        if id_ not in kept:
             try:
                 workflow = self._show_workflow(WorkflowId(id_), instance=True)
+                if workflow is None:
+                    return None
+                found = read(workflow)
             except NoAnswer as error:
                 if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
                 return None
-            if workflow is None:
+            except (Refused, Unreadable):
                 return None
-            if len(self._plans) >= MAX_PLANS:
-                self._plans.clear()
-            try:
-                self._plans[id_] = translate.plan(workflow)
-            except Unreadable:
-                return None
-        return self._plans[id_]
+            if len(kept) >= MAX_PLANS:
+                kept.clear()
+            kept[id_] = found
+        return kept[id_]
 
     def summaries(
         self, invocation_ids: Sequence[InvocationId]
@@ -585,10 +638,10 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
             raise refusal.unexpected() from refusal
 
     def outputs(self, invocation_id: InvocationId) -> Sequence[Output]:
-        return self._outputs(invocation_id, lambda _: True)
+        return self._outputs(invocation_id)
 
     def named(self, invocation_id: InvocationId, label: str) -> Sequence[Output]:
-        return self._outputs(invocation_id, lambda other: other == label)
+        return self._outputs(invocation_id, label)
 
     def version(self, dataset_id: str) -> FileVersion:
         with self._client.domain_errors(Refused.unexpected):
@@ -605,28 +658,55 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         with self._client.domain_errors(Refused.unexpected):
             return files.open_file(self._client, dataset_id, version, start, stop)
 
+    def begin_export(self, invocation_id: InvocationId) -> str:
+        with self._client.domain_errors(_rejected_unless_missing):
+            return exports.begin(self._client, invocation_id)
+
+    def find_export(self, export_id: str) -> FileVersion | None:
+        with self._client.domain_errors(_rejected):
+            return exports.find(self._client, export_id)
+
+    def open_export(
+        self, export_id: str, version: FileVersion, start: int, stop: int
+    ) -> FileStream:
+        with self._client.domain_errors(_rejected):
+            return exports.open_file(self._client, export_id, version, start, stop)
+
     def _outputs(
-        self, invocation_id: InvocationId, wanted: Callable[[str], bool]
+        self, invocation_id: InvocationId, label: str | None = None
     ) -> Sequence[Output]:
-        """Return the outputs with labels that are *wanted*."""
+        """Return the outputs of a label; without one, all."""
         with self._client.domain_errors(_unless_missing):
             shown = self._client.invocations.show_invocation(invocation_id)
             _check_id(translate.id_of(shown), invocation_id)
+            found = [*translate.outputs_of(shown)]
+            values = [*translate.values_of(shown)]
+            if label not in {listed for listed, *_ in found}:
+                found += self._unlisted_outputs(shown)
             outputs = [
-                self._output(label, src, id_)
-                for label, src, id_ in translate.outputs_of(shown)
-                if wanted(label)
+                self._output(*each) for each in found if label in {None, each[0]}
             ]
             if any(output.elements for output in outputs):
                 outputs = self._with_files(
                     outputs, translate.id_of(shown, "history_id")
                 )
-            values = filter(
-                lambda output: wanted(output.label), translate.values_of(shown)
-            )
-            return sorted(
-                [*outputs, *values], key=lambda output: (output.label, output.src)
-            )
+            outputs += [value for value in values if label in {None, value.label}]
+            return sorted(outputs, key=lambda output: (output.label, output.src))
+
+    def _unlisted_outputs(self, shown: Any) -> Iterator[tuple[str, str, str]]:
+        """Return the outputs that have the label of another one."""
+        shared = self._of_version(self._shared_labels, shown, self._read_labels)
+        if not shared:
+            return iter(())
+        details, _ = self._show(InvocationId(translate.id_of(shown)))
+        return translate.unlisted_outputs(details, shared)
+
+    def _read_labels(self, workflow: Mapping[str, Any]) -> SharedLabels:
+        path = f"workflows/{translate.id_of(workflow)}/download"
+        version = translate.part(workflow, "version", int)
+        return translate.shared_labels(
+            self._client.get(path, style="ga", version=version)
+        )
 
     def _with_files(self, outputs: Sequence[Output], history_id: str) -> list[Output]:
         """Return them with the formats and sizes of the elements of collections.
@@ -705,6 +785,16 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
 
     def create(self, name: str) -> HistoryId:
         with self._client.domain_errors(Refused.unexpected):
+            if self._private:  # again each time: people change it in Galaxy, too
+                version = self.about().version
+                if releases.PRIVACY.affects(version):
+                    raise RunnerUnavailable(
+                        "The results are to be private, and Galaxy gives those of "
+                        f"public data to everyone before {releases.PRIVACY.until}; "
+                        f"this is {version}.",
+                        lasting=True,
+                    )
+                privacy.make_private(self._client)
             # BioBlend would request every field of it.
             history = self._client.post("histories", {"name": name}, keys="id")
             return HistoryId(translate.id_of(history))
@@ -729,6 +819,14 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
             }
             # Galaxy ignores case.
             return {id_: name for id_, name in names.items() if name and mark in name}
+
+    def name_of(self, history_id: HistoryId) -> str | None:
+        try:
+            with self._client.domain_errors(_unless_missing):
+                shown = self._client.histories.show_history(history_id)
+                return translate.name(translate.part(shown, "name", str))
+        except RunNotFound:
+            return None
 
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         try:
@@ -779,6 +877,23 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
         except RunNotFound:
             return []
 
+    def elements(self, collection: GalaxyData) -> Mapping[str, HistoryId | None]:
+        try:
+            engine_id(collection.id)  # it becomes a part of an address
+            with self._client.domain_errors(
+                lambda refusal: (
+                    DataNotFound(collection.src.value, collection.id)
+                    if refusal.status in _NO_DATA
+                    else refusal.unexpected()
+                )
+            ):
+                shown = self._client.get(
+                    f"dataset_collections/{collection.id}", view="element-reference"
+                )
+                return translate.histories_of_elements(shown)
+        except (InvalidValue, DataNotFound):
+            return {}
+
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
         with self._client.domain_errors(Refused.unexpected):
             try:
@@ -805,10 +920,61 @@ class Galaxy(WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputF
                 {"keys": "id"},
             )
 
+    def retag(
+        self, history_id: HistoryId, added: Collection[str], removed: Collection[str]
+    ) -> None:
+        with self._client.domain_errors(_not_changed):
+            shown = self._client.make_get_request(
+                f"{self._client.url}/histories/{history_id}", params={"keys": "tags"}
+            )
+            given = translate.part(shown.json(), "tags", list)
+        before = {tag for tag in given if isinstance(tag, str)}
+        after = before - set(map(translate.tag, removed))
+        after |= set(map(translate.tag, added))
+        if after != before:
+            self.tag(history_id, after)
+
+    def delete_datasets(
+        self,
+        history_id: HistoryId,
+        dataset_ids: Collection[str],
+        *,
+        purge: bool = False,
+    ) -> None:
+        self._change_datasets(history_id, dataset_ids, "purge" if purge else "delete")
+
+    def undelete_datasets(
+        self, history_id: HistoryId, dataset_ids: Collection[str]
+    ) -> None:
+        self._change_datasets(history_id, dataset_ids, "undelete")
+
+    def _change_datasets(
+        self, history_id: HistoryId, dataset_ids: Collection[str], operation: str
+    ) -> None:
+        """Carry out an operation on datasets, many in one request."""
+        ids = sorted(dataset_ids)
+        for start in range(0, len(ids), DATASETS_AT_ONCE):
+            items = [
+                {"id": id_, "history_content_type": "dataset"}
+                for id_ in ids[start : start + DATASETS_AT_ONCE]
+            ]
+            with self._client.domain_errors(_not_changed):
+                answer = self._client.make_put_request(
+                    f"{self._client.url}/histories/{history_id}/contents/bulk",
+                    {"operation": operation, "items": items},
+                )
+                if count := len(translate.part(answer, "errors", list)):
+                    raise RunRejected(
+                        f"Galaxy did not {operation} {count} of {len(items)} datasets."
+                    )
+
 
 _FILE_KEYS = "extension,file_size,deleted,purged"
 
 _OUTPUT_KEYS = f"{_FILE_KEYS},visible,hid,history_id"
+
+DATASETS_AT_ONCE = 200
+"""Datasets that are changed in one request."""
 
 MAX_LISTED = 20_000
 """Datasets of a history among which the elements of collections are looked for."""
@@ -829,6 +995,10 @@ _NO_DATA = frozenset(
 """The answers about data for a malformed id, data of another user, and no data."""
 
 Plan: TypeAlias = Mapping[int, translate.PlannedStep]
+
+SharedLabels: TypeAlias = Mapping[tuple[int, str], str]
+
+T = TypeVar("T")
 
 MAKING_TIMEOUTS = 3
 """The data of a run may take so many times the time-out of one request."""
@@ -867,6 +1037,10 @@ def _not_changed(refusal: Refused) -> Exception:
 
 def _not_found(refusal: Refused) -> RunNotFound:
     return RunNotFound(f"{refusal.request}: {refusal.message}")
+
+
+def _rejected_unless_missing(refusal: Refused) -> Exception:
+    return _not_found(refusal) if refusal.is_missing else _rejected(refusal)
 
 
 def _unless_missing(refusal: Refused) -> Exception:

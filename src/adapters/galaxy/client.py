@@ -334,11 +334,26 @@ class Client(GalaxyInstance):
         return answer
 
     def open(
-        self, method: str, path: str, headers: Mapping[str, str], **params: Any
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        body: Any = None,
+        deadline: float | None = None,
+        **params: Any,
     ) -> Download:
-        """Send a request for a file, and return it before its body is read.
+        """Send a request for or with a file; return the answer before its body is read.
 
         It has a connection of its own, and takes no slot of other requests.
+
+        Args:
+            method: Such as ``GET``.
+            path: Below ``/api``.
+            headers: Beside those of every request.
+            body: The file that is sent: has a length, and is iterated over.
+            deadline: On the monotonic clock, if not that of every request.
+            params: The query.
 
         Raises:
             RunnerRefusedUs, RunnerUnavailable, NoAnswer, Refused: It was not answered
@@ -348,11 +363,11 @@ class Client(GalaxyInstance):
         name = f"{method} {urlsplit(url).path} of Galaxy at {self.shown_url}"
         # Bytes that a proxy has compressed are others than the size is of.
         asked = {**self.json_headers, "Accept-Encoding": "identity", **headers}
-        request = requests.Request(method, url, headers=asked, params=params)
+        request = requests.Request(method, url, headers=asked, params=params, data=body)
         assert self.timeout is not None
         session = self._new_session()
         began, status = time.monotonic(), None
-        attempt = Attempt(began + self.timeout, self._watchdog)
+        attempt = Attempt(deadline or began + self.timeout, self._watchdog)
         response: requests.Response | None = None
         try:
             try:

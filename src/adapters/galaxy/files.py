@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from attrs import define
@@ -18,7 +18,12 @@ from galaxy_jobs.adapters.galaxy.client import Client, Download, NoAnswer, Refus
 from galaxy_jobs.domain.errors import DataNotFound, InvalidValue
 from galaxy_jobs.domain.model.download import FileVersion
 from galaxy_jobs.domain.model.values import engine_id
-from galaxy_jobs.domain.ports.output_files import CHUNK_SIZE, FileStream
+from galaxy_jobs.domain.ports.output_files import (
+    BEGINNING,
+    CHUNK_SIZE,
+    MAX_CHUNK_SIZE,
+    FileStream,
+)
 
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
@@ -30,16 +35,19 @@ class GalaxyFileStream(FileStream):
 
     download: Download
     left: int
+    _taken: int = 0
 
     def read(self) -> bytes:
         if not self.left:
             return b""
-        chunk = self.download.read(min(CHUNK_SIZE, self.left))
+        size = CHUNK_SIZE if self._taken < BEGINNING else MAX_CHUNK_SIZE
+        chunk = self.download.read(min(size, self.left))
         if not chunk:
             raise NoAnswer(
                 f"{self.download.name} ended {self.left} bytes before its end."
             )
         self.left -= len(chunk)
+        self._taken += len(chunk)
         return chunk
 
     def close(self) -> None:
@@ -53,7 +61,7 @@ def version(client: Client, dataset_id: str) -> FileVersion:
         size = _length(download.headers)
         if size is None:
             raise NoAnswer(f"{download.name} was answered without a size.")
-        return FileVersion(size, _tag(download.headers, dataset_id, size))
+        return FileVersion(size, tag_of(download.headers, dataset_id, size))
     finally:
         download.close()
 
@@ -62,15 +70,41 @@ def open_file(
     client: Client, dataset_id: str, wanted: FileVersion, start: int, stop: int
 ) -> FileStream:
     """Open a part of a file; see the port."""
+
+    def request(headers: Mapping[str, str]) -> Download:
+        return _open(client, "GET", dataset_id, headers)
+
+    return open_part(request, dataset_id, wanted, start, stop)
+
+
+def open_part(
+    request: Callable[[Mapping[str, str]], Download],
+    id_: str,
+    wanted: FileVersion,
+    start: int,
+    stop: int,
+) -> FileStream:
+    """Open a part of a file.
+
+    Args:
+        request: Requests the file, with more headers.
+        id_: What distinguishes it from other files.
+        wanted: The version that is wanted.
+        start: The first byte, counting from 0.
+        stop: The byte behind the last one.
+
+    Raises:
+        NoAnswer: It is another version, or what came is no such part.
+    """
     is_whole = start == 0 and stop == wanted.size
     if start == stop:
         # No range is empty. That the file is there has been seen.
         is_whole = True
     headers = {} if is_whole else {"Range": f"bytes={start}-{stop - 1}"}
-    download = _open(client, "GET", dataset_id, headers)
+    download = request(headers)
     try:
         stream = GalaxyFileStream(download, stop - start)
-        if skipped := _check(download, dataset_id, wanted, start, stop):
+        if skipped := _check(download, id_, wanted, start, stop):
             # A proxy has dropped the header: the file comes from its beginning.
             before = GalaxyFileStream(download, skipped)
             while before.read():
@@ -97,7 +131,7 @@ def _check(
         skipped = 0
         if (first, last) != (start, stop - 1):
             size = -1
-    tag = None if size is None else _tag(headers, dataset_id, size)
+    tag = None if size is None else tag_of(headers, dataset_id, size)
     is_other = size is not None and size != wanted.size
     if is_other or (tag and wanted.tag and tag != wanted.tag):
         raise NoAnswer(
@@ -124,7 +158,7 @@ def _length(headers: Mapping[str, str]) -> int | None:
     return int(length) if re.fullmatch(r"\d{1,19}", length) else None
 
 
-def _tag(headers: Mapping[str, str], dataset_id: str, size: int) -> str | None:
+def tag_of(headers: Mapping[str, str], dataset_id: str, size: int) -> str | None:
     """Return the tag of a version; None where Galaxy does not distinguish versions."""
     validator = headers.get("ETag") or headers.get("Last-Modified")
     if not validator:

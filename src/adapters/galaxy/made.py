@@ -1,4 +1,4 @@
-"""Data of a run that is made before it is invoked: what is fetched, and collections.
+"""Data of a run that is made before it is invoked: files, and collections.
 
 Rule of the file: all of it is made in the history of the run, which is deleted where
 the run does not come about; and a collection takes a few requests, however large it is.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, evolve, field
 
-from galaxy_jobs.adapters.galaxy import translate
+from galaxy_jobs.adapters.galaxy import sent, translate
 from galaxy_jobs.adapters.galaxy.client import Client
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.domain.errors import RunnerUnavailable
@@ -23,6 +24,8 @@ from galaxy_jobs.domain.model.dataset import (
     Source,
     SourceElement,
     Src,
+    UploadData,
+    UploadedFile,
     UrlData,
 )
 from galaxy_jobs.domain.model.values import HistoryId, Json
@@ -30,6 +33,9 @@ from galaxy_jobs.domain.model.values import HistoryId, Json
 
 FETCH_SIZE = 350
 """Addresses in one request: one job of Galaxy fetches them, one after the other."""
+
+Fetched: TypeAlias = UrlData | UploadedFile
+"""What becomes a dataset of the run's own history."""
 
 
 @define
@@ -60,7 +66,8 @@ class Maker:
 
         Args:
             inputs: By name.
-            addresses: Whether data by address is made, too; else only collections are.
+            addresses: Whether data by address is made, too; else only collections and
+                files that are sent are.
 
         Raises:
             Refused: Galaxy does not take an element.
@@ -86,38 +93,45 @@ class Maker:
         addresses: bool,
     ) -> Source | Json:
         if isinstance(source, CollectionData):
-            return self._collection(name, source, lambda _: next(fetched))
-        if isinstance(source, UrlData) and addresses:
-            return next(fetched)
-        return source
+            return self._collection(name, source, partial(next, fetched))
+        return next(fetched) if _is_made(source, addresses=addresses) else source
 
     def _fetch(
-        self, wanted: Sequence[tuple[str | None, UrlData]]
+        self, wanted: Sequence[tuple[str | None, Fetched]]
     ) -> Iterator[GalaxyData]:
         """Return the datasets that Galaxy fetches, in order; they are not there yet."""
         pending, made = iter(wanted), list[GalaxyData]()
         while batch := list(islice(pending, FETCH_SIZE)):
-            items = [
-                translate.input_value(
-                    evolve(data, name=name)
-                    if self.checksums
-                    else evolve(data, name=name, sha256=None, md5=None)
-                )
-                for name, data in batch
-            ]
+            items, files = [], dict[str, Any]()
+            for name, data in batch:
+                if isinstance(data, UploadedFile):
+                    # Galaxy takes them in the order of their items.
+                    files[f"files_{len(files)}|file_data"] = {
+                        "session_id": sent.send(self.client, data, self._until),
+                        "name": data.name,
+                    }
+                items.append(self._item(name, data))
             target = {"destination": {"type": "hdas"}, "items": items}
-            answer = self._post("tools/fetch", {"targets": [target]})
+            answer = self._post("tools/fetch", {"targets": [target], **files})
             outputs = translate.objects(translate.part(answer, "outputs", list))
             if len(outputs) != len(batch):
                 raise Unreadable(f"{len(outputs)} datasets for {len(batch)} addresses")
             made += [GalaxyData(Src.HDA, translate.id_of(output)) for output in outputs]
         return iter(made)
 
+    def _item(self, name: str | None, data: Fetched) -> Any:
+        if not self.checksums:
+            data = evolve(data, sha256=None)
+        if isinstance(data, UploadedFile):
+            return translate.sent_file(evolve(data, name=name or data.name))
+        md5 = data.md5 if self.checksums else None
+        return translate.input_value(evolve(data, name=name, md5=md5))
+
     def _collection(
         self,
         name: str,
         source: CollectionData,
-        fetched: Callable[[UrlData], GalaxyData],
+        fetched: Callable[[], GalaxyData],
     ) -> GalaxyData:
         body = {
             "type": "dataset_collection",
@@ -143,26 +157,39 @@ class Maker:
         return self.client.post(path, body, time_limit=time_left)
 
 
+def _is_made(source: Source | Json, *, addresses: bool) -> bool:
+    """Return whether a dataset is made of what is no collection."""
+    return isinstance(source, UploadData) or (addresses and isinstance(source, UrlData))
+
+
 def _fetched(
     source: Source | Json, *, addresses: bool
-) -> Iterator[tuple[str | None, UrlData]]:
-    """Yield what is to be fetched for an input, with its name in Galaxy.
+) -> Iterator[tuple[str | None, Fetched]]:
+    """Yield what is to be fetched or sent for an input, with its name in Galaxy.
 
     In a collection it is found by its place, whatever else it is called: the reason of
     a failure names the dataset.
     """
     if isinstance(source, CollectionData):
         for place, data in source.leaves():
-            if isinstance(data, UrlData):
-                yield f"{place} ({data.name})" if data.name else place, data
-    elif isinstance(source, UrlData) and addresses:
-        yield source.name, source
+            if isinstance(data, UrlData | UploadData):
+                fetched = _made_of(data)
+                yield f"{place} ({fetched.name})" if fetched.name else place, fetched
+    elif _is_made(source, addresses=addresses):
+        fetched = _made_of(source)
+        yield fetched.name, fetched
+
+
+def _made_of(data: Source | Json) -> Fetched:
+    made_of = data.file if isinstance(data, UploadData) else data
+    assert isinstance(made_of, UrlData | UploadedFile), "a reference to one of ours"
+    return made_of
 
 
 def _identifiers(
     elements: Sequence[SourceElement],
     collection_type: str,
-    fetched: Callable[[UrlData], GalaxyData],
+    fetched: Callable[[], GalaxyData],
 ) -> dict[str, Any]:
     """Return the description of a level, and of those below."""
     below = collection_type.partition(":")[2]
@@ -172,7 +199,8 @@ def _identifiers(
         if isinstance(content, tuple):
             inner = _identifiers(content, below, fetched)
             return {"name": element.name, "src": "new_collection", **inner}
-        data = fetched(content) if isinstance(content, UrlData) else content
+        made = isinstance(content, UrlData | UploadData)
+        data = fetched() if made else content
         assert isinstance(data, GalaxyData), "a reference to something of ours"
         return {"name": element.name, "src": data.src.value, "id": data.id}
 

@@ -62,6 +62,12 @@ OBJECT_STORES = Gap(
     "`preferred_object_store_id` and the like are ignored if there is no such store. "
     "Later releases refuse the job.",
 )
+PRIVACY = Gap(
+    "25.1",
+    "privacy of the results of public data",
+    "Anyone who knows the id of one reads it, whatever its user has set there. With "
+    "`[galaxy] private = true`, no job is submitted.",
+)
 COMPLETED = Gap(
     "26.0",
     "the state `completed` of an invocation",
@@ -83,6 +89,7 @@ GAPS = (
     CHECKSUMS,
     LIMITS,
     OBJECT_STORES,
+    PRIVACY,
     COMPLETED,
     SUB_WORKFLOWS,
     PICK_VALUE,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from galaxy_jobs.domain.model.dataset import (
     GalaxyData,
     Source,
     Src,
+    UploadedFile,
     UrlData,
     masked,
 )
@@ -227,7 +229,9 @@ def tag(text: str) -> str:
 
     Blanks, commas and semicolons become underscores.
     """
-    return re.sub(r"[\s,;]+", "_", text.strip())[:TAG_LIMIT]
+    key, _, value = re.sub(r"[\s,;]+", "_", text.strip()).partition(":")
+    # As it returns it: without a dot at the beginning, and a colon before nothing.
+    return (key.removeprefix(".") + (value and f":{value}"))[:TAG_LIMIT]
 
 
 TAG_LIMIT = 255
@@ -245,16 +249,30 @@ def input_value(value: Source | Json) -> Any:
             return value
 
 
-def _address(data: UrlData) -> dict[str, Any]:
-    """Return data by address as Galaxy expects it, without what is left to it."""
-    hashes = [
+def sent_file(file: UploadedFile) -> dict[str, Any]:
+    """Return a file that was sent, as Galaxy expects it."""
+    hashes = _hashes(file.sha256)
+    return {
+        "src": "files",
+        "name": file.name,
+        "ext": file.ext,
+        **({"hashes": hashes} if hashes else {}),
+    }
+
+
+def _hashes(sha256: str | None, md5: str | None = None) -> list[dict[str, str]]:
+    return [
         {"hash_function": function, "hash_value": digest}
-        for function, digest in (("SHA-256", data.sha256), ("MD5", data.md5))
+        for function, digest in (("SHA-256", sha256), ("MD5", md5))
         if digest
     ]
+
+
+def _address(data: UrlData) -> dict[str, Any]:
+    """Return data by address as Galaxy expects it, without what is left to it."""
     options = {
         "name": data.name,
-        "hashes": hashes,
+        "hashes": _hashes(data.sha256, data.md5),
         "dbkey": data.dbkey,
         "deferred": data.deferred,
     }
@@ -738,9 +756,50 @@ def details(content: Any, info: str | None, element: str | None = None) -> JobDe
 
 def outputs_of(content: Any) -> Iterator[tuple[str, str, str]]:
     """Yield the labelled outputs of an invocation: label, kind and id."""
-    for key, src in (("outputs", "hda"), ("output_collections", "hdca")):
+    for key, src in _OUTPUTS:
         for label, item in part(content, key, dict).items():
             yield name(label) or "", src, id_of(item)
+
+
+def shared_labels(export: Any) -> dict[tuple[int, str], str]:
+    """Return the labels that several outputs of a workflow have.
+
+    The keys are the step and the name of each of these outputs.
+
+    Args:
+        export: The workflow, as Galaxy exports it.
+    """
+    labels = {
+        (place(step, "id"), part(output, "output_name", str)): output.get("label")
+        for step in part(export, "steps", dict).values()
+        for output in objects(step.get("workflow_outputs") or [])
+    }
+    counts = Counter(map(name, labels.values()))
+    return {key: label for key, label in labels.items() if label and counts[label] > 1}
+
+
+def unlisted_outputs(
+    content: Any, shared: Mapping[tuple[int, str], str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the outputs of an invocation that have the label of another one.
+
+    Galaxy lists one of them by the label. The others are called as it calls outputs
+    without labels.
+
+    Args:
+        content: The invocation, shown with what its steps have made.
+        shared: See :func:`shared_labels`.
+    """
+    listed = {(src, id_) for _, src, id_ in outputs_of(content)}
+    for step in objects(part(content, "steps", list)):
+        index = place(step, "order_index")
+        for key, src in _OUTPUTS:
+            for output, item in part(step, key, dict).items():
+                if (index, output) in shared and (src, id_of(item)) not in listed:
+                    yield name(f"{output} (Step {index + 1})") or "", src, id_of(item)
+
+
+_OUTPUTS = (("outputs", Src.HDA.value), ("output_collections", Src.HDCA.value))
 
 
 def values_of(content: Any) -> Iterator[Output]:
@@ -759,6 +818,28 @@ def values_of(content: Any) -> Iterator[Output]:
 
 def elements(content: Any) -> Iterator[Element]:
     """Yield the datasets of a collection, in its order, those in its parts included."""
+    for path, shown in _elements(content):
+        yield Element(
+            name=name("/".join(path)) or "",
+            path=path,
+            id=id_of(shown) if "id" in shown else None,
+            state=_gone(shown) or name(shown.get("state")),
+        )
+
+
+def histories_of_elements(content: Any) -> dict[str, HistoryId | None]:
+    """Return the ids of the datasets of a collection, with those of their histories."""
+    return {
+        id_of(shown): HistoryId(id_of(shown, "history_id"))
+        if shown.get("history_id") is not None
+        else None
+        for _, shown in _elements(content)
+        if shown
+    }
+
+
+def _elements(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield what a collection shows of its datasets, with their places in it."""
     stack: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [
         ((), item) for item in reversed(objects(content.get("elements") or []))
     ]
@@ -771,12 +852,7 @@ def elements(content: Any) -> Iterator[Element]:
             parts = objects(shown["elements"] or [])
             stack += [(path, part) for part in reversed(parts)]
         else:
-            yield Element(
-                name=name("/".join(path)) or "",
-                path=path,
-                id=id_of(shown) if "id" in shown else None,
-                state=_gone(shown) or name(shown.get("state")),
-            )
+            yield path, shown
 
 
 def with_file(element: Element, content: Mapping[str, Any]) -> Element:

@@ -10,15 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from attrs import define, field, frozen
-from jwt import PyJWK, PyJWKSet, PyJWTError
 
 from galaxy_jobs.adapters.oidc.asking import ask
 from galaxy_jobs.domain.errors import BadToken, IssuerUnavailable
 
+
+if TYPE_CHECKING:
+    from jwt import PyJWK
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +140,8 @@ class MetadataSource:
 
 
 def _asked(issuer: str) -> Metadata:
+    from jwt import PyJWKSet, PyJWTError  # noqa: PLC0415 - see .providers
+
     document = _document(issuer, issuer.rstrip("/") + DISCOVERY)
     if document.get("issuer") != issuer:
         raise IssuerUnavailable(issuer, "it names itself otherwise")

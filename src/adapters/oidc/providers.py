@@ -2,7 +2,8 @@
 
 Rule of the file: only what the provider's own key has signed is believed. Signing in is
 the authorization code flow with PKCE; what a browser has to bring back is derived from
-a secret that it keeps, so that nothing is stored meanwhile.
+a secret that it keeps, so that nothing is stored meanwhile. PyJWT is imported when it
+is used: with cryptography, it takes 9 MiB, and most services have no provider.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
-import jwt
 from attrs import define, field, frozen
 
 from galaxy_jobs.adapters.oidc.asking import ask
@@ -48,6 +48,8 @@ class _Provider:
 
     def claims(self, text: str, audience: str) -> dict[str, Any]:
         """Return the claims of a token, once all that is said of them is verified."""
+        import jwt  # noqa: PLC0415 - see the module
+
         try:
             header = jwt.get_unverified_header(text)
             if str(header.get("typ", "jwt")).lower() not in TYPES:
@@ -129,6 +131,8 @@ class OidcProviders(IdentityProviders):
         return user
 
     def _verify(self, text: str) -> User:
+        import jwt  # noqa: PLC0415 - see the module
+
         try:
             claims = jwt.decode(text, options={"verify_signature": False})
         except (jwt.PyJWTError, ValueError, TypeError) as error:

@@ -29,7 +29,7 @@ _OLDEST = (
     .with_for_update(skip_locked=True)
 )
 _REMOVE = sa.delete(_T).where(_T.c.id.in_(_OLDEST))
-_PRUNING = sa.text("SELECT set_config('galaxy_jobs.pruning', 'on', true)")
+PRUNING = sa.text("SELECT set_config('galaxy_jobs.pruning', 'on', true)")
 
 
 @frozen
@@ -72,7 +72,7 @@ class PostgresAuditLog(AuditLog):
 
     def prune(self, age: timedelta, *, limit: int = 10_000) -> int:
         def work(connection: Connection) -> int:
-            connection.execute(_PRUNING)
+            connection.execute(PRUNING)
             values = {"age": max(age, MIN_AUDIT_AGE), "most": limit}
             return connection.execute(_REMOVE, values).rowcount
 

@@ -9,7 +9,9 @@ in this order, so that there is no deadlock:
    transitions and its submission, which has been accepted long since;
 4. rows of ``active_invocations``, by their ids;
 5. rows of ``sweep_totals``;
-6. the lock on transitions, which an insert takes and all other inserts wait for: the
+6. rows of ``batches``, by their ids; who begins or cancels items locks the row of their
+   batch first, and no row that waits for it: items that wait are nobody else's;
+7. the lock on transitions, which an insert takes and all other inserts wait for: the
    very last statement before the commit.
 """
 
@@ -24,6 +26,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.announce import announce, announce_batches
 from galaxy_jobs.adapters.postgres.engine import to_json
 from galaxy_jobs.adapters.postgres.rows import (
     cleaned,
@@ -32,8 +35,9 @@ from galaxy_jobs.adapters.postgres.rows import (
     galaxy_id_to_column,
     steps_to_json,
 )
-from galaxy_jobs.domain.model.invocation import Invocation
-from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
+from galaxy_jobs.domain.model.submission import SubmissionState
+from galaxy_jobs.domain.model.values import BatchId, InvocationId
 
 
 Change: TypeAlias = tuple[Invocation | None, Invocation]
@@ -42,6 +46,15 @@ Change: TypeAlias = tuple[Invocation | None, Invocation]
 _I = tables.invocations
 _A = tables.active
 _T = tables.transitions
+_S = tables.submissions
+_B = tables.batches
+
+_OPEN_STATES = [
+    state.value
+    for state in SubmissionState
+    if state not in {SubmissionState.ACCEPTED, SubmissionState.REJECTED}
+]
+_ACTIVE_STATES = [state.value for state in InvocationState if not state.is_terminal]
 
 
 def unnested(name: str, **columns: sa.types.TypeEngine[Any]) -> Any:
@@ -81,10 +94,14 @@ _new = unnested(
     steps=sa.Text(),
     failure=sa.Text(),
     attention=sa.Text(),
+    labels=sa.Text(),
     updated_at=tables.Time,
     observed_at=tables.Time,
     galaxy_id=sa.Text(),
+    results_deleted_at=tables.Time,
+    intermediates_deleted_at=tables.Time,
 )
+_ENTER = insert(_A).on_conflict_do_nothing()
 _REPLACE = (
     sa.update(_I)
     .values(
@@ -96,9 +113,12 @@ _REPLACE = (
         steps=sa.cast(_new.c.steps, JSONB),
         failure=sa.cast(_new.c.failure, JSONB),
         attention=_new.c.attention,
+        labels=sa.cast(_new.c.labels, JSONB),
         updated_at=_new.c.updated_at,
         observed_at=_new.c.observed_at,
         galaxy_id=_new.c.galaxy_id,
+        results_deleted_at=_new.c.results_deleted_at,
+        intermediates_deleted_at=_new.c.intermediates_deleted_at,
     )
     .where(_I.c.invocation_id == _new.c.invocation_id, _I.c.version == _new.c.before)
     .returning(_I.c.invocation_id)
@@ -174,9 +194,12 @@ def replace(connection: Connection, changes: Sequence[Change]) -> set[Invocation
             "steps": to_json(steps_to_json(after.steps)),
             "failure": _optional_json(failure_to_json(after.failure)),
             "attention": cleaned(after.attention),
+            "labels": to_json(dict(after.labels)),
             "updated_at": after.updated_at,
             "observed_at": after.observed_at,
             "galaxy_id": galaxy_id_to_column(after),
+            "results_deleted_at": after.results_deleted_at,
+            "intermediates_deleted_at": after.intermediates_deleted_at,
         }
         for before, after in changes
         if before is not None
@@ -209,19 +232,20 @@ def enter(connection: Connection, invocation: Invocation, lease_no: int = 0) -> 
     if not invocation.is_followed:
         return
     connection.execute(
-        insert(_A)
-        .values(
-            invocation_id=invocation.invocation_id,
-            galaxy_url=invocation.identity.url,
-            galaxy_user=invocation.identity.user_id,
-            draws=data_keys(invocation.parameters),
-            galaxy_id=galaxy_id_to_column(invocation),
-            lease_no=lease_no,
-            cancelling=invocation.needs_cancel,
-            observed_at=invocation.observed_at,
-            stale_at=invocation.stale_at,
-        )
-        .on_conflict_do_nothing()
+        _ENTER,
+        {
+            "invocation_id": invocation.invocation_id,
+            "galaxy_url": invocation.identity.url,
+            "galaxy_user": invocation.identity.user_id,
+            "draws": data_keys(
+                {"parameters": invocation.parameters, "inputs": invocation.inputs or {}}
+            ),
+            "galaxy_id": galaxy_id_to_column(invocation),
+            "lease_no": lease_no,
+            "cancelling": invocation.needs_cancel,
+            "observed_at": invocation.observed_at,
+            "stale_at": invocation.stale_at,
+        },
     )
 
 
@@ -263,8 +287,79 @@ def follow(connection: Connection, changes: Sequence[Change]) -> None:
     leave(connection, [after for _, after in changes])
 
 
+_LOCK_BATCHES = (
+    sa.select(_B.c.batch_id)
+    .where(
+        sa.or_(
+            _B.c.batch_id
+            == sa.func.any(sa.bindparam("batch_ids", type_=ARRAY(sa.Uuid))),
+            _B.c.batch_id.in_(
+                sa.select(_I.c.batch_id).where(among(_I.c.invocation_id))
+            ),
+        ),
+        _B.c.ended_at.is_(None),
+    )
+    .order_by(_B.c.batch_id)
+    .with_for_update(key_share=True)
+)
+_END_BATCHES = (
+    sa.update(_B)
+    .values(ended_at=sa.func.now())
+    .where(
+        _B.c.batch_id == sa.func.any(sa.bindparam("locked", type_=ARRAY(sa.Uuid))),
+        ~sa.exists().where(
+            _S.c.batch_id == _B.c.batch_id, _S.c.state.in_(_OPEN_STATES)
+        ),
+        ~sa.exists().where(
+            _I.c.batch_id == _B.c.batch_id, _I.c.state.in_(_ACTIVE_STATES)
+        ),
+    )
+    .returning(_B.c.batch_id)
+)
+
+
+def end_batches(
+    connection: Connection,
+    *,
+    batch_ids: Collection[BatchId] = (),
+    of: Collection[InvocationId] = (),
+) -> Sequence[BatchId]:
+    """End batches whose last item has just ended, in this transaction.
+
+    The one place where a batch ends. The rows are locked first, so that of two that end
+    the last two items at the same time, the second sees what the first has done.
+
+    Args:
+        connection: In the transaction that has ended items.
+        batch_ids: The batches whose items have ended.
+        of: The jobs that have ended; their batches are looked up.
+
+    Returns:
+        The batches that have ended by it.
+    """
+    parameters = {"batch_ids": list(batch_ids), "ids": list(of)}
+    locked = connection.scalars(_LOCK_BATCHES, parameters).all()
+    if not locked:
+        return []
+    ended = connection.scalars(_END_BATCHES, {"locked": locked}).all()
+    announce_batches(connection, ended)
+    return ended
+
+
 def record(connection: Connection, changes: Sequence[Change]) -> None:
-    """Record the changes of state among them: the last statement before the commit."""
+    """Record the changes of state among them: the last statement before the commit.
+
+    Batches whose last jobs end by them end, and what webhooks get of the changes is
+    stored before that.
+    """
+    ended = [
+        after.invocation_id
+        for before, after in changes
+        if after.state.is_terminal and not (before and before.state.is_terminal)
+    ]
+    if ended:
+        end_batches(connection, of=ended)
+    announce(connection, changes)
     rows = [
         {
             "invocation_id": after.invocation_id,

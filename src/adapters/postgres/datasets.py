@@ -132,7 +132,12 @@ _JOB = (
 _SUBMISSION = (
     sa.select(_S.c.submission_id, _S.c.owner)
     .where(
-        _S.c.look_at.isnot(None),
+        sa.or_(
+            _S.c.look_at.isnot(None),
+            sa.and_(
+                _S.c.batch_id.isnot(None), _S.c.state == SubmissionState.WAITING.value
+            ),
+        ),
         _S.c.state.not_in(
             [SubmissionState.ACCEPTED.value, SubmissionState.REJECTED.value]
         ),

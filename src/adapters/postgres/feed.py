@@ -5,7 +5,7 @@ Triggers make transitions visible in the order of their ids, and notify listener
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,18 +19,20 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import read, unavailable
 from galaxy_jobs.adapters.postgres.rows import storable, transition_from_row
+from galaxy_jobs.domain.model.labels import Label
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import JobTransition, TransitionFeed
 
 
 _I = tables.invocations
+_L = tables.labels
 _T = tables.transitions
 
 _LATEST = sa.select(sa.func.coalesce(sa.func.max(_T.c.id), 0))
 _OWN = _T.c.owner == sa.bindparam("only")
 _AFTER = (
-    sa.select(_T, _I.c.dataset_id, _I.c.workflow_name)
+    sa.select(_T, _I.c.dataset_id, _I.c.workflow_name, _I.c.labels)
     .join(_I, _I.c.invocation_id == _T.c.invocation_id)
     .where(_T.c.id > sa.bindparam("place", type_=sa.BigInteger))
     .order_by(_T.c.id)
@@ -60,6 +62,7 @@ class PostgresTransitionFeed(TransitionFeed):
         limit: int,
         dataset_id: DatasetId | None = None,
         invocation_id: InvocationId | None = None,
+        labels: Collection[Label] = (),
     ) -> Sequence[JobTransition]:
         parameters: dict[str, Any] = {"place": place, "limit": limit}
         statement = _AFTER
@@ -72,6 +75,9 @@ class PostgresTransitionFeed(TransitionFeed):
             )
         if invocation_id is not None:
             statement = statement.where(_T.c.invocation_id == invocation_id)
+        for label in labels:
+            labelled = sa.select(_L.c.invocation_id).where(_L.c.label == str(label))
+            statement = statement.where(_T.c.invocation_id.in_(labelled))
         if not storable(dataset_id or "", invocation_id or ""):
             return []
         rows = read(
@@ -82,6 +88,7 @@ class PostgresTransitionFeed(TransitionFeed):
                 transition=transition_from_row(row),
                 dataset_id=row["dataset_id"],
                 workflow_name=row["workflow_name"],
+                labels=row["labels"],
                 owner=row["owner"],
             ).shown_to(viewer)
             for row in rows

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy import Connection, Engine
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import (
@@ -18,7 +19,7 @@ from galaxy_jobs.adapters.postgres.changes import (
     record,
     replace,
 )
-from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.engine import read, to_json, write
 from galaxy_jobs.adapters.postgres.rows import (
     invocation_from_row,
     storable,
@@ -32,13 +33,21 @@ from galaxy_jobs.domain.model.invocation import (
     Transition,
 )
 from galaxy_jobs.domain.model.values import LISTED_PARAMETERS_SIZE, InvocationId
-from galaxy_jobs.domain.model.viewer import Viewer
+from galaxy_jobs.domain.model.viewer import Viewer, namespace
 from galaxy_jobs.domain.ports import Cursor, InvocationRepository, JobFilter, Page
 
 
 _I = tables.invocations
 _A = tables.active
 _T = tables.transitions
+_L = tables.labels
+_D = tables.datasets
+
+LOOKS = 20_000
+"""Jobs that a page looks at, where no index has all that they are to match."""
+
+COUNTED = 1000
+"""Jobs that are counted of a label, to find the rarest of several."""
 
 # While an invocation is polled, its latest observation is in the narrow table.
 OBSERVED_AT = sa.func.coalesce(_A.c.observed_at, _I.c.observed_at)
@@ -88,6 +97,45 @@ _only: sa.BindParameter[str | None] = sa.bindparam("only", type_=sa.Text)
 """The parameter with :attr:`Viewer.only`."""
 
 _SEEN = sa.or_(_only.is_(None), _I.c.owner == _only)
+
+_namespace = sa.bindparam("namespace", type_=sa.Text)
+_part = sa.bindparam("part", type_=sa.Text)
+_FOUND = sa.or_(
+    # As its owner calls it.
+    sa.case(
+        (
+            sa.func.starts_with(_I.c.dataset_id, _namespace),
+            sa.func.substr(
+                _I.c.dataset_id, sa.func.length(_namespace) + sa.literal_column("1")
+            ),
+        ),
+        else_=_I.c.dataset_id,
+    ).ilike(_part),
+    _D.c.name.ilike(_part),
+    _I.c.workflow_name.ilike(_part),
+    _I.c.invocation_id.ilike(sa.bindparam("beginning", type_=sa.Text)),
+    sa.text(
+        "EXISTS (SELECT FROM jsonb_each_text(workflow_invocations.labels) AS label"
+        " WHERE label.value ILIKE :part)"
+    ).bindparams(_part),
+)
+_RAREST = f"""
+    invocation_labels.label = (
+        SELECT given.key || ':' || given.value
+        FROM jsonb_each_text(CAST(:labels AS jsonb)) AS given
+        ORDER BY (
+            SELECT count(*) FROM (
+                SELECT FROM invocation_labels AS counted
+                WHERE counted.label = given.key || ':' || given.value
+                -- The order of the index, or the table would be read.
+                ORDER BY counted.state, counted.created_at, counted.invocation_id
+                LIMIT {COUNTED}
+            ) AS few
+        ), given.key
+        LIMIT 1
+    )
+"""  # noqa: S608 - a number of ours
+_IS_RAREST = sa.text(_RAREST).bindparams(sa.bindparam("labels", type_=sa.Text))
 _MANY = SELECT.where(among(_I.c.invocation_id), _SEEN)
 _REVISIONS = joined(_I.c.invocation_id, _I.c.version, _I.c.state, _A.c.stale_at).where(
     among(_I.c.invocation_id), _SEEN
@@ -120,6 +168,15 @@ _OWN_WORKFLOW_NAMES = sa.text(
     .replace("WHERE workflow_name >", "WHERE owner = :only AND workflow_name >")
 )
 
+_LABELS, _OWN_LABELS = (
+    sa.text(
+        str(names)
+        .replace("workflow_name", "label")
+        .replace("workflow_invocations", "invocation_labels")
+    )
+    for names in (_WORKFLOW_NAMES, _OWN_WORKFLOW_NAMES)
+)
+
 _HISTORY = (
     sa.select(_T).where(_T.c.invocation_id == sa.bindparam("id")).order_by(_T.c.id)
 )
@@ -127,9 +184,14 @@ _HISTORY = (
 
 @frozen
 class PostgresInvocations(InvocationRepository):
-    """Reads pages by their keys, each kind of list from an index of its own."""
+    """Reads pages by their keys, each kind of list from an index of its own.
+
+    Attributes:
+        looks: Jobs that a page looks at, where no index has all that they are to match.
+    """
 
     engine: Engine
+    looks: int = LOOKS
 
     def get(self, invocation_id: InvocationId, viewer: Viewer) -> Invocation:
         invocations = self.get_many([invocation_id], viewer)
@@ -181,14 +243,21 @@ class PostgresInvocations(InvocationRepository):
             return Page((), None)
         parameters, states = query
         # One more than fits: whether there is another page.
-        statement = _page(limit + 1, frozenset(parameters), states)
+        statement = _page(limit + 1, frozenset(parameters), states, self.looks)
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
-        items = tuple(invocation_from_row(row).shown_to(viewer) for row in rows[:limit])
-        if len(rows) <= limit:
+        found = [row for row in rows if not row["is_end"]]
+        items = tuple(
+            invocation_from_row(row).shown_to(viewer) for row in found[:limit]
+        )
+        if len(found) > limit:
+            last = found[limit - 1]
+        elif len(found) < len(rows):
+            last = rows[-1]
+        else:
             return Page(items, None)
-        return Page(items, Cursor(items[-1].created_at, items[-1].invocation_id))
+        return Page(items, Cursor(last["created_at"], last["invocation_id"]))
 
     def counts(
         self, wanted: JobFilter, viewer: Viewer, most: int
@@ -197,7 +266,7 @@ class PostgresInvocations(InvocationRepository):
         if query is None:
             return {}
         parameters, _ = query
-        statement = _counts(most, frozenset(parameters))
+        statement = _counts(most, frozenset(parameters), self.looks)
         rows = read(self.engine, lambda c: c.execute(statement, parameters).all())
         return {InvocationState(state): min(count, most) for state, count in rows}
 
@@ -207,6 +276,14 @@ class PostgresInvocations(InvocationRepository):
         if viewer.only is not None:
             parameters["only"] = viewer.only
             statement = _OWN_WORKFLOW_NAMES
+        return read(self.engine, lambda c: c.scalars(statement, parameters).all())
+
+    def labels(self, viewer: Viewer, most: int) -> Sequence[str]:
+        parameters: dict[str, Any] = {"most": most}
+        statement = _LABELS
+        if viewer.only is not None:
+            parameters["only"] = viewer.only
+            statement = _OWN_LABELS
         return read(self.engine, lambda c: c.scalars(statement, parameters).all())
 
     def transitions(
@@ -273,11 +350,44 @@ def page_parameters(
     states: frozenset[str] = frozenset()
     if wanted.states:
         states = frozenset(state.value for state in wanted.states)
-    elif wanted.dataset_ids or wanted.workflow_names:
+    elif (
+        wanted.dataset_ids or wanted.workflow_names or wanted.labels or wanted.batch_id
+    ):
         states = _STATES
     if owner is not None:
         parameters["owner"] = owner
+    if not storable(wanted.search, *(label.value for label in wanted.labels)):
+        return None
+    parameters |= _batch_labels_and_times(wanted) | _search(wanted.search, viewer)
     return parameters, states
+
+
+def _batch_labels_and_times(wanted: JobFilter) -> dict[str, Any]:
+    """Return parameters; with `label`, the rarest label is looked up."""
+    parameters: dict[str, Any] = {
+        "created_from": wanted.created_after,
+        "batch": wanted.batch_id,
+        "created_until": wanted.created_before,
+    }
+    labels = sorted(wanted.labels)
+    if labels and not wanted.dataset_ids:
+        parameters["label"] = str(labels[0])
+        labels = labels if len(labels) > 1 else []
+    if labels:
+        parameters["labels"] = to_json({label.key: label.value for label in labels})
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _search(text: str, viewer: Viewer) -> dict[str, Any]:
+    if not text:
+        return {}
+    pattern = re.sub(r"([\\%_])", r"\\\1", text)
+    return {
+        "part": f"%{pattern}%",
+        "beginning": f"{pattern}%",
+        "only": viewer.only,
+        "namespace": "" if viewer.only is None else namespace(viewer.only),
+    }
 
 
 def _place(after: Cursor | None) -> dict[str, Any]:
@@ -290,45 +400,132 @@ def _place(after: Cursor | None) -> dict[str, Any]:
 
 @lru_cache(maxsize=1000)
 def _page(
-    limit: int, parameters: frozenset[str], states: frozenset[str]
+    limit: int, parameters: frozenset[str], states: frozenset[str], looks: int
 ) -> sa.Select[Any]:
-    keys = keys_of(limit, parameters, states)
-    return _LISTED.join(keys, keys.c.invocation_id == _I.c.invocation_id).order_by(
-        _I.c.created_at.desc(), _I.c.invocation_id.desc()
+    keys = keys_of(limit, parameters, states, looks)
+    return (
+        _LISTED.add_columns(keys.c.is_end)
+        .join(keys, keys.c.invocation_id == _I.c.invocation_id)
+        .order_by(_I.c.created_at.desc(), _I.c.invocation_id.desc(), keys.c.is_end)
     )
 
 
 def keys_of(
-    limit: int, parameters: frozenset[str], states: frozenset[str]
+    limit: int, parameters: frozenset[str], states: frozenset[str], looks: int
 ) -> sa.Subquery:
-    """Return the keys of a page: `created_at` and `invocation_id`.
+    """Return the keys of a page: `created_at`, `invocation_id` and `is_end`.
 
-    The newest of each state are looked up in an index that ends with
-    (created_at, id), and the newest of these are the page: the entries of several
-    states together would have to be sorted.
+    What no index has is looked for among the newest *looks* jobs that an index leads
+    to. If there are more of these, and too few match, the last key is that of the job
+    that was looked at last, with `is_end`: the page ends there.
 
     Args:
         limit: The number of keys at most. It is written out: a plan for any limit
             would read the whole table.
         parameters: The names of the given parameters.
-        states: The states to list; empty: there is no filter but the owner.
+        states: The states to list; empty: there is no filter but the owner and times.
+        looks: The number of jobs to look at.
     """
-    keys = [_I.c.created_at, _I.c.invocation_id]
+    if not _is_looked_at(parameters):
+        newest = _newest(limit, parameters, states).subquery("newest")
+        return sa.select(newest, sa.false().label("is_end")).subquery("page")
+    looked_at = _newest(looks, parameters, states).cte("looked_at")
+    found = (
+        _matching(sa.select(looked_at), parameters, looked_at.c.invocation_id)
+        .order_by(looked_at.c.created_at.desc(), looked_at.c.invocation_id.desc())
+        .limit(sa.literal_column(str(limit), sa.Integer))
+        .cte("found")
+    )
+    few = _count_of(found) < sa.literal_column(str(limit))
+    more = _count_of(looked_at) == sa.literal_column(str(looks))
+    last = (
+        sa.select(looked_at, sa.true())
+        .where(few, more)
+        .order_by(looked_at.c.created_at, looked_at.c.invocation_id)
+        .limit(sa.literal_column("1"))
+        .subquery("last")
+    )
+    every = sa.select(found, sa.false().label("is_end")).union_all(sa.select(last))
+    return every.subquery("page")
+
+
+def _table(parameters: frozenset[str]) -> sa.Table:
+    """Return the table that leads to the jobs: a label has one of its own."""
+    return _L if "label" in parameters else _I
+
+
+def _is_looked_at(parameters: frozenset[str]) -> bool:
+    """Whether no index has all that the jobs are to match."""
+    others = {"workflow", "workflows", "batch"}
+    with_label = "label" in parameters and parameters & others
+    return bool(with_label or parameters & {"labels", "part"})
+
+
+def _conditions(
+    table: sa.Table, parameters: frozenset[str]
+) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield the conditions on what each index has."""
+    if "owner" in parameters:
+        yield table.c.owner == sa.bindparam("owner")
+    if "batch" in parameters and table is _I:
+        yield table.c.batch_id == sa.bindparam("batch", type_=sa.Uuid)
+    if "created_from" in parameters:
+        yield table.c.created_at >= sa.bindparam("created_from", type_=tables.Time)
+    if "created_until" in parameters:
+        yield table.c.created_at < sa.bindparam("created_until", type_=tables.Time)
+    if "id" in parameters:
+        yield sa.tuple_(table.c.created_at, table.c.invocation_id) < sa.tuple_(
+            sa.bindparam("created_at", type_=tables.Time),
+            sa.bindparam("id", type_=sa.Text),
+        )
+
+
+def _count_of(table: sa.CTE) -> Any:
+    count = sa.select(sa.func.count()).select_from(table)
+    return count.correlate(None).scalar_subquery()
+
+
+def _matching(
+    select: sa.Select[Any], parameters: frozenset[str], key: sa.ColumnElement[str]
+) -> sa.Select[Any]:
+    """Return a select of jobs that match what no index has."""
+    select = select.join(_I, _I.c.invocation_id == key)
+    if "label" in parameters:  # its table has no workflows and no batches
+        if "batch" in parameters:
+            select = select.where(_I.c.batch_id == sa.bindparam("batch", type_=sa.Uuid))
+        if "workflow" in parameters:
+            select = select.where(_I.c.workflow_name == sa.bindparam("workflow"))
+        elif "workflows" in parameters:
+            array = sa.bindparam("workflows", type_=ARRAY(sa.Text))
+            select = select.where(_I.c.workflow_name == sa.func.any(array))
+    if "labels" in parameters:
+        labels = sa.cast(sa.bindparam("labels", type_=sa.Text), JSONB)
+        select = select.where(_I.c.labels.contains(labels))
+    if "part" in parameters:
+        own = sa.or_(_only.is_(None), _D.c.owner == _only)
+        select = select.outerjoin(
+            _D, sa.and_(_D.c.dataset_id == _I.c.dataset_id, own)
+        ).where(_FOUND)
+    return select
+
+
+def _newest(
+    limit: int, parameters: frozenset[str], states: frozenset[str]
+) -> sa.Select[Any]:
+    """Return the newest keys, as far as an index leads to them.
+
+    The newest of each state are looked up in an index that ends with
+    (created_at, id), and the newest of these are the page: the entries of several
+    states together would have to be sorted.
+    """
+    table = _table(parameters)
+    keys = [table.c.created_at, table.c.invocation_id]
     newest = [key.desc() for key in keys]
     count = sa.literal_column(str(limit), sa.Integer)
     inner = sa.select(*keys).order_by(*newest).limit(count)
-    if "id" in parameters:
-        inner = inner.where(
-            sa.tuple_(*keys)
-            < sa.tuple_(
-                sa.bindparam("created_at", type_=tables.Time),
-                sa.bindparam("id", type_=sa.Text),
-            )
-        )
-    if "owner" in parameters:
-        inner = inner.where(_I.c.owner == sa.bindparam("owner"))
+    inner = inner.where(*_conditions(table, parameters))
     if not states:
-        return inner.subquery("page")
+        return inner
     wanted, inner = _of_each(inner, parameters, states)
     each = inner.lateral("each")
     return (
@@ -336,7 +533,6 @@ def keys_of(
         .select_from(wanted.join(each, sa.true()))
         .order_by(each.c.created_at.desc(), each.c.invocation_id.desc())
         .limit(count)
-        .subquery("page")
     )
 
 
@@ -351,6 +547,13 @@ def _of_each(
         "wanted", sa.literal_column(f"CAST(ARRAY[{listed}] AS text[])")
     )
     wanted: sa.FromClause = states_listed
+    select = select.correlate(states_listed)
+    if "label" in parameters:
+        select = select.where(_L.c.state == states_listed.c.value)
+        if "labels" in parameters:
+            return wanted, select.where(_IS_RAREST)
+        label = sa.bindparam("label", type_=sa.Text)
+        return wanted, select.where(_L.c.label == label)
     select = select.where(_I.c.state == states_listed.c.value)
     for name, column in (
         ("dataset", _I.c.dataset_id),
@@ -360,9 +563,9 @@ def _of_each(
             select = select.where(column == sa.bindparam(name))
         elif f"{name}s" in parameters:
             array = sa.bindparam(f"{name}s", type_=ARRAY(sa.Text))
-            several = _unnested(f"{name}s", array)
+            several = _unnested(f"given_{name}s", array)
             wanted = wanted.join(several, sa.true())
-            select = select.where(column == several.c.value)
+            select = select.where(column == several.c.value).correlate(several)
     return wanted, select
 
 
@@ -372,14 +575,22 @@ def _unnested(name: str, array: sa.ColumnElement[Any]) -> sa.TableValuedAlias:
 
 
 @lru_cache(maxsize=100)
-def _counts(most: int, parameters: frozenset[str]) -> sa.Select[Any]:
-    found = sa.select(_I.c.state).limit(sa.literal_column(str(most), sa.Integer))
-    if "owner" in parameters:
-        found = found.where(_I.c.owner == sa.bindparam("owner"))
+def _counts(most: int, parameters: frozenset[str], looks: int) -> sa.Select[Any]:
+    table = _table(parameters)
+    looked_at = _is_looked_at(parameters)
+    limit = looks // len(_STATES) if looked_at else most
+    found = (
+        sa.select(table.c.state, table.c.invocation_id)
+        .where(*_conditions(table, parameters))
+        .limit(sa.literal_column(str(limit), sa.Integer))
+    )
+    if looked_at:
+        found = found.order_by(table.c.created_at.desc(), table.c.invocation_id.desc())
     wanted, found = _of_each(found, parameters, _STATES)
     each = found.lateral("each")
-    return (
-        sa.select(each.c.state, sa.func.count())
-        .select_from(wanted.join(each, sa.true()))
-        .group_by(each.c.state)
+    counts = sa.select(each.c.state, sa.func.count()).select_from(
+        wanted.join(each, sa.true())
     )
+    if looked_at:
+        counts = _matching(counts, parameters, each.c.invocation_id)
+    return counts.group_by(each.c.state)

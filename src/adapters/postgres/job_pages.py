@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from attrs import frozen
 
 from galaxy_jobs.adapters.postgres.invocations import (
+    LOOKS,
     PARAMETERS_TRUNCATED,
     keys_of,
     page_parameters,
@@ -29,9 +30,13 @@ class PostgresJobPages:
     """Reads a page in one query that returns one row.
 
     It is awaited: a thread for each request would take longer than the query.
+
+    Attributes:
+        looks: As for :class:`PostgresInvocations`.
     """
 
     reader: AsyncReader
+    looks: int = LOOKS
 
     async def page(
         self,
@@ -61,7 +66,7 @@ class PostgresJobPages:
         if query is None:
             return "", "", None
         parameters, states = query
-        statement = _statement(limit, frozenset(parameters), states)
+        statement = _statement(limit, frozenset(parameters), states, self.looks)
         row = await self.reader.fetch_row(statement, parameters)
         assert row is not None
         items, tag, created_at, id_ = row
@@ -105,15 +110,22 @@ END"""
 # `progress` and `failure` stay in PostgreSQL's order: sorting them would take up to a
 # quarter of the query's time.
 _PAGE = f"""
-SELECT string_agg(row_to_json(job)::text, ',' ORDER BY place) AS items,
+SELECT string_agg(row_to_json(job)::text, ',' ORDER BY place)
+        FILTER (WHERE NOT is_end) AS items,
     string_agg(concat_ws(' ', i.invocation_id, i.version, job.stale), ','
-        ORDER BY place) AS tag,
-    max(i.created_at) FILTER (WHERE more AND place = {{limit}}) AS next_created_at,
-    max(i.invocation_id) FILTER (WHERE more AND place = {{limit}}) AS next_id
+        ORDER BY place) FILTER (WHERE NOT is_end) AS tag,
+    max(i.created_at) FILTER (WHERE is_last) AS next_created_at,
+    max(i.invocation_id) FILTER (WHERE is_last) AS next_id
 FROM (
-    SELECT invocation_id, count(*) OVER () > {{limit}} AS more,
-        row_number() OVER (ORDER BY created_at DESC, invocation_id DESC) AS place
-    FROM ({{keys}}) AS keys
+    SELECT *, is_end OR place = {{limit}} AND more AS is_last
+    FROM (
+        SELECT invocation_id, is_end,
+            count(*) FILTER (WHERE NOT is_end) OVER () > {{limit}} AS more,
+            row_number() OVER (
+                ORDER BY created_at DESC, invocation_id DESC, is_end
+            ) AS place
+        FROM ({{keys}}) AS keys
+    ) AS numbered
 ) AS page
 JOIN workflow_invocations AS i ON i.invocation_id = page.invocation_id
 LEFT JOIN active_invocations AS a ON a.invocation_id = i.invocation_id,
@@ -123,22 +135,27 @@ LATERAL (
         i.workflow_version, i.version_note, i.state, i.galaxy_state,
         CASE WHEN size.large THEN NULL ELSE i.parameters END AS parameters,
         size.large AS parameters_truncated, i.overwrite, i.rerun_of, i.superseded_by,
-        {_time("i.created_at")} AS created_at,
+        i.labels, {_time("i.created_at")} AS created_at,
         {_time("i.updated_at")} AS updated_at,
         {_time("coalesce(a.observed_at, i.observed_at)")} AS observed_at,
         coalesce(a.stale_at < now(), false) AS stale,
+        CASE WHEN i.results_deleted_at IS NULL THEN 'kept' ELSE 'deleted' END
+            AS results,
+        {_time("i.results_deleted_at")} AS results_deleted_at,
         i.attention, i.owner, {_PROGRESS} AS progress, {_SHOWN_FAILURE} AS failure
 ) AS job
-WHERE place <= {{limit}}
+WHERE place <= {{limit}} OR is_end
 """  # noqa: S608 - no value of anybody's is in it
 
 
 @lru_cache(maxsize=1000)
-def _statement(limit: int, parameters: frozenset[str], states: frozenset[str]) -> bytes:
+def _statement(
+    limit: int, parameters: frozenset[str], states: frozenset[str], looks: int
+) -> bytes:
     """Return the statement for a page, with psycopg's placeholders.
 
     The arguments are those of :func:`keys_of`; the limit is written out there.
     """
     # One more than is shown: whether there is another page.
-    keys = keys_of(limit + 1, parameters, states).element
+    keys = keys_of(limit + 1, parameters, states, looks).element
     return _PAGE.format(limit=limit, keys=keys.compile(dialect=_DIALECT)).encode()

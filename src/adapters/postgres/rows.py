@@ -15,6 +15,7 @@ from attrs import asdict
 from sqlalchemy import RowMapping
 
 from galaxy_jobs.domain.errors import InvalidSource, InvalidValue
+from galaxy_jobs.domain.model.batch import Batch
 from galaxy_jobs.domain.model.dataset import (
     CollectionData,
     DataDescription,
@@ -46,6 +47,13 @@ from galaxy_jobs.domain.model.upload import Upload, UploadState
 from galaxy_jobs.domain.model.user import Session, User
 from galaxy_jobs.domain.model.values import DatasetId, Identity, Json
 from galaxy_jobs.domain.model.viewer import Sees, Viewer
+from galaxy_jobs.domain.model.webhook import (
+    Delivery,
+    DeliveryState,
+    EventType,
+    Webhook,
+    WebhookState,
+)
 
 
 Row = Mapping[str, Any] | RowMapping
@@ -170,6 +178,7 @@ def submission_to_row(submission: Submission) -> dict[str, Any]:
         "dataset_input": request.dataset_input,
         "use_cached_job": request.use_cached_job,
         "pinned_version": request.workflow_version,
+        "labels": dict(request.labels) or None,
         "workflow_id": submission.workflow_id,
         "workflow_version": submission.workflow_version,
         "version_note": submission.version_note,
@@ -183,6 +192,8 @@ def submission_to_row(submission: Submission) -> dict[str, Any]:
         "problem": _problem_to_json(submission.problem),
         "owner": submission.owner,
         "private": submission.private,
+        "batch_id": submission.batch_id,
+        "attempts": submission.attempts,
         "created_at": submission.created_at,
         "updated_at": submission.updated_at,
         "version": submission.version,
@@ -204,6 +215,7 @@ def submission_from_row(row: Row) -> Submission:
             dataset_input=row["dataset_input"],
             use_cached_job=row["use_cached_job"],
             workflow_version=row["pinned_version"],
+            labels=row["labels"] or {},
         ),
         workflow_id=row["workflow_id"],
         workflow_version=row["workflow_version"],
@@ -219,9 +231,58 @@ def submission_from_row(row: Row) -> Submission:
         problem=None if problem is None else Problem(**problem),
         owner=row["owner"],
         private=row["private"],
+        batch_id=row["batch_id"],
+        attempts=row["attempts"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         version=row["version"],
+    )
+
+
+def batch_to_row(batch: Batch) -> dict[str, Any]:
+    """Return the row of a batch, without the columns that only the table has."""
+    key = batch.key
+    return {
+        "batch_id": batch.batch_id,
+        "galaxy_url": batch.identity.url,
+        "galaxy_user": batch.identity.user_id,
+        "workflow_name": batch.workflow_name,
+        "parameters": dict(batch.parameters),
+        "overwrite": batch.overwrite,
+        "labels": dict(batch.labels),
+        "size": batch.size,
+        "fingerprint": batch.fingerprint,
+        "key_caller": key.caller if key else None,
+        "key": key.key if key else None,
+        "rerun_of": batch.rerun_of,
+        "owner": batch.owner,
+        "private": batch.private,
+        "created_at": batch.created_at,
+        "cancelled_at": batch.cancelled_at,
+        "ended_at": batch.ended_at,
+    }
+
+
+def batch_from_row(row: Row) -> Batch:
+    """Return the batch of a row."""
+    return Batch(
+        batch_id=row["batch_id"],
+        identity=Identity(row["galaxy_url"], row["galaxy_user"]),
+        workflow_name=row["workflow_name"],
+        parameters=row["parameters"],
+        overwrite=row["overwrite"],
+        labels=row["labels"],
+        size=row["size"],
+        fingerprint=row["fingerprint"],
+        key=None
+        if row["key"] is None
+        else IdempotencyKey(row["key_caller"], row["key"]),
+        rerun_of=row["rerun_of"],
+        owner=row["owner"],
+        private=row["private"],
+        created_at=row["created_at"],
+        cancelled_at=row["cancelled_at"],
+        ended_at=row["ended_at"],
     )
 
 
@@ -258,6 +319,7 @@ def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
         "workflow_version": invocation.workflow_version,
         "version_note": invocation.version_note,
         "inputs": None if invocation.inputs is None else dict(invocation.inputs),
+        "labels": dict(invocation.labels),
         "superseded_by": invocation.superseded_by,
         "state": invocation.state.value,
         "galaxy_state": cleaned(invocation.galaxy_state),
@@ -267,6 +329,9 @@ def invocation_to_row(invocation: Invocation) -> dict[str, Any]:
         "attention": cleaned(invocation.attention),
         "owner": invocation.owner,
         "private": invocation.private,
+        "adopted": invocation.adopted,
+        "results_deleted_at": invocation.results_deleted_at,
+        "intermediates_deleted_at": invocation.intermediates_deleted_at,
         "created_at": invocation.created_at,
         "updated_at": invocation.updated_at,
         "observed_at": invocation.observed_at,
@@ -304,6 +369,7 @@ def invocation_from_row(row: Row) -> Invocation:
         workflow_version=row["workflow_version"],
         version_note=row["version_note"],
         inputs=row["inputs"],
+        labels=row["labels"],
         superseded_by=row["superseded_by"],
         stopping=row["stopping"],
         state=InvocationState(row["state"]),
@@ -318,6 +384,9 @@ def invocation_from_row(row: Row) -> Invocation:
         attention=row["attention"],
         owner=row["owner"],
         private=row["private"],
+        adopted=row["adopted"],
+        results_deleted_at=row["results_deleted_at"],
+        intermediates_deleted_at=row["intermediates_deleted_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         observed_at=row["observed_at"],
@@ -382,7 +451,7 @@ def transition_from_row(row: Row) -> Transition:
 
 
 def data_keys(parameters: Mapping[str, Json]) -> list[str]:
-    """Return the keys of all data that parameters name.
+    """Return the keys of all data that parameters, or the like, name.
 
     See `data_key` for data in Galaxy, and `dataset_key` for registered datasets.
     """
@@ -517,4 +586,71 @@ def upload_from_row(row: Row) -> Upload:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         version=row["version"],
+    )
+
+
+# --- webhooks -----------------------------------------------------------------------
+
+
+def webhook_to_row(webhook: Webhook) -> dict[str, Any]:
+    """Return the row of a webhook, without the columns that only the table has."""
+    return {
+        "webhook_id": webhook.webhook_id,
+        "url": webhook.url,
+        "events": sorted(type_.value for type_ in webhook.events),
+        "labels": dict(webhook.labels),
+        "workflow_names": sorted(webhook.workflow_names),
+        "secrets": list(webhook.secrets),
+        "owner": webhook.owner,
+        "private": webhook.private,
+        "state": webhook.state.value,
+        "created_at": webhook.created_at,
+    }
+
+
+def webhook_from_row(row: Row) -> Webhook:
+    """Return the webhook of a row."""
+    return Webhook(
+        webhook_id=row["webhook_id"],
+        url=row["url"],
+        events=frozenset(map(EventType, row["events"])),
+        labels=row["labels"],
+        workflow_names=frozenset(row["workflow_names"]),
+        secrets=tuple(row["secrets"]),
+        owner=row["owner"],
+        private=row["private"],
+        state=WebhookState(row["state"]),
+        failures=row["failures"],
+        created_at=row["created_at"],
+    )
+
+
+def delivery_to_row(delivery: Delivery) -> dict[str, Any]:
+    """Return the row of a new delivery."""
+    return {
+        "delivery_id": delivery.delivery_id,
+        "webhook_id": delivery.webhook_id,
+        "type": delivery.type.value,
+        "subject": delivery.subject,
+        "data": cleaned(delivery.data),
+        "at": delivery.at,
+    }
+
+
+def delivery_from_row(row: Row) -> Delivery:
+    """Return the delivery of a row."""
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        webhook_id=row["webhook_id"],
+        number=row["number"],
+        type=EventType(row["type"]),
+        subject=row["subject"],
+        data=row["data"],
+        at=row["at"],
+        state=DeliveryState(row["state"]),
+        attempts=row["attempts"],
+        next_attempt_at=row["next_attempt_at"],
+        ended_at=row["ended_at"],
+        status=row["status"],
+        problem=row["problem"],
     )

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from threading import Lock
-from typing import Any
 from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from galaxy_jobs.adapters.postgres import tables, totals
 from galaxy_jobs.adapters.postgres.changes import (
     Change,
+    end_batches,
     enter,
     follow,
     leave,
@@ -40,13 +40,14 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
     SubmissionNotFound,
 )
+from galaxy_jobs.domain.model.batch import CANCELLED
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
     Submission,
     SubmissionState,
 )
-from galaxy_jobs.domain.model.values import Identity, SubmissionId
+from galaxy_jobs.domain.model.values import BatchId, Identity, SubmissionId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import SubmissionRepository
 
@@ -58,11 +59,28 @@ _I = tables.invocations
 _A = tables.active
 _T = tables.transitions
 
-_OWN = {"key_lifetime", "key_expires_at", "opened_at", "look_at"}
+OWN = {"key_lifetime", "key_expires_at", "opened_at", "look_at", "position"}
 """Columns that the domain has no field for."""
 
-_SELECT = sa.select(*(column for column in _S.c if column.name not in _OWN))
+_SELECT = sa.select(*(column for column in _S.c if column.name not in OWN))
 _ONE = _SELECT.where(_S.c.submission_id == sa.bindparam("id"))
+_OPEN = sa.insert(_S).values(
+    opened_at=sa.func.clock_timestamp(),  # in the lock's order
+    look_at=sa.func.now() + sa.bindparam("look_in", type_=sa.Interval),
+)
+_REPLACE = (
+    sa.update(_S)
+    .where(_S.c.submission_id == sa.bindparam("id"))
+    .where(_S.c.version == sa.bindparam("before"))
+    .values(look_at=sa.func.now() + sa.bindparam("look_in", type_=sa.Interval))
+    .returning(_S.c.version)
+)
+_REPLACE_ACCEPTED = _REPLACE.values(key_expires_at=sa.func.now() + _S.c.key_lifetime)
+_INSERT = (
+    insert(_I)
+    .on_conflict_do_nothing(index_elements=[_I.c.invocation_id])
+    .returning(_I.c.invocation_id)
+)
 _HOLDER = (
     _SELECT.where(
         _S.c.key_caller == sa.bindparam("caller"),
@@ -75,6 +93,11 @@ _HOLDER = (
     )
     .order_by(_S.c.opened_at.desc())
     .limit(1)
+)
+_CANCELLED = (
+    sa.select(tables.batches.c.cancelled_at)
+    .where(tables.batches.c.batch_id == sa.bindparam("batch"))
+    .with_for_update(read=True, key_share=True)  # items do not wait for each other
 )
 _LOCK = sa.select(
     sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(sa.bindparam("name"), 0))
@@ -212,12 +235,9 @@ class PostgresSubmissions(SubmissionRepository):
             if connection.scalar(_DATASET, {"id": dataset_id}) is None:
                 raise DatasetNotFound(submission.viewer.id_of(dataset_id))
             connection.execute(
-                sa.insert(_S).values(
-                    **submission_to_row(submission),
-                    key_lifetime=key_lifetime,
-                    opened_at=sa.func.clock_timestamp(),  # in the lock's order
-                    look_at=sa.func.now() + deadline,
-                )
+                _OPEN,
+                submission_to_row(submission)
+                | {"key_lifetime": key_lifetime, "look_in": deadline},
             )
             return None
 
@@ -235,7 +255,21 @@ class PostgresSubmissions(SubmissionRepository):
     def save(
         self, before: Submission, after: Submission, *, look_in: timedelta | None
     ) -> None:
-        write(self.engine, lambda c: _replace(c, before, after, look_in))
+        batch_id = after.batch_id
+
+        def work(connection: Connection) -> None:
+            _replace(connection, before, after, look_in)
+            state = after.state
+            waits = state is SubmissionState.WAITING
+            if waits and _is_cancelled(connection, batch_id):
+                rejected = after.rejected(CANCELLED, after.updated_at)
+                # Looked at soon, so that nothing is left behind in Galaxy.
+                _replace(connection, after, rejected, timedelta(0))
+                state = rejected.state
+            if batch_id is not None and state is SubmissionState.REJECTED:
+                end_batches(connection, batch_ids=[batch_id])
+
+        write(self.engine, work)
 
     def accept(
         self, before: Submission, after: Submission, invocation: Invocation
@@ -258,7 +292,14 @@ class PostgresSubmissions(SubmissionRepository):
                 for before, run in apart
             )
             totals.add(connection, stored.identity, {"given_again": again})
-            record(connection, [(None, stored), *apart, *earlier])
+            changes = [(None, stored), *apart, *earlier]
+            if _is_cancelled(connection, after.batch_id):
+                cancelled = stored.request_cancel(stored.created_at)
+                replace(connection, [(stored, cancelled)])
+                follow(connection, [(stored, cancelled)])
+                changes.append((stored, cancelled))
+                stored = cancelled
+            record(connection, changes)
             return stored, [run for _, run in apart]
 
         if invocation.overwrite:
@@ -294,6 +335,13 @@ class PostgresSubmissions(SubmissionRepository):
         return [submission_from_row(row) for row in rows]
 
 
+def _is_cancelled(connection: Connection, batch_id: BatchId | None) -> bool:
+    """Whether a batch is cancelled; if it is not, nor will it be before the commit."""
+    if batch_id is None:
+        return False
+    return connection.scalar(_CANCELLED, {"batch": batch_id}) is not None
+
+
 def _lock(connection: Connection, *name: str) -> None:
     """Hold a lock by that name until the transaction ends."""
     connection.execute(_LOCK, {"name": json.dumps(["galaxy-jobs", *name])})
@@ -311,17 +359,11 @@ def _replace(
     after: Submission,
     look_in: timedelta | None,
 ) -> None:
-    changes: dict[str, Any] = submission_to_row(after)
-    changes["look_at"] = None if look_in is None else sa.func.now() + look_in
-    if after.state is SubmissionState.ACCEPTED is not before.state:
-        changes["key_expires_at"] = sa.func.now() + _S.c.key_lifetime
+    is_accepted = after.state is SubmissionState.ACCEPTED is not before.state
+    parameters = {"id": before.submission_id, "before": before.version}
     done = connection.execute(
-        sa.update(_S)
-        .values(**changes)
-        .where(
-            _S.c.submission_id == before.submission_id, _S.c.version == before.version
-        )
-        .returning(_S.c.version)
+        _REPLACE_ACCEPTED if is_accepted else _REPLACE,
+        submission_to_row(after) | parameters | {"look_in": look_in},
     )
     if done.first() is None:
         if connection.execute(_ONE, {"id": before.submission_id}).first() is None:
@@ -331,13 +373,8 @@ def _replace(
 
 def _insert(connection: Connection, invocation: Invocation, lease_no: int = 0) -> bool:
     """Store a run and queue it for polling, unless its id is taken."""
-    stored = connection.execute(
-        insert(_I)
-        .values(**invocation_to_row(invocation))
-        .on_conflict_do_nothing(index_elements=[_I.c.invocation_id])
-        .returning(_I.c.invocation_id)
-    ).first()
-    if stored is None:
+    stored = connection.execute(_INSERT, invocation_to_row(invocation))
+    if stored.first() is None:
         return False
     enter(connection, invocation, lease_no)
     return True

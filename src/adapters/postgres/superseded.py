@@ -7,14 +7,15 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from galaxy_jobs.adapters.postgres import tables
+from galaxy_jobs.adapters.postgres.announce import announce
 from galaxy_jobs.adapters.postgres.changes import among
 from galaxy_jobs.adapters.postgres.engine import read, write
-from galaxy_jobs.adapters.postgres.invocations import ENDED, SELECT
+from galaxy_jobs.adapters.postgres.invocations import ENDED, ONE, SELECT
 from galaxy_jobs.adapters.postgres.rows import (
     cleaned,
     data_key,
@@ -92,6 +93,39 @@ _RUNS = (
     )
     .order_by(_A.c.invocation_id)
 )
+# Those that are under way, and items of batches that wait; each by its own index.
+_OPEN = """
+    FROM (
+        SELECT submission_id, owner, parameters, inputs FROM submissions
+        WHERE galaxy_url = :url AND galaxy_user = :user
+            AND look_at IS NOT NULL AND state <> 'accepted'
+        UNION ALL
+        SELECT submission_id, owner, parameters, inputs FROM submissions
+        WHERE galaxy_url = :url AND galaxy_user = :user
+            AND batch_id IS NOT NULL AND state = 'waiting'
+    ) AS opened,
+    jsonb_path_query(
+        jsonb_build_array(CAST(parameters AS jsonb), CAST(inputs AS jsonb)), '$.**'
+    ) AS data
+"""
+_SUBMISSIONS = sa.text(f"""
+    SELECT DISTINCT CAST(submission_id AS text), owner {_OPEN}
+    WHERE (data ->> 'src') || ':' || (data ->> 'id') = ANY (:data)
+    ORDER BY 1
+""").bindparams(sa.bindparam("data", type_=ARRAY(sa.Text)))
+_NAMED_COLLECTIONS = sa.text(f"""
+    SELECT data #>> '{{}}' FROM datasets,
+        jsonb_path_query(source, '$.** ? (@."src" == "hdca").id') AS data
+    WHERE jsonb_path_exists(source, '$.** ? (@."src" == "hdca")')
+    UNION
+    SELECT substr(key, length('hdca:') + 1)
+    FROM active_invocations, unnest(draws) AS key
+    WHERE galaxy_url = :url AND galaxy_user = :user AND draws <> '{{}}'
+        AND starts_with(key, 'hdca:')
+    UNION
+    SELECT data ->> 'id' {_OPEN} WHERE data ->> 'src' = 'hdca' AND data ? 'id'
+    LIMIT :limit
+""")  # noqa: S608
 _DONE = (
     sa.update(_I)
     .values(history_dealt_with_at=sa.func.now())
@@ -151,6 +185,7 @@ class PostgresSupersededRuns(SupersededRuns):
                 ("dataset", _DATASETS),
                 ("dataset", _COLLECTIONS),
                 ("job", _RUNS),
+                ("submission", _SUBMISSIONS),
             )
             return [
                 DataUser(kind, id_, owner)
@@ -160,10 +195,27 @@ class PostgresSupersededRuns(SupersededRuns):
 
         return read(self.engine, work)
 
+    def collections(self, identity: Identity, *, limit: int) -> Sequence[str]:
+        parameters = {"url": identity.url, "user": identity.user_id, "limit": limit}
+
+        def work(connection: Connection) -> list[str]:
+            found = connection.scalars(_NAMED_COLLECTIONS, parameters)
+            return [id_ for id_ in found if id_]
+
+        return read(self.engine, work)
+
     def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
         parameters = {"id": invocation_id, "note": cleaned(attention)}
-        statement = _DONE if attention is None else _DONE_WITH_ATTENTION
-        write(self.engine, lambda c: c.execute(statement, parameters))
+
+        def work(connection: Connection) -> None:
+            if attention is None:
+                connection.execute(_DONE, parameters)
+            elif connection.execute(_DONE_WITH_ATTENTION, parameters).rowcount:
+                row = connection.execute(ONE, {"id": invocation_id}).mappings().one()
+                noted = invocation_from_row(row)
+                announce(connection, [(evolve(noted, attention=None), noted)])
+
+        write(self.engine, work)
 
 
 def _replacing(successors: Sequence[Any]) -> set[InvocationId]:

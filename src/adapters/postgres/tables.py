@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from galaxy_jobs.domain.model.invocation import InvocationState
 from galaxy_jobs.domain.model.submission import SubmissionState
 from galaxy_jobs.domain.model.upload import UploadState
+from galaxy_jobs.domain.model.webhook import DeliveryState, WebhookState
 
 
 CHANNEL = "galaxy_jobs_transitions"
@@ -40,7 +41,10 @@ Time = sa.DateTime(timezone=True)
 
 
 def _one_of(
-    column: str, values: type[InvocationState | SubmissionState | UploadState]
+    column: str,
+    values: type[
+        InvocationState | SubmissionState | UploadState | WebhookState | DeliveryState
+    ],
 ) -> sa.CheckConstraint:
     listed = ", ".join(f"'{value.value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
@@ -71,6 +75,13 @@ sa.Index(
     sa.func.jsonb_path_query_array(datasets.c.source, sa.text("'$.**.id'")),
     postgresql_using="gin",
     postgresql_where=sa.text("source ->> 'src' = 'collection'"),
+)
+sa.Index(
+    "ix_datasets_collections",
+    datasets.c.dataset_id,
+    postgresql_where=sa.text(
+        """jsonb_path_exists(source, '$.** ? (@."src" == "hdca")')"""
+    ),
 )
 sa.Index(
     "ix_datasets_by_owner",
@@ -116,6 +127,10 @@ submissions = sa.Table(
     sa.Column("inputs", JSON(none_as_null=True)),
     sa.Column("owner", sa.Text),
     sa.Column("private", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("labels", JSON(none_as_null=True)),  # NULL: none
+    sa.Column("batch_id", sa.Uuid),
+    sa.Column("position", sa.BigInteger),  # in its batch
+    sa.Column("attempts", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     _one_of("state", SubmissionState),
     sa.CheckConstraint(
         "(state = 'accepted') = (invocation_id IS NOT NULL)", name="invocation_id"
@@ -135,6 +150,22 @@ sa.Index(
     submissions.c.opened_at,
     postgresql_where=submissions.c.key.isnot(None),
 )
+sa.Index(
+    "ix_submissions_by_batch",
+    submissions.c.batch_id,
+    submissions.c.state,
+    submissions.c.position,
+    postgresql_where=submissions.c.batch_id.isnot(None),
+)
+sa.Index(
+    "ix_submissions_items_open",
+    submissions.c.galaxy_url,
+    submissions.c.galaxy_user,
+    submissions.c.state,
+    postgresql_where=sa.text(
+        "batch_id IS NOT NULL AND state IN ('waiting', 'submitting', 'unknown')"
+    ),
+)
 # The lock taken in `open` ensures this already; the index makes it certain.
 sa.Index(
     "uq_submissions_open_key",
@@ -142,6 +173,53 @@ sa.Index(
     submissions.c.key,
     unique=True,
     postgresql_where=sa.text("key IS NOT NULL AND state IN ('submitting', 'unknown')"),
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("batch_id", sa.Uuid, primary_key=True),
+    sa.Column("galaxy_url", sa.Text, nullable=False),
+    sa.Column("galaxy_user", sa.Text, nullable=False),
+    sa.Column("workflow_name", sa.Text, nullable=False),
+    sa.Column("parameters", JSON, nullable=False),
+    sa.Column("overwrite", sa.Boolean, nullable=False),
+    sa.Column("labels", JSONB, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("key_caller", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("key_lifetime", sa.Interval, nullable=False),
+    sa.Column("rerun_of", sa.Uuid),
+    sa.Column("owner", sa.Text),
+    sa.Column("private", sa.Boolean, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("cancelled_at", Time),
+    sa.Column("ended_at", Time),
+    # When an item of it was last begun.
+    sa.Column("turn_at", Time),
+)
+sa.Index(None, batches.c.created_at, batches.c.batch_id)
+sa.Index(
+    "ix_batches_by_owner",
+    batches.c.owner,
+    batches.c.created_at,
+    batches.c.batch_id,
+    postgresql_where=batches.c.owner.isnot(None),
+)
+sa.Index(
+    "ix_batches_key",
+    batches.c.key_caller,
+    batches.c.key,
+    batches.c.created_at,
+    postgresql_where=batches.c.key.isnot(None),
+)
+sa.Index(
+    "ix_batches_open",
+    batches.c.galaxy_url,
+    batches.c.galaxy_user,
+    batches.c.turn_at,
+    postgresql_where=batches.c.ended_at.is_(None),
 )
 
 invocations = sa.Table(
@@ -181,6 +259,11 @@ invocations = sa.Table(
     # stores a run.
     sa.Column("owner", sa.Text),
     sa.Column("private", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("adopted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("labels", JSONB, nullable=False, server_default=sa.text("'{}'")),
+    sa.Column("batch_id", sa.Uuid),  # a trigger takes it from the submission
+    sa.Column("results_deleted_at", Time),
+    sa.Column("intermediates_deleted_at", Time),
     _one_of("state", InvocationState),
     sa.UniqueConstraint("submission_id"),
     # Changes that keep the state touch no index, if their page has room.
@@ -212,6 +295,47 @@ for _columns in (("owner",), ("owner", "state"), ("owner", "workflow_name", "sta
         invocations.c.invocation_id,
         postgresql_where=invocations.c.owner.isnot(None),
     )
+# For lists by a label; triggers copy what it has from the invocations.
+labels = sa.Table(
+    "invocation_labels",
+    metadata,
+    sa.Column(
+        "invocation_id",
+        sa.Text,
+        sa.ForeignKey(
+            invocations.c.invocation_id, onupdate="CASCADE", ondelete="CASCADE"
+        ),
+        primary_key=True,
+    ),
+    sa.Column("label", sa.Text, primary_key=True),  # key:value
+    sa.Column("owner", sa.Text),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+)
+sa.Index(
+    "ix_invocation_labels_by_label",
+    labels.c.label,
+    labels.c.state,
+    labels.c.created_at,
+    labels.c.invocation_id,
+)
+sa.Index(
+    "ix_invocation_labels_by_owner",
+    labels.c.owner,
+    labels.c.label,
+    labels.c.state,
+    labels.c.created_at,
+    labels.c.invocation_id,
+    postgresql_where=labels.c.owner.isnot(None),
+)
+sa.Index(
+    "ix_workflow_invocations_by_batch",
+    invocations.c.batch_id,
+    invocations.c.state,
+    invocations.c.created_at,
+    invocations.c.invocation_id,
+    postgresql_where=invocations.c.batch_id.isnot(None),
+)
 sa.Index(
     "ix_workflow_invocations_superseded",
     invocations.c.galaxy_url,
@@ -220,6 +344,62 @@ sa.Index(
     postgresql_where=sa.text(
         "superseded_by IS NOT NULL AND history_dealt_with_at IS NULL"
     ),
+)
+for _name in ("results", "intermediates"):
+    sa.Index(
+        f"ix_workflow_invocations_{_name}_kept",
+        *(invocations.c[name] for name in ("galaxy_url", "galaxy_user", "state")),
+        invocations.c.created_at,
+        postgresql_where=sa.text(
+            "results_deleted_at IS NULL"
+            if _name == "results"
+            else "results_deleted_at IS NULL AND intermediates_deleted_at IS NULL"
+            " AND state = 'completed'"
+        ),
+    )
+
+# Leases and pauses of deletions in Galaxy. What is begun is ended, whatever is kept.
+deletions = sa.Table(
+    "deletions",
+    metadata,
+    sa.Column(
+        "invocation_id",
+        sa.Text,
+        # An invocation may get another key.
+        sa.ForeignKey(
+            invocations.c.invocation_id, ondelete="CASCADE", onupdate="CASCADE"
+        ),
+        primary_key=True,
+    ),
+    sa.Column("look_at", Time, nullable=False),
+    sa.Column("begun", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("failures", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+)
+sa.Index("ix_deletions_begun", deletions.c.look_at, postgresql_where=sa.text("begun"))
+
+# Changed labels whose tags are due in Galaxy; a trigger adds them.
+tag_changes = sa.Table(
+    "tag_changes",
+    metadata,
+    sa.Column(
+        "invocation_id",
+        sa.Text,
+        sa.ForeignKey(
+            invocations.c.invocation_id, ondelete="CASCADE", onupdate="CASCADE"
+        ),
+        primary_key=True,
+    ),
+    sa.Column("galaxy_url", sa.Text, nullable=False),
+    sa.Column("galaxy_user", sa.Text, nullable=False),
+    sa.Column("former", ARRAY(sa.Text), nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False, server_default=sa.text("1")),
+    sa.Column("look_at", Time, nullable=False, server_default=sa.func.now()),
+)
+sa.Index(
+    "ix_tag_changes_due",
+    tag_changes.c.galaxy_url,
+    tag_changes.c.galaxy_user,
+    tag_changes.c.look_at,
 )
 
 active = sa.Table(
@@ -387,6 +567,63 @@ sa.Index(
     postgresql_where=sa.text(
         "key IS NOT NULL AND state IN ('open', 'verifying', 'complete')"
     ),
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("webhook_id", sa.Text, primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("events", JSONB, nullable=False),
+    sa.Column("labels", JSONB, nullable=False),
+    sa.Column("workflow_names", JSONB, nullable=False),
+    # As they are, for they sign.
+    sa.Column("secrets", JSONB, nullable=False),
+    sa.Column("owner", sa.Text),
+    sa.Column("private", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("removed_at", Time),
+    sa.Column("failures", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("rests_until", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("delivered", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("dead", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    _one_of("state", WebhookState),
+)
+
+deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("delivery_id", sa.Text, primary_key=True),
+    sa.Column("webhook_id", sa.Text, nullable=False),
+    sa.Column("number", sa.BigInteger, sa.Identity(always=True), nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text),
+    sa.Column("data", JSON, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("attempts", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("next_attempt_at", Time, server_default=sa.func.now()),
+    sa.Column("retried_since", Time, nullable=False, server_default=sa.func.now()),
+    sa.Column("ended_at", Time),
+    sa.Column("status", sa.BigInteger),
+    sa.Column("problem", sa.Text),
+    _one_of("state", DeliveryState),
+)
+sa.Index(None, deliveries.c.webhook_id, deliveries.c.number)
+for _name, _keys in (
+    ("due", ("webhook_id", "next_attempt_at")),
+    ("order", ("webhook_id", "subject", "number")),
+):
+    sa.Index(
+        f"ix_webhook_deliveries_{_name}",
+        *(deliveries.c[key] for key in _keys),
+        postgresql_where=sa.text("state = 'pending'"),
+    )
+sa.Index(
+    "ix_webhook_deliveries_ended",
+    deliveries.c.ended_at,
+    postgresql_where=sa.text("state <> 'pending'"),
 )
 
 # Triggers forbid to change or remove rows, but for old ones.

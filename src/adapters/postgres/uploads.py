@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from attrs import frozen
 from sqlalchemy import Connection, Engine
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import read, write
@@ -26,6 +26,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.dataset import Dataset
 from galaxy_jobs.domain.model.upload import (
+    KEPT_STATES,
     USE_INTERVAL,
     Upload,
     UploadId,
@@ -40,8 +41,7 @@ _D = tables.datasets
 _OPEN = UploadState.OPEN.value
 _VERIFYING = UploadState.VERIFYING.value
 _EXPIRED = UploadState.EXPIRED.value
-_KEPT = (_OPEN, _VERIFYING, UploadState.COMPLETE.value)
-"""The states in which an idempotency key is held."""
+_KEPT = [state.value for state in KEPT_STATES]
 
 _overdue = sa.and_(_T.c.state == _OPEN, _T.c.expires_at <= sa.func.now())
 _columns = (
@@ -84,6 +84,18 @@ _UNFINISHED = (
     _SELECT.where(_T.c.state.in_([_OPEN, _VERIFYING]), ~_overdue)
     .order_by(_T.c.created_at.desc(), _T.c.upload_id.desc())
     .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_ENDED = (
+    _SELECT.where(
+        _T.c.state.not_in(_KEPT),
+        ~_T.c.stored,
+        _T.c.expires_at < sa.func.now() - sa.bindparam("kept", type_=sa.Interval),
+    )
+    .order_by(_T.c.expires_at)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_REMOVE = sa.delete(_T).where(
+    _T.c.upload_id == sa.bindparam("id"), _T.c.state.not_in(_KEPT), ~_T.c.stored
 )
 _SAVE = (
     sa.update(_T)
@@ -167,6 +179,18 @@ class PostgresUploads(UploadRepository):
             raise UploadNotFound(upload_id)
         return upload_from_row(row)
 
+    def get_many(
+        self, upload_ids: Collection[UploadId], viewer: Viewer
+    ) -> Mapping[UploadId, Upload]:
+        ids = [upload_id for upload_id in upload_ids if storable(upload_id)]
+        wanted = _SELECT.where(
+            _T.c.upload_id == sa.any_(sa.literal(ids, ARRAY(sa.Text))),
+            *_seen_by(viewer),
+        )
+        rows = read(self.engine, lambda c: c.execute(wanted).mappings().all())
+        found = map(upload_from_row, rows)
+        return {upload.upload_id: upload for upload in found}
+
     def unfinished(self, viewer: Viewer, limit: int) -> Sequence[Upload]:
         wanted = _UNFINISHED.where(*_seen_by(viewer))
         rows = read(
@@ -205,6 +229,16 @@ class PostgresUploads(UploadRepository):
             or read(self.engine, lambda c: c.scalar(any_, parameters))
         )
 
+    def ended(self, kept: timedelta, limit: int) -> Sequence[Upload]:
+        parameters = {"kept": kept, "limit": limit}
+        rows = read(
+            self.engine, lambda c: c.execute(_ENDED, parameters).mappings().all()
+        )
+        return [upload_from_row(row) for row in rows]
+
+    def remove(self, upload: Upload) -> None:
+        write(self.engine, lambda c: c.execute(_REMOVE, {"id": upload.upload_id}))
+
 
 def _seen_by(viewer: Viewer) -> list[sa.ColumnElement[bool]]:
     return [] if viewer.only is None else [_T.c.owner == viewer.only]
@@ -224,11 +258,7 @@ def _save(connection: Connection, before: Upload, after: Upload) -> None:
         case _:
             nothing_left = after.state is not UploadState.VERIFYING and not after.stored
             look_at = None if nothing_left else sa.func.now()
-    ended = after.state not in {
-        UploadState.OPEN,
-        UploadState.VERIFYING,
-        UploadState.COMPLETE,
-    }
+    ended = after.state not in KEPT_STATES
     where = {"id": before.upload_id, "before": before.version, "ended": ended}
     statement = _SAVE.values({**values, "look_at": look_at})
     if not connection.execute(statement, where).first():

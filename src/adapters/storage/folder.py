@@ -179,8 +179,9 @@ class FolderStore(ObjectStore):
             # Under another name: a part that is being written meanwhile finds no
             # folder for its marker.
             for _ in range(2):
-                if discarded.exists():
-                    shutil.rmtree(discarded)
+                while discarded.exists():
+                    with suppress(FileNotFoundError):  # others discard it, too
+                        shutil.rmtree(discarded)
                 with suppress(FileNotFoundError):
                     folder.rename(discarded)
 
@@ -214,7 +215,12 @@ class PartWriter:
     sha256: str | None
     _written: int = field(default=0, init=False)
     _files: list[int] = field(factory=list, init=False)
-    _digest: hashlib._Hash = field(factory=hashlib.sha256, init=False)
+    _digest: hashlib._Hash | None = field(init=False)
+    """Of a part whose SHA-256 is declared, or that may be the whole file."""
+
+    def __attrs_post_init__(self) -> None:
+        needed = self.sha256 is not None or self.offset == 0
+        self._digest = hashlib.sha256() if needed else None
 
     def __enter__(self) -> Self:
         try:
@@ -243,7 +249,7 @@ class PartWriter:
     def _marker(self) -> Path:
         return self.folder / f"part-{self.part.number:05}"
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
         """Write the next bytes.
 
         Raises:
@@ -251,7 +257,8 @@ class PartWriter:
         """
         if self._written + len(piece) > self.part.size:
             raise SizeMismatch(f"Part {self.part.number} has too many bytes.")
-        self._digest.update(piece)
+        if self._digest is not None:
+            self._digest.update(piece)
         with _translated(), memoryview(piece) as rest:
             done = 0
             while done < len(rest):
@@ -259,8 +266,8 @@ class PartWriter:
                 done += os.pwrite(self._files[-1], rest[done:], at)
         self._written += len(piece)
 
-    def finish(self) -> str:
-        """Store the part for good, and return its SHA-256.
+    def finish(self) -> None:
+        """Store the part for good.
 
         Raises:
             SizeMismatch: There were fewer bytes than the part has.
@@ -272,9 +279,9 @@ class PartWriter:
                 f"Part {self.part.number} has {self._written} bytes; "
                 f"{self.part.size} were declared."
             )
-        digest = self._digest.hexdigest()
-        if self.sha256 not in {None, digest}:
-            assert self.sha256 is not None
+        digest = None if self._digest is None else self._digest.hexdigest()
+        if self.sha256 is not None and self.sha256 != digest:
+            assert digest is not None
             raise ChecksumMismatch.between(self.sha256, digest)
         marker = self._marker.with_suffix(".new")
         try:
@@ -288,7 +295,6 @@ class PartWriter:
                 _sync(self.folder)
         except FileNotFoundError:
             raise BadLink("The file takes no parts any more.") from None
-        return digest
 
     def _open(self, path: Path, lock: int) -> None:
         self._files.append(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -308,8 +314,8 @@ def _fields(key: str, number: int, query: Mapping[str, str]) -> Sequence[str]:
     return [key, str(number), *declared]
 
 
-def _markers(folder: Path) -> list[tuple[StoredPart, str]]:
-    """Return the parts that are stored with their SHA-256, by number."""
+def _markers(folder: Path) -> list[tuple[StoredPart, str | None]]:
+    """Return the parts that are stored, by number, each with its SHA-256 if known."""
     found = []
     with _translated():
         for path in sorted(folder.glob("part-[0-9]*")):

@@ -26,6 +26,9 @@ from galaxy_jobs.domain.ports import Clock, ObjectStore, SignedRequest
 MAX_LIFETIME = timedelta(days=7)
 """The longest time for which S3 signs an address."""
 
+MAX_SKEW = timedelta(minutes=5)
+"""The difference of clocks from which servers may refuse every request."""
+
 TIMEOUT = 20
 """Seconds to connect to the server, and to wait for each answer."""
 
@@ -163,13 +166,16 @@ class S3Store(ObjectStore):
             self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def now(self) -> datetime | None:
-        with _translated():
-            answer = self._client.head_bucket(Bucket=self.bucket)
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
         try:
-            return parsedate_to_datetime(date)
-        except ValueError:
-            return None
+            with _translated():
+                answer = self._client.head_bucket(Bucket=self.bucket)
+        except StorageUnavailable as error:
+            answer = getattr(error.__cause__, "response", {})
+            date = _date(answer)
+            # A wrong clock is the reason: the signature has a time.
+            if date is None or abs(date - self.clock()) < MAX_SKEW:
+                raise
+        return _date(answer)
 
     # --- requests -------------------------------------------------------------------
 
@@ -248,6 +254,15 @@ class S3Store(ObjectStore):
                     retries={"max_attempts": 2, "mode": "standard"},
                 ),
             )
+
+
+def _date(answer: Mapping[str, Any]) -> datetime | None:
+    """Return the time at which a server answered, by its clock."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return parsedate_to_datetime(date)
+    except ValueError:
+        return None
 
 
 def _newest(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,23 +16,30 @@ class Action(Enum):
     SUBMIT = "submit"
     RERUN = "rerun"
     CANCEL = "cancel"
+    LABEL = "label"
     REFRESH = "refresh"
     REVIEW = "review"
     REGISTER = "register"
     RENAME = "rename"
     DELETE = "delete"
+    DELETE_RESULTS = "delete-results"
     CREATE = "create"
     REVOKE = "revoke"
+    ADOPT = "adopt"
+    ROTATE = "rotate"
+    REPLAY = "replay"
     SIGN_IN = "sign-in"
 
 
 class Kind(Enum):
     """What it was done to. The values are stored and shown."""
 
+    BATCH = "batch"
     JOB = "job"
     SUBMISSION = "submission"  #: one of which it is not known whether it runs
     DATASET = "dataset"
     SESSION = "session"
+    WEBHOOK = "webhook"
     TOKEN = "token"  # noqa: S105 - the word itself
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -198,14 +199,36 @@ class UrlData:
 
 
 @frozen
+class UploadedFile:
+    """A file that is sent to Galaxy.
+
+    Attributes:
+        name: Its name in Galaxy.
+        ext: Galaxy's name of its format.
+        size: In bytes.
+        sha256: As for :class:`UrlData`.
+        read: Returns a block in which it is read, in pieces; see
+            :meth:`ObjectStore.read`.
+    """
+
+    name: str
+    ext: str
+    size: int
+    sha256: str | None
+    read: Callable[[], AbstractContextManager[Iterator[bytes]]] = field(repr=False)
+
+
+@frozen
 class UploadData:
-    """A file that was uploaded through us; Galaxy fetches it from us.
+    """A file that was uploaded through us.
 
     Attributes:
         upload_id: Our id of the upload.
+        file: What is sent to a Galaxy that cannot fetch it from us; None: nothing.
     """
 
     upload_id: str = field(validator=_filled)
+    file: UploadedFile | None = field(default=None, eq=False, repr=False)
 
 
 @frozen

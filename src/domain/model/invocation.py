@@ -27,6 +27,7 @@ from galaxy_jobs.domain.errors import (
     shortened,
 )
 from galaxy_jobs.domain.model.dataset import masked
+from galaxy_jobs.domain.model.labels import Labels
 from galaxy_jobs.domain.model.values import (
     LISTED_PARAMETERS_SIZE,
     TEXT_LIMIT,
@@ -290,6 +291,7 @@ class Invocation:
             that is not known.
         use_cached_job: Whether the client let Galaxy copy results of equal jobs; None:
             it did not say.
+        labels: Its labels, which clients may change.
         superseded_by: The later invocation that took its place, or None.
         stopping: Whether the jobs that were left at its end are to be stopped.
         state: The verdict on it.
@@ -300,6 +302,11 @@ class Invocation:
         attention: A sentence for people, where they should look at it; or None.
         owner: The owner that submitted it, or None.
         private: Whether the owner sees their own objects only.
+        adopted: Whether somebody started it in Galaxy itself. Then its history is
+            theirs: only what they ask for is deleted in it.
+        results_deleted_at: When its results were deleted; None: they are kept.
+        intermediates_deleted_at: When what is no workflow output was deleted; None: it
+            is kept.
         created_at: When Galaxy accepted it.
         updated_at: When any field but `observed_at` and `stale_at` last changed.
         observed_at: When Galaxy last gave an answer about it.
@@ -327,6 +334,7 @@ class Invocation:
     workflow_version: int | None = None
     version_note: str | None = None
     inputs: Parameters | None = field(default=None, hash=False)
+    labels: Labels = field(factory=dict, hash=False)
     superseded_by: InvocationId | None = None
     stopping: bool = False
     state: InvocationState = InvocationState.QUEUED
@@ -337,6 +345,13 @@ class Invocation:
     attention: str | None = None
     owner: str | None = None
     private: bool = False
+    adopted: bool = False
+    results_deleted_at: datetime | None = field(
+        default=None, validator=optionally(aware)
+    )
+    intermediates_deleted_at: datetime | None = field(
+        default=None, validator=optionally(aware)
+    )
     created_at: datetime = field(validator=aware)
     updated_at: datetime = field(validator=aware)
     observed_at: datetime = field(validator=aware)
@@ -364,7 +379,12 @@ class Invocation:
     @property
     def tags(self) -> frozenset[str]:
         """What people find its history by in Galaxy, as well as by its name."""
-        return frozenset({f"dataset:{self.dataset_id}"})
+        return self.label_tags | {f"dataset:{self.dataset_id}"}
+
+    @property
+    def label_tags(self) -> frozenset[str]:
+        """Those of its :attr:`tags` that its labels are."""
+        return frozenset(f"{key}:{value}" for key, value in self.labels.items())
 
     @property
     def is_followed(self) -> bool:
@@ -381,6 +401,11 @@ class Invocation:
         if not self.state.is_terminal:
             return None
         return min(self.updated_at, self.observed_at)
+
+    @property
+    def results(self) -> str:
+        """``kept``, or ``deleted`` with its history."""
+        return "kept" if self.results_deleted_at is None else "deleted"
 
     @property
     def needs_cancel(self) -> bool:
@@ -615,6 +640,17 @@ class Invocation:
             return self
         return self.noted(CHANGED_AFTER_END, at)
 
+    def labelled(self, labels: Labels, at: datetime) -> Invocation:
+        """Return this invocation with other labels, in whatever state it is.
+
+        Args:
+            labels: Those that it has from then on.
+            at: The time; time-zone aware.
+        """
+        if labels == self.labels:
+            return self
+        return evolve(self, labels=labels, version=self.version + 1, updated_at=at)
+
     def noted(self, attention: str, at: datetime) -> Invocation:
         """Return this invocation, which has ended, with another note for people.
 
@@ -630,13 +666,37 @@ class Invocation:
             self, attention=attention, version=self.version + 1, updated_at=at
         )
 
+    def without_results(self, at: datetime) -> Invocation:
+        """Return this invocation after its results were deleted.
+
+        Args:
+            at: When; time-zone aware.
+        """
+        if self.results_deleted_at is not None:
+            return self
+        return evolve(
+            self, results_deleted_at=at, version=self.version + 1, updated_at=at
+        )
+
+    def without_intermediates(self, at: datetime) -> Invocation:
+        """Return this invocation after what is no workflow output was deleted.
+
+        Args:
+            at: When; time-zone aware.
+        """
+        if self.intermediates_deleted_at is not None:
+            return self
+        return evolve(
+            self, intermediates_deleted_at=at, version=self.version + 1, updated_at=at
+        )
+
     def _with_tools(self, steps: tuple[StepSummary, ...]) -> tuple[StepSummary, ...]:
         """Return steps with the tools that were known before, where none is known."""
         if all(step.tool for step in steps):
             return steps
-        known = {str(step.index): step.tool for step in self.steps}
+        known = {_index_text(step.index): step.tool for step in self.steps}
         return tuple(
-            step if step.tool else evolve(step, tool=known.get(str(step.index)))
+            step if step.tool else evolve(step, tool=known.get(_index_text(step.index)))
             for step in steps
         )
 
@@ -736,3 +796,11 @@ class Transition:
     def reopened(self) -> bool:
         """Whether it changed an invocation that had ended."""
         return self.from_state is not None and self.from_state.is_terminal
+
+
+def _index_text(index: object) -> str:
+    """Return the index of a step as a text; Galaxy may say anything there."""
+    try:
+        return str(index)
+    except ValueError:  # too many digits
+        return ""

@@ -31,8 +31,10 @@ from galaxy_jobs.domain.errors import (
     shortened,
 )
 from galaxy_jobs.domain.model.invocation import STALE_AFTER, Invocation
+from galaxy_jobs.domain.model.labels import Labels, check_labels
 from galaxy_jobs.domain.model.values import (
     PARAMETERS_SIZE,
+    BatchId,
     DatasetId,
     HistoryId,
     Identity,
@@ -52,6 +54,10 @@ KEY_LENGTH = 255
 """The longest idempotency key, in characters."""
 
 
+MAX_ATTEMPTS = 3
+"""How many times an item of a batch is begun, if each attempt breaks off."""
+
+
 HISTORY_NAME_LENGTH = 255
 """The characters of the name of a history that Galaxy stores."""
 
@@ -59,6 +65,7 @@ HISTORY_NAME_LENGTH = 255
 class SubmissionState(Enum):
     """The state of a submission. The values are stored and served."""
 
+    WAITING = "waiting"  #: recorded as an item of a batch, and not begun
     SUBMITTING = "submitting"  #: under way, or its submitter died
     UNKNOWN = "unknown"  #: the answer to the invoke was lost
     ACCEPTED = "accepted"  #: Galaxy runs it, as the invocation recorded
@@ -68,6 +75,8 @@ class SubmissionState(Enum):
 class SubmissionEvent(Enum):
     """An event in the life of a submission."""
 
+    BEGUN = "begun"  #: an item of a batch that somebody submits now
+    PUT_OFF = "put off"  #: it is certain that nothing was invoked; it is begun later
     HISTORY_MADE = "history made"  #: about to be invoked into it
     ANSWER_LOST = "answer lost"  #: the invoke may have reached Galaxy
     RUN_FOUND = "run found"  #: Galaxy answered, or the run was found later
@@ -80,7 +89,9 @@ _E = SubmissionEvent
 TRANSITIONS: Mapping[SubmissionState, Mapping[SubmissionEvent, SubmissionState]] = (
     MappingProxyType(
         {
+            _T.WAITING: {_E.BEGUN: _T.SUBMITTING, _E.NO_RUN: _T.REJECTED},
             _T.SUBMITTING: {
+                _E.PUT_OFF: _T.WAITING,
                 _E.HISTORY_MADE: _T.SUBMITTING,
                 _E.ANSWER_LOST: _T.UNKNOWN,
                 _E.RUN_FOUND: _T.ACCEPTED,
@@ -135,6 +146,7 @@ class Request:
             run before; None: as the workflow is configured.
         workflow_version: The version of the workflow to run; None: the newest, or that
             which is configured.
+        labels: The labels of the run; those of a rerun are inherited.
     """
 
     dataset_id: DatasetId
@@ -145,10 +157,15 @@ class Request:
     dataset_input: str | None = None
     use_cached_job: bool | None = None
     workflow_version: int | None = None
+    labels: Labels = field(factory=dict, hash=False)
 
     @property
     def fingerprint(self) -> str:
-        """A digest that does not depend on the order of the parameters."""
+        """A digest that does not depend on the order of parameters and labels.
+
+        A rerun inherits its labels, which may change before it is repeated: they do not
+        count.
+        """
         canonical = json.dumps(
             [
                 self.dataset_id,
@@ -159,6 +176,7 @@ class Request:
                 self.dataset_input,
                 self.use_cached_job,
                 self.workflow_version,
+                dict(self.labels) if self.rerun_of is None else {},
             ],
             sort_keys=True,
         )
@@ -176,13 +194,15 @@ class Request:
         """Check that it is not too large to be submitted; stored ones may be larger.
 
         Raises:
-            InvalidValue: A name or id is empty, or too long.
+            InvalidValue: A name or id is empty, or too long; or labels are not as
+                :func:`check_labels` wants them.
             InvalidParameters: The parameters take too much space.
         """
         for name in ("dataset_id", "workflow_name", "dataset_input"):
             if (text := getattr(self, name)) is not None:
                 check_not_empty(name, text)
                 check_length(name, text)
+        check_labels(self.labels)
         if (size := json_size(self.parameters)) > PARAMETERS_SIZE:
             name = max(
                 self.parameters,
@@ -271,6 +291,9 @@ class Submission:
         problem: Why it was rejected, or None.
         owner: The owner that made it, or None.
         private: Whether the owner sees their own objects only.
+        batch_id: The batch that it is an item of, or None.
+        attempts: How many times it was begun as an item of a batch, without those in
+            which Galaxy could not be asked.
         created_at: When it was recorded.
         updated_at: When it last changed.
         version: The number of changes.
@@ -291,6 +314,8 @@ class Submission:
     problem: Problem | None = None
     owner: str | None = None
     private: bool = False
+    batch_id: BatchId | None = None
+    attempts: int = field(default=0, validator=ge(0))
     created_at: datetime = field(validator=aware)
     updated_at: datetime = field(validator=aware)
     version: int = field(default=0, validator=ge(0))
@@ -311,7 +336,38 @@ class Submission:
     @property
     def open(self) -> bool:
         """Whether it is neither accepted nor rejected yet."""
-        return self.state in {SubmissionState.SUBMITTING, SubmissionState.UNKNOWN}
+        return self.state not in {SubmissionState.ACCEPTED, SubmissionState.REJECTED}
+
+    def begun(self, at: datetime) -> Submission:
+        """Return an item of a batch as one that is submitted now.
+
+        Raises:
+            IllegalTransition: It does not wait.
+        """
+        return self._after(_E.BEGUN, at, attempts=self.attempts + 1)
+
+    def not_invoked(
+        self, problem: Problem, at: datetime, *, counts: bool = True
+    ) -> Submission:
+        """Return it as one that was broken off before anything was invoked.
+
+        An item of a batch waits again, unless that was the last of its
+        :data:`MAX_ATTEMPTS`; any other is rejected. The process that began it can
+        record no more, since its version is another one.
+
+        Args:
+            problem: Why it is rejected, if it is.
+            at: When; time-zone aware.
+            counts: Whether this counts as an attempt: not if Galaxy could not be asked.
+
+        Raises:
+            IllegalTransition: It may have been invoked, or is settled.
+        """
+        if self.batch_id is None or (counts and self.attempts >= MAX_ATTEMPTS):
+            return self.rejected(problem, at)
+        # The program of the version before counts none.
+        attempts = self.attempts if counts else max(self.attempts - 1, 0)
+        return self._after(_E.PUT_OFF, at, history_id=None, attempts=attempts)
 
     def with_history(self, history_id: HistoryId, at: datetime) -> Submission:
         """Return it with its history, ready to be invoked.
@@ -384,6 +440,7 @@ class Submission:
             workflow_version=self.workflow_version,
             version_note=self.version_note,
             inputs=self.inputs,
+            labels=self.request.labels,
             owner=self.owner,
             private=self.private,
             created_at=at,

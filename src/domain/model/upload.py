@@ -113,6 +113,10 @@ TRANSITIONS: Mapping[UploadState, Mapping[UploadEvent, UploadState]] = MappingPr
 """The state after each event; an event that is not in its row is refused."""
 
 
+KEPT_STATES = frozenset({_S.OPEN, _S.VERIFYING, _S.COMPLETE})
+"""The states of uploads whose files are kept, and whose idempotency keys are held."""
+
+
 def _name(_: object, attribute: Attribute[Any], value: str) -> None:
     check_not_empty(attribute.name, value)
     if not value.isprintable() or "/" in value or "\\" in value or value in {".", ".."}:

@@ -31,6 +31,9 @@ DatasetId = NewType("DatasetId", str)
 SubmissionId = NewType("SubmissionId", UUID)
 """Our id of a submission; it also names the Galaxy history of the run."""
 
+BatchId = NewType("BatchId", UUID)
+"""Our id of a batch of submissions."""
+
 InvocationId = NewType("InvocationId", str)
 """Galaxy's encoded id of a workflow invocation."""
 

@@ -11,12 +11,13 @@ A method that serves a caller takes a :class:`Viewer`: what they do not see does
 exist for them. Datasets are named, and shown, as the viewer calls them: see
 :mod:`galaxy_jobs.domain.model.viewer`. The service itself is the viewer `SERVICE`.
 
-The ports to the store (`DatasetRepository`, `SubmissionRepository`,
-`InvocationRepository`, `PollQueue`, `SessionRepository`, `SupersededRuns`,
-`TokenRepository`, `SigningKeys`, `UploadRepository`, `AuditLog`): every method is one
-transaction, may be called from several threads and processes at once, and may raise
-:class:`StoreUnavailable`: the store could not be reached, or broke off, and a write may
-or may not have happened. Durations handed in are measured by the store's own clock.
+The ports to the store (`DatasetRepository`, `SubmissionRepository`, `BatchRepository`,
+`InvocationRepository`, `PollQueue`, `SessionRepository`, `SupersededRuns`, `Retention`,
+`TagChanges`, `TokenRepository`, `SigningKeys`, `UploadRepository`, `AuditLog`,
+`WebhookRepository`): every method is one transaction, may be called from several
+threads and processes at once, and may raise :class:`StoreUnavailable`: the store could
+not be reached, or broke off, and a write may or may not have happened. Durations handed
+in are measured by the store's own clock.
 
 `OutputFiles`, which reads the files of the engine's datasets, is needed to serve
 downloads alone.
@@ -34,10 +35,12 @@ method may be called from several threads at once, and may raise
 """
 
 from galaxy_jobs.domain.ports.audit import MIN_AUDIT_AGE, AuditLog
+from galaxy_jobs.domain.ports.batches import BatchRepository
 from galaxy_jobs.domain.ports.catalog import WorkflowCatalog
 from galaxy_jobs.domain.ports.clock import Clock
 from galaxy_jobs.domain.ports.data import DataCatalog
 from galaxy_jobs.domain.ports.datasets import DatasetRepository
+from galaxy_jobs.domain.ports.exports import RunExports
 from galaxy_jobs.domain.ports.feed import JobTransition, TransitionFeed
 from galaxy_jobs.domain.ports.histories import RunHistories
 from galaxy_jobs.domain.ports.identity_providers import IdentityProviders
@@ -53,26 +56,40 @@ from galaxy_jobs.domain.ports.queue import (
     PollQueue,
     Stored,
 )
+from galaxy_jobs.domain.ports.retention import Deletion, Retention
 from galaxy_jobs.domain.ports.runner import WorkflowRunner
 from galaxy_jobs.domain.ports.sessions import SessionRepository
 from galaxy_jobs.domain.ports.signing_keys import SigningKeys
 from galaxy_jobs.domain.ports.submissions import SubmissionRepository
 from galaxy_jobs.domain.ports.superseded import DataUser, SupersededRuns
+from galaxy_jobs.domain.ports.tag_changes import MAX_FORMER, TagChange, TagChanges
 from galaxy_jobs.domain.ports.tokens import TokenRepository
 from galaxy_jobs.domain.ports.uploads import UploadRepository
+from galaxy_jobs.domain.ports.webhooks import (
+    Attempt,
+    DeliveryBacklog,
+    EventSender,
+    WebhookRepository,
+)
 
 
 __all__ = [
+    "MAX_FORMER",
     "MAY_BE_LATE",
     "MIN_AUDIT_AGE",
+    "Attempt",
     "AuditLog",
     "Backlog",
+    "BatchRepository",
     "Claim",
     "Clock",
     "Cursor",
     "DataCatalog",
     "DataUser",
     "DatasetRepository",
+    "Deletion",
+    "DeliveryBacklog",
+    "EventSender",
     "FileStream",
     "IdentityProviders",
     "InvocationRepository",
@@ -83,6 +100,8 @@ __all__ = [
     "OutputFiles",
     "Page",
     "PollQueue",
+    "Retention",
+    "RunExports",
     "RunHistories",
     "SessionRepository",
     "SignedRequest",
@@ -90,9 +109,12 @@ __all__ = [
     "Stored",
     "SubmissionRepository",
     "SupersededRuns",
+    "TagChange",
+    "TagChanges",
     "TokenRepository",
     "TransitionFeed",
     "UploadRepository",
+    "WebhookRepository",
     "WorkflowCatalog",
     "WorkflowRunner",
 ]

@@ -7,13 +7,14 @@ threads at once, and may raise :class:`StoreUnavailable`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from galaxy_jobs.domain.model.invocation import Transition
+from galaxy_jobs.domain.model.labels import Label, Labels
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.model.viewer import Viewer
 
@@ -26,12 +27,14 @@ class JobTransition:
         transition: The change of state.
         dataset_id: The dataset that the job runs on.
         workflow_name: The workflow that it runs.
+        labels: Its labels now, which may differ from those at the time.
         owner: Its owner, or None.
     """
 
     transition: Transition
     dataset_id: DatasetId
     workflow_name: str
+    labels: Labels = field(factory=dict, hash=False)
     owner: str | None = None
 
     def shown_to(self, viewer: Viewer) -> JobTransition:
@@ -59,6 +62,7 @@ class TransitionFeed(Protocol):
         limit: int,
         dataset_id: DatasetId | None = None,
         invocation_id: InvocationId | None = None,
+        labels: Collection[Label] = (),
     ) -> Sequence[JobTransition]:
         """Return the first *limit* transitions after a place, oldest first.
 
@@ -68,6 +72,7 @@ class TransitionFeed(Protocol):
             viewer: Only those of their jobs.
             dataset_id: Only those of jobs on this dataset.
             invocation_id: Only those of this job.
+            labels: Only those of jobs that have all of these labels now.
         """
 
     @abstractmethod

@@ -35,6 +35,11 @@ class RunHistories(Protocol):
         Deleted ones are included. Lower and upper case differ.
         """
 
+    def name_of(self, history_id: HistoryId) -> str | None:
+        """Return the name of a history; None: there is none, or it is not shown."""
+        del history_id  # with a body, it need not be overridden
+        return None
+
     @abstractmethod
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         """Return the invocations into a history, oldest first.
@@ -79,6 +84,20 @@ class RunHistories(Protocol):
         """
         del history_id, tags  # with a body, it need not be overridden
 
+    def retag(
+        self, history_id: HistoryId, added: Collection[str], removed: Collection[str]
+    ) -> None:
+        """Add tags to those of a history, and remove others; the rest stays.
+
+        It is no error if it has those, or has not these. An engine without tags leaves
+        this as it is.
+
+        Raises:
+            RunRejected: It was purged, or the engine does not allow it.
+            RunNotFound: Galaxy has no such history.
+        """
+        del history_id, added, removed
+
     @abstractmethod
     def contents(self, history_id: HistoryId) -> Collection[GalaxyData]:
         """Return the datasets and collections that a history holds.
@@ -86,3 +105,41 @@ class RunHistories(Protocol):
         Works for deleted histories as well. Empty where Galaxy has no such
         history, or it is purged.
         """
+
+    def elements(self, collection: GalaxyData) -> Mapping[str, HistoryId | None]:
+        """Return the datasets of a collection, each with the history that it is in.
+
+        Those of the parts of a collection are included. None stands for a history that
+        is not known. Empty where Galaxy has no such collection.
+        """
+        del collection  # with a body, it need not be overridden
+        return {}
+
+    def delete_datasets(
+        self,
+        history_id: HistoryId,
+        dataset_ids: Collection[str],
+        *,
+        purge: bool = False,
+    ) -> None:
+        """Delete datasets of a history; with *purge* also their files, for good.
+
+        It is no error if some are deleted already. Data that has copies elsewhere
+        stays on disk. An engine without single datasets leaves this as it is.
+
+        Raises:
+            RunRejected: The history was purged, or the engine does not allow it.
+            RunNotFound: Galaxy has no such history.
+        """
+        del history_id, dataset_ids, purge  # with a body, it need not be overridden
+
+    def undelete_datasets(
+        self, history_id: HistoryId, dataset_ids: Collection[str]
+    ) -> None:
+        """Restore deleted datasets of a history; it is no error if they are there.
+
+        Raises:
+            RunRejected: The history was purged, or the engine does not allow it.
+            RunNotFound: Galaxy has no such history.
+        """
+        del history_id, dataset_ids

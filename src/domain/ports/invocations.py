@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from attrs import Attribute, field, frozen
 
+from galaxy_jobs.domain.errors import InvalidValue
 from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
     Revision,
     Transition,
 )
-from galaxy_jobs.domain.model.values import DatasetId, InvocationId, check_length
+from galaxy_jobs.domain.model.labels import MAX_LABELS, Label, has_all
+from galaxy_jobs.domain.model.values import (
+    BatchId,
+    DatasetId,
+    InvocationId,
+    aware,
+    check_length,
+)
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports.feed import JobTransition
 from galaxy_jobs.domain.ports.paging import Cursor, Page
@@ -39,15 +48,53 @@ class JobFilter:
         workflow_names: Only jobs of one of these workflows; empty: of any.
         states: Only jobs in one of these states; empty: in any.
         owner: Only jobs of this owner; None: of any.
+        labels: Only jobs that have all of these labels; at most
+            :data:`~galaxy_jobs.domain.model.labels.MAX_LABELS`.
+        created_after: Only jobs created at this time or later; None: at any time.
+        created_before: Only jobs created before this time; None: at any time.
+        search: Only jobs that have this text, in upper or lower case, within the id or
+            name of their dataset, the name of their workflow or the value of a label,
+            or whose id begins with it; ``""``: any.
+        batch_id: Only jobs of this batch; None: of any, and of none.
 
     Raises:
-        InvalidValue: A name or id is too long.
+        InvalidValue: A name, id or text is too long, a time has no zone, or no job
+            could ever match: two labels have the same key, or the times are in the
+            wrong order.
     """
 
     dataset_ids: frozenset[DatasetId] = field(default=frozenset(), validator=_short)
     workflow_names: frozenset[str] = field(default=frozenset(), validator=_short)
     states: frozenset[InvocationState] = frozenset()
     owner: str | None = field(default=None, validator=_short_or_none)
+    labels: frozenset[Label] = frozenset()
+    created_after: datetime | None = field(default=None, validator=aware)
+    created_before: datetime | None = field(default=None, validator=aware)
+    search: str = field(default="", validator=_short_or_none)
+    batch_id: BatchId | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.labels) > MAX_LABELS:
+            raise InvalidValue(
+                f"{len(self.labels)} labels are asked for; expected at most "
+                f"{MAX_LABELS}."
+            )
+        keys = [label.key for label in sorted(self.labels)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InvalidValue(
+                    f"Two values are asked for of the label {key!r}; a job has one."
+                )
+        after, before = self.created_after, self.created_before
+        if after is not None and before is not None and after >= before:
+            raise InvalidValue(
+                "created_after is not before created_before: no job could match."
+            )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it matches every job."""
+        return self == JobFilter()
 
     def moved_by(
         self, change: JobTransition, viewer: Viewer, *, is_first: bool
@@ -65,6 +112,8 @@ class JobFilter:
         if self.dataset_ids and change.dataset_id not in self.dataset_ids:
             return False
         if self.workflow_names and change.workflow_name not in self.workflow_names:
+            return False
+        if not has_all(change.labels, self.labels):
             return False
         before, after = change.transition.from_state, change.transition.to_state
         if before is None:
@@ -110,6 +159,11 @@ class InvocationRepository(Protocol):
 
         Jobs that are added meanwhile do not shift the next page. Each is as
         :meth:`Invocation.listed` returns it.
+
+        With a search, and where a label is combined with another one, a dataset or a
+        workflow, a page may end before it is full, with a cursor: so many jobs have
+        been looked at that the answer would take too long. All pages together have
+        every job.
         """
 
     @abstractmethod
@@ -119,12 +173,20 @@ class InvocationRepository(Protocol):
         """Return the number of matching jobs in each state, whichever states it names.
 
         Counting stops at *most* for each state, so that it takes no longer with
-        millions of jobs. A state in which there are none may be missing.
+        millions of jobs. A state in which there are none may be missing. Where a page
+        may end before it is full, it counts among the newest jobs only.
         """
 
     @abstractmethod
     def workflow_names(self, viewer: Viewer, most: int) -> Sequence[str]:
         """Return the names of the workflows that jobs run, at most so many, sorted.
+
+        The order is the store's own.
+        """
+
+    @abstractmethod
+    def labels(self, viewer: Viewer, most: int) -> Sequence[str]:
+        """Return labels that jobs have, as ``key:value``, at most so many, sorted.
 
         The order is the store's own.
         """

@@ -118,7 +118,10 @@ class ObjectStore(Protocol):
 
     @abstractmethod
     def discard(self, key: str) -> None:
-        """Remove a file, and all that was begun under its key; none is no error."""
+        """Remove a file, and all that was begun under its key; none is no error.
+
+        Others may remove the same at the same time.
+        """
 
     @abstractmethod
     def now(self) -> datetime | None:

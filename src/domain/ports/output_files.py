@@ -12,7 +12,14 @@ from galaxy_jobs.domain.model.values import InvocationId
 
 
 CHUNK_SIZE = 256 * 1024
-"""Bytes that are read at once, at most."""
+"""Bytes that are read at once, at most, of the beginning of a file."""
+
+BEGINNING = 16 * 2**20
+"""Bytes of a file of which small parts are read, so that clients who ask for many and
+take none cost little."""
+
+MAX_CHUNK_SIZE = 2**20
+"""Bytes that are read at once, at most, of the rest."""
 
 
 class FileStream(Protocol):
@@ -20,7 +27,10 @@ class FileStream(Protocol):
 
     @abstractmethod
     def read(self) -> bytes:
-        """Return the next bytes, up to :data:`CHUNK_SIZE`; none at the end.
+        """Return the next bytes; none at the end.
+
+        Up to :data:`CHUNK_SIZE`, and behind the :data:`BEGINNING`, up to
+        :data:`MAX_CHUNK_SIZE`.
 
         Raises:
             RunnerUnavailable: The engine broke off, gave no bytes within the time limit

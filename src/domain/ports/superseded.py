@@ -18,7 +18,7 @@ class DataUser:
     """A user of data in Galaxy.
 
     Attributes:
-        kind: ``dataset`` or ``job``.
+        kind: ``dataset``, ``job``, or ``submission`` for one that is no job yet.
         id: Its id in the store.
         owner: Its owner, or None.
     """
@@ -49,8 +49,16 @@ class SupersededRuns(Protocol):
     ) -> Sequence[DataUser]:
         """Return the users of some of that data; empty if it has none.
 
-        They are the registered datasets whose source it is, and the invocations that
-        have not ended, or have jobs left, and refer to it in their parameters.
+        They are the registered datasets whose source it is; the invocations that have
+        not ended, or have jobs left, and were given it; and the submissions that may
+        become such ones, items of batches that wait included.
+        """
+
+    @abstractmethod
+    def collections(self, identity: Identity, *, limit: int) -> Sequence[str]:
+        """Return the ids of at most *limit* collections in Galaxy that have users.
+
+        In no particular order, each once.
         """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -47,6 +47,12 @@ class UploadRepository(Protocol):
         """
 
     @abstractmethod
+    def get_many(
+        self, upload_ids: Collection[UploadId], viewer: Viewer
+    ) -> Mapping[UploadId, Upload]:
+        """Return those of the uploads that the viewer sees, by id."""
+
+    @abstractmethod
     def unfinished(self, viewer: Viewer, limit: int) -> Sequence[Upload]:
         """Return uploads that are open or being verified, newest first.
 
@@ -88,3 +94,16 @@ class UploadRepository(Protocol):
     @abstractmethod
     def is_used(self, upload: Upload) -> bool:
         """Return whether any dataset has the file, also within a collection."""
+
+    @abstractmethod
+    def ended(self, kept: timedelta, limit: int) -> Sequence[Upload]:
+        """Return uploads that came to nothing, those that expire first before others.
+
+        Args:
+            kept: Those whose time was over so long ago, and of which nothing is stored.
+            limit: The number of uploads at most.
+        """
+
+    @abstractmethod
+    def remove(self, upload: Upload) -> None:
+        """Remove an upload that :meth:`ended` has returned; again is no error."""

@@ -5,9 +5,18 @@ and is called with the request. A delivery (HTTP, command line, cron) adds no ru
 of its own, and nothing here logs: values and counts are returned.
 """
 
+from galaxy_jobs.domain.use_cases.adopt import AdoptRun
 from galaxy_jobs.domain.use_cases.audit import Record
+from galaxy_jobs.domain.use_cases.batches import (
+    CancelBatch,
+    CreateBatch,
+    CreatedBatch,
+    InvokeNext,
+    RerunBatch,
+)
 from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
+from galaxy_jobs.domain.use_cases.data_users import DataUsers
 from galaxy_jobs.domain.use_cases.datasets import (
     DataPolicy,
     RegisterDataset,
@@ -21,9 +30,12 @@ from galaxy_jobs.domain.use_cases.downloads import (
     file_names,
     whole_file,
 )
+from galaxy_jobs.domain.use_cases.exports import FindCrate
 from galaxy_jobs.domain.use_cases.find_datasets import FindDatasets
 from galaxy_jobs.domain.use_cases.find_jobs import FindJobs
 from galaxy_jobs.domain.use_cases.galaxy_identity import GalaxyNews, WhoAmI
+from galaxy_jobs.domain.use_cases.label_job import LabelJob
+from galaxy_jobs.domain.use_cases.many_jobs import CancelJobs, Outcome, RerunJobs
 from galaxy_jobs.domain.use_cases.outputs import JobOutputs
 from galaxy_jobs.domain.use_cases.poll import (
     SLOW_LOOKS,
@@ -42,6 +54,12 @@ from galaxy_jobs.domain.use_cases.reconcile import (
     ReconcilePolicy,
 )
 from galaxy_jobs.domain.use_cases.refresh import RefreshJob
+from galaxy_jobs.domain.use_cases.retention import (
+    Clean,
+    Cleaned,
+    Cleaner,
+    DeleteResults,
+)
 from galaxy_jobs.domain.use_cases.review import AnswerReview
 from galaxy_jobs.domain.use_cases.signing import LoadSigner
 from galaxy_jobs.domain.use_cases.steps import (
@@ -68,11 +86,13 @@ from galaxy_jobs.domain.use_cases.tokens import (
     SignIn,
     SignOut,
 )
+from galaxy_jobs.domain.use_cases.update_tags import UpdateTags
 from galaxy_jobs.domain.use_cases.uploads import (
     AbortUpload,
     CompleteUpload,
     HandOver,
     OpenUpload,
+    PruneUploads,
     Received,
     ShowUpload,
     SignParts,
@@ -80,6 +100,7 @@ from galaxy_jobs.domain.use_cases.uploads import (
     SweptUploads,
     UploadPolicy,
 )
+from galaxy_jobs.domain.use_cases.webhooks import DeliverEvents, ManageWebhooks
 from galaxy_jobs.domain.use_cases.workflows import (
     ListWorkflows,
     ShowWorkflow,
@@ -89,16 +110,28 @@ from galaxy_jobs.domain.use_cases.workflows import (
 __all__ = [
     "SLOW_LOOKS",
     "AbortUpload",
+    "AdoptRun",
     "AnswerReview",
     "Authenticate",
     "Breaker",
+    "CancelBatch",
     "CancelJob",
+    "CancelJobs",
     "Check",
+    "Clean",
+    "Cleaned",
+    "Cleaner",
     "ClearSuperseded",
     "CompleteUpload",
+    "CreateBatch",
     "CreateToken",
+    "CreatedBatch",
     "DataPolicy",
+    "DataUsers",
+    "DeleteResults",
+    "DeliverEvents",
     "FailedJob",
+    "FindCrate",
     "FindDatasets",
     "FindFile",
     "FindFiles",
@@ -106,19 +139,24 @@ __all__ = [
     "GalaxyNews",
     "HandOver",
     "Heartbeat",
+    "InvokeNext",
     "JobLogs",
     "JobOutputs",
     "JobSteps",
+    "LabelJob",
     "Links",
     "ListTokens",
     "ListWorkflows",
     "LoadSigner",
+    "ManageWebhooks",
     "Mapper",
     "NewToken",
     "OpenUpload",
+    "Outcome",
     "Plan",
     "Poll",
     "PollPolicy",
+    "PruneUploads",
     "Received",
     "Reconcile",
     "ReconcilePolicy",
@@ -129,6 +167,8 @@ __all__ = [
     "RemoveDataset",
     "RenameDataset",
     "Rerun",
+    "RerunBatch",
+    "RerunJobs",
     "RevokeToken",
     "ShowUpload",
     "ShowWorkflow",
@@ -143,6 +183,7 @@ __all__ = [
     "SweepUploads",
     "SweptUploads",
     "TimedStep",
+    "UpdateTags",
     "UploadPolicy",
     "WhoAmI",
     "file_names",

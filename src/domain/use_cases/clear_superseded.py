@@ -11,12 +11,25 @@ from contextlib import suppress
 
 from attrs import frozen
 
-from galaxy_jobs.domain.errors import RunnerError, RunNotFound, RunRejected
+from galaxy_jobs.domain.errors import (
+    JobNotFound,
+    RunnerError,
+    RunNotFound,
+    RunRejected,
+)
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.submission import history_mark, history_name
 from galaxy_jobs.domain.model.values import DatasetId, HistoryId, Identity
-from galaxy_jobs.domain.model.viewer import Viewer
-from galaxy_jobs.domain.ports import DataUser, RunHistories, SupersededRuns
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
+from galaxy_jobs.domain.ports import (
+    Clock,
+    DataUser,
+    InvocationRepository,
+    RunHistories,
+    SupersededRuns,
+)
+from galaxy_jobs.domain.use_cases.data_users import DataUsers
+from galaxy_jobs.domain.use_cases.saving import save_changed
 
 
 @frozen
@@ -26,12 +39,18 @@ class ClearSuperseded:
     Attributes:
         superseded: The superseded runs.
         histories: The histories.
+        invocations: The jobs.
+        users: Finds what needs data.
+        clock: The time.
         purge: Whether their data is removed from Galaxy's disk as well, for good.
         batch: The largest number of histories per call.
     """
 
     superseded: SupersededRuns
     histories: RunHistories
+    invocations: InvocationRepository
+    users: DataUsers
+    clock: Clock
     purge: bool = False
     batch: int = 100
 
@@ -56,14 +75,16 @@ class ClearSuperseded:
 
     def _clear(self, identity: Identity, run: Invocation) -> str | None:
         """Delete the history of a run; return why it is kept, or None."""
-        if run.history_id is None or not self._is_ours(run, run.history_id):
+        if run.adopted or run.history_id is None:
+            return None
+        if not self._is_ours(run, run.history_id):
             return None
         contents = self.histories.contents(run.history_id)
-        users = self.superseded.users_of(identity, contents)
+        users = self.users(identity, run.history_id, contents)
         if not users:
             self.histories.delete(run.history_id)
             # A new user may have appeared while it was being deleted.
-            users = self.superseded.users_of(identity, contents)
+            users = self.users(identity, run.history_id, contents)
         if users:
             # It may have been deleted before a crash, and this not recorded.
             with suppress(RunRejected, RunNotFound):
@@ -71,6 +92,11 @@ class ClearSuperseded:
             return self._note(run, users)
         if self.purge:
             self.histories.delete(run.history_id, purge=True)
+            at = self.clock()
+            with suppress(JobNotFound):  # pruned meanwhile
+                save_changed(
+                    self.invocations, run, SERVICE, lambda job: job.without_results(at)
+                )
         return None
 
     @staticmethod

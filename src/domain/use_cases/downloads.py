@@ -32,6 +32,7 @@ from galaxy_jobs.domain.ports import (
     OutputFiles,
     WorkflowRunner,
 )
+from galaxy_jobs.domain.use_cases.saving import with_results
 from galaxy_jobs.domain.use_cases.tokens import maker_id_of
 
 
@@ -69,12 +70,12 @@ class FindFile:
             JobNotFound: There is no such job.
             OutputNotFound: It has no such output, or not there.
             OutputNotReady: The output is not whole.
-            ResultsDeleted: It was deleted in Galaxy.
+            ResultsDeleted: It was deleted in Galaxy, or all results of the job were.
             RunNotFound: Galaxy no longer has the job, or it ran on another Galaxy or
                 as another user.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
-        job = self.invocations.get(invocation_id, viewer)
+        job = with_results(self.invocations.get(invocation_id, viewer))
         label, *names = path
         outputs = self.files.named(job.id_on(self.identity()), label)
         file = _only(invocation_id, outputs, (label, *names))
@@ -112,7 +113,7 @@ class FindFiles:
             RunnerUnavailable, RunnerRefusedUs: As for :class:`FindFile`, for any of
                 them: what is not whole is not left out.
         """
-        job = self.invocations.get(invocation_id, viewer)
+        job = with_results(self.invocations.get(invocation_id, viewer))
         run = job.id_on(self.identity())
         if labels:
             outputs: list[Output] = []

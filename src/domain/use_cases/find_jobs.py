@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from attrs import frozen
 
 from galaxy_jobs.domain.model.invocation import InvocationState
-from galaxy_jobs.domain.model.values import DatasetId, check_length
+from galaxy_jobs.domain.model.labels import Label
+from galaxy_jobs.domain.model.values import BatchId, DatasetId, check_length
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import (
     DatasetRepository,
@@ -37,16 +38,21 @@ class FindJobs:
         workflow: str = "",
         states: Collection[InvocationState] = (),
         owner: str = "",
+        *,
+        labels: Collection[str] = (),
+        search: str = "",
+        batch_id: BatchId | None = None,
     ) -> JobFilter:
         """Return the filter for jobs that match both texts and one of the states.
 
         A text that is an id or a name stands for that one alone. Any other stands for
         those that it is a part of, at most :data:`MATCHES_LIMIT`: of datasets the
         newest, by their ids and names. An empty text matches everything. An owner is
-        named exactly, or `me`.
+        named exactly, or `me`. A label is `key:value`.
 
         Raises:
-            InvalidValue: A text is too long.
+            InvalidValue: A text is too long, or no label; or as for
+                :class:`JobFilter`.
         """
         check_length("dataset_id", dataset)
         check_length("workflow_name", workflow)
@@ -57,6 +63,9 @@ class FindJobs:
             ),
             states=frozenset(states),
             owner=viewer.owner_called(owner or None),
+            labels=frozenset(map(Label.parse, labels)),
+            search=search,
+            batch_id=batch_id,
         )
 
     def _datasets(self, text: str, viewer: Viewer) -> Sequence[DatasetId]:

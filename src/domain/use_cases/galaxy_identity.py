@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -51,9 +52,10 @@ class WhoAmI:
     lifetime: timedelta = timedelta(minutes=1)
     last: GalaxyNews | None = field(default=None, init=False)
     _lock: Lock = field(factory=Lock, init=False)
+    _asking: Future[Identity] | None = field(default=None, init=False)
 
     def __call__(self) -> Identity:
-        """Return our identity.
+        """Return our identity; threads that need it at once share one request.
 
         Raises:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
@@ -62,7 +64,16 @@ class WhoAmI:
             last = self.last
             if last and last.identity and self.clock() - last.at < self.lifetime:
                 return last.identity
-        return self.ask()
+            others = self._asking
+            answer = self._asking = others or Future()
+        if others is None:
+            try:
+                answer.set_result(self.ask())
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                answer.set_exception(error)
+            finally:
+                self._asking = None
+        return answer.result()
 
     def ask(self) -> Identity:
         """Ask Galaxy, whatever is cached, and return our identity.

@@ -20,7 +20,7 @@ from galaxy_jobs.domain.model.verdict import judge
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, WorkflowRunner
 from galaxy_jobs.domain.use_cases.poll.sweep import report_or_outline
-from galaxy_jobs.domain.use_cases.saving import save_changed
+from galaxy_jobs.domain.use_cases.saving import save_changed, with_results
 
 
 @frozen
@@ -43,12 +43,13 @@ class JobOutputs:
 
         Raises:
             JobNotFound: There is no such job.
+            ResultsDeleted: Its results were deleted.
             RunNotFound: Galaxy no longer has it, or it ran on another Galaxy or as
                 another user.
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
             StoreUnavailable: What was noticed could not be stored.
         """
-        job = self.invocations.get(invocation_id, viewer)
+        job = with_results(self.invocations.get(invocation_id, viewer))
         galaxy_id = job.id_on(self.identity())
         outputs = self.runner.outputs(galaxy_id)
         self._compare(job, viewer, galaxy_id, outputs)

@@ -39,6 +39,7 @@ from galaxy_jobs.domain.model.dataset import GalaxyData, Source, Src
 from galaxy_jobs.domain.model.invocation import STALE_AFTER
 from galaxy_jobs.domain.model.report import GalaxyState, InvocationReport, Invoked
 from galaxy_jobs.domain.model.submission import (
+    MAX_ATTEMPTS,
     Problem,
     Submission,
     SubmissionState,
@@ -72,6 +73,14 @@ NOTHING_STARTED = Problem(
     "not start any more. It is safe to submit it again.",
 )
 """The problem of a submission that turned out to have no run."""
+
+ATTEMPTS_BROKEN_OFF = Problem(
+    "internal-error",
+    f"It was begun {MAX_ATTEMPTS} times. The last attempt was broken off before Galaxy "
+    "had started anything, because its process ended or the database could not be "
+    "reached, and it will not start any more. It is safe to submit it again.",
+)
+"""The problem of an item of a batch that has no attempts left."""
 
 
 @frozen(kw_only=True)
@@ -229,8 +238,15 @@ class Reconcile:
         can commit none to a submission that is rejected.
         """
         if submission.open:
-            after = submission.rejected(NOTHING_STARTED, self.clock())
-            self.submissions.save(submission, after, look_in=self.policy.afterwards)
+            is_item = submission.batch_id is not None
+            problem = ATTEMPTS_BROKEN_OFF if is_item else NOTHING_STARTED
+            after = submission.not_invoked(problem, self.clock())
+            waits = after.state is SubmissionState.WAITING
+            look_in = None if waits else self.policy.afterwards
+            self.submissions.save(submission, after, look_in=look_in)
+            if waits:
+                # Somebody may be making its next history, by the same name.
+                return Outcome.WAITING
             self._tidy(after)
             return Outcome.REJECTED
         # Rejected some time ago: a history that was slow to be made shows by now.

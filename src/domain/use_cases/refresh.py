@@ -23,7 +23,8 @@ from galaxy_jobs.domain.use_cases.saving import save_changed
 class RefreshJob:
     """Looks at a job again, which may have been repaired in Galaxy after its end.
 
-    A job that has ended is reopened if it shows another state now. Galaxy is asked.
+    A job that has ended is reopened if it shows another state now. Galaxy is asked; but
+    not about one whose results were deleted, which stays as it is.
 
     Attributes:
         policy: An end that is not certain yet is left to the poller, and the job is in
@@ -47,6 +48,8 @@ class RefreshJob:
             StoreUnavailable: Others were changing it all the time.
         """
         before = self.invocations.get(invocation_id, viewer)
+        if before.results_deleted_at is not None:
+            return before  # what Galaxy shows of it by now says nothing about its end
         galaxy_id = before.id_on(self.runner.identity())
         at = self.clock()
         report = own_report(self.runner, before, galaxy_id)

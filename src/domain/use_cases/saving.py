@@ -1,10 +1,14 @@
-"""Change a job that pollers change at the same time."""
+"""Read jobs, and change those that pollers change at the same time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from galaxy_jobs.domain.errors import StaleVersion, StoreUnavailable
+from galaxy_jobs.domain.errors import (
+    ResultsDeleted,
+    StaleVersion,
+    StoreUnavailable,
+)
 from galaxy_jobs.domain.model.invocation import Invocation
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import InvocationRepository
@@ -47,3 +51,14 @@ def save_changed(
         f"Job {before.invocation_id!r} has been changed by others {ATTEMPTS} times. "
         "Try again later."
     )
+
+
+def with_results(job: Invocation) -> Invocation:
+    """Return a job whose results are kept.
+
+    Raises:
+        ResultsDeleted: They were deleted.
+    """
+    if job.results_deleted_at is not None:
+        raise ResultsDeleted(when=job.results_deleted_at)
+    return job

@@ -5,7 +5,8 @@ Rule of the file: what a runner gets has no reference to anything of ours in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from attrs import evolve, frozen
 
@@ -28,10 +29,16 @@ from galaxy_jobs.domain.model.dataset import (
     SourceElement,
     UploadData,
     UrlData,
+    leaves_of,
 )
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import DatasetRepository
+
+
+HandsOver: TypeAlias = Callable[
+    [Collection[UploadData], Viewer], Mapping[UploadData, UrlData | UploadData]
+]
 
 
 @frozen
@@ -39,11 +46,12 @@ class ResolveSource:
     """Replaces what only we know in a source.
 
     Attributes:
-        hand_over: Returns the address of an uploaded file; None: there are none.
+        hand_over: Returns uploaded files as Galaxy gets them, all of which are read at
+            once; None: there are none.
     """
 
     datasets: DatasetRepository
-    hand_over: Callable[[UploadData, Viewer], UrlData] | None = None
+    hand_over: HandsOver | None = None
 
     def __call__(self, dataset: Dataset) -> Source:
         """Return the source of a dataset as a runner takes it.
@@ -59,26 +67,36 @@ class ResolveSource:
         source = dataset.source
         try:
             if not isinstance(source, CollectionData):
-                return self._single(source, dataset.viewer)
+                handed_over = self._handed_over([source], dataset.viewer)
+                return _single(source, handed_over)
             assert source.elements is not None, "from a list"
             known = self._referenced(source, dataset.viewer)
             budget = iter(range(ELEMENTS_LIMIT))
             ranks = source.collection_type.split(":")
+            handed_over = self._handed_over([source, *known.values()], dataset.viewer)
             elements = self._level(
-                source.elements, ranks[1:], known, budget, dataset.viewer
+                source.elements, ranks[1:], known, budget, handed_over
             )
             return evolve(source, elements=elements)
         except InvalidValue as error:
             raise InvalidSource(dataset.dataset_id, str(error)) from error
 
-    def _single(self, data: Single, viewer: Viewer) -> Single:
-        """Return data that is no collection of ours, as a runner takes it.
+    def _handed_over(
+        self, sources: Collection[Source], viewer: Viewer
+    ) -> Mapping[UploadData, UrlData | UploadData]:
+        """Return the addresses of all uploaded files in sources.
 
         Raises:
-            InvalidValue: It is an upload that is not complete.
+            InvalidValue: One is not complete.
         """
-        if not isinstance(data, UploadData) or self.hand_over is None:
-            return data
+        data = {
+            content
+            for source in sources
+            for _, content in leaves_of(source)
+            if isinstance(content, UploadData)
+        }
+        if not data or self.hand_over is None:
+            return {}
         try:
             return self.hand_over(data, viewer)
         except (UploadNotFound, UploadIncomplete) as error:
@@ -117,7 +135,7 @@ class ResolveSource:
         ranks: Sequence[str],
         known: Mapping[DatasetId, Source],
         budget: Iterator[int],
-        viewer: Viewer,
+        handed_over: Mapping[UploadData, UrlData | UploadData],
         *,
         above: str = "",
     ) -> tuple[SourceElement, ...]:
@@ -128,7 +146,7 @@ class ResolveSource:
             ranks: The type of what is below.
             known: The sources of datasets.
             budget: Has one item for each dataset that the collection may have.
-            viewer: Whose uploads may be among them.
+            handed_over: The addresses of uploaded files.
             above: The names down to the level, each with a slash behind it.
 
         Raises:
@@ -150,16 +168,23 @@ class ResolveSource:
                 content = content.elements or ()
             if isinstance(content, tuple):
                 return self._level(
-                    content, ranks[1:], known, budget, viewer, above=f"{place}/"
+                    content, ranks[1:], known, budget, handed_over, above=f"{place}/"
                 )
             assert not isinstance(content, DatasetRef)
             if next(budget, None) is None:
                 raise InvalidValue(
                     f"The collection has more than {ELEMENTS_LIMIT} datasets."
                 )
-            return self._single(content, viewer)
+            return _single(content, handed_over)
 
         return tuple(evolve(each, content=content_of(each)) for each in elements)
+
+
+def _single(
+    data: Single, handed_over: Mapping[UploadData, UrlData | UploadData]
+) -> Single:
+    """Return data that is no collection of ours, as a runner takes it."""
+    return handed_over.get(data, data) if isinstance(data, UploadData) else data
 
 
 def _referred(

@@ -14,24 +14,27 @@ Every step is a compare-and-set against it: the loser stops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from typing import Literal
 from uuid import UUID, uuid4
 
-from attrs import evolve, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     DataNotFound,
     DatasetInputAmbiguous,
+    DatasetNotFound,
+    DomainError,
     InvalidParameters,
     InvalidValue,
     KeyInProgress,
     KeyReused,
     OutcomeUnknown,
     RunnerError,
+    RunnerRefusedUs,
     RunnerUnavailable,
     RunRejected,
     StaleVersion,
@@ -45,6 +48,7 @@ from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.dataset import (
     CollectionData,
     DataDescription,
+    Dataset,
     DatasetRef,
     GalaxyData,
     Source,
@@ -66,9 +70,11 @@ from galaxy_jobs.domain.model.submission import (
     Request,
     Submission,
     SubmissionState,
+    history_mark,
 )
 from galaxy_jobs.domain.model.values import (
     PARAMETERS_SIZE,
+    DatasetId,
     HistoryId,
     Identity,
     InvocationId,
@@ -80,6 +86,7 @@ from galaxy_jobs.domain.model.values import (
 )
 from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
 from galaxy_jobs.domain.model.workflow import (
+    AllowedWorkflow,
     Allowlist,
     Workflow,
     bind,
@@ -100,7 +107,12 @@ from galaxy_jobs.domain.ports import (
     WorkflowRunner,
 )
 from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
-from galaxy_jobs.domain.use_cases.sources import ResolveSource
+from galaxy_jobs.domain.use_cases.sources import HandsOver, ResolveSource
+
+
+def _not_negative(_: object, attribute: Attribute[int], value: int) -> None:
+    if value < 0:
+        raise InvalidValue(f"{attribute.name} must be 0 or above, got {value}.")
 
 
 @frozen(kw_only=True)
@@ -111,15 +123,20 @@ class SubmitPolicy:
         deadline: After this, the reconciler may look at a submission that is not
             settled. Longer than two requests to Galaxy can take, or submissions
             would be fenced off while still under way. With collections, which are made
-            first, it is twice as long.
+            first, and files, which are sent first, it is twice as long.
         key_lifetime: For how long an idempotency key replays an accepted answer.
+        at_once: How many items of batches are submitted at once, over all processes.
+        max_active: While so many jobs are active, no items are begun; 0: no limit.
 
     Raises:
-        InvalidValue: A duration is not above zero.
+        InvalidValue: A duration or `at_once` is not above zero, or `max_active` is
+            below it.
     """
 
     deadline: timedelta = field(default=timedelta(minutes=2), validator=positive)
     key_lifetime: timedelta = field(default=timedelta(hours=24), validator=positive)
+    at_once: int = field(default=4, validator=positive)
+    max_active: int = field(default=0, validator=_not_negative)
 
 
 @frozen(kw_only=True)
@@ -178,7 +195,7 @@ class Check:
     Attributes:
         data: Is asked about the data that Galaxy has; None: its state is left for
             Galaxy to judge.
-        hand_over: Returns the address of an uploaded file; None: there are none.
+        hand_over: See :class:`ResolveSource`.
     """
 
     datasets: DatasetRepository
@@ -186,7 +203,7 @@ class Check:
     allowlist: Allowlist
     clock: Clock
     data: DataCatalog | None = None
-    hand_over: Callable[[UploadData, Viewer], UrlData] | None = None
+    hand_over: HandsOver | None = None
 
     def __call__(self, request: Request, viewer: Viewer) -> Plan:
         """Return the plan that would be invoked.
@@ -276,47 +293,129 @@ class Check:
             RunnerUnavailable, RunnerRefusedUs: Galaxy could not be asked.
         """
         request.check_size()
-        dataset = self.datasets.get(request.dataset_id, viewer)
+        id_ = request.dataset_id
+        known: Mapping[DatasetId, Dataset]
+        known = {id_: self.datasets.get(id_, viewer)}  # before Galaxy is asked
+        workflow = self._workflow(request, viewer)
+
+        def find(wanted: Collection[DatasetId]) -> Mapping[DatasetId, Dataset]:
+            others = {*wanted} - known.keys()
+            if not others:
+                return known
+            return {**known, **self.datasets.get_many(others, viewer)}
+
         resolved = ResolveSource(self.datasets, self.hand_over)
+        return _planned(request, *workflow, find, resolved)
+
+    def plan_all(
+        self, requests: Sequence[Request], viewer: Viewer
+    ) -> Sequence[Plan | DomainError]:
+        """Return the plan of each request, or why it cannot run.
+
+        All are of one version of one workflow, which Galaxy is asked about once. Their
+        datasets are read at once. What is uploaded is not handed over to Galaxy yet.
+
+        Raises:
+            DomainError: As for :meth:`plan`, about the workflow.
+        """
+        allowed, workflow = self._workflow(requests[0], viewer)
+        ids = {id_ for request in requests for id_ in _dataset_ids(request)}
+        known = self.datasets.get_many(ids, viewer)
+
+        def find(wanted: Collection[DatasetId]) -> Mapping[DatasetId, Dataset]:
+            return {id_: known[id_] for id_ in wanted if id_ in known}
+
+        resolved = ResolveSource(self.datasets, None)
+
+        def planned(request: Request) -> Plan | DomainError:
+            try:
+                request.check_size()
+                return _planned(request, allowed, workflow, find, resolved)
+            except (RunnerError, StoreUnavailable):
+                raise
+            except DomainError as error:
+                return error
+
+        return [planned(request) for request in requests]
+
+    def _workflow(
+        self, request: Request, viewer: Viewer
+    ) -> tuple[AllowedWorkflow, Workflow]:
         allowed = self.allowlist.admit(request.workflow_name, viewer)
         allowed = allowed.pinned(request.workflow_version)
         workflow = self.catalog.find(allowed)
         if workflow.missing_tools:
             raise ToolsMissing(workflow.name, workflow.missing_tools)
-        binding = bind(
-            workflow,
-            source=resolved(dataset),
-            parameters=request.parameters,
-            dataset_input=request.dataset_input,
-            allowed=allowed,
-        )
-        options = evolve(allowed.options, version=workflow.version)
-        if request.use_cached_job is not None:
-            options = evolve(options, use_cached_job=request.use_cached_job)
-        bound = binding.inputs
-        refs = {
-            name: ref.dataset_id
-            for name, ref in bound.items()
-            if isinstance(ref, DatasetRef)
-        }
-        datasets = self.datasets.get_many({*refs.values()}, viewer)
-        sources = {id_: resolved(dataset) for id_, dataset in datasets.items()}
-        data = resolve(bound, sources)
-        _check_kinds(workflow, data)
-        stored = {
-            name: {"dataset_id": datasets[id_].stored_id} for name, id_ in refs.items()
-        }
-        return Plan(
-            request=evolve(
-                request,
-                dataset_id=dataset.stored_id,
-                parameters={**request.parameters, **stored},
-            ),
-            workflow=workflow,
-            inputs={**workflow.empty_inputs, **data},
-            dataset_input=binding.dataset_input,
-            options=options,
-        )
+        return allowed, workflow
+
+
+def _planned(
+    request: Request,
+    allowed: AllowedWorkflow,
+    workflow: Workflow,
+    find: Callable[[Collection[DatasetId]], Mapping[DatasetId, Dataset]],
+    resolved: ResolveSource,
+) -> Plan:
+    """Return the plan for a version of a workflow.
+
+    Args:
+        request: The request.
+        allowed: The workflow as it is allowed.
+        workflow: As Galaxy declares it.
+        find: Returns datasets that exist, by their ids.
+        resolved: Returns the source of a dataset, as the runner takes it.
+    """
+    dataset = find([request.dataset_id]).get(request.dataset_id)
+    if dataset is None:
+        raise DatasetNotFound(request.dataset_id)
+    binding = bind(
+        workflow,
+        source=resolved(dataset),
+        parameters=request.parameters,
+        dataset_input=request.dataset_input,
+        allowed=allowed,
+    )
+    options = evolve(allowed.options, version=workflow.version)
+    if request.use_cached_job is not None:
+        options = evolve(options, use_cached_job=request.use_cached_job)
+    bound = binding.inputs
+    refs = {
+        name: ref.dataset_id
+        for name, ref in bound.items()
+        if isinstance(ref, DatasetRef)
+    }
+    datasets = find({*refs.values()}) if refs else {}
+    sources = {id_: resolved(dataset) for id_, dataset in datasets.items()}
+    data = resolve(bound, sources)
+    _check_kinds(workflow, data)
+    stored = {
+        name: {"dataset_id": datasets[id_].stored_id} for name, id_ in refs.items()
+    }
+    return Plan(
+        request=evolve(
+            request,
+            dataset_id=dataset.stored_id,
+            parameters={**request.parameters, **stored},
+        ),
+        workflow=workflow,
+        inputs={**workflow.empty_inputs, **data},
+        dataset_input=binding.dataset_input,
+        options=options,
+    )
+
+
+def _dataset_ids(request: Request) -> Iterator[DatasetId]:
+    """Yield the ids of the datasets that a request names, as far as it is well formed.
+
+    The ids of a viewer are those that they call them.
+    """
+    yield request.dataset_id
+    for value in request.parameters.values():
+        match value:
+            case {"dataset_id": str(id_)} if isinstance(value, Mapping):
+                yield DatasetId(id_)
+            case _:
+                pass
 
 
 def _check_kinds(workflow: Workflow, inputs: Mapping[str, Source | Json]) -> None:
@@ -330,7 +429,7 @@ def _check_kinds(workflow: Workflow, inputs: Mapping[str, Source | Json]) -> Non
         input_.name: problem
         for input_, value in given
         if input_.kind.is_data
-        and isinstance(value, GalaxyData | UrlData | CollectionData)
+        and isinstance(value, GalaxyData | UrlData | UploadData | CollectionData)
         and (problem := misfit(input_, value))
     }
     if problems:
@@ -420,16 +519,53 @@ class Submit:
             created_at=now,
             updated_at=now,
         )
-        deadline = self._deadline(plan)
         holder = self.submissions.open(
             submission,
-            deadline=deadline,
+            deadline=self._deadline(plan),
             key_lifetime=self.policy.key_lifetime,
         )
         if holder is not None:
             return replay(holder, request)
-        submission = self._create_history(submission, deadline)
-        action = Action.SUBMIT if earlier is None else Action.RERUN
+        return self._run(submission, plan)
+
+    def begun(self, submission: Submission) -> Submitted:
+        """Invoke an item of a batch on Galaxy now that it is begun, and record the run.
+
+        The version of the workflow is that with which it was recorded. If it is certain
+        that nothing was invoked because Galaxy could not be asked, the item waits
+        again; a refusal of it is recorded. After an unexpected error, too, it waits
+        again, as :meth:`Submission.not_invoked` has it.
+
+        Args:
+            submission: As it was begun, by this caller alone.
+
+        Raises:
+            DomainError: As for a new request.
+        """
+        asked = submission.request
+        if asked.workflow_version is None:
+            asked = evolve(asked, workflow_version=submission.workflow_version)
+        try:
+            plan = self.check.plan(asked, SERVICE)
+        except StoreUnavailable:
+            raise  # the reconciler has it wait again
+        except Exception as error:
+            self._reject(submission, error)
+            raise
+        submission = evolve(
+            submission,
+            workflow_id=plan.workflow.workflow_id,
+            workflow_version=plan.workflow.version,
+            inputs=plan.given,
+        )
+        return self._run(submission, plan)
+
+    def _run(self, submission: Submission, plan: Plan) -> Submitted:
+        """Do what follows once it is recorded that it is submitted."""
+        viewer = submission.viewer
+        submission = self._create_history(submission, self._deadline(plan))
+        again = submission.request.rerun_of is not None
+        action = Action.RERUN if again else Action.SUBMIT
         try:
             submitted = self._invoke(submission, plan)
         except OutcomeUnknown:
@@ -441,7 +577,9 @@ class Submit:
 
     def _deadline(self, plan: Plan) -> timedelta:
         values = plan.inputs.values()
-        made_first = any(isinstance(value, CollectionData) for value in values)
+        made_first = any(
+            isinstance(value, CollectionData | UploadData) for value in values
+        )
         return self.policy.deadline * (2 if made_first else 1)
 
     def _create_history(
@@ -450,7 +588,7 @@ class Submit:
         """Step 2."""
         try:
             history_id = self.histories.create(submission.history_name)
-        except RunnerError as error:
+        except Exception as error:
             # One may exist, but nothing can be invoked into it, since its id is not
             # known. The reconciler will delete it.
             self._reject(submission, error)
@@ -461,6 +599,12 @@ class Submit:
         except StaleVersion:
             self._discard(history_id)
             raise _overtaken(submission) from None
+        except StoreUnavailable:
+            raise  # it may be stored: the reconciler finds out
+        except Exception as error:  # an id that cannot be stored
+            self._discard(history_id)
+            self._reject(submission, error)
+            raise
         return after
 
     def _invoke(self, submission: Submission, plan: Plan) -> Submitted:
@@ -497,7 +641,20 @@ class Submit:
             return self._settled_otherwise(submission, error)
         except InvalidValue as error:  # an id that cannot be stored
             raise self._lost(submission, _UNREADABLE) from error
+        if submission.batch_id and submission.version > _FIRST_ATTEMPT:
+            self._tidy(submission)
         return Submitted(invocation_id=stored.invocation_id)
+
+    def _tidy(self, submission: Submission) -> None:
+        """Delete what earlier attempts at an accepted item may have left behind.
+
+        Not before: its history would be among them while that is being made.
+        """
+        mark = history_mark(submission.submission_id)
+        with suppress(RunnerError):
+            for history_id in self.histories.marked(mark):
+                if history_id != submission.history_id:
+                    self.histories.delete(history_id)
 
     def _settled_otherwise(self, submission: Submission, error: Exception) -> Submitted:
         """Answer for a run that this submitter could not record.
@@ -517,15 +674,23 @@ class Submit:
             submission.submission_id,
         ) from error
 
-    def _reject(self, submission: Submission, error: RunnerError) -> None:
+    def _reject(self, submission: Submission, error: Exception) -> None:
         """Record that nothing runs, and free the key.
 
-        If that fails, the reconciler does the same later.
+        An item of a batch waits again if Galaxy could not be asked, or after one of its
+        first unexpected errors. If recording fails, the reconciler does the same later.
         """
-        problem = Problem.of(error)
-        after = submission.rejected(problem, self.clock())
+        now = self.clock()
+        if isinstance(error, RunnerUnavailable | RunnerRefusedUs):
+            after = submission.not_invoked(Problem.of(error), now, counts=False)
+        elif isinstance(error, DomainError):
+            after = submission.rejected(Problem.of(error), now)
+        else:
+            after = submission.not_invoked(UNEXPECTED, now)
+        waits = after.state is SubmissionState.WAITING
+        look_in = None if waits else self.policy.deadline
         try:
-            self.submissions.save(submission, after, look_in=self.policy.deadline)
+            self.submissions.save(submission, after, look_in=look_in)
         except (StaleVersion, StoreUnavailable):
             return
 
@@ -555,6 +720,16 @@ class Submit:
         except RunnerError:
             return
 
+
+UNEXPECTED = Problem(
+    "internal-error",
+    "An unexpected error occurred before Galaxy had started anything, and it will not "
+    "start any more. It is safe to submit it again.",
+)
+"""The problem of what ended in an unexpected error; of an item, the last time."""
+
+_FIRST_ATTEMPT = 2
+"""The version of an item of a batch that has a history, at the first attempt."""
 
 _UNREADABLE = "Galaxy was invoked, and its answer could not be understood."
 
@@ -615,6 +790,7 @@ class Rerun:
             dataset_input=dataset_input,
             use_cached_job=earlier.use_cached_job,
             workflow_version=workflow_version,
+            labels=earlier.labels,
         )
         try:
             return self.submit(request, viewer, key, earlier=earlier)

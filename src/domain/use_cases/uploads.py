@@ -16,9 +16,10 @@ Every step is a compare-and-set against the others: the loser reads again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
@@ -36,11 +37,13 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
     StorageUnavailable,
     UploadIncomplete,
+    UploadNotFound,
 )
-from galaxy_jobs.domain.model.dataset import UploadData, UrlData
+from galaxy_jobs.domain.model.dataset import UploadData, UploadedFile, UrlData
 from galaxy_jobs.domain.model.signing import Signer
 from galaxy_jobs.domain.model.submission import IdempotencyKey
 from galaxy_jobs.domain.model.upload import (
+    KEPT_STATES,
     PART_SIZE,
     USE_INTERVAL,
     PartRequest,
@@ -79,6 +82,8 @@ class UploadPolicy:
         read_lifetime: For how long the address of the store lives that it is led to.
         max_open: The number of uploads that one owner may have open.
         max_bytes: The bytes of all of them.
+        ended_lifetime: For how long an upload that came to nothing is shown after its
+            time was over.
         verify_size: Of larger files no SHA-256 is computed here, in bytes: Galaxy
             compares one that was declared when it fetches the file.
 
@@ -92,6 +97,7 @@ class UploadPolicy:
     read_lifetime: timedelta = field(default=timedelta(minutes=10), validator=positive)
     max_open: int = field(default=1000, validator=positive)
     max_bytes: int = field(default=2**40, validator=positive)
+    ended_lifetime: timedelta = field(default=timedelta(days=30), validator=positive)
     verify_size: int = field(default=100 * 2**30, validator=positive)
 
 
@@ -181,7 +187,10 @@ class OpenUpload:
         try:
             self.uploads.save(upload, begun)
         except StaleVersion:  # a repeated request was faster
-            return self.uploads.get(upload.upload_id, viewer)
+            stored = self.uploads.get(upload.upload_id, viewer)
+            if stored.state not in KEPT_STATES:  # and this began after its removal
+                self.store.discard(upload.store_key)
+            return stored
         return begun
 
     def _check_free(self, upload: Upload, viewer: Viewer) -> None:
@@ -490,6 +499,37 @@ class SweepUploads:
         return beat
 
 
+@frozen
+class PruneUploads:
+    """Removes the records of uploads that came to nothing, once they are old.
+
+    Attributes:
+        batch: How many are removed in a call.
+    """
+
+    uploads: UploadRepository
+    store: ObjectStore
+    policy: UploadPolicy = UploadPolicy()
+    batch: int = 1000
+
+    def __call__(self) -> int:
+        """Remove some, and return their number.
+
+        What a request has begun in the store after its upload was over is removed
+        before. None is removed while the store cannot be used.
+
+        Raises:
+            StoreUnavailable: The database could not be reached.
+        """
+        number = 0
+        with suppress(StorageUnavailable):
+            for upload in self.uploads.ended(self.policy.ended_lifetime, self.batch):
+                self.store.discard(upload.store_key)
+                self.uploads.remove(upload)
+                number += 1
+        return number
+
+
 def digest_of(
     store: ObjectStore, upload: Upload, beat: Callable[[], None] = lambda: None
 ) -> str | None:
@@ -544,44 +584,64 @@ DATA = "data"
 
 @frozen
 class HandOver:
-    """Makes addresses at which Galaxy fetches uploaded files, and resolves them.
+    """Hands uploaded files over to Galaxy, which fetches them or is sent them.
 
     Galaxy keeps an address for ever, and may fetch it after days in a queue. So it is
     one of this service, and leads to an address of the store that lives for minutes.
 
     Attributes:
-        files_url: The address of this service below which Galaxy fetches files.
+        public_url: Returns the address at which Galaxy reaches this service.
+        push: Whether it does not, so that files are sent to it.
     """
 
     uploads: UploadRepository
     store: ObjectStore
     load_signer: Callable[[], Signer]
     clock: Clock
-    files_url: str
+    public_url: Callable[[], str]
     policy: UploadPolicy = UploadPolicy()
+    push: bool = False
 
-    def __call__(self, data: UploadData, viewer: Viewer) -> UrlData:
-        """Return what Galaxy is given for an uploaded file.
+    def __call__(
+        self, data: Collection[UploadData], viewer: Viewer
+    ) -> Mapping[UploadData, UrlData | UploadData]:
+        """Return what Galaxy is given for uploaded files: addresses, or the files.
 
         Raises:
-            UploadNotFound: There is none that the viewer sees.
-            UploadIncomplete: It is not complete.
+            UploadNotFound: There is one that the viewer does not see.
+            UploadIncomplete: One is not complete.
         """
-        upload = self.uploads.get(UploadId(data.upload_id), viewer)
-        if upload.state is not UploadState.COMPLETE:
-            raise UploadIncomplete(upload.upload_id, upload.missing(()))
-        signed = self.load_signer().sign(
-            DATA,
-            [upload.upload_id, upload.name],
-            self.clock() + self.policy.data_lifetime,
+        uploads = self.uploads.get_many(
+            {UploadId(each.upload_id) for each in data}, viewer
         )
-        name = quote(upload.name, safe="")
-        return UrlData(
-            f"{self.files_url}/{upload.upload_id}/{name}?{urlencode(signed)}",
-            upload.ext,
-            name=upload.name,
-            sha256=upload.sha256,
-        )
+        given: dict[UploadData, UrlData | UploadData] = {}
+        for each in data:
+            upload = uploads.get(UploadId(each.upload_id))
+            if upload is None:
+                raise UploadNotFound(each.upload_id)
+            if upload.state is not UploadState.COMPLETE:
+                raise UploadIncomplete(upload.upload_id, upload.missing(()))
+            file = UploadedFile(
+                upload.name,
+                upload.ext,
+                upload.size,
+                upload.sha256,
+                partial(self.store.read, upload.store_key),
+            )
+            given[each] = (
+                evolve(each, file=file)
+                if self.push
+                else self.url_data(upload.upload_id, file)
+            )
+        return given
+
+    def url_data(self, upload_id: UploadId, file: UploadedFile) -> UrlData:
+        """Return the address of a file that is in the store."""
+        expires_at = self.clock() + self.policy.data_lifetime
+        signed = self.load_signer().sign(DATA, [upload_id, file.name], expires_at)
+        path = f"data/{upload_id}/{quote(file.name, safe='')}"
+        url = f"{self.public_url().rstrip('/')}/{path}?{urlencode(signed)}"
+        return UrlData(url, file.ext, name=file.name, sha256=file.sha256)
 
     def address(
         self, upload_id: UploadId, name: str, signed: Mapping[str, str]

@@ -5,9 +5,8 @@ it in a cookie. A cookie also comes with requests that a page of another site ma
 the browser send, so a cookie may read, and may change something only by a form of
 our own pages, which check where the form was sent from.
 
-Routes declare what they need: ``guards=[requires(Scope.SUBMIT)]``, and in ``opt``
-:data:`PUBLIC`, :data:`SIGN_IN_FORM` or :data:`PAGE`. A route without any of these
-needs a token with the scope `read`.
+Routes need a token with the scope `read`, or what their guards require, which most
+have by their method, unless ``opt`` has :data:`PUBLIC` or :data:`SIGN_IN_FORM`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 from async_lru import alru_cache
@@ -48,6 +48,9 @@ SIGN_IN_FORM = "sign_in_form"
 PAGE = "page"
 """Key of ``opt``: the route is a page, whose forms may be sent with a cookie. Pages
 check that a page of this service sent them."""
+
+PAGE_SCRIPTS = "page_scripts"
+"""Key of ``opt``: scripts of our pages may send the request with a cookie."""
 
 LINK = "link"
 """Key of ``opt``: the route takes signed links, in the query parameter of this name."""
@@ -124,13 +127,17 @@ class TokenCache:
     _watching: asyncio.Task[None] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._verify = alru_cache(self.size, ttl=self.token_ttl)(self._ask_token)
-        self._exist = alru_cache(1, ttl=self.exist_ttl)(self._ask_exist)
+        to_thread: Any = asyncio.to_thread
+        verify = partial(to_thread, self.authenticate)
+        exist = partial(to_thread, self.authenticate.needed)
+        self._verify = alru_cache(self.size, ttl=self.token_ttl)(verify)
+        self._exist = alru_cache(1, ttl=self.exist_ttl)(exist)
 
     async def required(self) -> bool:
         """Return whether a token is needed."""
         # Tokens are never deleted, so the answer stays.
-        return self._tokens_exist or await self._exist()
+        self._tokens_exist = self._tokens_exist or await self._exist()
+        return self._tokens_exist
 
     async def verify(self, text: str) -> Token | User:
         """Return the token of that text, or the user whom it authenticates.
@@ -180,13 +187,6 @@ class TokenCache:
                 for caller, end in self._watched:
                     if caller in ended:
                         end()
-
-    async def _ask_token(self, text: str) -> Token | User:
-        return await asyncio.to_thread(self.authenticate, text)
-
-    async def _ask_exist(self) -> bool:
-        self._tokens_exist = await asyncio.to_thread(self.authenticate.needed)
-        return self._tokens_exist
 
 
 VerifyLink: TypeAlias = Callable[[Connection], str]
@@ -268,11 +268,14 @@ class Authentication(AbstractAuthenticationMiddleware):
             raise _bad_token() from None
         self.rate.take(token.token_id)
         writes = _method(connection) not in SAFE_METHODS
-        if by_cookie and writes and not opt.get(PAGE):
+        by_script = opt.get(PAGE_SCRIPTS) and host_and_origin.is_same_origin(
+            connection.headers
+        )
+        if by_cookie and writes and not (opt.get(PAGE) or by_script):
             raise Refused(
                 "forbidden",
-                "With a cookie, only the forms of this service's own pages can change "
-                "anything; programs send `Authorization: Bearer`.",
+                "With a cookie, only this service's own pages can change anything, "
+                "jobs only by their forms; programs send `Authorization: Bearer`.",
             )
         return Caller(token)
 
@@ -292,7 +295,7 @@ def unauthenticated(caller: Caller) -> Refused:
 def requires(needed: Scope) -> Guard:
     """Return a guard that lets in only callers who have a scope."""
 
-    def guard(connection: Connection, _: BaseRouteHandler) -> None:
+    async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         caller = caller_of(connection)
         if not caller.may(needed):
             assert caller.token is not None
@@ -308,7 +311,7 @@ def requires(needed: Scope) -> Guard:
     return guard
 
 
-def sees_all(connection: Connection, _: BaseRouteHandler) -> None:
+async def sees_all(connection: Connection, _: BaseRouteHandler) -> None:
     """Let in only callers who see the objects of all owners (a guard)."""
     if not viewer_of(connection).sees_all:
         raise Refused(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from litestar.dto import MsgspecDTO
@@ -40,9 +40,13 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 class Strict(MsgspecDTO[T]):
     """Makes Litestar decode a body strictly: ``dto=Strict[Model]``."""
 
+    content_type: ClassVar[str | None] = None
+    """The only type that is taken; None: every type of JSON."""
+
     def decode_bytes(self, value: bytes) -> T:
         """Decode a body, as :func:`decode` does."""
-        check_content_type(self.asgi_connection.headers.get("content-type"))
+        sent = self.asgi_connection.headers.get("content-type")
+        check_content_type(sent, self.content_type)
         return decode(value, self.model_type)
 
     @classmethod
@@ -56,18 +60,29 @@ class Strict(MsgspecDTO[T]):
         return described
 
 
-def check_content_type(content_type: str | None) -> None:
+class MergePatch(Strict[T]):
+    """As :class:`Strict`, for a merge patch (RFC 7396) and no other body."""
+
+    content_type = "application/merge-patch+json"
+
+
+def check_content_type(content_type: str | None, only: str | None = None) -> None:
     """Refuse a body that claims to be anything but JSON.
 
     A page of another site can make a browser send forms and plain text without
     asking, but not ``application/json``.
+
+    Args:
+        content_type: As it was sent; None: it was not.
+        only: The only type that is taken; None: every type of JSON.
     """
-    media = (content_type or "application/json").partition(";")[0].strip().lower()
-    if media != "application/json" and not media.endswith("+json"):
+    expected = only or "application/json"
+    media = (content_type or expected).partition(";")[0].strip().lower()
+    if media != expected and (only is not None or not media.endswith("+json")):
         raise Refused(
             "unsupported-media-type",
-            f"Content-Type is {media!r}; expected 'application/json'.",
-            headers={"Accept": "application/json"},
+            f"Content-Type is {media!r}; expected {expected!r}.",
+            headers={"Accept": expected},
         )
 
 

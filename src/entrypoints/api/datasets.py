@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 from typing import Annotated, TypeAlias
-from urllib.parse import quote
 
-from litestar import Response, delete, get, patch, post
+from litestar import Response
 from litestar.params import JSONBody
 from msgspec import UnsetType
 
-from galaxy_jobs.domain import DatasetId, DatasetRepository, Scope, Viewer, use_cases
+from galaxy_jobs.domain import DatasetId, DatasetRepository, Viewer, use_cases
 from galaxy_jobs.domain.model.values import check_length
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
-from galaxy_jobs.entrypoints.api.auth import requires
-from galaxy_jobs.entrypoints.api.bodies import Strict
+from galaxy_jobs.entrypoints.api.auth import PAGE_SCRIPTS
 from galaxy_jobs.entrypoints.api.parameters import Needs, path, query
-from galaxy_jobs.entrypoints.api.problems import refusals
-from galaxy_jobs.entrypoints.api.threads import asks_galaxy
+from galaxy_jobs.entrypoints.api.routing import Routes, created
 
+
+ROUTES = Routes("/datasets", tags=["datasets"])
 
 DatasetIdInPath: TypeAlias = Annotated[
     DatasetId, path("The dataset, as registered.", "reads-1")
 ]
 
 
-@post(
+@ROUTES.post(
     "/",
-    dto=Strict[schemas.NewDataset],
-    return_dto=None,
-    guards=[requires(Scope.SUBMIT)],
+    "dataset-exists",
+    "invalid-source",
+    asks_galaxy=True,
+    opt={PAGE_SCRIPTS: True},
     response_headers=parameters.documented("Location"),
-    responses=refusals(
-        "unsupported-media-type",
-        "too-large",
-        "dataset-exists",
-        "invalid-source",
-        "galaxy-refused-us",
-        "galaxy-unavailable",
-    ),
 )
-@asks_galaxy
 def register_dataset(
     data: JSONBody[schemas.NewDataset],
     register_dataset: Needs[use_cases.RegisterDataset],
@@ -58,14 +49,10 @@ def register_dataset(
     dataset = register_dataset(
         data.name, source, viewer, data.dataset_id, check=checked
     )
-    return Response(
-        schemas.dataset(dataset),
-        status_code=201,
-        headers={"Location": f"/datasets/{quote(dataset.dataset_id, safe='')}"},
-    )
+    return created(schemas.dataset(dataset), "datasets", dataset.dataset_id)
 
 
-@get("/", sync_to_thread=True, responses=refusals())
+@ROUTES.get("/")
 def list_datasets(
     datasets: Needs[DatasetRepository],
     viewer: Needs[Viewer],
@@ -91,11 +78,7 @@ def list_datasets(
     )
 
 
-@get(
-    "/{dataset_id:str}",
-    sync_to_thread=True,
-    responses=refusals("dataset-not-found", "invalid-source", addressed=True),
-)
+@ROUTES.get("/{dataset_id:str}", "dataset-not-found", "invalid-source")
 def show_dataset(
     dataset_id: DatasetIdInPath,
     datasets: Needs[DatasetRepository],
@@ -108,20 +91,7 @@ def show_dataset(
     return schemas.dataset(datasets.get(dataset_id, viewer))
 
 
-@patch(
-    "/{dataset_id:str}",
-    dto=Strict[schemas.DatasetChanges],
-    return_dto=None,
-    sync_to_thread=True,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals(
-        "unsupported-media-type",
-        "too-large",
-        "dataset-not-found",
-        "invalid-source",
-        addressed=True,
-    ),
-)
+@ROUTES.patch("/{dataset_id:str}", "dataset-not-found", "invalid-source")
 def change_dataset(
     dataset_id: DatasetIdInPath,
     data: JSONBody[schemas.DatasetChanges],
@@ -139,12 +109,7 @@ def change_dataset(
     return schemas.dataset(rename_dataset(dataset_id, viewer, data.name))
 
 
-@delete(
-    "/{dataset_id:str}",
-    sync_to_thread=True,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals("dataset-not-found", "dataset-in-use", addressed=True),
-)
+@ROUTES.delete("/{dataset_id:str}", "dataset-not-found", "dataset-in-use")
 def remove_dataset(
     dataset_id: DatasetIdInPath,
     remove_dataset: Needs[use_cases.RemoveDataset],
@@ -156,13 +121,3 @@ def remove_dataset(
     or with it in a parameter, has not ended.
     """
     remove_dataset(dataset_id, viewer)
-
-
-ROUTES = [
-    register_dataset,
-    list_datasets,
-    show_dataset,
-    change_dataset,
-    remove_dataset,
-]
-"""Below ``/datasets``."""

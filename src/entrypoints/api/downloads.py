@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
@@ -18,15 +18,14 @@ from urllib.parse import quote, unquote
 
 import structlog
 from attrs import frozen
-from litestar import Request, Response, get
-from litestar.di import Provide
-from litestar.openapi.datastructures import ResponseSpec
+from litestar import Request, Response
 from litestar.response import Stream
 
 from galaxy_jobs.adapters import zips
+from galaxy_jobs.adapters.http_server import send_directly
 from galaxy_jobs.adapters.zips import Entry, ZipStream
-from galaxy_jobs.domain import InvocationId, OutputFile, ports, use_cases
-from galaxy_jobs.domain.errors import DomainError
+from galaxy_jobs.domain import FileVersion, InvocationId, OutputFile, ports, use_cases
+from galaxy_jobs.domain.errors import DataNotFound, DomainError
 from galaxy_jobs.domain.model.download import file_name, zip_names
 from galaxy_jobs.domain.ports import FileStream
 from galaxy_jobs.entrypoints.api import parameters
@@ -40,6 +39,7 @@ from galaxy_jobs.entrypoints.api.auth import (
     rate_key,
     viewer_of,
 )
+from galaxy_jobs.entrypoints.api.job_pages import matches
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import (
     InvocationIdInPath,
@@ -47,8 +47,17 @@ from galaxy_jobs.entrypoints.api.parameters import (
     header,
     query,
 )
-from galaxy_jobs.entrypoints.api.problems import Refused, refusals
-from galaxy_jobs.entrypoints.api.threads import asks_galaxy, openers, reads_files
+from galaxy_jobs.entrypoints.api.problems import Refused
+from galaxy_jobs.entrypoints.api.routing import Routes, path_of, response
+from galaxy_jobs.entrypoints.api.threads import (
+    asks_galaxy,
+    openers,
+    opens_files,
+    read_in_turn,
+)
+
+
+ROUTES = Routes("/jobs", tags=["jobs"])
 
 
 log = structlog.get_logger(__name__)
@@ -73,9 +82,8 @@ _REFUSALS = (
     "output-not-ready",
     "results-deleted",
     "gone",
-    "galaxy-refused-us",
-    "galaxy-unavailable",
 )
+_CONDITIONAL = ("precondition-failed", "range-not-satisfiable")
 
 
 @frozen
@@ -113,25 +121,42 @@ class Downloads:
         file, version = await asks_galaxy(self.find_file)(
             invocation_id, viewer_of(request), path
         )
-        headers = {
-            "Accept-Ranges": "bytes",
-            "Content-Disposition": content_disposition(file.file_name),
-        }
+        name = file.file_name
         if link is not None and caller_of(request).by_link:
             _, name = self.links.verify(invocation_id, path, link)
-            headers["Content-Disposition"] = content_disposition(name)
+        open_part = partial(self.files.open, file.dataset_id, version)
+        return await self.send_part(request, name, version, open_part, conditions)
+
+    async def send_part(
+        self,
+        request: Request[Any, Any, Any],
+        name: str,
+        version: FileVersion,
+        open_part: Callable[[int, int], FileStream],
+        conditions: Conditions,
+        *,
+        media_type: str = OCTET_STREAM,
+    ) -> Response[Any]:
+        """Return a file, or the part of it that is asked for.
+
+        Raises:
+            Refused, DomainError: As for :meth:`send_file`.
+        """
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Content-Disposition": content_disposition(name),
+        }
         etag = ""
         if version.tag is not None:
             headers["ETag"] = etag = f'"{version.tag}"'
         # In the order of RFC 9110, 13.2.2.
-        if conditions.if_match and not _matches(conditions.if_match, etag):
+        if conditions.if_match and not matches(conditions.if_match, etag, weak=False):
             raise Refused(
                 "precondition-failed",
                 "The output is not the one of that `If-Match`; its `ETag` is now "
                 f"{etag or 'unknown'}.",
             )
-        known = conditions.if_none_match
-        if known and _matches(known, etag, weak=True):
+        if matches(conditions.if_none_match, etag):
             return Response(None, status_code=304, headers={**_HEADERS, **headers})
         start, stop, status = 0, version.size, 200
         is_same = conditions.if_range in {None, etag}
@@ -142,10 +167,11 @@ class Downloads:
                 headers["Content-Range"] = f"bytes {start}-{stop - 1}/{version.size}"
         return await self.send(
             request,
-            lambda: self.files.open(file.dataset_id, version, start, stop),
+            lambda: open_part(start, stop),
             stop - start,
             status=status,
             headers=headers,
+            media_type=media_type,
         )
 
     async def send(
@@ -169,21 +195,37 @@ class Downloads:
             return Response(
                 b"", status_code=status, headers=headers, media_type=media_type
             )
-        chunks = self._chunks(request, open_file)
+        chunks = self._chunks(request, open_file, length)
         # Taken before the response begins, so that a refusal is still a problem.
-        first = await anext(chunks, b"")
+        try:
+            first = await anext(chunks, b"")
+        except DataNotFound as error:  # since it was found
+            detail = "Galaxy does not have the file any more."
+            raise Refused("output-not-found", detail) from error
         return Stream(
-            self._all(request, first, chunks, length),
+            _all(first, chunks),
             status_code=status,
             headers=headers,
             media_type=media_type,
         )
 
     async def _chunks(
-        self, request: Request[Any, Any, Any], open_file: Callable[[], FileStream]
+        self,
+        request: Request[Any, Any, Any],
+        open_file: Callable[[], FileStream],
+        length: int,
     ) -> AsyncIterator[bytes]:
+        """Yield the first bytes, and then those that were not sent directly."""
+        taken = 0
+
+        def read() -> bytes:
+            nonlocal taken
+            chunk = file.read()
+            taken += len(chunk)
+            return chunk
+
         with self.slots.hold(rate_key(request)):
-            opening = asyncio.ensure_future(reads_files(open_file)())
+            opening = asyncio.ensure_future(opens_files(open_file)())
             try:
                 file = await asyncio.shield(opening)
             except asyncio.CancelledError:
@@ -191,8 +233,21 @@ class Downloads:
                 raise
             try:
                 with self._watched(caller_of(request), file):
-                    while chunk := await reads_files(file.read)():
+                    yield await read_in_turn(read)
+                    while chunk := await send_directly(
+                        request.scope, read, read_in_turn
+                    ):
                         yield chunk
+            except DomainError as error:
+                if taken:  # the response has begun
+                    log.warning(
+                        "download broken off",
+                        after=taken,
+                        expected=length,
+                        reason=str(error),
+                    )
+                    request.scope["state"][BROKEN_OFF] = True
+                raise
             finally:
                 file.close()
 
@@ -204,25 +259,11 @@ class Downloads:
             return nullcontext()
         return self.token_cache.watch(caller, file.close)
 
-    async def _all(
-        self,
-        request: Request[Any, Any, Any],
-        first: bytes,
-        others: AsyncIterator[bytes],
-        length: int,
-    ) -> AsyncIterator[bytes]:
-        sent = len(first)
-        try:
-            yield first
-            async for chunk in others:
-                sent += len(chunk)
-                yield chunk
-        except DomainError as error:
-            log.warning(
-                "download broken off", after=sent, expected=length, reason=str(error)
-            )
-            request.scope["state"][BROKEN_OFF] = True
-            raise
+
+async def _all(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in others:
+        yield chunk
 
 
 def _close(opening: asyncio.Future[FileStream]) -> None:
@@ -234,30 +275,20 @@ def _close(opening: asyncio.Future[FileStream]) -> None:
 class Conditions:
     """What a client says of the file that it has, and of the part that it wants."""
 
-    range: str | None
-    if_range: str | None
-    if_match: str | None
-    if_none_match: str | None
-
-
-def conditions(
-    asked_range: Annotated[
+    range: Annotated[
         str | None, header("One range of bytes.", "bytes=1000-", name="Range")
-    ] = None,
+    ] = None
     if_range: Annotated[
         str | None,
         header("The `ETag` for which the range holds.", '"5f2c"', name="If-Range"),
-    ] = None,
+    ] = None
     if_match: Annotated[
         str | None, header("An `ETag`, or several.", '"5f2c"', name="If-Match")
-    ] = None,
+    ] = None
     if_none_match: Annotated[
         str | None,
         header("The `ETag` of the file that you have.", '"5f2c"', name="If-None-Match"),
-    ] = None,
-) -> Conditions:
-    """Return the conditions of a request (a dependency of routes)."""
-    return Conditions(asked_range, if_range, if_match, if_none_match)
+    ] = None
 
 
 Label: TypeAlias = Annotated[
@@ -268,35 +299,27 @@ Link: TypeAlias = Annotated[
     str | None, query("the value in a signed link, in the place of a token", "ZXhwaXJ")
 ]
 
-_get_file = partial(
-    get,
-    opt={LINK: True},
-    dependencies={"conditions": Provide(conditions, sync_to_thread=False)},
-    responses={
-        200: ResponseSpec(
-            bytes,
-            generate_examples=False,
-            description="The bytes of the file.",
-            media_type=OCTET_STREAM,
+_FILE: Mapping[str, Any] = {
+    "asks_galaxy": True,
+    "opt": {LINK: True},
+    "responses": {
+        200: response(
+            bytes, description="The bytes of the file.", media_type=OCTET_STREAM
         ),
-        206: ResponseSpec(
-            bytes,
-            generate_examples=False,
-            description="The range that was asked for.",
-            media_type=OCTET_STREAM,
+        206: response(
+            bytes, description="The range that was asked for.", media_type=OCTET_STREAM
         ),
-        304: ResponseSpec(
-            None, generate_examples=False, description="The file is the one you have."
-        ),
-        **refusals(*_REFUSALS, "precondition-failed", "range-not-satisfiable"),
+        304: response(None, description="The file is the one you have."),
     },
-    response_headers=parameters.documented(
+    "response_headers": parameters.documented(
         "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"
     ),
+}
+
+
+@ROUTES.get(
+    "/{invocation_id:str}/outputs/{label:str}", *_REFUSALS, *_CONDITIONAL, **_FILE
 )
-
-
-@_get_file("/{invocation_id:str}/outputs/{label:str}")
 async def download_output(
     *,
     request: Request[Any, Any, Any],
@@ -315,7 +338,12 @@ async def download_output(
     return await downloads.send_file(request, invocation_id, [label], conditions, link)
 
 
-@_get_file("/{invocation_id:str}/outputs/{label:str}/{element:path}")
+@ROUTES.get(
+    "/{invocation_id:str}/outputs/{label:str}/{element:path}",
+    *_REFUSALS,
+    *_CONDITIONAL,
+    **_FILE,
+)
 async def download_element(
     *,
     request: Request[Any, Any, Any],
@@ -341,15 +369,12 @@ async def download_element(
     return await downloads.send_file(request, invocation_id, path, conditions, link)
 
 
-@get(
+@ROUTES.get(
     "/{invocation_id:str}/outputs.zip",
-    responses={
-        200: ResponseSpec(
-            bytes, generate_examples=False, description="The zip.", media_type=ZIP
-        ),
-        **refusals(*_REFUSALS),
-    },
+    *_REFUSALS,
+    asks_galaxy=True,
     response_headers=parameters.documented("Content-Disposition"),
+    responses={200: response(bytes, description="The zip.", media_type=ZIP)},
 )
 async def download_zip(
     *,
@@ -383,6 +408,49 @@ async def download_zip(
         partial(ZipStream, entries, openers()),
         await asyncio.to_thread(zips.length, entries),
         headers={"Content-Disposition": content_disposition(name)},
+        media_type=ZIP,
+    )
+
+
+@ROUTES.get(
+    "/{invocation_id:str}/ro-crate",
+    "job-not-found",
+    "output-not-ready",
+    "gone",
+    "galaxy-rejected",
+    *_CONDITIONAL,
+    asks_galaxy=True,
+    response_headers=parameters.documented("Content-Disposition", "Retry-After"),
+    responses={
+        200: response(bytes, description="The crate.", media_type=ZIP),
+        202: response(None, description="Galaxy is making it."),
+    },
+)
+async def download_crate(
+    *,
+    request: Request[Any, Any, Any],
+    invocation_id: InvocationIdInPath,
+    find_crate: Needs[use_cases.FindCrate],
+    exports: Needs[ports.RunExports],
+    conditions: Needs[Conditions],
+    downloads: Needs[Downloads],
+) -> Response[Any]:
+    """Download a job that has ended as an RO-Crate.
+
+    Galaxy makes it at the first request, a zip with the workflow, the outputs and what
+    was done. Until it is ready, the response is 202 with `Retry-After`. It is used for
+    an hour, and downloaded like an output, in ranges and on conditions.
+    """
+    found = await asks_galaxy(find_crate)(invocation_id, viewer_of(request))
+    if found is None:
+        return Response(b"", status_code=202, headers={"Retry-After": "2"})
+    export_id, version = found
+    return await downloads.send_part(
+        request,
+        file_name(invocation_id, "rocrate.zip"),
+        version,
+        partial(exports.open_export, export_id, version),
+        conditions,
         media_type=ZIP,
     )
 
@@ -423,16 +491,6 @@ def content_disposition(file_name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, '')}"
 
 
-def _matches(sent: str, etag: str, *, weak: bool = False) -> bool:
-    """Return whether a list of tags has this one; ``*`` matches any file."""
-    if sent.strip() == "*":
-        return True
-    tags = [tag.strip() for tag in sent.split(",")]
-    if weak:
-        tags = [tag.removeprefix("W/") for tag in tags]
-    return bool(etag) and etag in tags
-
-
 def verify_link(links: use_cases.Links, connection: Connection) -> str:
     """Return what the link of a request names its maker by.
 
@@ -446,8 +504,7 @@ def verify_link(links: use_cases.Links, connection: Connection) -> str:
 
 def file_path(invocation_id: InvocationId, file: OutputFile) -> str:
     """Return the path of the route that downloads a file."""
-    parts = ("jobs", invocation_id, "outputs", *file.path)
-    return f"/{'/'.join(quote(part, '') for part in parts)}"
+    return path_of("jobs", invocation_id, "outputs", *file.path)
 
 
 def link_to(
@@ -472,7 +529,3 @@ def _method(request: Request[Any, Any, Any]) -> str:
     """Return the method as it was sent: `HEAD` is routed as `GET`."""
     method: str = request.scope["state"]["method"]
     return method
-
-
-ROUTES = [download_output, download_element, download_zip]
-"""Below ``/jobs``."""

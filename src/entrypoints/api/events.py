@@ -16,8 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 from attrs import frozen
-from litestar import Request, get
-from litestar.openapi.datastructures import ResponseSpec
+from litestar import Request
 from litestar.response import Stream
 
 from galaxy_jobs.adapters.broadcast import (
@@ -30,16 +29,22 @@ from galaxy_jobs.domain import (
     DatasetId,
     DomainError,
     InvocationId,
+    JobFilter,
     JobTransition,
+    Label,
     Viewer,
     ports,
 )
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.api.auth import TokenCache, caller_of, rate_key
+from galaxy_jobs.entrypoints.api.job_filters import LabelTexts
 from galaxy_jobs.entrypoints.api.limits import StreamSlots
 from galaxy_jobs.entrypoints.api.parameters import Needs, header, query
-from galaxy_jobs.entrypoints.api.problems import refusals, shutting_down
+from galaxy_jobs.entrypoints.api.problems import shutting_down
+from galaxy_jobs.entrypoints.api.routing import Routes, response
 
+
+ROUTES = Routes("/jobs", tags=["jobs"])
 
 EVENT_STREAM = "text/event-stream"
 
@@ -101,14 +106,12 @@ class Batch:
     pause: float = HEARTBEAT_INTERVAL
 
 
-@get(
+@ROUTES.get(
     "/events",
-    responses={
-        200: ResponseSpec(
-            schemas.EventJson, generate_examples=False, media_type=EVENT_STREAM
-        ),
-        **refusals("job-not-found", "too-many-requests", "shutting-down"),
-    },
+    "job-not-found",
+    "too-many-requests",
+    "shutting-down",
+    responses={200: response(schemas.EventJson, media_type=EVENT_STREAM)},
 )
 async def job_events(
     *,
@@ -122,6 +125,7 @@ async def job_events(
     invocation_id: Annotated[
         InvocationId | None, query("a text: only of this job", "f2db41e1fa331b3e")
     ] = None,
+    labels: LabelTexts = None,
     last_event_id: Annotated[
         str | None, query("the id of an event, where the header cannot be sent", "4711")
     ] = None,
@@ -145,7 +149,10 @@ async def job_events(
         # 404 if there is none
         await asyncio.to_thread(invocations.get, invocation_id, viewer)
     selected = TransitionFilter(
-        viewer=viewer, dataset_id=dataset_id, invocation_id=invocation_id
+        viewer=viewer,
+        dataset_id=dataset_id,
+        invocation_id=invocation_id,
+        labels=JobFilter(labels=frozenset(map(Label.parse, labels or ()))).labels,
     )
     # A browser reconnects to the same address; its header is newer.
     broadcast = subscriptions.broadcast
@@ -256,7 +263,3 @@ def _encoded(event_id: int, name: str, data: object) -> bytes:
 @lru_cache(BATCH_SIZE)  # the same for every client that sees it
 def _event(change: JobTransition) -> bytes:
     return _encoded(change.transition.id, "transition", schemas.event(change))
-
-
-ROUTES = [job_events]
-"""Below ``/jobs``."""

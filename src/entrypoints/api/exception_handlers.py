@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from litestar import Request, Response, exceptions
 
+from galaxy_jobs.adapters.http_server import ClientDisconnected
 from galaxy_jobs.domain.errors import DomainError, RunnerUnavailable
 from galaxy_jobs.entrypoints.api import problems
 from galaxy_jobs.entrypoints.api.parameters import parameter_at_fault
@@ -40,7 +41,9 @@ def problem_of(request: Request[Any, Any, Any], error: Exception) -> Refused:
                 f"{allowed}.",
                 headers={"Allow": allowed},
             )
-        case exceptions.InternalServerException() if "disconnected" in error.detail:
+        case ClientDisconnected() | exceptions.InternalServerException() if (
+            "disconnected" in str(error)
+        ):
             return malformed("The client disconnected.")
         case exceptions.ValidationException():
             return parameter_at_fault(request, error)

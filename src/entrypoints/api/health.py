@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from litestar import Response, get
-from litestar.openapi.datastructures import ResponseSpec
+from litestar import Response
 
 from galaxy_jobs.adapters.prometheus import CONTENT_TYPE, Metrics
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, sees_all
 from galaxy_jobs.entrypoints.api.parameters import Needs
-from galaxy_jobs.entrypoints.api.problems import refusals
+from galaxy_jobs.entrypoints.api.routing import Routes, response
 from galaxy_jobs.entrypoints.readiness import Readiness
 
 
-@get(
-    "/health/live",
-    opt={PUBLIC: True},
-    sync_to_thread=False,
-    responses=refusals(public=True),
-)
+ROUTES = Routes("/", tags=["health"])
+
+
+@ROUTES.get("/health/live", opt={PUBLIC: True}, sync_to_thread=False)
 def live() -> schemas.Live:
     """Show whether this process is alive.
 
@@ -27,14 +24,10 @@ def live() -> schemas.Live:
     return schemas.Live()
 
 
-@get(
+@ROUTES.get(
     "/health/ready",
     opt={PUBLIC: True},
-    sync_to_thread=True,
-    responses={
-        **refusals(public=True),
-        503: ResponseSpec(schemas.ReadyJson, generate_examples=False),
-    },
+    responses={503: response(schemas.ReadyJson)},
 )
 def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
     """Show whether requests can be served.
@@ -47,13 +40,7 @@ def ready(readiness: Needs[Readiness]) -> Response[schemas.ReadyJson]:
     return Response(ready, status_code=200 if report.ok else 503)
 
 
-@get(
-    "/metrics",
-    sync_to_thread=True,
-    media_type=CONTENT_TYPE,
-    guards=[sees_all],
-    responses=refusals(),
-)
+@ROUTES.get("/metrics", media_type=CONTENT_TYPE, guards=[sees_all])
 def metrics(metrics: Needs[Metrics]) -> Response[bytes]:
     """Prometheus metrics.
 
@@ -61,7 +48,3 @@ def metrics(metrics: Needs[Metrics]) -> Response[bytes]:
     the same at every replica.
     """
     return Response(metrics.text(), media_type=CONTENT_TYPE)
-
-
-ROUTES = [live, ready, metrics]
-"""At the paths that they name."""

@@ -11,7 +11,7 @@ import re
 from importlib.metadata import version
 
 
-_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _RELEASE = version("galaxy-jobs")  # another one may show more
 
 
@@ -23,7 +23,12 @@ def body_and_etag(items: str, tag: str, next_cursor: str | None) -> tuple[bytes,
     return body, f'W/"{digest.hexdigest()}"'
 
 
-def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether an ``If-None-Match`` header has an ETag (RFC 9110: weak comparison)."""
-    sent = if_none_match or ""
-    return sent.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(sent)
+def matches(sent: str | None, etag: str, *, weak: bool = True) -> bool:
+    """Whether a header with tags, or with ``*``, has an ETag (RFC 9110, 8.8.3.2).
+
+    The comparison is *weak* for ``If-None-Match``, and strong for ``If-Match``.
+    """
+    tags = _TAG.findall(sent or "")
+    if weak:
+        etag, tags = etag.removeprefix("W/"), [tag.removeprefix("W/") for tag in tags]
+    return (sent or "").strip() == "*" or etag in tags

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, TypeAlias
 
-from litestar import MediaType, Request, Response, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody
+from litestar import MediaType, Request, Response
+from litestar.params import BodyKwarg, JSONBody
+from msgspec import UnsetType
 from msgspec.structs import asdict
 
 from galaxy_jobs import domain
 from galaxy_jobs.adapters.broadcast import TransitionFilter
 from galaxy_jobs.adapters.postgres import PostgresJobPages
-from galaxy_jobs.domain import (
-    DatasetId,
-    InvocationState,
-    Scope,
-    Viewer,
-    ports,
-    use_cases,
-)
+from galaxy_jobs.domain import Viewer, ports, use_cases
 from galaxy_jobs.domain.use_cases.downloads import MAX_LINK_TTL
+from galaxy_jobs.domain.use_cases.many_jobs import MAX_CANCELLED, MAX_RERUN
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
-from galaxy_jobs.entrypoints.api.auth import Caller, requires, unauthenticated
-from galaxy_jobs.entrypoints.api.bodies import Strict
+from galaxy_jobs.entrypoints.api.auth import Caller, unauthenticated
+from galaxy_jobs.entrypoints.api.bodies import MergePatch
 from galaxy_jobs.entrypoints.api.downloads import link_to
 from galaxy_jobs.entrypoints.api.events import Subscriptions
+from galaxy_jobs.entrypoints.api.job_filters import name_of
 from galaxy_jobs.entrypoints.api.job_pages import body_and_etag, matches
-from galaxy_jobs.entrypoints.api.parameters import (
-    InvocationIdInPath,
-    Needs,
-    name_query,
-    query,
-)
-from galaxy_jobs.entrypoints.api.problems import refusals
+from galaxy_jobs.entrypoints.api.parameters import InvocationIdInPath, Needs, query
+from galaxy_jobs.entrypoints.api.routing import Routes, created, response
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy
 
+
+ROUTES = Routes("/jobs", tags=["jobs"])
+SUBMISSIONS = Routes("/submissions", tags=["jobs"])
 
 MAX_WAIT = 60
 """Seconds that a client may wait for a change."""
@@ -46,8 +39,6 @@ MAX_WAIT = 60
 MAX_LINK_SECONDS = int(MAX_LINK_TTL.total_seconds())
 
 _CHECKING = (
-    "unsupported-media-type",
-    "too-large",
     "dataset-not-found",
     "workflow-not-allowed",
     "workflow-not-found",
@@ -56,64 +47,50 @@ _CHECKING = (
     "workflow-version-not-found",
     "invalid-parameters",
     "invalid-source",
-    "galaxy-refused-us",
-    "galaxy-unavailable",
 )
 
-_SUBMITTING = (
+SUBMITTING = (
     *_CHECKING,
     "galaxy-rejected",
     "idempotency-key-reused",
     "in-progress",
     "outcome-unknown",
 )
+"""The refusals of every route that submits."""
 
-_CREATED_HEADERS = parameters.documented("Location", "Idempotent-Replayed")
+CREATED_HEADERS = parameters.documented("Location", "Idempotent-Replayed")
 
 
-@post(
-    "/",
-    dto=Strict[schemas.NewJob],
-    return_dto=None,
-    guards=[requires(Scope.SUBMIT)],
-    response_headers=_CREATED_HEADERS,
-    responses=refusals(*_SUBMITTING),
-)
-@asks_galaxy
+DryRun: TypeAlias = Annotated[
+    bool, query("true or false: whether nothing is to be done", example=True)
+]
+
+
+@ROUTES.post("/", *SUBMITTING, asks_galaxy=True, response_headers=CREATED_HEADERS)
 def submit_job(
     *,
     data: JSONBody[schemas.NewJob],
     submit: Needs[use_cases.Submit],
     check: Needs[use_cases.Check],
-    caller: Needs[Caller],
+    idempotency_key: parameters.SentKey,
     viewer: Needs[Viewer],
     # The older spelling of POST /jobs/validate, with a response of another shape.
     validate_only: Annotated[
         bool, query("true or false", example=True, include_in_schema=False)
     ] = False,
-    key: parameters.KeyHeader = None,
 ) -> Response[schemas.Accepted]:
     """Run a workflow on a dataset.
 
     Galaxy is invoked at once.
     """
     wish = _wish(data)
-    checked_key = parameters.idempotency_key(key, caller)  # also where nothing is run
     if validate_only:
         plan: Any = schemas.plan(data.dataset_id, check(wish, viewer))
         return Response(plan, status_code=200)
-    return _created(submit(wish, viewer, checked_key))
+    return _created(submit(wish, viewer, idempotency_key))
 
 
-@post(
-    "/validate",
-    dto=Strict[schemas.NewJob],
-    return_dto=None,
-    status_code=200,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals(*_CHECKING),
-)
-@asks_galaxy
+@ROUTES.post("/validate", *_CHECKING, asks_galaxy=True, status_code=200)
 def validate_job(
     *,
     data: JSONBody[schemas.NewJob],
@@ -131,23 +108,46 @@ def _wish(data: schemas.NewJob) -> domain.Request:
     return domain.Request(**asdict(data))
 
 
-@post(
-    "/{invocation_id:str}/rerun",
-    dto=Strict[schemas.NewRun],
-    return_dto=None,
-    guards=[requires(Scope.SUBMIT)],
-    response_headers=_CREATED_HEADERS,
-    responses=refusals("job-not-found", *_SUBMITTING),
+@ROUTES.post(
+    "/adopt",
+    "gone",
+    "in-progress",
+    "job-exists",
+    "dataset-not-found",
+    "invalid-source",
+    "workflow-not-allowed",
+    "workflow-ambiguous",
+    "workflow-mismatch",
+    asks_galaxy=True,
+    response_headers=CREATED_HEADERS,
 )
-@asks_galaxy
+def adopt_run(
+    data: JSONBody[schemas.RunToAdopt],
+    adopt_run: Needs[use_cases.AdoptRun],
+    viewer: Needs[Viewer],
+) -> Response[schemas.Accepted]:
+    """Follow a run that somebody started in Galaxy.
+
+    From then on it is a job like others, but its history is not deleted where another
+    job supersedes it. Repeating the request is safe.
+    """
+    return _created(adopt_run(viewer=viewer, **asdict(data)))
+
+
+@ROUTES.post(
+    "/{invocation_id:str}/rerun",
+    "job-not-found",
+    *SUBMITTING,
+    asks_galaxy=True,
+    response_headers=CREATED_HEADERS,
+)
 def rerun_job(
     *,
     invocation_id: InvocationIdInPath,
     rerun: Needs[use_cases.Rerun],
-    caller: Needs[Caller],
+    idempotency_key: parameters.SentKey,
     viewer: Needs[Viewer],
     data: JSONBody[schemas.NewRun | None] = None,
-    key: parameters.KeyHeader = None,
 ) -> Response[schemas.Accepted]:
     """Run a job again.
 
@@ -162,46 +162,21 @@ def rerun_job(
             overwrite=changes.overwrite,
             dataset_input=changes.dataset_input,
             workflow_version=changes.workflow_version,
-            key=parameters.idempotency_key(key, caller),
+            key=idempotency_key,
         )
     )
 
 
-@get(
+@ROUTES.get(
     "/",
     response_headers=parameters.documented("ETag"),
-    responses={
-        304: ResponseSpec(
-            None, generate_examples=False, description="The page has not changed."
-        ),
-        **refusals(),
-    },
+    responses={304: response(None, description="The page has not changed.")},
 )
 async def list_jobs(
     *,
     job_pages: Needs[PostgresJobPages],
+    selected: Needs[domain.JobFilter],
     viewer: Needs[Viewer],
-    dataset_id: Annotated[
-        DatasetId | None, name_query("a text: only jobs on this dataset", "reads-1")
-    ] = None,
-    workflow_name: Annotated[
-        str | None, name_query("a text: only jobs of this workflow", "sort-and-count")
-    ] = None,
-    # A parameter *named* state would be given the application's state.
-    states: Annotated[
-        list[InvocationState] | None,
-        query(
-            "one of "
-            + ", ".join(state.value for state in InvocationState)
-            + " (repeat it for several)",
-            ["queued", "in_progress"],
-            name="state",
-        ),
-    ] = None,
-    owner: Annotated[
-        str | None,
-        name_query("the name of an owner, or `me`: only jobs of that owner", "me"),
-    ] = None,
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
     if_none_match: Annotated[
@@ -216,16 +191,11 @@ async def list_jobs(
 ) -> Response[schemas.Jobs]:
     """List jobs, newest first.
 
-    A job has to match all filters that are given.
+    A job has to match all filters that are given. With `search`, and where a label is
+    combined with another label, a dataset or a workflow, a page may have fewer jobs
+    than there are, or none, and a `next_cursor` that goes on.
     """
-    selected = domain.JobFilter(
-        dataset_ids=frozenset(() if dataset_id is None else [dataset_id]),
-        workflow_names=frozenset(() if workflow_name is None else [workflow_name]),
-        states=frozenset(states or ()),
-        owner=viewer.owner_called(owner),
-    )
-    states_listed = sorted(state.value for state in selected.states)
-    here = ["jobs", dataset_id, workflow_name, states_listed, selected.owner]
+    here = name_of(selected)
     after = cursors.read(cursor, here)
     items, tag, following = await job_pages.page(selected, viewer, limit, after)
     body, etag = body_and_etag(items, tag, cursors.write(following, here))
@@ -239,7 +209,7 @@ async def list_jobs(
     )
 
 
-@get("/{invocation_id:str}", responses=refusals("job-not-found", "too-many-requests"))
+@ROUTES.get("/{invocation_id:str}", "job-not-found", "too-many-requests")
 async def show_job(
     *,
     request: Request[Any, Any, Any],
@@ -284,11 +254,28 @@ async def show_job(
     return schemas.job_detail(job, clock())
 
 
-@get(
-    "/{invocation_id:str}/history",
-    sync_to_thread=True,
-    responses=refusals("job-not-found"),
+@ROUTES.patch(
+    "/{invocation_id:str}", "job-not-found", dto=MergePatch[schemas.JobChanges]
 )
+def change_job(
+    invocation_id: InvocationIdInPath,
+    data: Annotated[
+        schemas.JobChanges, BodyKwarg(media_type="application/merge-patch+json")
+    ],
+    label_job: Needs[use_cases.LabelJob],
+    viewer: Needs[Viewer],
+    clock: Needs[ports.Clock],
+) -> schemas.JobDetailJson:
+    """Change the labels of a job.
+
+    The body is a merge patch (RFC 7396), `application/merge-patch+json`: what is left
+    out stays as it is.
+    """
+    patch = {} if isinstance(data.labels, UnsetType) else data.labels
+    return schemas.job_detail(label_job(invocation_id, viewer, patch), clock())
+
+
+@ROUTES.get("/{invocation_id:str}/history", "job-not-found")
 def job_history(
     invocation_id: InvocationIdInPath,
     invocations: Needs[ports.InvocationRepository],
@@ -302,13 +289,13 @@ def job_history(
     return schemas.Transitions(items=list(map(schemas.transition, transitions)))
 
 
-@get(
+@ROUTES.get(
     "/{invocation_id:str}/outputs",
-    responses=refusals(
-        "job-not-found", "gone", "galaxy-refused-us", "galaxy-unavailable"
-    ),
+    "job-not-found",
+    "results-deleted",
+    "gone",
+    asks_galaxy=True,
 )
-@asks_galaxy
 def job_outputs(
     *,
     invocation_id: InvocationIdInPath,
@@ -342,12 +329,8 @@ def job_outputs(
     return schemas.Outputs(items=schemas.outputs(outputs, first_element, link))
 
 
-@post(
-    "/{invocation_id:str}/cancel",
-    status_code=202,
-    sync_to_thread=True,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals("job-not-found", "already-ended"),
+@ROUTES.post(
+    "/{invocation_id:str}/cancel", "job-not-found", "already-ended", status_code=202
 )
 def cancel_job(
     invocation_id: InvocationIdInPath,
@@ -364,15 +347,13 @@ def cancel_job(
     return schemas.job_detail(cancel_job(invocation_id, viewer), clock())
 
 
-@post(
+@ROUTES.post(
     "/{invocation_id:str}/refresh",
+    "job-not-found",
+    "gone",
+    asks_galaxy=True,
     status_code=200,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals(
-        "job-not-found", "gone", "galaxy-refused-us", "galaxy-unavailable"
-    ),
 )
-@asks_galaxy
 def refresh_job(
     invocation_id: InvocationIdInPath,
     refresh_job: Needs[use_cases.RefreshJob],
@@ -381,31 +362,49 @@ def refresh_job(
 ) -> schemas.JobDetailJson:
     """Look at a job in Galaxy again.
 
-    A job that has ended is reopened if it was repaired in Galaxy since.
+    A job that has ended is reopened if it was repaired in Galaxy since. One whose
+    results were deleted stays as it is.
     """
     return schemas.job_detail(refresh_job(invocation_id, viewer), clock())
 
 
-@post(
-    "/{invocation_id:str}/steps/{index:str}/review",
+@ROUTES.delete(
+    "/{invocation_id:str}/results",
+    "job-not-found",
+    "not-ended",
+    "results-in-use",
+    "gone",
+    "galaxy-rejected",
+    asks_galaxy=True,
     status_code=200,
-    dto=Strict[schemas.Review],
-    return_dto=None,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals(
-        "unsupported-media-type",
-        "too-large",
-        "job-not-found",
-        "step-not-found",
-        "no-review",
-        "already-ended",
-        "gone",
-        "galaxy-rejected",
-        "galaxy-refused-us",
-        "galaxy-unavailable",
-    ),
 )
-@asks_galaxy
+def delete_results(
+    invocation_id: InvocationIdInPath,
+    delete_results: Needs[use_cases.DeleteResults],
+    viewer: Needs[Viewer],
+    clock: Needs[ports.Clock],
+) -> schemas.JobDetailJson:
+    """Delete a job's results.
+
+    Its history in Galaxy is deleted and purged, for good. The job stays, with
+    `results_deleted_at`. Deleting them twice has no effect. `results-in-use` names in
+    `used_by` the datasets, jobs and submissions that need them. If Galaxy cannot be
+    reached in the middle of it, the poller goes on.
+    """
+    return schemas.job_detail(delete_results(invocation_id, viewer), clock())
+
+
+@ROUTES.post(
+    "/{invocation_id:str}/steps/{index:str}/review",
+    "job-not-found",
+    "step-not-found",
+    "no-review",
+    "already-ended",
+    "gone",
+    "galaxy-rejected",
+    asks_galaxy=True,
+    status_code=200,
+)
 def review_step(
     *,
     invocation_id: InvocationIdInPath,
@@ -431,11 +430,79 @@ def review_step(
     return schemas.job_detail(job, clock())
 
 
-@get(
-    "/{submission_id:str}",
-    sync_to_thread=True,
-    responses=refusals("submission-not-found"),
-)
+@ROUTES.post("/cancel", "too-many-jobs", status_code=200)
+def cancel_many(
+    *,
+    selected: Needs[domain.JobFilter],
+    cancel_jobs: Needs[use_cases.CancelJobs],
+    viewer: Needs[Viewer],
+    at_most: Annotated[
+        int, query("a whole number from 1 to 1000", 10, ge=1, le=MAX_CANCELLED)
+    ],
+    dry_run: DryRun = False,
+) -> schemas.Outcomes:
+    """Cancel jobs that match filters.
+
+    The filters are those of `GET /jobs`; jobs that have ended do not count, unless
+    `state` names theirs. Where more than `at_most` match, nothing is cancelled (409).
+    The request may be repeated.
+    """
+    return _outcomes(cancel_jobs(selected, viewer, at_most, dry_run=dry_run), dry_run)
+
+
+@ROUTES.post("/rerun", "too-many-jobs", "invalid-parameters", status_code=200)
+@asks_galaxy
+def rerun_many(
+    *,
+    selected: Needs[domain.JobFilter],
+    rerun_jobs: Needs[use_cases.RerunJobs],
+    idempotency_key: parameters.SentKey,
+    viewer: Needs[Viewer],
+    at_most: Annotated[
+        int, query("a whole number from 1 to 100", 10, ge=1, le=MAX_RERUN)
+    ],
+    dry_run: DryRun = False,
+    data: JSONBody[schemas.NewRun | None] = None,
+) -> schemas.Outcomes:
+    """Run jobs that match filters again.
+
+    The filters are those of `GET /jobs`, and the body that of the rerun of one job.
+    Where more than `at_most` match, nothing is run (409). After 30 s no further job is
+    begun with: repeat the request with its `Idempotency-Key`, and it goes on.
+    """
+    outcomes = rerun_jobs(
+        selected,
+        viewer,
+        at_most,
+        key=idempotency_key,
+        dry_run=dry_run,
+        **asdict(data or schemas.NewRun()),
+    )
+    return _outcomes(outcomes, dry_run)
+
+
+def _outcomes(
+    outcomes: Sequence[use_cases.Outcome],
+    dry_run: bool,  # noqa: FBT001 - as the client sent it
+) -> schemas.Outcomes:
+    return schemas.Outcomes(
+        dry_run=dry_run,
+        matching=len(outcomes),
+        done=sum(outcome.done for outcome in outcomes),
+        items=[
+            schemas.view(
+                schemas.OutcomeJson,
+                outcome.job,
+                done=outcome.done,
+                new_invocation_id=outcome.submitted and outcome.submitted.invocation_id,
+                problem=outcome.problem and problems.members(outcome.problem),
+            )
+            for outcome in outcomes
+        ],
+    )
+
+
+@SUBMISSIONS.get("/{submission_id:str}", "submission-not-found")
 def show_submission(
     submission_id: Annotated[
         str,
@@ -451,36 +518,14 @@ def show_submission(
     For where the response to `POST /jobs` was lost, or told no outcome yet.
     """
     submission = submissions.get(parameters.submission_id_of(submission_id), viewer)
-    problem = submission.problem
-    return schemas.SubmissionJson(
+    return schemas.view(
+        schemas.SubmissionJson,
+        submission,
         submission_id=str(submission.submission_id),
-        state=submission.state.value,
-        invocation_id=submission.invocation_id,
-        problem=problems.members(problem) if problem else None,
+        problem=submission.problem and problems.members(submission.problem),
     )
 
 
 def _created(submitted: use_cases.Submitted) -> Response[Any]:
-    headers = {"Location": f"/jobs/{quote(submitted.invocation_id, safe='')}"}
-    if submitted.replayed:
-        headers["Idempotent-Replayed"] = "true"
     job = schemas.view(schemas.Accepted, submitted)
-    return Response(job, status_code=201, headers=headers)
-
-
-ROUTES = [
-    submit_job,
-    validate_job,
-    rerun_job,
-    list_jobs,
-    show_job,
-    job_history,
-    job_outputs,
-    cancel_job,
-    refresh_job,
-    review_step,
-]
-"""Below ``/jobs``."""
-
-SUBMISSIONS = [show_submission]
-"""Below ``/submissions``."""
+    return created(job, "jobs", job.invocation_id, replayed=submitted.replayed)

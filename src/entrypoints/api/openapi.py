@@ -37,6 +37,7 @@ TAGS: Mapping[str, str] = {
     "datasets": "What workflows run on.",
     "uploads": "Files that become datasets.",
     "workflows": "What may be run, and its inputs.",
+    "webhooks": "Addresses that events of jobs are sent to; needs the scope `admin`.",
     "health": "For monitoring.",
 }
 
@@ -165,9 +166,9 @@ def _schemas(names: Container[str]) -> Json:
     _, schemas = schema_components(models, ref_template="#/components/schemas/{name}")
     types = [problems.type_of(code) for code in problems.STATUS]
     schemas["ProblemDetails"]["properties"]["type"]["enum"] = types
-    for model in models:
+    for model in _subclasses(View):
         # A response has all fields that are ever set; a problem some with some codes.
-        if issubclass(model, View) and model is not ProblemDetails:
+        if model.__name__ in schemas and model is not ProblemDetails:
             schemas[model.__name__]["required"] = [
                 member.name for member in fields(model) if member.default is not UNSET
             ]

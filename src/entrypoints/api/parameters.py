@@ -21,11 +21,11 @@ from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import Example
 from litestar.typing import FieldDefinition
 
-from galaxy_jobs.domain import IdempotencyKey, InvocationId, SubmissionId
+from galaxy_jobs.domain import BatchId, IdempotencyKey, InvocationId, SubmissionId
 from galaxy_jobs.domain.errors import InvalidValue, listed, quoted, shortened
 from galaxy_jobs.domain.model.submission import KEY_LENGTH
 from galaxy_jobs.domain.model.values import NAME_LENGTH
-from galaxy_jobs.entrypoints.api.auth import Caller
+from galaxy_jobs.entrypoints.api.auth import ANONYMOUS, Caller
 from galaxy_jobs.entrypoints.api.problems import Refused, malformed
 
 
@@ -80,26 +80,33 @@ KeyHeader: TypeAlias = Annotated[
     ),
 ]
 
+SentKey: TypeAlias = Needs[IdempotencyKey | None]
+"""What a client sent as :data:`KeyHeader`: a dependency, `idempotency_key`."""
+
 
 def documented(*names: str) -> list[ResponseHeader]:
     """Return headers of a response, which the OpenAPI document describes."""
     return [ResponseHeader(name=name, documentation_only=True) for name in names]
 
 
-def idempotency_key(text: str | None, caller: Caller) -> IdempotencyKey | None:
-    """Return the key that a client sent, if any; each caller has keys of its own.
+def idempotency_key(
+    key: KeyHeader = None, caller: Needs[Caller] = ANONYMOUS
+) -> IdempotencyKey | None:
+    """Return the key that a client sent, if any (also a dependency of routes).
+
+    Each caller has keys of its own.
 
     Raises:
         InvalidValue: It is empty, too long, or not printable.
     """
-    if text is None:
+    if key is None:
         return None
-    if not text.isprintable():
+    if not key.isprintable():
         raise InvalidValue(
             f"Idempotency-Key has unprintable characters; expected 1 to {KEY_LENGTH} "
             "printable ones."
         )
-    return IdempotencyKey(caller=caller.id, key=text)
+    return IdempotencyKey(caller=caller.id, key=key)
 
 
 def submission_id_of(text: str) -> SubmissionId:
@@ -108,11 +115,24 @@ def submission_id_of(text: str) -> SubmissionId:
     Raises:
         Refused: No submission can have it (``submission-not-found``).
     """
+    return SubmissionId(_uuid_of(text, "submission"))
+
+
+def batch_id_of(text: str) -> BatchId:
+    """Return the id of a batch in a path.
+
+    Raises:
+        Refused: No batch can have it (``batch-not-found``).
+    """
+    return BatchId(_uuid_of(text, "batch"))
+
+
+def _uuid_of(text: str, kind: str) -> UUID:
     try:
-        return SubmissionId(UUID(text))
+        return UUID(text)
     except ValueError:
         raise Refused(
-            "submission-not-found", f"There is no submission {quoted(text)}."
+            f"{kind}-not-found", f"There is no {kind} {quoted(text)}."
         ) from None
 
 
@@ -122,7 +142,8 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
     Raises:
         Refused: It has a parameter that the route does not know, one that was sent
             twice where one is taken, more than :data:`MAX_QUERY_PARAMETERS`, a NUL,
-            or an integer in an odd spelling (``1e2``) that Litestar would convert.
+            or an integer in an odd spelling (``1e2``) or a ``null`` that Litestar
+            would convert.
     """
     text = request.scope["query_string"]
     if not text or request.route_handler.opt.get(ANY_QUERY):
@@ -140,8 +161,11 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
                 field=shortened(name),
             )
         field = fields[name]
-        if (len(values) > 1 and not _repeatable(field)) or (
-            field.annotation is int and not all(map(_INTEGER.fullmatch, values))
+        kinds = {field.annotation, *field.args}
+        if (
+            (len(values) > 1 and not _repeatable(field))
+            or (int in kinds and not all(map(_INTEGER.fullmatch, values)))
+            or (BatchId in kinds and "null" in map(str.lower, values))
         ):
             raise _misfit(name, values, field)
 
@@ -163,10 +187,17 @@ def parameter_at_fault(
 
 @cache
 def _query_fields(handler: BaseRouteHandler) -> Mapping[str, FieldDefinition]:
-    """Return the query parameters of a route, by their names."""
+    """Return the query parameters of a route and its dependencies, by their names."""
+    own = handler.parsed_fn_signature.parameters
+    used = [
+        provider.parsed_fn_signature.parameters
+        for name, provider in handler.resolve_dependencies().items()
+        if name in own
+    ]
     return {
         field.kwarg_definition.name or field.name: field
-        for field in handler.parsed_fn_signature.parameters.values()
+        for fields in (own, *used)
+        for field in fields.values()
         if isinstance(field.kwarg_definition, params.QueryParameter)
     }
 

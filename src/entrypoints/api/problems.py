@@ -19,6 +19,7 @@ from litestar.openapi.spec import Example
 
 from galaxy_jobs.domain import DomainError, Problem, errors
 from galaxy_jobs.domain.errors import RunnerUnavailable, shortened
+from galaxy_jobs.domain.model.batch import CANCELLED
 from galaxy_jobs.entrypoints.api import schemas
 from galaxy_jobs.entrypoints.hints import explain
 
@@ -38,6 +39,8 @@ STATUS: Mapping[str, int] = {
     "submission-not-found": 404,
     "output-not-found": 404,
     "upload-not-found": 404,
+    "webhook-not-found": 404,
+    "batch-not-found": 404,
     "dataset-not-found": 422,
     "workflow-not-found": 422,
     "workflow-not-allowed": 422,
@@ -46,9 +49,16 @@ STATUS: Mapping[str, int] = {
     "method-not-allowed": 405,
     "in-progress": 409,
     "already-ended": 409,
+    "not-ended": 409,
+    "results-in-use": 409,
     "no-review": 409,
+    "too-many-jobs": 409,
+    "nothing-failed": 409,
+    # Of an item that was never begun; no request is answered with it.
+    "cancelled": 409,
     "output-not-ready": 409,
     "dataset-exists": 409,
+    "job-exists": 409,
     "dataset-in-use": 409,
     "conflict": 409,
     "results-deleted": 410,
@@ -60,17 +70,21 @@ STATUS: Mapping[str, int] = {
     "unsupported-media-type": 415,
     "range-not-satisfiable": 416,
     "workflow-ambiguous": 422,
+    "workflow-mismatch": 422,
     "workflow-unreadable": 422,
     "workflow-version-not-found": 422,
     "invalid-parameters": 422,
+    "invalid-items": 422,
     "invalid-source": 422,
     "galaxy-rejected": 422,
     "size-mismatch": 422,
+    "receiver-not-allowed": 422,
     "checksum-mismatch": 422,
     "idempotency-key-reused": 422,
     "too-many-requests": 429,
     "internal-error": 500,
     "galaxy-refused-us": 502,
+    "receiver-unavailable": 502,
     "galaxy-unavailable": 503,
     "database-unavailable": 503,
     "issuer-unavailable": 503,
@@ -210,6 +224,7 @@ _SUBMISSION = UUID("3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
 
 _REFUSED = (
     malformed("Expected `bool`, got `str` - at `$.overwrite`.", field="overwrite"),
+    Refused(CANCELLED.code, CANCELLED.detail),
     Refused("forbidden", "This token has the scope 'read'; POST needs 'submit'."),
     Refused("not-found", "There is nothing at /jobs/%FF."),
     Refused("method-not-allowed", "PUT is not allowed on this resource; allowed: GET."),
@@ -234,7 +249,15 @@ _ERRORS = (
     errors.WorkflowNotAllowed("sort-and-count", ["variant-calling"]),
     errors.RunNotFound(f"Galaxy has no invocation {_JOB!r} any more."),
     errors.KeyInProgress(_SUBMISSION),
+    errors.TooManyJobs(10),
     errors.AlreadyEnded(_JOB, "completed"),
+    errors.BatchNotFound(_SUBMISSION),
+    errors.InvalidItems({2: errors.DatasetNotFound("reads-3")}, 96),
+    errors.NothingFailed(_SUBMISSION),
+    errors.NotEnded(_JOB, "in_progress"),
+    errors.ResultsInUse(
+        _JOB, "dataset 'reads-2' needs them.", [("dataset", "reads-2")]
+    ),
     errors.StepNotFound(_JOB, "9"),
     errors.OutputNotFound(_JOB, ["lines"]),
     errors.OutputNotReady(["sorted"], "running"),
@@ -243,6 +266,11 @@ _ERRORS = (
     errors.DatasetExists("reads-1"),
     errors.DatasetInUse("reads-1", f"job {_JOB!r}"),
     errors.UploadNotFound(str(_SUBMISSION)),
+    errors.JobExists(_JOB, "on dataset 'reads-2'"),
+    errors.RunMismatch(_JOB, "sort-and-count", "variant-calling"),
+    errors.WebhookNotFound(str(_SUBMISSION)),
+    errors.ReceiverNotAllowed("The address begins with http; expected https."),
+    errors.ReceiverUnavailable("The receiver answered with 503."),
     errors.UploadIncomplete(str(_SUBMISSION), [2, 3]),
     errors.UploadExpired(str(_SUBMISSION)),
     errors.SizeMismatch("Part 1 has 7 bytes; 10 were declared."),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from enum import Enum
 from functools import partial
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,12 +20,15 @@ from galaxy_jobs import domain
 from galaxy_jobs.domain import (
     CollectionData,
     DatasetId,
+    InvocationId,
     InvocationState,
     UrlData,
     use_cases,
 )
 from galaxy_jobs.domain.errors import InvalidValue, quoted
+from galaxy_jobs.domain.model.batch import MAX_ITEMS
 from galaxy_jobs.domain.model.dataset import ADDRESS_LENGTH, UnusableDataset
+from galaxy_jobs.domain.model.labels import LABEL_KEY, MAX_LABELS
 from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
 from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
 from galaxy_jobs.domain.model.upload import (
@@ -34,9 +38,19 @@ from galaxy_jobs.domain.model.upload import (
     part_number,
 )
 from galaxy_jobs.domain.model.values import NAME_LENGTH
+from galaxy_jobs.domain.model.webhook import ADDRESS_LENGTH as WEBHOOK_ADDRESS_LENGTH
+from galaxy_jobs.domain.model.webhook import (
+    DeliveryId,
+    DeliveryState,
+    EventType,
+    Webhook,
+    WebhookState,
+)
 
 
+T = TypeVar("T")
 V = TypeVar("V", bound="View")
+C = TypeVar("C", bound="TransitionJson")
 
 
 def doc(description: str, *examples: Any, **constraints: Any) -> Meta:
@@ -63,9 +77,15 @@ class View(Struct, kw_only=True):
                 setattr(self, name, value.astimezone(UTC))
 
 
-def view(model: type[V], thing: object) -> V:
-    """Return the fields of *model*, read from the attributes of *thing*."""
-    return msgspec.convert(thing, model, from_attributes=True)
+def view(model: type[V], thing: object, **given: object) -> V:
+    """Return a view of *thing*: its attributes, but for the fields that are given."""
+    fields = {name: getattr(thing, name, UNSET) for name in model.__struct_fields__}
+    known = {
+        name: value.value if isinstance(value, Enum) else value
+        for name, value in fields.items()
+        if value is not UNSET
+    }
+    return msgspec.convert(known | given, model, from_attributes=True)
 
 
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
@@ -73,6 +93,14 @@ Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 JsonObject: TypeAlias = Annotated[
     dict[str, Any], Meta(extra_json_schema={"additionalProperties": {}})
 ]
+
+
+class Page(View, Generic[T]):
+    """A page of a list."""
+
+    items: Annotated[list[T], doc("Newest first.")]
+    next_cursor: NextCursor
+
 
 NextCursor: TypeAlias = Annotated[
     str | None, doc("`cursor` of the next page; null on the last.", "WzEsIjNmMGE2YiJd")
@@ -88,6 +116,9 @@ DatasetIdField: TypeAlias = Annotated[
 WorkflowNameField: TypeAlias = Annotated[
     str, doc("As in `GET /workflows`.", "sort-and-count")
 ]
+LabelsField: TypeAlias = Annotated[
+    dict[str, str], doc("What it is sorted and found by.", {"project": "plate-7"})
+]
 WorkflowIdField: TypeAlias = Annotated[str, doc("In Galaxy.", "f597429621d6eb2b")]
 WorkflowVersionField: TypeAlias = Annotated[
     int | None, doc("Its version, counting from 0. Null: not known.", 3)
@@ -95,6 +126,9 @@ WorkflowVersionField: TypeAlias = Annotated[
 GalaxyStateField: TypeAlias = Annotated[str, doc("Galaxy's own word.", "scheduled")]
 OwnerField: TypeAlias = Annotated[
     str | None, doc("Whose it is: the name of a token. Null: nobody's.", "lab-a")
+]
+BatchIdField: TypeAlias = Annotated[
+    UUID, doc("The batch.", "9b6a2f0e-53d1-4d0f-8f0c-6f2f5d7f1a11")
 ]
 ToolField: TypeAlias = Annotated[
     str | None, doc("Galaxy's id of the tool, if it is one.", "sort1/1.2.0")
@@ -271,11 +305,8 @@ class DatasetJson(View, kw_only=True):
     ] = UNSET
 
 
-class Datasets(View):
+class Datasets(Page[DatasetJson]):
     """A page of datasets, newest first."""
-
-    items: Annotated[list[DatasetJson], doc("Newest first.")]
-    next_cursor: NextCursor
 
 
 def source_of(body: SourceJson) -> domain.Source:
@@ -297,17 +328,9 @@ def source(data: domain.Source) -> SourceJson:
 
 def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
     """Return a dataset as clients see it."""
-    shown = DatasetJson(
-        dataset_id=registered.dataset_id,
-        name=registered.name,
-        source=None,
-        created_at=registered.created_at,
-        owner=registered.owner,
-    )
     if isinstance(registered, UnusableDataset):
-        shown.problem = registered.problem
-        return shown
-    shown.source = source(registered.source)
+        return view(DatasetJson, registered, source=None)
+    shown = view(DatasetJson, registered, source=source(registered.source))
     match registered.source:
         case UrlData(ext=ext):
             shown.extension = ext
@@ -315,12 +338,11 @@ def dataset(registered: domain.Dataset | UnusableDataset) -> DatasetJson:
             shown.collection_type = type_
         case _:
             pass  # only Galaxy knows
-    if (described := registered.description) and registered.described_at:
+    if described := registered.description:
         shown.galaxy_name = described.name
         shown.state = described.state
         shown.extension = described.extension
         shown.collection_type = described.collection_type
-        shown.described_at = registered.described_at.astimezone(UTC)
     return shown
 
 
@@ -440,36 +462,15 @@ class CompletedUpload(UploadJson, kw_only=True):
     ]
 
 
-def upload_fields(upload: Upload) -> dict[str, Any]:
-    """Return what is shown of an upload, by name."""
-    return {
-        "upload_id": upload.upload_id,
-        "state": upload.state.value,
-        "name": upload.name,
-        "size": upload.size,
-        "ext": upload.ext,
-        "dataset_id": upload.dataset_id,
-        "sha256": upload.sha256,
-        "part_size": upload.part_size,
-        "parts": upload.parts,
-        "created_at": upload.created_at,
-        "expires_at": upload.expires_at,
-    }
-
-
-def upload(shown: Upload) -> UploadJson:
-    """Return an upload as clients see it."""
-    return UploadJson(**upload_fields(shown))
-
-
 def upload_detail(received: use_cases.Received) -> UploadDetail:
     """Return an upload with what is stored of it."""
-    problem = received.upload.problem
-    return UploadDetail(
-        **upload_fields(received.upload),
+    upload = received.upload
+    return view(
+        UploadDetail,
+        upload,
         received=ReceivedJson(bytes=received.bytes, parts=len(received.parts)),
-        missing=list(received.missing),
-        problem=None if problem is None else problem.detail,
+        missing=received.missing,
+        problem=upload.problem and upload.problem.detail,
     )
 
 
@@ -478,20 +479,13 @@ def completed(shown: Upload) -> CompletedUpload:
     registered = None
     if shown.state is UploadState.COMPLETE:
         registered = dataset(shown.dataset(shown.created_at))
-    return CompletedUpload(**upload_fields(shown), dataset=registered)
+    return view(CompletedUpload, shown, dataset=registered)
 
 
 def part(signed: PartRequest, origin: str) -> PartJson:
     """Return the request that stores a part, whose path is below an origin."""
-    return PartJson(
-        number=signed.number,
-        offset=signed.offset,
-        size=signed.size,
-        method=signed.method,
-        url=f"{origin}{signed.url}" if signed.url.startswith("/") else signed.url,
-        headers=dict(signed.headers),
-        expires_at=signed.expires_at,
-    )
+    url = f"{origin}{signed.url}" if signed.url.startswith("/") else signed.url
+    return view(PartJson, signed, url=url)
 
 
 def by_number(sha256: dict[str, str]) -> dict[int, str]:
@@ -509,6 +503,19 @@ def by_number(sha256: dict[str, str]) -> dict[int, str]:
             )
         checksums[number] = checksum
     return checksums
+
+
+_LABELS = Meta(
+    extra_json_schema={
+        "maxProperties": MAX_LABELS,
+        "propertyNames": {"pattern": f"^{LABEL_KEY}$"},
+    }
+)
+
+NewLabelsField: TypeAlias = Annotated[
+    Annotated[dict[str, str], _LABELS],
+    doc("What it is sorted and found by. At most 32.", {"project": "plate-7"}),
+]
 
 
 class NewJob(Body):
@@ -554,6 +561,46 @@ class NewJob(Body):
             {"sleep_s": 2},
         ),
     ] = {}
+    labels: NewLabelsField = {}
+
+
+class NewItem(Body):
+    """An item of a batch."""
+
+    dataset_id: Annotated[DatasetId, short("A registered dataset.", "reads-1")]
+    parameters: Annotated[
+        JsonObject, doc("In the place of those of the batch, by input.", {"sleep_s": 2})
+    ] = {}
+    labels: NewLabelsField = {}
+
+
+class NewBatch(Body):
+    """Jobs to run on many datasets."""
+
+    workflow_name: Annotated[str, short("As in `GET /workflows`.", "sort-and-count")]
+    items: Annotated[
+        list[NewItem],
+        doc(
+            "1 to 1000 of them. One dataset may be there several times.",
+            [{"dataset_id": "reads-1"}, {"dataset_id": "reads-2"}],
+            extra_json_schema={"minItems": 1, "maxItems": MAX_ITEMS},
+        ),
+    ]
+    parameters: Annotated[
+        JsonObject, doc("Those of all items, as for a job.", {"sleep_s": 2})
+    ] = {}
+    labels: NewLabelsField = {}
+    overwrite: Annotated[bool, doc("Of each item, as for a job.")] = False
+    dataset_input: Annotated[
+        str | None, short("Of each item, as for a job.", "text")
+    ] = None
+    workflow_version: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        doc("As for a job. All items run the version that they are checked with.", 3),
+    ] = None
+    use_cached_job: Annotated[bool | None, doc("Of each item, as for a job.", True)] = (
+        None
+    )
 
 
 class NewRun(Body):
@@ -577,10 +624,38 @@ class NewRun(Body):
     ] = None
 
 
+class JobChanges(Body):
+    """What is to be changed in a job."""
+
+    labels: Annotated[
+        Annotated[dict[str, str | None], _LABELS] | UnsetType | None,
+        doc(
+            "New values by keys; null removes a label, and in the place of the object "
+            "all of them. The others stay.",
+            {"project": "plate-8", "checked": None},
+        ),
+    ] = UNSET
+
+
 class Review(Body):
     """The answer to a review."""
 
     approve: Annotated[bool, doc("Whether the job goes on.", True)]
+
+
+class RunToAdopt(Body):
+    """A run that somebody started in Galaxy."""
+
+    invocation_id: Annotated[
+        InvocationId, short("Galaxy's id of the invocation.", "f2db41e1fa331b3e")
+    ]
+    dataset_id: Annotated[
+        DatasetId, short("The registered dataset that the job is about.", "reads-1")
+    ]
+    workflow_name: Annotated[
+        str | None,
+        short("As in `GET /workflows`; null: as Galaxy calls it.", "sort-and-count"),
+    ] = None
 
 
 class Accepted(View):
@@ -694,10 +769,15 @@ class JobJson(View, kw_only=True):
     overwrite: Annotated[bool, doc("Whether it supersedes earlier jobs.")]
     rerun_of: Annotated[str | None, doc("The job that it repeats.")]
     superseded_by: Annotated[str | None, doc("The job that superseded it.")]
+    labels: LabelsField
     created_at: Annotated[Time, doc("When Galaxy accepted it.")]
     updated_at: Annotated[Time, doc("When anything but `observed_at` changed.")]
     observed_at: Annotated[Time, doc("When Galaxy was last asked.")]
     stale: Annotated[bool, doc("Whether that was suspiciously long ago.")] = False
+    results: Annotated[
+        Literal["kept", "deleted"], doc("Whether its results are kept in Galaxy.")
+    ]
+    results_deleted_at: Annotated[Time | None, doc("When they were deleted.")]
     attention: Annotated[str | None, doc("A sentence, where somebody should look.")]
     owner: OwnerField
     progress: ProgressField
@@ -721,15 +801,136 @@ class JobDetailJson(JobJson, kw_only=True):
             {"text": {"src": "hda", "id": "5a1cff6882ddb5b2"}, "sleep_s": 2},
         ),
     ] = None
+    intermediates_deleted_at: Annotated[
+        Time | None, doc("When all but its outputs was deleted in Galaxy.")
+    ]
     steps: Annotated[list[StepJson], doc("In the workflow's order.")]
     history_id: Annotated[str | None, doc("In Galaxy.", "33b43b4e7093c91f")]
 
 
-class Jobs(View):
-    """A page of jobs, newest first."""
+WebhookIdField: TypeAlias = Annotated[
+    str, doc("The id of the webhook.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
+]
+WantedLabels: TypeAlias = Annotated[
+    dict[str, str], doc("Only of jobs with all of these labels.", {"plate": "7"})
+]
+WantedWorkflows: TypeAlias = Annotated[
+    list[str], doc("Only of jobs of these workflows; empty: of all.")
+]
+WantedEvents: TypeAlias = Annotated[
+    list[EventType], doc("Only these events; empty: all.", ["job.failed"])
+]
 
-    items: Annotated[list[JobJson], doc("Newest first.")]
-    next_cursor: NextCursor
+
+class NewWebhook(Body):
+    """An address that events are sent to."""
+
+    url: Annotated[
+        str,
+        doc(
+            "An https address.",
+            "https://example.org/events",
+            extra_json_schema={"maxLength": WEBHOOK_ADDRESS_LENGTH},
+        ),
+    ]
+    events: WantedEvents = []
+    labels: WantedLabels = {}
+    workflow_names: WantedWorkflows = []
+
+
+class WebhookJson(View):
+    """An address that events are sent to."""
+
+    webhook_id: WebhookIdField
+    url: Annotated[str, doc("The address.", "https://example.org/events")]
+    events: WantedEvents
+    labels: WantedLabels
+    workflow_names: WantedWorkflows
+    state: Annotated[
+        WebhookState, doc("`disabled`: the receiver answered 410; see `replay`.")
+    ]
+    failures: Annotated[int, doc("Attempts that failed since one succeeded.", 0)]
+    owner: OwnerField
+    created_at: Annotated[Time, doc("When it was made.")]
+
+
+class NewSecret(WebhookJson):
+    """A webhook, with its newest secret."""
+
+    secret: Annotated[
+        str, doc("It signs the events. It is not shown again.", "whsec_MfKQ9r8GKYqr")
+    ]
+
+
+class Webhooks(View):
+    """All webhooks, newest first."""
+
+    items: Annotated[list[WebhookJson], doc("Newest first.")]
+    next_cursor: WholeList
+
+
+class DeliveryJson(View):
+    """An event that is sent to a webhook."""
+
+    delivery_id: Annotated[
+        str,
+        doc(
+            "Of each attempt the `webhook-id`.", "0b5f7a3c-7b0e-4a3c-9a41-3c8f1d522d10"
+        ),
+    ]
+    type: Annotated[EventType, doc("The type of the event.", "job.completed")]
+    subject: Annotated[
+        str | None, doc("The job, or the batch. Null: a test.", "f2db41e1fa331b3e")
+    ]
+    at: Annotated[Time, doc("When it happened.")]
+    state: Annotated[
+        DeliveryState, doc("`dead`: no attempt succeeded within a day.", "delivered")
+    ]
+    attempts: Annotated[int, doc("Attempts that were begun.", 1)]
+    next_attempt_at: Annotated[Time | None, doc("Null: it has ended.")]
+    ended_at: Annotated[Time | None, doc("Null: it is pending.")]
+    status: Annotated[int | None, doc("Of the last answer.", 204)]
+    problem: Annotated[str | None, doc("Why the last attempt failed.")]
+
+
+class Deliveries(Page[DeliveryJson]):
+    """A page of deliveries, newest first."""
+
+
+class ToReplay(Body):
+    """Deliveries that are to be sent again."""
+
+    delivery_ids: Annotated[
+        Annotated[list[DeliveryId], Meta(max_length=1000)] | None,
+        doc("Those of these that have ended, at most 1,000; null: all that are dead."),
+    ] = None
+
+
+class Replayed(View):
+    """How many deliveries are sent again."""
+
+    replayed: Annotated[int, doc("Their number.", 3)]
+
+
+def webhook(webhook: Webhook) -> WebhookJson:
+    """Return a webhook without its secrets."""
+    return view(WebhookJson, webhook, **_sorted(webhook))
+
+
+def with_secret(webhook: Webhook) -> NewSecret:
+    """Return a webhook with its newest secret."""
+    return view(NewSecret, webhook, **_sorted(webhook), secret=webhook.secrets[0])
+
+
+def _sorted(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "events": sorted(webhook.events, key=lambda event: event.value),
+        "workflow_names": sorted(webhook.workflow_names),
+    }
+
+
+class Jobs(Page[JobJson]):
+    """A page of jobs, newest first."""
 
 
 class TransitionJson(View):
@@ -758,6 +959,7 @@ class EventJson(TransitionJson, kw_only=True):
     invocation_id: InvocationIdField
     dataset_id: DatasetIdField
     workflow_name: WorkflowNameField
+    labels: LabelsField
 
 
 LinkField: TypeAlias = Annotated[
@@ -779,18 +981,23 @@ FileField: TypeAlias = Annotated[
 ]
 
 
+FormatField: TypeAlias = Annotated[
+    str | None, doc("Galaxy's name of the format.", "txt")
+]
+
+
 class ElementJson(View):
     """A dataset of a collection, or a collection in it."""
 
     name: Annotated[str, doc("Its name in its collection.", "sample-07")]
     id: Annotated[
         str | None, doc("Galaxy's id of the dataset. Null: none.", "5114a2a207b7caff")
-    ]
-    state: Annotated[str | None, doc("Galaxy's word for its state.", "error")]
-    extension: Annotated[str | None, doc("Galaxy's name of the format.", "txt")]
-    size: Annotated[int | None, doc("In bytes.", 37)]
-    file: FileField
-    elements: Annotated[list[ElementJson], doc("Of a collection: what is in it.")]
+    ] = None
+    state: Annotated[str | None, doc("Galaxy's word for its state.", "error")] = None
+    extension: FormatField = None
+    size: Annotated[int | None, doc("In bytes.", 37)] = None
+    file: FileField = None
+    elements: Annotated[list[ElementJson], doc("Of a collection: what is in it.")] = []
     url: LinkField = UNSET
 
 
@@ -808,7 +1015,7 @@ class OutputJson(View):
         str | None, doc("Galaxy's id of it. Null: a value.", "d512183da34dc03c")
     ]
     name: Annotated[str | None, doc("As Galaxy names it.", "sort of dataset 1")]
-    extension: Annotated[str | None, doc("Galaxy's name of the format.", "txt")]
+    extension: FormatField
     size: Annotated[int | None, doc("In bytes.", 37)]
     state: Annotated[
         str | None,
@@ -855,16 +1062,9 @@ def _output(
     first_element: int,
     link: Link | None,
 ) -> OutputJson:
-    shown = OutputJson(
-        label=made.label,
-        src=made.src,
-        id=made.id,
-        name=made.name,
-        extension=made.extension,
-        size=made.size,
-        state=made.state,
-        hidden=made.hidden,
-        value=made.value,
+    shown = view(
+        OutputJson,
+        made,
         file=names.get((made.label,)) if made.src == "hda" else None,
         elements=[],
         element_count=len(made.elements),
@@ -876,15 +1076,13 @@ def _output(
         for depth in range(1, len(element.path)):
             path = element.path[:depth]
             if path not in folders:
-                folder = _element(path[-1])
+                folder = ElementJson(name=path[-1])
                 folders[path[:-1]].append(folder)
                 folders[path] = folder.elements
-        dataset = _element(
-            element.path[-1],
-            id=element.id,
-            state=element.state,
-            extension=element.extension,
-            size=element.size,
+        dataset = view(
+            ElementJson,
+            element,
+            name=element.path[-1],
             file=names.get((made.label, *element.path)),
         )
         if link and (file := use_cases.whole_file(made, element)) is not None:
@@ -893,18 +1091,107 @@ def _output(
     return shown
 
 
-def _element(name: str, **known: Any) -> ElementJson:
-    fields = dict.fromkeys(("id", "state", "extension", "size", "file"))
-    return ElementJson(name=name, elements=[], **{**fields, **known})
+class OutcomeJson(View):
+    """The outcome for one of many jobs."""
+
+    invocation_id: InvocationIdField
+    dataset_id: DatasetIdField
+    workflow_name: WorkflowNameField
+    state: Annotated[InvocationState, doc("Its state now.", "cancelling")]
+    done: Annotated[bool, doc("Whether it was cancelled, or run again.", True)]
+    new_invocation_id: Annotated[
+        str | None, doc("The new job, where it was run again.")
+    ] = None
+    problem: Annotated[
+        JsonObject | None,
+        doc("Why it was not done. Null, and not done: it was not tried."),
+    ] = None
+
+
+class Outcomes(View):
+    """The outcomes for many jobs, newest first."""
+
+    dry_run: Annotated[bool, doc("Whether nothing was to be done.", False)]
+    matching: Annotated[int, doc("The number of jobs that match.", 2)]
+    done: Annotated[int, doc("The number of those it was done for.", 2)]
+    items: Annotated[list[OutcomeJson], doc("Every job that matches.")]
 
 
 class SubmissionJson(View):
     """The outcome of a submission."""
 
     submission_id: Annotated[str, doc("A UUID.")]
-    state: Annotated[str, doc("`submitting`, `unknown`, `accepted` or `rejected`.")]
+    state: Annotated[
+        str,
+        doc("`waiting`, `submitting`, `unknown`, `accepted` or `rejected`.", "waiting"),
+    ]
     invocation_id: Annotated[str | None, doc("The job, once accepted.")]
     problem: Annotated[JsonObject | None, doc("Why it was rejected.")]
+
+
+class RecordedItem(View):
+    """An item of a batch, as it was recorded."""
+
+    submission_id: Annotated[UUID, doc("See `GET /submissions/{submission_id}`.")]
+    dataset_id: DatasetIdField
+
+
+class CreatedBatchJson(View):
+    """A batch that was recorded."""
+
+    batch_id: BatchIdField
+    items: Annotated[list[RecordedItem], doc("In the order of the request.")]
+
+
+class ItemJson(RecordedItem):
+    """An item of a batch."""
+
+    position: Annotated[int, doc("Its place in the batch, counting from 0.", 0)]
+    state: Annotated[
+        str, doc("Of its job, or else of its submission.", "waiting", "in_progress")
+    ]
+    invocation_id: Annotated[str | None, doc("The job, once there is one.")]
+    problem: Annotated[JsonObject | None, doc("Why it was rejected.")]
+    failure: FailureField
+
+
+class BatchItems(View):
+    """A page of the items of a batch."""
+
+    items: Annotated[list[ItemJson], doc("In their order.")]
+    next_cursor: NextCursor
+
+
+class BatchJson(View):
+    """A batch, as in lists."""
+
+    batch_id: BatchIdField
+    workflow_name: WorkflowNameField
+    size: Annotated[int, doc("The number of its items.", 96)]
+    counts: Annotated[
+        dict[str, int],
+        doc("The number of items in each state.", {"waiting": 90, "in_progress": 6}),
+    ]
+    parameters: Annotated[JsonObject, doc("Those of all items.", {"sleep_s": 2})]
+    overwrite: Annotated[bool, doc("Whether each supersedes earlier jobs.")]
+    labels: Annotated[dict[str, str], doc("Those of all items.", {"project": "p7"})]
+    rerun_of: Annotated[
+        UUID | None, doc("The batch whose failed items it repeats.", None)
+    ]
+    owner: OwnerField
+    created_at: Annotated[Time, doc("When it was recorded.")]
+    cancelled_at: Annotated[Time | None, doc("When its cancel was requested.")]
+    ended_at: Annotated[Time | None, doc("When its last item ended.")]
+
+
+class BatchDetailJson(BatchJson):
+    """A batch."""
+
+    failures: Annotated[list[ItemJson], doc("The first items that have failed.")]
+
+
+class Batches(Page[BatchJson]):
+    """A page of batches."""
 
 
 def job_detail(invocation: domain.Invocation, now: datetime) -> JobDetailJson:
@@ -918,34 +1205,39 @@ def job_detail(invocation: domain.Invocation, now: datetime) -> JobDetailJson:
 
 def transition(change: domain.Transition) -> TransitionJson:
     """Return a change of a job's state."""
-    json = view(TransitionJson, change)
+    return _transition(TransitionJson, change)
+
+
+def _transition(model: type[C], change: domain.Transition, **given: object) -> C:
+    json = view(model, change, **given)
     json.progress.blocked = change.blocked
     return json
 
 
 def event(change: domain.JobTransition) -> EventJson:
     """Return a change of a job's state, with the job."""
-    return EventJson(
-        **msgspec.structs.asdict(transition(change.transition)),
-        invocation_id=change.transition.invocation_id,
+    return _transition(
+        EventJson,
+        change.transition,
         dataset_id=change.dataset_id,
         workflow_name=change.workflow_name,
+        labels=change.labels,
     )
 
 
 def plan(dataset_id: DatasetId, checked: use_cases.Plan) -> PlanJson:
     """Return what would be run."""
-    return PlanJson(
+    return view(
+        PlanJson,
+        checked,
         dataset_id=dataset_id,
         workflow_name=checked.workflow.name,
         workflow_id=checked.workflow.workflow_id,
         workflow_version=checked.workflow.version,
-        dataset_input=checked.dataset_input,
         inputs={
             name: source(value) if isinstance(value, domain.Source) else value
             for name, value in checked.inputs.items()
         },
-        data={name: view(DataJson, data) for name, data in checked.data.items()},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
@@ -26,7 +26,6 @@ READER_THREADS = 40
 GALAXY_THREADS = 40
 """Calls that may wait for Galaxy at once, in addition."""
 
-
 DOWNLOAD_THREADS = 24
 """Calls that may wait for the bytes of files at once, in addition: each one reads a
 part of a file, and clients that read slowly hold none."""
@@ -38,36 +37,66 @@ other request waiting."""
 OPENER_THREADS = 8
 """Files that may be opened at once while others of the same zips are read."""
 
-_file_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
-_galaxy_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
-_download_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
-_opener_threads: dict[asyncio.AbstractEventLoop, ThreadPoolExecutor] = {}
+READS_AT_ONCE = 4
+"""Parts of files that are copied at once: more would keep other requests waiting for
+the interpreter, and for the event loop, which passes them on."""
+
+READ_TURN = 0.02
+"""Seconds after which a read is one that waits for Galaxy, and the next may begin."""
+
+
+class _Pools:
+    """The threads of one event loop, in addition to those for readers."""
+
+    def __init__(self) -> None:
+        self.galaxy = ThreadPoolExecutor(GALAXY_THREADS, "galaxy")
+        self.download = ThreadPoolExecutor(DOWNLOAD_THREADS, "download")
+        self.file = ThreadPoolExecutor(FILE_THREADS, "file")
+        self.opener = ThreadPoolExecutor(OPENER_THREADS, "opener")
+        self.turns = asyncio.Semaphore(READS_AT_ONCE)
+
+
+_of_loops: dict[asyncio.AbstractEventLoop, _Pools] = {}
 
 
 def asks_galaxy(route: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Run a route, or another call, in the threads for calls to Galaxy."""
-    return _in_threads(route, _galaxy_threads)
+    return _in_threads(route, lambda pools: pools.galaxy)
 
 
-def reads_files(call: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+def opens_files(call: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Run a call in the threads for reading files."""
-    return _in_threads(call, _download_threads)
+    return _in_threads(call, lambda pools: pools.download)
+
+
+async def read_in_turn(read: Callable[[], bytes]) -> bytes:
+    """Read a part of a file in the threads for that, a few of them at a time."""
+    loop = asyncio.get_running_loop()
+    pools = _of_loops[loop]
+    async with pools.turns:
+        reading = loop.run_in_executor(pools.download, read)
+        try:
+            await asyncio.wait({reading}, timeout=READ_TURN)
+        except asyncio.CancelledError:
+            reading.cancel()
+            raise
+    return await reading
 
 
 def openers() -> ThreadPoolExecutor:
     """Return the threads that open files, which those that read them wait for."""
-    return _opener_threads[asyncio.get_running_loop()]
+    return _of_loops[asyncio.get_running_loop()].opener
 
 
 def _in_threads(
-    call: Callable[P, T], pools: Mapping[asyncio.AbstractEventLoop, ThreadPoolExecutor]
+    call: Callable[P, T], pool_of: Callable[[_Pools], ThreadPoolExecutor]
 ) -> Callable[P, Awaitable[T]]:
     @functools.wraps(call)
     async def in_thread(*args: P.args, **kwargs: P.kwargs) -> T:
         bound = functools.partial(call, *args, **kwargs)
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pools[loop], context.run, bound)
+        return await loop.run_in_executor(pool_of(_of_loops[loop]), context.run, bound)
 
     return in_thread
 
@@ -78,7 +107,7 @@ async def in_file_thread(
     """Call a function in the threads for files."""
     call = functools.partial(function, *args, **kwargs)
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_file_threads[loop], call)
+    return await loop.run_in_executor(_of_loops[loop].file, call)
 
 
 @asynccontextmanager
@@ -88,16 +117,8 @@ async def executors(_: Litestar) -> AsyncIterator[None]:
     # The event loop waits for its default executor when it is closed.
     readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
     loop.set_default_executor(readers)
-    galaxy = ThreadPoolExecutor(GALAXY_THREADS, thread_name_prefix="galaxy")
-    _galaxy_threads[loop] = galaxy
-    downloads = ThreadPoolExecutor(DOWNLOAD_THREADS, thread_name_prefix="download")
-    _download_threads[loop] = downloads
-    files = ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="file")
-    _file_threads[loop] = files
-    opening = ThreadPoolExecutor(OPENER_THREADS, thread_name_prefix="opener")
-    _opener_threads[loop] = opening
+    _of_loops[loop] = pools = _Pools()
     yield
-    for threads in (galaxy, downloads, files, opening):
+    for threads in (pools.galaxy, pools.download, pools.file, pools.opener):
         await asyncio.to_thread(threads.shutdown)
-    for pools in (_galaxy_threads, _download_threads, _file_threads, _opener_threads):
-        del pools[loop]
+    del _of_loops[loop]

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote
 
-from litestar import Request, Response, delete, get, post, put
-from litestar.openapi.datastructures import ResponseSpec
+from litestar import Request, Response
 from litestar.params import JSONBody
 from litestar.response import Redirect, Stream
 
+from galaxy_jobs.adapters.http_server import direct_body
 from galaxy_jobs.adapters.storage.folder import FolderStore
-from galaxy_jobs.domain import Scope, ports, use_cases
+from galaxy_jobs.domain import ports, use_cases
 from galaxy_jobs.domain.errors import BadLink, ObjectNotFound
 from galaxy_jobs.domain.model.upload import (
     UploadId,
@@ -24,13 +24,15 @@ from galaxy_jobs.domain.model.upload import (
 )
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.entrypoints.api import parameters, schemas
-from galaxy_jobs.entrypoints.api.auth import PUBLIC, Caller, requires
-from galaxy_jobs.entrypoints.api.bodies import Strict
+from galaxy_jobs.entrypoints.api.auth import PAGE_SCRIPTS, PUBLIC
 from galaxy_jobs.entrypoints.api.jobs import MAX_WAIT
 from galaxy_jobs.entrypoints.api.parameters import Needs, path, query
-from galaxy_jobs.entrypoints.api.problems import refusals
+from galaxy_jobs.entrypoints.api.routing import Routes, created, response
 from galaxy_jobs.entrypoints.api.threads import in_file_thread
 
+
+ROUTES = Routes("/uploads", tags=["uploads"], opt={PAGE_SCRIPTS: True})
+DATA = Routes("/data", include_in_schema=False)
 
 UploadIdInPath: TypeAlias = Annotated[
     UploadId, path("The upload.", "3c8f1d52-7b0e-4a3c-9a41-0b5f7a3c2d10")
@@ -44,27 +46,16 @@ WAIT_INTERVAL = 0.5
 """Seconds between two looks at an upload that is being verified."""
 
 _ENDED = ("upload-not-found", "upload-expired", "already-ended")
-_VERIFYING = {
-    202: ResponseSpec(schemas.CompletedUpload, generate_examples=False),
-}
 _MISMATCH = ("size-mismatch", "checksum-mismatch", "dataset-exists")
 
 
-@post(
+@ROUTES.post(
     "/",
-    dto=Strict[schemas.NewUpload],
-    return_dto=None,
-    sync_to_thread=True,
-    guards=[requires(Scope.SUBMIT)],
+    "dataset-exists",
+    "quota-exceeded",
+    "idempotency-key-reused",
+    "storage-unavailable",
     response_headers=parameters.documented("Location", "Idempotent-Replayed"),
-    responses=refusals(
-        "unsupported-media-type",
-        "too-large",
-        "dataset-exists",
-        "quota-exceeded",
-        "idempotency-key-reused",
-        "storage-unavailable",
-    ),
 )
 def open_upload(
     *,
@@ -73,8 +64,7 @@ def open_upload(
     open_upload: Needs[use_cases.OpenUpload],
     sign_parts: Needs[use_cases.SignParts],
     viewer: Needs[Viewer],
-    caller: Needs[Caller],
-    key: parameters.KeyHeader = None,
+    idempotency_key: parameters.SentKey,
 ) -> Response[schemas.OpenedUpload]:
     """Open an upload.
 
@@ -89,32 +79,21 @@ def open_upload(
         ext=data.ext,
         sha256=data.sha256,
         dataset_id=data.dataset_id,
-        key=parameters.idempotency_key(key, caller),
+        key=idempotency_key,
     )
     only = None
     if upload.parts == 1 and upload.state is UploadState.OPEN:
         only = schemas.part(sign_parts.sign(upload, 1), _origin(request))
-    opened = schemas.OpenedUpload(**schemas.upload_fields(upload), put=only)
-    headers = {"Location": f"/uploads/{quote(upload.upload_id, safe='')}"}
-    if replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return Response(opened, status_code=201, headers=headers)
+    opened = schemas.view(schemas.OpenedUpload, upload, put=only)
+    return created(opened, "uploads", upload.upload_id, replayed=replayed)
 
 
-@post(
+@ROUTES.post(
     "/{upload_id:str}/parts",
-    dto=Strict[schemas.PartsToSign],
-    return_dto=None,
+    *_ENDED,
+    *_MISMATCH,
+    "storage-unavailable",
     status_code=200,
-    sync_to_thread=True,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals(
-        "unsupported-media-type",
-        "too-large",
-        *_ENDED,
-        *_MISMATCH,
-        "storage-unavailable",
-    ),
 )
 def sign_parts(
     request: Request[Any, Any, Any],
@@ -135,7 +114,7 @@ def sign_parts(
     )
 
 
-@get("/", sync_to_thread=True, responses=refusals())
+@ROUTES.get("/")
 def list_uploads(
     uploads: Needs[ports.UploadRepository],
     viewer: Needs[Viewer],
@@ -147,18 +126,14 @@ def list_uploads(
     """
     return schemas.Uploads(
         items=[
-            schemas.upload(upload.shown_to(viewer))
+            schemas.view(schemas.UploadJson, upload.shown_to(viewer))
             for upload in uploads.unfinished(viewer, limit)
         ],
         next_cursor=None,
     )
 
 
-@get(
-    "/{upload_id:str}",
-    sync_to_thread=True,
-    responses=refusals("upload-not-found", "storage-unavailable"),
-)
+@ROUTES.get("/{upload_id:str}", "upload-not-found", "storage-unavailable")
 def show_upload(
     upload_id: UploadIdInPath,
     show_upload: Needs[use_cases.ShowUpload],
@@ -171,12 +146,14 @@ def show_upload(
     return schemas.upload_detail(show_upload(viewer, upload_id))
 
 
-@post(
+@ROUTES.post(
     "/{upload_id:str}/complete",
+    *_ENDED,
+    *_MISMATCH,
+    "upload-incomplete",
+    "storage-unavailable",
     status_code=200,
-    guards=[requires(Scope.SUBMIT)],
-    responses=_VERIFYING
-    | refusals(*_ENDED, *_MISMATCH, "upload-incomplete", "storage-unavailable"),
+    responses={202: response(schemas.CompletedUpload)},
 )
 async def complete_upload(
     upload_id: UploadIdInPath,
@@ -207,12 +184,7 @@ async def complete_upload(
     return Response(schemas.completed(upload), status_code=200)
 
 
-@delete(
-    "/{upload_id:str}",
-    sync_to_thread=True,
-    guards=[requires(Scope.SUBMIT)],
-    responses=refusals("upload-not-found", "already-ended", "conflict"),
-)
+@ROUTES.delete("/{upload_id:str}", "upload-not-found", "already-ended", "conflict")
 def abort_upload(
     upload_id: UploadIdInPath,
     abort_upload: Needs[use_cases.AbortUpload],
@@ -225,11 +197,10 @@ def abort_upload(
     abort_upload(viewer, upload_id)
 
 
-@put(
+@ROUTES.put(
     "/{upload_id:str}/parts/{number:str}",
     status_code=200,
     opt={PUBLIC: True},
-    # Its length is signed.
     request_max_body_size=None,
     include_in_schema=False,
 )
@@ -272,18 +243,17 @@ async def store_part(
             )
 
         writer = await in_file_thread(begin)
-        async for piece in _pieces(request.stream()):
-            await in_file_thread(writer.write, piece)
-        digest = await in_file_thread(writer.finish)
+        if (body := direct_body(request.scope)) is not None:
+            await body.read(writer.part.size, writer.write, in_file_thread)
+        else:
+            async for piece in _pieces(request.stream()):
+                await in_file_thread(writer.write, piece)
+        await in_file_thread(writer.finish)
     # Clients of S3 expect one.
-    return Response(None, status_code=200, headers={"ETag": f'"{digest}"'})
+    return Response(None, status_code=200, headers={"ETag": f'"{number}"'})
 
 
-@get(
-    "/{upload_id:str}/{name:str}",
-    opt={PUBLIC: True},
-    include_in_schema=False,
-)
+@DATA.get("/{upload_id:str}/{name:str}", opt={PUBLIC: True})
 async def fetch_upload(
     *,
     upload_id: UploadIdInPath,
@@ -348,18 +318,3 @@ def _origin(request: Request[Any, Any, Any]) -> str:
     scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     scheme = scheme if scheme in {"http", "https"} else request.url.scheme
     return f"{scheme}://{request.headers.get('host', '')}"
-
-
-ROUTES = [
-    open_upload,
-    sign_parts,
-    list_uploads,
-    show_upload,
-    complete_upload,
-    abort_upload,
-    store_part,
-]
-"""Below ``/uploads``."""
-
-DATA = [fetch_upload]
-"""Below ``/data``."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from litestar import get
-
 from galaxy_jobs.domain import Allowlist, Viewer, use_cases
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas, workflow_schema
 from galaxy_jobs.entrypoints.api.parameters import Needs, path
-from galaxy_jobs.entrypoints.api.problems import refusals
-from galaxy_jobs.entrypoints.api.threads import asks_galaxy
+from galaxy_jobs.entrypoints.api.routing import Routes
 
 
-@get("/", responses=refusals("galaxy-refused-us", "galaxy-unavailable"))
-@asks_galaxy
+ROUTES = Routes("/workflows", tags=["workflows"])
+
+
+@ROUTES.get("/", asks_galaxy=True)
 def list_workflows(
     list_workflows: Needs[use_cases.ListWorkflows],
     viewer: Needs[Viewer],
@@ -37,20 +36,15 @@ def list_workflows(
     )
 
 
-@get(
+@ROUTES.get(
     "/{name:str}",
-    responses=refusals(
-        "workflow-not-allowed",
-        "workflow-not-found",
-        "workflow-ambiguous",
-        "workflow-unreadable",
-        "workflow-version-not-found",
-        "galaxy-refused-us",
-        "galaxy-unavailable",
-        addressed=True,
-    ),
+    "workflow-not-allowed",
+    "workflow-not-found",
+    "workflow-ambiguous",
+    "workflow-unreadable",
+    "workflow-version-not-found",
+    asks_galaxy=True,
 )
-@asks_galaxy
 def show_workflow(
     name: Annotated[
         str, path("As in `GET /workflows`, percent-encoded.", "sort-and-count")
@@ -80,7 +74,3 @@ def show_workflow(
         run_time_parameters=list(workflow.run_time_parameters),
         parameters=workflow_schema.parameters(workflow, allowed),
     )
-
-
-ROUTES = [list_workflows, show_workflow]
-"""Below ``/workflows``."""

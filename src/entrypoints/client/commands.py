@@ -7,97 +7,50 @@ its own. What only some commands need is imported by those.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
-from cyclopts.validators import Number
-from rich.console import RenderableType
 
-from galaxy_jobs.entrypoints import environment
 from galaxy_jobs.entrypoints.client import (
     job_views,
     output,
     parameters,
     workflow_views,
 )
+from galaxy_jobs.entrypoints.client.answers import (
+    AsJson,
+    connect,
+    show_answer,
+    show_items,
+)
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Usage
+from galaxy_jobs.entrypoints.client.options import (
+    GROUP,
+    PAGE,
+    RUN,
+    Id,
+    Key,
+    Labels,
+    Page,
+    Pairs,
+    Run,
+    State,
+    Wait,
+    WaitForBatch,
+    commands_of,
+)
 
 
 if TYPE_CHECKING:
-    from galaxy_jobs.entrypoints.client.http import Answer, Api
+    from galaxy_jobs.entrypoints.client.http import Api
 
-GROUP = cyclopts.Group("Jobs, through a running service", sort_key=1)
-
-# Their own commands stand under the same heading, not under the program's other one.
-_group = partial(cyclopts.App, group=GROUP, group_commands=GROUP)
-datasets = _group(name="datasets", help="Register and look up datasets.")
-workflows = _group(name="workflows", help="List workflows and their inputs.")
-
-View = Callable[[Any], RenderableType]
-
-State = Literal[
-    "queued", "in_progress", "cancelling", "completed", "failed", "cancelled"
-]
-
-Id = Annotated[str, Parameter(help="Its id.")]
-AsJson = Annotated[bool, Parameter(name="--json", help="Print the API's JSON instead.")]
-Pairs = Annotated[
-    tuple[str, ...],
-    Parameter(
-        name=["-p", "--parameter"],
-        help="NAME=VALUE of a workflow input, as often as needed. A data input takes "
-        "the id of a registered dataset, or hda:ID, ldda:ID, hdca:ID of Galaxy's.",
-    ),
-]
-Input = Annotated[
-    str | None,
-    Parameter(
-        name="--input",
-        help="The workflow's data input that takes the dataset; otherwise the one that "
-        "the parameters leave over.",
-    ),
-]
-Cached = Annotated[
-    bool | None,
-    Parameter(
-        name="--use-cached-job",
-        negative="--no-use-cached-job",
-        help="Let Galaxy copy the results of equal jobs that it has run before, or "
-        "not; as the service is configured if not given.",
-    ),
-]
-Version = Annotated[
-    int | None,
-    Parameter(
-        name="--workflow-version",
-        validator=Number(gte=0),
-        help="The version of the workflow, counting from 0; the newest if not given.",
-    ),
-]
-Wait = Annotated[
-    bool,
-    Parameter(
-        help="Follow the job to its end; exit 1 unless it completes. With --json, "
-        "print the job as it has ended."
-    ),
-]
-Key = Annotated[
-    str | None,
-    Parameter(
-        name="--key",
-        help="An idempotency key of your own: the same command with the same key runs "
-        "nothing twice.",
-    ),
-]
-Limit = Annotated[
-    int, Parameter(validator=Number(gte=1, lte=200), help="The most to list.")
-]
-Cursor = Annotated[str | None, Parameter(help="Where the next page begins.")]
+datasets = commands_of(name="datasets", help="Register and look up datasets.")
+batches = commands_of(name="batches", help="List, show, cancel and repeat batches.")
+workflows = commands_of(name="workflows", help="List workflows and their inputs.")
 
 
 def submit(
@@ -105,10 +58,7 @@ def submit(
     workflow_name: str,
     /,
     *,
-    parameter: Pairs = (),
-    input: Input = None,  # noqa: A002 - the name of the option
-    use_cached_job: Cached = None,
-    workflow_version: Version = None,
+    run: Run = RUN,
     overwrite: bool = False,
     wait: Wait = False,
     key: Key = None,
@@ -122,16 +72,10 @@ def submit(
         overwrite: Take the place of the earlier jobs of this dataset and workflow;
             their results are deleted once this one has completed.
     """
-    api = _api()
-    body = {
-        "dataset_id": dataset_id,
-        "workflow_name": workflow_name,
-        "overwrite": overwrite,
-        "dataset_input": input,
-        "use_cached_job": use_cached_job,
-        "workflow_version": workflow_version,
-        "parameters": _typed(api, parameter, workflow_name),
-    }
+    api = connect()
+    typed = _typed(api, run.parameter, workflow_name)
+    body = run.body(workflow_name, overwrite=overwrite, parameters=typed)
+    body["dataset_id"] = dataset_id
     with _hint_for("WORKFLOW", workflow_name):
         return _submit(api, "jobs", body=body, key=key, wait=wait, as_json=json)
 
@@ -158,7 +102,7 @@ def rerun(
         workflow_version: The version to run, or "same": that of the job; the newest if
             not given.
     """
-    api = _api()
+    api = connect()
     changed = _typed(api, parameter, job=job)
     body = {
         "parameters": changed or None,
@@ -176,9 +120,11 @@ def list_jobs(
     workflow: str | None = None,
     state: tuple[State, ...] = (),
     owner: str | None = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    json: AsJson = False,
+    label: Labels = (),
+    since: str | None = None,
+    search: str | None = None,
+    batch: str | None = None,
+    page: Page = PAGE,
 ) -> int:
     """List jobs, newest first.
 
@@ -187,20 +133,32 @@ def list_jobs(
         workflow: Only those of this workflow.
         state: Only those in this state; may be repeated.
         owner: Only those of this owner; "me" is your token.
+        label: Only those with this label, KEY=VALUE; repeated: with all of them.
+        since: Only those submitted since then: 2026-01-31, or 2026-01-31T12:00, of
+            the local time zone unless it names one; or 36h, 7d.
+        search: Only those with this text in the id or name of their dataset, the name
+            of their workflow or the value of a label, or at the beginning of their id.
+        batch: Only those of this batch.
     """
-    only = {
-        "dataset_id": dataset,
-        "workflow_name": workflow,
-        "state": state,
-        "owner": owner,
-    }
-    answer = _api().get("jobs", **only, limit=limit, cursor=cursor)
-    return _show_page(answer, json, job_views.jobs, "There are no such jobs.")
+    labels = parameters.labels(label).items()
+    return page.show(
+        "jobs",
+        dataset_id=dataset,
+        workflow_name=workflow,
+        state=state,
+        owner=owner,
+        label=[f"{key}:{value}" for key, value in labels],
+        created_after=parameters.since(since),
+        search=search,
+        batch_id=batch,
+        table=job_views.jobs,
+        empty="There are no such jobs.",
+    )
 
 
 def show(job: Id, /, *, json: AsJson = False) -> int:
     """Show a job in full: its steps, and why it failed."""
-    return _show(_api().get("jobs", job), json, job_views.detail)
+    return show_answer(connect().get("jobs", job), json, job_views.detail)
 
 
 def watch(job: Id, /, *, json: AsJson = False) -> int:
@@ -214,24 +172,81 @@ def watch(job: Id, /, *, json: AsJson = False) -> int:
     """
     from galaxy_jobs.entrypoints.client import watching
 
-    return watching.follow(_api(), job, as_json=json)
+    return watching.follow(connect(), job, as_json=json)
 
 
 def cancel(job: Id, /, *, json: AsJson = False) -> int:
     """Ask a job to stop."""
     with _hint_for("JOB", job):
-        answer = _api().post("jobs", job, "cancel")
+        answer = connect().post("jobs", job, "cancel")
     message = f"Job {job} is {answer.data['state']}."
     if answer.data["state"] == "cancelling":
         message += f"\nWatch it stop: galaxy-jobs watch {job}"
-    return _show(answer, json, lambda _: message)
+    return show_answer(answer, json, lambda _: message)
+
+
+def adopt(
+    job: Id,
+    dataset_id: str,
+    workflow_name: str | None = None,
+    /,
+    *,
+    json: AsJson = False,
+) -> int:
+    """Follow a run that somebody started in Galaxy.
+
+    Args:
+        job: Galaxy's id of the invocation.
+        dataset_id: The registered dataset that it is about.
+        workflow_name: Its name in `galaxy-jobs workflows list`, if it is another one
+            than in Galaxy.
+    """
+    body = {
+        "invocation_id": job,
+        "dataset_id": dataset_id,
+        "workflow_name": workflow_name,
+    }
+    answer = connect().post("jobs", "adopt", body=body)
+    message = (
+        f"Job {job} is {answer.data['state']}.\nFollow it: galaxy-jobs watch {job}"
+    )
+    return show_answer(answer, json, lambda _: message)
+
+
+def clean(
+    *,
+    older_than: str,
+    workflow: str | None = None,
+    state: tuple[Literal["completed", "failed", "cancelled"], ...] = (),
+    dry_run: bool = False,
+    yes: bool = False,
+    json: AsJson = False,
+) -> int:
+    """Delete the results of old jobs in Galaxy, for good; the jobs stay.
+
+    Results that a dataset or an active job needs are kept.
+
+    Args:
+        older_than: The time since their end: 30d or 36h; or a date: before it.
+        workflow: Only of jobs of this workflow.
+        state: Only of jobs that ended in this state; may be repeated.
+        dry_run: Delete nothing, and list these jobs.
+        yes: Do not ask.
+    """
+    from galaxy_jobs.entrypoints.client import cleaning
+
+    before = parameters.since(older_than, "--older-than")
+    assert before is not None
+    return cleaning.clean(
+        connect(), before, workflow, state, dry_run=dry_run, yes=yes, as_json=json
+    )
 
 
 def refresh(job: Id, /, *, json: AsJson = False) -> int:
     """Look at a job in Galaxy again, also after its end."""
     with _hint_for("JOB", job):
-        answer = _api().post("jobs", job, "refresh")
-    return _show(answer, json, job_views.detail)
+        answer = connect().post("jobs", job, "refresh")
+    return show_answer(answer, json, job_views.detail)
 
 
 def review(
@@ -251,14 +266,14 @@ def review(
     """
     with _hint_for("JOB", job):
         path = ("jobs", job, "steps", step, "review")
-        answer = _api().post(*path, body={"approve": approve})
-    return _show(answer, json, job_views.detail)
+        answer = connect().post(*path, body={"approve": approve})
+    return show_answer(answer, json, job_views.detail)
 
 
 def outputs(job: Id, /, *, json: AsJson = False) -> int:
     """List a job's outputs."""
-    answer = _api().get("jobs", job, "outputs")
-    return _show_page(answer, json, job_views.outputs, "It has no outputs.")
+    answer = connect().get("jobs", job, "outputs")
+    return show_items(answer, json, job_views.outputs, "It has no outputs.")
 
 
 def download(
@@ -266,6 +281,7 @@ def download(
     /,
     *,
     label: tuple[str, ...] = (),
+    ro_crate: bool = False,
     output: Annotated[Path, Parameter(name=["-o", "--output"])] = Path(),
     force: bool = False,
     json: AsJson = False,
@@ -277,6 +293,7 @@ def download(
 
     Args:
         label: Only this output; may be repeated.
+        ro_crate: Galaxy's export of the whole job instead, as an RO-Crate.
         output: The folder to save them in; made if it is missing.
         force: Replace other files of these names.
     """
@@ -284,14 +301,14 @@ def download(
 
     with _hint_for("JOB", job):
         return downloading.download(
-            _api(), job, label, output, force=force, as_json=json
+            connect(), job, label, output, crate=ro_crate, force=force, as_json=json
         )
 
 
 def history(job: Id, /, *, json: AsJson = False) -> int:
     """List a job's state changes."""
-    answer = _api().get("jobs", job, "history")
-    return _show_page(answer, json, job_views.history, "Nothing has happened.")
+    answer = connect().get("jobs", job, "history")
+    return show_items(answer, json, job_views.history, "Nothing has happened.")
 
 
 @datasets.command
@@ -318,13 +335,15 @@ def add(
         name: For people. With --sheet, that of one dataset of all samples; without it,
             each sample is registered under its own.
         elements: With --collection, NAME=DATA each, with a slash between the names of
-            levels: s1/forward=https://example.org/1.fq. DATA is an address, the id of
-            a registered dataset, or hda:ID, ldda:ID, hdca:ID of Galaxy's.
+            levels: s1/forward=https://example.org/1.fq. DATA is an address, the path
+            of a file, which is uploaded, the id of a registered dataset, or hda:ID,
+            ldda:ID, hdca:ID of Galaxy's.
         hda: Galaxy's id of a dataset in a history.
         ldda: Galaxy's id of a dataset in a library.
         hdca: Galaxy's id of a collection in a history.
         url: An http, https or ftp address that Galaxy fetches.
-        ext: Galaxy's name of the format of the data by address, such as txt.
+        ext: Galaxy's name of the format of the data by address, such as txt, and of
+            files whose names do not show it.
         collection: The type of a collection: list, paired, list:paired and so on.
         sheet: A table with tabs or commas, with the columns name, and forward and
             reverse, or url, which hold DATA; if wanted also ext and id.
@@ -368,23 +387,34 @@ def _register(
     check: bool,
     as_json: bool,
 ) -> int:
-    """Register datasets, each with its place in a sheet."""
-    api, unchecked = _api(), {} if check else {"check": "false"}
-    for number, (place, body) in enumerate(found):
-        named = {"dataset_id": dataset_id, **body}
-        try:
-            answer = api.post("datasets", body=named, **unchecked)
-        except CommandFailed:
-            if place:
-                output.note(f"{place}: it is not registered, {number} before it are.")
-            raise
-        _show(answer, as_json, job_views.registered)
+    """Register datasets, each with its place in a sheet, and upload their files."""
+    from galaxy_jobs.entrypoints.client import uploading
+
+    api, unchecked = connect(), {} if check else {"check": "false"}
+    total = sum(uploading.size(body) for _, body in found)
+    with uploading.progress(total) as advance:
+        for number, (place, body) in enumerate(found):
+            named = {"dataset_id": dataset_id, **body}
+            try:
+                shown = uploading.send(api, named, advance)
+                if shown is None:
+                    shown = api.post("datasets", body=named, **unchecked).data
+            except CommandFailed:
+                if place:
+                    output.note(
+                        f"{place}: it is not registered, {number} before it are."
+                    )
+                raise
+            if as_json:
+                output.document(shown)
+            else:
+                output.line(job_views.registered(shown))
     return 0
 
 
 def upload(
     *files: Path,
-    ext: str,
+    ext: str | None = None,
     dataset: str | None = None,
     collection: str | None = None,
     name: str | None = None,
@@ -396,14 +426,15 @@ def upload(
 
     Args:
         files: The files.
-        ext: Galaxy's name of their format, such as fastqsanger.gz.
+        ext: Galaxy's name of their format, such as fastqsanger.gz; the one that the
+            name of each shows if not given.
         dataset: The id of the dataset for jobs to use, or of the collection; made up if
             not given.
         collection: Make the files one dataset: a list, a pair (paired) or a list of
             pairs (list:paired). Pairs are told by _1 and _2, or _R1 and _R2, in names.
         name: The name of the collection, for people.
     """
-    from galaxy_jobs.entrypoints.client import uploading
+    from galaxy_jobs.entrypoints.client import sheets, uploading
 
     if not files:
         raise Usage("Give at least one FILE.")
@@ -411,56 +442,38 @@ def upload(
         raise Usage("--dataset names one dataset: give one FILE, or --collection.")
     if (name is not None) != (collection is not None):
         raise Usage("--collection and --name go together.")
-    if collection is not None:  # names that do not fit, before anything is sent
-        uploading.collection(collection, [(path.name, "") for path in files])
-    api, registered = _api(), []
-    total = sum(map(uploading.size, files))
-    with uploading.progress(total) as advance:
-        for path in files:
-            id_ = dataset if collection is None else None
-            uploaded = uploading.upload(
-                api, path, ext=ext, dataset_id=id_, advance=advance
-            )
-            registered.append((path.name, uploaded))
-    if collection is None:
-        for _, shown in registered:
-            if json:
-                output.document(shown)
-            else:
-                output.line(job_views.registered(shown))
-        return 0
-    members = [(file, shown["dataset_id"]) for file, shown in registered]
-    source = {
-        "src": "collection",
-        "collection_type": collection,
-        "elements": uploading.collection(collection, members),
-    }
-    body = {"name": name, "source": source}
-    return _register([("", body)], dataset, check=True, as_json=json)
+    sent = [uploading.to_send(path, ext) for path in files]
+    bodies = [
+        ("", {"name": path.name, **file})
+        for path, file in zip(files, sent, strict=True)
+    ]
+    if collection is not None:
+        elements = uploading.collection(collection, sent)
+        source = sheets.source(collection, elements)
+        bodies = [("", {"name": name, "source": source})]
+    return _register(bodies, dataset, check=True, as_json=json)
 
 
 @datasets.command(name="list")
 def list_datasets(
     *,
     search: str | None = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    json: AsJson = False,
+    page: Page = PAGE,
 ) -> int:
     """List datasets, newest first.
 
     Args:
         search: Only those with this text in their name or id.
     """
-    answer = _api().get("datasets", search=search, limit=limit, cursor=cursor)
     empty = "There are no such datasets." if search else "There are no datasets."
-    return _show_page(answer, json, job_views.datasets, empty)
+    table = job_views.datasets
+    return page.show("datasets", search=search, table=table, empty=empty)
 
 
 @datasets.command(name="show")
 def show_dataset(dataset_id: Id, /, *, json: AsJson = False) -> int:
     """Show a dataset."""
-    return _show(_api().get("datasets", dataset_id), json, job_views.dataset)
+    return show_answer(connect().get("datasets", dataset_id), json, job_views.dataset)
 
 
 @datasets.command
@@ -470,26 +483,23 @@ def rename(dataset_id: Id, name: str, /, *, json: AsJson = False) -> int:
     Args:
         name: For people.
     """
-    answer = _api().change("datasets", dataset_id, body={"name": name})
-    return _show(answer, json, job_views.dataset)
+    answer = connect().change("datasets", dataset_id, body={"name": name})
+    return show_answer(answer, json, job_views.dataset)
 
 
 @datasets.command
 def remove(dataset_id: Id, /, *, json: AsJson = False) -> int:
     """Remove a dataset from the list; its data in Galaxy and its jobs stay."""
-    answer = _api().remove("datasets", dataset_id)
+    answer = connect().remove("datasets", dataset_id)
     message = f"Dataset {output.clean(dataset_id)} is removed."
-    return _show(answer, json, lambda _: message)
+    return show_answer(answer, json, lambda _: message)
 
 
 @workflows.command(name="list")
-def list_workflows(
-    *, limit: Limit = 50, cursor: Cursor = None, json: AsJson = False
-) -> int:
+def list_workflows(*, page: Page = PAGE) -> int:
     """List the workflows that may be run."""
-    answer = _api().get("workflows", limit=limit, cursor=cursor)
     empty = "There are no workflows that may be run."
-    return _show_page(answer, json, workflow_views.workflows, empty)
+    return page.show("workflows", table=workflow_views.workflows, empty=empty)
 
 
 @workflows.command(name="show")
@@ -499,26 +509,101 @@ def show_workflow(name: str, /, *, json: AsJson = False) -> int:
     Args:
         name: See `galaxy-jobs workflows list`.
     """
-    return _show(_api().get("workflows", name), json, workflow_views.detail)
+    return show_answer(connect().get("workflows", name), json, workflow_views.detail)
+
+
+def submit_many(
+    workflow_name: str,
+    /,
+    *,
+    sheet: Path | None = None,
+    dataset: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    run: Run = RUN,
+    overwrite: bool = False,
+    again: bool = False,
+    wait: WaitForBatch = True,
+    key: Key = None,
+    json: AsJson = False,
+) -> int:
+    """Run a workflow on many datasets, a few at a time.
+
+    Shows the progress to the end; Ctrl-C leaves it running. Typed again, it goes on
+    with the same batch, and runs nothing twice. Exits with 1 unless all items complete.
+
+    Args:
+        workflow_name: See `galaxy-jobs workflows list`.
+        sheet: A table with tabs or commas, with the column dataset; further columns
+            are label:KEY, or an input of the workflow.
+        dataset: Registered datasets, as many as there are.
+        overwrite: Take the place of the earlier jobs of each dataset and workflow.
+        again: Run it once more, even if it was submitted before.
+    """
+    from galaxy_jobs.entrypoints.client import batches as client
+
+    api = connect()
+    with _hint_for("WORKFLOW", workflow_name):
+        schema = _schema(api, workflow_name) if run.parameter or sheet else {}
+        body = run.body(
+            workflow_name,
+            items=client.items(sheet, dataset, schema),
+            parameters=parameters.typed(parameters.pairs(run.parameter), schema),
+            overwrite=overwrite,
+        )
+        key = key or (None if again else client.key_of(api, body))
+        return client.submit(
+            api, "batches", body=body, key=key, wait=wait, as_json=json
+        )
+
+
+@batches.command(name="list")
+def list_batches(*, page: Page = PAGE) -> int:
+    """List batches, newest first."""
+    from galaxy_jobs.entrypoints.client import batches as client
+
+    return page.show("batches", table=client.table, empty="There are no batches.")
+
+
+@batches.command(name="show")
+def show_batch(batch: Id, /, *, json: AsJson = False) -> int:
+    """Show how many items of a batch are in each state, and the first failures."""
+    from galaxy_jobs.entrypoints.client import batches as client
+
+    return show_answer(connect().get("batches", batch), json, client.detail)
+
+
+@batches.command(name="cancel")
+def cancel_batch(batch: Id, /, *, json: AsJson = False) -> int:
+    """Cancel a batch: what waits is never started, and what runs is stopped."""
+    from galaxy_jobs.entrypoints.client import batches as client
+
+    return show_answer(connect().post("batches", batch, "cancel"), json, client.detail)
+
+
+@batches.command(name="rerun")
+def rerun_batch(
+    batch: Id,
+    /,
+    *,
+    wait: WaitForBatch = True,
+    key: Key = None,
+    json: AsJson = False,
+) -> int:
+    """Run what has failed of a batch again, as a new batch."""
+    from galaxy_jobs.entrypoints.client import batches as client
+
+    path = ("batches", batch, "rerun")
+    return client.submit(connect(), *path, body={}, key=key, wait=wait, as_json=json)
 
 
 def register(app: cyclopts.App) -> None:
     """Add the client commands to the program."""
-    for command in (submit, show, watch, cancel, refresh, review, rerun):
+    jobs = (submit, adopt, show, watch, cancel, refresh, review, rerun)
+    results = (outputs, history, upload, download, clean)
+    for command in (*jobs, *results, submit_many):
         app.command(command, group=GROUP)
-    for command in (outputs, history):
-        app.command(command, group=GROUP)
-    app.command(upload, group=GROUP)
-    app.command(download, group=GROUP)
     app.command(list_jobs, name="list", group=GROUP)
-    app.command(datasets)
-    app.command(workflows)
-
-
-def _api() -> Api:
-    from galaxy_jobs.entrypoints.client.http import Api
-
-    return Api(environment.read(environment.Service))
+    for commands in (datasets, workflows, batches):
+        app.command(commands)
 
 
 def _typed(
@@ -528,51 +613,36 @@ def _typed(
     texts = parameters.pairs(arguments)
     if not texts:
         return {}
-    if workflow is None:
-        workflow = str(api.get("jobs", job).data["workflow_name"])
-    return parameters.typed(texts, api.get("workflows", workflow).data["parameters"])
+    workflow = workflow or str(api.get("jobs", job).data["workflow_name"])
+    return parameters.typed(texts, _schema(api, workflow))
+
+
+def _schema(api: Api, workflow: str) -> parameters.Schema:
+    schema: parameters.Schema = api.get("workflows", workflow).data["parameters"]
+    return schema
 
 
 def _submit(
     api: Api, *parts: str, body: dict[str, Any], key: Key, wait: Wait, as_json: AsJson
 ) -> int:
-    import uuid
-
     from galaxy_jobs.entrypoints.client import submitting, watching
 
-    key = key or str(uuid.uuid4())
+    submit = submitting.Submitter(api, key)
     try:
-        answer = submitting.Submitter(api, key)(*parts, body=body)
+        answer = submit(*parts, body=body)
     except KeyboardInterrupt:
         output.note("")
-        output.note(f"It may run. Find out with: {submitting.again(key)}")
+        output.note(f"It may run. Find out with: {submitting.again(submit.key)}")
         return 130
     job = answer.data["invocation_id"]
     if not as_json:
-        replayed = "Idempotent-Replayed" in answer.headers
-        before = " (it was submitted before)" if replayed else ""
+        before = " (it was submitted before)" if answer.is_replayed else ""
         output.show(f"Job {job} is {answer.data['state']}{before}.")
         if "rerun" in parts and (note := api.get("jobs", job).data["version_note"]):
             output.note(note)
     if wait:
         return watching.follow(api, job, as_json=as_json, ended=as_json)
-    return _show(answer, as_json, lambda _: f"Follow it: galaxy-jobs watch {job}")
-
-
-def _show(answer: Answer, as_json: AsJson, view: View) -> int:
-    if as_json:
-        output.document(answer.data)
-    else:
-        output.show(view(answer.data))
-    return 0
-
-
-def _show_page(answer: Answer, as_json: AsJson, table: View, empty: str) -> int:
-    items = answer.data["items"]
-    _show(answer, as_json, lambda _: table(items) if items else empty)
-    if answer.data["next_cursor"] and not as_json:
-        output.note(f"There are more: add  --cursor {answer.data['next_cursor']}")
-    return 0
+    return show_answer(answer, as_json, lambda _: f"Follow it: galaxy-jobs watch {job}")
 
 
 @contextmanager

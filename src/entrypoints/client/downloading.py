@@ -10,13 +10,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from attrs import define, frozen
-from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
+from urllib3 import BaseHTTPResponse
 
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Unreachable
@@ -31,8 +33,14 @@ ATTEMPTS = 5
 ATTEMPT_INTERVAL = 1.0
 """Seconds between two of them."""
 
-Advance = Callable[[int], object]
-"""Called with the number of bytes that have come."""
+CRATE_TIMEOUT = 1800.0
+"""Seconds in which an RO-Crate must be made."""
+
+Update = Callable[..., object]
+"""Called with a file's size as `total`, and with how many bytes are `completed`."""
+
+Saved = Literal["saved", "resumed", "was there"]
+"""How a file came to its place; ``resumed``: an earlier command had begun it."""
 
 
 @frozen
@@ -42,10 +50,12 @@ class Wanted:
     Attributes:
         path: The label of its output, and the names of elements down to it.
         place: Where it is saved.
+        above: What its path is below of, in the addresses of a job.
     """
 
     path: tuple[str, ...]
     place: Path
+    above: tuple[str, ...] = ("outputs",)
 
     @property
     def label(self) -> str:
@@ -99,12 +109,12 @@ class Downloader:
             first += 1000
             left = first < most
 
-    def save(self, wanted: Wanted, begin: Callable[[int], Advance]) -> bool:
-        """Download a file, unless it is there already; return whether it was.
+    def save(self, wanted: Wanted, update: Update) -> Saved:
+        """Download a file, unless it is there already.
 
         Args:
             wanted: The file.
-            begin: Called with its size.
+            update: Called as it comes.
 
         Raises:
             CommandFailed: There is another file of that name, it could not be written,
@@ -113,10 +123,11 @@ class Downloader:
         place, failures = wanted.place, 0
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
+            earlier, _ = _begun(place)
             while True:
                 before = _begun(place)
                 try:
-                    part = self._fetch(wanted, begin)
+                    part = self._fetch(wanted, update)
                     break
                 except Unreachable:
                     went_on = _begun(place) != before
@@ -124,14 +135,20 @@ class Downloader:
                     if failures >= ATTEMPTS:
                         raise
                     time.sleep(ATTEMPT_INTERVAL)
-            if part is not None:
-                self._publish(part, place)
+            if part is None:
+                return "was there"
+            if self.force:
+                part.replace(place)
+            else:  # unlike a renaming, it replaces nothing that came meanwhile
+                os.link(part, place)
+                part.unlink()
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise CommandFailed(f"{place} could not be written: {reason}.") from None
-        return part is None
+        # Of another version, it has another name.
+        return "resumed" if part == earlier else "saved"
 
-    def _fetch(self, wanted: Wanted, begin: Callable[[int], Advance]) -> Path | None:
+    def _fetch(self, wanted: Wanted, update: Update) -> Path | None:
         """Return what has all of a file, begun by an earlier attempt or not.
 
         None: the file is there.
@@ -144,14 +161,11 @@ class Downloader:
             start -= 1
             version = part.name.rsplit(".", 2)[1]
             headers = {"Range": f"bytes={start}-", "If-Range": f'"{unquote(version)}"'}
-        target = ("jobs", self.job, "outputs", *wanted.path)
-        with self.api.stream("GET", *target, **headers) as answer:
+        with self._opened(wanted, headers) as answer:
             is_rest = answer.status == HTTPStatus.PARTIAL_CONTENT
             size = int(answer.headers["Content-Length"]) + (start if is_rest else 0)
-            advance = begin(size)
             if place.exists() and not self.force:
                 if place.stat().st_size == size:
-                    advance(size)
                     return None
                 raise CommandFailed(
                     f"{place} is there already, with another size.",
@@ -164,44 +178,40 @@ class Downloader:
                 part = _part(place, answer.headers.get("ETag", ""))
             with part.open("r+b" if is_rest else "wb") as file:
                 file.seek(start)
-                advance(start)
+                update(total=size, completed=start)
                 while chunk := answer.read(CHUNK_SIZE):
                     file.write(chunk)
-                    advance(len(chunk))
+                    update(completed=file.tell())
                 file.flush()
                 os.fsync(file.fileno())
                 if file.tell() != size:
                     raise Unreachable(f"{wanted.label} ended before its end.")
         return part
 
-    def _publish(self, part: Path, place: Path) -> None:
-        if self.force:
-            part.replace(place)
-            return
-        # Unlike a renaming, it replaces nothing that came meanwhile.
-        os.link(part, place)
-        part.unlink()
+    @contextmanager
+    def _opened(
+        self, wanted: Wanted, headers: Mapping[str, str]
+    ) -> Iterator[BaseHTTPResponse]:
+        """Request a file, again while it is being made; yield the answer, unread.
 
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int], Advance]]:
-    """Show on a terminal how far a file has come."""
-    columns = (
-        "{task.description}",
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    screen = output.console(stderr=True)
-    with Progress(
-        *columns, console=screen, disable=not screen.is_terminal, transient=True
-    ) as bar:
-
-        def begin(size: int) -> Advance:
-            task = bar.add_task(output.clean(label), total=size)
-            return lambda count: bar.advance(task, count)
-
-        yield begin
+        Raises:
+            CommandFailed: It takes too long to make.
+        """
+        target = ("jobs", self.job, *wanted.above, *wanted.path)
+        until = time.monotonic() + CRATE_TIMEOUT
+        while True:
+            with self.api.stream("GET", *target, **headers) as answer:
+                if answer.status != HTTPStatus.ACCEPTED:
+                    yield answer
+                    return
+            if time.monotonic() > until:
+                raise CommandFailed(
+                    f"Galaxy has not made the RO-Crate of job {self.job} within "
+                    f"{CRATE_TIMEOUT / 60:.0f} min.",
+                    "Galaxy may still be making it. Wait on: galaxy-jobs download "
+                    f"{self.job} --ro-crate",
+                )
+            time.sleep(ATTEMPT_INTERVAL)
 
 
 def download(
@@ -210,6 +220,7 @@ def download(
     labels: Sequence[str],
     folder: Path,
     *,
+    crate: bool,
     force: bool,
     as_json: bool,
 ) -> int:
@@ -217,20 +228,28 @@ def download(
     downloader = Downloader(api, job, force)
     saved: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []
-    for file in downloader.wanted(labels, folder):
+    columns = ("{task.description}", BarColumn(), DownloadColumn())
+    if crate:
+        place = folder / f"{quote(job, '')}.rocrate.zip"
+        files = [Wanted(("ro-crate",), place, above=())]
+    else:
+        files = downloader.wanted(labels, folder)
+    for file in files:
         try:
-            with progress_bar(file.label) as begin:
-                was_there = downloader.save(file, begin)
+            with output.progress_bar(*columns, TransferSpeedColumn()) as bar:
+                task = bar.add_task(output.clean(file.label), total=None)
+                how = downloader.save(file, partial(bar.update, task))
         except Refused as refusal:
             if refusal.code not in {"output-not-ready", "results-deleted"}:
                 raise
             problems.append({"path": file.path, "problem": refusal.problem})
             output.note(f"{output.clean(file.label)}: {refusal}")
         else:
-            place = str(file.place)
-            saved.append({"path": file.path, "file": place, "was_there": was_there})
+            shown = {"path": file.path, "file": str(file.place)}
+            saved.append({**shown, "was_there": how == "was there"})
             if not as_json:
-                output.show(f"{place}{' (was there)' if was_there else ''}")
+                note = "" if how == "saved" else f" ({how})"
+                output.show(f"{file.place}{note}")
     if as_json:
         output.document({"items": saved, "problems": problems})
     elif not saved and not problems:

@@ -46,6 +46,11 @@ class Answer:
     data: Any
     headers: Mapping[str, str]  #: names in any case
 
+    @property
+    def is_replayed(self) -> bool:
+        """Whether the same request was answered before."""
+        return "Idempotent-Replayed" in self.headers
+
 
 @define
 class Api:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from galaxy_jobs.entrypoints import wording
 from galaxy_jobs.entrypoints.client import output
+from galaxy_jobs.entrypoints.client.output import Columns
 
 
 Job = Mapping[str, Any]
@@ -23,39 +24,21 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 def jobs(items: list[Job]) -> Table:
     """Return the table of a list of jobs, with their owners if any has one."""
     owned = any(job.get("owner") for job in items)
-    rows = [
-        (
-            job["invocation_id"],
-            output.state(job["state"]),
-            f"{job['progress']['ok']}/{job['progress']['total']}",
-            job["workflow_name"],
-            job["dataset_id"],
-            *((job.get("owner") or "",) if owned else ()),
-            output.ago(job["created_at"]),
-        )
-        for job in items
-    ]
-    owner = ("owner",) if owned else ()
-    columns = ("job", "state", ">ok", "workflow", "dataset", *owner, "submitted")
-    return output.table(*columns, rows=rows, cut="workflow dataset owner")
+    columns: Columns = {
+        "job": "invocation_id",
+        "state": lambda it: output.state(it["state"]),
+        ">ok": lambda it: f"{it['progress']['ok']}/{it['progress']['total']}",
+        "workflow": "workflow_name",
+        "dataset": "dataset_id",
+        **({"owner": lambda it: it.get("owner")} if owned else {}),
+        "submitted": lambda it: output.ago(it["created_at"]),
+    }
+    return output.listing(columns, cut="workflow dataset owner")(items)
 
 
 def outputs(items: list[Mapping[str, Any]]) -> Table:
     """Return the table of the outputs of a job."""
-    rows = [
-        (
-            item["label"],
-            f"{item['src']}:{item['id']}" if item["id"] else "",
-            item["name"] or "",
-            item["extension"] or "",
-            "" if item["size"] is None else str(item["size"]),
-            output.state(item["state"] or ""),
-        )
-        for whole in items
-        for item in (whole, *_elements(whole))
-    ]
-    columns = ("output", "galaxy id", "name", "type", ">bytes", "state")
-    return output.table(*columns, rows=rows, cut="output name")
+    return _outputs(each for item in items for each in (item, *_elements(item)))
 
 
 def _elements(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -70,35 +53,43 @@ def _elements(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield {**element, "label": label, "src": "hda", "name": None}
 
 
-def history(items: list[Mapping[str, Any]]) -> Table:
-    """Return the table of the state changes of a job."""
-    rows = [
-        (
-            output.moment(item["at"]),
-            output.state(item["to_state"]),
-            item["galaxy_state"] + (" (reopened)" if item.get("reopened") else ""),
-            # With a noun it does not fit into 80 columns.
-            wording.progress(item["progress"], item["to_state"], noun=""),
-        )
-        for item in items
-    ]
-    return output.table("at", "state", "galaxy says", "jobs", rows=rows, cut="jobs")
+_outputs = output.listing(
+    {
+        "output": "label",
+        "galaxy id": lambda it: f"{it['src']}:{it['id']}" if it["id"] else "",
+        "name": "name",
+        "type": "extension",
+        ">bytes": "size",
+        "state": lambda it: output.state(it["state"] or ""),
+    },
+    cut="output name",
+)
 
+history = output.listing(
+    {
+        "at": lambda it: output.moment(it["at"]),
+        "state": lambda it: output.state(it["to_state"]),
+        "galaxy says": lambda it: (
+            it["galaxy_state"] + (" (reopened)" if it.get("reopened") else "")
+        ),
+        # With a noun it does not fit into 80 columns.
+        "jobs": lambda it: wording.progress(it["progress"], it["to_state"], noun=""),
+    },
+    cut="jobs",
+)
 
-def datasets(items: list[Mapping[str, Any]]) -> Table:
-    """Return the table of a list of datasets."""
-    rows = [
-        (
-            item["dataset_id"],
-            item["name"],
-            ", ".join(filter(None, (_data(item), item["state"]))),
-            output.short(_source(item["source"]) if item["source"] else "unusable"),
-            output.ago(item["created_at"]),
-        )
-        for item in items
-    ]
-    columns = ("dataset", "name", "data", "source", "registered")
-    return output.table(*columns, rows=rows, cut="name data")
+datasets = output.listing(
+    {
+        "dataset": "dataset_id",
+        "name": "name",
+        "data": lambda it: ", ".join(filter(None, (_data(it), it["state"]))),
+        "source": lambda it: (
+            output.short(_source(it["source"])) if it["source"] else "unusable"
+        ),
+        "registered": lambda it: output.ago(it["created_at"]),
+    },
+    cut="name data",
+)
 
 
 def dataset(item: Mapping[str, Any]) -> Table:
@@ -147,6 +138,7 @@ def detail(job: Job) -> RenderableType:
         ("dataset", job["dataset_id"]),
         ("on input", job["dataset_input"]),
         ("parameters", output.values(job["parameters"])),
+        ("labels", output.values(job["labels"])),
         ("progress", wording.progress(job["progress"], job["state"])),
         ("submitted", output.when(job["created_at"])),
         ("changed", output.when(job["updated_at"])),
@@ -157,7 +149,7 @@ def detail(job: Job) -> RenderableType:
     )
     parts: list[RenderableType] = [about]
     if job["steps"]:
-        parts += ["", steps(job)]
+        parts += ["", steps(job["steps"])]
     if job["failure"]:
         parts += ["", failure(job)]
     return Group(*parts)
@@ -165,28 +157,22 @@ def detail(job: Job) -> RenderableType:
 
 def workflow(job: Job) -> str:
     """Return the workflow of a job, with its version, and whether that is another."""
-    version = job["workflow_version"]
-    name = job["workflow_name"] + (
-        f", version {version}" if version is not None else ""
-    )
-    return f"{name} ({job['version_note']})" if job["version_note"] else name
+    name, version = job["workflow_name"], job["workflow_version"]
+    if version is not None:
+        name += f", version {version}"
+    return f"{name} ({job['version_note']})" if job["version_note"] else str(name)
 
 
-def steps(job: Job) -> Table:
-    """Return the table of the steps of a job."""
-    rows = [
-        (
-            str(step["index"] + 1),
-            step["label"],
-            step["tool"] or "",
-            output.state(step["state"]),
-            ", ".join(f"{count} {state}" for state, count in step["jobs"].items()),
-        )
-        for step in job["steps"]
-    ]
-    return output.table(
-        ">#", "step", "tool", "state", "jobs", rows=rows, cut="step tool jobs"
-    )
+steps = output.listing(
+    {
+        ">#": lambda it: it["index"] + 1,
+        "step": "label",
+        "tool": "tool",
+        "state": lambda it: output.state(it["state"]),
+        "jobs": lambda it: ", ".join(f"{n} {name}" for name, n in it["jobs"].items()),
+    },
+    cut="step tool jobs",
+)
 
 
 def failure(job: Job) -> RenderableType:
@@ -233,7 +219,7 @@ def frame(job: Job, now: datetime) -> RenderableType:
     if warning := attention(job):
         parts.append(Text(output.clean(warning), style="yellow"))
     if job["steps"]:
-        parts += ["", steps(job)]
+        parts += ["", steps(job["steps"])]
     return Group(*parts)
 
 

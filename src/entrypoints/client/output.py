@@ -16,9 +16,9 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 from unicodedata import category
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -27,7 +27,16 @@ from rich.table import Table
 from rich.text import Text
 
 from galaxy_jobs.entrypoints import wording
+from galaxy_jobs.entrypoints.typed_text import text_of
 
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+Cell: TypeAlias = str | Text | int | None
+
+Columns: TypeAlias = Mapping[str, str | Callable[[Any], Cell]]
+"""By its heading, each column's name in an item, or what returns the cell of one."""
 
 STATE_COLORS: Mapping[str, Collection[str]] = {
     "yellow": {"queued", "waiting"},
@@ -107,6 +116,16 @@ def console(*, stderr: bool = False) -> Console:
     return screen
 
 
+def progress_bar(*columns: str | ProgressColumn) -> Progress:
+    """Return a bar on standard error: on a terminal alone, until its end."""
+    from rich.progress import Progress  # noqa: PLC0415 - slow to import
+
+    screen = console(stderr=True)
+    return Progress(
+        *columns, console=screen, disable=not screen.is_terminal, transient=True
+    )
+
+
 def show(*things: RenderableType) -> None:
     """Print things for people, each on lines of its own."""
     out = console()
@@ -163,20 +182,33 @@ def state(name: str) -> Text:
     return Text(clean(name), style=next(colors, ""))
 
 
-def table(*columns: str, rows: Iterable[Sequence[str | Text]], cut: str = "") -> Table:
-    """Return an aligned table that fits the terminal, by cutting some of its columns.
+def listing(columns: Columns, *, cut: str = "") -> Callable[[Iterable[Any]], Table]:
+    """Return what makes a table of items: aligned, and as wide as the terminal.
 
-    A heading has ``>`` in front where its column holds numbers.
+    Args:
+        columns: By their headings, which have ``>`` in front where these are numbers.
+        cut: The headings, separated by spaces, of columns that give way.
     """
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        heading = column.removeprefix(">")
-        justify: Literal["right", "left"] = "right" if column != heading else "left"
-        # Columns that may not be cut do not give way to those that may.
-        grid.add_column(heading, no_wrap=heading not in cut.split(), justify=justify)
-    for row in rows:
-        grid.add_row(*map(_cell, row))
-    return grid
+
+    def table(items: Iterable[Any]) -> Table:
+        grid = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold"
+        )
+        for column in columns:
+            heading = column.removeprefix(">")
+            justify: Literal["right", "left"] = "right" if column != heading else "left"
+            # Columns that may not be cut do not give way to those that may.
+            no_wrap = heading not in cut.split()
+            grid.add_column(heading, no_wrap=no_wrap, justify=justify)
+        for item in items:
+            cells = (
+                item[cell] if isinstance(cell, str) else cell(item)
+                for cell in columns.values()
+            )
+            grid.add_row(*map(_cell, cells))
+        return grid
+
+    return table
 
 
 def fields(*rows: tuple[str, str | Text | None]) -> Table:
@@ -190,8 +222,8 @@ def fields(*rows: tuple[str, str | Text | None]) -> Table:
     return grid
 
 
-def _cell(value: str | Text) -> Text:
-    text = Text(clean(value)) if isinstance(value, str) else value
+def _cell(value: Cell) -> Text:
+    text = value if isinstance(value, Text) else Text(clean(text_of(value)))
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 

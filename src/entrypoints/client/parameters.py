@@ -1,4 +1,4 @@
-"""``-p NAME=VALUE``: values in the types that the workflow's schema asks for.
+"""What is typed as NAME=VALUE: values in the types that the workflow's schema asks for.
 
 Rule of the file: it only chooses a type. A value that does not fit is sent as the
 text that it is, and so is a name that the schema does not have: the service
@@ -8,6 +8,7 @@ reports what is wrong, in one place for all its clients.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from galaxy_jobs.entrypoints import typed_text
@@ -30,6 +31,40 @@ def pairs(arguments: Sequence[str]) -> dict[str, list[str]]:
             raise Usage(f"-p takes NAME=VALUE, got {argument!r}.")
         texts.setdefault(name, []).append(text)
     return texts
+
+
+def labels(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the labels of ``--label KEY=VALUE``.
+
+    Raises:
+        Usage: An argument has no ``=``, or two are for the same key.
+    """
+    values: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key in values:
+            raise Usage(f"--label takes KEY=VALUE once for a key, got {argument!r}.")
+        values[key] = value
+    return values
+
+
+def since(text: str | None, option: str = "--since") -> str | None:
+    """Return the time of ``--since``, or another option, with its zone.
+
+    Raises:
+        Usage: It is no time, and no number of days or hours.
+    """
+    if text is None:
+        return None
+    try:
+        if text[-1:] in {"d", "h"}:
+            hours = int(text[:-1]) * (24 if text[-1] == "d" else 1)
+            return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError):
+        raise Usage(
+            f"{option} takes a time such as 2026-01-31T12:00, 36h or 7d, got {text!r}."
+        ) from None
 
 
 def typed(texts_by_name: Mapping[str, Sequence[str]], schema: Schema) -> dict[str, Any]:

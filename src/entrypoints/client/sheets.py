@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from galaxy_jobs.entrypoints.client import uploading
 from galaxy_jobs.entrypoints.client.errors import Usage
 
 
@@ -19,6 +21,8 @@ Body: TypeAlias = dict[str, Any]
 
 SHEET_SIZE = 8 * 2**20
 """Bytes of the largest sheet that is read."""
+
+_LABEL = "label:"
 
 _COLUMNS = ("name", "forward", "reverse", "url", "ext", "id")
 
@@ -51,7 +55,7 @@ def collection(
         if name in level:
             raise Usage(f"Element {place!r} is given twice.")
         level[name] = _Leaf(data(text, ext))
-    return _source(collection_type, _elements(root))
+    return source(collection_type, _elements(root))
 
 
 class _Leaf(dict[str, Any]):
@@ -71,12 +75,12 @@ def data(text: str, ext: str | None) -> Body:
     """Return the data of an element.
 
     Args:
-        text: An address, ``hda:ID``, ``ldda:ID`` or ``hdca:ID`` of Galaxy's, or the id
-            of a registered dataset.
-        ext: The format of data by address.
+        text: An address, the path of a file, ``hda:ID``, ``ldda:ID`` or ``hdca:ID`` of
+            Galaxy's, or the id of a registered dataset.
+        ext: The format of data by address, and of files whose names do not show it.
 
     Raises:
-        Usage: It has no format, or is a file.
+        Usage: It has no format, or there is no such file.
     """
     src, colon, id_ = text.partition(":")
     if "://" in text:
@@ -86,8 +90,10 @@ def data(text: str, ext: str | None) -> Body:
     if colon and src in {"hda", "ldda", "hdca"}:
         return {"source": {"src": src, "id": id_}}
     # Unlike that of pathlib, it fails for no text, such as one too long for a name.
-    if "/" in text or os.path.isfile(text):  # noqa: PTH113
-        raise Usage(f"{text!r} is a file of this computer, which Galaxy cannot read.")
+    if os.path.isfile(text):  # noqa: PTH113
+        return uploading.to_send(Path(text), ext)
+    if "/" in text:
+        raise Usage(f"There is no file {text!r}.")
     return {"dataset_id": text}
 
 
@@ -110,57 +116,80 @@ def sheet(path: Path, name: str | None, ext: str | None) -> Iterator[tuple[str, 
     if name is None:
         for place, row, content in samples:
             chosen = row.get("id")
-            if "elements" in content:
-                source = _source("paired", content["elements"])
-            else:
-                source = content.get("source") or _no_source(place)
-            dataset = {"name": row["name"], "source": source}
+            if "dataset_id" in content:
+                raise Usage(f"{place}: its data is a registered dataset already.")
+            dataset = {"name": row["name"], **content}
+            if ends := dataset.pop("elements", None):
+                dataset["source"] = source("paired", ends)
             yield place, dataset | ({"dataset_id": chosen} if chosen else {})
         return
     is_paired = "elements" in samples[0][2]
     elements = [{"name": row["name"], **content} for _, row, content in samples]
     type_ = "list:paired" if is_paired else "list"
-    yield str(path), {"name": name, "source": _source(type_, elements)}
+    yield str(path), {"name": name, "source": source(type_, elements)}
 
 
-def _no_source(place: str) -> Body:
-    raise Usage(f"{place}: its data is a registered dataset already.")
+def jobs(
+    path: Path,
+) -> Iterator[tuple[str, Mapping[str, Sequence[str]], Mapping[str, str]]]:
+    """Yield the dataset, the parameters and the labels of each job in a sheet.
+
+    Args:
+        path: A table with tabs or commas and a head of columns: ``dataset``;
+            ``label:KEY`` for labels, if wanted; any other column is an input of the
+            workflow, and a cell of it that is empty gives the input no value.
+
+    Raises:
+        Usage: The sheet cannot be read; it names the line.
+    """
+    for _, place, row in _records(path, _job_columns):
+        if not row.get("dataset"):
+            raise Usage(f"{place}: dataset is empty.")
+        dataset_id = row.pop("dataset")
+        texts = {name: text for name, text in row.items() if text}
+        labels = [name for name in texts if name.startswith(_LABEL)]
+        labelled = {name.removeprefix(_LABEL): texts.pop(name) for name in labels}
+        yield dataset_id, {name: [text] for name, text in texts.items()}, labelled
+
+
+def _job_columns(path: Path, columns: Sequence[str]) -> Sequence[str]:
+    if "dataset" not in columns or "" in columns or len({*columns}) < len(columns):
+        raise Usage(
+            f"{path}, line 1: expected the column dataset, and others once each that "
+            f"are label:KEY or an input; got {', '.join(columns) or 'none'}."
+        )
+    return columns
 
 
 def _samples(
     path: Path, ext: str | None
 ) -> Iterator[tuple[str, Mapping[str, str], Body]]:
     """Yield the place, the cells and the content of each sample."""
-    rows = _rows(path)
-    columns = _columns(path, next(rows, (0, []))[1])
-    data_columns = ("url",) if "url" in columns else ("forward", "reverse")
     lines: dict[str, int] = {}
-    for line, cells in rows:
-        place = f"{path}, line {line}"
-        if len(cells) > len(columns):
-            raise Usage(f"{place}: {len(cells)} cells in {len(columns)} columns.")
-        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+    for line, place, row in _records(path, _sample_columns):
+        data_columns = ("url",) if "url" in row else ("forward", "reverse")
         for column in ("name", *data_columns):
             if not row.get(column):
                 raise Usage(f"{place}: {column} is empty.")
         if (first := lines.setdefault(row["name"], line)) != line:
             raise Usage(f"{place}: {row['name']!r} stands in line {first}, too.")
-        try:
-            found = [data(row[name], row.get("ext") or ext) for name in data_columns]
-        except Usage as error:
-            raise Usage(f"{place}: {error}") from None
+        found = []
+        for column in data_columns:
+            there = f"{place}, column {column}"
+            try:
+                content = data(row[column], row.get("ext") or ext)
+            except Usage as error:
+                raise Usage(f"{there}: {error}") from None
+            found.append(content | ({"place": there} if "file" in content else {}))
         if len(found) == 1:
             yield place, row, found[0]
         else:
             pair = zip(data_columns, found, strict=True)
             yield place, row, {"elements": [{"name": end, **of} for end, of in pair]}
-    if not lines:
-        raise Usage(f"{path} has no samples.")
 
 
-def _columns(path: Path, head: Sequence[str]) -> Sequence[str]:
-    """Return the names of the columns, once they are checked."""
-    columns = [cell.strip().lower() for cell in head]
+def _sample_columns(path: Path, head: Sequence[str]) -> Sequence[str]:
+    columns = [cell.lower() for cell in head]
     is_paired = {"forward", "reverse"}.issubset(columns)
     if "name" not in columns or is_paired == ("url" in columns):
         raise Usage(
@@ -177,8 +206,13 @@ def _columns(path: Path, head: Sequence[str]) -> Sequence[str]:
     return columns
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Sequence[str]]]:
-    """Yield the rows that are not empty, with their lines."""
+def _records(
+    path: Path, columns_of: Callable[[Path, Sequence[str]], Sequence[str]]
+) -> Iterator[tuple[int, str, dict[str, str]]]:
+    """Yield the line, the place and the cells of each row that is not empty.
+
+    The columns of a head are checked by `columns_of`. Cells that a row lacks are empty.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text = file.read(SHEET_SIZE + 1)
@@ -191,18 +225,23 @@ def _rows(path: Path) -> Iterator[tuple[int, Sequence[str]]]:
     lines = text.splitlines()
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise Usage(f"{path}, line {reader.line_num}: {error}.") from None
-        if row is None:
-            return
-        if any(cell.strip() for cell in row):
-            yield reader.line_num, row
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise Usage(f"{path}, line {reader.line_num}: {error}.") from None
+    rows = [(line, cells) for line, cells in rows if any(cells)]
+    columns = columns_of(path, rows[0][1] if rows else [])
+    if len(rows) <= 1:
+        raise Usage(f"{path} has no samples.")
+    for line, cells in rows[1:]:
+        place = f"{path}, line {line}"
+        if len(cells) > len(columns):
+            raise Usage(f"{place}: {len(cells)} cells in {len(columns)} columns.")
+        yield line, place, dict(zip_longest(columns, cells, fillvalue=""))
 
 
-def _source(collection_type: str, elements: Sequence[Body]) -> Body:
+def source(collection_type: str, elements: Sequence[Any]) -> Body:
+    """Return the source of a collection with these elements."""
     return {
         "src": "collection",
         "collection_type": collection_type,

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from itertools import chain, repeat
 from typing import Any
+from uuid import uuid4
 
-from attrs import define
+from attrs import define, field
 
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Unreachable
 from galaxy_jobs.entrypoints.client.http import Answer, Api
@@ -29,11 +30,16 @@ NOTHING_STARTED = frozenset({"galaxy-unavailable", "too-many-requests"})
 """The problems with these statuses that rule out that anything was started."""
 
 
+def _key(given: str | None) -> str:
+    return given or str(uuid4())
+
+
 @define
 class Submitter:
     """Sends one submission until its outcome is known.
 
     Attributes:
+        key: The idempotency key; made up if it is None.
         retry_timeout: Seconds for which a service in trouble is tried again.
         settling_timeout: Seconds for which a submission may stay unsettled. By default
             the service looks for a lost run after two minutes, and again after ten.
@@ -41,7 +47,7 @@ class Submitter:
     """
 
     api: Api
-    key: str
+    key: str = field(converter=_key)
     retry_timeout: float = 60.0
     settling_timeout: float = 900.0
     report: Callable[[str], None] = note

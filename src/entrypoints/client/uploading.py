@@ -8,18 +8,24 @@ machine, and a command that was interrupted is typed once more.
 from __future__ import annotations
 
 import hashlib
-import io
-import re
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from urllib3 import PoolManager, Timeout, exceptions
 
+from galaxy_jobs.entrypoints import file_names
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Usage
 from galaxy_jobs.entrypoints.client.http import Api
@@ -41,8 +47,6 @@ WAIT = 30
 """Seconds for which each request waits for a file to be verified."""
 
 Advance = Callable[[int], None]
-
-_PAIR = re.compile(r"(?P<sample>.+?)[._-]R?(?P<read>[12])(?:_\d+)?(?:\.|$)")
 
 
 def upload(
@@ -83,93 +87,132 @@ def upload(
             _send_missing(api, opened, path, advance)
         else:
             advance(stat.st_size)
-        complete = _completed(api, upload_id, digest.result)
+        shown: Mapping[str, Any] = {}
+        while shown.get("state") != "complete":
+            shown = api.post("uploads", upload_id, "complete", wait=WAIT).data
+        if shown["sha256"] not in {None, digest.result()}:
+            raise CommandFailed("What is stored is not the file; it changed meanwhile.")
     if path.stat().st_mtime_ns != stat.st_mtime_ns:
         raise CommandFailed(f"{path} has changed while it was uploaded.")
-    dataset: Mapping[str, Any] = complete["dataset"]
+    dataset: Mapping[str, Any] = shown["dataset"]
     return dataset
 
 
-def collection(
-    kind: str, datasets: Sequence[tuple[str, str]]
-) -> list[Mapping[str, Any]]:
-    """Return the elements of a collection of uploaded files.
+def to_send(path: Path, ext: str | None) -> dict[str, Any]:
+    """Return the data of a dataset or an element that is a file, for :func:`send`.
+
+    Raises:
+        Usage: No format is given, and its name does not show one.
+    """
+    if found := ext or file_names.format_of(path.name):
+        return {"file": path, "ext": found}
+    raise Usage(f"The name of {path} does not show its format: give --ext.")
+
+
+def collection(kind: str, files: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    """Return the elements of a collection of files.
 
     Args:
-        kind: ``list``, ``paired`` or ``list:paired``; the files of pairs are told by
-            ``_1`` and ``_2`` or ``_R1`` and ``_R2`` in their names.
-        datasets: The name of each file, and the id of its dataset.
+        kind: ``list``, ``paired`` or ``list:paired``; pairs are told by the names.
+        files: What :func:`to_send` returned of each.
 
     Raises:
         Usage: The names do not fit the type.
     """
+    names = [file["file"].name for file in files]
     if kind == "list":
         return [
-            {"name": name.partition(".")[0] or name, "dataset_id": id_}
-            for name, id_ in datasets
+            {"name": file_names.element_name(name), **file}
+            for name, file in zip(names, files, strict=True)
         ]
-    pairs: dict[str, dict[str, str]] = {}
-    for name, id_ in datasets:
-        match = _PAIR.match(name)
-        if match is None:
-            raise Usage(f"{name} has no _1, _2, _R1 or _R2 in its name.")
-        read = {"1": "forward", "2": "reverse"}[match["read"]]
-        if read in pairs.setdefault(match["sample"], {}):
-            raise Usage(f"Two files are the {read} reads of {match['sample']}.")
-        pairs[match["sample"]][read] = id_
-    for sample, found in pairs.items():
-        if len(found) != len(("forward", "reverse")):
-            raise Usage(f"{sample} has only {', '.join(found)} reads.")
-    elements: list[Mapping[str, Any]] = [
+    pairs, single = file_names.pairs_of(names)
+    if single:
+        raise Usage(
+            f"{', '.join(names[place] for place in single)}: no mate is given. The "
+            "names of a pair differ in _1 and _2, or _R1 and _R2, alone."
+        )
+    elements = [
         {
-            "name": sample,
+            "name": pair.name,
             "elements": [
-                {"name": read, "dataset_id": found[read]}
-                for read in ("forward", "reverse")
+                {"name": "forward", **files[pair.forward]},
+                {"name": "reverse", **files[pair.reverse]},
             ],
         }
-        for sample, found in pairs.items()
+        for pair in pairs
     ]
     if kind == "list:paired":
         return elements
     if kind == "paired" and len(elements) == 1:
-        inner: list[Mapping[str, Any]] = elements[0]["elements"]
+        inner: Sequence[Any] = elements[0]["elements"]
         return inner
     raise Usage(
         f"--collection is {kind}; expected list, paired (of one pair) or list:paired."
     )
 
 
+def send(api: Api, body: dict[str, Any], advance: Advance) -> Mapping[str, Any] | None:
+    """Upload the files in the body of a dataset, and put their datasets there.
+
+    Without an id, the dataset gets one that is the same for the same files, so that
+    nothing is registered twice if the command is repeated.
+
+    Returns:
+        The dataset, if it is a file itself; it is registered then.
+
+    Raises:
+        Usage, CommandFailed: As for :func:`upload`.
+    """
+    if "file" in body:
+        path, id_ = body["file"], body.get("dataset_id")
+        dataset = upload(api, path, ext=body["ext"], dataset_id=id_, advance=advance)
+        if dataset["name"] != body["name"]:
+            new = {"name": body["name"]}
+            dataset = api.change("datasets", dataset["dataset_id"], body=new).data
+        return dataset
+    found = [element for element in _inside(body) if "file" in element]
+    for element in found:
+        path, ext = element.pop("file"), element.pop("ext")
+        place = element.pop("place", None)
+        try:
+            sent = upload(api, path, ext=ext, dataset_id=None, advance=advance)
+        except CommandFailed:
+            if place:
+                output.note(f"{place}: it is not uploaded.")
+            raise
+        element["dataset_id"] = sent["dataset_id"]
+    if found and not body.get("dataset_id"):
+        body["dataset_id"] = str(uuid5(NAMESPACE_URL, json.dumps(body)))
+    return None
+
+
+def size(body: Mapping[str, Any]) -> int:
+    """Return the bytes of all files in the body of a dataset.
+
+    Those that cannot be read count nothing, as :func:`upload` will say.
+    """
+    total = 0
+    for content in (body, *_inside(body)):
+        with suppress(OSError):
+            total += content["file"].stat().st_size if "file" in content else 0
+    return total
+
+
+def _inside(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the elements of a dataset or an element, and theirs."""
+    for element in content.get("source", content).get("elements", ()):
+        yield element
+        yield from _inside(element)
+
+
 @contextmanager
 def progress(total: int) -> Iterator[Advance]:
     """Show the progress of so many bytes, on a terminal alone."""
-    from rich.progress import (  # noqa: PLC0415 - slow to import
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    screen = output.Screen(stderr=True)
-    columns = (
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    disable = not screen.is_terminal
-    with Progress(*columns, console=screen, transient=True, disable=disable) as bar:
+    size = DownloadColumn(binary_units=True)
+    columns = (BarColumn(), size, TransferSpeedColumn(), TimeRemainingColumn())
+    with output.progress_bar(*columns) as bar:
         task = bar.add_task("", total=total)
         yield lambda size: bar.advance(task, size)
-
-
-def size(path: Path) -> int:
-    """Return the size of a file; 0 if it cannot be read, as :func:`upload` will say."""
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:  # such as a name that is too long
-        return 0
 
 
 def _key(api: Api, path: Path, body: Mapping[str, Any]) -> str:
@@ -218,23 +261,21 @@ def _send(
     offset = (number - 1) * opened["part_size"]
     size: int = min(opened["part_size"], opened["size"] - offset)
     body = {"numbers": [number], "sha256": {str(number): _sha256(path, offset, size)}}
+    parts = ("uploads", opened["upload_id"], "parts")
     reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(2 ** (attempt - 1))
-        (part,) = api.post("uploads", opened["upload_id"], "parts", body=body).data[
-            "parts"
-        ]
+        (part,) = api.post(*parts, body=body).data["parts"]
         try:
-            with path.open("rb") as file:
-                answer = connections.request(
-                    part["method"],
-                    part["url"],
-                    body=_Slice(file, offset, size),
-                    headers={**part["headers"], "Content-Length": str(size)},
-                    timeout=Timeout(connect=10, read=PART_TIMEOUT),
-                    retries=False,
-                )
+            answer = connections.request(
+                part["method"],
+                part["url"],
+                body=_pieces(path, offset, size),
+                headers={**part["headers"], "Content-Length": str(size)},
+                timeout=Timeout(connect=10, read=PART_TIMEOUT),
+                retries=False,
+            )
         except exceptions.HTTPError as error:
             reason = type(error).__name__
             continue
@@ -247,42 +288,17 @@ def _send(
     )
 
 
-def _completed(
-    api: Api, upload_id: str, digest: Callable[[], str]
-) -> Mapping[str, Any]:
-    while True:
-        shown: Mapping[str, Any] = api.post(
-            "uploads", upload_id, "complete", wait=WAIT
-        ).data
-        if shown["state"] == "complete":
-            break
-    if shown["sha256"] not in {None, digest()}:
-        raise CommandFailed("What is stored is not the file; it changed meanwhile.")
-    return shown
-
-
-class _Slice(io.RawIOBase):
-    """A part of a file, as a body."""
-
-    def __init__(self, file: io.BufferedReader, offset: int, size: int) -> None:
-        super().__init__()
+def _pieces(path: Path, offset: int, size: int) -> Iterator[bytes]:
+    """Yield a part of a file."""
+    with path.open("rb") as file:
         file.seek(offset)
-        self._file, self._left = file, size
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
-        piece = self._file.read(wanted)
-        self._left -= len(piece)
-        return piece
+        while piece := file.read(min(READ_SIZE, size)):
+            size -= len(piece)
+            yield piece
 
 
 def _sha256(path: Path, offset: int, size: int) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        part = _Slice(file, offset, size)
-        while piece := part.read(READ_SIZE):
-            digest.update(piece)
+    for piece in _pieces(path, offset, size):
+        digest.update(piece)
     return digest.hexdigest()

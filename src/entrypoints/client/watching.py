@@ -47,6 +47,45 @@ class Stopwatch:
         return self.at
 
 
+def answers(
+    ask: Callable[[], Answer],
+    interval: float,
+    command: str,
+    *,
+    answered_at: float | None = None,
+) -> Iterator[Answer]:
+    """Yield what a service answers, time after time; an outage is waited for.
+
+    Args:
+        ask: Sends the request.
+        interval: Seconds from one request to the next.
+        command: What can be typed to go on after a long outage.
+        answered_at: The monotonic time at which it answered before, if it did.
+
+    Raises:
+        Refused: There is no such thing.
+        Unreachable: The service has not answered for :data:`UNREACHABLE_TIMEOUT`, or
+            never did.
+    """
+    while True:
+        asked_at = time.monotonic()
+        try:
+            answer = ask()
+        except (Refused, Unreachable) as error:
+            gone = isinstance(error, Refused) and error.retry_after is None
+            if gone or answered_at is None:
+                raise
+            if time.monotonic() - answered_at > UNREACHABLE_TIMEOUT:
+                error.hint = f"Come back with: {command}"
+                raise
+            output.note(f"{error} Asking again.")
+            time.sleep(2 * interval)
+        else:
+            answered_at = time.monotonic()
+            yield answer
+            time.sleep(max(0.0, interval - (time.monotonic() - asked_at)))
+
+
 def changes(
     api: Api,
     invocation_id: str,
@@ -60,37 +99,24 @@ def changes(
     state is of interest, the service is asked less often.
 
     Raises:
-        Refused: There is none.
-        Unreachable: The service has not answered for :data:`UNREACHABLE_TIMEOUT`.
+        Refused, Unreachable: As for :func:`answers`.
     """
     last: job_views.Job | None = None
-    answered = time.monotonic()
-    while True:
+
+    def ask() -> Answer:
         check()
-        asked = time.monotonic()
-        try:
-            if ended:
-                answer = api.get("jobs", invocation_id, wait=WAIT, until="ended")
-            else:
-                answer = api.get("jobs", invocation_id, wait=last and POLL_INTERVAL)
-        except (Refused, Unreachable) as error:
-            gone = isinstance(error, Refused) and error.retry_after is None
-            if gone or last is None:
-                raise
-            if time.monotonic() - answered > UNREACHABLE_TIMEOUT:
-                error.hint = f"Come back with: galaxy-jobs watch {invocation_id}"
-                raise
-            output.note(f"{error} Asking again.")
-            time.sleep(2 * POLL_INTERVAL)
-            continue
-        answered = time.monotonic()
+        if ended:
+            return api.get("jobs", invocation_id, wait=WAIT, until="ended")
+        return api.get("jobs", invocation_id, wait=last and POLL_INTERVAL)
+
+    command = f"galaxy-jobs watch {invocation_id}"
+    for answer in answers(ask, POLL_INTERVAL, command):
         job = {**answer.data, "observed_at": None}
         if job != last:
             last = job
             yield answer
             if job["state"] in job_views.ENDED:
                 return
-        time.sleep(max(0.0, POLL_INTERVAL - (time.monotonic() - asked)))
 
 
 def follow(api: Api, invocation_id: str, *, as_json: bool, ended: bool = False) -> int:

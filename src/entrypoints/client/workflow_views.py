@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from galaxy_jobs.entrypoints import wording
@@ -23,18 +22,14 @@ MAX_INTEGER = 2**63 - 1
 """Every integer is at most that: a bound that is not worth a word."""
 
 
-def workflows(items: list[Mapping[str, Any]]) -> Table:
-    """Return the table of a list of workflows."""
-    rows = [
-        (
-            item["name"],
-            "" if item["version"] is None else str(item["version"]),
-            item["problem"] or "",
-        )
-        for item in items
-    ]
-    columns = ("workflow", ">version", "problem")
-    return output.table(*columns, rows=rows, cut="workflow problem")
+workflows = output.listing(
+    {
+        "workflow": "name",
+        ">version": "version",
+        "problem": "problem",
+    },
+    cut="workflow problem",
+)
 
 
 def detail(workflow: Mapping[str, Any]) -> RenderableType:
@@ -68,17 +63,14 @@ def detail(workflow: Mapping[str, Any]) -> RenderableType:
 
 def _block(name: str, schema: Schema, *, is_required: bool) -> list[RenderableType]:
     """Return the lines about a parameter, which wrap at the width of a terminal."""
-    singles, _ = parameters.alternatives(schema)
-    columns = [name for one in singles for name in _columns(one)]
+    columns = _single(schema)[0].get("x-galaxy-columns", ())
+    names = [str(column["name"]) for column in columns if "name" in column]
     default = schema.get("default")
+    use = "optional" if default is None else f"default: {text_of(default)}"
     lines = [
         takes(schema),
-        f"columns: {', '.join(columns)}" if columns else None,
-        "required"
-        if is_required
-        else "optional"
-        if default is None
-        else f"default: {text_of(default)}",
+        f"columns: {', '.join(names)}" if names else "",
+        "required" if is_required else use,
         str(schema.get("description", "")),
     ]
     return [
@@ -89,12 +81,6 @@ def _block(name: str, schema: Schema, *, is_required: bool) -> list[RenderableTy
             if line
         ),
     ]
-
-
-def _columns(single: Schema) -> list[str]:
-    """Return the names of the columns of a sample sheet."""
-    columns = single.get("x-galaxy-columns", ())
-    return [str(column["name"]) for column in columns if "name" in column]
 
 
 def _labelled(single: Schema) -> list[Any]:
@@ -151,8 +137,7 @@ def _required(workflow: Mapping[str, Any]) -> list[str]:
 
 def _example(schema: Schema) -> str:
     """Return a value of an input, as it is typed."""
-    singles, _ = parameters.alternatives(schema)
-    single = next((choice for choice in singles if choice.get("type") != "null"), {})
+    single, _ = _single(schema)
     kind = _kind(single)
     if kind in {"integer", "number"}:
         return wording.number(_example_number(single))
@@ -182,8 +167,7 @@ _EXAMPLES = {
 
 def takes(schema: Schema) -> str:
     """Return what an input takes, in words."""
-    singles, multiple = parameters.alternatives(schema)
-    single = next((choice for choice in singles if choice.get("type") != "null"), {})
+    single, multiple = _single(schema)
     return wording.takes(
         _kind(single),
         options=_labelled(single),
@@ -195,6 +179,13 @@ def takes(schema: Schema) -> str:
         collection_type=single.get("x-galaxy-collection-type"),
         multiple=multiple,
     )
+
+
+def _single(schema: Schema) -> tuple[Schema, bool]:
+    """Return the schema of a value of an input, and whether it takes several."""
+    singles, multiple = parameters.alternatives(schema)
+    given = (single for single in singles if single.get("type") != "null")
+    return next(given, {}), multiple
 
 
 def _bound(single: Schema, word: str) -> float | None:

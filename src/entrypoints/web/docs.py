@@ -9,15 +9,20 @@ import json
 import shlex
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
-from litestar import Response, get
+from litestar import Response
 
 from galaxy_jobs.entrypoints.api import openapi
 from galaxy_jobs.entrypoints.api.auth import caller_of
+from galaxy_jobs.entrypoints.api.routing import Routes
 from galaxy_jobs.entrypoints.web.render import AnyRequest, page
 
 
-@get("/docs", sync_to_thread=True)
+ROUTES = Routes("/")
+
+
+@ROUTES.get("/docs")
 def get_docs_page(request: AnyRequest) -> Response[str]:
     """Show the OpenAPI document, with an example of each request."""
     document = openapi.document(request.app)
@@ -44,12 +49,17 @@ def _curl(
     signed_in: bool,
 ) -> str:
     """Return a command that sends an example of a request."""
+    needed = {}
     for parameter in operation.get("parameters", []):
+        example = parameter["schema"].get("examples", [""])[0]
         if parameter["in"] == "path":
-            example = parameter["schema"]["examples"][0]
             path = path.replace(f"{{{parameter['name']}}}", example)
+        elif parameter["in"] == "query" and parameter["required"]:
+            needed[parameter["name"]] = example
+    if needed:
+        path += f"?{urlencode(needed)}"
     command = "curl" if method == "get" else f"curl -X {method.upper()}"
-    parts = [f"{command} {base}{path}"]
+    parts = [f"{command} {shlex.quote(base + path)}"]
     if signed_in and operation["security"]:
         parts.append("-H 'Authorization: Bearer TOKEN'")
     for media_type, body in operation.get("requestBody", {}).get("content", {}).items():

@@ -27,11 +27,7 @@ from datetime import datetime
 import structlog
 from attrs import define, field
 
-from galaxy_jobs.adapters.broadcast import (
-    Broadcast,
-    Subscription,
-    TransitionFilter,
-)
+from galaxy_jobs.adapters.broadcast import Broadcast, Subscription, TransitionFilter
 from galaxy_jobs.domain import SERVICE, Invocation, InvocationId, ports
 from galaxy_jobs.domain.errors import StoreUnavailable
 from galaxy_jobs.domain.model.invocation import Revision

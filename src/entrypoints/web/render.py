@@ -24,14 +24,7 @@ from litestar.params import QueryParameter
 from litestar.static_files import create_static_files_router
 from markupsafe import Markup, escape
 
-from galaxy_jobs.domain import (
-    CollectionData,
-    Dataset,
-    InvocationState,
-    Progress,
-    Scope,
-    UnusableDataset,
-)
+from galaxy_jobs import domain
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, caller_of
 from galaxy_jobs.entrypoints.typed_text import text_of
 from galaxy_jobs.entrypoints.wording import age, data, duration, number, progress, size
@@ -42,10 +35,23 @@ AnyRequest: TypeAlias = Request[Any, Any, Any]
 Text: TypeAlias = Annotated[str | None, QueryParameter(description="a text")]
 """A query parameter of a page."""
 
+
+def policy(*elsewhere: str) -> Mapping[str, str]:
+    """Return the header that limits what a page loads, and where it sends to.
+
+    Args:
+        elsewhere: Other origins to which its scripts send files.
+    """
+    targets = " ".join(["'self'", *elsewhere])
+    return {
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+        f"style-src 'self'; img-src 'self'; connect-src {targets}; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    }
+
+
 HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
-    "style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    **policy(),
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     # Nothing is left to be seen after signing out, not even by going back.
@@ -69,9 +75,16 @@ ASSETS_ROUTER = create_static_files_router(
 )
 
 STATES: Mapping[str, str] = {
-    state.value: state.value.replace("_", " ").capitalize() for state in InvocationState
+    state.value: state.value.replace("_", " ").capitalize()
+    for state in domain.InvocationState
 }
 """The states in words, by their stored values."""
+
+ITEM_STATES: Mapping[str, str] = {
+    state: state.replace("_", " ")
+    for state in ("waiting", "submitting", "unknown", *STATES, "rejected")
+}
+"""The states of items of batches in words: those of submissions without a job, too."""
 
 
 def moment(at: datetime) -> str:
@@ -90,18 +103,19 @@ def code(sentence: str) -> Markup:
     return Markup(html)  # noqa: S704 - escaped above
 
 
-def counted(counts: Progress, state: str, blocked: int = 0) -> str:
+def counted(counts: domain.Progress, state: str, blocked: int = 0) -> str:
     """Return the progress of a job in words; *blocked* jobs failed and never ran."""
     if not counts.total:
         return "no jobs yet"
     return progress({**asdict(counts), "blocked": blocked}, state, noun="")
 
 
-def labelled(dataset: Dataset | UnusableDataset) -> str:
+def labelled(dataset: domain.Dataset | domain.UnusableDataset) -> str:
     """Return a dataset as lists offer it, such as ``Plate 1 (list of txt, ok)``."""
-    described = dataset.description if isinstance(dataset, Dataset) else None
-    if isinstance(dataset, Dataset) and isinstance(dataset.source, CollectionData):
-        source = dataset.source
+    if not isinstance(dataset, domain.Dataset):
+        return dataset.name
+    source, described = dataset.source, dataset.description
+    if isinstance(source, domain.CollectionData):
         return f"{dataset.name} ({source.collection_type} of {source.count})"
     if described is None:
         return dataset.name
@@ -118,20 +132,17 @@ _templates = Environment(
     auto_reload=False,
 )
 _templates.globals.update(
-    ASSETS=ASSETS, STATES=STATES, age=age, version=version("galaxy-jobs")
+    ASSETS=ASSETS,
+    ITEM_STATES=ITEM_STATES,
+    STATES=STATES,
+    age=age,
+    version=version("galaxy-jobs"),
 )
-for _filter in (
-    code,
-    counted,
-    duration,
-    labelled,
-    moment,
-    number,
-    segment,
-    size,
-    text_of,
-):
-    _templates.filters[_filter.__name__] = _filter
+_templates.filters |= {
+    function.__name__: function
+    for function in (code, counted, duration, labelled, moment, number, segment, size)
+}
+_templates.filters["text_of"] = text_of
 
 
 def page(
@@ -146,7 +157,7 @@ def page(
     caller = caller_of(request)
     html = _templates.get_template(template).render(
         signed_in=caller.name,
-        may_submit=caller.may(Scope.SUBMIT),
+        may_submit=caller.may(domain.Scope.SUBMIT),
         **context,
     )
     return Response(

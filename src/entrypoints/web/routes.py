@@ -16,7 +16,16 @@ from galaxy_jobs.entrypoints.api import exception_handlers
 from galaxy_jobs.entrypoints.api.auth import PAGE, SAFE_METHODS, Connection
 from galaxy_jobs.entrypoints.api.host_and_origin import is_same_origin
 from galaxy_jobs.entrypoints.api.problems import Refused
-from galaxy_jobs.entrypoints.web import docs, pages, render, sign_in, submit
+from galaxy_jobs.entrypoints.web import (
+    batches,
+    docs,
+    many,
+    pages,
+    render,
+    sign_in,
+    submit,
+    upload,
+)
 from galaxy_jobs.entrypoints.web.forms import form_of
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
@@ -68,15 +77,20 @@ def router() -> Router:
     return Router(
         "/",
         route_handlers=[
-            *pages.ROUTES,
-            *sign_in.ROUTES,
-            *submit.ROUTES,
+            pages.ROUTES,
+            batches.ROUTES,
+            many.ROUTES,
+            sign_in.ROUTES,
+            submit.ROUTES,
+            upload.ROUTES,
             render.ASSETS_ROUTER,
-            docs.get_docs_page,
+            docs.ROUTES,
             get_nothing,
         ],
         dependencies={
             "form": Provide(form_of),
+            "typed": Provide(pages.Typed, sync_to_thread=False),
+            "signing_in": Provide(sign_in.SigningIn, sync_to_thread=False),
             "forms": Provide(submit.Forms, sync_to_thread=False),
         },
         exception_handlers={Exception: problem_page},

@@ -14,25 +14,22 @@ from secrets import token_urlsafe
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from litestar import Response, get, post
+from attrs import frozen
+from litestar import Response
 from litestar.params import QueryParameter
 from litestar.response import Redirect
 
-from galaxy_jobs.domain import IdentityProviders
-from galaxy_jobs.domain.errors import (
-    BadToken,
-    DomainError,
-    IssuerUnavailable,
-    NoPermission,
-    SignInRefused,
-)
+from galaxy_jobs.domain import IdentityProviders, errors
 from galaxy_jobs.domain.use_cases import SignIn, SignOut
 from galaxy_jobs.entrypoints.api.auth import COOKIE, SIGN_IN_FORM, TokenCache
 from galaxy_jobs.entrypoints.api.parameters import ANY_QUERY, Needs
 from galaxy_jobs.entrypoints.api.problems import STATUS
+from galaxy_jobs.entrypoints.api.routing import Routes
 from galaxy_jobs.entrypoints.web.forms import Form
 from galaxy_jobs.entrypoints.web.render import AnyRequest, is_htmx, page
 
+
+ROUTES = Routes("/")
 
 SIGN_IN = "/sign-in"
 """The path of the page where a token is entered."""
@@ -46,7 +43,11 @@ PENDING = "galaxy_jobs_sign_in"
 PENDING_LIFETIME = 600
 """Seconds in which a browser may sign in there."""
 
-SIGN_IN_ERRORS = (SignInRefused, NoPermission, IssuerUnavailable)
+SIGN_IN_ERRORS = (
+    errors.SignInRefused,
+    errors.NoPermission,
+    errors.IssuerUnavailable,
+)
 
 Target: TypeAlias = Annotated[
     str, QueryParameter(name="next", description="where to go from here")
@@ -56,60 +57,77 @@ _LOCAL = re.compile(r"/(?![/\\])[!-~]{0,4000}")
 """The path of a page here; two slashes begin the address of another site."""
 
 
-@get(SIGN_IN, opt={SIGN_IN_FORM: True})
+@frozen
+class SigningIn:
+    """Makes the page to sign in (a dependency of routes)."""
+
+    token_cache: Needs[TokenCache]
+    identity_providers: Needs[IdentityProviders]
+
+    async def page(
+        self, request: AnyRequest, target: str, error: errors.DomainError | None = None
+    ) -> Response[Any]:
+        """Return the page, with why signing in failed."""
+        return page(
+            request,
+            "sign_in.html",
+            status=200 if error is None else STATUS[error.code],
+            needed=await self.token_cache.required(),
+            issuers=self.identity_providers.offering_sign_in,
+            target=_here(target),
+            error=error,
+        )
+
+
+@ROUTES.get(SIGN_IN, opt={SIGN_IN_FORM: True})
 async def get_sign_in_page(
     request: AnyRequest,
-    token_cache: Needs[TokenCache],
-    identity_providers: Needs[IdentityProviders],
+    signing_in: Needs[SigningIn],
     target: Target = "/",
 ) -> Response[str]:
     """Ask for a token, if one is needed, or lead to an identity provider."""
-    return await _page(request, token_cache, identity_providers, target)
+    return await signing_in.page(request, target)
 
 
-@post(SIGN_IN, opt={SIGN_IN_FORM: True})
+@ROUTES.post(SIGN_IN, guards=[], opt={SIGN_IN_FORM: True})
 async def post_sign_in_form(
     request: AnyRequest,
     form: Needs[Form],
-    token_cache: Needs[TokenCache],
-    identity_providers: Needs[IdentityProviders],
+    signing_in: Needs[SigningIn],
 ) -> Response[Any]:
     """Give the browser a cookie with a valid token."""
     token, target = form.get("token", "").strip(), form.get("next", "")
     try:
-        await token_cache.verify(token)
-    except (BadToken, *SIGN_IN_ERRORS) as error:
-        return await _page(request, token_cache, identity_providers, target, error)
+        await signing_in.token_cache.verify(token)
+    except (errors.BadToken, *SIGN_IN_ERRORS) as error:
+        return await signing_in.page(request, target, error)
     return _signed_in(request, token, target)
 
 
-@get(f"{SIGN_IN}/provider", opt={SIGN_IN_FORM: True})
+@ROUTES.get(f"{SIGN_IN}/provider", opt={SIGN_IN_FORM: True})
 async def get_provider(
     request: AnyRequest,
-    token_cache: Needs[TokenCache],
-    identity_providers: Needs[IdentityProviders],
+    signing_in: Needs[SigningIn],
     issuer: Annotated[str, QueryParameter(description="the identity provider")],
     target: Target = "/",
 ) -> Response[Any]:
     """Lead the browser to an identity provider."""
     secret, here = token_urlsafe(32), f"{_base(request)}{CALLBACK}"
     try:
-        url = await asyncio.to_thread(
-            identity_providers.sign_in_url, issuer, secret, here
-        )
+        sign_in_url = signing_in.identity_providers.sign_in_url
+        url = await asyncio.to_thread(sign_in_url, issuer, secret, here)
     except SIGN_IN_ERRORS as error:
-        return await _page(request, token_cache, identity_providers, target, error)
+        return await signing_in.page(request, target, error)
     pending = urlencode({"secret": secret, "issuer": issuer, "next": _here(target)})
     response = Redirect(url, status_code=303)
     _set_cookie(request, response, PENDING, quote(pending), PENDING_LIFETIME)
     return response
 
 
-@get(CALLBACK, opt={SIGN_IN_FORM: True, ANY_QUERY: True})
+@ROUTES.get(CALLBACK, opt={SIGN_IN_FORM: True, ANY_QUERY: True})
 async def get_callback(
     request: AnyRequest,
-    token_cache: Needs[TokenCache],
-    identity_providers: Needs[IdentityProviders],
+    signing_in: Needs[SigningIn],
     sign_in: Needs[SignIn],
 ) -> Response[Any]:
     """Give the browser a cookie with a session, when it comes back."""
@@ -124,14 +142,14 @@ async def get_callback(
             dict(request.query_params.items()),
         )
     except SIGN_IN_ERRORS as error:
-        response = await _page(request, token_cache, identity_providers, target, error)
+        response = await signing_in.page(request, target, error)
     else:
         response = _signed_in(request, text, target)
     response.delete_cookie(PENDING, SIGN_IN)
     return response
 
 
-@post("/sign-out")
+@ROUTES.post("/sign-out", guards=[])
 async def post_sign_out_form(
     request: AnyRequest, token_cache: Needs[TokenCache], sign_out: Needs[SignOut]
 ) -> Redirect:
@@ -142,24 +160,6 @@ async def post_sign_out_form(
     response = Redirect(SIGN_IN, status_code=303)
     response.delete_cookie(COOKIE)
     return response
-
-
-async def _page(
-    request: AnyRequest,
-    token_cache: TokenCache,
-    identity_providers: IdentityProviders,
-    target: str,
-    error: DomainError | None = None,
-) -> Response[Any]:
-    return page(
-        request,
-        "sign_in.html",
-        status=200 if error is None else STATUS[error.code],
-        needed=await token_cache.required(),
-        issuers=identity_providers.offering_sign_in,
-        target=_here(target),
-        error=error,
-    )
 
 
 def _signed_in(request: AnyRequest, text: str, target: str) -> Response[Any]:
@@ -217,12 +217,3 @@ def to_sign_in(request: AnyRequest) -> Response[Any]:
     if is_htmx(request):  # a script would put the form in the place of the part
         return Response(None, status_code=401, headers={"HX-Redirect": sign_in})
     return Redirect(sign_in, status_code=303)
-
-
-ROUTES = [
-    get_sign_in_page,
-    post_sign_in_form,
-    get_provider,
-    get_callback,
-    post_sign_out_form,
-]

@@ -11,21 +11,23 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from attrs import evolve, frozen
-from litestar import Response, get, post
+from litestar import Response
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect
 
 from galaxy_jobs import domain
 from galaxy_jobs.domain import DatasetId, InvocationId, errors, ports, use_cases
 from galaxy_jobs.entrypoints.api import problems
-from galaxy_jobs.entrypoints.api.auth import Caller, requires
+from galaxy_jobs.entrypoints.api.auth import Caller
 from galaxy_jobs.entrypoints.api.parameters import Needs, idempotency_key
-from galaxy_jobs.entrypoints.api.threads import asks_galaxy
+from galaxy_jobs.entrypoints.api.routing import Routes
 from galaxy_jobs.entrypoints.hints import explain
 from galaxy_jobs.entrypoints.web.forms import Field, Form
 from galaxy_jobs.entrypoints.web.pages import to_job
 from galaxy_jobs.entrypoints.web.render import AnyRequest, Text, page
 
+
+ROUTES = Routes("/")
 
 LISTED_WORKFLOWS = 200
 """Workflows on the page to choose from; others are found by searching."""
@@ -209,8 +211,7 @@ class Forms:
             return self.page(request, form, error)
 
 
-@get("/ui/submit")
-@asks_galaxy
+@ROUTES.get("/ui/submit", asks_galaxy=True)
 def get_submit_page(
     *,
     request: AnyRequest,
@@ -236,8 +237,7 @@ def get_submit_page(
     )
 
 
-@get("/ui/datasets")
-@asks_galaxy
+@ROUTES.get("/ui/datasets", asks_galaxy=True)
 def get_datasets(
     *,
     request: AnyRequest,
@@ -259,8 +259,7 @@ def get_datasets(
     return page(request, "datasets.html", datasets=datasets)
 
 
-@post("/ui/submit", guards=[requires(domain.Scope.SUBMIT)])
-@asks_galaxy
+@ROUTES.post("/ui/submit", asks_galaxy=True)
 def post_submit_form(
     *,
     request: AnyRequest,
@@ -290,8 +289,7 @@ def post_submit_form(
     )
 
 
-@get("/ui/jobs/{invocation_id:str}/rerun")
-@asks_galaxy
+@ROUTES.get("/ui/jobs/{invocation_id:str}/rerun", asks_galaxy=True)
 def get_rerun_page(
     *,
     request: AnyRequest,
@@ -303,8 +301,7 @@ def get_rerun_page(
     return forms.page(request, forms.again(invocation_id, workflow_version))
 
 
-@post("/ui/jobs/{invocation_id:str}/rerun", guards=[requires(domain.Scope.SUBMIT)])
-@asks_galaxy
+@ROUTES.post("/ui/jobs/{invocation_id:str}/rerun", asks_galaxy=True)
 def post_rerun_form(
     *,
     request: AnyRequest,
@@ -330,12 +327,3 @@ def post_rerun_form(
             key=idempotency_key(filled.key, caller),
         ),
     )
-
-
-ROUTES = [
-    get_submit_page,
-    get_datasets,
-    post_submit_form,
-    get_rerun_page,
-    post_rerun_form,
-]

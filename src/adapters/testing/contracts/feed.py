@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from attrs import evolve
 
 from galaxy_jobs.adapters.testing.contracts.repositories import (
     HOUR,
@@ -20,6 +21,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     at_once,
     sighting,
 )
+from galaxy_jobs.domain.model.labels import Label
 from galaxy_jobs.domain.model.values import DatasetId, InvocationId
 from galaxy_jobs.domain.model.viewer import SERVICE
 
@@ -89,6 +91,33 @@ class TransitionFeedContract:
             and job in {None, entry.transition.invocation_id}
         ]
         assert list(entries) == expected
+
+    def test_labels_are_those_of_now(self, repositories: Repositories) -> None:
+        submission = a_submission()
+        for n, labels in enumerate([{"a": "1"}, {"a": "1", "b": "x:y"}, {"a": ""}, {}]):
+            request = evolve(submission.request, labels=labels)
+            run = repositories.accepted(
+                f"inv{n}", evolve(a_submission(), request=request)
+            )
+            repositories.moved(run, S.COMPLETED)
+
+        def found(*labels: str, place: int = 0) -> list[str]:
+            wanted = frozenset(map(Label.parse, labels))
+            entries = repositories.feed.after(place, SERVICE, limit=9, labels=wanted)
+            return [entry.transition.invocation_id for entry in entries]
+
+        assert found("a:1") == ["inv0", "inv0", "inv1", "inv1"]
+        assert found("a:1", "b:x:y") == ["inv1", "inv1"]
+        assert found("a:") == ["inv2", "inv2"]
+        assert found("a:2") == found("b:1") == found("a:1", "b:") == []
+        (first, *_) = repositories.feed.after(0, SERVICE, limit=1)
+        assert found("a:1", place=first.transition.id) == ["inv0", "inv1", "inv1"]
+        run = repositories.invocations.get(InvocationId("inv0"), SERVICE)
+        repositories.invocations.save(
+            run, evolve(run, labels={"a": "2"}, version=run.version + 1)
+        )
+        assert found("a:1") == ["inv1", "inv1"]
+        assert found("a:2") == ["inv0", "inv0"]
 
     def test_none_becomes_visible_before_one_of_a_lower_id(
         self, repositories: Repositories

@@ -283,19 +283,8 @@ class InvocationRepositoryContract:
 
     # --- lists ----------------------------------------------------------------
 
-    @pytest.mark.parametrize("limit", [1, 2, 5, 100])
-    @pytest.mark.parametrize("dataset", [None, "d1", "none", "a\0b"])
-    @pytest.mark.parametrize("workflow", [None, "w", "\ud800"])
-    @pytest.mark.parametrize(
-        "states", [(), (S.QUEUED,), (S.FAILED, S.COMPLETED), tuple(InvocationState)]
-    )
     def test_lists_what_is_wanted_newest_first(
-        self,
-        repositories: Repositories,
-        limit: int,
-        dataset: str | None,
-        workflow: str | None,
-        states: tuple[InvocationState, ...],
+        self, repositories: Repositories
     ) -> None:
         kinds = product(["d1", "d2"], ["w", "v"], [S.QUEUED, S.FAILED, S.COMPLETED])
         runs = []
@@ -303,32 +292,34 @@ class InvocationRepositoryContract:
             at = NOON + (n * 5 % 7) * MINUTE  # in no order, some at one moment
             run = repositories.accepted(f"inv{n}", a_submission(d, w), at)
             runs.append(run if state is S.QUEUED else repositories.moved(run, state))
-        wanted = JobFilter(
-            dataset_ids=frozenset(() if dataset is None else [DatasetId(dataset)]),
-            workflow_names=frozenset(() if workflow is None else [workflow]),
-            states=frozenset(states),
-        )
-        pages = walk(
-            lambda limit, after: repositories.invocations.page(
-                wanted, SERVICE, limit, after
-            ),
-            limit,
-        )
-        assert all(len(page) == limit for page in pages[:-1])
-        listed = [run for page in pages for run in page]
-        expected = [
-            run
-            for run in runs
-            if dataset in {None, run.dataset_id}
-            and workflow in {None, run.workflow_name}
-            and (not states or run.state in states)
-        ]
-        assert sorted(listed, key=lambda run: run.invocation_id) == sorted(
-            expected, key=lambda run: run.invocation_id
-        )
-        times = [run.created_at for run in listed]
-        assert times == sorted(times, reverse=True)
-        assert len(pages) == max(1, -(-len(expected) // limit))
+        for states, workflow, dataset, limit in product(
+            [(), (S.QUEUED,), (S.FAILED, S.COMPLETED), tuple(InvocationState)],
+            [None, "w", "\ud800"],
+            [None, "d1", "none", "a\0b"],
+            [1, 2, 5, 100],
+        ):
+            wanted = JobFilter(
+                dataset_ids=frozenset(() if dataset is None else [DatasetId(dataset)]),
+                workflow_names=frozenset(() if workflow is None else [workflow]),
+                states=frozenset(states),
+            )
+            page = partial(repositories.invocations.page, wanted, SERVICE)
+            pages = walk(page, limit)
+            assert all(len(page) == limit for page in pages[:-1]), wanted
+            listed = [run for page in pages for run in page]
+            expected = [
+                run
+                for run in runs
+                if dataset in {None, run.dataset_id}
+                and workflow in {None, run.workflow_name}
+                and (not states or run.state in states)
+            ]
+            assert sorted(listed, key=lambda run: run.invocation_id) == sorted(
+                expected, key=lambda run: run.invocation_id
+            ), wanted
+            times = [run.created_at for run in listed]
+            assert times == sorted(times, reverse=True), wanted
+            assert len(pages) == max(1, -(-len(expected) // limit)), wanted
 
     def test_filters_by_several_names_and_counts(
         self, repositories: Repositories
@@ -376,6 +367,15 @@ class InvocationRepositoryContract:
             "x",
         ]
         assert list(repositories.invocations.workflow_names(SERVICE, 2)) == ["v", "w"]
+
+    def test_names_the_labels_that_jobs_have(self, repositories: Repositories) -> None:
+        assert list(repositories.invocations.labels(SERVICE, 10)) == []
+        for name, labels in {"a": {"p": "1"}, "b": {"p": "1", "q": ""}}.items():
+            before = repositories.accepted(name)
+            after = before.labelled(labels, LATER)
+            repositories.invocations.save(before, after)
+        assert list(repositories.invocations.labels(SERVICE, 10)) == ["p:1", "q:"]
+        assert list(repositories.invocations.labels(SERVICE, 1)) == ["p:1"]
 
     @pytest.mark.parametrize(
         "wanted", [JobFilter(), JobFilter(workflow_names=frozenset("w"))]

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -234,6 +235,18 @@ class ObjectStoreContract:
             store.discard(key)
             assert store.size(key) is None
         assert store.size(other) == SIZE
+
+    def test_several_may_discard_the_same_at_once(
+        self, store: ObjectStore, send: Requests, key: str
+    ) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(10):
+                ref = store.begin(key, SIZE)
+                assert self.stored(store, send, key, ref, 2, LAST) == OK
+                discarding = [pool.submit(store.discard, key) for _ in range(4)]
+                for future in discarding:
+                    future.result()
+                assert store.parts(key, ref) == []
 
     def test_what_was_only_begun_is_discarded_with_its_parts(
         self, store: ObjectStore, send: Requests, key: str

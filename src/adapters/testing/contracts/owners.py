@@ -180,6 +180,7 @@ class OwnersContract:
             assert not invocations.page(JobFilter(), viewer, 9).items
             assert not invocations.counts(JobFilter(), viewer, 9)
             assert not invocations.workflow_names(viewer, 9)
+            assert not invocations.labels(viewer, 9)
         # What a client has given stays as it is stored.
         invocations.save(own, own.request_cancel(LATER))
         saved = invocations.get(id_, SERVICE)

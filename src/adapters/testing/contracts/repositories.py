@@ -45,6 +45,7 @@ from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import (
     AuditLog,
     Backlog,
+    BatchRepository,
     Claim,
     Cursor,
     DatasetRepository,
@@ -52,13 +53,16 @@ from galaxy_jobs.domain.ports import (
     Look,
     Page,
     PollQueue,
+    Retention,
     SessionRepository,
     SigningKeys,
     SubmissionRepository,
     SupersededRuns,
+    TagChanges,
     TokenRepository,
     TransitionFeed,
     UploadRepository,
+    WebhookRepository,
 )
 
 
@@ -95,14 +99,18 @@ class Repositories:
 
     datasets: DatasetRepository
     submissions: SubmissionRepository
+    batches: BatchRepository
     invocations: InvocationRepository
     queue: PollQueue
     superseded: SupersededRuns
+    retention: Retention
+    tag_changes: TagChanges
     tokens: TokenRepository
     sessions: SessionRepository
     signing_keys: SigningKeys
     uploads: UploadRepository
     audit: AuditLog
+    webhooks: WebhookRepository
     feed: TransitionFeed
     pass_time: Callable[[timedelta], object]
 

@@ -516,6 +516,12 @@ class RunHistoriesContract(_Contract):
         id_ = SubmissionId(uuid4())
         history_id = engine.create(given := history_name(id_, name, name))
         assert engine.marked(history_mark(id_)) == {history_id: given}
+        assert engine.name_of(history_id) == given
+
+    def test_a_history_that_is_gone_has_no_name(
+        self, engine: Engine, scene: Scene
+    ) -> None:
+        assert engine.name_of(HistoryId(scene.absent)) is None
 
     def test_tells_what_ran_in_one_even_if_deleted(
         self, engine: Engine, scene: Scene
@@ -563,6 +569,7 @@ class RunHistoriesContract(_Contract):
         history_id = engine.create(self._fresh("tagged"))
         for tags in ({"dataset:reads 1", "plate:a,b"}, {"dataset:ä.1"}, set[str]()):
             engine.tag(history_id, tags)
+        engine.retag(history_id, {"plate:8"}, {"plate:a,b"})
 
     def test_a_deleted_one_is_a_fence(self, engine: Engine, scene: Scene) -> None:
         workflow_id = scene.add_workflow(self._fresh("fenced"), Kind.SUCCESS)
@@ -608,6 +615,8 @@ class LikeGalaxyContract(_Contract):
             engine.tag(history_id, {"dataset:reads"})
         with pytest.raises(RunNotFound):
             engine.tag(HistoryId(scene.absent), {"dataset:reads"})
+        with pytest.raises(RunNotFound):
+            engine.retag(HistoryId(scene.absent), {"dataset:reads"}, ())
 
     def test_lists_hidden_ones_apart(self, engine: Engine, scene: Scene) -> None:
         name, hidden = self._fresh("shown"), self._fresh("hidden")

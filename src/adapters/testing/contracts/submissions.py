@@ -82,6 +82,7 @@ class SubmissionRepositoryContract:
                 dataset_input=UNICODE,
                 use_cached_job=True,
                 workflow_version=3,
+                labels={"project": UNICODE},
             ),
             workflow_version=2,
             version_note=UNICODE,
@@ -401,6 +402,16 @@ class SubmissionRepositoryContract:
         assert (creation.at, creation.galaxy_state) == (NOON, "new")
         assert creation.progress == Progress()
         assert repositories.claimed() == ["inv1"]
+
+    def test_keeps_whether_a_run_was_adopted(self, repositories: Repositories) -> None:
+        for name, adopted in ("inv1", True), ("inv2", False):
+            before = repositories.begun(a_submission())
+            run = evolve(a_run(before, name), adopted=adopted)
+            repositories.submissions.accept(
+                before, before.accepted(run.invocation_id, NOON), run
+            )
+            stored = repositories.invocations.get(run.invocation_id, SERVICE)
+            assert stored.adopted is adopted
 
     def test_a_stale_acceptance_stores_nothing(
         self, repositories: Repositories

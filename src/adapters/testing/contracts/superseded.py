@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from galaxy_jobs.adapters.testing.contracts.repositories import (
+    DAY,
     HERE,
     HOUR,
     LATER,
@@ -19,6 +20,7 @@ from galaxy_jobs.adapters.testing.contracts.repositories import (
     Repositories,
     S,
     a_dataset,
+    a_run,
     a_submission,
     sighting,
 )
@@ -33,7 +35,7 @@ from galaxy_jobs.domain.model.invocation import (
     Invocation,
     InvocationState,
 )
-from galaxy_jobs.domain.model.values import InvocationId
+from galaxy_jobs.domain.model.values import InvocationId, Parameters
 from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import DataUser, Look
 
@@ -245,6 +247,58 @@ class SupersededRunsContract:
         assert users_of(HERE, [GalaxyData(Src.LDDA, "x")]) == []
         assert users_of(THERE, [y]) == [DataUser("dataset", "plate")]
         assert users_of(HERE, [GalaxyData(Src.HDA, "a\0b"), z]) == []
+
+    def test_submissions_need_data(self, repositories: Repositories) -> None:
+        w, x, y = (GalaxyData(Src.HDA, id_) for id_ in "wxy")
+        given: Parameters = {
+            "a": [{"src": "hda", "id": "x"}],
+            "b": {"src": "hdca", "id": "c"},
+        }
+        users_of = repositories.superseded.users_of
+        under_way = repositories.opened(
+            evolve(
+                a_submission(parameters=given),
+                inputs={"c": {"elements": [{"source": {"src": "hda", "id": "y"}}]}},
+            )
+        )
+        user = DataUser("submission", str(under_way.submission_id))
+        assert users_of(HERE, [x]) == users_of(HERE, [w, y]) == [user]
+        assert users_of(HERE, [GalaxyData(Src.HDCA, "c")]) == [user]
+        assert users_of(HERE, [w, GalaxyData(Src.HDCA, "x")]) == []
+        assert users_of(THERE, [x, y]) == []
+        lost = under_way.lost(NOON)
+        repositories.submissions.save(under_way, lost, look_in=DAY)
+        assert users_of(HERE, [y]) == [user]
+        run = a_run(lost, "inv1")
+        run = repositories.submissions.accept(
+            lost, lost.accepted(run.invocation_id, NOON), run
+        )
+        assert users_of(HERE, [y]) == [DataUser("job", "inv1")]
+        repositories.moved(run, S.FAILED)
+        assert users_of(HERE, [x, y]) == []
+
+    def test_names_the_collections_in_use(self, repositories: Repositories) -> None:
+        collections = repositories.superseded.collections
+        assert collections(HERE, limit=9) == []
+        inner = SourceElement("in", GalaxyData(Src.HDCA, "b"))
+        for name, source in (
+            ("single", GalaxyData(Src.HDA, "x")),
+            ("plain", GalaxyData(Src.HDCA, "a")),
+            ("nested", CollectionData("list:list", (inner,))),
+            ("again", GalaxyData(Src.HDCA, "a")),
+        ):
+            repositories.datasets.add(a_dataset(name, source=source), SERVICE)
+        repositories.opened(
+            a_submission(parameters={"p": [{"src": "hdca", "id": "c"}]})
+        )
+        run = repositories.accepted(
+            "inv1", a_submission(parameters={"p": {"src": "hdca", "id": "d"}})
+        )
+        assert sorted(collections(HERE, limit=9)) == ["a", "b", "c", "d"]
+        assert len(set(collections(HERE, limit=3))) == len("abc")
+        assert sorted(collections(THERE, limit=9)) == ["a", "b"]
+        repositories.moved(run, S.COMPLETED)
+        assert sorted(collections(HERE, limit=9)) == ["a", "b", "c"]
 
     def test_what_has_ended_needs_nothing(self, repositories: Repositories) -> None:
         y = GalaxyData(Src.HDA, "y")

@@ -96,6 +96,10 @@ class UploadRepositoryContract:
                 uploads.get(hidden.upload_id, ALICE)
             assert uploads.get(hidden.upload_id, SERVICE) == hidden
         assert list(uploads.unfinished(ALICE, 10)) == [mine]
+        ids = [mine.upload_id, theirs.upload_id, UploadId("none"), UploadId("a\0b")]
+        assert uploads.get_many(ids, ALICE) == {mine.upload_id: mine}
+        assert set(uploads.get_many(ids, SERVICE)) == {"u1", "u2"}
+        assert not uploads.get_many([], SERVICE)
         assert len(uploads.unfinished(SERVICE, 10)) == 3  # noqa: PLR2004 - all
         assert len(uploads.unfinished(SERVICE, 2)) == 2  # noqa: PLR2004 - the limit
 
@@ -296,3 +300,34 @@ class UploadRepositoryContract:
             datasets.remove(upload.dataset_id, SERVICE)
         assert not uploads.is_used(claimed[first.upload_id])
         assert uploads.is_used(claimed[second.upload_id])
+
+    def test_those_that_came_to_nothing_are_removed_once_they_are_old(
+        self, repositories: Repositories
+    ) -> None:
+        uploads = repositories.uploads
+        opened, verifying, complete, failed, aborted, second = (
+            self.added(repositories, an_upload(f"u{n}")) for n in range(6)
+        )
+        done = complete.verified(None)
+        uploads.complete(complete, done, done.dataset(LATER))
+        uploads.save(verifying, verifying.whole())
+        uploads.save(failed, failed.failed(ChecksumMismatch("odd")))
+        for upload in (aborted, second):
+            uploads.save(upload, upload.aborted())
+            uploads.save(upload.aborted(), upload.aborted().discarded())
+        repositories.pass_time(DAY + HOUR - MINUTE)
+        assert not uploads.ended(DAY, 10)
+        repositories.pass_time(2 * MINUTE)
+        expired = uploads.get(opened.upload_id, SERVICE)
+        uploads.save(expired, expired.discarded())
+        ended = uploads.ended(DAY, 10)
+        assert {each.upload_id for each in ended} == {"u0", "u4", "u5"}
+        assert len(uploads.ended(DAY, 2)) == 2  # noqa: PLR2004 - the limit
+        for upload in (*ended, *ended, done, failed):
+            uploads.remove(upload)
+        assert not uploads.ended(DAY, 10)
+        for upload in ended:
+            with pytest.raises(UploadNotFound):
+                uploads.get(upload.upload_id, SERVICE)
+        kept = [verifying.upload_id, complete.upload_id, failed.upload_id]
+        assert set(uploads.get_many(kept, SERVICE)) == set(kept)

@@ -15,9 +15,11 @@ from galaxy_jobs.adapters.testing.memory.galaxy import (
     SimulatedRun,
     SimulatedWorkflow,
 )
+from galaxy_jobs.adapters.testing.memory.objects import MemoryObjectStore
 from galaxy_jobs.adapters.testing.memory.repositories import (
     ManualClock,
     MemoryAuditLog,
+    MemoryBatches,
     MemoryDatasets,
     MemoryInvocations,
     MemoryPollQueue,
@@ -29,7 +31,11 @@ from galaxy_jobs.adapters.testing.memory.repositories import (
     MemoryTokens,
     MemoryTransitionFeed,
     MemoryUploads,
+    MemoryWebhooks,
+    StoredDeletion,
 )
+from galaxy_jobs.adapters.testing.memory.retention import MemoryRetention
+from galaxy_jobs.adapters.testing.memory.tag_changes import MemoryTagChanges
 
 
 __all__ = [
@@ -39,20 +45,26 @@ __all__ = [
     "TEXT",
     "ManualClock",
     "MemoryAuditLog",
+    "MemoryBatches",
     "MemoryDatasets",
     "MemoryInvocations",
+    "MemoryObjectStore",
     "MemoryPollQueue",
+    "MemoryRetention",
     "MemorySessions",
     "MemorySigningKeys",
     "MemoryStore",
     "MemorySubmissions",
     "MemorySupersededRuns",
+    "MemoryTagChanges",
     "MemoryTokens",
     "MemoryTransitionFeed",
     "MemoryUploads",
+    "MemoryWebhooks",
     "Moment",
     "SimulatedGalaxy",
     "SimulatedHistory",
     "SimulatedRun",
     "SimulatedWorkflow",
+    "StoredDeletion",
 ]

@@ -74,6 +74,7 @@ from galaxy_jobs.domain.ports import (
     DataCatalog,
     FileStream,
     OutputFiles,
+    RunExports,
     RunHistories,
     WorkflowCatalog,
     WorkflowRunner,
@@ -142,6 +143,7 @@ class SimulatedWorkflow:
         plan: The moments of each run, one per tick; the last one lasts.
         details: Those of jobs that go wrong, by the label of their step.
         outputs: The outputs of every run, once it has steps.
+        intermediates: The ids of the datasets that it makes as well.
         deleted: Whether it is deleted. It can be run all the same.
         hidden: Whether lists leave it out.
         earlier: Its earlier versions, oldest first.
@@ -151,6 +153,7 @@ class SimulatedWorkflow:
     plan: Sequence[Moment] = SUCCESS
     details: Mapping[str, JobDetails] = field(factory=dict[str, JobDetails])
     outputs: Sequence[Output] = ()
+    intermediates: Sequence[str] = ()
     deleted: bool = False
     hidden: bool = False
     earlier: list[Workflow] = field(factory=list[Workflow])
@@ -169,6 +172,8 @@ class SimulatedHistory:
     deleted: bool = False
     purged: bool = False
     tags: frozenset[str] = frozenset()
+    deleted_datasets: set[str] = field(factory=set[str])
+    purged_datasets: set[str] = field(factory=set[str])
 
 
 @define
@@ -248,7 +253,7 @@ class _Fault:
 
 @define
 class SimulatedGalaxy(
-    WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputFiles
+    WorkflowCatalog, DataCatalog, WorkflowRunner, RunHistories, OutputFiles, RunExports
 ):
     """Galaxy, as far as this service uses it.
 
@@ -263,7 +268,8 @@ class SimulatedGalaxy(
         data: The description of data; None: there is none. Of any other id that
             Galaxy could give, there is data that is ``ok``: a dataset, or a list.
         formats: The formats that it knows.
-        file_contents: The files of datasets, by id.
+        file_contents: The files of datasets, by id, and of exports once they are made.
+        collections: The datasets of collections, by id; each with its history.
     """
 
     who: Identity = field(factory=lambda: Identity("http://galaxy.simulated", "user"))
@@ -282,6 +288,9 @@ class SimulatedGalaxy(
     )
     formats: Datatypes = field(factory=Datatypes, init=False)
     file_contents: dict[str, bytes] = field(factory=dict[str, bytes], init=False)
+    collections: dict[str, Mapping[str, HistoryId | None]] = field(
+        factory=dict[str, Mapping[str, HistoryId | None]], init=False
+    )
     _forgotten: set[InvocationId] = field(factory=set[InvocationId], init=False)
     _faults: defaultdict[str, deque[_Fault]] = field(
         factory=lambda: defaultdict(deque), init=False
@@ -596,9 +605,34 @@ class SimulatedGalaxy(
 
         return self._call("open", read)
 
+    # --- exports ---
+
+    def begin_export(self, invocation_id: InvocationId) -> str:
+        def begin() -> str:
+            run = self._run(invocation_id)
+            return f"export of {run.invocation_id}"
+
+        return self._call("begin_export", begin)
+
+    def find_export(self, export_id: str) -> FileVersion | None:
+        def find() -> FileVersion | None:
+            made = export_id in self.file_contents
+            return self.version(export_id) if made else None
+
+        return self._call("find_export", find)
+
+    def open_export(
+        self, export_id: str, version: FileVersion, start: int, stop: int
+    ) -> FileStream:
+        if export_id not in self.file_contents:
+            raise RunRejected("There is no such export.")
+        return self.open(export_id, version, start, stop)
+
     def read(self, dataset_id: str, start: int, stop: int) -> bytes:
-        """Return a part of a file."""
-        return self._call("read", lambda: self.file_contents[dataset_id][start:stop])
+        """Return a part of a file; nothing if it is gone."""
+        return self._call(
+            "read", lambda: self.file_contents.get(dataset_id, b"")[start:stop]
+        )
 
     def cancel(self, invocation_id: InvocationId) -> None:
         self._call("cancel", lambda: self._cancel(self._run(invocation_id)))
@@ -664,6 +698,13 @@ class SimulatedGalaxy(
             },
         )
 
+    def name_of(self, history_id: HistoryId) -> str | None:
+        def read() -> str | None:
+            history = self.histories.get(history_id)
+            return None if history is None else history.name
+
+        return self._call("name_of", read)
+
     def runs_in(self, history_id: HistoryId) -> Sequence[InvocationId]:
         return self._call(
             "runs_in",
@@ -696,15 +737,26 @@ class SimulatedGalaxy(
             history = self.histories.get(history_id)
             if history is None or history.purged:
                 return []
+            workflows = [
+                run.workflow for run in self.runs if run.history_id == history_id
+            ]
             return [
                 GalaxyData(Src(output.src), output.id)
-                for run in self.runs
-                if run.history_id == history_id
-                for output in run.workflow.outputs
+                for workflow in workflows
+                for output in workflow.outputs
                 if output.id is not None
+            ] + [
+                GalaxyData(Src.HDA, id_)
+                for workflow in workflows
+                for id_ in workflow.intermediates
             ]
 
         return self._call("contents", read)
+
+    def elements(self, collection: GalaxyData) -> Mapping[str, HistoryId | None]:
+        return self._call(
+            "elements", lambda: dict(self.collections.get(collection.id, {}))
+        )
 
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
         def delete() -> None:
@@ -716,25 +768,55 @@ class SimulatedGalaxy(
 
     def undelete(self, history_id: HistoryId) -> None:
         def restore() -> None:
-            history = self.histories.get(history_id)
-            if history is None:
-                raise RunNotFound(f"There is no history {history_id!r}.")
-            if history.purged:
-                raise RunRejected("History is immutable", 403003)
-            history.deleted = False
+            self._mutable(history_id).deleted = False
 
         self._call("undelete", restore)
 
     def tag(self, history_id: HistoryId, tags: Collection[str]) -> None:
         def change() -> None:
-            history = self.histories.get(history_id)
-            if history is None:
-                raise RunNotFound(f"There is no history {history_id!r}.")
-            if history.purged:
-                raise RunRejected("History is immutable", 403003)
-            history.tags = frozenset(tags)
+            self._mutable(history_id).tags = frozenset(tags)
 
         self._call("tag", change)
+
+    def retag(
+        self, history_id: HistoryId, added: Collection[str], removed: Collection[str]
+    ) -> None:
+        def change() -> None:
+            history = self._mutable(history_id)
+            history.tags = (history.tags - set(removed)) | frozenset(added)
+
+        self._call("retag", change)
+
+    def delete_datasets(
+        self,
+        history_id: HistoryId,
+        dataset_ids: Collection[str],
+        *,
+        purge: bool = False,
+    ) -> None:
+        def change() -> None:
+            history = self._mutable(history_id)
+            history.deleted_datasets.update(dataset_ids)
+            if purge:
+                history.purged_datasets.update(dataset_ids)
+
+        self._call("delete_datasets", change)
+
+    def undelete_datasets(
+        self, history_id: HistoryId, dataset_ids: Collection[str]
+    ) -> None:
+        def change() -> None:
+            self._mutable(history_id).deleted_datasets.difference_update(dataset_ids)
+
+        self._call("undelete_datasets", change)
+
+    def _mutable(self, history_id: HistoryId) -> SimulatedHistory:
+        history = self.histories.get(history_id)
+        if history is None:
+            raise RunNotFound(f"There is no history {history_id!r}.")
+        if history.purged:
+            raise RunRejected("History is immutable", 403003)
+        return history
 
     # --- how it works ---
 

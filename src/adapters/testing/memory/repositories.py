@@ -14,22 +14,27 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Condition, RLock
 from typing import Any
+from uuid import uuid4
 
 from attrs import Factory, asdict, define, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
+    BatchNotFound,
     DatasetExists,
     DatasetInUse,
     DatasetNotFound,
     InvalidValue,
     JobNotFound,
+    QuotaExceeded,
     StaleVersion,
     SubmissionNotFound,
     TokenExists,
     TokenNotFound,
     UploadNotFound,
+    WebhookNotFound,
 )
 from galaxy_jobs.domain.model.audit import Action, AuditEntry
+from galaxy_jobs.domain.model.batch import CANCELLED, Batch, BatchItem
 from galaxy_jobs.domain.model.dataset import (
     Dataset,
     GalaxyData,
@@ -44,6 +49,7 @@ from galaxy_jobs.domain.model.invocation import (
     Revision,
     Transition,
 )
+from galaxy_jobs.domain.model.labels import Label, has_all
 from galaxy_jobs.domain.model.signing import SigningKey
 from galaxy_jobs.domain.model.source_json import source_to_json
 from galaxy_jobs.domain.model.submission import (
@@ -51,9 +57,11 @@ from galaxy_jobs.domain.model.submission import (
     Problem,
     Request,
     Submission,
+    SubmissionState,
 )
 from galaxy_jobs.domain.model.token import Token, TokenId
 from galaxy_jobs.domain.model.upload import (
+    KEPT_STATES,
     USE_INTERVAL,
     Upload,
     UploadId,
@@ -61,22 +69,38 @@ from galaxy_jobs.domain.model.upload import (
 )
 from galaxy_jobs.domain.model.user import Session
 from galaxy_jobs.domain.model.values import (
+    BatchId,
     DatasetId,
     Identity,
     InvocationId,
     SubmissionId,
 )
-from galaxy_jobs.domain.model.viewer import Viewer
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
+from galaxy_jobs.domain.model.webhook import (
+    RETRY_TIME,
+    Delivery,
+    DeliveryId,
+    DeliveryState,
+    Webhook,
+    WebhookId,
+    WebhookState,
+    batch_deliveries,
+    deliveries,
+)
 from galaxy_jobs.domain.ports import (
+    MAX_FORMER,
     MAY_BE_LATE,
     MIN_AUDIT_AGE,
+    Attempt,
     AuditLog,
     Backlog,
+    BatchRepository,
     Claim,
     Clock,
     Cursor,
     DatasetRepository,
     DataUser,
+    DeliveryBacklog,
     InvocationRepository,
     JobFilter,
     JobTransition,
@@ -91,6 +115,7 @@ from galaxy_jobs.domain.ports import (
     TokenRepository,
     TransitionFeed,
     UploadRepository,
+    WebhookRepository,
 )
 
 
@@ -121,6 +146,20 @@ class _Opened:
     key_lifetime: timedelta
     look_at: datetime | None
     accepted_at: datetime | None = None
+    position: int = 0
+
+
+@define
+class _Recorded:
+    """A batch, and the bookkeeping of the store.
+
+    Attributes:
+        turn: The number of its last turn among those of all batches; 0: it had none.
+    """
+
+    batch: Batch
+    key_lifetime: timedelta
+    turn: int = 0
 
 
 @define
@@ -141,6 +180,34 @@ class _Active:
 
 
 @define
+class _Kept:
+    """A webhook, and the bookkeeping of the store."""
+
+    webhook: Webhook
+    rests_until: datetime
+    delivered: int = 0
+    dead: int = 0
+
+
+@define
+class StoredDeletion:
+    """The lease or pause of a deletion in Galaxy."""
+
+    look_at: datetime
+    begun: bool = False
+    failures: int = 0
+
+
+@define
+class _StoredTagChange:
+    """A change of labels whose tags are due."""
+
+    look_at: datetime
+    former: list[str]
+    number: int = 1
+
+
+@define
 class MemoryStore:
     """The state that the repositories of one process share.
 
@@ -152,6 +219,7 @@ class MemoryStore:
     lock: RLock = field(factory=RLock, init=False, repr=False)
     datasets: dict[DatasetId, Dataset] = field(factory=dict, init=False)
     submissions: dict[SubmissionId, _Opened] = field(factory=dict, init=False)
+    batches: dict[BatchId, _Recorded] = field(factory=dict, init=False)
     invocations: dict[InvocationId, Invocation] = field(factory=dict, init=False)
     active: dict[InvocationId, _Active] = field(factory=dict, init=False)
     transitions: list[Transition] = field(factory=list, init=False)
@@ -161,6 +229,8 @@ class MemoryStore:
         repr=False,
     )
     dealt_with: set[InvocationId] = field(factory=set, init=False)
+    deletions: dict[InvocationId, StoredDeletion] = field(factory=dict, init=False)
+    tag_changes: dict[SubmissionId, _StoredTagChange] = field(factory=dict, init=False)
     totals: dict[Identity, dict[str, float]] = field(factory=dict, init=False)
     tokens: dict[TokenId, Token] = field(factory=dict, init=False)
     sessions: dict[TokenId, Session] = field(factory=dict, init=False)
@@ -168,11 +238,31 @@ class MemoryStore:
     upload_looks: dict[UploadId, datetime] = field(factory=dict, init=False)
     signing_keys: list[SigningKey] = field(factory=list, init=False, repr=False)
     audit: list[AuditEntry] = field(factory=list, init=False)
+    webhooks: dict[WebhookId, _Kept] = field(factory=dict, init=False)
+    deliveries: dict[DeliveryId, Delivery] = field(factory=dict, init=False)
+    retried_since: dict[DeliveryId, datetime] = field(factory=dict, init=False)
+
+    def announce(self, before: Invocation | None, after: Invocation) -> None:
+        """Store the deliveries of a change."""
+        webhooks = [kept.webhook for kept in self.webhooks.values()]
+        for delivery in deliveries(before, after, webhooks, uuid4):
+            self.send(delivery)
+
+    def send(self, delivery: Delivery) -> None:
+        """Store a new delivery."""
+        id_, now = delivery.delivery_id, self.now()
+        number = len(self.retried_since) + 1
+        self.deliveries[id_] = evolve(delivery, number=number, next_attempt_at=now)
+        self.retried_since[id_] = now
 
     def put(self, before: Invocation | None, after: Invocation) -> None:
         """Store an invocation, and its change of state as a transition."""
         after = _cleaned(after)
         self.invocations[after.invocation_id] = after
+        self.announce(before, after)
+        self._note_labels(before, after)
+        if opened := self.submissions.get(after.submission_id):
+            self.end_batch(opened.submission.batch_id)
         if before is not None and before.state is after.state:
             return
         self.transitions.append(
@@ -190,6 +280,55 @@ class MemoryStore:
         )
         with self.changed:
             self.changed.notify_all()
+
+    def _note_labels(self, before: Invocation | None, after: Invocation) -> None:
+        if before is None or before.labels == after.labels:
+            return
+        if after.history_id is None or after.adopted:
+            return
+        former = [f"{key}:{value}" for key, value in before.labels.items()]
+        id_, number = after.submission_id, 1
+        if stored := self.tag_changes.get(id_):
+            former, number = stored.former + former, stored.number + 1
+        self.tag_changes[id_] = _StoredTagChange(
+            self.now(), list(dict.fromkeys(former))[:MAX_FORMER], number
+        )
+
+    def items(self, batch_id: BatchId) -> list[BatchItem]:
+        """Return the items of a batch, in their order."""
+        jobs = {job.submission_id: job for job in self.invocations.values()}
+        items = [
+            BatchItem(
+                position=opened.position,
+                submission=opened.submission,
+                job=jobs.get(id_),
+            )
+            for id_, opened in self.submissions.items()
+            if opened.submission.batch_id == batch_id
+        ]
+        return sorted(items, key=lambda item: item.position)
+
+    def end_batch(self, batch_id: BatchId | None) -> None:
+        """End a batch if its last item has ended."""
+        if batch_id is None or self.batches[batch_id].batch.ended_at is not None:
+            return
+        items = self.items(batch_id)
+        if not any(
+            not item.job.state.is_terminal if item.job else item.submission.open
+            for item in items
+        ):
+            recorded = self.batches[batch_id]
+            recorded.batch = evolve(recorded.batch, ended_at=self.now())
+            counts = Counter(item.state for item in items)
+            webhooks = [kept.webhook for kept in self.webhooks.values()]
+            for delivery in batch_deliveries(recorded.batch, counts, webhooks, uuid4):
+                self.send(delivery)
+
+    def is_cancelled(self, batch_id: BatchId | None) -> bool:
+        """Whether a batch is cancelled."""
+        return batch_id is not None and (
+            self.batches[batch_id].batch.cancelled_at is not None
+        )
 
     def follow(self, before: Invocation, after: Invocation) -> None:
         """Update the poll queue after a change that did not come from a poll."""
@@ -378,6 +517,12 @@ class MemorySubmissions(SubmissionRepository):
             opened = self._at(before)
             opened.submission = evolve(after, problem=_cleaned_problem(after.problem))
             opened.look_at = None if look_in is None else self.store.now() + look_in
+            waits = after.state is SubmissionState.WAITING
+            if waits and self.store.is_cancelled(after.batch_id):
+                opened.submission = after.rejected(CANCELLED, after.updated_at)
+                opened.look_at = self.store.now()
+            if not opened.submission.open:
+                self.store.end_batch(after.batch_id)
 
     def accept(
         self, before: Submission, after: Submission, invocation: Invocation
@@ -399,6 +544,10 @@ class MemorySubmissions(SubmissionRepository):
                 store.active[invocation.invocation_id] = active
             if invocation.overwrite:
                 self._supersede(invocation)
+            if store.is_cancelled(after.batch_id):
+                cancelled = invocation.request_cancel(invocation.created_at)
+                store.put(invocation, cancelled)
+                store.follow(invocation, cancelled)
             return store.invocations[invocation.invocation_id]
 
     def claim_due(
@@ -441,6 +590,8 @@ class MemorySubmissions(SubmissionRepository):
         del store.invocations[old]
         if (active := store.active.pop(old, None)) and run.is_followed:
             store.active[new] = active
+        if deletion := store.deletions.pop(old, None):
+            store.deletions[new] = deletion
         if old in store.dealt_with:
             store.dealt_with.remove(old)
             store.dealt_with.add(new)
@@ -489,6 +640,157 @@ class MemorySubmissions(SubmissionRepository):
 
 
 @frozen
+class MemoryBatches(BatchRepository):
+    """Batches in a dict; their items are among the submissions."""
+
+    store: MemoryStore
+
+    def holder(self, key: IdempotencyKey) -> Batch | None:
+        with self.store.lock:
+            for recorded in reversed(self.store.batches.values()):
+                batch = recorded.batch
+                if batch.key == key and (
+                    batch.ended_at is None
+                    or self.store.now() < batch.ended_at + recorded.key_lifetime
+                ):
+                    return batch
+            return None
+
+    def open(
+        self, batch: Batch, items: Sequence[Submission], *, key_lifetime: timedelta
+    ) -> Batch | None:
+        for item in items:
+            request = item.request
+            _refuse_unstorable([request.dataset_id, request.workflow_name])
+            _refuse_unstorable([request.parameters, request.rerun_of])
+        with self.store.lock:
+            if batch.key is not None and (holder := self.holder(batch.key)):
+                return holder
+            for item in items:
+                if item.request.dataset_id not in self.store.datasets:
+                    raise DatasetNotFound(item.viewer.id_of(item.request.dataset_id))
+            self.store.batches[batch.batch_id] = _Recorded(batch, key_lifetime)
+            for position, item in enumerate(items):
+                self.store.submissions[item.submission_id] = _Opened(
+                    item, key_lifetime, look_at=None, position=position
+                )
+            return None
+
+    def get(self, batch_id: BatchId, viewer: Viewer) -> Batch:
+        with self.store.lock:
+            recorded = self.store.batches.get(batch_id)
+        if recorded is None or not viewer.sees(recorded.batch.owner):
+            raise BatchNotFound(batch_id)
+        return recorded.batch
+
+    def page(
+        self, viewer: Viewer, limit: int, after: Cursor | None = None
+    ) -> Page[Batch]:
+        with self.store.lock:
+            batches = {
+                Cursor(recorded.batch.created_at, str(id_)): recorded.batch
+                for id_, recorded in self.store.batches.items()
+                if viewer.sees(recorded.batch.owner)
+            }
+        return _page(batches, limit, after)
+
+    def counts(
+        self, batch_ids: Collection[BatchId]
+    ) -> Mapping[BatchId, Mapping[str, int]]:
+        with self.store.lock:
+            return {
+                id_: Counter(item.state for item in self.store.items(id_))
+                for id_ in batch_ids
+            }
+
+    def items(
+        self,
+        batch_id: BatchId,
+        viewer: Viewer,
+        *,
+        limit: int,
+        after: int = -1,
+        failed: bool = False,
+    ) -> Sequence[BatchItem]:
+        with self.store.lock:
+            self.get(batch_id, viewer)
+            return [
+                item
+                for item in self.store.items(batch_id)
+                if item.position > after and (item.has_failed or not failed)
+            ][:limit]
+
+    def begin(
+        self,
+        identity: Identity,
+        *,
+        at: datetime,
+        at_once: int,
+        max_active: int,
+        deadline: timedelta,
+    ) -> Submission | None:
+        store = self.store
+        with store.lock:
+            items = [
+                opened.submission
+                for opened in store.submissions.values()
+                if opened.submission.batch_id and opened.submission.identity == identity
+            ]
+            states = Counter(item.state for item in items)
+            submitting = states[SubmissionState.SUBMITTING]
+            active = sum(1 for _ in store.mine(identity))
+            pending = submitting + states[SubmissionState.UNKNOWN]
+            if submitting >= at_once or (max_active and active + pending >= max_active):
+                return None
+            begun_again = any(
+                item.state is SubmissionState.SUBMITTING and item.attempts > 1
+                for item in items
+            )
+            waiting = [
+                store.submissions[item.submission_id]
+                for item in items
+                if item.state is SubmissionState.WAITING
+                and not (item.attempts and begun_again)
+            ]
+            if not waiting:
+                return None
+
+            def turn(opened: _Opened) -> tuple[int, datetime, BatchId, int]:
+                batch_id = opened.submission.batch_id
+                assert batch_id is not None
+                recorded = store.batches[batch_id]
+                created_at = recorded.batch.created_at
+                return recorded.turn, created_at, batch_id, opened.position
+
+            opened = min(waiting, key=turn)
+            batch_id = opened.submission.batch_id
+            assert batch_id is not None
+            turns = [recorded.turn for recorded in store.batches.values()]
+            store.batches[batch_id].turn = max(turns) + 1
+            opened.submission = opened.submission.begun(at)
+            opened.look_at = store.now() + deadline
+            return opened.submission
+
+    def cancel(self, batch_id: BatchId, viewer: Viewer, at: datetime) -> Batch:
+        store = self.store
+        with store.lock:
+            batch = self.get(batch_id, viewer)
+            batch = evolve(batch, cancelled_at=batch.cancelled_at or at)
+            store.batches[batch_id].batch = batch
+            for item in store.items(batch_id):
+                if item.submission.state is SubmissionState.WAITING:
+                    opened = store.submissions[item.submission.submission_id]
+                    opened.submission = item.submission.rejected(CANCELLED, at)
+                elif item.job and item.job.is_followed:
+                    after = item.job.request_cancel(at)
+                    if after is not item.job:
+                        store.put(item.job, after)
+                        store.follow(item.job, after)
+            store.end_batch(batch_id)
+            return store.batches[batch_id].batch
+
+
+@frozen
 class MemoryInvocations(InvocationRepository):
     """Invocations in a dict; lost updates are refused."""
 
@@ -528,7 +830,7 @@ class MemoryInvocations(InvocationRepository):
             jobs = {
                 Cursor(job.created_at, job.invocation_id): job.listed()
                 for job in self._of(viewer)
-                if _is_wanted(wanted, job)
+                if self._is_wanted(wanted, job, viewer)
                 and (not wanted.states or job.state in wanted.states)
             }
         return _page(jobs, limit, after)
@@ -540,18 +842,55 @@ class MemoryInvocations(InvocationRepository):
             if viewer.sees(job.owner)
         ]
 
+    def _is_wanted(self, wanted: JobFilter, job: Invocation, viewer: Viewer) -> bool:
+        """Return whether a job matches all of a filter but its states."""
+        on = not wanted.dataset_ids or job.dataset_id in wanted.dataset_ids
+        of = not wanted.workflow_names or job.workflow_name in wanted.workflow_names
+        after, before = wanted.created_after, wanted.created_before
+        return (
+            on
+            and of
+            and wanted.owner in {None, job.owner}
+            and has_all(job.labels, wanted.labels)
+            and (after is None or job.created_at >= after)
+            and (before is None or job.created_at < before)
+            and (not wanted.search or self._has(wanted.search.lower(), job, viewer))
+            and wanted.batch_id in {None, self._batch_of(job)}
+        )
+
+    def _batch_of(self, job: Invocation) -> BatchId | None:
+        opened = self.store.submissions.get(job.submission_id)
+        return None if opened is None else opened.submission.batch_id
+
+    def _has(self, text: str, job: Invocation, viewer: Viewer) -> bool:
+        stored = self.store.invocations[job.invocation_id]
+        dataset = self.store.datasets.get(stored.dataset_id)
+        name = dataset.name if dataset and viewer.sees(dataset.owner) else ""
+        texts = (job.dataset_id, name, job.workflow_name, *job.labels.values())
+        return job.invocation_id.lower().startswith(text) or any(
+            text in each.lower() for each in texts
+        )
+
     def counts(
         self, wanted: JobFilter, viewer: Viewer, most: int
     ) -> Mapping[InvocationState, int]:
         with self.store.lock:
             jobs = self._of(viewer)
-            counts = Counter(job.state for job in jobs if _is_wanted(wanted, job))
+            counts = Counter(
+                job.state for job in jobs if self._is_wanted(wanted, job, viewer)
+            )
         return {state: min(count, most) for state, count in counts.items()}
 
     def workflow_names(self, viewer: Viewer, most: int) -> Sequence[str]:
         with self.store.lock:
             names = {job.workflow_name for job in self._of(viewer)}
         return sorted(names)[:most]
+
+    def labels(self, viewer: Viewer, most: int) -> Sequence[str]:
+        with self.store.lock:
+            return sorted({tag for job in self._of(viewer) for tag in job.label_tags})[
+                :most
+            ]
 
     def transitions(
         self, invocation_id: InvocationId, viewer: Viewer
@@ -593,7 +932,8 @@ class MemoryTransitionFeed(TransitionFeed):
             own = [
                 transition.id
                 for transition in self.store.transitions
-                if viewer.sees(jobs[transition.invocation_id].owner)
+                if (job := jobs.get(transition.invocation_id))
+                and viewer.sees(job.owner)
             ]
             return max(own, default=0)
 
@@ -605,23 +945,27 @@ class MemoryTransitionFeed(TransitionFeed):
         limit: int,
         dataset_id: DatasetId | None = None,
         invocation_id: InvocationId | None = None,
+        labels: Collection[Label] = (),
     ) -> Sequence[JobTransition]:
         with self.store.lock:
             entries = (
                 (transition, self.store.invocations[transition.invocation_id])
                 for transition in self.store.transitions[place:]
+                if transition.invocation_id in self.store.invocations
             )
             return [
                 JobTransition(
                     transition=transition,
                     dataset_id=job.dataset_id,
                     workflow_name=job.workflow_name,
+                    labels=job.labels,
                     owner=job.owner,
                 ).shown_to(viewer)
                 for transition, job in entries
                 if viewer.sees(job.owner)
                 and dataset_id in {None, viewer.id_of(job.dataset_id)}
                 and invocation_id in {None, job.invocation_id}
+                and has_all(job.labels, labels)
             ][:limit]
 
     def watch(self, at_least_every: timedelta) -> Iterator[None]:
@@ -826,12 +1170,45 @@ class MemorySupersededRuns(SupersededRuns):
                 for run in self.store.invocations.values()
                 if run.identity == identity
                 and run.is_followed
-                and wanted.intersection(_named(run.parameters))
+                and wanted.intersection(_given(run))
+            )
+            submissions = sorted(
+                (str(submission.submission_id), submission.owner)
+                for submission in self._opened(identity)
+                if wanted.intersection(_given(submission))
             )
         return [
             *(DataUser("dataset", *dataset) for dataset in datasets),
             *(DataUser("job", *run) for run in runs),
+            *(DataUser("submission", *submission) for submission in submissions),
         ]
+
+    def collections(self, identity: Identity, *, limit: int) -> Sequence[str]:
+        with self.store.lock:
+            named = [
+                data
+                for dataset in self.store.datasets.values()
+                for _, data in leaves_of(dataset.source)
+            ]
+            for run in self.store.invocations.values():
+                if run.identity == identity and run.is_followed:
+                    named += _given(run)
+            for submission in self._opened(identity):
+                named += _given(submission)
+        found = {
+            data.id
+            for data in named
+            if isinstance(data, GalaxyData) and data.src is Src.HDCA
+        }
+        return sorted(found)[:limit]
+
+    def _opened(self, identity: Identity) -> Iterator[Submission]:
+        for opened in self.store.submissions.values():
+            submission = opened.submission
+            if submission.identity == identity and (
+                submission.open or (submission.invocation_id is None and opened.look_at)
+            ):
+                yield submission
 
     def done(self, invocation_id: InvocationId, attention: str | None = None) -> None:
         with self.store.lock:
@@ -842,12 +1219,13 @@ class MemorySupersededRuns(SupersededRuns):
                 return
             self.store.dealt_with.add(invocation_id)
             if attention is not None:
-                self.store.invocations[invocation_id] = evolve(
+                noted = evolve(
                     run,
                     attention=_clean(attention),
                     version=run.version + 1,
                     updated_at=self.store.now(),
                 )
+                self.store.put(run, noted)
 
 
 @frozen
@@ -943,9 +1321,6 @@ class MemorySessions(SessionRepository):
             self.store.sessions.pop(session_id, None)
 
 
-_KEY_HELD = {UploadState.OPEN, UploadState.VERIFYING, UploadState.COMPLETE}
-
-
 @frozen
 class MemoryUploads(UploadRepository):
     """Uploads in a dict."""
@@ -959,7 +1334,7 @@ class MemoryUploads(UploadRepository):
         with store.lock:
             current = [self._now(stored) for stored in store.uploads.values()]
             for stored in current:
-                held = stored.state in _KEY_HELD
+                held = stored.state in KEPT_STATES
                 if held and upload.key is not None and stored.key == upload.key:
                     return stored
             sizes = [
@@ -983,6 +1358,17 @@ class MemoryUploads(UploadRepository):
             if upload is None or not viewer.sees(upload.owner):
                 raise UploadNotFound(upload_id)
             return self._now(upload)
+
+    def get_many(
+        self, upload_ids: Collection[UploadId], viewer: Viewer
+    ) -> Mapping[UploadId, Upload]:
+        with self.store.lock:
+            known = self.store.uploads
+            return {
+                id_: self._now(known[id_])
+                for id_ in upload_ids
+                if id_ in known and viewer.sees(known[id_].owner)
+            }
 
     def unfinished(self, viewer: Viewer, limit: int) -> Sequence[Upload]:
         with self.store.lock:
@@ -1040,6 +1426,22 @@ class MemoryUploads(UploadRepository):
                 for _, content in leaves_of(dataset.source)
             )
 
+    def ended(self, kept: timedelta, limit: int) -> Sequence[Upload]:
+        with self.store.lock:
+            before = self.store.now() - kept
+            found = [
+                upload
+                for upload in self.store.uploads.values()
+                if _came_to_nothing(upload) and upload.expires_at < before
+            ]
+        return sorted(found, key=lambda upload: upload.expires_at)[:limit]
+
+    def remove(self, upload: Upload) -> None:
+        with self.store.lock:
+            stored = self.store.uploads.get(upload.upload_id)
+            if stored is not None and _came_to_nothing(stored):
+                del self.store.uploads[upload.upload_id]
+
     def _now(self, upload: Upload) -> Upload:
         """Return an upload as it is shown now."""
         overdue = upload.expires_at <= self.store.now()
@@ -1049,13 +1451,17 @@ class MemoryUploads(UploadRepository):
 
     def _check(self, before: Upload, after: Upload) -> None:
         stored = self.store.uploads.get(before.upload_id)
-        ended = after.state not in _KEY_HELD
+        ended = after.state not in KEPT_STATES
         if (
             stored is None
             or stored.version != before.version
             or not (ended or self._now(stored).state is stored.state)
         ):
             raise StaleVersion(f"Upload {before.upload_id}", before.version)
+
+
+def _came_to_nothing(upload: Upload) -> bool:
+    return upload.state not in KEPT_STATES and not upload.stored
 
 
 @frozen
@@ -1096,15 +1502,259 @@ class MemoryAuditLog(AuditLog):
             return min(len(old), limit)
 
 
-def _is_wanted(wanted: JobFilter, job: Invocation) -> bool:
-    """Return whether a job matches all of a filter but its states."""
-    on = not wanted.dataset_ids or job.dataset_id in wanted.dataset_ids
-    of = wanted.owner in {None, job.owner}
-    return (
-        on
-        and of
-        and (not wanted.workflow_names or job.workflow_name in wanted.workflow_names)
-    )
+@frozen
+class MemoryWebhooks(WebhookRepository):
+    """Webhooks and deliveries in dicts."""
+
+    store: MemoryStore
+
+    def add(self, webhook: Webhook, *, most: int) -> None:
+        texts = [webhook.url, *webhook.workflow_names, *webhook.labels.values()]
+        if not all(map(_is_storable, [*texts, webhook.owner or ""])):
+            raise InvalidValue("A text cannot be stored.")
+        with self.store.lock:
+            kept = self.store.webhooks.values()
+            count = sum(each.webhook.owner == webhook.owner for each in kept)
+            if count >= most:
+                raise QuotaExceeded(
+                    f"There are {count} webhooks, and no more than {most} may be."
+                )
+            now = self.store.now()
+            self.store.webhooks[webhook.webhook_id] = _Kept(webhook, now)
+
+    def get(self, webhook_id: WebhookId, viewer: Viewer) -> Webhook:
+        return self._kept(webhook_id, viewer).webhook
+
+    def all(self, viewer: Viewer) -> Sequence[Webhook]:
+        with self.store.lock:
+            webhooks = [kept.webhook for kept in self.store.webhooks.values()]
+        webhooks.sort(key=lambda each: (each.created_at, each.webhook_id))
+        return [each for each in webhooks[::-1] if viewer.sees(each.owner)]
+
+    def replace_secrets(
+        self,
+        webhook_id: WebhookId,
+        viewer: Viewer,
+        change: Callable[[Webhook], Webhook],
+    ) -> Webhook:
+        with self.store.lock:
+            kept = self._kept(webhook_id, viewer)
+            secrets = change(kept.webhook).secrets
+            kept.webhook = evolve(kept.webhook, secrets=secrets)
+            return kept.webhook
+
+    def remove(self, webhook_id: WebhookId, viewer: Viewer) -> None:
+        with self.store.lock:
+            self._kept(webhook_id, viewer)
+            del self.store.webhooks[webhook_id]
+
+    def send(self, delivery: Delivery, viewer: Viewer) -> None:
+        with self.store.lock:
+            self._kept(delivery.webhook_id, viewer)
+            self.store.send(delivery)
+
+    def deliveries(
+        self,
+        webhook_id: WebhookId,
+        viewer: Viewer,
+        limit: int,
+        after: Cursor | None = None,
+        *,
+        states: Collection[DeliveryState] = (),
+    ) -> Page[Delivery]:
+        if after is not None and not (after.id.isascii() and after.id.isdecimal()):
+            raise InvalidValue("The cursor is malformed.")
+        with self.store.lock:
+            self._kept(webhook_id, viewer)
+            found = [
+                delivery
+                for delivery in self._of(webhook_id)
+                if (not states or delivery.state in states)
+                and (after is None or delivery.number < int(after.id))
+            ][::-1]
+        shown = found[:limit]
+        last = Cursor(shown[-1].at, str(shown[-1].number)) if shown else None
+        return Page(tuple(shown), last if len(found) > limit else None)
+
+    def replay(
+        self,
+        webhook_id: WebhookId,
+        viewer: Viewer,
+        delivery_ids: Collection[DeliveryId] | None,
+    ) -> int:
+        with self.store.lock:
+            kept, now = self._kept(webhook_id, viewer), self.store.now()
+            kept.rests_until = now
+            kept.webhook = evolve(kept.webhook, state=WebhookState.ACTIVE, failures=0)
+            again = [
+                delivery
+                for delivery in self._of(webhook_id)
+                if (
+                    delivery.state is DeliveryState.DEAD
+                    if delivery_ids is None
+                    else delivery.delivery_id in delivery_ids
+                    and delivery.state is not DeliveryState.PENDING
+                )
+            ]
+            for delivery in again:
+                self.store.retried_since[delivery.delivery_id] = now
+                self.store.deliveries[delivery.delivery_id] = evolve(
+                    delivery,
+                    state=DeliveryState.PENDING,
+                    attempts=0,
+                    next_attempt_at=now,
+                    ended_at=None,
+                )
+            return len(again)
+
+    def due(self) -> Sequence[Webhook]:
+        with self.store.lock:
+            now = self.store.now()
+            return [
+                webhook
+                for webhook in self.all(SERVICE)
+                if webhook.state is WebhookState.ACTIVE
+                and self.store.webhooks[webhook.webhook_id].rests_until <= now
+                and any(map(self._is_due, self._of(webhook.webhook_id)))
+            ]
+
+    def claim(
+        self, webhook_id: WebhookId, *, limit: int, lease: timedelta
+    ) -> Sequence[Delivery]:
+        with self.store.lock:
+            kept = self.store.webhooks.get(webhook_id)
+            if kept is None or kept.webhook.state is not WebhookState.ACTIVE:
+                return []
+            first: dict[object, Delivery] = {}
+            for delivery in self._of(webhook_id):
+                if delivery.state is DeliveryState.PENDING:
+                    first.setdefault(delivery.subject or delivery.number, delivery)
+            due = [delivery for delivery in first.values() if self._is_due(delivery)]
+            due.sort(key=lambda each: (each.next_attempt_at, each.number))
+            claimed = [
+                evolve(
+                    delivery,
+                    attempts=delivery.attempts + 1,
+                    next_attempt_at=self.store.now() + lease,
+                )
+                for delivery in due[:limit]
+            ]
+            self.store.deliveries.update({each.delivery_id: each for each in claimed})
+            return sorted(claimed, key=lambda each: each.number)
+
+    def settle(
+        self,
+        webhook_id: WebhookId,
+        attempts: Sequence[Attempt],
+        *,
+        rest: timedelta,
+        gone: bool = False,
+    ) -> None:
+        begun = [attempt for attempt in attempts if attempt.begun]
+        failed = bool(begun) and begun[-1].failed
+        with self.store.lock:
+            ended = Counter(map(self._settled, attempts))
+            if failed:
+                for delivery in self._of(webhook_id):
+                    if self._is_due(delivery) and self._is_over(delivery):
+                        self._end(delivery, DeliveryState.DEAD)
+                        ended[DeliveryState.DEAD] += 1
+            kept = self.store.webhooks.get(webhook_id)
+            if kept is None:
+                return
+            kept.delivered += ended[DeliveryState.DELIVERED]
+            kept.dead += ended[DeliveryState.DEAD]
+            if failed:
+                kept.rests_until = self.store.now() + rest
+                failures = kept.webhook.failures + 1
+                kept.webhook = evolve(kept.webhook, failures=failures)
+            elif begun:
+                kept.webhook = evolve(kept.webhook, failures=0)
+            if gone:
+                kept.webhook = evolve(kept.webhook, state=WebhookState.DISABLED)
+
+    def prune(self, age: timedelta, *, limit: int = 10_000) -> int:
+        with self.store.lock:
+            until = self.store.now() - age
+            old = [
+                id_
+                for id_, delivery in self.store.deliveries.items()
+                if (delivery.ended_at and delivery.ended_at <= until)
+                or delivery.webhook_id not in self.store.webhooks
+            ][:limit]
+            for id_ in old:
+                del self.store.deliveries[id_]
+            return len(old)
+
+    def backlog(self) -> DeliveryBacklog:
+        with self.store.lock:
+            times = [
+                delivery.next_attempt_at
+                for delivery in self.store.deliveries.values()
+                if delivery.webhook_id in self.store.webhooks
+                and delivery.next_attempt_at is not None
+            ]
+            overdue = self.store.now() - min(times, default=self.store.now())
+            kept = self.store.webhooks.values()
+            return DeliveryBacklog(
+                pending=len(times),
+                overdue=max(overdue, timedelta(0)),
+                delivered=sum(each.delivered for each in kept),
+                dead=sum(each.dead for each in kept),
+            )
+
+    def _kept(self, webhook_id: WebhookId, viewer: Viewer) -> _Kept:
+        kept = self.store.webhooks.get(webhook_id)
+        if kept is None or not viewer.sees(kept.webhook.owner):
+            raise WebhookNotFound(webhook_id)
+        return kept
+
+    def _of(self, webhook_id: WebhookId) -> list[Delivery]:
+        """Return the deliveries of a webhook by their numbers."""
+        stored = self.store.deliveries.values()
+        found = [each for each in stored if each.webhook_id == webhook_id]
+        return sorted(found, key=lambda each: each.number)
+
+    def _is_due(self, delivery: Delivery) -> bool:
+        at = delivery.next_attempt_at
+        return at is not None and at <= self.store.now()
+
+    def _is_over(self, delivery: Delivery) -> bool:
+        since = self.store.retried_since[delivery.delivery_id]
+        return since <= self.store.now() - RETRY_TIME
+
+    def _end(self, delivery: Delivery, state: DeliveryState) -> None:
+        self.store.deliveries[delivery.delivery_id] = evolve(
+            delivery, state=state, next_attempt_at=None, ended_at=self.store.now()
+        )
+
+    def _settled(self, attempt: Attempt) -> DeliveryState | None:
+        """Store the outcome of an attempt; return the state if it has ended."""
+        id_ = attempt.delivery.delivery_id
+        stored = self.store.deliveries.get(id_)
+        if (
+            stored is None
+            or stored.attempts != attempt.delivery.attempts
+            or stored.state is not DeliveryState.PENDING
+        ):
+            return None
+        if not attempt.begun:
+            self.store.deliveries[id_] = evolve(
+                stored,
+                attempts=stored.attempts - 1,
+                next_attempt_at=self.store.now(),
+            )
+            return None
+        stored = evolve(stored, status=attempt.status, problem=_clean(attempt.problem))
+        if not attempt.failed:
+            self._end(stored, DeliveryState.DELIVERED)
+        elif self._is_over(stored):
+            self._end(stored, DeliveryState.DEAD)
+        else:
+            at = self.store.now() + attempt.retry_in
+            self.store.deliveries[id_] = evolve(stored, next_attempt_at=at)
+            return None
+        return self.store.deliveries[id_].state
 
 
 def _page(items: Mapping[Cursor, Any], limit: int, after: Cursor | None) -> Page[Any]:
@@ -1127,6 +1777,12 @@ def _needs(job: Request | Invocation, dataset_id: DatasetId) -> bool:
         for value in job.parameters.values()
     )
     return named or job.dataset_id == dataset_id
+
+
+def _given(run: Invocation | Submission) -> Iterator[GalaxyData]:
+    """Yield the Galaxy data that a run is given."""
+    request = run.request if isinstance(run, Submission) else run
+    yield from _named([request.parameters, run.inputs])
 
 
 def _named(value: Any) -> Iterator[GalaxyData]:

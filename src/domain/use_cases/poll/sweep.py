@@ -200,6 +200,10 @@ def _breaker(poll: Any) -> Breaker:
     return Breaker(poll.policy, poll.clock)
 
 
+def _no_tags(_: Identity) -> int:
+    return 0
+
+
 def _slow(poll: Any) -> SlowRuns:
     return SlowRuns(poll.policy, poll.clock)
 
@@ -218,6 +222,7 @@ class Poll:
         breaker: Keeps its state from sweep to sweep.
         slow: So do the runs that are slow to look at.
         histories: Get the tags of their runs; None: they get none.
+        update_tags: Changes these tags where labels have changed, a few at a time.
     """
 
     queue: PollQueue
@@ -234,6 +239,7 @@ class Poll:
     breaker: Breaker = field(default=Factory(_breaker, takes_self=True))
     slow: SlowRuns = field(default=Factory(_slow, takes_self=True))
     histories: RunHistories | None = None
+    update_tags: Callable[[Identity], int] = _no_tags
 
     def __call__(
         self,
@@ -283,6 +289,7 @@ class Poll:
         # Last, so that the runs that this sweep saw complete are included.
         if self.breaker.problem is None:
             sweep = evolve(sweep, cleared=self.clear(identity))
+            self.update_tags(identity)
         seconds = (self.clock() - began).total_seconds()
         self.queue.tally(
             identity, {"sweeps": 1, "seconds": max(seconds, 0.0), **sweep.counts()}
@@ -449,9 +456,10 @@ class Poll:
 
         def tag(run: Invocation) -> None:
             late = self.breaker.problem is not None or self.clock() > deadline
-            if self.histories and run.history_id and not late:
+            ours = run.history_id if not run.adopted else None
+            if self.histories and ours and not late:
                 with suppress(RunnerError):
-                    self.histories.tag(run.history_id, run.tags)
+                    self.histories.tag(ours, run.tags)
 
         new = [look.before for look in looks if look.full and look.before]
         for _ in self.mapper(tag, [run for run in new if run.is_new]):
