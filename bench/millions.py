@@ -74,14 +74,43 @@ def rows() -> Iterator[Row]:
                 "ratio <= 1.5",
                 ours / theirs <= 1.5,
             )
+        for one in (tiny, large):
+            label(one)
         yield from lists(tiny.url, large.url)
         yield from own_list(large.url)
+
+
+def label(one: Store) -> None:
+    """Give all jobs a label, and fifty another one; fifty have failed, for lists."""
+    total = one.number("SELECT count(*) FROM workflow_invocations")
+    one.run("SET statement_timeout = 0; " + _LABELS.format(nth=total // 50))
+    one.tidy()
+
+
+_LABELS = """
+INSERT INTO invocation_labels (invocation_id, label, owner, state, created_at)
+SELECT invocation_id, label, owner,
+    CASE number % {nth} WHEN 1 THEN 'failed' ELSE state END, created_at
+FROM workflow_invocations,
+    LATERAL (SELECT ('x' || right(invocation_id, 8))::bit(32)::bigint AS number) AS n,
+    LATERAL (
+        VALUES ('project:plate-7'), (CASE number % {nth} WHEN 0 THEN 'sample:rare' END)
+    ) AS labels (label)
+WHERE label IS NOT NULL
+"""
 
 
 def lists(few: str, many: str) -> Iterator[Row]:
     """Compare the 95th percentile of a page in a small and in a large table."""
     with serving(few) as (url, token, _), serving(many) as (url2, token2, _):
-        for query in ("", "&workflow_name=workflow%201", "&dataset_id=d1"):
+        for query in (
+            "",
+            "&workflow_name=workflow%201",
+            "&dataset_id=d1",
+            "&label=project:plate-7",  # every job
+            "&label=sample:rare",  # fifty of them
+            "&label=project:plate-7&state=failed",  # fifty of them
+        ):
             page = f"/jobs?limit=50{query}"
             found = [
                 (load(url2 + page, token2, 2)[1], load(url + page, token, 2)[1])

@@ -97,6 +97,7 @@ class Store:
             alone.execute(sa.text("SET statement_timeout = 0"))
             alone.execute(sa.text("VACUUM (ANALYZE) active_invocations"))
             alone.execute(sa.text("VACUUM (ANALYZE) workflow_invocations"))
+            alone.execute(sa.text("VACUUM (ANALYZE) invocation_labels"))
 
     def all_due(self) -> None:
         """Let every run be due now, and nothing be leased."""
