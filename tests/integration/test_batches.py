@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from galaxy_jobs.domain.model.submission import MAX_ATTEMPTS
 from tests.support.hostile_galaxy import (
     KEY,
     WORKFLOW,
@@ -20,7 +22,7 @@ from tests.support.hostile_galaxy import (
     http,
     recorded,
 )
-from tests.support.service import Service, service
+from tests.support.service import Command, Service, service
 from tests.support.terminal import Terminal
 from tests.support.wait import until
 
@@ -28,7 +30,7 @@ from tests.support.wait import until
 SIZE = 24
 
 # Without the time that a submitter may take, the reconciler looks at once.
-CONFIG = "[submit]\ndeadline = 2\ngrace = 2\nfence_wait = 1\nretry_in = 1\n"
+CONFIG = "[submit]\ndeadline = 4\ngrace = 2\nfence_wait = 1\nretry_in = 1\n"
 
 
 @pytest.fixture
@@ -140,6 +142,42 @@ def test_killed_in_the_middle_each_item_runs_once(
     if "rejected" in counts:
         again = jobs.run("batches", "rerun", batch["batch_id"])
         assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_an_item_at_which_its_process_ends_each_time_is_given_up(
+    jobs: Service, small: HostileGalaxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(jobs)
+    typed = ("submit-many", WORKFLOW, "--sheet", sheet(jobs, 8), "--no-wait")
+    alive = queue.Queue[Command]()
+    killed = queue.Queue[Command]()
+    respond = HostileGalaxy.respond
+
+    def kill(galaxy: HostileGalaxy, *request: Any) -> bool:
+        if request[0] == "POST" and b" on s3 (" in request[2]:
+            victim = alive.get(timeout=60)
+            victim.stop(signal.SIGKILL)
+            killed.put(victim)
+            return False
+        return respond(galaxy, *request)
+
+    monkeypatch.setattr(HostileGalaxy, "respond", kill)
+    assert jobs.run(*typed).returncode == 0
+    serving = jobs.commands[-1]
+    jobs.poll()
+    for _ in range(MAX_ATTEMPTS):
+        alive.put(serving)
+        assert killed.get(timeout=120) is serving
+        served(jobs)
+        serving = jobs.commands[-1]
+    batch = until(lambda: the_batch(jobs)["ended_at"] and the_batch(jobs), 120)
+    assert batch["counts"] == {"completed": 7, "rejected": 1}
+    items = jobs.get(f"/batches/{batch['batch_id']}/items")["items"]
+    (item,) = (item for item in items if item["state"] == "rejected")
+    assert item["dataset_id"] == "s3"
+    assert f"begun {MAX_ATTEMPTS} times" in item["problem"]["detail"]
+    assert (alive.qsize(), killed.qsize()) == (0, 0)
+    each_ran_once(small, 7)
 
 
 def test_items_wait_while_galaxy_is_down_and_refusals_keep_none_back(
