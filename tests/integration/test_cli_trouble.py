@@ -51,7 +51,7 @@ def net(
 ) -> Iterator[Net]:
     folder = tmp_path_factory.mktemp("service")
     config = folder / "config.toml"
-    config.write_text("[submit]\ndeadline = 1\nfence_wait = 1\nlook_again = 2\n")
+    config.write_text("[submit]\ndeadline = 8\nfence_wait = 1\nlook_again = 2\n")
     with (
         Proxy(lab.url).running() as back,
         service(

@@ -539,7 +539,10 @@ def test_an_answer_that_is_cancelled_before_its_turn_leaves_no_socket() -> None:
         assert theirs.recv(9) == b"", "no other copy of the socket is open"
 
 
-def test_an_answer_that_is_cancelled_keeps_its_socket_while_a_thread_sends() -> None:
+def test_an_answer_that_is_cancelled_keeps_its_socket_while_a_thread_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server_module, "SEND_TURN", 60)
     reading, go_on = Event(), Event()
     pieces = [b"late", b""]
 

@@ -26,7 +26,7 @@ from tests.support.workflows import data, parameter, tool, workflow
 
 SETTINGS = """
 [submit]
-deadline = 2
+deadline = 6
 fence_wait = 0.5
 retry_in = 0.5
 look_again = 1

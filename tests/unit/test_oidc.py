@@ -364,13 +364,14 @@ def hang(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
     handler.wfile.flush()
-    time.sleep(2)
+    handler.connection.settimeout(20)
+    handler.connection.recv(1)  # until the other side closes it
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
-    for _ in range(100):
+    for _ in range(1000):
         handler.wfile.write(b" ")
         handler.wfile.flush()
         time.sleep(0.02)
@@ -404,7 +405,6 @@ MISBEHAVIOURS: dict[str, Any] = {
 def test_a_provider_that_misbehaves_lets_nobody_in_and_throws_nobody_out(
     trust: Trust, monkeypatch: pytest.MonkeyPatch, name: str, path: str
 ) -> None:
-    monkeypatch.setattr(asking, "TIMEOUT", 0.05)
     trust.verify()
     trust.issuer.keys.append(public(rsa_key("new"), "new"))
     document = {
@@ -415,10 +415,12 @@ def test_a_provider_that_misbehaves_lets_nobody_in_and_throws_nobody_out(
         json.dumps(document[path]).encode() + b" " * 10_000_000
     )
     trust.pass_time(601)
-    began = time.monotonic()
-    with pytest.raises(IssuerUnavailable, match=trust.issuer.url) as refusal:
-        trust.verify(key=rsa_key("new"), key_id="new")
-    assert time.monotonic() - began < 2
+    with monkeypatch.context() as impatient:
+        impatient.setattr(asking, "TIMEOUT", 0.05)
+        began = time.monotonic()
+        with pytest.raises(IssuerUnavailable, match=trust.issuer.url) as refusal:
+            trust.verify(key=rsa_key("new"), key_id="new")
+        assert time.monotonic() - began < 10
     assert "/elsewhere" not in trust.issuer.asked
     assert "Traceback" not in str(refusal.value)
     assert trust.verify(sub="someone else").name == "Ada L."
@@ -487,7 +489,7 @@ def test_who_is_known_does_not_wait_while_a_provider_hangs(trust: Trust) -> None
             trust.verify(sub=str(number))
             with pytest.raises(IssuerUnavailable, match="being asked"):
                 trust.verify(key_id=f"unknown {number}")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < asking.TIMEOUT
     finally:
         release.set()
         waiting.join()
