@@ -267,7 +267,7 @@ class Container(containers.DeclarativeContainer):
     register_dataset = Singleton(
         use_cases.RegisterDataset, data=data_catalog, policy=settings.provided.sources
     )
-    rename_dataset = Singleton(use_cases.RenameDataset)
+    change_dataset = Singleton(use_cases.ChangeDataset)
     remove_dataset = Singleton(use_cases.RemoveDataset)
     list_workflows = Singleton(use_cases.ListWorkflows)
     show_workflow = Singleton(use_cases.ShowWorkflow)

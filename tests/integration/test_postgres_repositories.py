@@ -204,6 +204,32 @@ class TestDatasets(InPostgres, DatasetRepositoryContract):
         assert (listed.dataset_id, listed.name) == ("wrong", "a")
         assert "datasets" in listed.problem
 
+    @pytest.mark.parametrize(
+        "labels",
+        ["[]", '"a"', "null", '{"a": 1}', '{"a": null}', '{"a b": "c"}', "9" * 5000],
+    )
+    def test_labels_that_another_program_wrote_wrongly_are_said_and_replaced(
+        self, repositories: Repositories, engine: Engine, labels: str
+    ) -> None:
+        datasets, id_ = repositories.datasets, DatasetId("wrong")
+        self._insert(engine, "wrong", '{"src": "hda", "id": "1"}')
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text("UPDATE datasets SET labels = CAST(:labels AS jsonb)"),
+                {"labels": labels},
+            )
+        with pytest.raises(
+            InvalidSource, match=r"wrongly\. (Its labels|The key of a label|Exceeds)"
+        ):
+            datasets.get(id_, SERVICE)
+        (listed,) = datasets.page(SERVICE, 10).items
+        assert isinstance(listed, UnusableDataset)
+        with pytest.raises(InvalidSource):
+            datasets.change(id_, SERVICE, name="renamed")
+        changed = datasets.change(id_, SERVICE, labels={"plate": "7"})
+        assert (changed.name, changed.labels) == ("renamed", {"plate": "7"})
+        assert datasets.get(id_, SERVICE) == changed
+
     def test_what_another_program_wrote_is_used(
         self, repositories: Repositories, engine: Engine
     ) -> None:

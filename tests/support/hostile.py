@@ -96,6 +96,7 @@ def _answer(path: str) -> tuple[int, Any]:  # noqa: C901, PLR0912 - a table
         "extension": f"ext{HOSTILE}",
         "collection_type": f"list{HOSTILE}",
         "described_at": MOMENT,
+        "labels": {f"key{HOSTILE}": f"value{HOSTILE}"},
     }
     output: dict[str, Any] = {
         **{name: f"{name}{HOSTILE}" for name in ("label", "src", "id", "name")},

@@ -2252,6 +2252,53 @@ class HttpContract:
         problem(answer, 404, "dataset-not-found")
         assert world.get(path) == before
 
+    def test_datasets_have_labels_and_are_found_by_them(self, world: World) -> None:
+        plate, path = uuid4().hex, "/datasets/labelled%2F1"
+        source = {"src": "url", "url": "https://example.org/1", "ext": "txt"}
+        body = {"dataset_id": "labelled/1", "name": "a", "source": source}
+        labels = {"plate": plate, "well": "a:1", "empty": ""}
+        answer = world.ask("POST", "/datasets", {**body, "labels": labels})
+        assert answer.json()["labels"] == labels
+        again = world.ask("POST", "/datasets", {**body, "labels": {"plate": "8"}})
+        assert again.json() == answer.json() == world.get(path)
+        other = {**body, "dataset_id": "labelled 2", "labels": {"plate": plate}}
+        assert world.ask("POST", "/datasets", other).status_code == 201
+        unlabelled = world.ask("POST", "/datasets", {**body, "dataset_id": uuid4().hex})
+        assert unlabelled.json()["labels"] == {}
+
+        def found(*wanted: str) -> list[str]:
+            query = "&".join(f"label={quote(label)}" for label in wanted)
+            items = world.get(f"/datasets?{query}")["items"]
+            return [item["dataset_id"] for item in items]
+
+        assert found(f"plate:{plate}") == ["labelled 2", "labelled/1"]
+        assert found(f"plate:{plate}", "well:a:1", "empty:") == ["labelled/1"]
+        assert found(f"plate:{plate}", f"plate:{plate}1") == []
+        for patch, after in (
+            ({"labels": {"well": "b%", "empty": None}}, {"plate": plate, "well": "b%"}),
+            ({}, {"plate": plate, "well": "b%"}),
+            ({"name": "b"}, {"plate": plate, "well": "b%"}),
+            ({"labels": {"plate": None}, "name": "a"}, {"well": "b%"}),
+            ({"labels": None}, {}),
+        ):
+            kind = "application/merge-patch+json"
+            changed = world.ask("PATCH", path, patch, content_type=kind)
+            assert changed.json()["labels"] == after
+        assert world.get(path) == {**answer.json(), "labels": {}}
+        assert found(f"plate:{plate}") == ["labelled 2"]
+        many = {f"k{number}": "" for number in range(33)}
+        wrong: object
+        for wrong in ([], {"a b": "c"}, {"a": 1}, {"a": "\n"}, {"a": "b" * 256}, many):
+            patched = world.ask("PATCH", path, {"name": "lost", "labels": wrong})
+            problem(patched, 400, "malformed-request")
+            posted = world.ask("POST", "/datasets", {**body, "labels": wrong})
+            problem(posted, 400, "malformed-request")
+        assert world.get(path)["name"] == "a"
+        cursor = world.get(f"/datasets?label=plate:{plate}&limit=1")["next_cursor"]
+        assert cursor is None
+        for query in ("label=plate", "label=a%20b:c", "label="):
+            problem(world.ask("GET", f"/datasets?{query}"), 400, "malformed-request")
+
     def test_a_dataset_is_removed_once_no_job_needs_it(self, world: World) -> None:
         for dataset_id in ("own", "named"):
             world.site.dataset(dataset_id)

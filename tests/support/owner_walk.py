@@ -77,7 +77,7 @@ BODIES: Mapping[str, list[dict[str, Any]]] = {
     ],
     "POST /jobs/{invocation_id}/rerun": [{"overwrite": True}],
     "POST /jobs/{invocation_id}/steps/{index}/review": [{"approve": True}],
-    "PATCH /datasets/{dataset_id}": [{"name": "mine"}],
+    "PATCH /datasets/{dataset_id}": [{"name": "mine"}, {"labels": {"a": "b"}}],
     "PATCH /jobs/{invocation_id}": [{"labels": {"a": "b"}}],
     "POST /uploads/{upload_id}/parts": [{"numbers": [1]}],
     "POST /uploads": [{**FILE, "dataset_id": "{dataset_id}"}],

@@ -27,13 +27,13 @@ from galaxy_jobs.domain.model.audit import Action, AuditEntry, Kind
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.use_cases import (
     AnswerReview,
+    ChangeDataset,
     CreateToken,
     PollPolicy,
     Record,
     RefreshJob,
     RegisterDataset,
     RemoveDataset,
-    RenameDataset,
     Rerun,
     RevokeToken,
 )
@@ -144,7 +144,7 @@ def test_datasets(books: Books) -> None:
     id_ = DatasetId("d2")
     register = RegisterDataset(datasets, world.clock, record=books.record)
     register("reads", HDA, ADA, id_)
-    RenameDataset(datasets, books.record)(id_, ADA, "more reads")
+    ChangeDataset(datasets, books.record)(id_, ADA, name="more reads")
     RemoveDataset(datasets, books.record)(id_, ADA)
     with pytest.raises(DatasetNotFound):
         RemoveDataset(datasets, books.record)(id_, ADA)

@@ -16,6 +16,7 @@ from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.invocations import ENDED
 from galaxy_jobs.adapters.postgres.rows import (
     Row,
+    changed_labels,
     dataset_from_row,
     dataset_key,
     dataset_to_row,
@@ -34,6 +35,7 @@ from galaxy_jobs.domain.model.dataset import (
     UnusableDataset,
 )
 from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.labels import NO_CHANGE, Label, LabelPatch
 from galaxy_jobs.domain.model.submission import SubmissionState
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import Viewer, namespace
@@ -55,6 +57,7 @@ _COLUMNS = (
     sa.cast(_T.c.description, sa.Text).label("description"),
     _T.c.described_at,
     _T.c.owner,
+    sa.cast(_T.c.labels, sa.Text).label("labels"),
 )
 _SELECT = sa.select(*_COLUMNS)
 _ADD = (
@@ -63,6 +66,7 @@ _ADD = (
     .returning(_T.c.dataset_id)
 )
 _ONE = _SELECT.where(_T.c.dataset_id == sa.bindparam("id"))
+_ONE_LOCKED = _ONE.with_for_update()
 _only: sa.BindParameter[str | None] = sa.bindparam("only", type_=sa.Text)
 _SEEN = sa.or_(_only.is_(None), _T.c.owner == _only)
 _MANY = _SELECT.where(
@@ -97,11 +101,8 @@ _BEYOND = sa.tuple_(_T.c.created_at, _T.c.dataset_id) < sa.tuple_(
     sa.bindparam("id", type_=sa.Text),
 )
 _DESCRIBE = sa.update(_T).where(_T.c.dataset_id == sa.bindparam("id"))
-_RENAME = (
-    sa.update(_T)
-    .values(name=sa.bindparam("new_name"))
-    .where(_T.c.dataset_id == sa.bindparam("id"))
-    .returning(*_COLUMNS)
+_CHANGE = (
+    sa.update(_T).where(_T.c.dataset_id == sa.bindparam("id")).returning(*_COLUMNS)
 )
 # A submission that is opened meanwhile waits for this lock, or is seen by what follows.
 _LOCK = (
@@ -218,6 +219,7 @@ class PostgresDatasets(DatasetRepository):
         after: Cursor | None = None,
         *,
         search: str = "",
+        labels: Collection[Label] = (),
     ) -> Page[Dataset | UnusableDataset]:
         parameters: dict[str, object] = {"limit": limit + 1}
         statement = _FIRST
@@ -232,6 +234,11 @@ class PostgresDatasets(DatasetRepository):
             if not storable(search):
                 return Page((), None)
             statement = statement.where(_has(search, viewer))
+        if labels:
+            if len({label.key for label in labels}) < len(set(labels)):
+                return Page((), None)
+            wanted = {label.key: label.value for label in labels}
+            statement = statement.where(_T.c.labels.contains(wanted))
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
@@ -241,7 +248,14 @@ class PostgresDatasets(DatasetRepository):
         last = rows[limit - 1]
         return Page(items, Cursor(last["created_at"], last["dataset_id"]))
 
-    def rename(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
+    def change(
+        self,
+        dataset_id: DatasetId,
+        viewer: Viewer,
+        *,
+        name: str | None = None,
+        labels: LabelPatch = NO_CHANGE,
+    ) -> Dataset:
         if not storable(dataset_id):
             raise DatasetNotFound(dataset_id)
 
@@ -249,8 +263,18 @@ class PostgresDatasets(DatasetRepository):
             row = _of_viewer(connection, [dataset_id], viewer).get(dataset_id)
             if row is None:
                 return None
-            parameters = {"id": row["dataset_id"], "new_name": name}
-            return connection.execute(_RENAME, parameters).mappings().first()
+            parameters = {"id": row["dataset_id"]}
+            # Read again under the lock: another change may have come in between.
+            row = connection.execute(_ONE_LOCKED, parameters).mappings().first()
+            if row is None:
+                return None
+            changes = {} if name is None else {"name": name}
+            if labels != NO_CHANGE:
+                changes["labels"] = changed_labels(row["labels"], labels)
+            if not changes:
+                return row
+            changed = connection.execute(_CHANGE.values(changes), parameters)
+            return changed.mappings().first()
 
         row = write(self.engine, work)
         if row is None:

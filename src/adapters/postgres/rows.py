@@ -34,6 +34,7 @@ from galaxy_jobs.domain.model.invocation import (
     StepSummary,
     Transition,
 )
+from galaxy_jobs.domain.model.labels import LabelPatch, Labels, check_labels, merged
 from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
 from galaxy_jobs.domain.model.submission import (
     IdempotencyKey,
@@ -93,6 +94,7 @@ def dataset_to_row(dataset: Dataset) -> dict[str, Any]:
         "created_at": dataset.created_at,
         "description": dataset.description and cleaned(asdict(dataset.description)),
         "described_at": dataset.described_at,
+        "labels": dict(dataset.labels),
     }
 
 
@@ -120,6 +122,7 @@ def dataset_from_row(row: Row, viewer: Viewer, schemes: Collection[str]) -> Data
             created_at=row["created_at"],
             description=_description(row["description"]),
             described_at=row["described_at"],
+            labels=_labels(json.loads(row["labels"])),
         )
     except (InvalidValue, ValueError, RecursionError) as error:
         raise InvalidSource(
@@ -127,6 +130,26 @@ def dataset_from_row(row: Row, viewer: Viewer, schemes: Collection[str]) -> Data
             f"another program registered it wrongly. {masked(str(error))} Correct its "
             "row in the table `datasets`.",
         ) from error
+
+
+def _labels(value: Any) -> Labels:
+    if isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
+        return value
+    raise InvalidValue("Its labels are no object of texts.")
+
+
+def changed_labels(text: str, patch: LabelPatch) -> Any:
+    """Return the labels of a row of a dataset, which are JSON, after a patch.
+
+    Raises:
+        InvalidValue: A label is malformed then, or there are too many.
+    """
+    try:
+        labels = _labels(json.loads(text))
+        check_labels(labels)
+    except (InvalidValue, ValueError, RecursionError):  # by another program
+        labels = {}
+    return merged(labels, patch)
 
 
 def _source(value: Any) -> Source:

@@ -62,6 +62,7 @@ datasets = sa.Table(
     sa.Column("description", JSONB(none_as_null=True)),
     sa.Column("described_at", Time),
     sa.Column("owner", sa.Text),
+    sa.Column("labels", JSONB, nullable=False, server_default=sa.text("'{}'")),
     sa.CheckConstraint(
         "created_at >= '0001-01-02Z' AND created_at < '9999-12-31Z'",
         name="created_at",
@@ -82,6 +83,12 @@ sa.Index(
     postgresql_where=sa.text(
         """jsonb_path_exists(source, '$.** ? (@."src" == "hdca")')"""
     ),
+)
+sa.Index(
+    "ix_datasets_by_label",
+    datasets.c.labels,
+    postgresql_using="gin",
+    postgresql_ops={"labels": "jsonb_path_ops"},
 )
 sa.Index(
     "ix_datasets_by_owner",

@@ -16,6 +16,7 @@ from attrs import Attribute, Factory, evolve, field, frozen
 from attrs.validators import instance_of, optional
 
 from galaxy_jobs.domain.errors import InvalidValue, listed, quoted, shortened
+from galaxy_jobs.domain.model.labels import Labels, valid_labels
 from galaxy_jobs.domain.model.values import (
     NAME_LENGTH,
     DatasetId,
@@ -480,6 +481,7 @@ class Dataset:
         description: What Galaxy knew of its data when it was registered; None: it
             was not asked.
         described_at: When that was, time-zone aware.
+        labels: What it is sorted and found by.
     """
 
     dataset_id: DatasetId = field(validator=_filled)
@@ -488,6 +490,7 @@ class Dataset:
     created_at: datetime = field(validator=aware)
     description: DataDescription | None = None
     described_at: datetime | None = field(default=None, validator=aware)
+    labels: Labels = field(factory=dict[str, str], validator=valid_labels)
     owner: str | None = None
     stored_id: DatasetId = field(
         default=Factory(lambda self: self.dataset_id, takes_self=True)

@@ -1,10 +1,11 @@
-"""Labels: what people sort and find their jobs by, such as ``project: plate-7``."""
+"""Labels: what people sort and find jobs and datasets by: ``project: plate-7``."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from attrs import Attribute, frozen
@@ -14,7 +15,7 @@ from galaxy_jobs.domain.model.values import check_length
 
 
 MAX_LABELS = 32
-"""The most labels of a job."""
+"""The most labels of a job or a dataset."""
 
 LABEL_KEY_LENGTH = 63
 """The longest key of a label, in characters."""
@@ -27,6 +28,13 @@ Labels: TypeAlias = Mapping[str, str]
 
 LABEL_KEY = rf"[A-Za-z0-9._/-]{{1,{LABEL_KEY_LENGTH}}}"
 """The form of the key of a label, a regular expression."""
+
+LabelPatch: TypeAlias = Mapping[str, str | None] | None
+"""New values by keys (a merge patch, RFC 7396); None as a value removes the label, and
+in the place of the patch all of them."""
+
+NO_CHANGE: LabelPatch = MappingProxyType({})
+"""The patch that leaves labels as they are."""
 
 _KEY = re.compile(LABEL_KEY)
 
@@ -67,7 +75,7 @@ class Label:
 
 
 def check_labels(labels: Labels) -> None:
-    """Check the labels of a job.
+    """Check the labels of a job or a dataset.
 
     Raises:
         InvalidValue: There are more than :data:`MAX_LABELS`, or one is not as
@@ -92,7 +100,7 @@ def check_labels(labels: Labels) -> None:
 
 
 def has_all(labels: Labels, wanted: Collection[Label]) -> bool:
-    """Whether all wanted labels are among those of a job."""
+    """Whether all wanted labels are among these."""
     return all(labels.get(label.key) == label.value for label in wanted)
 
 
@@ -113,13 +121,8 @@ def difference(before: Labels, after: Labels) -> Mapping[str, str | None]:
     return {**removed, **changed}
 
 
-def merged(labels: Labels, patch: Mapping[str, str | None] | None) -> Labels:
-    """Return labels after a merge patch (RFC 7396).
-
-    Args:
-        labels: Those before.
-        patch: New values by keys; None as a value removes the label, and in the place
-            of the patch all of them.
+def merged(labels: Labels, patch: LabelPatch) -> Labels:
+    """Return labels after a patch.
 
     Raises:
         InvalidValue: As :func:`check_labels`, about the result.

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from galaxy_jobs.domain.model.dataset import Dataset, UnusableDataset
+from galaxy_jobs.domain.model.labels import NO_CHANGE, Label, LabelPatch
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports.paging import Cursor, Page
@@ -20,8 +21,8 @@ class DatasetRepository(Protocol):
         """Store a dataset of a viewer (:meth:`Dataset.owned_by`) and return it.
 
         Adding the same dataset (by :meth:`Dataset.same_as`) again is no error:
-        the first one stays, with its time. It gets the new description if there is
-        one.
+        the first one stays, with its time and its labels. It gets the new description
+        if there is one.
 
         Raises:
             DatasetExists: The viewer calls another dataset so, or, which only somebody
@@ -59,6 +60,7 @@ class DatasetRepository(Protocol):
         after: Cursor | None = None,
         *,
         search: str = "",
+        labels: Collection[Label] = (),
     ) -> Page[Dataset | UnusableDataset]:
         """Return at most *limit* datasets after a place, newest first.
 
@@ -72,15 +74,32 @@ class DatasetRepository(Protocol):
             after: The place where the page begins; None: the newest.
             search: Only those with this text in their name or id, in upper or lower
                 case. No character has a special meaning.
+            labels: Only those with all of these labels.
         """
 
     @abstractmethod
-    def rename(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
-        """Give a dataset another name, and return it as it is stored.
+    def change(
+        self,
+        dataset_id: DatasetId,
+        viewer: Viewer,
+        *,
+        name: str | None = None,
+        labels: LabelPatch = NO_CHANGE,
+    ) -> Dataset:
+        """Change a dataset at once, and return it as it is stored.
+
+        Args:
+            dataset_id: The dataset.
+            viewer: Who changes it.
+            name: Its new name; None: it stays.
+            labels: The patch of its labels. Labels that another program has stored
+                wrongly are dropped if there is one.
 
         Raises:
             DatasetNotFound: There is none.
-            InvalidSource: Another program has stored it wrongly; it is renamed.
+            InvalidValue: There would be too many labels, or one is malformed; nothing
+                is changed.
+            InvalidSource: Another program has stored it wrongly; it is changed.
         """
 
     @abstractmethod

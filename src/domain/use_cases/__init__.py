@@ -18,10 +18,10 @@ from galaxy_jobs.domain.use_cases.cancel import CancelJob
 from galaxy_jobs.domain.use_cases.clear_superseded import ClearSuperseded
 from galaxy_jobs.domain.use_cases.data_users import DataUsers
 from galaxy_jobs.domain.use_cases.datasets import (
+    ChangeDataset,
     DataPolicy,
     RegisterDataset,
     RemoveDataset,
-    RenameDataset,
 )
 from galaxy_jobs.domain.use_cases.downloads import (
     FindFile,
@@ -117,6 +117,7 @@ __all__ = [
     "CancelBatch",
     "CancelJob",
     "CancelJobs",
+    "ChangeDataset",
     "Check",
     "Clean",
     "Cleaned",
@@ -165,7 +166,6 @@ __all__ = [
     "RefreshJob",
     "RegisterDataset",
     "RemoveDataset",
-    "RenameDataset",
     "Rerun",
     "RerunBatch",
     "RerunJobs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from types import MappingProxyType
 from uuid import UUID, uuid4
 
 from attrs import evolve, field, frozen
@@ -32,6 +33,7 @@ from galaxy_jobs.domain.model.dataset import (
     check_scheme_name,
     check_schemes,
 )
+from galaxy_jobs.domain.model.labels import NO_CHANGE, LabelPatch, Labels
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, DataCatalog, DatasetRepository
@@ -84,6 +86,7 @@ class RegisterDataset:
         viewer: Viewer,
         dataset_id: DatasetId | None = None,
         *,
+        labels: Labels = MappingProxyType({}),
         check: bool = True,
     ) -> Dataset:
         """Register a dataset; registering the same one again changes nothing.
@@ -100,6 +103,8 @@ class RegisterDataset:
             source: Where Galaxy finds it.
             viewer: Who registers it.
             dataset_id: Its id; None: a new one.
+            labels: What it is sorted and found by; those of one that is registered
+                stay.
             check: Whether Galaxy is asked. It is not where the same dataset was
                 registered with an answer before, nor about data by address, nor about
                 the elements of a collection; of those it is checked that the datasets
@@ -107,7 +112,7 @@ class RegisterDataset:
 
         Raises:
             InvalidValue: An id, name, address or format that is empty or too long, or
-                an address of a scheme that is not allowed.
+                an address of a scheme that is not allowed; or a label is malformed.
             InvalidSource: An element of a collection cannot be used.
             DatasetExists: As for :meth:`DatasetRepository.add`.
             DataMismatch: Galaxy has no such data, or it is taken for other data.
@@ -120,6 +125,7 @@ class RegisterDataset:
             name=name,
             source=source,
             created_at=self.clock(),
+            labels=labels,
         )
         dataset.check_lengths()
         check_schemes(source, self.policy.schemes)
@@ -200,25 +206,37 @@ def _in_words(data: GalaxyData, description: DataDescription) -> str:
 
 
 @frozen
-class RenameDataset:
-    """Gives a dataset another name."""
+class ChangeDataset:
+    """Gives a dataset another name, or other labels."""
 
     datasets: DatasetRepository
     record: Recorder = no_record
 
-    def __call__(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
-        """Return the dataset with its new name.
+    def __call__(
+        self,
+        dataset_id: DatasetId,
+        viewer: Viewer,
+        *,
+        name: str | None = None,
+        labels: LabelPatch = NO_CHANGE,
+    ) -> Dataset:
+        """Return the dataset as it is now; see :meth:`DatasetRepository.change`.
 
         Raises:
-            InvalidValue: The name is empty or too long.
+            InvalidValue: The name is empty or too long, a label is malformed, or there
+                would be too many.
             DatasetNotFound: There is no such dataset.
             InvalidSource: Another program has stored it wrongly.
         """
-        renamed = evolve(self.datasets.get(dataset_id, viewer), name=name)
-        renamed.check_lengths()
-        renamed = self.datasets.rename(dataset_id, viewer, name)
-        self.record(viewer, Action.RENAME, Kind.DATASET, dataset_id)
-        return renamed
+        before = self.datasets.get(dataset_id, viewer)
+        if name is not None:
+            evolve(before, name=name).check_lengths()
+        after = self.datasets.change(dataset_id, viewer, name=name, labels=labels)
+        if name is not None:
+            self.record(viewer, Action.RENAME, Kind.DATASET, dataset_id)
+        if after.labels != before.labels:
+            self.record(viewer, Action.LABEL, Kind.DATASET, dataset_id)
+        return after
 
 
 @frozen

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from attrs import frozen
 
 from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.invocation import Invocation
-from galaxy_jobs.domain.model.labels import merged
+from galaxy_jobs.domain.model.labels import LabelPatch, merged
 from galaxy_jobs.domain.model.values import InvocationId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository
@@ -28,9 +26,9 @@ class LabelJob:
         self,
         invocation_id: InvocationId,
         viewer: Viewer,
-        patch: Mapping[str, str | None] | None,
+        patch: LabelPatch,
     ) -> Invocation:
-        """Return the job after a merge patch of its labels (see :func:`merged`).
+        """Return the job after a patch of its labels.
 
         Raises:
             JobNotFound: There is none.

@@ -6,9 +6,10 @@ from typing import Annotated, TypeAlias
 
 from litestar import Response
 from litestar.params import JSONBody
-from msgspec import UnsetType
+from msgspec import UNSET
 
-from galaxy_jobs.domain import DatasetId, DatasetRepository, Viewer, use_cases
+from galaxy_jobs.domain import DatasetId, DatasetRepository, Label, Viewer, use_cases
+from galaxy_jobs.domain.model.labels import NO_CHANGE
 from galaxy_jobs.domain.model.values import check_length
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import PAGE_SCRIPTS
@@ -47,7 +48,12 @@ def register_dataset(
     """
     source = schemas.source_of(data.source)
     dataset = register_dataset(
-        data.name, source, viewer, data.dataset_id, check=checked
+        data.name,
+        source,
+        viewer,
+        data.dataset_id,
+        labels=data.labels,
+        check=checked,
     )
     return created(schemas.dataset(dataset), "datasets", dataset.dataset_id)
 
@@ -56,12 +62,22 @@ def register_dataset(
 def list_datasets(
     datasets: Needs[DatasetRepository],
     viewer: Needs[Viewer],
+    *,
     search: Annotated[
         str,
         parameters.name_query(
             "a text: only datasets with it in their name or id, in any case", "sample 1"
         ),
     ] = "",
+    labels: Annotated[
+        list[str] | None,
+        query(
+            "`key:value`: only datasets with that label (repeat it for several, which "
+            "all have to be there)",
+            ["project:plate-7"],
+            name="label",
+        ),
+    ] = None,
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
 ) -> schemas.Datasets:
@@ -70,8 +86,11 @@ def list_datasets(
     One that another program registered wrongly has a `problem`, and null as its source.
     """
     check_length("search", search)
-    here = ["datasets", search]
-    page = datasets.page(viewer, limit, cursors.read(cursor, here), search=search)
+    wanted = sorted({Label.parse(text) for text in labels or ()})
+    here = ["datasets", search, *map(str, wanted)]
+    page = datasets.page(
+        viewer, limit, cursors.read(cursor, here), search=search, labels=wanted
+    )
     return schemas.Datasets(
         items=[schemas.dataset(dataset) for dataset in page.items],
         next_cursor=cursors.write(page.next, here),
@@ -95,8 +114,7 @@ def show_dataset(
 def change_dataset(
     dataset_id: DatasetIdInPath,
     data: JSONBody[schemas.DatasetChanges],
-    rename_dataset: Needs[use_cases.RenameDataset],
-    datasets: Needs[DatasetRepository],
+    change_dataset: Needs[use_cases.ChangeDataset],
     viewer: Needs[Viewer],
 ) -> schemas.DatasetJson:
     """Change a dataset.
@@ -104,9 +122,9 @@ def change_dataset(
     The body is a merge patch (RFC 7396), `application/merge-patch+json`: what is left
     out stays as it is.
     """
-    if isinstance(data.name, UnsetType):
-        return schemas.dataset(datasets.get(dataset_id, viewer))
-    return schemas.dataset(rename_dataset(dataset_id, viewer, data.name))
+    name = None if data.name is UNSET else data.name
+    labels = NO_CHANGE if data.labels is UNSET else data.labels
+    return schemas.dataset(change_dataset(dataset_id, viewer, name=name, labels=labels))
 
 
 @ROUTES.delete("/{dataset_id:str}", "dataset-not-found", "dataset-in-use")

@@ -119,6 +119,24 @@ WorkflowNameField: TypeAlias = Annotated[
 LabelsField: TypeAlias = Annotated[
     dict[str, str], doc("What it is sorted and found by.", {"project": "plate-7"})
 ]
+_LABELS = Meta(
+    extra_json_schema={
+        "maxProperties": MAX_LABELS,
+        "propertyNames": {"pattern": f"^{LABEL_KEY}$"},
+    }
+)
+NewLabelsField: TypeAlias = Annotated[
+    Annotated[dict[str, str], _LABELS],
+    doc("What it is sorted and found by. At most 32.", {"project": "plate-7"}),
+]
+LabelPatchField: TypeAlias = Annotated[
+    Annotated[dict[str, str | None], _LABELS] | UnsetType | None,
+    doc(
+        "New values by keys; null removes a label, and in the place of the object all "
+        "of them. The others stay.",
+        {"project": "plate-8", "checked": None},
+    ),
+]
 WorkflowIdField: TypeAlias = Annotated[str, doc("In Galaxy.", "f597429621d6eb2b")]
 WorkflowVersionField: TypeAlias = Annotated[
     int | None, doc("Its version, counting from 0. Null: not known.", 3)
@@ -262,6 +280,7 @@ class NewDataset(Body, kw_only=True):
     ] = None
     name: Annotated[str, short("For people.", "Reads of sample 1", min_length=1)]
     source: SourceField
+    labels: NewLabelsField = {}
 
 
 class DatasetChanges(Body):
@@ -271,6 +290,7 @@ class DatasetChanges(Body):
         Annotated[str, short("For people.", "Reads of sample 1", min_length=1)]
         | UnsetType
     ) = UNSET
+    labels: LabelPatchField = UNSET
 
 
 class DatasetJson(View, kw_only=True):
@@ -299,6 +319,7 @@ class DatasetJson(View, kw_only=True):
         doc("When Galaxy told these, at the registration; null: it was not asked."),
     ] = None
     owner: OwnerField = None
+    labels: LabelsField = {}
     problem: Annotated[
         str | UnsetType,
         doc("Only in lists: why it cannot be used; another program registered it so."),
@@ -505,19 +526,6 @@ def by_number(sha256: dict[str, str]) -> dict[int, str]:
     return checksums
 
 
-_LABELS = Meta(
-    extra_json_schema={
-        "maxProperties": MAX_LABELS,
-        "propertyNames": {"pattern": f"^{LABEL_KEY}$"},
-    }
-)
-
-NewLabelsField: TypeAlias = Annotated[
-    Annotated[dict[str, str], _LABELS],
-    doc("What it is sorted and found by. At most 32.", {"project": "plate-7"}),
-]
-
-
 class NewJob(Body):
     """A job to run."""
 
@@ -627,14 +635,7 @@ class NewRun(Body):
 class JobChanges(Body):
     """What is to be changed in a job."""
 
-    labels: Annotated[
-        Annotated[dict[str, str | None], _LABELS] | UnsetType | None,
-        doc(
-            "New values by keys; null removes a label, and in the place of the object "
-            "all of them. The others stay.",
-            {"project": "plate-8", "checked": None},
-        ),
-    ] = UNSET
+    labels: LabelPatchField = UNSET
 
 
 class Review(Body):

@@ -28,25 +28,38 @@ Batch = Mapping[str, Any]
 POLL_INTERVAL = 2.0
 """Seconds between two looks at a batch."""
 
+MAX_ITEMS = 1000
+"""No more datasets are looked up than this, and a page: the service refuses more."""
+
 ENDED = ("completed", "failed", "cancelled", "rejected")
 """The states of items that have ended; all but the first are no success."""
 
 
 def items(
-    sheet: Path | None, dataset_ids: Sequence[str], schema: parameters.Schema
+    api: Api,
+    sheet: Path | None,
+    dataset_ids: Sequence[str],
+    dataset_labels: Sequence[str],
+    schema: parameters.Schema,
 ) -> list[dict[str, Any]]:
     """Return the items of a batch, as they are sent.
 
     Args:
+        api: Is asked for the datasets with labels.
         sheet: See :func:`sheets.jobs`; or None.
-        dataset_ids: The datasets, if there is no sheet.
+        dataset_ids: The datasets; or none.
+        dataset_labels: The labels ``KEY=VALUE`` that the datasets have; or none.
         schema: Of the `parameters`, from ``GET /workflows/{name}``.
 
     Raises:
-        Usage: There is neither or both, or the sheet cannot be read.
+        Usage: Not exactly one of the three is given, the sheet cannot be read, or no
+            dataset has the labels.
+        CommandFailed: The service cannot be asked.
     """
-    if (sheet is None) == (not dataset_ids):
-        raise Usage("Give either --sheet or --dataset.")
+    if [sheet is not None, bool(dataset_ids), bool(dataset_labels)].count(True) != 1:
+        raise Usage("Give exactly one of --sheet, --dataset and --dataset-label.")
+    if dataset_labels:
+        dataset_ids = _labelled(api, dataset_labels)
     if sheet is None:
         return [{"dataset_id": dataset_id} for dataset_id in dataset_ids]
     return [
@@ -57,6 +70,21 @@ def items(
         }
         for dataset_id, texts, labels in sheets.jobs(sheet)
     ]
+
+
+def _labelled(api: Api, labels: Sequence[str]) -> list[str]:
+    """Return the datasets with all of these labels, the oldest first."""
+    wanted = parameters.label_filter(labels, "--dataset-label")
+    ids: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None and len(ids) <= MAX_ITEMS:
+        after = cursor or None
+        page = api.get("datasets", label=wanted, limit=200, cursor=after).data
+        ids += [dataset["dataset_id"] for dataset in page["items"]]
+        cursor = page["next_cursor"]
+    if not ids:
+        raise Usage(f"No dataset has the label {' and '.join(labels)}.")
+    return ids[::-1]
 
 
 def key_of(api: Api, body: Mapping[str, Any]) -> str:

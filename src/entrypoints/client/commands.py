@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -140,14 +141,13 @@ def list_jobs(
             of their workflow or the value of a label, or at the beginning of their id.
         batch: Only those of this batch.
     """
-    labels = parameters.labels(label).items()
     return page.show(
         "jobs",
         dataset_id=dataset,
         workflow_name=workflow,
         state=state,
         owner=owner,
-        label=[f"{key}:{value}" for key, value in labels],
+        label=parameters.label_filter(label),
         created_after=parameters.since(since),
         search=search,
         batch_id=batch,
@@ -324,6 +324,7 @@ def add(
     collection: str | None = None,
     sheet: Path | None = None,
     id: str | None = None,  # noqa: A002 - the name of the option
+    label: Labels = (),
     check: Annotated[bool, Parameter(negative="--no-check")] = True,
     json: AsJson = False,
 ) -> int:
@@ -352,6 +353,9 @@ def add(
     """
     from galaxy_jobs.entrypoints.client import sheets
 
+    register = partial(
+        _register, labels=parameters.labels(label), check=check, as_json=json
+    )
     options = {"hda": hda, "ldda": ldda, "hdca": hdca, "url": url}
     options |= {"collection": collection, "sheet": str(sheet) if sheet else None}
     given = {src: value for src, value in options.items() if value is not None}
@@ -365,7 +369,7 @@ def add(
         if id is not None and name is None:
             raise Usage("--id names one dataset; give the sheet a column id.")
         found = sheets.sheet(sheet, name, ext)
-        return _register(list(found), id, check=check, as_json=json)
+        return register(list(found), id)
     if name is None:
         raise Usage("Give the dataset a NAME.")
     if collection is not None:
@@ -377,20 +381,22 @@ def add(
         where = {"id": value} if url is None else {"url": url, "ext": ext}
         source = {"src": src, **where}
     body = {"name": name, "source": source}
-    return _register([("", body)], id, check=check, as_json=json)
+    return register([("", body)], id)
 
 
 def _register(
     found: Sequence[tuple[str, dict[str, Any]]],
     dataset_id: str | None,
     *,
-    check: bool,
+    labels: dict[str, str] | None = None,
+    check: bool = True,
     as_json: bool,
 ) -> int:
     """Register datasets, each with its place in a sheet, and upload their files."""
     from galaxy_jobs.entrypoints.client import uploading
 
     api, unchecked = connect(), {} if check else {"check": "false"}
+    labelled = {"labels": labels} if labels else {}
     total = sum(uploading.size(body) for _, body in found)
     with uploading.progress(total) as advance:
         for number, (place, body) in enumerate(found):
@@ -398,7 +404,11 @@ def _register(
             try:
                 shown = uploading.send(api, named, advance)
                 if shown is None:
-                    shown = api.post("datasets", body=named, **unchecked).data
+                    new = {**named, **labelled}
+                    shown = api.post("datasets", body=new, **unchecked).data
+                elif labelled:
+                    id_ = shown["dataset_id"]
+                    shown = api.change("datasets", id_, body=labelled).data
             except CommandFailed:
                 if place:
                     output.note(
@@ -451,13 +461,14 @@ def upload(
         elements = uploading.collection(collection, sent)
         source = sheets.source(collection, elements)
         bodies = [("", {"name": name, "source": source})]
-    return _register(bodies, dataset, check=True, as_json=json)
+    return _register(bodies, dataset, as_json=json)
 
 
 @datasets.command(name="list")
 def list_datasets(
     *,
     search: str | None = None,
+    label: Labels = (),
     page: Page = PAGE,
 ) -> int:
     """List datasets, newest first.
@@ -465,9 +476,10 @@ def list_datasets(
     Args:
         search: Only those with this text in their name or id.
     """
-    empty = "There are no such datasets." if search else "There are no datasets."
-    table = job_views.datasets
-    return page.show("datasets", search=search, table=table, empty=empty)
+    only = {"search": search, "label": parameters.label_filter(label)}
+    such = " such" if search or label else ""
+    empty = f"There are no{such} datasets."
+    return page.show("datasets", **only, table=job_views.datasets, empty=empty)
 
 
 @datasets.command(name="show")
@@ -518,6 +530,7 @@ def submit_many(
     *,
     sheet: Path | None = None,
     dataset: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    dataset_label: tuple[str, ...] = (),
     run: Run = RUN,
     overwrite: bool = False,
     again: bool = False,
@@ -535,6 +548,8 @@ def submit_many(
         sheet: A table with tabs or commas, with the column dataset; further columns
             are label:KEY, or an input of the workflow.
         dataset: Registered datasets, as many as there are.
+        dataset_label: KEY=VALUE: all datasets with that label, the oldest first; with
+            several, those that have all.
         overwrite: Take the place of the earlier jobs of each dataset and workflow.
         again: Run it once more, even if it was submitted before.
     """
@@ -545,7 +560,7 @@ def submit_many(
         schema = _schema(api, workflow_name) if run.parameter or sheet else {}
         body = run.body(
             workflow_name,
-            items=client.items(sheet, dataset, schema),
+            items=client.items(api, sheet, dataset, dataset_label, schema),
             parameters=parameters.typed(parameters.pairs(run.parameter), schema),
             overwrite=overwrite,
         )

@@ -102,6 +102,7 @@ def dataset(item: Mapping[str, Any]) -> Table:
         ("in Galaxy", item["galaxy_name"]),
         ("data", _data(item)),
         ("state", at and f"{item['state']}, {output.ago(at)}"),
+        ("labels", output.values(item["labels"])),
         ("registered", output.when(item["created_at"])),
     )
 

@@ -33,8 +33,8 @@ def pairs(arguments: Sequence[str]) -> dict[str, list[str]]:
     return texts
 
 
-def labels(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the labels of ``--label KEY=VALUE``.
+def labels(arguments: Sequence[str], option: str = "--label") -> dict[str, str]:
+    """Return the labels of ``--label KEY=VALUE``, or of another option.
 
     Raises:
         Usage: An argument has no ``=``, or two are for the same key.
@@ -43,9 +43,18 @@ def labels(arguments: Sequence[str]) -> dict[str, str]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals or key in values:
-            raise Usage(f"--label takes KEY=VALUE once for a key, got {argument!r}.")
+            raise Usage(f"{option} takes KEY=VALUE once for a key, got {argument!r}.")
         values[key] = value
     return values
+
+
+def label_filter(arguments: Sequence[str], option: str = "--label") -> list[str]:
+    """Return the labels of ``--label``, or another option, as lists are asked for them.
+
+    Raises:
+        Usage: As :func:`labels`.
+    """
+    return [f"{key}:{value}" for key, value in labels(arguments, option).items()]
 
 
 def since(text: str | None, option: str = "--since") -> str | None:

@@ -36,6 +36,7 @@ REVISIONS = (
     "0025",
     "0026",
     "0027",
+    "0028",
 )
 """All revisions, oldest first."""
 

@@ -40,6 +40,7 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
 )
 from galaxy_jobs.domain.model.invocation import InvocationState
+from galaxy_jobs.domain.model.labels import Label
 from galaxy_jobs.domain.model.submission import Submission
 from galaxy_jobs.domain.model.values import (
     DatasetId,
@@ -294,14 +295,81 @@ class DatasetRepositoryContract:
 
     def test_renames(self, repositories: Repositories) -> None:
         first = repositories.datasets.add(a_dataset(), SERVICE)
-        renamed = repositories.datasets.rename(first.dataset_id, SERVICE, UNICODE)
+        renamed = repositories.datasets.change(first.dataset_id, SERVICE, name=UNICODE)
         assert renamed == evolve(first, name=UNICODE)
         assert repositories.datasets.get(first.dataset_id, SERVICE) == renamed
         with pytest.raises(InvalidValue):
-            repositories.datasets.rename(first.dataset_id, SERVICE, "a\0b")
+            repositories.datasets.change(first.dataset_id, SERVICE, name="a\0b")
         for missing in ("none", "a\0b"):
             with pytest.raises(DatasetNotFound):
-                repositories.datasets.rename(DatasetId(missing), SERVICE, "name")
+                repositories.datasets.change(DatasetId(missing), SERVICE, name="name")
+
+    def test_changes_labels_by_a_patch(self, repositories: Repositories) -> None:
+        datasets = repositories.datasets
+        labels = {"plate": "7", "well": "Ü日本 '%s :x", "checked": ""}
+        first = datasets.add(evolve(a_dataset(), labels=labels), SERVICE)
+        assert datasets.get(first.dataset_id, SERVICE).labels == labels
+        change = partial(datasets.change, first.dataset_id, SERVICE)
+        changed = change(labels={"plate": "8", "well": None, "absent": None})
+        assert changed == evolve(first, labels={"plate": "8", "checked": ""})
+        assert change(name="other") == evolve(changed, name="other")
+        assert change() == datasets.get(first.dataset_id, SERVICE)
+        with pytest.raises(InvalidValue, match="at most 32"):
+            change(name="lost", labels={f"k{n}": "" for n in range(31)})
+        assert datasets.get(first.dataset_id, SERVICE) == evolve(changed, name="other")
+        assert change(labels=None).labels == {}
+
+    def test_the_same_one_again_keeps_its_labels(
+        self, repositories: Repositories
+    ) -> None:
+        datasets = repositories.datasets
+        first = datasets.add(evolve(a_dataset(), labels={"plate": "7"}), SERVICE)
+        again = evolve(a_dataset(at=LATER), labels={"plate": "8"})
+        assert datasets.add(again, SERVICE) == first
+
+    def test_patches_of_labels_at_once_are_all_made(
+        self, repositories: Repositories
+    ) -> None:
+        first = repositories.datasets.add(a_dataset(), SERVICE)
+
+        def label(number: int) -> None:
+            patch = {f"k{number}": "v"}
+            repositories.datasets.change(first.dataset_id, SERVICE, labels=patch)
+
+        at_once(*(partial(label, number) for number in range(8)))
+        stored = repositories.datasets.get(first.dataset_id, SERVICE)
+        assert stored.labels == {f"k{number}": "v" for number in range(8)}
+
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [
+            (["plate:7"], ["d2", "d1"]),
+            (["plate:7", "well:a:1"], ["d2"]),
+            (["plate:7", "well:b%"], ["d1"]),
+            (["plate:7", "plate:8"], []),
+            (["Plate:7"], []),
+            (["plate:"], []),
+        ],
+    )
+    def test_finds_by_labels(
+        self, repositories: Repositories, wanted: list[str], found: list[str]
+    ) -> None:
+        labels = {
+            "d1": {"plate": "7", "well": "b%"},
+            "d2": {"plate": "7", "well": "a:1", "more": ""},
+            "d3": {"plate": "8", "well": "a:1"},
+            "d4": {},
+        }
+        for n, (id_, given) in enumerate(labels.items()):
+            added = evolve(a_dataset(id_, at=NOON + n * MINUTE), labels=given)
+            repositories.datasets.add(added, SERVICE)
+        page = partial(
+            repositories.datasets.page, SERVICE, labels=[*map(Label.parse, wanted)]
+        )
+        listed = [dataset.dataset_id for items in walk(page, 1) for dataset in items]
+        assert listed == found
+        only = [each.dataset_id for each in page(9, search="D1").items]
+        assert only == [id_ for id_ in found if id_ == "d1"]
 
     def test_removes_what_nothing_needs(self, repositories: Repositories) -> None:
         repositories.register()

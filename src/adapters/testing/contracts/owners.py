@@ -93,7 +93,7 @@ class OwnersContract:
             assert register(repositories, viewer) == dataset
         for viewer in (A, B):
             assert datasets.page(viewer, 9).items == (stored[viewer],)
-            renamed = datasets.rename(id_, viewer, f"of {viewer.owner}")
+            renamed = datasets.change(id_, viewer, name=f"of {viewer.owner}")
             assert datasets.get_many([id_], viewer) == {id_: renamed}
             assert datasets.page(viewer, 9, search="OF LAB").items == (renamed,)
             # The namespace is no part of the id.
@@ -119,7 +119,7 @@ class OwnersContract:
         datasets, id_ = repositories.datasets, DatasetId(shown)
         for call in (
             lambda: datasets.get(id_, A),
-            lambda: datasets.rename(id_, A, "name"),
+            lambda: datasets.change(id_, A, name="name"),
             lambda: datasets.remove(id_, A),
         ):
             with pytest.raises(DatasetNotFound, match=f"'{shown}'"):

@@ -49,7 +49,13 @@ from galaxy_jobs.domain.model.invocation import (
     Revision,
     Transition,
 )
-from galaxy_jobs.domain.model.labels import Label, has_all
+from galaxy_jobs.domain.model.labels import (
+    NO_CHANGE,
+    Label,
+    LabelPatch,
+    has_all,
+    merged,
+)
 from galaxy_jobs.domain.model.signing import SigningKey
 from galaxy_jobs.domain.model.source_json import source_to_json
 from galaxy_jobs.domain.model.submission import (
@@ -417,6 +423,7 @@ class MemoryDatasets(DatasetRepository):
         after: Cursor | None = None,
         *,
         search: str = "",
+        labels: Collection[Label] = (),
     ) -> Page[Dataset | UnusableDataset]:
         text = search.lower()
         with self.store.lock:
@@ -424,15 +431,26 @@ class MemoryDatasets(DatasetRepository):
                 Cursor(dataset.created_at, dataset.stored_id): dataset.as_listed()
                 for dataset in self._of(viewer).values()
                 if text in dataset.name.lower() or text in dataset.dataset_id.lower()
+                if has_all(dataset.labels, labels)
             }
         return _page(datasets, limit, after)
 
-    def rename(self, dataset_id: DatasetId, viewer: Viewer, name: str) -> Dataset:
+    def change(
+        self,
+        dataset_id: DatasetId,
+        viewer: Viewer,
+        *,
+        name: str | None = None,
+        labels: LabelPatch = NO_CHANGE,
+    ) -> Dataset:
         _refuse_unstorable(name)
         with self.store.lock:
-            renamed = evolve(self.get(dataset_id, viewer), name=name)
-            self.store.datasets[renamed.stored_id] = renamed
-            return renamed
+            before = self.get(dataset_id, viewer)
+            after = evolve(
+                before, name=name or before.name, labels=merged(before.labels, labels)
+            )
+            self.store.datasets[after.stored_id] = after
+            return after
 
     def remove(self, dataset_id: DatasetId, viewer: Viewer) -> None:
         with self.store.lock:
