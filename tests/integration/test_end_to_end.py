@@ -367,7 +367,7 @@ def test_two_workflows_of_one_name(jobs: Service, lab: Lab, text: str) -> None:
         return problem if problem["type"].endswith("workflow-ambiguous") else None
 
     # That there is none of a name is believed for a second.
-    assert set(until(ambiguous, 5)["workflow_ids"]) == ids
+    assert set(until(ambiguous)["workflow_ids"]) == ids
 
 
 def test_a_workflow_deleted_in_galaxy_is_not_run(
@@ -375,7 +375,7 @@ def test_a_workflow_deleted_in_galaxy_is_not_run(
 ) -> None:
     stored = lab.add(workflows.workflow("short-lived", workflows.data("text")))
     body = wish(text, "short-lived")
-    until(lambda: jobs.request("POST", "/jobs", body).status_code == 201, 5)
+    until(lambda: jobs.request("POST", "/jobs", body).status_code == 201)
     lab.call("DELETE", f"workflows/{stored}")
     problem = refusal(jobs, 422, body)
     assert problem["type"].endswith("workflow-not-found")

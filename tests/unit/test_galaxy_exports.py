@@ -48,7 +48,7 @@ def server() -> Iterator[HostileGalaxy]:
 
 @pytest.fixture
 def galaxy(server: HostileGalaxy) -> Galaxy:
-    return Galaxy(server.url, KEY, timeout=2)
+    return Galaxy(server.url, KEY, timeout=20)
 
 
 @frozen

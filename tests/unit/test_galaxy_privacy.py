@@ -54,7 +54,7 @@ def test_no_history_is_made_while_its_data_would_not_be_private(
     server: HostileGalaxy, kind: str, garbage: Garbage
 ) -> None:
     server.garbage[kind] = garbage
-    galaxy = Galaxy(server.url, KEY, timeout=2, private=True)
+    galaxy = Galaxy(server.url, KEY, timeout=20, private=True)
     with pytest.raises((RunnerUnavailable, RunnerRefusedUs)):
         galaxy.create("a run")
     assert not server.names

@@ -46,7 +46,7 @@ class Sending:
         self.world = World.made()
         self.clock = self.world.clock
         self.webhooks = MemoryWebhooks(self.world.store)
-        self.sender = HttpEventSender(INSIDE, timeout=2)
+        self.sender = HttpEventSender(INSIDE, timeout=20)
         self.audit = MemoryAuditLog(self.world.store)
         self.manage = ManageWebhooks(
             webhooks=self.webhooks,
