@@ -223,13 +223,18 @@ def drip(handler: Any) -> None:
         time.sleep(0.05)
 
 
+def until_it_is_left(handler: Any) -> None:
+    handler.connection.settimeout(20)
+    handler.connection.recv(1)
+
+
 def never_close(handler: Any) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
     handler.wfile.flush()
-    time.sleep(1)
+    until_it_is_left(handler)
 
 
-@pytest.mark.parametrize("answer", [drip, lambda _: time.sleep(1)])
+@pytest.mark.parametrize("answer", [drip, until_it_is_left])
 def test_an_answer_that_takes_too_long_is_given_up(
     target: Receiver, answer: Callable[[Any], None]
 ) -> None:
@@ -237,15 +242,15 @@ def test_an_answer_that_takes_too_long_is_given_up(
     began = time.monotonic()
     with pytest.raises(ReceiverUnavailable, match=r"within 0\.3 s"):
         send(HttpEventSender(INSIDE, timeout=0.3), target.url)
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 10
 
 
 def test_the_status_of_an_answer_without_an_end_counts(target: Receiver) -> None:
     target.answer = never_close
     began = time.monotonic()
-    sender = HttpEventSender(INSIDE, timeout=0.3)
+    sender = HttpEventSender(INSIDE, timeout=1)
     assert send(sender, target.url) == 200
-    assert time.monotonic() - began < 0.6
+    assert time.monotonic() - began < 10
 
 
 def test_an_answer_just_in_time_counts(target: Receiver) -> None:
@@ -254,7 +259,7 @@ def test_an_answer_just_in_time_counts(target: Receiver) -> None:
         raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(handler)
 
     target.answer = late
-    assert send(HttpEventSender(INSIDE, timeout=2), target.url) == 200
+    assert send(HttpEventSender(INSIDE), target.url) == 200
 
 
 def test_no_more_is_read_than_64_kib(target: Receiver) -> None:
@@ -268,7 +273,7 @@ def test_no_more_is_read_than_64_kib(target: Receiver) -> None:
     target.answer = endless
     began = time.monotonic()
     assert send(HttpEventSender(INSIDE), target.url) == 200
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
     target.answer = raw("HTTP/1.1 200 OK\r\n" + "X-A: aaaaaaaaaaaaaaaaaaaa\r\n" * 5000)
     with pytest.raises(ReceiverUnavailable):
@@ -289,14 +294,14 @@ def test_a_look_up_that_hangs_is_given_up() -> None:
     blocked = threading.Event()
 
     def hang(*_: object) -> Sequence[Any]:
-        blocked.wait(5)
+        blocked.wait(20)
         return []
 
     began = time.monotonic()
     with pytest.raises(ReceiverUnavailable):
         send(HttpEventSender(resolve=hang, timeout=0.2), "https://slow.example/")
     blocked.set()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 def test_the_certificate_has_to_be_that_of_the_name(target: Receiver) -> None:

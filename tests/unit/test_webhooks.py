@@ -225,13 +225,13 @@ def test_a_batch_ends_after_a_second(sending: Sending, target: Receiver) -> None
 
 def test_a_receiver_that_hangs_holds_up_no_other(sending: Sending) -> None:
     ended = threading.Event()
-    with receiver(lambda _: ended.wait(5)) as hanging, receiver() as target:
+    with receiver(lambda _: ended.wait(20)) as hanging, receiver() as target:
         for webhook in [sending.add(hanging) for _ in range(3)] + [sending.add(target)]:
             for _ in range(20):
                 sending.manage.test(webhook.webhook_id, SERVICE)
         threads = DeliveryThreads(sending.deliver.due, sending.deliver)
         began = time.monotonic()
-        threads.run(until=began + 1)
+        threads.run(until=began + 4)
         assert len(target.received) == 20
         assert len(hanging.received) == 3
         ended.set()
