@@ -13,6 +13,7 @@ from galaxy_jobs.domain.model.labels import NO_CHANGE
 from galaxy_jobs.domain.model.values import check_length
 from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import PAGE_SCRIPTS
+from galaxy_jobs.entrypoints.api.job_filters import LabelTexts
 from galaxy_jobs.entrypoints.api.parameters import Needs, path, query
 from galaxy_jobs.entrypoints.api.routing import Routes, created
 
@@ -69,15 +70,7 @@ def list_datasets(
             "a text: only datasets with it in their name or id, in any case", "sample 1"
         ),
     ] = "",
-    labels: Annotated[
-        list[str] | None,
-        query(
-            "`key:value`: only datasets with that label (repeat it for several, which "
-            "all have to be there)",
-            ["project:plate-7"],
-            name="label",
-        ),
-    ] = None,
+    labels: LabelTexts = None,
     limit: parameters.Limit = 50,
     cursor: parameters.CursorText = None,
 ) -> schemas.Datasets:

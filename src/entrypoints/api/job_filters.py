@@ -27,8 +27,8 @@ TIME = "a time with its zone, such as 2026-01-02T12:00:00Z"
 LabelTexts: TypeAlias = Annotated[
     list[str] | None,
     query(
-        "`key:value`: only jobs with that label (repeat it for several, which all have "
-        "to be there)",
+        "`key:value`: only those with that label (repeat it for several, which all "
+        "have to be there)",
         ["project:plate-7"],
         name="label",
     ),
