@@ -16,7 +16,7 @@ export GALAXY
 RECORD ?=
 export RECORD
 # A file of tests runs in one of these processes; much of its time is waiting.
-WORKERS ?= 5
+WORKERS ?= 6
 PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	$(if $(RANDOM),-p randomly)
 PY = .venv/bin/python
