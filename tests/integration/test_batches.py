@@ -171,13 +171,18 @@ def test_an_item_at_which_its_process_ends_each_time_is_given_up(
         served(jobs)
         serving = jobs.commands[-1]
     batch = until(lambda: the_batch(jobs)["ended_at"] and the_batch(jobs), 120)
-    assert batch["counts"] == {"completed": 7, "rejected": 1}
     items = jobs.get(f"/batches/{batch['batch_id']}/items")["items"]
-    (item,) = (item for item in items if item["state"] == "rejected")
-    assert item["dataset_id"] == "s3"
-    assert f"begun {MAX_ATTEMPTS} times" in item["problem"]["detail"]
+    refused = {
+        item["dataset_id"]: item["problem"]["detail"]
+        for item in items
+        if item["state"] == "rejected"
+    }
+    assert f"begun {MAX_ATTEMPTS} times" in refused.pop("s3")
+    # What was under way may be refused, with the reason that nothing was started.
+    assert all("safe to submit it again" in detail for detail in refused.values())
+    assert batch["counts"]["completed"] == 7 - len(refused) >= 4
     assert (alive.qsize(), killed.qsize()) == (0, 0)
-    each_ran_once(small, 7)
+    each_ran_once(small, 7 - len(refused))
 
 
 def test_items_wait_while_galaxy_is_down_and_refusals_keep_none_back(
