@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 from attrs import define, field
 from dependency_injector import containers, providers
-from dependency_injector.providers import Callable, Dependency, Provider, Singleton
+from dependency_injector.providers import Callable, Dependency, Provider
+from dependency_injector.providers import ThreadSafeSingleton as Singleton
 from sqlalchemy import Engine, event
 
 from galaxy_jobs.adapters import postgres
@@ -144,6 +145,7 @@ class Container(containers.DeclarativeContainer):
     A provider is called for what it provides: ``container.submit()`` is a
     :class:`Submit`, to be called with a request. Any of them can be overridden. What
     a singleton is not given here, it gets from the provider of its parameter's name.
+    Threads share it, also those that are the first to ask for it.
     """
 
     settings: Dependency[Settings] = Dependency(instance_of=Settings)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from dependency_injector.providers import Provider
 
 from galaxy_jobs.entrypoints.container import Container, opened
 from galaxy_jobs.entrypoints.environment import BadSetting
@@ -45,3 +48,25 @@ def test_who_opens_it_leaves_no_thread_behind() -> None:
         poll.pipelines(lambda: None)
         assert set(threading.enumerate()) - before
     assert not set(threading.enumerate()) - before
+
+
+def test_threads_that_are_the_first_to_ask_share_what_they_get() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            with opened(settings()) as container, ThreadPoolExecutor(8) as threads:
+                for name in ("submit", "galaxy", "broadcast"):
+                    provider, begin = container.providers[name], threading.Barrier(8)
+
+                    def ask(
+                        provider: Provider[object] = provider,
+                        begin: threading.Barrier = begin,
+                    ) -> object:
+                        begin.wait(20)
+                        return provider()
+
+                    asked = [threads.submit(ask) for _ in range(8)]
+                    assert len({id(each.result(20)) for each in asked}) == 1, name
+    finally:
+        sys.setswitchinterval(interval)
