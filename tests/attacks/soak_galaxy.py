@@ -93,6 +93,8 @@ class SmallGalaxy:
             case "GET" | "DELETE", ["invocations", id_] if id_ in self.runs:
                 self.runs[id_].cancelled |= method == "DELETE"
                 return 200, self.runs[id_].shown()
+            case "GET", ["datasets", id_]:
+                return 200, {"id": id_, "name": "a", "state": "ok"}
             case "GET", ["jobs", id_]:
                 return 200, {**recorded("job_failed"), "id": id_}
             case "POST", ["histories"]:
@@ -101,8 +103,8 @@ class SmallGalaxy:
                 return 200, {"id": id_, "name": body["name"]}
             case "GET", ["histories"]:
                 wanted = query.get("qv", [""])[0]
-                found_ids = [id_ for id_, n in self.histories.items() if n == wanted]
-                return 200, [{"id": id_, "name": wanted} for id_ in found_ids]
+                named = {i: n for i, n in self.histories.items() if wanted in n}
+                return 200, [{"id": i, "name": n} for i, n in named.items()]
             case "GET", ["histories", _, "jobs_summary"]:
                 ids = query["ids"][0].split(",")
                 known = [self.runs[id_] for id_ in ids if id_ in self.runs]

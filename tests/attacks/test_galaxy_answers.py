@@ -54,6 +54,12 @@ def polled(
         engine = make_engine(database_url)
         Store(database_url, engine).fill(galaxy.url, JOBS)
         engine.dispose()
+        # A run in another history would be another one, by an id that is given again.
+        with psycopg.connect(database_url) as connection:
+            rows = connection.execute(
+                "SELECT invocation_id, history_id FROM workflow_invocations"
+            )
+            galaxy.histories |= dict(rows.fetchall())
         poller = running.poll(every=1)
         until(lambda: galaxy.requests["identity"], 30)
         yield poller
