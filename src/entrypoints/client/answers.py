@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from galaxy_jobs.entrypoints.client.http import Answer, Api
 
 AsJson = Annotated[bool, Parameter(name="--json", help="Print the API's JSON instead.")]
+
+PAGE_SIZE = 200
+"""The most items of a page."""
 
 View = Callable[[Any], RenderableType]
 """Makes what is shown of the JSON in an answer."""
@@ -35,6 +38,18 @@ def show_answer(answer: Answer, as_json: AsJson, view: View) -> int:
     else:
         output.show(view(answer.data))
     return 0
+
+
+def all_items(api: Api, *path: str, **only: object) -> Iterator[Any]:
+    """Yield what a resource lists, page by page."""
+    cursor = None
+    while True:
+        page = api.get(*path, **only, limit=PAGE_SIZE, cursor=cursor).data
+        yield from page["items"]
+        following = page["next_cursor"]
+        if following in {None, cursor}:
+            return
+        cursor = following
 
 
 def show_items(answer: Answer, as_json: AsJson, table: View, empty: str) -> int:

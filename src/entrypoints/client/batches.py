@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from galaxy_jobs.entrypoints.client import (
     submitting,
     watching,
 )
+from galaxy_jobs.entrypoints.client.answers import all_items
 from galaxy_jobs.entrypoints.client.errors import Usage
 from galaxy_jobs.entrypoints.client.http import Api
 
@@ -29,7 +31,7 @@ POLL_INTERVAL = 2.0
 """Seconds between two looks at a batch."""
 
 MAX_ITEMS = 1000
-"""No more datasets are looked up than this, and a page: the service refuses more."""
+"""One more dataset than this is looked up at most: the service refuses more."""
 
 ENDED = ("completed", "failed", "cancelled", "rejected")
 """The states of items that have ended; all but the first are no success."""
@@ -75,13 +77,8 @@ def items(
 def _labelled(api: Api, labels: Sequence[str]) -> list[str]:
     """Return the datasets with all of these labels, the oldest first."""
     wanted = parameters.label_filter(labels, "--dataset-label")
-    ids: list[str] = []
-    cursor: str | None = ""
-    while cursor is not None and len(ids) <= MAX_ITEMS:
-        after = cursor or None
-        page = api.get("datasets", label=wanted, limit=200, cursor=after).data
-        ids += [dataset["dataset_id"] for dataset in page["items"]]
-        cursor = page["next_cursor"]
+    found = islice(all_items(api, "datasets", label=wanted), MAX_ITEMS + 1)
+    ids = [dataset["dataset_id"] for dataset in found]
     if not ids:
         raise Usage(f"No dataset has the label {' and '.join(labels)}.")
     return ids[::-1]

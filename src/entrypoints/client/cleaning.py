@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from galaxy_jobs.entrypoints.client import job_views, output
+from galaxy_jobs.entrypoints.client.answers import all_items
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused
 
 
 if TYPE_CHECKING:
     from galaxy_jobs.entrypoints.client.http import Api
-
-PAGE_SIZE = 200
 
 
 def clean(
@@ -63,24 +62,12 @@ def _jobs(
     api: Api, before: str, workflow: str | None, states: Sequence[str]
 ) -> Iterator[str]:
     """Yield the ids of jobs with results that ended before a time."""
-    cursor = None
-    while True:
-        page = api.get(
-            "jobs",
-            workflow_name=workflow,
-            state=states,
-            created_before=before,
-            limit=PAGE_SIZE,
-            cursor=cursor,
-        ).data
-        for job in page["items"]:
-            changed_at = datetime.fromisoformat(job["updated_at"])
-            if job["results"] == "kept" and changed_at < datetime.fromisoformat(before):
-                yield job["invocation_id"]
-        following = page["next_cursor"]
-        if following in {None, cursor}:
-            return
-        cursor = following
+    for job in all_items(
+        api, "jobs", workflow_name=workflow, state=states, created_before=before
+    ):
+        changed_at = datetime.fromisoformat(job["updated_at"])
+        if job["results"] == "kept" and changed_at < datetime.fromisoformat(before):
+            yield job["invocation_id"]
 
 
 def _ask(question: str, *, yes: bool) -> None:
