@@ -234,11 +234,8 @@ class PostgresDatasets(DatasetRepository):
             if not storable(search):
                 return Page((), None)
             statement = statement.where(_has(search, viewer))
-        if labels:
-            if len({label.key for label in labels}) < len(set(labels)):
-                return Page((), None)
-            wanted = {label.key: label.value for label in labels}
-            statement = statement.where(_T.c.labels.contains(wanted))
+        for label in labels:
+            statement = statement.where(_T.c.labels.contains({label.key: label.value}))
         rows = read(
             self.engine, lambda c: c.execute(statement, parameters).mappings().all()
         )
