@@ -457,10 +457,8 @@ def set_receive_buffer(transport: asyncio.BaseTransport, size: int) -> None:
 
 def direct_body(scope: Mapping[str, Any]) -> DirectBody | None:
     """Return how the body of a request can be read past the event loop, if it can."""
-    extension: Mapping[str, DirectBody] = scope.get("extensions", {}).get(
-        DIRECT_BODY, {}
-    )
-    return extension.get("body")
+    body: DirectBody | None = _offered(scope, DIRECT_BODY, "body")
+    return body
 
 
 async def send_directly(
@@ -470,10 +468,7 @@ async def send_directly(
 
     As :meth:`DirectAnswer.send`; otherwise nothing is sent and the next bytes returned.
     """
-    extension: Mapping[str, DirectAnswer] = scope.get("extensions", {}).get(
-        DIRECT_ANSWER, {}
-    )
-    answer = extension.get("answer")
+    answer: DirectAnswer | None = _offered(scope, DIRECT_ANSWER, "answer")
     return await (run(read) if answer is None else answer.send(read, run))
 
 
@@ -575,3 +570,8 @@ def run_server(
 
 def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _offered(scope: Mapping[str, Any], extension: str, name: str) -> Any:
+    """Return what the server offers by an extension of ASGI; None: it does not."""
+    return scope.get("extensions", {}).get(extension, {}).get(name)
