@@ -16,6 +16,7 @@ from galaxy_jobs import domain
 from galaxy_jobs.adapters.broadcast import TransitionFilter
 from galaxy_jobs.adapters.postgres import PostgresJobPages
 from galaxy_jobs.domain import Viewer, ports, use_cases
+from galaxy_jobs.domain.model.labels import NO_CHANGE
 from galaxy_jobs.domain.use_cases.downloads import MAX_LINK_TTL
 from galaxy_jobs.domain.use_cases.many_jobs import MAX_CANCELLED, MAX_RERUN
 from galaxy_jobs.entrypoints.api import cursors, parameters, problems, schemas
@@ -271,7 +272,7 @@ def change_job(
     The body is a merge patch (RFC 7396), `application/merge-patch+json`: what is left
     out stays as it is.
     """
-    patch = {} if isinstance(data.labels, UnsetType) else data.labels
+    patch = NO_CHANGE if isinstance(data.labels, UnsetType) else data.labels
     return schemas.job_detail(label_job(invocation_id, viewer, patch), clock())
 
 

@@ -184,6 +184,7 @@ class LivePages:
                 except StoreUnavailable:
                     pass  # the streams go on when it is back
                 except Exception:
+                    # Whatever it was, subscribers must not wait for ever.
                     log.exception("cannot read pages")
                 # Reading takes at most half of the time.
                 await asyncio.sleep(max(self.event_interval, now() - began))
