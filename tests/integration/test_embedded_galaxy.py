@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -44,6 +47,10 @@ home, port, release = sys.argv[1:]
 access = LocalGalaxy(Path(home), port=int(port), release=release).start()
 print(access.url, access.key)
 """
+
+
+SQLITE_PATIENCE = 5
+"""Seconds that SQLite waits for a lock unless it is told."""
 
 
 # --- a Galaxy that these tests may kill ----------------------------------------------
@@ -158,6 +165,19 @@ def test_killed_during_a_run_it_changes_no_state_and_the_run_ends_after(
         # A job that Galaxy itself was running dies with it, so the run may fail.
         job = jobs.wait(invocation_id, "completed", "failed", timeout=120)
         assert job["progress"]["running"] == job["progress"]["waiting"] == 0
+
+
+def test_a_request_waits_for_a_long_transaction_of_another(victim: LocalGalaxy) -> None:
+    access = victim.start()
+    database = sqlite3.connect(victim.home / "data/galaxy.sqlite", isolation_level=None)
+    with closing(database), ThreadPoolExecutor(1) as threads:
+        database.execute("BEGIN IMMEDIATE")
+        body = {"name": "made late"}
+        made = threads.submit(call, access.url, access.key, "POST", "histories", body)
+        with pytest.raises(TimeoutError):
+            made.result(2 * SQLITE_PATIENCE)
+        database.execute("ROLLBACK")
+        assert made.result()["name"] == "made late"
 
 
 def test_a_stop_leaves_no_process(victim: LocalGalaxy) -> None:
