@@ -6,13 +6,15 @@ bytes that it is about.
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Self
@@ -618,6 +620,22 @@ def test_an_endless_answer_is_not_read() -> None:
             ask(galaxy)
         with pytest.raises(OutcomeUnknown, match="more than 1 MiB"):
             invoke(galaxy)
+
+
+def test_an_answer_that_is_too_large_is_gone_with_its_error() -> None:
+    script = [say(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 2**22)]
+    with Server(script) as server:
+        galaxy = Galaxy(server.url, KEY, max_answer_bytes=2**21)
+        gc.disable()  # what waits for it is in memory meanwhile
+        tracemalloc.start()
+        try:
+            with suppress(RunnerUnavailable):
+                ask(galaxy)
+            kept, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert kept < 2**20 < peak
 
 
 # --- connections --------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -720,6 +722,34 @@ def test_an_error_that_is_kept_keeps_no_answer_in_memory(rig: Rig) -> None:
     sweep = rig.sweep()
     assert sweep.failure is error
     assert error.__traceback__ is cause.__traceback__ is None
+
+
+@pytest.mark.parametrize("error", [ReportUnavailable, RunnerUnavailable])
+def test_an_answer_that_was_no_use_is_gone_before_the_next_question(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: type[RunnerUnavailable]
+) -> None:
+    class Answer:
+        pass
+
+    answers: weakref.WeakSet[Answer] = weakref.WeakSet()
+    alive: list[int] = []
+
+    def useless(*_: object) -> InvocationReport:
+        alive.append(len(answers))
+        answer = Answer()  # stands in the frames of the error, as Galaxy's do
+        answers.add(answer)
+        raise error("It could not be understood.")
+
+    rig.many(2)
+    monkeypatch.setattr(ScriptedGalaxy, "report", useless)
+    monkeypatch.setattr(ScriptedGalaxy, "outline", useless)
+    gc.disable()  # what waits for it is in memory meanwhile
+    try:
+        rig.sweep()
+    finally:
+        gc.enable()
+    assert len(alive) > 1
+    assert not any(alive)
 
 
 def test_a_failure_whose_details_cannot_be_read_is_recorded_without_them(

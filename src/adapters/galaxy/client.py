@@ -469,15 +469,15 @@ class Client(GalaxyInstance):
         with session.send(
             request, timeout=attempt.time_left, allow_redirects=False
         ) as response:
-            too_large = TooMuch(f"is more than {self._max_answer_bytes >> 20} MiB")
+            too_large = f"is more than {self._max_answer_bytes >> 20} MiB"
             length = response.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) > self._max_answer_bytes:
-                raise too_large
+                raise TooMuch(too_large)
             body = bytearray()
             for chunk in response.iter_content(2**16):
                 body += chunk
                 if len(body) > self._max_answer_bytes:
-                    raise too_large
+                    raise TooMuch(too_large)
                 call.receive(len(body), attempt.time_left)
         if attempt.timed_out:
             # An answer cut within its headers looks like one without a body.

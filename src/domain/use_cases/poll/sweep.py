@@ -585,7 +585,7 @@ class Poll:
         except RunNotFound:
             return _Answer(claim, missing=True)
         except RunnerError as error:
-            return _Answer(claim, error=error)
+            return _Answer(claim, error=_kept(error))
         except Exception as error:  # noqa: BLE001 - one oddity must not end all sweeps
             return _Answer(claim, error=_unreadable(claim.galaxy_id, error))
         sighting = self._marked_if_stuck(claim, sighting)
@@ -605,7 +605,7 @@ class Poll:
                 self.runner.cancel(claim.galaxy_id)
             except RunnerError as error:  # the sighting holds all the same
                 return _Answer(
-                    claim, sighting, error=error, history_id=report.history_id
+                    claim, sighting, error=_kept(error), history_id=report.history_id
                 )
         return _Answer(
             claim,
@@ -622,14 +622,14 @@ class Poll:
         return job is not None and job.may_be_in(report.history_id)
 
     def _report(self, claim: Claim) -> InvocationReport:
-        if claim.invocation_id not in self.slow:
-            try:
-                return self.runner.report(claim.galaxy_id)
-            except ReportUnavailable:
-                report = self.runner.outline(claim.galaxy_id)
-                self.slow.add(claim.invocation_id)
-                return report
-        return self.runner.outline(claim.galaxy_id)
+        if claim.invocation_id in self.slow:
+            return self.runner.outline(claim.galaxy_id)
+        # The error is gone before the next question: its frames hold a large answer.
+        with suppress(ReportUnavailable):
+            return self.runner.report(claim.galaxy_id)
+        report = self.runner.outline(claim.galaxy_id)
+        self.slow.add(claim.invocation_id)
+        return report
 
     def _details(self, report: InvocationReport, claim: Claim) -> JobDetails | None:
         try:
@@ -781,10 +781,9 @@ def report_or_outline(
         RunNotFound: The engine has no such invocation.
         RunnerUnavailable, RunnerRefusedUs: The engine could not be asked.
     """
-    try:
+    with suppress(ReportUnavailable):
         return runner.report(invocation_id)
-    except ReportUnavailable:
-        return runner.outline(invocation_id)
+    return runner.outline(invocation_id)
 
 
 def own_report(
