@@ -6,6 +6,7 @@ hidden name with its version in it, by which the next attempt goes on.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,9 @@ ATTEMPT_INTERVAL = 1.0
 
 CRATE_TIMEOUT = 1800.0
 """Seconds in which an RO-Crate must be made."""
+
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""Errors of file systems without hard links, as FAT and shared folders can be."""
 
 Update = Callable[..., object]
 """Called with a file's size as `total`, and with how many bytes are `completed`."""
@@ -139,9 +143,8 @@ class Downloader:
                 return "was there"
             if self.force:
                 part.replace(place)
-            else:  # unlike a renaming, it replaces nothing that came meanwhile
-                os.link(part, place)
-                part.unlink()
+            else:
+                _rename(part, place)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise CommandFailed(f"{place} could not be written: {reason}.") from None
@@ -279,6 +282,28 @@ def _begun(place: Path) -> tuple[Path | None, int]:
         if other.name.endswith(".part") and other.name.rsplit(".", 2)[0] == stem:
             return other, other.stat().st_size
     return None, 0
+
+
+def _rename(part: Path, place: Path) -> None:
+    """Give a file its name, unless something of that name came meanwhile.
+
+    Raises:
+        FileExistsError: Something did.
+    """
+    try:
+        os.link(part, place)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+    else:
+        part.unlink()
+        return
+    place.touch(exist_ok=False)  # only who creates the file may replace it
+    try:
+        part.replace(place)
+    finally:
+        if part.exists():  # it was not replaced
+            place.unlink()
 
 
 def _part(place: Path, etag: str) -> Path:

@@ -61,19 +61,8 @@ class Api:
 
     @cached_property
     def _connections(self) -> PoolManager:
-        """The connections to the service, through the proxy that is configured."""
-        if not any(name.lower().endswith("_proxy") for name in os.environ):
-            return PoolManager()
-        from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow
-
-        service = urlsplit(self.service.url)
-        proxy = getproxies().get(service.scheme)
-        if proxy is None or proxy_bypass(service.netloc):
-            return PoolManager()
-        proxy = proxy if "://" in proxy else f"http://{proxy}"
-        credentials = urlsplit(proxy).netloc.rpartition("@")[0]
-        headers = make_headers(proxy_basic_auth=unquote(credentials) or None)
-        return ProxyManager(proxy, proxy_headers=headers)
+        """The connections to the service."""
+        return connections_to(self.service.url)
 
     def get(self, *parts: str, **query: object) -> Answer:
         """Return the resource whose path has these parts.
@@ -183,6 +172,27 @@ class Api:
             "runs.",
             sent=sent,
         )
+
+
+def connections_to(url: str, *, at_once: int = 1) -> PoolManager:
+    """Return connections to a host, through the proxy configured for it, if any.
+
+    Args:
+        url: An address there.
+        at_once: The number of connections that are kept open.
+    """
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return PoolManager(maxsize=at_once)
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow
+
+    host = urlsplit(url)
+    proxy = getproxies().get(host.scheme)
+    if proxy is None or proxy_bypass(host.netloc):
+        return PoolManager(maxsize=at_once)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    credentials = urlsplit(proxy).netloc.rpartition("@")[0]
+    headers = make_headers(proxy_basic_auth=unquote(credentials) or None)
+    return ProxyManager(proxy, proxy_headers=headers, maxsize=at_once)
 
 
 def _target(parts: tuple[str, ...], query: Mapping[str, object]) -> str:

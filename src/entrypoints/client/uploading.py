@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, as_completed
 from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any, TypeVar
+from urllib.parse import urljoin
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from rich.progress import (
@@ -28,7 +31,7 @@ from urllib3 import PoolManager, Timeout, exceptions
 from galaxy_jobs.entrypoints import file_names
 from galaxy_jobs.entrypoints.client import output
 from galaxy_jobs.entrypoints.client.errors import CommandFailed, Refused, Usage
-from galaxy_jobs.entrypoints.client.http import Api
+from galaxy_jobs.entrypoints.client.http import Api, connections_to
 
 
 PARALLEL_PARTS = 4
@@ -37,16 +40,21 @@ PARALLEL_PARTS = 4
 ATTEMPTS = 5
 """How often a part is sent at most."""
 
-READ_SIZE = 2**20
-"""Bytes of a file that are read at once."""
+READ_SIZE = 2**16
+"""Bytes of a file that are read, and sent, at once."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection, and then, by urllib3, for each piece that is sent."""
 
 PART_TIMEOUT = 60.0
-"""Seconds without any progress of a part after which it is sent again."""
+"""Seconds after which a part that is not answered is sent again."""
 
 WAIT = 30
 """Seconds for which each request waits for a file to be verified."""
 
 Advance = Callable[[int], None]
+
+T = TypeVar("T")
 
 
 def upload(
@@ -81,10 +89,11 @@ def upload(
     if opened["state"] == "complete" and _is_gone(api, opened["dataset_id"]):
         opened = api.post("uploads", body=body, key=uuid4().hex).data
     upload_id = opened["upload_id"]
-    with ThreadPoolExecutor(1) as hashing:
-        digest: Future[str] = hashing.submit(_sha256, path, 0, stat.st_size)
+    stop = Event()
+    try:
+        (digest,) = _in_threads([partial(_sha256, path, 0, stat.st_size, stop)])
         if opened["state"] == "open":
-            _send_missing(api, opened, path, advance)
+            _send_missing(api, opened, path, advance, stop)
         else:
             advance(stat.st_size)
         shown: Mapping[str, Any] = {}
@@ -92,6 +101,8 @@ def upload(
             shown = api.post("uploads", upload_id, "complete", wait=WAIT).data
         if shown["sha256"] not in {None, digest.result()}:
             raise CommandFailed("What is stored is not the file; it changed meanwhile.")
+    finally:
+        stop.set()
     if path.stat().st_mtime_ns != stat.st_mtime_ns:
         raise CommandFailed(f"{path} has changed while it was uploaded.")
     dataset: Mapping[str, Any] = shown["dataset"]
@@ -229,51 +240,81 @@ def _is_gone(api: Api, dataset_id: str) -> bool:
     return False
 
 
+def _in_threads(calls: Iterable[Callable[[], T]], threads: int = 1) -> list[Future[T]]:
+    """Begin calls in so many threads, and return the future of each.
+
+    Unlike those of an executor, the threads do not keep the process alive: one of them
+    may wait a minute for an answer.
+    """
+    begun = [(call, Future[T]()) for call in calls]
+    waiting = SimpleQueue[tuple[Callable[[], T], Future[T]]]()
+    for each in begun:
+        waiting.put(each)
+
+    def work() -> None:
+        with suppress(Empty):
+            while True:
+                call, future = waiting.get_nowait()
+                try:
+                    future.set_result(call())
+                except BaseException as error:  # noqa: BLE001 - the future has it
+                    future.set_exception(error)
+
+    for _ in range(threads):
+        Thread(target=work, daemon=True).start()
+    return [future for _, future in begun]
+
+
 def _send_missing(
-    api: Api, opened: Mapping[str, Any], path: Path, advance: Advance
+    api: Api, opened: Mapping[str, Any], path: Path, advance: Advance, stop: Event
 ) -> None:
     shown = api.get("uploads", opened["upload_id"]).data
     advance(shown["received"]["bytes"])
-    with (
-        PoolManager(maxsize=PARALLEL_PARTS, blocksize=READ_SIZE) as connections,
-        ThreadPoolExecutor(PARALLEL_PARTS) as threads,
-    ):
-        sending = [
-            threads.submit(_send, api, connections, opened, path, number)
-            for number in shown["missing"]
-        ]
-        try:
-            for sent in sending:
-                advance(sent.result())
-        finally:
-            for sent in sending:
-                sent.cancel()
+    connections = cache(partial(connections_to, at_once=PARALLEL_PARTS))
+    sending = [
+        partial(_send, api, connections, opened, path, number=number, stop=stop)
+        for number in shown["missing"]
+    ]
+    for sent in as_completed(_in_threads(sending, PARALLEL_PARTS)):
+        advance(sent.result())
 
 
 def _send(
     api: Api,
-    connections: PoolManager,
+    connections: Callable[[str], PoolManager],
     opened: Mapping[str, Any],
     path: Path,
+    *,
     number: int,
+    stop: Event,
 ) -> int:
-    """Send a part, several times if need be, and return its size."""
+    """Send a part, several times if need be, and return its size.
+
+    Args:
+        api: The service.
+        connections: Returns those to a host, given the address of its root.
+        opened: The upload.
+        path: Of the file.
+        number: Of the part.
+        stop: Is set once the upload has ended.
+    """
     offset = (number - 1) * opened["part_size"]
     size: int = min(opened["part_size"], opened["size"] - offset)
-    body = {"numbers": [number], "sha256": {str(number): _sha256(path, offset, size)}}
+    sha256 = _sha256(path, offset, size, stop)
+    body = {"numbers": [number], "sha256": {str(number): sha256}}
     parts = ("uploads", opened["upload_id"], "parts")
     reason = ""
     for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(2 ** (attempt - 1))
+        if attempt and stop.wait(2 ** (attempt - 1)):
+            raise CancelledError
         (part,) = api.post(*parts, body=body).data["parts"]
         try:
-            answer = connections.request(
+            answer = connections(urljoin(part["url"], "/")).request(
                 part["method"],
                 part["url"],
-                body=_pieces(path, offset, size),
+                body=_pieces(path, offset, size, stop),
                 headers={**part["headers"], "Content-Length": str(size)},
-                timeout=Timeout(connect=10, read=PART_TIMEOUT),
+                timeout=Timeout(connect=CONNECT_TIMEOUT, read=PART_TIMEOUT),
                 retries=False,
             )
         except exceptions.HTTPError as error:
@@ -288,17 +329,23 @@ def _send(
     )
 
 
-def _pieces(path: Path, offset: int, size: int) -> Iterator[bytes]:
-    """Yield a part of a file."""
+def _pieces(path: Path, offset: int, size: int, stop: Event) -> Iterator[bytes]:
+    """Yield a part of a file, until its upload has ended.
+
+    Raises:
+        CancelledError: It has; `stop` is set.
+    """
     with path.open("rb") as file:
         file.seek(offset)
         while piece := file.read(min(READ_SIZE, size)):
+            if stop.is_set():
+                raise CancelledError
             size -= len(piece)
             yield piece
 
 
-def _sha256(path: Path, offset: int, size: int) -> str:
+def _sha256(path: Path, offset: int, size: int, stop: Event) -> str:
     digest = hashlib.sha256()
-    for piece in _pieces(path, offset, size):
+    for piece in _pieces(path, offset, size, stop):
         digest.update(piece)
     return digest.hexdigest()
