@@ -74,6 +74,12 @@ class InvalidValue(DomainError):
     code = "malformed-request"
 
 
+class InvalidCollection(InvalidValue):
+    """A collection that is well written, and not of the shape that its type has."""
+
+    code = "invalid-source"
+
+
 class JobNotFound(DomainError):
     """No invocation is recorded under that id."""
 
@@ -113,14 +119,16 @@ class DataMismatch(DomainError):
 
 
 class DatasetInUse(DomainError):
-    """A dataset that jobs still need is not removed."""
+    """A dataset that jobs or collections still need is not removed."""
 
     code = "dataset-in-use"
 
-    def __init__(self, dataset_id: str, user: str) -> None:
+    def __init__(self, dataset_id: str, kind: str, name: str | None) -> None:
+        user = f"a {kind} of another owner" if name is None else f"{kind} {name!r}"
+        until = "is removed" if kind == "dataset" else "has ended"
         super().__init__(
-            f"Dataset {quoted(dataset_id)} is used by {user}, which has not ended. "
-            "Remove it after that."
+            f"Dataset {quoted(dataset_id)} is used by {user}. Remove it once that "
+            f"{until}."
         )
         self.dataset_id = dataset_id
 

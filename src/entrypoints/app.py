@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any
 
 from attrs import evolve
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
@@ -26,7 +26,8 @@ from galaxy_jobs.entrypoints.api import (
     webhooks,
     workflows,
 )
-from galaxy_jobs.entrypoints.api.auth import Authentication, caller_of, viewer_of
+from galaxy_jobs.entrypoints.api.auth import PAGE, Authentication, caller_of, viewer_of
+from galaxy_jobs.entrypoints.api.bodies import NO_BODY, refuse_members
 from galaxy_jobs.entrypoints.api.exception_handlers import problem_response
 from galaxy_jobs.entrypoints.api.job_filters import job_filter
 from galaxy_jobs.entrypoints.api.limits import Rate, StreamSlots
@@ -119,7 +120,7 @@ def create_app(container: Container) -> Litestar:
             ),
             asgi.decode_path_parameters,
         ],
-        before_request=refuse_unknown,
+        before_request=_refuse_unexpected,
         exception_handlers={Exception: problem_response},
         request_max_body_size=MAX_BODY_SIZE,
         cors_config=CORSConfig(allow_origins=origins, expose_headers=list(HEADERS))
@@ -135,6 +136,13 @@ def create_app(container: Container) -> Litestar:
     )
     service.metrics = metrics
     return service
+
+
+async def _refuse_unexpected(request: Request[Any, Any, Any]) -> None:
+    await refuse_unknown(request)
+    options = request.route_handler.opt
+    if options.get(NO_BODY) and not options.get(PAGE):  # these read their forms
+        await refuse_members(request)
 
 
 def _named(

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -45,6 +45,9 @@ DELIVERY_TIME = 30.0
 
 MAX_INVOKING = 60.0
 """Seconds for which a single sweep begins items of batches, at most."""
+
+READING_TIME = timedelta(seconds=60)
+"""After this, a single sweep begins to read no further uploaded file."""
 
 CLEANING_TIME = timedelta(seconds=60)
 """For how long what is not kept any longer is deleted in one go."""
@@ -91,7 +94,7 @@ def sweep_once(metrics_port: int | None = None) -> int:
             database = shlex.quote(container.database().where())
             with _progress_bar(container) as progress:
                 sweep, seconds = _sweep(container, progress=progress)
-            _sweep_uploads(container)
+            _sweep_uploads(container, READING_TIME)
             container.delivery_threads().run(
                 until=time.monotonic() + DELIVERY_TIME, until_idle=True
             )
@@ -168,11 +171,16 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
 
 
 def _keep_repeating(work: Callable[[], object], every: float) -> None:
+    rest, failures = every, 0
     while True:
-        time.sleep(every)
-        # Whatever goes wrong, such as a database that is down, may be right later.
-        with suppress(Exception):
+        time.sleep(rest)
+        try:
             work()
+            rest, failures = every, 0
+        except Exception as error:  # noqa: BLE001 - it may be right later
+            failures = min(failures + 1, 10)
+            rest = max(every, min(2.0**failures, MAX_PAUSE))
+            log.warning("left for later", problem=_problem(error), rest=rest)
 
 
 def _clean(container: Container) -> None:
@@ -181,8 +189,8 @@ def _clean(container: Container) -> None:
     _report("cleaned", cleaned.counts(), "not all could be deleted", cleaned.problem)
 
 
-def _sweep_uploads(container: Container) -> None:
-    swept = container.sweep_uploads()()
+def _sweep_uploads(container: Container, at_most: timedelta = timedelta.max) -> None:
+    swept = container.sweep_uploads()(at_most)
     counts = attrs.asdict(swept, filter=lambda field, _: field.name != "problem")
     _report("swept uploads", counts, "uploads are left", swept.problem)
 

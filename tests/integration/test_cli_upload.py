@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -94,6 +95,35 @@ def test_an_upload_that_is_killed_sends_no_finished_part_again(
     assert content(world, "killed") == path.read_bytes()
 
 
+def test_an_interruption_waits_for_no_answer(
+    world: World, gj: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = a_file(tmp_path)
+    arrived: list[int] = []
+    go_on = threading.Event()
+    finish = PartWriter.finish
+
+    def silent(writer: PartWriter) -> None:
+        arrived.append(writer.part.number)
+        assert go_on.wait(60)
+        finish(writer)
+
+    monkeypatch.setattr(PartWriter, "finish", silent)
+    command = ("upload", str(path), "--ext", "fastq", "--dataset", "interrupted")
+    with gj.start(*command) as client:
+        try:
+            until(lambda: len(arrived) == 4)
+            client.send_signal(signal.SIGINT)
+            printed, _ = client.communicate(timeout=10)
+        finally:
+            go_on.set()
+            client.kill()
+    assert (client.returncode, printed) == (130, "")
+    with world.site.sweeping():
+        gj(*command)
+    assert content(world, "interrupted") == path.read_bytes()
+
+
 def test_a_wrong_file_is_an_error_of_one_line(gj: Client, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.touch()
@@ -101,7 +131,7 @@ def test_a_wrong_file_is_an_error_of_one_line(gj: Client, tmp_path: Path) -> Non
         ([str(tmp_path / "none"), "--ext", "txt"], 2),
         ([str(empty), "--ext", "txt"], 1),
         ([str(empty), str(empty), "--ext", "txt", "--dataset", "d"], 2),
-        ([str(empty), "--ext", "txt", "--collection", "list"], 2),
+        ([str(empty), "--ext", "txt", "--name", "n"], 2),
         ([str(empty), "--ext", "txt", "--collection", "paired", "--name", "n"], 2),
         (["--ext", "txt"], 2),
     ):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import requests
 from attrs import evolve
+from botocore.exceptions import ClientError
 
 from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.embedded.errors import EmbeddedError
 from galaxy_jobs.adapters.embedded.store import LocalStore, StoreAccess
-from galaxy_jobs.adapters.storage.s3 import S3Store
+from galaxy_jobs.adapters.storage.s3 import S3Store, _newest
 from galaxy_jobs.adapters.storage.trial import preflight
 from galaxy_jobs.adapters.testing.contracts.objects import (
     HOUR,
@@ -122,6 +125,43 @@ def test_the_clock_of_a_store_is_compared(access: StoreAccess) -> None:
     now = s3(access).now()
     assert now is not None
     assert abs((now - datetime.now(UTC)).total_seconds()) < 5
+
+
+def test_a_key_that_may_not_list_uploads_can_finish_one(access: StoreAccess) -> None:
+    def refuse(**_: object) -> None:
+        answer = {
+            "Error": {"Code": "AccessDenied"},
+            "ResponseMetadata": {"HTTPStatusCode": 403},
+        }
+        raise ClientError(answer, "ListMultipartUploads")
+
+    store, key = s3(access), f"uploads/{uuid4()}"
+    ref = store.begin(key, len(LAST))
+    part = StoredPart(1, len(LAST))
+    signed = store.sign_part(key, ref, part, offset=0, lifetime=HOUR)
+    assert over_http("PUT", signed.url, LAST, signed.headers)[0] == 200
+    store._client.meta.events.register("before-call.s3.ListMultipartUploads", refuse)
+    for _ in range(2):
+        store.finish(key, ref, len(LAST))
+        with store.read(key) as pieces:
+            assert b"".join(pieces) == LAST
+    with pytest.raises(StorageUnavailable, match="403"):
+        store.discard(key)
+    s3(access).discard(key)
+
+
+def test_the_newest_of_as_many_parts_as_there_can_be_are_found_at_once() -> None:
+    now = datetime.now(UTC)
+    found = [
+        {"PartNumber": number, "ETag": f"{age}", "LastModified": now - age * HOUR}
+        for age in range(2)
+        for number in range(10_000, 0, -1)
+    ]
+    began = time.monotonic()
+    parts = _newest(found)
+    assert time.monotonic() - began < 1
+    assert [part["PartNumber"] for part in parts] == list(range(1, 10_001))
+    assert {part["ETag"] for part in parts} == {"0"}
 
 
 def test_another_one_can_run_beside_it(access: StoreAccess, tmp_path: Path) -> None:

@@ -996,7 +996,11 @@ class HttpContract:
         assert world.get(f"/jobs/{made[0]}")["parameters"] == body["parameters"]
         answer = world.ask("POST", path, {"parameter": {}})
         problem(answer, 400, "malformed-request")
-        cancelled = world.ask("POST", f"/jobs/cancel?{query}&at_most=6").json()
+        unknown: tuple[Any, ...] = ({"dry_run": True}, {"label": "many:none"}, [])
+        for more in unknown:
+            answer = world.ask("POST", f"/jobs/cancel?{query}&at_most=6", more)
+            problem(answer, 400, "malformed-request")
+        cancelled = world.ask("POST", f"/jobs/cancel?{query}&at_most=6", {}).json()
         assert (cancelled["matching"], cancelled["done"]) == (6, 6)
         assert {item["state"] for item in cancelled["items"]} == {"cancelling"}
         for id_ in ids:
@@ -1794,7 +1798,13 @@ class HttpContract:
         assert (job["state"], job["results"]) == ("completed", "deleted")
         listed = {job["invocation_id"]: job for job in world.get("/jobs")["items"]}
         assert listed[id_]["results_deleted_at"] == job["results_deleted_at"]
-        for what in ("outputs", "outputs/lines", "outputs.zip", "outputs?links=60"):
+        for what in (
+            "outputs",
+            "outputs/lines",
+            "outputs.zip",
+            "outputs?links=60",
+            "ro-crate",
+        ):
             answer = world.ask("GET", f"/jobs/{id_}/{what}")
             problem(answer, 410, "results-deleted")
         world.galaxy.forget(InvocationId(id_))
@@ -2154,6 +2164,29 @@ class HttpContract:
             "s2": domain.GalaxyData(domain.Src.HDCA, "1"),
         }
 
+    @pytest.mark.parametrize(
+        ("type_", "elements", "word"),
+        [
+            ("paired", ["forward"], "reverse"),
+            ("paired", ["forward", "reverse", "third"], "third"),
+            ("list", ["a", "a"], "two elements"),
+            ("list", [], "no elements"),
+            ("list:paired", ["a"], "single dataset"),
+            ("bag", ["a"], "collection_type"),
+        ],
+    )
+    def test_422_invalid_source_for_a_collection_of_another_shape(
+        self, world: World, type_: str, elements: list[str], word: str
+    ) -> None:
+        hda = {"src": "hda", "id": "1"}
+        source = {
+            "src": "collection",
+            "collection_type": type_,
+            "elements": [{"name": name, "source": hda} for name in elements],
+        }
+        answer = world.ask("POST", "/datasets", {"name": "n", "source": source})
+        assert word in problem(answer, 422, "invalid-source")["detail"]
+
     def test_422_invalid_source_for_a_collection_of_what_is_not_registered(
         self, world: World
     ) -> None:
@@ -2428,11 +2461,21 @@ class HttpContract:
             "annotation",
             "dataset_input",
             "dataset_inputs",
+            "data_inputs",
             "missing_tools",
             "run_time_parameters",
             "parameters",
         ]
         assert workflow["dataset_input"] == "text"
+        [text, *_] = workflow["data_inputs"]
+        assert text == {
+            "name": "text",
+            "kind": "data",
+            "collection_type": None,
+            "formats": [],
+            "optional": False,
+            "default": None,
+        }
         schema = workflow["parameters"]
         assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         assert (schema["type"], schema["additionalProperties"]) == ("object", False)

@@ -69,7 +69,11 @@ def receiver(answer: Callable[[Any], object] | None = None) -> Iterator[Receiver
             super().setup()
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            size = int(self.headers["content-length"])
+            body = self.rfile.read(size)
+            if len(body) < size:  # its sender was killed: it has received nothing
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             noted.received.append(Received(self.path, headers, body))
             if noted.answer is not None:

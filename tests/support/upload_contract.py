@@ -138,8 +138,15 @@ class UploadContract:
             assert (shown["state"], shown["sha256"]) == ("complete", SHA256)
             assert shown["dataset"]["dataset_id"] == upload["dataset_id"]
         dataset = world.get(f"/datasets/{upload['dataset_id']}")
+        assert shown["dataset"] == dataset
         source = {"src": "upload", "upload_id": upload["upload_id"]}
         assert (dataset["source"], dataset["name"]) == (source, "reads.fastq")
+        where = f"/datasets/{upload['dataset_id']}"
+        patched = world.ask("PATCH", where, {"name": "b", "labels": {"k": "v"}})
+        assert patched.status_code == 200
+        assert completed(world, upload).json()["dataset"] == patched.json()
+        assert world.ask("DELETE", where).status_code == 204
+        assert completed(world, upload).json()["dataset"] is None
         assert world.get("/uploads")["items"] == []
         assert world.get(path)["missing"] == []
 
@@ -194,8 +201,28 @@ class UploadContract:
         )
         assert same.headers["idempotent-replayed"] == "true"
         assert first.json()["upload_id"] == same.json()["upload_id"]
-        other = world.ask("POST", "/uploads", {**body, "size": 6}, Idempotency_Key=key)
-        problem(other, 422, "idempotency-key-reused")
+        for change in ({"size": 6}, {"dataset_id": "x"}, {"sha256": "0f" * 32}):
+            other = {**body, **change}
+            answer = world.ask("POST", "/uploads", other, Idempotency_Key=key)
+            problem(answer, 422, "idempotency-key-reused")
+
+    def test_uploads_are_listed_page_by_page(self, world: World) -> None:
+        made = [opened(world)["upload_id"] for _ in range(3)]
+        first = world.get("/uploads?limit=2")
+        rest = world.get(f"/uploads?limit=2&cursor={first['next_cursor']}")
+        listed = [item["upload_id"] for item in first["items"] + rest["items"]]
+        assert (listed, rest["next_cursor"]) == (made[::-1], None)
+
+    def test_an_upload_is_no_data_before_it_is_complete(self, world: World) -> None:
+        upload_id = opened(world)["upload_id"]
+        for id_ in (upload_id, "none"):
+            source: dict[str, Any] = {"src": "upload", "upload_id": id_}
+            element = {"name": "a", "source": source}
+            listed = {"collection_type": "list", "elements": [element]}
+            for each in (source, {"src": "collection", **listed}):
+                body = {"name": "n", "source": each}
+                answer = world.ask("POST", "/datasets", body)
+                problem(answer, 422, "invalid-source")
 
     # --- what is wrong ------------------------------------------------------------
 

@@ -408,6 +408,22 @@ def test_what_has_failed_is_run_again(world: World) -> None:
     assert rerun(batch.batch_id, SERVICE, KEY).replayed
 
 
+def test_a_rerun_that_is_repeated_is_the_same_whatever_failed_since(
+    world: World,
+) -> None:
+    batch = recorded(world)
+    rerun = RerunBatch(world.batches, world.create_batch)
+    world.faults.raises("runner.invoke", When.BEFORE, RunRejected("No.", 400))
+    world.invoke_next()
+    first = rerun(batch.batch_id, SERVICE, KEY)
+    world.faults.raises("runner.invoke", When.BEFORE, RunRejected("No.", 400))
+    drain(world)
+    again = rerun(batch.batch_id, SERVICE, KEY)
+    assert (again.batch.batch_id, again.replayed) == (first.batch.batch_id, True)
+    with pytest.raises(KeyReused):
+        world.create_batch(a_request(1), SERVICE, KEY)
+
+
 # --- dying ------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -32,6 +32,14 @@ from galaxy_jobs.domain.errors import (
     SizeMismatch,
     StorageUnavailable,
 )
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """Let others read new files, as long as nothing else says otherwise."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 class InFolder:
@@ -182,6 +190,29 @@ class TestOnlyFolders(InFolder):
         with receiving as writer, full_disk:
             writer.write(LAST)
         assert store.parts(self.key, ref) == []
+
+    def test_others_on_this_machine_can_read_nothing(
+        self, store: FolderStore, usual_umask: None
+    ) -> None:
+        ref, query = self.begun(store, 1, b"x")
+        with store.receive(self.key, 1, query, 1) as writer:
+            writer.write(b"x")
+            writer.finish()
+        assert store.parts(self.key, ref) == [StoredPart(1, 1)]
+        made = [store.root, *store.root.rglob("*")]
+        readable = [path for path in made if path.stat().st_mode & 0o077]
+        assert {path.name for path in made} >= {"uploads", "u1", "part-00001"}
+        assert readable == []
+
+    def test_a_root_that_exists_keeps_its_mode(
+        self, store: FolderStore, usual_umask: None
+    ) -> None:
+        store.now()
+        assert store.root.stat().st_mode & 0o777 == 0o700
+        store.root.chmod(0o750)
+        store.now()
+        self.begun(store, 1, b"x")
+        assert store.root.stat().st_mode & 0o777 == 0o750
 
     def test_a_folder_that_may_not_be_written_to_is_an_error(
         self, tmp_path: Path, store: FolderStore

@@ -158,7 +158,7 @@ def test_no_body_is_a_fault_of_ours(
         path = f"jobs/{id_}/{path}"
     answer = world.api.post(f"/{path}", content=body)
     if path.endswith("cancel"):
-        assert answer.status_code == 202
+        assert answer.status_code in {202, 400}
     else:
         assert answer.status_code in {201, 400, 422}
 

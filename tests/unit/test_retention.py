@@ -390,7 +390,7 @@ def test_what_an_active_job_was_given_stays_without_its_dataset(world: World) ->
     world.galaxy.add_workflow("lists", takes)
     request = Request(dataset_id=DatasetId("d2"), workflow_name="lists")
     world.submit(request, SERVICE)
-    MemoryDatasets(world.store).remove(DatasetId("part"), SERVICE)
+    del world.store.datasets[DatasetId("part")]  # by another program
     world.clock.advance(30 * DAY)
     assert clean(world) == Cleaned(results_in_use=1)
     assert not history(world, job).deleted
@@ -641,6 +641,27 @@ def test_nothing_goes_if_the_outputs_are_not_known(world: World, outputs: str) -
     workflow.outputs = [] if outputs == "none" else [many]
     assert clean(world, INTERMEDIATES) == Cleaned(intermediates_deleted=1)
     assert history(world, job).deleted_datasets == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "when"),
+    [
+        ("retention.claim", When.AFTER),
+        ("runner.outputs", When.AFTER),
+        ("histories.delete_datasets", When.AFTER),
+    ],
+)
+def test_a_job_that_goes_on_meanwhile_keeps_its_intermediates(
+    world: World, call: str, when: When
+) -> None:
+    job = ended(world)
+    running = evolve(job, state=S.IN_PROGRESS, version=job.version + 1)
+    world.faults.strikes[call, when] = lambda: world.store.invocations.update(
+        {job.invocation_id: running}
+    )
+    assert clean(world, INTERMEDIATES).intermediates_deleted == 0
+    assert history(world, job).deleted_datasets == set()
+    assert history(world, job).purged_datasets == set()
 
 
 def test_only_completed_jobs_lose_intermediates(world: World) -> None:

@@ -140,9 +140,10 @@ class Process:
             assert status == OK
 
     def complete(self, upload: Upload) -> Upload:
-        return CompleteUpload(self.uploads, self.store, self.world.clock)(
-            SERVICE, upload.upload_id
+        complete = CompleteUpload(
+            self.uploads, self.store, self.world.clock, self.world.datasets
         )
+        return complete(SERVICE, upload.upload_id).upload
 
     def sweep(self) -> None:
         SweepUploads(self.uploads, self.store, self.world.clock)()

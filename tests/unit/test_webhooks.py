@@ -17,11 +17,12 @@ from galaxy_jobs.adapters.testing.memory import (
 )
 from galaxy_jobs.adapters.threads import DeliveryThreads
 from galaxy_jobs.domain import WebhookPolicy
-from galaxy_jobs.domain.errors import QuotaExceeded, ReceiverNotAllowed
+from galaxy_jobs.domain.errors import InvalidValue, QuotaExceeded, ReceiverNotAllowed
 from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.webhook import (
     MAX_RETRY,
     MAX_WEBHOOKS,
+    MAX_WORKFLOW_NAMES,
     MIN_RETRY,
     RETRY_TIME,
     Delivery,
@@ -248,7 +249,30 @@ def test_it_stops_once_nothing_is_due(sending: Sending, target: Receiver) -> Non
 def test_only_allowed_addresses_are_stored(sending: Sending) -> None:
     with pytest.raises(ReceiverNotAllowed):
         sending.manage.add(SERVICE, "https://10.0.0.1/")
-    assert sending.webhooks.all(SERVICE) == []
+    assert sending.webhooks.page(SERVICE, 1).items == ()
+
+
+@pytest.mark.parametrize("ip", ["fec0::1", "feff:ffff::1"])
+def test_addresses_of_a_site_are_not_public(ip: str) -> None:
+    assert not WebhookPolicy().allows(ip)
+    assert WebhookPolicy(allowed_networks=["fec0::/10"]).allows(ip)
+
+
+def test_the_workflows_that_one_names_are_limited(
+    sending: Sending, target: Receiver
+) -> None:
+    names = [f"w{n}" for n in range(MAX_WORKFLOW_NAMES)]
+    sending.add(target, workflow_names=names)
+    with pytest.raises(InvalidValue, match=r"workflow_names has 101 .* at most 100"):
+        sending.add(target, workflow_names=[*names, "other"])
+    assert len(sending.webhooks.page(SERVICE, 9).items) == 1
+
+
+def test_each_event_is_named_once(sending: Sending, target: Receiver) -> None:
+    sending.add(target, events=list(EventType))
+    with pytest.raises(InvalidValue, match=r"'job\.failed' 2 times; expected .* once"):
+        sending.add(target, events=[*EventType, EventType.FAILED])
+    assert len(sending.webhooks.page(SERVICE, 9).items) == 1
 
 
 def test_there_is_a_limit(sending: Sending, target: Receiver) -> None:

@@ -20,6 +20,7 @@ from galaxy_jobs.adapters.postgres.changes import (
 )
 from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.invocations import ENDED, SELECT
+from galaxy_jobs.adapters.postgres.paging import newest_first
 from galaxy_jobs.adapters.postgres.rows import (
     batch_from_row,
     batch_to_row,
@@ -262,19 +263,14 @@ class PostgresBatches(BatchRepository):
     def page(
         self, viewer: Viewer, limit: int, after: Cursor | None = None
     ) -> Page[Batch]:
-        wanted = (
-            _SELECT.where(*_seen_by(viewer))
-            .order_by(_B.c.created_at.desc(), _B.c.batch_id.desc())
-            .limit(limit + 1)
+        return newest_first(
+            self.engine,
+            _SELECT.where(*_seen_by(viewer)),
+            (_B.c.created_at, _B.c.batch_id),
+            batch_from_row,
+            limit=limit,
+            after=after,
         )
-        if after is not None:
-            place = sa.tuple_(sa.literal(after.created_at), sa.cast(after.id, sa.Uuid))
-            wanted = wanted.where(sa.tuple_(_B.c.created_at, _B.c.batch_id) < place)
-        rows = read(self.engine, lambda c: c.execute(wanted).mappings().all())
-        items = tuple(batch_from_row(row) for row in rows[:limit])
-        if len(rows) <= limit:
-            return Page(items, None)
-        return Page(items, Cursor(items[-1].created_at, str(items[-1].batch_id)))
 
     def counts(
         self, batch_ids: Collection[BatchId]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import sqlalchemy as sa
 from attrs import evolve, frozen
@@ -130,6 +131,21 @@ _JOB = (
     )
     .limit(1)
 )
+
+
+def _refers(value: sa.ColumnElement[Any], *ids: str) -> sa.ColumnElement[bool]:
+    """Return whether JSON refers to a dataset by an id that a parameter has."""
+    called = " || ".join(f"@ == ${id_}" for id_ in ids)
+    members = [
+        each for id_ in ids for each in (id_, sa.cast(sa.bindparam(id_), sa.Text))
+    ]
+    return sa.func.jsonb_path_exists(
+        value,
+        sa.text(f"'$.**.dataset_id ? ({called})'::jsonpath"),
+        sa.func.jsonb_build_object(*members),
+    )
+
+
 _SUBMISSION = (
     sa.select(_S.c.submission_id, _S.c.owner)
     .where(
@@ -144,10 +160,26 @@ _SUBMISSION = (
         ),
         sa.or_(
             _S.c.dataset_id == sa.bindparam("id"),
-            sa.func.jsonb_path_exists(
-                sa.cast(_S.c.parameters, JSONB),
-                sa.text("'$.**.dataset_id ? (@ == $id)'::jsonpath"),
-                sa.func.jsonb_build_object("id", sa.cast(sa.bindparam("id"), sa.Text)),
+            _refers(sa.cast(_S.c.parameters, JSONB), "id"),
+        ),
+    )
+    .limit(1)
+)
+
+
+# It refers to others by the ids that its owner calls them by; in the store, these have
+# a namespace if the owner sees nothing else.
+_COLLECTION = (
+    sa.select(_T.c.dataset_id, _T.c.owner)
+    .where(
+        _T.c.source["src"].astext == "collection",
+        sa.or_(
+            sa.and_(
+                _T.c.owner == sa.bindparam("owner"),
+                _refers(_T.c.source, "id", "called"),
+            ),
+            sa.and_(
+                sa.func.strpos(_T.c.dataset_id, "::") == 0, _refers(_T.c.source, "id")
             ),
         ),
     )
@@ -283,19 +315,21 @@ class PostgresDatasets(DatasetRepository):
             row = _of_viewer(connection, [dataset_id], viewer).get(dataset_id)
             if row is None:
                 raise DatasetNotFound(dataset_id)
-            id_ = row["dataset_id"]
+            id_, owner = row["dataset_id"], row["owner"]
+            called = Viewer(owner, sees_all=owner is None).id_of(id_)
             parameters = {"id": id_, "keys": [dataset_key(id_)]}
             if not connection.execute(_LOCK, parameters).first():
                 raise DatasetNotFound(dataset_id)
             # In the order in which a submission becomes a job.
-            for kind, statement in (("submission", _SUBMISSION), ("job", _JOB)):
-                if user := connection.execute(statement, parameters).first():
-                    name, owner = user
-                    shown = f"job {name!r}" if kind == "job" else f"{kind} {name}"
-                    another = f"a {kind} of another owner"
-                    raise DatasetInUse(
-                        dataset_id, shown if viewer.sees(owner) else another
-                    )
+            for kind, statement, more in (
+                ("submission", _SUBMISSION, {}),
+                ("job", _JOB, {}),
+                ("dataset", _COLLECTION, {"owner": owner, "called": called}),
+            ):
+                user = connection.execute(statement, parameters | more).first()
+                if user is not None:
+                    name = str(user[0]) if viewer.sees(user[1]) else None
+                    raise DatasetInUse(dataset_id, kind, name)
             connection.execute(_REMOVE, parameters)
 
         if not storable(dataset_id):

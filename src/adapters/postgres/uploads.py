@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.paging import newest_first
 from galaxy_jobs.adapters.postgres.rows import (
     dataset_to_row,
     storable,
@@ -33,7 +34,7 @@ from galaxy_jobs.domain.model.upload import (
     UploadState,
 )
 from galaxy_jobs.domain.model.viewer import Viewer
-from galaxy_jobs.domain.ports import UploadRepository
+from galaxy_jobs.domain.ports import Cursor, Page, UploadRepository
 
 
 _T = tables.uploads
@@ -80,11 +81,7 @@ _FREE_KEY = (
 )
 _expiry = sa.func.now() + sa.bindparam("lifetime", type_=sa.Interval)
 _ADD = insert(_T).values(expires_at=_expiry, look_at=_expiry).returning(_T)
-_UNFINISHED = (
-    _SELECT.where(_T.c.state.in_([_OPEN, _VERIFYING]), ~_overdue)
-    .order_by(_T.c.created_at.desc(), _T.c.upload_id.desc())
-    .limit(sa.bindparam("limit", type_=sa.Integer))
-)
+_UNFINISHED = _SELECT.where(_T.c.state.in_([_OPEN, _VERIFYING]), ~_overdue)
 _ENDED = (
     _SELECT.where(
         _T.c.state.not_in(_KEPT),
@@ -191,12 +188,20 @@ class PostgresUploads(UploadRepository):
         found = map(upload_from_row, rows)
         return {upload.upload_id: upload for upload in found}
 
-    def unfinished(self, viewer: Viewer, limit: int) -> Sequence[Upload]:
+    def page(
+        self, viewer: Viewer, limit: int, after: Cursor | None = None
+    ) -> Page[Upload]:
         wanted = _UNFINISHED.where(*_seen_by(viewer))
-        rows = read(
-            self.engine, lambda c: c.execute(wanted, {"limit": limit}).mappings().all()
+        if viewer.owner is not None:
+            wanted = wanted.where(_T.c.owner == viewer.owner)
+        return newest_first(
+            self.engine,
+            wanted,
+            (_T.c.created_at, _T.c.upload_id),
+            upload_from_row,
+            limit=limit,
+            after=after,
         )
-        return [upload_from_row(row) for row in rows]
 
     def save(self, before: Upload, after: Upload) -> None:
         write(self.engine, lambda c: _save(c, before, after))

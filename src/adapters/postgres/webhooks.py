@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.changes import arrays, unnested
 from galaxy_jobs.adapters.postgres.engine import read, write
+from galaxy_jobs.adapters.postgres.paging import newest_first
 from galaxy_jobs.adapters.postgres.rows import (
     Row,
     cleaned,
@@ -55,9 +56,6 @@ _ACTIVE = WebhookState.ACTIVE.value
 
 _id = sa.bindparam("id", type_=sa.Text)
 _kept = _W.c.removed_at.is_(None)
-_ALL = (
-    sa.select(_W).where(_kept).order_by(_W.c.created_at.desc(), _W.c.webhook_id.desc())
-)
 _ONE = sa.select(_W).where(_W.c.webhook_id == _id, _kept)
 _LOCK = sa.select(
     sa.func.pg_advisory_xact_lock(
@@ -68,7 +66,8 @@ _COUNT = sa.select(sa.func.count()).where(
     _kept, _W.c.owner.is_not_distinct_from(sa.bindparam("owner", type_=sa.Text))
 )
 _is_due = sa.and_(_D.c.state == _PENDING, _D.c.next_attempt_at <= _now)
-_DUE = _ALL.where(
+_DUE = sa.select(_W).where(
+    _kept,
     _W.c.state == _ACTIVE,
     _W.c.rests_until <= _now,
     sa.exists().where(_D.c.webhook_id == _W.c.webhook_id, _is_due),
@@ -174,6 +173,14 @@ _AGAIN = (
     )
     .where(_D.c.webhook_id == _id, _D.c.state != _PENDING)
 )
+_waiting = (
+    sa.select(_D.c.delivery_id)
+    .where(_D.c.webhook_id == _id, _D.c.state == _PENDING)
+    # Not those that are being settled: who does that waits for the row of the webhook,
+    # which a replay has locked.
+    .with_for_update(skip_locked=True)
+)
+_ANEW = sa.update(_D).values(retried_since=_now).where(_D.c.delivery_id.in_(_waiting))
 _REMOVE = (
     sa.update(_W)
     .values(removed_at=_now, url="", secrets=[])
@@ -235,12 +242,20 @@ class PostgresWebhooks(WebhookRepository):
     def get(self, webhook_id: WebhookId, viewer: Viewer) -> Webhook:
         return read(self.engine, lambda c: _get(c, webhook_id, viewer))
 
-    def all(self, viewer: Viewer) -> Sequence[Webhook]:
-        seen = _ALL
+    def page(
+        self, viewer: Viewer, limit: int, after: Cursor | None = None
+    ) -> Page[Webhook]:
+        seen = sa.select(_W).where(_kept)
         if viewer.only is not None:
             seen = seen.where(_W.c.owner == viewer.only)
-        rows = read(self.engine, lambda c: c.execute(seen).mappings().all())
-        return [webhook_from_row(row) for row in rows]
+        return newest_first(
+            self.engine,
+            seen,
+            (_W.c.created_at, _W.c.webhook_id),
+            webhook_from_row,
+            limit=limit,
+            after=after,
+        )
 
     def replace_secrets(
         self,
@@ -322,6 +337,7 @@ class PostgresWebhooks(WebhookRepository):
             if delivery_ids is not None:
                 ids = [id_ for id_ in delivery_ids if storable(id_)]
                 again = _AGAIN.where(_D.c.delivery_id.in_(ids))
+            connection.execute(_ANEW, {"id": webhook_id})
             return connection.execute(again, {"id": webhook_id}).rowcount
 
         return write(self.engine, work)

@@ -4,6 +4,8 @@ Each file has a folder of its own. Parts are written into one sparse file, each 
 offset, and have a marker once they are on disk; finishing renames that file. Two locks,
 which end with their process, keep apart what must not happen at once: all who write
 parts share one, which finishing takes alone, and each part has its own.
+
+Nobody but the user of the service can read what is made here.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class FolderStore(ObjectStore):
     """Keeps files below a folder.
 
     Attributes:
-        root: The folder; it is made when it is first needed.
+        root: The folder; it is made when it is first needed. One that exists keeps
+            its permissions.
         load_signer: Returns what signs the addresses of parts.
     """
 
@@ -62,13 +65,13 @@ class FolderStore(ObjectStore):
     def begin(self, key: str, size: int) -> str:
         folder = self._folder(key)
         with _translated():
-            folder.mkdir(parents=True, exist_ok=True)
+            self._make(folder)
             if (free := shutil.disk_usage(folder).free) < size:
                 raise StorageUnavailable(
                     f"The disk of the store has {free} bytes left, and the file has "
                     f"{size}."
                 )
-            (folder / _PARTIAL).touch()
+            (folder / _PARTIAL).touch(mode=0o600)
             _sync(folder.parent)
         return _REF
 
@@ -187,10 +190,19 @@ class FolderStore(ObjectStore):
 
     def now(self) -> datetime | None:
         with _translated():
-            self.root.mkdir(parents=True, exist_ok=True)
+            self._make(self.root)
         if not os.access(self.root, os.W_OK | os.X_OK):
             raise StorageUnavailable(f"{self.root} cannot be written to.")
         return None
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder of the store."""
+        made = self.root
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: the mode is not that of parents that are made with it.
+        for name in folder.relative_to(self.root).parts:
+            made /= name
+            made.mkdir(mode=0o700, exist_ok=True)
 
     def _folder(self, key: str) -> Path:
         folder = self.root / key
@@ -287,7 +299,7 @@ class PartWriter:
         try:
             with _translated():
                 os.fsync(self._files[-1])
-                with marker.open("w") as file:
+                with open(marker, "w", opener=_private) as file:
                     json.dump({"size": self.part.size, "sha256": digest}, file)
                     file.flush()
                     os.fsync(file.fileno())
@@ -344,6 +356,10 @@ def _locked(path: Path, lock: int) -> Iterator[None]:
         raise _busy() from None
     finally:
         os.close(descriptor)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync(folder: Path) -> None:

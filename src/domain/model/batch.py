@@ -116,7 +116,9 @@ class BatchRequest:
     @property
     def fingerprint(self) -> str:
         """A digest: equal ones mean equal requests."""
-        parts = [item.fingerprint for item in self.items]
+        # A rerun asks for what has failed so far, which may be more the next time.
+        items = () if self.rerun_of else self.items
+        parts = [item.fingerprint for item in items]
         text = json.dumps([self.workflow_name, str(self.rerun_of), parts])
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 from attrs import Attribute, Factory, evolve, field, frozen
 from attrs.validators import instance_of, optional
 
-from galaxy_jobs.domain.errors import InvalidValue, listed, quoted, shortened
+from galaxy_jobs.domain.errors import (
+    InvalidCollection,
+    InvalidValue,
+    listed,
+    quoted,
+    shortened,
+)
 from galaxy_jobs.domain.model.labels import Labels, valid_labels
 from galaxy_jobs.domain.model.values import (
     NAME_LENGTH,
@@ -271,9 +277,9 @@ class CollectionData:
         count: The number of elements of the outermost level.
 
     Raises:
-        InvalidValue: The type is unknown; the elements do not have its shape (a pair
-            has ``forward`` and ``reverse``); two of a level have the same name; a list
-            is empty; or there are more than :data:`ELEMENTS_LIMIT`.
+        InvalidCollection: The type is unknown; the elements do not have its shape (a
+            pair has ``forward`` and ``reverse``); two of a level have the same name; a
+            list is empty; or there are more than :data:`ELEMENTS_LIMIT`.
     """
 
     collection_type: str
@@ -287,7 +293,7 @@ class CollectionData:
         if not {"list", "paired"}.issuperset(ranks) or not (
             1 <= len(ranks) <= RANKS_LIMIT
         ):
-            raise InvalidValue(
+            raise InvalidCollection(
                 f"collection_type must be 'list', 'paired', or up to {RANKS_LIMIT} of "
                 f"them with colons, such as 'list:paired', got {quoted(str(type_))}."
             )
@@ -296,7 +302,7 @@ class CollectionData:
         object.__setattr__(self, "count", len(self.elements))
         _check_level(self.elements, ranks, "", allow_empty=self.allow_empty)
         if (size := sum(1 for _ in self.leaves())) > ELEMENTS_LIMIT:
-            raise InvalidValue(
+            raise InvalidCollection(
                 f"The collection has {size} datasets; expected at most "
                 f"{ELEMENTS_LIMIT}."
             )
@@ -337,32 +343,34 @@ def _check_level(
         allow_empty: Whether a list may have none.
 
     Raises:
-        InvalidValue: They do not fit.
+        InvalidCollection: They do not fit.
     """
     where = f"Element {quoted(place[:-1])}" if place else "The collection"
     names = [element.name for element in elements]
     for name in names:
         _check_element_name(name, where)
     if twice := next((name for name, n in Counter(names).items() if n > 1), None):
-        raise InvalidValue(f"{where} has two elements with the name {quoted(twice)}.")
+        raise InvalidCollection(
+            f"{where} has two elements with the name {quoted(twice)}."
+        )
     if ranks[0] == "paired" and set(names) != {"forward", "reverse"}:
-        raise InvalidValue(
+        raise InvalidCollection(
             f"{where} is a pair, with the elements 'forward' and 'reverse', got "
             f"{listed(names) or 'none'}."
         )
     if not names and not allow_empty:
-        raise InvalidValue(f"{where} has no elements.")
+        raise InvalidCollection(f"{where} has no elements.")
     for element in elements:
         content, here = element.content, f"{place}{element.name}"
         is_set = isinstance(content, GalaxyData) and content.src is Src.HDCA
         if len(ranks) == 1 and (is_set or isinstance(content, tuple)):
-            raise InvalidValue(
+            raise InvalidCollection(
                 f"Element {quoted(here)} is a collection; expected a single dataset."
             )
         if isinstance(content, tuple):
             _check_level(content, ranks[1:], f"{here}/", allow_empty=allow_empty)
         elif len(ranks) > 1 and not is_set and not isinstance(content, DatasetRef):
-            raise InvalidValue(
+            raise InvalidCollection(
                 f"Element {quoted(here)} is a single dataset; expected a collection of "
                 f"type {':'.join(ranks[1:])}."
             )
@@ -376,7 +384,7 @@ def _check_element_name(name: object, where: str) -> None:
         or name != name.strip()
     ):
         shown = quoted(name) if isinstance(name, str) else type(name).__name__
-        raise InvalidValue(
+        raise InvalidCollection(
             f"{where} has an element with the name {shown}; expected 1 to "
             f"{NAME_LENGTH} printable characters, without blanks around them."
         )

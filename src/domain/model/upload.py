@@ -286,12 +286,12 @@ class Upload:
 
     def same_as(self, other: Upload) -> bool:
         """Return whether both were opened by the same request, but for the id."""
-        return (self.owner, self.name, self.size, self.ext) == (
-            other.owner,
-            other.name,
-            other.size,
-            other.ext,
-        )
+
+        def asked(upload: Upload) -> tuple[object, ...]:
+            one = upload
+            return one.owner, one.name, one.size, one.ext, one.dataset_id, one.sha256
+
+        return asked(self) == asked(other)
 
     def check_quota(
         self, number: int, size: int, *, max_open: int, max_bytes: int

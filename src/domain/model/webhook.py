@@ -15,7 +15,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from ipaddress import (
@@ -74,6 +75,9 @@ RETRY_TIME = timedelta(days=1)
 
 MAX_WEBHOOKS = 50
 """The number of webhooks that an owner may have."""
+
+MAX_WORKFLOW_NAMES = 100
+"""The number of workflows that a new webhook may name."""
 
 MAX_KEEP_DAYS = 365
 """The longest time for which deliveries that have ended can be kept."""
@@ -174,7 +178,14 @@ class WebhookPolicy:
         ip = _embedded(ip_address(address.partition("%")[0]))
         if any(ip in _network(text) for text in self.allowed_networks):
             return True
-        return ip.is_global and not ip.is_multicast and not ip.is_reserved
+        # To Python, the addresses of a site (fec0::/10) are global.
+        site_local = isinstance(ip, IPv6Address) and ip.is_site_local
+        return (
+            ip.is_global
+            and not ip.is_multicast
+            and not ip.is_reserved
+            and not site_local
+        )
 
     def check(self, url: str) -> None:
         """Check an address, as far as that is possible without a look-up.
@@ -223,6 +234,32 @@ def _embedded(ip: Address) -> Address:
     if ip in _NAT64 or ip.packed[:12] == bytes(12):
         return IPv4Address(ip.packed[12:])
     return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def check_wanted(
+    events: Collection[EventType], workflow_names: Collection[str]
+) -> None:
+    """Check what a new webhook is to get; stored ones may name more workflows.
+
+    Args:
+        events: As they were asked for.
+        workflow_names: As they were asked for.
+
+    Raises:
+        InvalidValue: An event is repeated, or there are more names than
+            :data:`MAX_WORKFLOW_NAMES`.
+    """
+    if len(set(events)) < len(events):
+        counts = Counter(event.value for event in events)
+        (event, count), *_ = counts.most_common(1)
+        raise InvalidValue(
+            f"events has {event!r} {count} times; expected each event once."
+        )
+    if len(workflow_names) > MAX_WORKFLOW_NAMES:
+        raise InvalidValue(
+            f"workflow_names has {len(workflow_names)} members; expected at most "
+            f"{MAX_WORKFLOW_NAMES}."
+        )
 
 
 @frozen(kw_only=True)

@@ -107,12 +107,12 @@ class DatasetRepository(Protocol):
         """Remove a dataset, unless it is needed. Its data in the engine stays.
 
         It is needed by a submission that is not settled and by an invocation that has
-        not ended, as their dataset or by its id in a parameter, ``{"dataset_id": …}``.
-        A submission on it that is opened at the same time either keeps it or is
-        refused.
+        not ended, as their dataset or by its id in a parameter, ``{"dataset_id": …}``;
+        and by a registered collection that it is an element of. A submission on it that
+        is opened at the same time either keeps it or is refused.
 
         Raises:
             DatasetNotFound: There is none.
-            DatasetInUse: It is needed. It names a job or submission that the viewer
-                sees, or none.
+            DatasetInUse: It is needed. It names a job, submission or collection that
+                the viewer sees, or none.
         """

@@ -10,6 +10,7 @@ from typing import Protocol
 from galaxy_jobs.domain.model.dataset import Dataset
 from galaxy_jobs.domain.model.upload import Upload, UploadId
 from galaxy_jobs.domain.model.viewer import Viewer
+from galaxy_jobs.domain.ports.paging import Cursor, Page
 
 
 class UploadRepository(Protocol):
@@ -53,10 +54,16 @@ class UploadRepository(Protocol):
         """Return those of the uploads that the viewer sees, by id."""
 
     @abstractmethod
-    def unfinished(self, viewer: Viewer, limit: int) -> Sequence[Upload]:
-        """Return uploads that are open or being verified, newest first.
+    def page(
+        self, viewer: Viewer, limit: int, after: Cursor | None = None
+    ) -> Page[Upload]:
+        """Return at most *limit* uploads after a place, newest first.
 
-        Those that have expired are left out.
+        Those of the viewer that are open or being verified; where the viewer owns
+        nothing, those of all. Uploads that have expired are left out.
+
+        Raises:
+            InvalidValue: The place is none of this list.
         """
 
     @abstractmethod

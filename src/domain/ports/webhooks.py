@@ -92,8 +92,14 @@ class WebhookRepository(Protocol):
         """
 
     @abstractmethod
-    def all(self, viewer: Viewer) -> Sequence[Webhook]:
-        """Return the webhooks that a viewer sees, newest first."""
+    def page(
+        self, viewer: Viewer, limit: int, after: Cursor | None = None
+    ) -> Page[Webhook]:
+        """Return at most *limit* webhooks after a place, newest first.
+
+        Raises:
+            InvalidValue: The place is none of this list.
+        """
 
     @abstractmethod
     def replace_secrets(
@@ -158,6 +164,8 @@ class WebhookRepository(Protocol):
         delivery_ids: Collection[DeliveryId] | None,
     ) -> int:
         """Have deliveries sent again, as if they were new; make the webhook active.
+
+        What waits to be sent to it is as if it were new, too.
 
         Args:
             webhook_id: The webhook.

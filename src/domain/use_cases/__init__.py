@@ -89,6 +89,7 @@ from galaxy_jobs.domain.use_cases.tokens import (
 from galaxy_jobs.domain.use_cases.update_tags import UpdateTags
 from galaxy_jobs.domain.use_cases.uploads import (
     AbortUpload,
+    Completed,
     CompleteUpload,
     HandOver,
     OpenUpload,
@@ -124,6 +125,7 @@ __all__ = [
     "Cleaner",
     "ClearSuperseded",
     "CompleteUpload",
+    "Completed",
     "CreateBatch",
     "CreateToken",
     "CreatedBatch",

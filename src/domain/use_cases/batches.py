@@ -147,6 +147,10 @@ class CreateBatch:
     ) -> CreatedBatch:
         if holder.fingerprint != request.fingerprint:
             raise KeyReused
+        return self.replay(holder, viewer)
+
+    def replay(self, holder: Batch, viewer: Viewer) -> CreatedBatch:
+        """Return a batch that the same request has recorded before."""
         items = self.batches.items(holder.batch_id, viewer, limit=MAX_ITEMS)
         return CreatedBatch(batch=holder, items=tuple(items), replayed=True)
 
@@ -276,9 +280,14 @@ class RerunBatch:
         Raises:
             BatchNotFound: There is none.
             NothingFailed: No item has failed.
+            KeyReused: The key belongs to another request.
             DomainError: As for :class:`CreateBatch`.
         """
         batch = self.batches.get(batch_id, viewer)
+        holder = None if key is None else self.batches.holder(key)
+        if holder is not None and holder.rerun_of == batch_id:
+            # Whatever has failed, or was repaired, since the first request.
+            return self.create.replay(holder, viewer)
         failed = self.batches.items(batch_id, viewer, limit=MAX_ITEMS, failed=True)
         if not failed:
             raise NothingFailed(batch_id)

@@ -30,15 +30,21 @@ from galaxy_jobs.domain.model.dataset import (
     GalaxyData,
     Source,
     Src,
+    UploadData,
     check_scheme_name,
     check_schemes,
 )
 from galaxy_jobs.domain.model.labels import NO_CHANGE, LabelPatch, Labels
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import Viewer
-from galaxy_jobs.domain.ports import Clock, DataCatalog, DatasetRepository
+from galaxy_jobs.domain.ports import (
+    Clock,
+    DataCatalog,
+    DatasetRepository,
+    UploadRepository,
+)
 from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
-from galaxy_jobs.domain.use_cases.sources import ResolveSource
+from galaxy_jobs.domain.use_cases.sources import CheckUploads, ResolveSource
 
 
 def _schemes(_: object, __: object, schemes: Collection[str]) -> None:
@@ -70,6 +76,7 @@ class RegisterDataset:
     Attributes:
         data: Is asked about data that Galaxy has; None: nothing is asked.
         policy: The data that may be registered.
+        uploads: Where uploaded files are looked up; None: they are not.
     """
 
     datasets: DatasetRepository
@@ -78,6 +85,7 @@ class RegisterDataset:
     new_id: Callable[[], UUID] = uuid4
     policy: DataPolicy = DataPolicy()
     record: Recorder = no_record
+    uploads: UploadRepository | None = None
 
     def __call__(
         self,
@@ -108,12 +116,12 @@ class RegisterDataset:
             check: Whether Galaxy is asked. It is not where the same dataset was
                 registered with an answer before, nor about data by address, nor about
                 the elements of a collection; of those it is checked that the datasets
-                among them are registered.
+                among them are registered. And uploads have to be complete.
 
         Raises:
             InvalidValue: An id, name, address or format that is empty or too long, or
                 an address of a scheme that is not allowed; or a label is malformed.
-            InvalidSource: An element of a collection cannot be used.
+            InvalidSource: An upload, or an element of a collection, cannot be used.
             DatasetExists: As for :meth:`DatasetRepository.add`.
             DataMismatch: Galaxy has no such data, or it is taken for other data.
             DataNotChecked, RunnerRefusedUs: Galaxy could not be asked.
@@ -130,8 +138,9 @@ class RegisterDataset:
         dataset.check_lengths()
         check_schemes(source, self.policy.schemes)
         dataset = dataset.owned_by(viewer)
-        if check and isinstance(source, CollectionData):
-            ResolveSource(self.datasets)(dataset)
+        if check and isinstance(source, CollectionData | UploadData):
+            whole = None if self.uploads is None else CheckUploads(self.uploads)
+            ResolveSource(self.datasets, whole)(dataset)
         if check and isinstance(source, GalaxyData) and self.data is not None:
             if dataset_id is not None and (known := self._known(dataset, viewer)):
                 return known
@@ -251,7 +260,7 @@ class RemoveDataset:
 
         Raises:
             DatasetNotFound: There is no such dataset.
-            DatasetInUse: A job that has not ended uses it.
+            DatasetInUse: A job that has not ended uses it, or a collection.
         """
         self.datasets.remove(dataset_id, viewer)
         self.record(viewer, Action.DELETE, Kind.DATASET, dataset_id)

@@ -14,6 +14,7 @@ from galaxy_jobs.domain.model.download import FileVersion
 from galaxy_jobs.domain.model.values import Identity, InvocationId
 from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.ports import Clock, InvocationRepository, RunExports
+from galaxy_jobs.domain.use_cases.saving import with_results
 
 
 EXPORT_TTL = timedelta(hours=1)
@@ -52,13 +53,14 @@ class FindCrate:
 
         Raises:
             JobNotFound: There is no such job.
+            ResultsDeleted: They were deleted.
             OutputNotReady: It has not ended.
             RunRejected: The engine makes no export of it, or could not.
             RunNotFound: The engine no longer has the job, or it ran on another engine
                 or as another user.
             RunnerUnavailable, RunnerRefusedUs: The engine could not be asked.
         """
-        job = self.invocations.get(invocation_id, viewer)
+        job = with_results(self.invocations.get(invocation_id, viewer))
         if not job.state.is_terminal:
             raise OutputNotReady(("RO-Crate",), job.state.value)
         run = job.id_on(self.identity())

@@ -27,7 +27,7 @@ from galaxy_jobs.domain.errors import (
 )
 from galaxy_jobs.domain.model.audit import Action, Kind
 from galaxy_jobs.domain.model.dataset import GalaxyData, Src
-from galaxy_jobs.domain.model.invocation import Invocation
+from galaxy_jobs.domain.model.invocation import Invocation, InvocationState
 from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT, Output
 from galaxy_jobs.domain.model.retention import Kept, RetentionPolicy
 from galaxy_jobs.domain.model.submission import history_mark, history_name
@@ -146,10 +146,13 @@ class Cleaner:
         All are kept if the outputs are not known to the last.
 
         Raises:
+            NotEnded: It has not completed, or is followed again; nothing is deleted.
             ResultsInUse: Something needs one of them; nothing is deleted.
             RunnerUnavailable, RunnerRefusedUs, RunRejected: As for
                 :meth:`delete_results`.
         """
+        # It may have changed since it was claimed.
+        job = self._completed(job.invocation_id)
         history_id = job.history_id
         if history_id is not None and self._name(job, history_id) is not None:
             data = self._intermediates(identity, job, history_id)
@@ -158,13 +161,23 @@ class Cleaner:
             if ids and not users:
                 self.histories.delete_datasets(history_id, ids)
                 users = self.users(identity, history_id, data)
-            if users:
+            try:
+                if users:
+                    raise _in_use(job, users)
+                self._completed(job.invocation_id)
+            except (ResultsInUse, NotEnded):
                 with suppress(RunRejected, RunNotFound):
                     self.histories.undelete_datasets(history_id, ids)
-                raise _in_use(job, users)
+                raise
             if ids:
                 self.histories.delete_datasets(history_id, ids, purge=True)
         self._record(job, Invocation.without_intermediates)
+
+    def _completed(self, id_: InvocationId) -> Invocation:
+        job = self.invocations.get(id_, SERVICE)
+        if job.is_followed or job.state is not InvocationState.COMPLETED:
+            raise NotEnded(id_, job.state.value)
+        return job
 
     def _intermediates(
         self, identity: Identity, job: Invocation, history_id: HistoryId

@@ -5,10 +5,10 @@ Rule of the file: what a runner gets has no reference to anything of ours in it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     InvalidSource,
@@ -31,9 +31,10 @@ from galaxy_jobs.domain.model.dataset import (
     UrlData,
     leaves_of,
 )
+from galaxy_jobs.domain.model.upload import Upload, UploadId, UploadState
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import Viewer
-from galaxy_jobs.domain.ports import DatasetRepository
+from galaxy_jobs.domain.ports import DatasetRepository, UploadRepository
 
 
 HandsOver: TypeAlias = Callable[
@@ -42,12 +43,82 @@ HandsOver: TypeAlias = Callable[
 
 
 @frozen
+class CheckUploads:
+    """Checks that uploaded files are complete, and leaves them as they are.
+
+    Remembers what it has read, for one request.
+    """
+
+    uploads: UploadRepository
+    _read: dict[tuple[str, Viewer], Upload | None] = field(factory=dict, init=False)
+
+    def read(self, datasets: Iterable[Dataset]) -> None:
+        """Read the uploads of many datasets at once."""
+        wanted: dict[Viewer, set[UploadData]] = {}
+        for dataset in datasets:
+            wanted.setdefault(dataset.viewer, set()).update(_uploads([dataset.source]))
+        for viewer, data in wanted.items():
+            self._find(data, viewer)
+
+    def __call__(
+        self, data: Collection[UploadData], viewer: Viewer
+    ) -> Mapping[UploadData, UploadData]:
+        """Return the files as they are.
+
+        Raises:
+            UploadNotFound: There is one that the viewer does not see.
+            UploadIncomplete: One is not complete.
+        """
+        self._find(data, viewer)
+        for each in data:
+            complete(self._read[each.upload_id, viewer], each)
+        return {each: each for each in data}
+
+    def _find(self, data: Collection[UploadData], viewer: Viewer) -> None:
+        unknown = [
+            UploadId(each.upload_id)
+            for each in data
+            if (each.upload_id, viewer) not in self._read
+        ]
+        if unknown:
+            found = self.uploads.get_many(unknown, viewer)
+            self._read.update({(id_, viewer): found.get(id_) for id_ in unknown})
+
+
+def complete(upload: Upload | None, data: UploadData) -> Upload:
+    """Return the upload of a file, which is complete.
+
+    Args:
+        upload: As it is found; None: it is not.
+        data: The file.
+
+    Raises:
+        UploadNotFound, UploadIncomplete: It is not.
+    """
+    if upload is None:
+        raise UploadNotFound(data.upload_id)
+    if upload.state is not UploadState.COMPLETE:
+        raise UploadIncomplete(upload.upload_id, upload.missing(()))
+    return upload
+
+
+def _uploads(sources: Iterable[Source]) -> Collection[UploadData]:
+    """Return all uploaded files in sources."""
+    return {
+        content
+        for source in sources
+        for _, content in leaves_of(source)
+        if isinstance(content, UploadData)
+    }
+
+
+@frozen
 class ResolveSource:
     """Replaces what only we know in a source.
 
     Attributes:
         hand_over: Returns uploaded files as Galaxy gets them, all of which are read at
-            once; None: there are none.
+            once; None: they are left as they are, and not looked at.
     """
 
     datasets: DatasetRepository
@@ -89,12 +160,7 @@ class ResolveSource:
         Raises:
             InvalidValue: One is not complete.
         """
-        data = {
-            content
-            for source in sources
-            for _, content in leaves_of(source)
-            if isinstance(content, UploadData)
-        }
+        data = _uploads(sources)
         if not data or self.hand_over is None:
             return {}
         try:

@@ -103,11 +103,12 @@ from galaxy_jobs.domain.ports import (
     InvocationRepository,
     RunHistories,
     SubmissionRepository,
+    UploadRepository,
     WorkflowCatalog,
     WorkflowRunner,
 )
 from galaxy_jobs.domain.use_cases.audit import Recorder, no_record
-from galaxy_jobs.domain.use_cases.sources import HandsOver, ResolveSource
+from galaxy_jobs.domain.use_cases.sources import CheckUploads, HandsOver, ResolveSource
 
 
 def _not_negative(_: object, attribute: Attribute[int], value: int) -> None:
@@ -196,6 +197,7 @@ class Check:
         data: Is asked about the data that Galaxy has; None: its state is left for
             Galaxy to judge.
         hand_over: See :class:`ResolveSource`.
+        uploads: Where the files of many requests are looked up; None: they are not.
     """
 
     datasets: DatasetRepository
@@ -204,6 +206,7 @@ class Check:
     clock: Clock
     data: DataCatalog | None = None
     hand_over: HandsOver | None = None
+    uploads: UploadRepository | None = None
 
     def __call__(self, request: Request, viewer: Viewer) -> Plan:
         """Return the plan that would be invoked.
@@ -325,7 +328,10 @@ class Check:
         def find(wanted: Collection[DatasetId]) -> Mapping[DatasetId, Dataset]:
             return {id_: known[id_] for id_ in wanted if id_ in known}
 
-        resolved = ResolveSource(self.datasets, None)
+        whole = None if self.uploads is None else CheckUploads(self.uploads)
+        if whole is not None:
+            whole.read(known.values())
+        resolved = ResolveSource(self.datasets, whole)
 
         def planned(request: Request) -> Plan | DomainError:
             try:

@@ -37,9 +37,13 @@ from galaxy_jobs.domain.errors import (
     StaleVersion,
     StorageUnavailable,
     UploadIncomplete,
-    UploadNotFound,
 )
-from galaxy_jobs.domain.model.dataset import UploadData, UploadedFile, UrlData
+from galaxy_jobs.domain.model.dataset import (
+    Dataset,
+    UploadData,
+    UploadedFile,
+    UrlData,
+)
 from galaxy_jobs.domain.model.signing import Signer
 from galaxy_jobs.domain.model.submission import IdempotencyKey
 from galaxy_jobs.domain.model.upload import (
@@ -61,6 +65,7 @@ from galaxy_jobs.domain.ports import (
     ObjectStore,
     UploadRepository,
 )
+from galaxy_jobs.domain.use_cases.sources import complete
 
 
 MAX_SIGNED_PARTS = 100
@@ -329,6 +334,25 @@ class ShowUpload:
         return Received(upload=upload.shown_to(viewer), parts=parts)
 
 
+@frozen(kw_only=True)
+class Completed:
+    """An upload of which all parts are stored.
+
+    Attributes:
+        upload: The upload, complete or being verified.
+        dataset: What it has become; None: it is being verified, or the dataset was
+            removed since.
+    """
+
+    upload: Upload
+    dataset: Dataset | None
+
+    @property
+    def verifying(self) -> bool:
+        """Whether its SHA-256 is still computed."""
+        return self.upload.state is UploadState.VERIFYING
+
+
 @frozen
 class CompleteUpload:
     """Completes uploads."""
@@ -336,9 +360,10 @@ class CompleteUpload:
     uploads: UploadRepository
     store: ObjectStore
     clock: Clock
+    datasets: DatasetRepository
     policy: UploadPolicy = UploadPolicy()
 
-    def __call__(self, viewer: Viewer, upload_id: UploadId) -> Upload:
+    def __call__(self, viewer: Viewer, upload_id: UploadId) -> Completed:
         """Put the parts of an upload together, and register it as a dataset.
 
         A file of one part is verified at once, as are those that are not verified
@@ -352,21 +377,30 @@ class CompleteUpload:
             UploadEnded: It was aborted.
             SizeMismatch, ChecksumMismatch: It is not what was declared.
             DatasetExists: There is a dataset with its id by now; it is discarded.
+            InvalidSource: Another program has changed its dataset since.
             StorageUnavailable: The store of files cannot be used.
         """
+        upload = self._completed(viewer, upload_id).shown_to(viewer)
+        dataset = None
+        if upload.state is UploadState.COMPLETE:
+            with suppress(DatasetNotFound):
+                dataset = self.datasets.get(upload.dataset_id, viewer)
+        return Completed(upload=upload, dataset=dataset)
+
+    def _completed(self, viewer: Viewer, upload_id: UploadId) -> Upload:
         upload = self.uploads.get(upload_id, viewer)
         if upload.state in {UploadState.COMPLETE, UploadState.VERIFYING}:
-            return upload.shown_to(viewer)
+            return upload
         upload.check_open()
         digest = self._finish(upload)
         try:
-            return self._settle(upload, digest).shown_to(viewer)
+            return self._settle(upload, digest)
         except StaleVersion:
             # Another request or a sweep was faster.
             upload = self.uploads.get(upload_id, viewer)
             if upload.state not in {UploadState.COMPLETE, UploadState.VERIFYING}:
                 upload.check_open()
-            return upload.shown_to(viewer)
+            return upload
 
     def _finish(self, upload: Upload) -> str | None:
         """Put the parts together, and return the SHA-256 if it is known."""
@@ -445,14 +479,19 @@ class SweepUploads:
     policy: UploadPolicy = UploadPolicy()
     batch: int = 100
 
-    def __call__(self) -> SweptUploads:
+    def __call__(self, at_most: timedelta = timedelta.max) -> SweptUploads:
         """Deal with what is due; a crash at any point is repaired by the next call.
+
+        Args:
+            at_most: No further file is begun after that time.
 
         Raises:
             StoreUnavailable: The database could not be reached.
         """
-        swept = SweptUploads()
+        swept, began = SweptUploads(), self.clock()
         for _ in range(self.batch):
+            if self.clock() - began >= at_most:
+                break
             # One by one: only the lease of the one that is read is renewed.
             claimed = self.uploads.claim(1, LEASE)
             if not claimed:
@@ -561,8 +600,10 @@ def settle(
         return _fail(uploads, upload, error)
     try:
         uploads.complete(upload, complete, complete.dataset(clock()))
-    except DatasetExists as error:
-        return _fail(uploads, upload, error)
+    except DatasetExists:
+        owner = Viewer(upload.owner, sees_all=upload.owner is None)
+        exists = DatasetExists(owner.id_of(upload.dataset_id))
+        return _fail(uploads, upload, exists)
     return complete
 
 
@@ -616,11 +657,7 @@ class HandOver:
         )
         given: dict[UploadData, UrlData | UploadData] = {}
         for each in data:
-            upload = uploads.get(UploadId(each.upload_id))
-            if upload is None:
-                raise UploadNotFound(each.upload_id)
-            if upload.state is not UploadState.COMPLETE:
-                raise UploadIncomplete(upload.upload_id, upload.missing(()))
+            upload = complete(uploads.get(UploadId(each.upload_id)), each)
             file = UploadedFile(
                 upload.name,
                 upload.ext,

@@ -29,6 +29,7 @@ from galaxy_jobs.domain.model.webhook import (
     EventType,
     Webhook,
     WebhookId,
+    check_wanted,
     new_secret,
     rest_after,
 )
@@ -81,10 +82,12 @@ class ManageWebhooks:
             workflow_names: See :class:`Webhook`.
 
         Raises:
-            InvalidValue: The address, a label or a name is malformed or too long.
+            InvalidValue: The address, a label or a name is malformed or too long, an
+                event is repeated, or there are too many names.
             ReceiverNotAllowed: Events may not be sent there.
             QuotaExceeded: The owner has too many webhooks.
         """
+        check_wanted(events, workflow_names)
         self.sender.check(url)
         webhook = Webhook(
             webhook_id=WebhookId(str(self.new_id())),
@@ -149,6 +152,8 @@ class ManageWebhooks:
         delivery_ids: Collection[DeliveryId] | None = None,
     ) -> int:
         """Have deliveries sent again, and return their number.
+
+        They are attempted for a day from now on, and so is whatever is pending.
 
         Raises:
             WebhookNotFound: There is none.

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
+from litestar import Request
 from litestar.dto import MsgspecDTO
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
@@ -64,6 +65,21 @@ class MergePatch(Strict[T]):
     """As :class:`Strict`, for a merge patch (RFC 7396) and no other body."""
 
     content_type = "application/merge-patch+json"
+
+
+class _Nothing(Struct, forbid_unknown_fields=True):
+    """The body of a request that takes none."""
+
+
+NO_BODY = "no_body"
+"""Option of a route that decodes no body."""
+
+
+async def refuse_members(request: Request[Any, Any, Any]) -> None:
+    """Refuse a body with any member: what it asks for would not be done."""
+    if body := await request.body():
+        check_content_type(request.headers.get("content-type"))
+        decode(body, _Nothing)
 
 
 def check_content_type(content_type: str | None, only: str | None = None) -> None:

@@ -416,6 +416,7 @@ async def download_zip(
     "/{invocation_id:str}/ro-crate",
     "job-not-found",
     "output-not-ready",
+    "results-deleted",
     "gone",
     "galaxy-rejected",
     *_CONDITIONAL,

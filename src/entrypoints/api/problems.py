@@ -264,7 +264,7 @@ _ERRORS = (
     errors.ResultsDeleted(["sorted"]),
     errors.NoReview(_JOB, "1", ["2"]),
     errors.DatasetExists("reads-1"),
-    errors.DatasetInUse("reads-1", f"job {_JOB!r}"),
+    errors.DatasetInUse("reads-1", "job", _JOB),
     errors.UploadNotFound(str(_SUBMISSION)),
     errors.JobExists(_JOB, "on dataset 'reads-2'"),
     errors.RunMismatch(_JOB, "sort-and-count", "variant-calling"),

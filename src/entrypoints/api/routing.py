@@ -21,7 +21,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from galaxy_jobs.domain import Scope
 from galaxy_jobs.entrypoints.api.auth import PUBLIC, requires
-from galaxy_jobs.entrypoints.api.bodies import Strict
+from galaxy_jobs.entrypoints.api.bodies import NO_BODY, Strict
 from galaxy_jobs.entrypoints.api.problems import refusals
 from galaxy_jobs.entrypoints.api.threads import asks_galaxy as in_galaxy_thread
 
@@ -95,6 +95,9 @@ class Routes(litestar.Router):
                 [model] = {*get_args(body)} - {NoneType} or {body}
                 options.setdefault("dto", cast("Any", Strict)[model])
                 options["return_dto"] = None
+                codes = (*_BODY_REFUSALS, *refused)
+            elif method is litestar.post:
+                options["opt"] = {**options.get("opt", {}), NO_BODY: True}
                 codes = (*_BODY_REFUSALS, *refused)
             documented = refusals(
                 *codes, addressed=method is not litestar.post, public=public

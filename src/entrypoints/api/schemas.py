@@ -33,13 +33,12 @@ from galaxy_jobs.domain.model.report import ELEMENTS_LIMIT
 from galaxy_jobs.domain.model.source_json import source_from_json, source_to_json
 from galaxy_jobs.domain.model.upload import (
     PartRequest,
-    Upload,
-    UploadState,
     part_number,
 )
 from galaxy_jobs.domain.model.values import NAME_LENGTH
 from galaxy_jobs.domain.model.webhook import ADDRESS_LENGTH as WEBHOOK_ADDRESS_LENGTH
 from galaxy_jobs.domain.model.webhook import (
+    MAX_WORKFLOW_NAMES,
     DeliveryId,
     DeliveryState,
     EventType,
@@ -469,17 +468,18 @@ class UploadDetail(UploadJson, kw_only=True):
 
 
 class Uploads(View):
-    """Uploads that are open or being verified."""
+    """A page of uploads that are open or being verified."""
 
-    items: Annotated[list[UploadJson], doc("Newest first, as many as `limit` says.")]
-    next_cursor: WholeList
+    items: Annotated[list[UploadJson], doc("Newest first.")]
+    next_cursor: NextCursor
 
 
 class CompletedUpload(UploadJson, kw_only=True):
     """An upload of which all parts are stored."""
 
     dataset: Annotated[
-        DatasetJson | None, doc("The dataset; null while it is verified.")
+        DatasetJson | None,
+        doc("The dataset; null while it is verified, or once it was removed."),
     ]
 
 
@@ -495,12 +495,10 @@ def upload_detail(received: use_cases.Received) -> UploadDetail:
     )
 
 
-def completed(shown: Upload) -> CompletedUpload:
+def completed(done: use_cases.Completed) -> CompletedUpload:
     """Return an upload of which all parts are stored."""
-    registered = None
-    if shown.state is UploadState.COMPLETE:
-        registered = dataset(shown.dataset(shown.created_at))
-    return view(CompletedUpload, shown, dataset=registered)
+    registered = None if done.dataset is None else dataset(done.dataset)
+    return view(CompletedUpload, done.upload, dataset=registered)
 
 
 def part(signed: PartRequest, origin: str) -> PartJson:
@@ -834,9 +832,22 @@ class NewWebhook(Body):
             extra_json_schema={"maxLength": WEBHOOK_ADDRESS_LENGTH},
         ),
     ]
-    events: WantedEvents = []
+    events: Annotated[
+        list[EventType],
+        doc(
+            "Only these events, each once; empty: all.",
+            ["job.failed"],
+            extra_json_schema={"uniqueItems": True},
+        ),
+    ] = []
     labels: WantedLabels = {}
-    workflow_names: WantedWorkflows = []
+    workflow_names: Annotated[
+        list[str],
+        doc(
+            "Only of jobs of these workflows, at most 100; empty: of all.",
+            extra_json_schema={"maxItems": MAX_WORKFLOW_NAMES},
+        ),
+    ] = []
 
 
 class WebhookJson(View):
@@ -864,10 +875,10 @@ class NewSecret(WebhookJson):
 
 
 class Webhooks(View):
-    """All webhooks, newest first."""
+    """A page of webhooks."""
 
     items: Annotated[list[WebhookJson], doc("Newest first.")]
-    next_cursor: WholeList
+    next_cursor: NextCursor
 
 
 class DeliveryJson(View):
@@ -1270,6 +1281,24 @@ class Workflows(View):
     next_cursor: NextCursor
 
 
+class DataInputJson(View):
+    """An input of a workflow that takes data."""
+
+    name: Annotated[str, doc("As in `parameters`.", "text")]
+    kind: Annotated[str, doc("`data` or `data_collection`, as Galaxy has it.", "data")]
+    collection_type: Annotated[
+        str | None,
+        doc("Of a collection; several with commas. Null: any.", "list:paired"),
+    ]
+    formats: Annotated[
+        list[str], doc("Galaxy's names of its formats. Empty: any.", ["txt"])
+    ]
+    optional: Annotated[bool, doc("Whether the workflow runs without it.")]
+    default: Annotated[
+        JsonObject | None, doc("What it takes where nothing is given. Null: nothing.")
+    ]
+
+
 class WorkflowJson(View):
     """A workflow and its inputs."""
 
@@ -1290,6 +1319,7 @@ class WorkflowJson(View):
         list[str],
         doc("What a job's `dataset_input` may be. Empty: no input.", ["text"]),
     ]
+    data_inputs: Annotated[list[DataInputJson], doc("All that take data.")]
     missing_tools: Annotated[
         list[str],
         doc("Tools that it uses and Galaxy lacks: Galaxy does not run it.", []),

@@ -23,8 +23,9 @@ from galaxy_jobs.domain.model.upload import (
     store_key,
 )
 from galaxy_jobs.domain.model.viewer import Viewer
-from galaxy_jobs.entrypoints.api import parameters, schemas
+from galaxy_jobs.entrypoints.api import cursors, parameters, schemas
 from galaxy_jobs.entrypoints.api.auth import PAGE_SCRIPTS, PUBLIC
+from galaxy_jobs.entrypoints.api.events import Subscriptions
 from galaxy_jobs.entrypoints.api.jobs import MAX_WAIT
 from galaxy_jobs.entrypoints.api.parameters import Needs, path, query
 from galaxy_jobs.entrypoints.api.routing import Routes, created, response
@@ -42,7 +43,7 @@ Signed: TypeAlias = Annotated[str | None, query("as it was signed", "1735689600"
 WRITE_SIZE = 2**20
 """Bytes of a part that are hashed and written at once."""
 
-WAIT_INTERVAL = 0.5
+WAIT_INTERVAL = 1.0
 """Seconds between two looks at an upload that is being verified."""
 
 _ENDED = ("upload-not-found", "upload-expired", "already-ended")
@@ -119,17 +120,20 @@ def list_uploads(
     uploads: Needs[ports.UploadRepository],
     viewer: Needs[Viewer],
     limit: parameters.Limit = 50,
+    cursor: parameters.CursorText = None,
 ) -> schemas.Uploads:
-    """List uploads, newest first.
+    """List your uploads, newest first.
 
     Those that are open or being verified: complete ones are datasets.
     """
+    here = ["uploads"]
+    page = uploads.page(viewer, limit, cursors.read(cursor, here))
     return schemas.Uploads(
         items=[
             schemas.view(schemas.UploadJson, upload.shown_to(viewer))
-            for upload in uploads.unfinished(viewer, limit)
+            for upload in page.items
         ],
-        next_cursor=None,
+        next_cursor=cursors.write(page.next, here),
     )
 
 
@@ -151,14 +155,18 @@ def show_upload(
     *_ENDED,
     *_MISMATCH,
     "upload-incomplete",
+    "invalid-source",
     "storage-unavailable",
+    "too-many-requests",
     status_code=200,
     responses={202: response(schemas.CompletedUpload)},
 )
 async def complete_upload(
+    *,
+    request: Request[Any, Any, Any],
     upload_id: UploadIdInPath,
     complete_upload: Needs[use_cases.CompleteUpload],
-    uploads: Needs[ports.UploadRepository],
+    subscriptions: Needs[Subscriptions],
     viewer: Needs[Viewer],
     wait: Annotated[
         int,
@@ -170,18 +178,18 @@ async def complete_upload(
     Where its SHA-256 is still computed, the response is a 202; with `wait`, it comes
     when that is done or this time has passed. Repeat it for the outcome.
     """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + wait
-    upload = await in_file_thread(complete_upload, viewer, upload_id)
-    while upload.state is UploadState.VERIFYING and loop.time() < end:
-        await asyncio.sleep(WAIT_INTERVAL)
-        upload = await asyncio.to_thread(uploads.get, upload_id, viewer)
-    upload = upload.shown_to(viewer)
-    if upload.state is UploadState.VERIFYING:
-        return Response(schemas.completed(upload), status_code=202)
-    if upload.state is not UploadState.COMPLETE:
-        upload.check_open()
-    return Response(schemas.completed(upload), status_code=200)
+    now = asyncio.get_running_loop().time
+    end = now() + wait
+    done = await in_file_thread(complete_upload, viewer, upload_id)
+    with ExitStack() as stack:
+        if wait and done.verifying:
+            subscription = stack.enter_context(subscriptions.open(request, None))
+        while done.verifying and now() < end:
+            await subscription.wait(min(now() + WAIT_INTERVAL, end))
+            if subscription.ended:
+                break
+            done = await asyncio.to_thread(complete_upload, viewer, upload_id)
+    return Response(schemas.completed(done), status_code=202 if done.verifying else 200)
 
 
 @ROUTES.delete("/{upload_id:str}", "upload-not-found", "already-ended", "conflict")

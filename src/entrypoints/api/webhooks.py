@@ -44,14 +44,21 @@ def add_webhook(
 
 @ROUTES.get("/")
 def list_webhooks(
-    webhooks: Needs[ports.WebhookRepository], viewer: Needs[Viewer]
+    webhooks: Needs[ports.WebhookRepository],
+    viewer: Needs[Viewer],
+    limit: parameters.Limit = 50,
+    cursor: parameters.CursorText = None,
 ) -> schemas.Webhooks:
     """List webhooks, newest first.
 
     Without their secrets.
     """
-    items = [schemas.webhook(webhook) for webhook in webhooks.all(viewer)]
-    return schemas.Webhooks(items=items, next_cursor=None)
+    here = ["webhooks"]
+    page = webhooks.page(viewer, limit, cursors.read(cursor, here))
+    return schemas.Webhooks(
+        items=[schemas.webhook(webhook) for webhook in page.items],
+        next_cursor=cursors.write(page.next, here),
+    )
 
 
 @ROUTES.delete("/{webhook_id:str}", "webhook-not-found")
@@ -128,8 +135,8 @@ def replay_deliveries(
 ) -> Response[schemas.Replayed]:
     """Send deliveries again.
 
-    Those named, or all that are dead, for a day from now on, with their ids. A webhook
-    that is disabled becomes active. The body may be left out.
+    Those named, or all that are dead, and whatever waits, for a day from now on, with
+    their ids. A webhook that is disabled becomes active. The body may be left out.
     """
     ids = None if data is None else data.delivery_ids
     count = manage_webhooks.replay(webhook_id, viewer, ids)

@@ -70,6 +70,15 @@ def show_workflow(
         dataset_inputs=[
             input_.name for input_ in allowlist.dataset_inputs(name, viewer, workflow)
         ],
+        data_inputs=[
+            schemas.view(
+                schemas.DataInputJson,
+                input_,
+                kind=input_.kind.value,
+                formats=list(input_.formats),
+            )
+            for input_ in workflow.data_inputs
+        ],
         missing_tools=list(workflow.missing_tools),
         run_time_parameters=list(workflow.run_time_parameters),
         parameters=workflow_schema.parameters(workflow, allowed),

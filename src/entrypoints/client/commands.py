@@ -227,7 +227,7 @@ def clean(
     Results that a dataset or an active job needs are kept.
 
     Args:
-        older_than: The time since their end: 30d or 36h; or a date: before it.
+        older_than: The time since their end, 30 (days), 30d or 36h; or a date before.
         workflow: Only of jobs of this workflow.
         state: Only of jobs that ended in this state; may be repeated.
         dry_run: Delete nothing, and list these jobs.
@@ -442,7 +442,8 @@ def upload(
             not given.
         collection: Make the files one dataset: a list, a pair (paired) or a list of
             pairs (list:paired). Pairs are told by _1 and _2, or _R1 and _R2, in names.
-        name: The name of the collection, for people.
+        name: The name of the collection, for people; its id, or the name of the first
+            file, if not given.
     """
     from galaxy_jobs.entrypoints.client import sheets, uploading
 
@@ -450,8 +451,8 @@ def upload(
         raise Usage("Give at least one FILE.")
     if dataset is not None and len(files) > 1 and collection is None:
         raise Usage("--dataset names one dataset: give one FILE, or --collection.")
-    if (name is not None) != (collection is not None):
-        raise Usage("--collection and --name go together.")
+    if name is not None and collection is None:
+        raise Usage("--name is that of a collection: give --collection, too.")
     sent = [uploading.to_send(path, ext) for path in files]
     bodies = [
         ("", {"name": path.name, **file})
@@ -460,7 +461,8 @@ def upload(
     if collection is not None:
         elements = uploading.collection(collection, sent)
         source = sheets.source(collection, elements)
-        bodies = [("", {"name": name, "source": source})]
+        named = name or dataset or files[0].name
+        bodies = [("", {"name": named, "source": source})]
     return _register(bodies, dataset, as_json=json)
 
 

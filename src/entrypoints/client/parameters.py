@@ -7,6 +7,7 @@ reports what is wrong, in one place for all its clients.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,15 +37,17 @@ def pairs(arguments: Sequence[str]) -> dict[str, list[str]]:
 def labels(arguments: Sequence[str], option: str = "--label") -> dict[str, str]:
     """Return the labels of ``--label KEY=VALUE``, or of another option.
 
+    ``KEY:VALUE``, as in the address of a list, is the same: a key has neither sign.
+
     Raises:
         Usage: An argument has no ``=``, or two are for the same key.
     """
     values: dict[str, str] = {}
     for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or key in values:
+        key, *rest = re.split("[=:]", argument, maxsplit=1)
+        if not rest or key in values:
             raise Usage(f"{option} takes KEY=VALUE once for a key, got {argument!r}.")
-        values[key] = value
+        (values[key],) = rest
     return values
 
 
@@ -66,13 +69,14 @@ def since(text: str | None, option: str = "--since") -> str | None:
     if text is None:
         return None
     try:
-        if text[-1:] in {"d", "h"}:
-            hours = int(text[:-1]) * (24 if text[-1] == "d" else 1)
+        if ago := re.fullmatch("([0-9]{1,6})([dh]?)", text):
+            hours = int(ago[1]) * (1 if ago[2] == "h" else 24)
             return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
         return datetime.fromisoformat(text).astimezone().isoformat()
     except (ValueError, OverflowError):
         raise Usage(
-            f"{option} takes a time such as 2026-01-31T12:00, 36h or 7d, got {text!r}."
+            f"{option} takes a time such as 2026-01-31T12:00, 36h, 7d or 7 (days), got "
+            f"{text!r}."
         ) from None
 
 

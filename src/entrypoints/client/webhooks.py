@@ -7,14 +7,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from galaxy_jobs.entrypoints.client import output
+from galaxy_jobs.entrypoints.client import output, parameters
 from galaxy_jobs.entrypoints.client.answers import (
     AsJson,
     connect,
     show_answer,
-    show_items,
 )
-from galaxy_jobs.entrypoints.client.errors import Usage
 from galaxy_jobs.entrypoints.client.options import PAGE, Id, Page, commands_of
 
 
@@ -38,26 +36,22 @@ def add(
     Args:
         url: The address that events are sent to, such as https://example.org/events.
         event: Only these events, such as job.failed; may be repeated.
-        label: KEY:VALUE, only of jobs with this label; may be repeated: with all.
+        label: KEY=VALUE, only of jobs with this label; may be repeated: with all.
         workflow: Only of jobs of this workflow; may be repeated.
     """
-    for text in label:
-        if ":" not in text:
-            raise Usage(f"--label {text!r} is not KEY:VALUE.")
     body = {
         "url": url,
         "events": event,
-        "labels": dict(text.split(":", 1) for text in label),
+        "labels": parameters.labels(label),
         "workflow_names": workflow,
     }
     return _secret(connect().post("webhooks", body=body).data, as_json=json)
 
 
 @app.command(name="list")
-def list_(*, json: AsJson = False) -> int:
+def list_(*, page: Page = PAGE) -> int:
     """List webhooks, newest first."""
-    answer = connect().get("webhooks")
-    return show_items(answer, json, _webhooks, "There are no webhooks.")
+    return page.show("webhooks", table=_webhooks, empty="There are no webhooks.")
 
 
 @app.command

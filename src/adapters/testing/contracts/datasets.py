@@ -45,7 +45,7 @@ from galaxy_jobs.domain.model.submission import Submission
 from galaxy_jobs.domain.model.values import (
     DatasetId,
 )
-from galaxy_jobs.domain.model.viewer import SERVICE
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
 from galaxy_jobs.domain.ports import (
     Cursor,
     Page,
@@ -405,6 +405,33 @@ class DatasetRepositoryContract:
         repositories.datasets.remove(DatasetId("d9"), SERVICE)
         with pytest.raises(DatasetNotFound):
             repositories.datasets.get(DatasetId("d9"), SERVICE)
+
+    def test_keeps_the_elements_of_collections(
+        self, repositories: Repositories
+    ) -> None:
+        private = Viewer(owner="alice", sees_all=False)
+        datasets = repositories.datasets
+        for viewer, name, others in (
+            (SERVICE, "plate", "other"),
+            (private, "theirs", "nothing of theirs"),
+        ):
+            element = DatasetId("an element")
+            pair = (
+                SourceElement("forward", DatasetRef(element)),
+                SourceElement("reverse", UrlData("http://a.b/c", "txt")),
+            )
+            source = CollectionData("list:paired", (SourceElement("a", pair),))
+            for id_ in (element, DatasetId(others)):
+                datasets.add(a_dataset(id_).owned_by(viewer), viewer)
+            made = evolve(a_dataset(name), source=source).owned_by(viewer)
+            datasets.add(made, viewer)
+            with pytest.raises(DatasetInUse, match=name):
+                datasets.remove(element, viewer)
+            datasets.remove(DatasetId(others), viewer)
+        datasets.remove(DatasetId("plate"), SERVICE)
+        datasets.remove(DatasetId("an element"), SERVICE)  # the other one is theirs
+        datasets.remove(DatasetId("theirs"), private)
+        datasets.remove(DatasetId("an element"), private)
 
     def test_of_a_submission_and_a_removal_at_once_one_happens(
         self, repositories: Repositories

@@ -22,6 +22,7 @@ from galaxy_jobs.domain.errors import (
     ChecksumMismatch,
     DatasetExists,
     DatasetNotFound,
+    InvalidValue,
     QuotaExceeded,
     StaleVersion,
     UploadNotFound,
@@ -31,6 +32,7 @@ from galaxy_jobs.domain.model.submission import IdempotencyKey
 from galaxy_jobs.domain.model.upload import Upload, UploadId, UploadState
 from galaxy_jobs.domain.model.values import DatasetId
 from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
+from galaxy_jobs.domain.ports import Cursor
 
 
 S = UploadState
@@ -82,7 +84,7 @@ class UploadRepositoryContract:
         stored = self.added(repositories, upload)
         assert evolve(stored, expires_at=upload.expires_at) == upload
         assert repositories.uploads.get(upload.upload_id, ALICE) == stored
-        assert list(repositories.uploads.unfinished(ALICE, 10)) == [stored]
+        assert list(repositories.uploads.page(ALICE, 10).items) == [stored]
 
     def test_what_another_owner_has_does_not_exist(
         self, repositories: Repositories
@@ -95,13 +97,13 @@ class UploadRepositoryContract:
             with pytest.raises(UploadNotFound):
                 uploads.get(hidden.upload_id, ALICE)
             assert uploads.get(hidden.upload_id, SERVICE) == hidden
-        assert list(uploads.unfinished(ALICE, 10)) == [mine]
+        assert list(uploads.page(ALICE, 10).items) == [mine]
         ids = [mine.upload_id, theirs.upload_id, UploadId("none"), UploadId("a\0b")]
         assert uploads.get_many(ids, ALICE) == {mine.upload_id: mine}
         assert set(uploads.get_many(ids, SERVICE)) == {"u1", "u2"}
         assert not uploads.get_many([], SERVICE)
-        assert len(uploads.unfinished(SERVICE, 10)) == 3  # noqa: PLR2004 - all
-        assert len(uploads.unfinished(SERVICE, 2)) == 2  # noqa: PLR2004 - the limit
+        assert len(uploads.page(SERVICE, 10).items) == 3  # noqa: PLR2004 - all
+        assert len(uploads.page(SERVICE, 2).items) == 2  # noqa: PLR2004 - the limit
 
     @pytest.mark.parametrize("name", ["none", "", "a\0b", "\ud800"])
     def test_misses_by_id(self, repositories: Repositories, name: str) -> None:
@@ -111,8 +113,29 @@ class UploadRepositoryContract:
     def test_lists_the_newest_first(self, repositories: Repositories) -> None:
         for n in (2, 0, 1):
             self.added(repositories, an_upload(f"u{n}", created_at=NOON + n * MINUTE))
-        listed = repositories.uploads.unfinished(ALICE, 10)
+        listed = repositories.uploads.page(ALICE, 10).items
         assert [upload.upload_id for upload in listed] == ["u2", "u1", "u0"]
+
+    def test_lists_page_by_page(self, repositories: Repositories) -> None:
+        for n in range(5):  # two of the same moment
+            at = NOON + n // 2 * MINUTE
+            self.added(repositories, an_upload(f"u{n}", created_at=at))
+        found, after = [], None
+        for _ in range(3):
+            page = repositories.uploads.page(ALICE, 2, after)
+            found += [upload.upload_id for upload in page.items]
+            after = page.next
+        assert (found, after) == (["u4", "u3", "u2", "u1", "u0"], None)
+        with pytest.raises(InvalidValue):
+            repositories.uploads.page(ALICE, 2, Cursor(NOON, "a\0b"))
+
+    def test_lists_those_of_the_viewer_who_sees_others_too(
+        self, repositories: Repositories
+    ) -> None:
+        mine = self.added(repositories, an_upload("u1"))
+        self.added(repositories, an_upload("u2", owner="bob"))
+        admin = evolve(ALICE, sees_all=True)
+        assert list(repositories.uploads.page(admin, 10).items) == [mine]
 
     def test_a_key_is_held_until_its_upload_is_given_up(
         self, repositories: Repositories
@@ -139,7 +162,7 @@ class UploadRepositoryContract:
             )
         )
         assert len({str(answer) for answer in answers}) == 1
-        assert len(repositories.uploads.unfinished(ALICE, 10)) == 1
+        assert len(repositories.uploads.page(ALICE, 10).items) == 1
 
     def test_quotas_are_those_of_each_owner(self, repositories: Repositories) -> None:
         first = self.added(repositories, an_upload("u1"))
@@ -181,7 +204,7 @@ class UploadRepositoryContract:
         failed = begun.failed(ChecksumMismatch("an odd one"))
         uploads.save(begun, failed)
         assert uploads.get(begun.upload_id, ALICE) == failed
-        assert not uploads.unfinished(ALICE, 10)
+        assert not uploads.page(ALICE, 10).items
 
     def test_the_dataset_is_there_once_the_upload_is_complete(
         self, repositories: Repositories
@@ -224,7 +247,7 @@ class UploadRepositoryContract:
         shown = uploads.get(stored.upload_id, ALICE)
         assert shown.state is S.EXPIRED
         assert uploads.get(verifying.upload_id, ALICE).state is S.VERIFYING
-        assert [one.upload_id for one in uploads.unfinished(ALICE, 10)] == ["u2"]
+        assert [one.upload_id for one in uploads.page(ALICE, 10).items] == ["u2"]
         complete = stored.verified(None)
         with pytest.raises(StaleVersion):
             uploads.complete(stored, complete, complete.dataset(LATER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -70,6 +71,11 @@ def added(repositories: Repositories, **fields: Any) -> Webhook:
     return webhook
 
 
+def seen(repositories: Repositories, viewer: Viewer = SERVICE) -> list[Webhook]:
+    """Return all webhooks that a viewer sees, newest first."""
+    return list(repositories.webhooks.page(viewer, 100).items)
+
+
 def sent(repositories: Repositories, webhook: Webhook) -> list[Delivery]:
     """Return all deliveries of a webhook, oldest first."""
     page = repositories.webhooks.deliveries(webhook.webhook_id, SERVICE, 100)
@@ -128,13 +134,13 @@ class WebhookRepositoryContract:
         )
         assert repositories.webhooks.get(webhook.webhook_id, SERVICE) == webhook
         later = added(repositories, created_at=LATER)
-        assert repositories.webhooks.all(SERVICE) == [later, webhook]
-        assert repositories.webhooks.all(LAB) == [webhook]
+        assert seen(repositories) == [later, webhook]
+        assert seen(repositories, LAB) == [webhook]
 
     def test_what_others_have_does_not_exist(self, repositories: Repositories) -> None:
         webhook = added(repositories, owner="lab")
         webhooks, own = repositories.webhooks, webhook.webhook_id
-        assert webhooks.all(OTHER) == []
+        assert seen(repositories, OTHER) == []
         assert webhooks.get(own, LAB) == webhook
         for id_, viewer in ((own, OTHER), (WebhookId("none"), SERVICE), ("a\0b", LAB)):
             test = Delivery(
@@ -166,8 +172,8 @@ class WebhookRepositoryContract:
             )
             refused = [each for each in results if isinstance(each, QuotaExceeded)]
             assert len(refused) == CROWD - 3
-        assert len(repositories.webhooks.all(SERVICE)) == 2 * 3
-        removed = repositories.webhooks.all(LAB)[0]
+        assert len(seen(repositories)) == 2 * 3
+        removed = seen(repositories, LAB)[0]
         repositories.webhooks.remove(removed.webhook_id, LAB)
         repositories.webhooks.add(a_webhook(owner="lab"), most=3)
 
@@ -423,7 +429,7 @@ class WebhookRepositoryContract:
         first, second = claim(repositories, webhook)
         settle(repositories, failed(first), Attempt(delivery=second, begun=False))
         assert repositories.webhooks.due() == []
-        (stored,) = repositories.webhooks.all(SERVICE)
+        (stored,) = seen(repositories)
         assert stored.failures == 1
         repositories.pass_time(REST)
         (due,) = repositories.webhooks.due()
@@ -431,7 +437,7 @@ class WebhookRepositoryContract:
         (event,) = claim(repositories, webhook)
         assert event.subject == "inv2"
         settle(repositories, delivered(event))
-        (stored,) = repositories.webhooks.all(SERVICE)
+        (stored,) = seen(repositories)
         assert stored.failures == 0
         (problem,) = [e.problem for e in sent(repositories, webhook) if e.problem]
         assert problem.startswith("It said no.")
@@ -478,6 +484,53 @@ class WebhookRepositoryContract:
         assert len(repositories.webhooks.due()) == 1
         stored = repositories.webhooks.get(webhook.webhook_id, SERVICE)
         assert (stored.state, stored.failures) == (WebhookState.ACTIVE, 0)
+
+    @pytest.mark.parametrize("named", [False, True])
+    def test_a_replay_gives_what_waits_another_day(
+        self, repositories: Repositories, *, named: bool
+    ) -> None:
+        webhook, other = added(repositories), added(repositories)
+        for name in ("inv1", "inv2"):
+            repositories.accepted(name)
+        first, _ = claim(repositories, webhook)
+        settle(repositories, failed(first, timedelta(0)), gone=True)
+        repositories.pass_time(RETRY_TIME)
+        ids = [first.delivery_id] if named else None
+        assert repositories.webhooks.replay(webhook.webhook_id, SERVICE, ids) == 0
+        for each in (webhook, other):
+            event, *_ = claim(repositories, each, 1)
+            settle(repositories, failed(event, HOUR))
+        states = [event.state.value for event in sent(repositories, webhook)]
+        assert states == ["pending", "pending"]
+        states = [event.state.value for event in sent(repositories, other)]
+        assert states == ["dead", "dead"]
+        repositories.pass_time(RETRY_TIME)
+        event, *_ = claim(repositories, webhook, 1)
+        settle(repositories, failed(event))
+        states = [event.state.value for event in sent(repositories, webhook)]
+        assert states == ["dead", "dead"]
+
+    def test_replays_and_attempts_do_not_wait_for_each_other(
+        self, repositories: Repositories
+    ) -> None:
+        webhook = added(repositories)
+        for n in range(CROWD):
+            repositories.accepted(f"inv{n}")
+        replay = repositories.webhooks.replay
+
+        def attempt() -> None:
+            for _ in range(CROWD):
+                for event in claim(repositories, webhook, 2):
+                    settle(repositories, failed(event, timedelta(0)))
+
+        def again() -> None:
+            for _ in range(CROWD):
+                assert replay(webhook.webhook_id, SERVICE, None) == 0
+
+        began = time.monotonic()
+        results = at_once(*[attempt, again] * 2)
+        assert results == [None] * 4
+        assert time.monotonic() - began < 5, "PostgreSQL ends a deadlock after a second"  # noqa: PLR2004
 
     def test_tests_wait_for_nothing(self, repositories: Repositories) -> None:
         webhook = added(repositories, owner="lab", private=True)

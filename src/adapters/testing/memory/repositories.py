@@ -37,6 +37,7 @@ from galaxy_jobs.domain.model.audit import Action, AuditEntry
 from galaxy_jobs.domain.model.batch import CANCELLED, Batch, BatchItem
 from galaxy_jobs.domain.model.dataset import (
     Dataset,
+    DatasetRef,
     GalaxyData,
     Src,
     UnusableDataset,
@@ -81,7 +82,7 @@ from galaxy_jobs.domain.model.values import (
     InvocationId,
     SubmissionId,
 )
-from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
+from galaxy_jobs.domain.model.viewer import Viewer
 from galaxy_jobs.domain.model.webhook import (
     RETRY_TIME,
     Delivery,
@@ -454,22 +455,22 @@ class MemoryDatasets(DatasetRepository):
 
     def remove(self, dataset_id: DatasetId, viewer: Viewer) -> None:
         with self.store.lock:
-            key = self.get(dataset_id, viewer).stored_id
+            dataset = self.get(dataset_id, viewer)
+            key = dataset.stored_id
             for opened in self.store.submissions.values():
                 submission = opened.submission
                 if submission.open and _needs(submission.request, key):
-                    user = f"submission {submission.submission_id}"
                     seen = viewer.sees(submission.owner)
-                    raise DatasetInUse(
-                        dataset_id, user if seen else "a submission of another owner"
-                    )
+                    name = str(submission.submission_id) if seen else None
+                    raise DatasetInUse(dataset_id, "submission", name)
             for job in self.store.invocations.values():
                 if not job.state.is_terminal and _needs(job, key):
-                    user = f"job {job.invocation_id!r}"
-                    seen = viewer.sees(job.owner)
-                    raise DatasetInUse(
-                        dataset_id, user if seen else "a job of another owner"
-                    )
+                    name = job.invocation_id if viewer.sees(job.owner) else None
+                    raise DatasetInUse(dataset_id, "job", name)
+            for other in self.store.datasets.values():
+                if _has_element(other, dataset):
+                    name = other.stored_id if viewer.sees(other.owner) else None
+                    raise DatasetInUse(dataset_id, "dataset", name)
             del self.store.datasets[key]
 
 
@@ -1388,16 +1389,18 @@ class MemoryUploads(UploadRepository):
                 if id_ in known and viewer.sees(known[id_].owner)
             }
 
-    def unfinished(self, viewer: Viewer, limit: int) -> Sequence[Upload]:
+    def page(
+        self, viewer: Viewer, limit: int, after: Cursor | None = None
+    ) -> Page[Upload]:
         with self.store.lock:
-            found = [
-                upload
+            found = {
+                Cursor(upload.created_at, upload.upload_id): upload
                 for upload in map(self._now, self.store.uploads.values())
                 if viewer.sees(upload.owner)
+                and viewer.owner in {None, upload.owner}
                 and upload.state in {UploadState.OPEN, UploadState.VERIFYING}
-            ]
-        found.sort(key=lambda upload: (upload.created_at, upload.upload_id))
-        return found[::-1][:limit]
+            }
+        return _page(found, limit, after)
 
     def save(self, before: Upload, after: Upload) -> None:
         store, id_ = self.store, before.upload_id
@@ -1543,11 +1546,17 @@ class MemoryWebhooks(WebhookRepository):
     def get(self, webhook_id: WebhookId, viewer: Viewer) -> Webhook:
         return self._kept(webhook_id, viewer).webhook
 
-    def all(self, viewer: Viewer) -> Sequence[Webhook]:
+    def page(
+        self, viewer: Viewer, limit: int, after: Cursor | None = None
+    ) -> Page[Webhook]:
         with self.store.lock:
             webhooks = [kept.webhook for kept in self.store.webhooks.values()]
-        webhooks.sort(key=lambda each: (each.created_at, each.webhook_id))
-        return [each for each in webhooks[::-1] if viewer.sees(each.owner)]
+        found = {
+            Cursor(each.created_at, each.webhook_id): each
+            for each in webhooks
+            if viewer.sees(each.owner)
+        }
+        return _page(found, limit, after)
 
     def replace_secrets(
         self,
@@ -1604,6 +1613,9 @@ class MemoryWebhooks(WebhookRepository):
             kept, now = self._kept(webhook_id, viewer), self.store.now()
             kept.rests_until = now
             kept.webhook = evolve(kept.webhook, state=WebhookState.ACTIVE, failures=0)
+            for delivery in self._of(webhook_id):
+                if delivery.state is DeliveryState.PENDING:
+                    self.store.retried_since[delivery.delivery_id] = now
             again = [
                 delivery
                 for delivery in self._of(webhook_id)
@@ -1629,11 +1641,11 @@ class MemoryWebhooks(WebhookRepository):
         with self.store.lock:
             now = self.store.now()
             return [
-                webhook
-                for webhook in self.all(SERVICE)
-                if webhook.state is WebhookState.ACTIVE
-                and self.store.webhooks[webhook.webhook_id].rests_until <= now
-                and any(map(self._is_due, self._of(webhook.webhook_id)))
+                kept.webhook
+                for id_, kept in self.store.webhooks.items()
+                if kept.webhook.state is WebhookState.ACTIVE
+                and kept.rests_until <= now
+                and any(map(self._is_due, self._of(id_)))
             ]
 
     def claim(
@@ -1795,6 +1807,15 @@ def _needs(job: Request | Invocation, dataset_id: DatasetId) -> bool:
         for value in job.parameters.values()
     )
     return named or job.dataset_id == dataset_id
+
+
+def _has_element(other: Dataset, dataset: Dataset) -> bool:
+    """Return whether a dataset is a collection that another one is an element of."""
+    return other.viewer.sees(dataset.owner) and any(
+        isinstance(content, DatasetRef)
+        and dataset.stored_id in other.viewer.stored_ids(content.dataset_id)
+        for _, content in leaves_of(other.source)
+    )
 
 
 def _given(run: Invocation | Submission) -> Iterator[GalaxyData]:
