@@ -105,7 +105,9 @@ def upload(
         stop.set()
     if path.stat().st_mtime_ns != stat.st_mtime_ns:
         raise CommandFailed(f"{path} has changed while it was uploaded.")
-    dataset: Mapping[str, Any] = shown["dataset"]
+    dataset: Mapping[str, Any] | None = shown["dataset"]
+    if dataset is None:
+        raise CommandFailed(f"The dataset of {path} has been removed meanwhile.")
     return dataset
 
 
