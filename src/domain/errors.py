@@ -826,6 +826,13 @@ class ReportUnavailable(RunnerUnavailable):
     """
 
 
+class DataNotMade(RunnerUnavailable):
+    """The engine could be reached, and the data of a run could not be made in time.
+
+    Nothing was started. It may go on like that: the data may be too large.
+    """
+
+
 class DataNotChecked(RunnerUnavailable):
     """A dataset is not registered, since the engine could not tell what its data is."""
 

@@ -151,6 +151,10 @@ CLEAN = (
     "galaxy-jobs clean --older-than 30d  (or set  results_days  in [retention] of "
     "GALAXY_JOBS_CONFIG)"
 )
+PURGE = (
+    "Ask its administrators whether they remove deleted data from the disk, or for  "
+    "allow_user_dataset_purge: true"
+)
 UNTESTED = "Read what older releases lack in README, and try a job first."
 PUBLIC = "Remove  private  from [galaxy], or update Galaxy."
 EXPECTED = (
@@ -329,24 +333,30 @@ class Doctor:
             yield OK, message
 
     def _quota(self) -> Iterator[Outcome]:
+        yield self._disk_usage()
+        if not self.parts.galaxy().may_purge():
+            message = (
+                "Galaxy does not let its users purge data: what is deleted here stays "
+                "on its disk, and may count."
+            )
+            yield WARN, message, PURGE
+
+    def _disk_usage(self) -> Outcome:
         usage = self.parts.galaxy().disk_usage()
         if usage.used is None:
-            yield LEFT_OUT, "Galaxy does not show how much of its disk we use."
-            return
+            return LEFT_OUT, "Galaxy does not show how much of its disk we use."
         which = "our histories"
         if not usage.all_counted:
             which = f"the newest {usage.histories} of our histories"
         ours = f"{size(usage.ours)} of it in {which}."
         if usage.quota is None:
-            yield OK, f"{size(usage.used)} of Galaxy's disk, without a limit; {ours}"
-            return
+            return OK, f"{size(usage.used)} of Galaxy's disk, without a limit; {ours}"
         part = f"{usage.used / usage.quota:.0%}"
         message = f"{size(usage.used)} of {size(usage.quota)} used ({part}), {ours}"
         if usage.used < NEAR_QUOTA * usage.quota:
-            yield OK, message
-        else:
-            message += " Galaxy pauses jobs of users who are above it."
-            yield WARN, message, CLEAN
+            return OK, message
+        message += " Galaxy pauses jobs of users who are above it."
+        return WARN, message, CLEAN
 
     def _workflows(self) -> Iterator[Outcome]:
         rows = self.settings.allowlist.rows

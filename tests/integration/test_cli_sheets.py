@@ -77,6 +77,29 @@ def test_a_sheet_becomes_one_dataset_or_many(jobs: Service) -> None:
     assert whole["source"]["count"] == 2
 
 
+def test_a_sheet_without_ids_registers_nothing_twice(jobs: Service) -> None:
+    add(jobs, "Registered", "--hda", "1", "--id", "registered", "--no-check")
+    sheet = jobs.folder / "no-ids.tsv"
+    sheet.write_text(
+        "name\turl\nby address\thttp://x.test/1.fq?sig=secret\nin Galaxy\thda:7\n"
+    )
+    options = ("--sheet", str(sheet), "--ext", "fastq", "--no-check", "--json")
+    first = add(jobs, *options)
+    assert add(jobs, *options) == first
+    assert len(first.splitlines()) == 2
+    sheet.write_text("name\turl\ns1\tregistered\ns2\thda:7\n")
+    whole = add(jobs, "All of them", *options)
+    assert add(jobs, "All of them", *options) == whole
+    listed = [item["name"] for item in jobs.get("/datasets")["items"]]
+    for name in ("by address", "in Galaxy", "All of them"):
+        assert listed.count(name) == 1
+    # Other content is another dataset; what is no sheet is one more each time.
+    sheet.write_text("name\turl\ns1\tregistered\n")
+    assert add(jobs, "All of them", *options) != whole
+    single = ("Single", "--hda", "7", "--no-check", "--json")
+    assert add(jobs, *single) != add(jobs, *single)
+
+
 def test_what_is_wrong_is_said_with_its_line(jobs: Service, tmp_path: Path) -> None:
     sheet = tmp_path / "bad.tsv"
     sheet.write_text(

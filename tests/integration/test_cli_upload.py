@@ -139,6 +139,35 @@ def test_a_wrong_file_is_an_error_of_one_line(gj: Client, tmp_path: Path) -> Non
         assert done.stderr.startswith("galaxy-jobs: ")
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("list", ["s.fastq", "s.fastq.gz"]),
+        ("list:paired", ["s_R1.fq", "s_R2.fq", "s_R1.bam", "s_R2.bam"]),
+    ],
+)
+def test_equal_names_of_elements_are_found_before_anything_is_sent(
+    world: World, gj: Client, tmp_path: Path, kind: str, names: list[str]
+) -> None:
+    before = world.get("/uploads?limit=200")["items"]
+    paths = [str(a_file(tmp_path, name, 5)) for name in names]
+    done = gj("upload", *paths, "--collection", kind, "--name", "Equal", code=2)
+    first, second = paths[0], paths[len(paths) // 2]
+    assert f"{first} and {second} would both be element 's'" in done.stderr
+    assert world.get("/uploads?limit=200")["items"] == before
+
+
+def test_a_list_calls_its_elements_by_all_but_the_format(
+    world: World, gj: Client, tmp_path: Path
+) -> None:
+    names = ["ctrl.rep1.fastq.gz", "ctrl.rep2.fastq.gz"]
+    paths = [str(a_file(tmp_path, name, 5)) for name in names]
+    with world.site.sweeping():
+        gj("upload", *paths, "--collection", "list", "--dataset", "reps")
+    source = world.get("/datasets/reps")["source"]
+    assert [one["name"] for one in source["elements"]] == ["ctrl.rep1", "ctrl.rep2"]
+
+
 def test_a_sheet_of_files_goes_on_and_doubles_nothing(
     world: World, gj: Client, tmp_path: Path
 ) -> None:

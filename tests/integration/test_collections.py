@@ -9,10 +9,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
 
+from galaxy_jobs.adapters.embedded.galaxy import LocalGalaxy
+from galaxy_jobs.adapters.embedded.samples import call, upload_text
 from galaxy_jobs.adapters.galaxy import releases
 from tests.support.galaxy import GALAXY, Lab
 from tests.support.plates import POLL_AT_ONCE, World, files, lines
@@ -132,7 +135,29 @@ def test_a_collection_of_data_of_several_kinds_is_run_on(polled: World) -> None:
     assert [leaves[name]["id"] for name in "ac"] == [world.lab.text] * 2
     (joined,) = world.jobs.get(f"/jobs/{job['invocation_id']}/outputs")["items"]
     text = world.truth.ask(f"datasets/{world.lab.text}")
+    assert text["visible"]
     assert joined["size"] == 2 * text["file_size"] + len(lines("/b.txt"))
+
+
+def test_public_data_of_another_user_is_run_on(
+    polled: World, galaxy: LocalGalaxy
+) -> None:
+    world, other = polled, galaxy.user_key(f"other-{uuid4().hex[:8]}")
+    history = call(galaxy.url, other, "POST", "histories", {"name": "shared"})["id"]
+    shared = upload_text(galaxy.url, other, "shared.txt", "one\ntwo\n", history)
+    dataset_id = world.register(
+        "list",
+        {"name": "a", "source": {"src": "hda", "id": shared}},
+        {"name": "b", "source": {"src": "hda", "id": world.lab.text}},
+        {"name": "c", "source": world.address("/c.txt")},
+    )
+    job = world.jobs.wait(world.jobs.submit(dataset_id, "join all"), timeout=LIMIT)
+    assert job["state"] == "completed", job
+    text = world.truth.ask(f"datasets/{world.lab.text}")
+    assert text["visible"]
+    (joined,) = world.jobs.get(f"/jobs/{job['invocation_id']}/outputs")["items"]
+    own_size = text["file_size"]
+    assert joined["size"] == len("one\ntwo\n") + own_size + len(lines("/c.txt"))
 
 
 @pytest.mark.parametrize(

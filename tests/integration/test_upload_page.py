@@ -15,7 +15,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from galaxy_jobs.adapters.clock import SystemClock
 from galaxy_jobs.adapters.embedded.store import LocalStore
@@ -346,7 +346,7 @@ def test_cancelled_files_are_given_up_and_can_be_sent_again(
     [
         ({"max_bytes": 100}, "no more than 100 are allowed"),
         ({"upload_lifetime": timedelta(milliseconds=1)}, "expired"),
-        (None, "The store failed: Not a directory."),
+        (None, "The store failed: File exists."),
     ],
     ids=["quota", "expired", "store"],
 )
@@ -379,6 +379,31 @@ def test_what_the_service_refuses_is_shown_at_its_file(
         refused = page.locator(".file .error:visible").first
         expect(refused).to_contain_text(problem)
         tab.troubles.clear()  # the console shows the status
+
+
+def test_a_file_can_be_removed_while_names_are_asked_about(
+    chrome: Browser, folder: Site, tmp_path: Path
+) -> None:
+    [first, second] = written(tmp_path, "s.x_R1.fq", "s.x_R2.fq")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    with opened(chrome, folder.url) as tab:
+        page = tab.go("/ui/upload")
+        page.get_by_label("list of pairs").check()
+        choose(page, first)
+        page.route("**/ui/upload/names", hold, times=1)
+        page.set_input_files("#files", second)
+        page.get_by_role("button", name="Remove s.x_R1.fq").click()
+        expect(page.locator("#sample-0")).to_have_value("s.x_R2")
+        with page.expect_response("**/ui/upload/names"):
+            held[0].continue_()
+        page.wait_for_timeout(200)  # its answer changes nothing
+        expect(page.locator("#problem")).to_be_hidden()
+        expect(page.locator(".file b")).to_have_text(["s.x_R2.fq"])
+        expect(page.get_by_text("It has no mate")).to_have_count(1)
 
 
 def test_a_file_that_cannot_be_used_is_named(

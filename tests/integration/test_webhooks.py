@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from galaxy_jobs.adapters.postgres import make_engine
-from galaxy_jobs.adapters.testing.contracts.repositories import S
-from galaxy_jobs.adapters.testing.contracts.webhooks import a_webhook
+from galaxy_jobs.adapters.testing.contracts import owners
+from galaxy_jobs.adapters.testing.contracts.repositories import LATER, S
+from galaxy_jobs.adapters.testing.contracts.webhooks import a_webhook, added
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.model.webhook import new_secret
+from galaxy_jobs.domain.use_cases import CancelJob
 from tests.integration.test_postgres_repositories import in_postgres
 from tests.support.receiver import raw, receiver
 from tests.support.wait import until
@@ -110,4 +113,20 @@ def test_no_event_is_lost_when_pollers_are_killed(
         assert len(ids) == 3 * JOBS
         states = ["job.queued", "job.in_progress", "job.completed"]
         assert dict(first_seen) == {f"inv{n}": states for n in range(JOBS)}
+    engine.dispose()
+
+
+def test_what_somebody_changes_is_told_by_the_ids_that_all_know(
+    database_url: str,
+) -> None:
+    engine = make_engine(database_url)
+    repositories = in_postgres(engine)
+    reads = owners.register(repositories, owners.A)
+    run = owners.accepted(repositories, "run1", owners.submission_of(owners.A, reads))
+    webhook = added(repositories, owner="portal")
+    cancel = CancelJob(repositories.invocations, lambda: LATER)
+    assert cancel(run.invocation_id, owners.A).dataset_id == "reads"
+    sent = repositories.webhooks.deliveries(webhook.webhook_id, SERVICE, 9)
+    [event] = sent.items
+    assert event.data["dataset_id"] == reads.stored_id != "reads"
     engine.dispose()

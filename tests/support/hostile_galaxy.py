@@ -182,6 +182,8 @@ class HostileGalaxy:
         match method, *parts.path.removeprefix("/api/").split("/"):
             case "GET", "version":
                 return "version", {"version_major": "26.1"}
+            case "GET", "configuration":
+                return "configuration", {"allow_user_dataset_purge": True}
             case "GET", "users", "current":
                 return "identity", recorded("user")
             case "GET", "users", _, "permissions", "inputs":
@@ -241,6 +243,10 @@ class HostileGalaxy:
                 )
                 newest_first = self._jobs(run, query.get("state"))[::-1]
                 return "jobs", newest_first[first : first + limit]
+            case "PUT", "histories", _, "contents", "bulk":
+                return json.loads(body)["operation"], {"errors": []}
+            case "DELETE", "histories", id_ if '"purge": true' in body.decode():
+                return "purge history", {"id": id_, "purged": True}
             case _, "histories", id_:
                 return "history", {"id": id_, "purged": False}
             case "POST", "workflows", _, "invocations":

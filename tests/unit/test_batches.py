@@ -23,6 +23,7 @@ from galaxy_jobs.domain import (
 )
 from galaxy_jobs.domain.errors import (
     BatchEnded,
+    DataNotMade,
     DomainError,
     InvalidItems,
     InvalidValue,
@@ -341,6 +342,30 @@ def test_an_unexpected_error_keeps_no_other_batch_back(world: World) -> None:
     settle(world)
     world.check()
     assert states(world) == ["accepted", "accepted"]
+
+
+def test_an_item_that_has_waited_long_has_time_to_turn_up(world: World) -> None:
+    recorded(world, 1)
+    world.clock.advance(timedelta(hours=3))
+    world.galaxy.fail_next("invoke", OutcomeUnknown("A time-out."), later=True)
+    world.invoke_next()
+    world.reconcile(world.galaxy.who)
+    world.galaxy.land()
+    world.clock.advance(world.reconcile.policy.retry_in)
+    assert world.reconcile(world.galaxy.who).adopted == 1
+    assert states(world) == ["accepted"]
+
+
+def test_an_item_whose_data_cannot_be_made_is_given_up(world: World) -> None:
+    recorded(world, 2)
+    for _ in range(MAX_ATTEMPTS):
+        world.faults.raises("runner.invoke", When.BEFORE, DataNotMade("Too large."))
+        with pytest.raises(DataNotMade):
+            world.invoke_next()
+    drain(world)
+    settle(world)
+    world.check()
+    assert sorted(states(world)) == ["accepted", "rejected"]
 
 
 def test_a_history_whose_id_cannot_be_stored_is_not_left(world: World) -> None:

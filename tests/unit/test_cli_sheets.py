@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from galaxy_jobs.domain.model.source_json import source_from_json
 from galaxy_jobs.entrypoints.client.errors import Usage
-from galaxy_jobs.entrypoints.client.sheets import collection, data, sheet
+from galaxy_jobs.entrypoints.client.sheets import collection, data, jobs, sheet
 
 
 URL = "https://example.org/1.fq"
@@ -189,6 +189,8 @@ def test_single_files_become_a_list_or_one_dataset_each(written: Written) -> Non
         ),
         ("name,url\na,d1\n", "line 2: its data is a registered dataset already"),
         ('name,url\n"a,hda:1\n', "line 2: unexpected end of data"),
+        ('name,url\n"a\nb",hda:1\nc,\n', "line 4: url is empty"),
+        ('name,url\n"a\nb",\n', "line 2: url is empty"),
     ],
     ids=repr,
 )
@@ -197,6 +199,18 @@ def test_what_is_wrong_in_a_sheet_is_named_with_its_line(
 ) -> None:
     with pytest.raises(Usage, match=problem):
         list(sheet(written(text), None, None))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_cells_keep_their_line_breaks(written: Written, end: str) -> None:
+    path = written("")
+    rows = ["dataset,note", 'd1,"line1\nline2"', "d2,a\u2028b\x85c\x0cd", ""]
+    path.write_bytes(end.join(rows).encode())
+    found = [(id_, inputs) for id_, inputs, _ in jobs(path)]
+    assert found == [
+        ("d1", {"note": ["line1\nline2"]}),
+        ("d2", {"note": ["a\u2028b\x85c\x0cd"]}),
+    ]
 
 
 def test_a_sheet_that_cannot_be_read_is_named(

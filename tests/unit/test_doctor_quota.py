@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from attrs import evolve
 
 from galaxy_jobs.adapters.galaxy.quota import DiskUsage, disk_usage
 from galaxy_jobs.entrypoints.doctor import Verdict
+from tests.support.hostile_galaxy import hostile_galaxy, http
 from tests.unit.test_doctor_uploads import doctor, found
 
 
@@ -34,10 +36,32 @@ USAGE = DiskUsage(
 def test_the_quota(usage: DiskUsage, verdict: Verdict, says: str) -> None:
     asked = doctor()
     parts: Any = asked.parts
-    parts.galaxy = lambda: SimpleNamespace(disk_usage=lambda: usage)
+    parts.galaxy = lambda: SimpleNamespace(
+        disk_usage=lambda: usage, may_purge=lambda: True
+    )
     ((outcome, message),) = found(asked, "quota")
     assert outcome is verdict
     assert says in message
+
+
+@pytest.mark.parametrize(
+    ("configuration", "warnings"),
+    [
+        ({"allow_user_dataset_purge": False}, 1),
+        ({"allow_user_dataset_purge": True}, 0),
+        ({}, 0),
+        ([], 0),
+    ],
+)
+def test_a_galaxy_whose_users_may_not_purge(configuration: Any, warnings: int) -> None:
+    with hostile_galaxy(
+        configuration=http(json.dumps(configuration)),
+        identity=http('{"total_disk_usage": 1}'),
+        newest=http("[]"),
+    ) as galaxy:
+        _, *more = found(doctor(galaxy=galaxy.url), "quota")
+    assert [verdict for verdict, _ in more] == [Verdict.WARN] * warnings
+    assert "allow_user_dataset_purge" in str(more) or not warnings
 
 
 @pytest.mark.parametrize(

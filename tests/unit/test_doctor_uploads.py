@@ -228,8 +228,19 @@ def test_the_way_that_works_is_found_out(
     assert not store.keys
     fetched = galaxy.requests["fetch"]
     # Its history is purged, whatever came of it.
-    assert galaxy.requests["create"] == fetched == galaxy.requests["history"]
+    assert galaxy.requests["create"] == fetched == galaxy.requests["purge history"]
     assert fetched == (0 if way == "push" else 1)
+
+
+def test_files_are_tried_at_a_galaxy_whose_users_may_not_purge() -> None:
+    message = "This instance does not allow user dataset purging"
+    refused = http(json.dumps({"err_msg": message, "err_code": 403004}), 403)
+    with answering() as host, hostile_galaxy(**{"purge history": refused}) as galaxy:
+        store = FarStore(lambda: NOON, host=host)
+        data = DataTable(public_url="https://a.test", hand_over="fetch")
+        ((verdict, said),) = found(doctor(store, galaxy.url, data=data), "uploads")
+    assert verdict is Verdict.OK, said
+    assert galaxy.requests["history"] == 1  # deleted
 
 
 def test_a_store_that_takes_no_file_is_told_from_galaxy() -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_jobs.entrypoints.file_names import element_name, format_of, pairs_of
+from galaxy_jobs.entrypoints.file_names import (
+    LONGEST,
+    element_name,
+    format_of,
+    pairs_of,
+)
 
 
 PAIRS = [
@@ -27,6 +34,11 @@ PAIRS = [
     (
         ["s_R1_001.fq", "s_R2_001.fq", "s_R1_002.fq", "s_R2_002.fq"],
         [("s_001", 0, 1), ("s_002", 2, 3)],
+        [],
+    ),
+    (
+        ["s_R1.a.fq", "s_R2.a.fq", "s_R1.b.fq.gz", "s_R2.b.fq.gz"],
+        [("s.a", 0, 1), ("s.b", 2, 3)],
         [],
     ),
     (["notes.txt", "s_3.fq", "_1.fq", "1.fq", "", "s_12.fq", "s\n_1.fq"], [], range(7)),
@@ -78,5 +90,60 @@ def test_the_format_is_that_of_the_end(name: str, ext: str | None) -> None:
     assert format_of(name) == ext
 
 
-def test_an_element_is_called_without_its_format() -> None:
-    assert [*map(element_name, ["a.fastq.gz", "a", ".hidden"])] == ["a", "a", ".hidden"]
+@pytest.mark.parametrize(
+    ("name", "element"),
+    [
+        ("a.fastq.gz", "a"),
+        ("ctrl.rep1.FASTQ.gz", "ctrl.rep1"),
+        ("a.b.bam", "a.b"),
+        ("a.b.unknown", "a.b"),
+        ("a.tsv.gz", "a.tsv"),
+        ("a.", "a"),
+        ("a", "a"),
+        (".hidden", ".hidden"),
+        (".fq", ".fq"),
+        ("", ""),
+    ],
+)
+def test_an_element_is_called_without_its_format(name: str, element: str) -> None:
+    assert element_name(name) == element
+
+
+@pytest.mark.parametrize(
+    "sample",
+    ["s" * (LONGEST - 5), "s\n", "s\u2028", "s\udcff"],
+    ids=["long", "line break", "separator", "no UTF-8"],
+)
+def test_names_that_no_upload_has_are_no_pair(sample: str) -> None:
+    names = [f"{sample}_R1.fq", f"{sample}_R2.fq"]
+    assert pairs_of(names) == ([], [0, 1])
+
+
+def test_names_of_255_characters_can_be_a_pair() -> None:
+    sample = "s" * (LONGEST - 6)
+    names = [f"{sample}_R1.fq", f"{sample}_R2.fq"]
+    assert {*map(len, names)} == {255}
+    [pair], _ = pairs_of(names)
+    assert pair.name == sample
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a" + "_R1" * 20_000 + "\n"],
+        ["a" + "_R1" * 350_000],
+        ["a" + ".1" * 30_000 + "\n"],
+        ["a" + "_R1" * 84 + "x"] * 4000,
+        ["a" + "_R1" * 84 + "\n"] * 4000,
+        ["a" + "_R1" * 84 + "\u00a0"] * 4000,
+        ["." * 2**20],
+    ],
+    ids=["lines", "long", "bare", "many", "many lines", "many blanks", "periods"],
+)
+def test_names_of_a_megabyte_take_no_time(names: list[str]) -> None:
+    begun = time.process_time()
+    pairs_of(names)
+    for name in names:
+        format_of(name)
+        element_name(name)
+    assert time.process_time() - begun < 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from attrs import frozen
@@ -13,13 +15,16 @@ from galaxy_jobs.adapters.testing.contracts.exports import (
     RunExportsContract,
 )
 from galaxy_jobs.adapters.testing.contracts.output_files import CONTENT
-from galaxy_jobs.domain import InvocationId
+from galaxy_jobs.adapters.testing.contracts.repositories import NOON
+from galaxy_jobs.domain import InvocationId, InvocationState
 from galaxy_jobs.domain.errors import (
     RunnerError,
     RunnerUnavailable,
     RunRejected,
 )
+from galaxy_jobs.domain.model.viewer import SERVICE
 from galaxy_jobs.domain.ports import RunExports
+from galaxy_jobs.domain.use_cases import FindCrate
 from tests.support.hostile_galaxy import (
     ANSWERS,
     KEY,
@@ -97,9 +102,54 @@ def test_an_export_that_failed_is_an_error(
     server.garbage["file export"] = http('{"err_msg": "No.", "err_code": 400008}', 400)
     with pytest.raises(RunRejected, match="No"):
         galaxy.find_export(export)
-    server.garbage["file export"] = http(b"", 204)
-    with pytest.raises(RunnerUnavailable, match="without a size"):
+    server.garbage["file export"] = http('{"err_msg": "Unknown error: x"}', 500)
+    with pytest.raises(RunRejected, match=r"Unknown error: x\. It could not make"):
         galaxy.find_export(export)
+    server.garbage["file export"] = http(b"", 204)
+    with pytest.raises(RunRejected, match=r"HTTP 204\. It could not make"):
+        galaxy.find_export(export)
+
+
+@pytest.mark.parametrize("status", [None, 200, 502, 503, 504])
+def test_an_export_that_cannot_be_asked_for_has_not_failed(
+    server: HostileGalaxy, galaxy: Galaxy, status: int | None
+) -> None:
+    export = galaxy.begin_export(RUN)
+    server.files[export] = CONTENT
+    server.garbage["file export"] = http("", status) if status else b""
+    with pytest.raises(RunnerUnavailable):
+        galaxy.find_export(export)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "begun"), [(500, RunRejected, 2), (503, RunnerUnavailable, 1)]
+)
+def test_an_export_that_failed_is_made_anew(
+    server: HostileGalaxy,
+    galaxy: Galaxy,
+    status: int,
+    error: type[Exception],
+    begun: int,
+) -> None:
+    job: Any = SimpleNamespace(
+        state=InvocationState.COMPLETED,
+        results_deleted_at=None,
+        updated_at=NOON,
+        id_on=lambda _: RUN,
+    )
+    jobs: Any = SimpleNamespace(get=lambda *_: job)
+    find = FindCrate(jobs, galaxy, galaxy.identity, lambda: NOON)
+    assert find(RUN, SERVICE) is None
+    export = f"00000000-0000-4000-8000-{2**40:012x}"
+    server.files[export] = CONTENT
+    server.garbage["file export"] = http('{"err_msg": "Unknown error: x"}', status)
+    with pytest.raises(error):
+        find(RUN, SERVICE)
+    assert server.requests["export"] == 1
+    del server.garbage["file export"]
+    found = find(RUN, SERVICE)
+    assert server.requests["export"] == begun
+    assert (found is None) == (begun == 2)
 
 
 @pytest.mark.parametrize("garbage", ANSWERS.values(), ids=list(ANSWERS))

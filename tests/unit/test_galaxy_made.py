@@ -153,7 +153,7 @@ def test_a_collection_of_any_data_is_made_in_the_history_of_the_run(
             {"name": "s3", "src": "hdca", "id": "c1"},
         ],
         "copy_elements": False,
-        "hide_source_items": True,
+        "hide_source_items": False,
     }
     assert more["element_identifiers"] == [{"name": "l", "src": "ldda", "id": "b1"}]
     (invoked,) = server.invoked
@@ -163,6 +163,53 @@ def test_a_collection_of_any_data_is_made_in_the_history_of_the_run(
         "n": 1,
         "one": {"src": "hda", "id": "a1"},
     }
+
+
+@pytest.mark.parametrize("src", [Src.HDA, Src.LDDA, Src.HDCA])
+def test_only_what_was_made_for_the_run_is_hidden(
+    server: HostileGalaxy, src: Src
+) -> None:
+    ours, other = pair("s1", address(1), address(2)), GalaxyData(src, "a1")
+    content = other if src is Src.HDCA else pair("s2", address(3), other).content
+    theirs = SourceElement("s2", content)
+    made = CollectionData("list:paired", (ours,))
+    mixed = CollectionData("list:paired", (ours, theirs))
+    invoke(server, made=made, mixed=mixed)
+    _, *bodies = server.made
+    assert [body["hide_source_items"] for body in bodies] == [True, False]
+
+
+def test_data_of_another_user_is_copied(server: HostileGalaxy) -> None:
+    message = {"err_msg": "User does not own item.", "err_code": 403003}
+    copies = [
+        {"element_identifier": name, "object": {"id": id_}}
+        for name, id_ in (("1", "b2"), ("0", "b1"))
+    ]
+    answers = iter(
+        [
+            http(json.dumps(message), 403),
+            http(json.dumps({"id": "c1", "elements": copies})),
+            http('{"id": "c2"}'),
+        ]
+    )
+
+    def answer(write: Any) -> None:
+        write(next(answers))
+
+    server.garbage["make"] = answer
+    reads = (pair("s1", HDA, address(1)), pair("s2", HDA, GalaxyData(Src.LDDA, "l1")))
+    invoke(server, reads=CollectionData("list:paired", reads))
+    _, refused, copied, made = server.made
+    assert copied["element_identifiers"] == [
+        {"name": name, "src": "hda", "id": "a1"} for name in "01"
+    ]
+    assert (copied["history_id"], copied["copy_elements"]) == ("f00d", True)
+    as_text = json.dumps(refused)
+    for id_ in ("b1", "b2"):
+        as_text = as_text.replace('"a1"', f'"{id_}"', 1)
+    assert json.dumps(made) == as_text
+    (invoked,) = server.invoked
+    assert invoked["inputs"]["reads"] == {"src": "hdca", "id": "c2"}
 
 
 def test_an_address_is_given_to_the_run_as_it_is(server: HostileGalaxy) -> None:

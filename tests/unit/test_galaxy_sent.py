@@ -107,9 +107,27 @@ def test_a_collection_has_sent_files_beside_other_data(server: HostileGalaxy) ->
         server.files[fetch[f"files_{n}|file_data"]["session_id"]] for n in (0, 1)
     ]
     assert by_place == [b"a", b"c"]
+    assert made["hide_source_items"] is False
     given = [element["id"] for element in made["element_identifiers"]]
     assert given[3] == "d1"
     assert len(set(given)) == 4
+
+
+def test_a_collection_of_sent_files_alone_hides_them(server: HostileGalaxy) -> None:
+    elements = (SourceElement("a", file("a.fq", b"a")),)
+    invoke(server, reads=CollectionData("list", elements))
+    assert server.made[-1]["hide_source_items"] is True
+
+
+@pytest.mark.parametrize("seconds", [0.25, -1.0])
+def test_a_file_that_is_not_taken_in_time_names_its_limit(
+    server: HostileGalaxy, seconds: float
+) -> None:
+    server.garbage["begin file"] = lambda _: time.sleep(1)
+    client, data = Client(server.url, "key", timeout=5), file("a.fq", b"a").file
+    assert data is not None
+    with pytest.raises(RunnerUnavailable, match=r"within 0(\.\d+)? s"):
+        sent.send(client, data, time.monotonic() + seconds)
 
 
 @pytest.mark.parametrize(

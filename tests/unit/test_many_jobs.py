@@ -131,6 +131,9 @@ def test_reruns_each_once_however_often_it_is_repeated(world: World) -> None:
     assert all(each.submitted and each.submitted.replayed for each in again)
     with pytest.raises(TooManyJobs):
         rerun(PLATE, SERVICE, 3, key=IdempotencyKey("token", "another"))
+    # Nor are they those of another caller, who has the same key by chance.
+    others = IdempotencyKey("another token", MANY_KEY.key)
+    assert len(rerun(PLATE, SERVICE, 6, key=others, dry_run=True)) == 6
     assert len(rerun(PLATE, SERVICE, 6)) == 6
 
 

@@ -407,6 +407,18 @@ def test_a_user_that_appears_meanwhile_brings_the_history_back(world: World) -> 
     assert world.job(job.invocation_id).results == "kept"
 
 
+def test_a_job_that_goes_on_meanwhile_keeps_its_results(world: World) -> None:
+    job = ended(world)
+    running = evolve(job, state=S.IN_PROGRESS, version=job.version + 1)
+    world.clock.advance(30 * DAY)
+    world.faults.strikes["histories.delete", When.AFTER] = lambda: (
+        world.store.invocations.update({job.invocation_id: running})
+    )
+    assert clean(world).results_deleted == 0
+    assert (history(world, job).deleted, history(world, job).purged) == (False, False)
+    assert world.job(job.invocation_id).results == "kept"
+
+
 def test_a_history_that_is_not_only_ours_stays(world: World) -> None:
     renamed, adopted = ended(world, 1), ended(world, 2)
     history(world, renamed).name = "My thesis"

@@ -5,10 +5,11 @@ How they behave in a browser is shown with the integration tests.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -83,7 +84,7 @@ from galaxy_jobs.domain.model.workflow import ListedWorkflow
 from galaxy_jobs.domain.model.workflow_input import Pattern
 from galaxy_jobs.domain.ports import Page
 from galaxy_jobs.domain.use_cases import FindDatasets
-from galaxy_jobs.entrypoints import web, wording
+from galaxy_jobs.entrypoints import file_names, web, wording
 from galaxy_jobs.entrypoints.api.problems import Refused
 from galaxy_jobs.entrypoints.app import create_app
 from galaxy_jobs.entrypoints.container import Container
@@ -1398,6 +1399,34 @@ def test_who_may_only_read_has_no_buttons_on_a_batch(world: World) -> None:
     assert "<form" not in page.partition("<main")[2]
     for action in ("cancel", "rerun"):
         assert world.send(f"{url}/{action}", page).status_code == 403
+
+
+# --- what names of files show ---
+
+
+def test_what_names_show_is_found_out_in_a_thread(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs_of = file_names.pairs_of
+
+    def in_a_thread(names: Sequence[str]) -> Any:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return pairs_of(names)
+
+    monkeypatch.setattr(file_names, "pairs_of", in_a_thread)
+    names = ["s.x_R1.fq", "s.x_R2.fq", "notes.old", "odd\n_1.fq"]
+    headers = {"Origin": ROOT}
+    answer = world.api.post("/ui/upload/names", data={"name": names}, headers=headers)
+    assert answer.json() == {
+        "files": [
+            {"ext": "fastqsanger", "element": "s.x_R1"},
+            {"ext": "fastqsanger", "element": "s.x_R2"},
+            {"ext": None, "element": "notes"},
+            {"ext": "fastqsanger", "element": "odd\n_1"},
+        ],
+        "pairs": [{"name": "s.x", "forward": 0, "reverse": 1}],
+    }
 
 
 # --- what is wrong with an address ---

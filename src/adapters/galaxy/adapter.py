@@ -22,6 +22,7 @@ from galaxy_jobs.adapters.galaxy import (
     files,
     outlines,
     privacy,
+    purging,
     releases,
     translate,
 )
@@ -56,6 +57,7 @@ from galaxy_jobs.adapters.galaxy.translate import Unreadable
 from galaxy_jobs.adapters.galaxy.trial import Trial
 from galaxy_jobs.domain.errors import (
     DataNotFound,
+    DataNotMade,
     InvalidValue,
     OutcomeUnknown,
     ReportUnavailable,
@@ -208,6 +210,15 @@ class Galaxy(
         """
         with self._client.domain_errors(Refused.unexpected):
             return disk_usage(self._client)
+
+    def may_purge(self) -> bool:
+        """Whether Galaxy lets its users purge data; True where it does not tell.
+
+        Raises:
+            RunnerUnavailable, RunnerRefusedUs: There was no usable answer.
+        """
+        with self._client.domain_errors(Refused.unexpected):
+            return purging.is_allowed(self._client)
 
     def about(self) -> About:
         """Return the server's version and clock, for diagnosis.
@@ -414,11 +425,14 @@ class Galaxy(
         if not addresses and not made:
             return inputs
         assert self._client.timeout is not None
-        with self._client.domain_errors(_rejected):
-            limit = MAKING_TIMEOUTS * self._client.timeout
-            checksums = not releases.CHECKSUMS.affects(version)
-            maker = Maker(self._client, history_id, limit, checksums)
-            return maker.made(inputs, addresses=addresses)
+        limit = MAKING_TIMEOUTS * self._client.timeout
+        checksums = not releases.CHECKSUMS.affects(version)
+        maker = Maker(self._client, history_id, limit, checksums)
+        try:
+            with self._client.domain_errors(_rejected):
+                return maker.made(inputs, addresses=addresses)
+        except NoAnswer as error:
+            raise DataNotMade(str(error), retry_after=error.retry_after) from error
 
     def report(self, invocation_id: InvocationId) -> InvocationReport:
         """Return the state of an invocation; see the port.
@@ -897,7 +911,7 @@ class Galaxy(
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
         with self._client.domain_errors(Refused.unexpected):
             try:
-                self._client.histories.delete_history(history_id, purge=purge)
+                purging.delete_history(self._client, history_id, purge=purge)
             except Refused as refusal:
                 # A purged one is immutable, and deleted already.
                 if not refusal.is_missing and not self._is_purged(history_id):
@@ -941,7 +955,15 @@ class Galaxy(
         *,
         purge: bool = False,
     ) -> None:
-        self._change_datasets(history_id, dataset_ids, "purge" if purge else "delete")
+        # Also before a purge: Galaxies with Celery answer before they refuse one.
+        self._change_datasets(history_id, dataset_ids, "delete")
+        if purge:
+            try:
+                self._change_datasets(history_id, dataset_ids, "purge")
+            except RunRejected:
+                # There is no code in the answer about many.
+                if self.may_purge():
+                    raise
 
     def undelete_datasets(
         self, history_id: HistoryId, dataset_ids: Collection[str]

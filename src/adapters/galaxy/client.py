@@ -77,6 +77,7 @@ class NoAnswer(RunnerUnavailable):
 
     Attributes:
         status: The HTTP status that did come, or None.
+        message: Galaxy's own sentence, or None.
     """
 
     def __init__(
@@ -84,11 +85,13 @@ class NoAnswer(RunnerUnavailable):
         detail: str,
         *,
         status: int | None = None,
+        message: str | None = None,
         retry_after: float | None = None,
         lasting: bool = False,
     ) -> None:
         super().__init__(detail, retry_after=retry_after, lasting=lasting)
         self.status = status
+        self.message = message
 
 
 class Refused(Exception):
@@ -367,7 +370,10 @@ class Client(GalaxyInstance):
         assert self.timeout is not None
         session = self._new_session()
         began, status = time.monotonic(), None
-        attempt = Attempt(deadline or began + self.timeout, self._watchdog)
+        limit = _Limit(self.timeout, began + self.timeout)
+        if deadline is not None:
+            limit = _Limit(max(deadline - began, 0), deadline)
+        attempt = Attempt(limit.deadline, self._watchdog)
         response: requests.Response | None = None
         try:
             try:
@@ -383,7 +389,7 @@ class Client(GalaxyInstance):
             except (RunnerError, Refused):
                 raise
             except Exception as error:
-                raise self.failure(name, attempt, error) from error
+                raise self.failure(name, attempt, error, limit.seconds) from error
         except BaseException:
             if response is not None:
                 response.close()
@@ -504,7 +510,7 @@ class Client(GalaxyInstance):
             seconds: Its time limit, if not that of every request.
         """
         timed_out = attempt.timed_out or isinstance(error, requests.Timeout)
-        until = f"within {seconds or self.timeout:.4g} s"
+        until = f"within {self.timeout if seconds is None else seconds:.4g} s"
         if self._watchdog.is_stopped:
             until = "before the service was stopped"
         if not attempt.sent:
@@ -665,6 +671,7 @@ def _check(answer: _Answer, name: str, url: str) -> None:
             raise NoAnswer(
                 f"{name} failed in Galaxy (HTTP {status}{detail}).",
                 status=status,
+                message=message,
                 retry_after=retry_after,
             )
         case _, 3:

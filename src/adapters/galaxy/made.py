@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 from attrs import define, evolve, field
 
 from galaxy_jobs.adapters.galaxy import sent, translate
-from galaxy_jobs.adapters.galaxy.client import Client
+from galaxy_jobs.adapters.galaxy.client import Client, Refused
 from galaxy_jobs.adapters.galaxy.translate import Unreadable
-from galaxy_jobs.domain.errors import RunnerUnavailable
+from galaxy_jobs.domain.errors import DataNotMade
 from galaxy_jobs.domain.model.dataset import (
     CollectionData,
     GalaxyData,
@@ -33,6 +33,9 @@ from galaxy_jobs.domain.model.values import HistoryId, Json
 
 FETCH_SIZE = 350
 """Addresses in one request: one job of Galaxy fetches them, one after the other."""
+
+NOT_OWNED = 403003
+"""Galaxy's code for a collection with data of another user, though it may be read."""
 
 Fetched: TypeAlias = UrlData | UploadedFile
 """What becomes a dataset of the run's own history."""
@@ -55,6 +58,7 @@ class Maker:
     time_limit: float
     checksums: bool = True
     _until: float = field(init=False)
+    _made: set[str] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._until = time.monotonic() + self.time_limit
@@ -71,7 +75,7 @@ class Maker:
 
         Raises:
             Refused: Galaxy does not take an element.
-            RunnerUnavailable: It took too long.
+            DataNotMade: It took too long.
         """
         wanted = [
             named
@@ -117,6 +121,7 @@ class Maker:
             if len(outputs) != len(batch):
                 raise Unreadable(f"{len(outputs)} datasets for {len(batch)} addresses")
             made += [GalaxyData(Src.HDA, translate.id_of(output)) for output in outputs]
+        self._made = {data.id for data in made}
         return iter(made)
 
     def _item(self, name: str | None, data: Fetched) -> Any:
@@ -133,22 +138,58 @@ class Maker:
         source: CollectionData,
         fetched: Callable[[], GalaxyData],
     ) -> GalaxyData:
+        are_made = all(
+            isinstance(data, UrlData | UploadData) for _, data in source.leaves()
+        )
         body = {
             "type": "dataset_collection",
             "instance_type": "history",
             "name": name,
             **_identifiers(source.elements or (), source.collection_type, fetched),
-            # Data of other histories is referred to where it is.
+            # Data of other histories is referred to where it is, if it is ours.
             "copy_elements": False,
-            "hide_source_items": True,
+            # Others would be hidden in their own histories, for good.
+            "hide_source_items": are_made,
+        }
+        try:
+            answer = self._post("dataset_collections", body)
+        except Refused as refusal:
+            if refusal.code != NOT_OWNED:
+                raise
+            self._copy(name, body)
+            answer = self._post("dataset_collections", body)
+        return GalaxyData(Src.HDCA, translate.id_of(answer))
+
+    def _copy(self, name: str, level: dict[str, Any]) -> None:
+        """Copy the datasets of a collection that were there before; it gets the copies.
+
+        One list of all of them is made in the history of the run, by one request.
+        """
+        wanted = [each for each in _datasets(level) if each["id"] not in self._made]
+        body = {
+            "type": "dataset_collection",
+            "instance_type": "history",
+            "name": f"{name} (copies)",
+            "collection_type": "list",
+            "element_identifiers": [
+                {**each, "name": str(n)} for n, each in enumerate(wanted)
+            ],
+            "copy_elements": True,
+            "hide_source_items": False,
         }
         answer = self._post("dataset_collections", body)
-        return GalaxyData(Src.HDCA, translate.id_of(answer))
+        copies = translate.objects(translate.part(answer, "elements", list))
+        ids = {
+            copy["element_identifier"]: translate.id_of(copy["object"])
+            for copy in copies
+        }
+        for n, each in enumerate(wanted):
+            each["id"] = ids[str(n)]
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         time_left = self._until - time.monotonic()
         if time_left <= 0:
-            raise RunnerUnavailable(
+            raise DataNotMade(
                 f"Galaxy took more than {self.time_limit:g} s to make the data of the "
                 "run.",
                 retry_after=1,
@@ -184,6 +225,15 @@ def _made_of(data: Source | Json) -> Fetched:
     made_of = data.file if isinstance(data, UploadData) else data
     assert isinstance(made_of, UrlData | UploadedFile), "a reference to one of ours"
     return made_of
+
+
+def _datasets(level: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the descriptions of the datasets of a level, and of those below."""
+    for each in level["element_identifiers"]:
+        if each["src"] == "new_collection":
+            yield from _datasets(each)
+        elif each["src"] == Src.HDA.value:
+            yield each
 
 
 def _identifiers(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from galaxy_jobs.adapters.galaxy import translate
 from galaxy_jobs.adapters.galaxy.client import Client
 from galaxy_jobs.domain.errors import (
+    DataNotMade,
     ObjectNotFound,
     RunnerUnavailable,
     StorageUnavailable,
@@ -106,4 +107,6 @@ class _Pieces:
 
 
 def _unreadable(error: Exception) -> RunnerUnavailable:
-    return RunnerUnavailable(f"A file could not be sent to Galaxy: {error}")
+    # A store that is down comes back; a file that is gone does not.
+    kind = DataNotMade if isinstance(error, ObjectNotFound) else RunnerUnavailable
+    return kind(f"A file could not be sent to Galaxy: {error}")

@@ -6,7 +6,7 @@ import time
 
 from attrs import frozen
 
-from galaxy_jobs.adapters.galaxy import sent, translate
+from galaxy_jobs.adapters.galaxy import purging, sent, translate
 from galaxy_jobs.adapters.galaxy.client import Client, Refused
 from galaxy_jobs.domain.errors import RunnerUnavailable
 from galaxy_jobs.domain.model.dataset import UploadedFile, UrlData, masked
@@ -56,7 +56,7 @@ class Trial:
             except Refused as refusal:
                 return masked(refusal.message)
             finally:
-                self.client.histories.delete_history(history_id, purge=True)
+                purging.delete_history(self.client, history_id, purge=True)
 
     def _outcome(self, id_: str) -> str | None:
         deadline = time.monotonic() + self.timeout

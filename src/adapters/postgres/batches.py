@@ -386,7 +386,9 @@ class PostgresBatches(BatchRepository):
                 record(connection, changes)
             return _get(connection, batch_id, viewer)
 
-        # In two transactions: each takes its locks in another order.
+        # In several transactions: they take their locks in different orders. What runs
+        # comes first, so that hardly any is left if the process dies in between.
+        write(self.engine, stop_running)
         write(self.engine, stop_waiting)
         return write(self.engine, stop_running)
 

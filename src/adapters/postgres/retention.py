@@ -140,10 +140,11 @@ _REJECTED = sa.delete(_S).where(
         .where(
             _S.c.galaxy_url == sa.bindparam("url"),
             _S.c.galaxy_user == sa.bindparam("user"),
-            _S.c.state == "rejected",
+            sa.text("state = 'rejected'"),  # not a parameter: an index has it
             _S.c.look_at.is_(None),
             _S.c.updated_at <= _NOW - _age,
         )
+        .order_by(_S.c.updated_at)
         .limit(_limit)
         .with_for_update(skip_locked=True)
     )

@@ -79,6 +79,13 @@ def check_schema(engine: Engine) -> None:
             return
 
 
+_HELD_BY_OTHERS = (
+    psycopg.errors.LockNotAvailable,
+    # The program of before takes its locks in another order.
+    psycopg.errors.DeadlockDetected,
+)
+
+
 def migrate(
     engine: Engine,
     *,
@@ -108,7 +115,7 @@ def migrate(
             with engine.begin() as connection:
                 applied = _migrate(connection, lock_timeout)
         except DBAPIError as error:
-            if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            if isinstance(error.orig, _HELD_BY_OTHERS):
                 if attempt + 1 < lock_attempts:
                     continue
                 raise StoreUnavailable(

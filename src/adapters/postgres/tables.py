@@ -165,6 +165,13 @@ sa.Index(
     postgresql_where=submissions.c.batch_id.isnot(None),
 )
 sa.Index(
+    "ix_submissions_rejected",
+    submissions.c.galaxy_url,
+    submissions.c.galaxy_user,
+    submissions.c.updated_at,
+    postgresql_where=sa.text("state = 'rejected' AND look_at IS NULL"),
+)
+sa.Index(
     "ix_submissions_items_open",
     submissions.c.galaxy_url,
     submissions.c.galaxy_user,

@@ -31,11 +31,14 @@ _DUE = (
     .order_by(_C.c.look_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
+    # Materialized: evaluated again for each row of a join, it would claim more rows.
+    .cte("due")
+    .prefix_with("MATERIALIZED")
 )
 _LEASE = (
     sa.update(_C)
     .values(look_at=sa.func.now() + sa.bindparam("lease", type_=sa.Interval))
-    .where(_C.c.invocation_id.in_(_DUE))
+    .where(_C.c.invocation_id.in_(sa.select(_DUE.c.invocation_id)))
     .returning(_C.c.invocation_id, _C.c.former, _C.c.number)
 )
 _JOBS = SELECT.where(among(_I.c.invocation_id)).order_by(

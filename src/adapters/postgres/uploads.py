@@ -114,6 +114,9 @@ _DUE = (
     .order_by(_T.c.look_at)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
+    # Materialized: evaluated again for each row of a join, it would claim more rows.
+    .cte("due")
+    .prefix_with("MATERIALIZED")
 )
 _used = sa.bindparam("upload_id", type_=sa.Text)
 _USED_BY_ITS_OWN = sa.select(
@@ -129,7 +132,7 @@ _USED_BY_ANY = sa.select(
 _lease = sa.func.now() + sa.bindparam("lease", type_=sa.Interval)
 _CLAIM = (
     sa.update(_T)
-    .where(_T.c.upload_id.in_(_DUE.scalar_subquery()))
+    .where(_T.c.upload_id.in_(sa.select(_DUE.c.upload_id)))
     .values(look_at=_lease)
     .returning(*_columns)
 )

@@ -29,7 +29,7 @@ class RunExports(Protocol):
         None, too, where the engine no longer has it: engines do not tell the two apart.
 
         Raises:
-            RunRejected: The engine could not make it.
+            RunRejected: The engine could not make it; another one has to be begun.
         """
 
     @abstractmethod

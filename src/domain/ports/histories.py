@@ -60,6 +60,7 @@ class RunHistories(Protocol):
     def delete(self, history_id: HistoryId, *, purge: bool = False) -> None:
         """Delete a history; with *purge* also its data on disk, for good.
 
+        It is purged where the engine lets its users purge; else it is deleted alone.
         It is no error if it is deleted already, or if Galaxy does not have it.
         """
 
@@ -125,7 +126,8 @@ class RunHistories(Protocol):
         """Delete datasets of a history; with *purge* also their files, for good.
 
         It is no error if some are deleted already. Data that has copies elsewhere
-        stays on disk. An engine without single datasets leaves this as it is.
+        stays on disk. They are purged where the engine lets its users purge; else they
+        are deleted alone. An engine without single datasets leaves this as it is.
 
         Raises:
             RunRejected: The history was purged, or the engine does not allow it.

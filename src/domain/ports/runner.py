@@ -75,8 +75,8 @@ class WorkflowRunner(Protocol):
                 is not possible there; or it refused an element of a collection.
                 Nothing was started.
             RunnerUnavailable: It is *certain* that nothing was started: no
-                connection was made, the answer was a 429, or its collections could
-                not be made.
+                connection was made, the answer was a 429, or its data could not be
+                made; :class:`DataNotMade` where the engine had been asked to.
             OutcomeUnknown: Anything else: a time-out, a broken connection, a
                 5xx, an answer that could not be read.
         """

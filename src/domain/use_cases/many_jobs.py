@@ -146,13 +146,15 @@ class RerunJobs:
         """
         _check(at_most, MAX_RERUN)
         _check_size(**changes)
-        prefix = "" if key is None else f"many-{_digest(key.key)}-"
+        prefix = f"many-{_digest(key.key)}-" if key is not None else ""
 
         def is_own(job: Invocation) -> bool:
-            if not prefix or job.rerun_of is None:
+            if key is None or job.rerun_of is None:
                 return False
             made = self.submissions.get(job.submission_id, viewer).key
-            return made is not None and made.key.startswith(prefix)
+            if made is None or made.caller != key.caller:
+                return False
+            return made.key.startswith(prefix)
 
         def rerun(job: Invocation) -> Outcome:
             own = None

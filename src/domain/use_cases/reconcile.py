@@ -260,7 +260,8 @@ class Reconcile:
             return self._adopt(submission, history_id, run)
         if not submission.fenced:
             # By our own clock, which may be wrong: only the grace depends on it.
-            age = self.clock() - submission.created_at
+            # Not since it was made: an item of a batch may have waited for hours.
+            age = self.clock() - submission.updated_at
             if submission.open and age < self.policy.grace:
                 return self._later(submission)
             fenced = submission.fence(self.clock())

@@ -125,16 +125,20 @@ class Cleaner:
             self.retention.begin(id_, lease=LEASE)
             if name is not None:
                 self.histories.delete(history_id)
-            # A new user may have appeared while it was being deleted.
+            # A new user may have appeared while it was being deleted, or it goes on.
             users = self.users(identity, history_id, contents)
-        if users:
+            job = self.invocations.get(id_, SERVICE)
+        if users or job.is_followed:
             # It may have been deleted before a crash, too.
-            self._restore(history_id)
-            self.retention.put_off(id_, IN_USE_PAUSE, failed=False)
-            raise _in_use(job, users)
+            self._put_off(id_, history_id)
+            raise _in_use(job, users) if users else NotEnded(id_, job.state.value)
         if name is not None:
             self.histories.delete(history_id, purge=True)
         self._record(job, Invocation.without_results)
+
+    def _put_off(self, id_: InvocationId, history_id: HistoryId) -> None:
+        self._restore(history_id)
+        self.retention.put_off(id_, IN_USE_PAUSE, failed=False)
 
     def _restore(self, history_id: HistoryId) -> None:
         with suppress(RunRejected, RunNotFound):
@@ -216,8 +220,10 @@ class Cleaner:
 
 def _ids(outputs: Sequence[Output]) -> Collection[str]:
     """Return the ids of all datasets of outputs; empty where some may be missing."""
-    if any(len(output.elements) >= ELEMENTS_LIMIT for output in outputs):
-        return ()
+    for output in outputs:
+        unknown = output.src == Src.HDCA.value and output.state is None
+        if unknown or len(output.elements) >= ELEMENTS_LIMIT:
+            return ()
     ids = [output.id for output in outputs]
     ids += [element.id for output in outputs for element in output.elements]
     return {id_ for id_ in ids if id_ is not None}

@@ -10,7 +10,7 @@ from galaxy_jobs.domain.errors import (
     StoreUnavailable,
 )
 from galaxy_jobs.domain.model.invocation import Invocation
-from galaxy_jobs.domain.model.viewer import Viewer
+from galaxy_jobs.domain.model.viewer import SERVICE, Viewer
 from galaxy_jobs.domain.ports import InvocationRepository
 
 
@@ -24,12 +24,12 @@ def save_changed(
     viewer: Viewer,
     change: Callable[[Invocation], Invocation],
 ) -> Invocation:
-    """Store a change of a job, and return the job as it was stored.
+    """Store a change of a job, and return the job as the viewer sees it.
 
     Args:
         invocations: Where it is stored.
-        before: The job as it was read.
-        viewer: Who reads it.
+        before: The job as the viewer read it.
+        viewer: Who reads it. What is stored has the ids of datasets as all know them.
         change: Returns the job after the change, or the same object for none.
 
     Raises:
@@ -37,20 +37,26 @@ def save_changed(
         StoreUnavailable: Others changed it during each of several attempts.
         DomainError: As *change* raises.
     """
+    id_ = before.invocation_id
+    stored = before if viewer.sees_all else invocations.get(id_, SERVICE)
     for _ in range(ATTEMPTS):
-        after = change(before)
-        if after is before:
-            return before
+        after = change(stored)
+        if after is stored:
+            return before if after.version == before.version else _shown(after, viewer)
         try:
-            invocations.save(before, after)
+            invocations.save(stored, after)
         except StaleVersion:
-            before = invocations.get(before.invocation_id, viewer)
+            stored = invocations.get(id_, SERVICE)
         else:
-            return after
+            return _shown(after, viewer)
     raise StoreUnavailable(
         f"Job {before.invocation_id!r} has been changed by others {ATTEMPTS} times. "
         "Try again later."
     )
+
+
+def _shown(job: Invocation, viewer: Viewer) -> Invocation:
+    return job if viewer.sees_all else job.shown_to(viewer)
 
 
 def with_results(job: Invocation) -> Invocation:

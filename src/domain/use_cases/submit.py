@@ -25,6 +25,7 @@ from attrs import Attribute, evolve, field, frozen
 
 from galaxy_jobs.domain.errors import (
     DataNotFound,
+    DataNotMade,
     DatasetInputAmbiguous,
     DatasetNotFound,
     DomainError,
@@ -684,11 +685,13 @@ class Submit:
         """Record that nothing runs, and free the key.
 
         An item of a batch waits again if Galaxy could not be asked, or after one of its
-        first unexpected errors. If recording fails, the reconciler does the same later.
+        first errors that are unexpected, or in which its data could not be made. If
+        recording fails, the reconciler does the same later.
         """
         now = self.clock()
         if isinstance(error, RunnerUnavailable | RunnerRefusedUs):
-            after = submission.not_invoked(Problem.of(error), now, counts=False)
+            counts = isinstance(error, DataNotMade)
+            after = submission.not_invoked(Problem.of(error), now, counts=counts)
         elif isinstance(error, DomainError):
             after = submission.rejected(Problem.of(error), now)
         else:

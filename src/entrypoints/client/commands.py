@@ -402,7 +402,8 @@ def _register(
         for number, (place, body) in enumerate(found):
             named = {"dataset_id": dataset_id, **body}
             try:
-                shown = uploading.send(api, named, advance)
+                # The rows of a sheet are registered once, however often it is sent.
+                shown = uploading.send(api, named, advance, once=bool(place))
                 if shown is None:
                     new = {**named, **labelled}
                     shown = api.post("datasets", body=new, **unchecked).data

@@ -7,6 +7,7 @@ used is for the service to say.
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -222,11 +223,16 @@ def _records(
         raise Usage(f"{path} could not be read ({error.strerror}).") from None
     if len(text) > SHEET_SIZE:
         raise Usage(f"{path} has more than {SHEET_SIZE >> 20} MiB.")
-    lines = text.splitlines()
-    delimiter = "\t" if lines and "\t" in lines[0] else ","
+    # Unlike splitlines, it keeps the line breaks in cells, and knows no others.
+    lines = io.StringIO(text, newline="")
+    delimiter = "\t" if "\t" in lines.readline() else ","
+    lines.seek(0)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows, first = [], 1
     try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        for row in reader:
+            rows.append((first, [cell.strip() for cell in row]))
+            first = reader.line_num + 1
     except csv.Error as error:
         raise Usage(f"{path}, line {reader.line_num}: {error}.") from None
     rows = [(line, cells) for line, cells in rows if any(cells)]

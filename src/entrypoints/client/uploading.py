@@ -130,20 +130,23 @@ def collection(kind: str, files: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         files: What :func:`to_send` returned of each.
 
     Raises:
-        Usage: The names do not fit the type.
+        Usage: The names do not fit the type, or would be equal.
     """
     names = [file["file"].name for file in files]
     if kind == "list":
-        return [
+        singles = [
             {"name": file_names.element_name(name), **file}
             for name, file in zip(names, files, strict=True)
         ]
+        _check_names((single["name"], single["file"]) for single in singles)
+        return singles
     pairs, single = file_names.pairs_of(names)
     if single:
         raise Usage(
             f"{', '.join(names[place] for place in single)}: no mate is given. The "
             "names of a pair differ in _1 and _2, or _R1 and _R2, alone."
         )
+    _check_names((pair.name, files[pair.forward]["file"]) for pair in pairs)
     elements = [
         {
             "name": pair.name,
@@ -164,11 +167,30 @@ def collection(kind: str, files: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
     )
 
 
-def send(api: Api, body: dict[str, Any], advance: Advance) -> Mapping[str, Any] | None:
+def _check_names(elements: Iterable[tuple[str, Path]]) -> None:
+    """Check that no two elements, each with its file, have the same name."""
+    first: dict[str, Path] = {}
+    for name, path in elements:
+        if name in first:
+            raise Usage(
+                f"{first[name]} and {path} would both be element {name!r}: rename one."
+            )
+        first[name] = path
+
+
+def send(
+    api: Api, body: dict[str, Any], advance: Advance, *, once: bool = False
+) -> Mapping[str, Any] | None:
     """Upload the files in the body of a dataset, and put their datasets there.
 
-    Without an id, the dataset gets one that is the same for the same files, so that
-    nothing is registered twice if the command is repeated.
+    A collection of files without an id gets one that is the same for the same files,
+    so that nothing is registered twice if the command is repeated.
+
+    Args:
+        api: The service.
+        body: That of the dataset.
+        advance: As for :func:`upload`.
+        once: Whether a dataset without files gets such an id, too.
 
     Returns:
         The dataset, if it is a file itself; it is registered then.
@@ -194,7 +216,7 @@ def send(api: Api, body: dict[str, Any], advance: Advance) -> Mapping[str, Any] 
                 output.note(f"{place}: it is not uploaded.")
             raise
         element["dataset_id"] = sent["dataset_id"]
-    if found and not body.get("dataset_id"):
+    if (found or once) and not body.get("dataset_id"):
         body["dataset_id"] = str(uuid5(NAMESPACE_URL, json.dumps(body)))
     return None
 

@@ -42,7 +42,7 @@ def get_upload_page(
     )
 
 
-@ROUTES.post("/ui/upload/names", status_code=200, sync_to_thread=False)
+@ROUTES.post("/ui/upload/names", status_code=200)
 def post_names(form: Needs[Form]) -> dict[str, Any]:
     """Return what names of files show: pairs, formats and names of elements."""
     names = form.getall("name", [])

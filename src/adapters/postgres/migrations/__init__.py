@@ -37,6 +37,7 @@ REVISIONS = (
     "0026",
     "0027",
     "0028",
+    "0029",
 )
 """All revisions, oldest first."""
 

@@ -422,9 +422,8 @@ class DatasetRepositoryContract:
             )
             source = CollectionData("list:paired", (SourceElement("a", pair),))
             for id_ in (element, DatasetId(others)):
-                datasets.add(a_dataset(id_).owned_by(viewer), viewer)
-            made = evolve(a_dataset(name), source=source).owned_by(viewer)
-            datasets.add(made, viewer)
+                datasets.add(a_dataset(id_), viewer)
+            datasets.add(evolve(a_dataset(name), source=source), viewer)
             with pytest.raises(DatasetInUse, match=name):
                 datasets.remove(element, viewer)
             datasets.remove(DatasetId(others), viewer)

@@ -93,7 +93,7 @@
         button.id = `${act}-${number}`;
         button.hidden = !pair;
         button.ariaLabel = `${button.textContent} ${group.name}`;
-        button.onclick = () => { done(); draw(); };
+        button.onclick = () => { done(); changed(); };
       }
       select.id = `mate-${number}`;
       select.closest("label").hidden = pair || !isPaired() || loose.length < 2;
@@ -103,7 +103,7 @@
       select.onchange = () => {
         const [mate] = groups.splice(select.value, 1);
         group.files.push(...mate.files);
-        draw();
+        changed();
       };
       const twice = kind() && names.filter((name) => name === names[number]).length > 1;
       const named = !input.closest("label").hidden;
@@ -129,6 +129,7 @@
   };
 
   let turn = 0; // the last of several at once counts
+  let asked = 0; // questions that are not answered yet
   const arrange = async () => {
     const mine = ++turn;
     if (!isPaired()) groups = files().map((file) => alone(file));
@@ -136,7 +137,8 @@
     const sent = open.map((group) => group.files[0]);
     if (sent.length) {
       const names = new URLSearchParams(sent.map(({ file }) => ["name", file.name]));
-      const seen = await ask("POST", "/ui/upload/names", names);
+      asked += 1;
+      const seen = await ask("POST", "/ui/upload/names", names).finally(() => { asked -= 1; });
       if (mine !== turn) return;
       seen.files.forEach((shown, number) => Object.assign(sent[number], shown));
       for (const group of open) group.name = group.files[0].element;
@@ -151,6 +153,12 @@
     draw();
   };
   const rearrange = () => arrange().catch(showProblem);
+  // An answer about groups that have changed meanwhile is of no use. Without such a
+  // question, names that were typed stay.
+  const changed = () => {
+    draw();
+    if (asked) rearrange();
+  };
 
   const chosen = (list) => {
     put($("problem"), "");
@@ -175,7 +183,7 @@
     forget(file);
     for (const group of groups) group.files = group.files.filter((other) => other !== file);
     groups = groups.filter((group) => group.files.length);
-    draw();
+    changed();
   };
 
   // --- requests ---
