@@ -308,7 +308,7 @@ def test_no_more_requests_at_once_than_allowed() -> None:
         galaxy = Galaxy(server.url, KEY, timeout=20, max_requests=2)
         with ThreadPoolExecutor(5) as threads:
             answers = [threads.submit(ask, galaxy) for _ in range(5)]
-            until(lambda: len(server.requests) == 2)
+            until(lambda: len(counts) == 2)
             done.set()
             for answer in answers:
                 assert isinstance(answer.exception(20), RunnerUnavailable)
