@@ -100,6 +100,9 @@ def readable_package(
     # stays for servers that still run from it.
     content = (package / "pginstall/bin/postgres").read_bytes()
     copy = system_folder / f"programs-{hashlib.sha256(content).hexdigest()[:12]}"
+    # The data may lie elsewhere; and a strict umask would shut the other account out.
+    system_folder.mkdir(parents=True, exist_ok=True)
+    system_folder.chmod(0o755)
     with locked(system_folder / "programs.lock"):
         if not copy.exists():
             partial = copy.with_suffix(".new")
