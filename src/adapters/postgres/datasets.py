@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from galaxy_jobs.adapters.postgres import tables
 from galaxy_jobs.adapters.postgres.engine import read, write
 from galaxy_jobs.adapters.postgres.invocations import ENDED
+from galaxy_jobs.adapters.postgres.paging import newest_first
 from galaxy_jobs.adapters.postgres.rows import (
     Row,
     changed_labels,
@@ -28,7 +29,6 @@ from galaxy_jobs.domain.errors import (
     DatasetInUse,
     DatasetNotFound,
     InvalidSource,
-    InvalidValue,
 )
 from galaxy_jobs.domain.model.dataset import (
     URL_SCHEMES,
@@ -89,17 +89,9 @@ _LISTED = sa.func.jsonb_build_object(
     "listed",
     sa.func.jsonb_array_length(_T.c.source["elements"]),
 )
-_FIRST = (
-    sa.select(
-        *(column for column in _COLUMNS if column.key != "source"),
-        sa.case((_IS_LARGE, sa.cast(_LISTED, sa.Text)), else_=_TEXT).label("source"),
-    )
-    .order_by(_T.c.created_at.desc(), _T.c.dataset_id.desc())
-    .limit(sa.bindparam("limit", type_=sa.Integer))
-)
-_BEYOND = sa.tuple_(_T.c.created_at, _T.c.dataset_id) < sa.tuple_(
-    sa.bindparam("created_at", type_=tables.Time),
-    sa.bindparam("id", type_=sa.Text),
+_LIST = sa.select(
+    *(column for column in _COLUMNS if column.key != "source"),
+    sa.case((_IS_LARGE, sa.cast(_LISTED, sa.Text)), else_=_TEXT).label("source"),
 )
 _DESCRIBE = sa.update(_T).where(_T.c.dataset_id == sa.bindparam("id"))
 _CHANGE = (
@@ -253,29 +245,23 @@ class PostgresDatasets(DatasetRepository):
         search: str = "",
         labels: Collection[Label] = (),
     ) -> Page[Dataset | UnusableDataset]:
-        parameters: dict[str, object] = {"limit": limit + 1}
-        statement = _FIRST
+        if not storable(search):
+            return Page((), None)
+        wanted = _LIST
         if viewer.only is not None:
-            statement = statement.where(_T.c.owner == viewer.only)
-        if after is not None:
-            if not storable(after.id):
-                raise InvalidValue("The cursor is malformed.")
-            parameters |= {"created_at": after.created_at, "id": after.id}
-            statement = statement.where(_BEYOND)
+            wanted = wanted.where(_T.c.owner == viewer.only)
         if search:
-            if not storable(search):
-                return Page((), None)
-            statement = statement.where(_has(search, viewer))
+            wanted = wanted.where(_has(search, viewer))
         for label in labels:
-            statement = statement.where(_T.c.labels.contains({label.key: label.value}))
-        rows = read(
-            self.engine, lambda c: c.execute(statement, parameters).mappings().all()
+            wanted = wanted.where(_T.c.labels.contains({label.key: label.value}))
+        return newest_first(
+            self.engine,
+            wanted,
+            (_T.c.created_at, _T.c.dataset_id),
+            lambda row: self._listed(row, viewer),
+            limit=limit,
+            after=after,
         )
-        items = tuple(self._listed(row, viewer) for row in rows[:limit])
-        if len(rows) <= limit:
-            return Page(items, None)
-        last = rows[limit - 1]
-        return Page(items, Cursor(last["created_at"], last["dataset_id"]))
 
     def change(
         self,
