@@ -467,11 +467,8 @@ class UploadDetail(UploadJson, kw_only=True):
     problem: Annotated[str | None, doc("Why it failed; null: it has not.")]
 
 
-class Uploads(View):
+class Uploads(Page[UploadJson]):
     """A page of uploads that are open or being verified."""
-
-    items: Annotated[list[UploadJson], doc("Newest first.")]
-    next_cursor: NextCursor
 
 
 class CompletedUpload(UploadJson, kw_only=True):
@@ -874,11 +871,8 @@ class NewSecret(WebhookJson):
     ]
 
 
-class Webhooks(View):
+class Webhooks(Page[WebhookJson]):
     """A page of webhooks."""
-
-    items: Annotated[list[WebhookJson], doc("Newest first.")]
-    next_cursor: NextCursor
 
 
 class DeliveryJson(View):
