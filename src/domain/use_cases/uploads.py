@@ -598,11 +598,11 @@ def settle(
         complete = upload.verified(digest)
     except ChecksumMismatch as error:
         return _fail(uploads, upload, error)
+    dataset = complete.dataset(clock())
     try:
-        uploads.complete(upload, complete, complete.dataset(clock()))
+        uploads.complete(upload, complete, dataset)
     except DatasetExists:
-        owner = Viewer(upload.owner, sees_all=upload.owner is None)
-        exists = DatasetExists(owner.id_of(upload.dataset_id))
+        exists = DatasetExists(dataset.viewer.id_of(dataset.stored_id))
         return _fail(uploads, upload, exists)
     return complete
 
