@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NewType
 
@@ -176,6 +177,10 @@ class StoredPart:
     size: int
 
 
+_ASKED = attrgetter("owner", "name", "size", "ext", "dataset_id", "sha256")
+"""What the request that opens an upload asks for."""
+
+
 @frozen(kw_only=True)
 class Upload:
     """A file that a client uploads.
@@ -286,12 +291,7 @@ class Upload:
 
     def same_as(self, other: Upload) -> bool:
         """Return whether both were opened by the same request, but for the id."""
-
-        def asked(upload: Upload) -> tuple[object, ...]:
-            one = upload
-            return one.owner, one.name, one.size, one.ext, one.dataset_id, one.sha256
-
-        return asked(self) == asked(other)
+        return _ASKED(self) == _ASKED(other)
 
     def check_quota(
         self, number: int, size: int, *, max_open: int, max_bytes: int
