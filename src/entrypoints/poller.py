@@ -158,8 +158,8 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
             except BadSetting:
                 raise
             except Exception as error:  # noqa: BLE001 - what a supervisor would catch
-                rest = min(2.0**failures, MAX_PAUSE)
-                failures = min(failures + 1, 10)
+                rest = _rest_after(failures)
+                failures += 1
                 log.warning("sweep failed", problem=_problem(error), rest=rest)
             pause = max(rest, every - (time.monotonic() - began))
         # Slow looks that no sweep waits for: their leases expire.
@@ -170,6 +170,11 @@ def sweep_for_ever(every: float, metrics_port: int | None = None) -> int:
     return 0
 
 
+def _rest_after(failures: int) -> float:
+    """Return the seconds until the next attempt: twice as many after each failure."""
+    return min(2.0 ** min(failures, 10), MAX_PAUSE)
+
+
 def _keep_repeating(work: Callable[[], object], every: float) -> None:
     rest, failures = every, 0
     while True:
@@ -178,8 +183,8 @@ def _keep_repeating(work: Callable[[], object], every: float) -> None:
             work()
             rest, failures = every, 0
         except Exception as error:  # noqa: BLE001 - it may be right later
-            failures = min(failures + 1, 10)
-            rest = max(every, min(2.0**failures, MAX_PAUSE))
+            failures += 1
+            rest = max(every, _rest_after(failures))
             log.warning("left for later", problem=_problem(error), rest=rest)
 
 
