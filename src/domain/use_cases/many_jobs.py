@@ -146,7 +146,7 @@ class RerunJobs:
         """
         _check(at_most, MAX_RERUN)
         _check_size(**changes)
-        prefix = f"many-{_digest(key.key)}-" if key is not None else ""
+        prefix = "" if key is None else f"many-{_digest(key.key)}-"
 
         def is_own(job: Invocation) -> bool:
             if key is None or job.rerun_of is None:

@@ -10,7 +10,7 @@ down_revision = "0028"
 branch_labels = None
 depends_on = None
 
-# Submissions wait while it is built: some seconds with ten million of them.
+# Submissions wait while it is built: all of them are read once.
 INDEX = """
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX ix_submissions_rejected
